@@ -1,0 +1,1 @@
+"""What every command shares: flags, configuration, progress bars, delivery of results, exit codes."""

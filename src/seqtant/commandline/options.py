@@ -1,0 +1,35 @@
+"""The flags that every instrument command takes; everything else goes through the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Flags shared by every command."""
+
+    config: Path | None = None
+    """YAML file with the configuration."""
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """Override one value: --set section.key=value (may be repeated)."""
+    preset: Literal["smoke", "cpu", "gpu"] | None = None
+    """Start from the configuration of this scale."""
+    seed: int = 0
+    """Seed of every random draw."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    out: Path | None = None
+    """Folder for result.json, report.html and artifacts."""
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print the result as one JSON object on stdout and nothing else."""
+    print_config: Annotated[bool, Parameter(negative="")] = False
+    """Print the resolved configuration as YAML and stop."""
+
+
+DEFAULT = Options()

@@ -1,0 +1,1 @@
+"""Text, speech, synthetic languages, shards."""

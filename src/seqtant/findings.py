@@ -1,0 +1,303 @@
+"""The language all instruments speak: a number with its interval, a finding, a published claim, a result.
+
+Every object is a frozen dataclass with an exact JSON round trip, so that the terminal, the page, the database and the
+README are all views of one record.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from seqtant.errors import InputError
+
+SCHEMA_VERSION = 1
+
+Verdict = Literal["agrees", "disagrees", "vacuous", "inconclusive"]
+AssumptionStatus = Literal["holds", "fails", "not checked"]
+ClaimVerdict = Literal["reproduced", "not reproduced", "unverified source", "not run"]
+Cell = str | int | float | bool | None
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+def _finite(value: float | None, name: str) -> None:
+    if value is not None and math.isnan(value):
+        raise InputError(f"{name} is NaN: a missing number must be None with a reason, never a value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number that never travels alone.
+
+    Example:
+        >>> str(Estimate(value=0.313, low=0.301, high=0.325, method="cluster bootstrap", n=400, clusters=40))
+        '0.313 [0.301, 0.325] (95 %, cluster bootstrap, n=400 in 40 clusters)'
+        >>> str(Estimate.exact(110))
+        '110 (exact)'
+    """
+
+    __pydantic_config__ = _STRICT
+
+    value: float
+    """The number."""
+    low: float | None = None
+    """Lower end of the interval; None if there is none."""
+    high: float | None = None
+    """Upper end of the interval; None if there is none."""
+    level: float = 0.95
+    """Coverage of the interval, in (0, 1)."""
+    method: str = "not estimated"
+    """How the interval was made: ``exact``, ``cluster bootstrap``, ``Wilson``, ``delta method`` ..."""
+    n: int | None = None
+    """Number of observations."""
+    clusters: int | None = None
+    """Number of independent clusters among them."""
+    unit: str = ""
+    """Unit, e.g. ``nats`` or ``ms``."""
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            _finite(getattr(self, name), f"Estimate.{name}")
+        if not 0 < self.level < 1:
+            raise InputError(f"Estimate.level is {self.level}: it must lie between 0 and 1")
+
+    @classmethod
+    def exact(cls, value: float, unit: str = "", method: str = "exact") -> Estimate:
+        """A number known without error."""
+        return cls(value=value, low=value, high=value, method=method, unit=unit)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the interval is a point."""
+        return self.low == self.high == self.value
+
+    def __str__(self) -> str:
+        text = format_number(self.value) + (f" {self.unit}" if self.unit else "")
+        if self.is_exact:
+            return f"{text} ({self.method})"
+        if self.low is None or self.high is None:
+            return f"{text} (no interval: {self.method})"
+        sample = "" if self.n is None else f", n={self.n}"
+        sample += "" if self.clusters is None else f" in {self.clusters} clusters"
+        interval = f"[{format_number(self.low)}, {format_number(self.high)}]"
+        return f"{text} {interval} ({100 * self.level:g} %, {self.method}{sample})"
+
+
+def format_number(value: float) -> str:
+    """Four significant digits, no exponent for everyday sizes.
+
+    Example:
+        >>> [format_number(x) for x in (110, 13460.4, 0.0123456, 1.74e11)]
+        ['110', '13460', '0.01235', '1.74e+11']
+    """
+    if value == int(value) and abs(value) < 1e7 if math.isfinite(value) else False:
+        return str(int(value))
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumption:
+    """Something a prediction rests on, and what a check said of it."""
+
+    __pydantic_config__ = _STRICT
+
+    statement: str
+    """The assumption in one sentence."""
+    status: AssumptionStatus = "not checked"
+    """What the check said."""
+    how: str = ""
+    """How it was checked, or why not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One answer: prediction beside measurement, what it assumes, the verdict, what to do."""
+
+    __pydantic_config__ = _STRICT
+
+    key: str
+    """Short name in snake_case, unique within a result."""
+    question: str
+    """What was asked."""
+    verdict: Verdict
+    """Whether prediction and measurement agree."""
+    summary: str
+    """The answer in one sentence."""
+    predicted: Estimate | None = None
+    """What the theory says."""
+    measured: Estimate | None = None
+    """What was measured."""
+    assumptions: tuple[Assumption, ...] = ()
+    """What the prediction rests on."""
+    advice: str = ""
+    """What to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a paper or a peer published."""
+
+    __pydantic_config__ = _STRICT
+
+    id: str
+    """Unique name, e.g. ``paper8.table.gpt3_175b.depth``."""
+    paper: int
+    """Number in the paper index."""
+    statement: str
+    """What is claimed, in words."""
+    locator: str
+    """Where it is printed: table, figure, equation."""
+    published: float
+    """The published value."""
+    tolerance: float
+    """Largest absolute difference that still counts as reproduced."""
+    source: Literal["text", "code", "peer", "derived", "memory"]
+    """How the published value was obtained; ``memory`` is never shown as published truth."""
+    unit: str = ""
+    """Unit of the published value."""
+    instrument: str = ""
+    """Instrument that observes it, e.g. ``architecture.plan``."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """Configuration of that instrument."""
+    value: str = ""
+    """Key in the result's ``values``."""
+    scale: Literal["smoke", "cpu", "gpu"] = "smoke"
+    """Smallest scale at which it can be observed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimCheck:
+    """A claim beside what we observed."""
+
+    __pydantic_config__ = _STRICT
+
+    claim: Claim
+    observed: Estimate | None
+    verdict: ClaimVerdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One tidy row of raw data."""
+
+    __pydantic_config__ = _STRICT
+
+    key: str
+    value: float
+    unit: str = ""
+    step: float | None = None
+    seed: int | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows for people: what a terminal, a page and a README print alike."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file that a run wrote."""
+
+    __pydantic_config__ = _STRICT
+
+    path: str
+    kind: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Everything one run found, with all that is needed to trust it and to run it again."""
+
+    __pydantic_config__ = _STRICT
+
+    instrument: str
+    """Which instrument ran, e.g. ``architecture.plan``."""
+    title: str
+    """One line for people."""
+    id: str
+    """Unique, sortable by time of creation."""
+    created: str
+    """Start, UTC, ISO 8601."""
+    config: dict[str, Any]
+    """The resolved configuration."""
+    config_hash: str
+    """SHA-256 of its canonical JSON, 16 hexadecimal digits."""
+    command: str = ""
+    """The command line that makes this result again."""
+    seed: int = 0
+    """Seed of every random draw."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Versions, machine and threads."""
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    values: dict[str, float | int | None] = field(default_factory=dict)
+    """Headline numbers by snake_case name; intervals are in ``findings``."""
+    findings: tuple[Finding, ...] = ()
+    tables: tuple[Table, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    claims: tuple[ClaimCheck, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    warnings: tuple[str, ...] = ()
+    papers: tuple[int, ...] = ()
+    """Papers the result stands on, for citation."""
+    parts: tuple[Result, ...] = ()
+    """Results of the instruments that a composite run called."""
+    status: Literal["ok", "failed"] = "ok"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def room(self) -> str:
+        """The room the instrument belongs to."""
+        return self.instrument.partition(".")[0]
+
+    def series(self, key: str, group: str | None = None) -> list[Measurement]:
+        """The raw rows of one quantity, in the order they were recorded."""
+        return [m for m in self.measurements if m.key == key and group in (None, m.group)]
+
+
+T = TypeVar("T")
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_json(record: object, *, indent: int | None = None) -> str:
+    """Writes any record of this module as strict JSON.
+
+    Example:
+        >>> from_json(Estimate, to_json(Estimate.exact(2.5))) == Estimate.exact(2.5)
+        True
+    """
+    return _adapter(type(record)).dump_json(record, indent=indent).decode()
+
+
+def from_json(kind: type[T], text: str | bytes) -> T:
+    """Reads a record of this module back.
+
+    Raises:
+        InputError: The text is not JSON of that kind.
+    """
+    try:
+        return _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the text"
+        raise InputError(f"not a valid {kind.__name__}: {where}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""Causal language models: loading, hooks, exact scoring, generation, oracles with exact probabilities."""

@@ -1,0 +1,1 @@
+"""Networks that we train ourselves."""

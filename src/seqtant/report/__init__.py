@@ -1,0 +1,1 @@
+"""Result to terminal, JSON and one self-contained HTML page."""

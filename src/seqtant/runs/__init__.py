@@ -1,0 +1,1 @@
+"""What happened: the recorder of one run, its environment, and the database that keeps every run."""

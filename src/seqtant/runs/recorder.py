@@ -1,0 +1,166 @@
+"""The one way to make a Result: an instrument records what it finds, the recorder adds times and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from seqtant.findings import Artifact, Assumption, Cell, ClaimCheck, Estimate, Finding, Measurement, Result, Table, Verdict
+from seqtant.runs.context import Context
+from seqtant.runs.environment import accelerator, environment
+from seqtant.settings import config_hash, plain
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id() -> str:
+    """A unique name that sorts by time: 9 characters of milliseconds, 7 of chance.
+
+    Example:
+        >>> len(new_id())
+        16
+    """
+    number = int(time.time() * 1000) << 35 | int.from_bytes(os.urandom(5), "big") >> 5
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5))
+
+
+class Recorder:
+    """Collects what one run finds; on leaving the ``with`` block it becomes a frozen Result.
+
+    Args:
+        instrument: E.g. ``"architecture.plan"``.
+        title: One line for people.
+        config: The frozen configuration dataclass.
+        context: Circumstances of the run.
+        papers: Numbers of the papers the result stands on.
+
+    Example:
+        >>> from seqtant.runs.context import Context
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Half:
+        ...     x: float
+        >>> with Recorder("demo.half", "Half of a number", Half(3.0), Context()) as record:
+        ...     record.value("half", 1.5)
+        >>> record.result.values
+        {'half': 1.5}
+    """
+
+    def __init__(
+        self, instrument: str, title: str, config: Any, context: Context, *, papers: tuple[int, ...] = ()
+    ) -> None:
+        self.context = context
+        self._fixed: dict[str, Any] = {
+            "instrument": instrument,
+            "title": title,
+            "id": new_id(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "config": plain(config),
+            "config_hash": config_hash(config),
+            "command": context.command,
+            "seed": context.seed,
+            "papers": papers,
+        }
+        self._values: dict[str, float | int | None] = {}
+        self._lists: dict[str, list[Any]] = {
+            name: [] for name in ("findings", "tables", "measurements", "claims", "artifacts", "warnings", "parts")
+        }
+        self._result: Result | None = None
+
+    def __enter__(self) -> Recorder:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            return
+        device = accelerator()
+        self._result = Result(
+            **self._fixed,
+            environment=environment() | ({"accelerator": device} if device else {}),
+            wall_seconds=time.perf_counter() - self._wall,
+            cpu_seconds=time.process_time() - self._cpu,
+            values=self._values,
+            **{name: tuple(items) for name, items in self._lists.items()},
+        )
+
+    @property
+    def result(self) -> Result:
+        """The finished record; only after the ``with`` block."""
+        if self._result is None:
+            raise RuntimeError("the recorder's block has not ended: there is no result yet")
+        return self._result
+
+    def value(self, name: str, number: float | int | None) -> None:
+        """Records a headline number under its snake_case name."""
+        self._values[name] = number
+
+    def finding(
+        self,
+        key: str,
+        question: str,
+        verdict: Verdict,
+        summary: str,
+        *,
+        predicted: Estimate | None = None,
+        measured: Estimate | None = None,
+        assumptions: tuple[Assumption, ...] = (),
+        advice: str = "",
+    ) -> None:
+        """Records one finding; see :class:`seqtant.findings.Finding`."""
+        self._lists["findings"].append(
+            Finding(
+                key=key,
+                question=question,
+                verdict=verdict,
+                summary=summary,
+                predicted=predicted,
+                measured=measured,
+                assumptions=assumptions,
+                advice=advice,
+            )
+        )
+
+    def measure(
+        self,
+        key: str,
+        value: float,
+        *,
+        unit: str = "",
+        step: float | None = None,
+        seed: int | None = None,
+        group: str = "",
+    ) -> None:
+        """Records one raw row."""
+        self._lists["measurements"].append(
+            Measurement(key=key, value=value, unit=unit, step=step, seed=seed, group=group)
+        )
+
+    def table(self, name: str, title: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]], note: str = "") -> None:
+        """Records a table for people."""
+        self._lists["tables"].append(Table(name=name, title=title, columns=columns, rows=tuple(rows), note=note))
+
+    def claim(self, check: ClaimCheck) -> None:
+        """Records a published claim beside what was observed."""
+        self._lists["claims"].append(check)
+
+    def warn(self, message: str) -> None:
+        """Records a warning that a reader of the result must see."""
+        self._lists["warnings"].append(message)
+
+    def part(self, result: Result) -> None:
+        """Records the result of an instrument that this run called."""
+        self._lists["parts"].append(result)
+
+    def artifact(self, path: Path, kind: str) -> None:
+        """Records a file that the run wrote, with its hash."""
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        self._lists["artifacts"].append(Artifact(path=str(path), kind=kind, sha256=digest, bytes=len(data)))

@@ -1,0 +1,1 @@
+"""Intervals, bootstraps, fits and log-space arithmetic."""
