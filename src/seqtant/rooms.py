@@ -61,3 +61,29 @@ def config_type(instrument: str) -> type:
             f"unknown verb '{verb}' of '{name}'{suggest(verb, configs)}: known are {', '.join(configs)}"
         )
     return configs[verb]
+
+
+def verb_of(config: object) -> tuple[str, str]:
+    """The room and verb whose configuration this is.
+
+    Raises:
+        InputError: It is no room's configuration.
+    """
+    parts = type(config).__module__.split(".")
+    if len(parts) == 3 and parts[1] in ROOMS and parts[2] == "config":
+        for verb, kind in room(parts[1]).door("config").CONFIGS.items():
+            if kind is type(config):
+                return parts[1], verb
+    raise InputError(f"{type(config).__name__} is not the configuration of any instrument")
+
+
+def dispatch(config: Any, context: Any) -> Any:
+    """Runs the instrument that a configuration belongs to: ``seqtant.<room>.instruments.<verb>.run``.
+
+    The import happens here, so that a light verb never pays for the libraries of a heavy one.
+
+    Raises:
+        InputError: It is no room's configuration.
+    """
+    name, verb = verb_of(config)
+    return room(name).door(f"instruments.{verb.replace('-', '_')}").run(config, context)

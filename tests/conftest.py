@@ -1,0 +1,42 @@
+"""Fixtures shared by all tests: a private run store, real data where it exists, the slow flag."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow: run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def private_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test writes its runs to a folder of its own."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("SEQTANT_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real models, text and speech; only where the environment variable SEQTANT_DATA names their folder."""
+    folder = os.environ.get("SEQTANT_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("real data is not here: set SEQTANT_DATA to its folder")
+    return Path(folder)
