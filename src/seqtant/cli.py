@@ -16,7 +16,7 @@ app = App(
     help="Instruments for sequence models: predict from theory, measure on your model, act.",
     version=seqtant.__version__,
 )
-app.command("seqtant.checkup.commands:checkup", name="checkup", help="Run every instrument that applies to a model; one report.")
+app.command("seqtant.checkup:checkup", name="checkup", help="Run every instrument that applies to a model; one report.")
 for _room in ROOMS.values():
     app.command(f"seqtant.{_room.name}.commands:app", name=_room.name, help=_room.question)
 app.command("seqtant.reference.commands:app", name="reference", help="The model that ships: its world, its training, its manifest.")
