@@ -63,8 +63,8 @@ def checkup(
 def run(config: CheckupConfig, context: Context | None = None) -> Result:
     """Runs the checkup.
 
-    Sections already finished in ``context.folder`` for the same model and version are reused, so a killed checkup
-    goes on where it stopped; a section that fails says why, and the others go on.
+    Sections that a killed checkup had finished in ``context.folder`` for the same model, seed and version are reused;
+    a section that fails says why, and the others go on.
 
     Args:
         config: The model and the choice of instruments.
@@ -89,6 +89,9 @@ def run(config: CheckupConfig, context: Context | None = None) -> Result:
                     record.value(f"{each.name}_{name}", value)
             bar.advance()
         bar.close()
+    if context.folder is not None:
+        for mark in context.folder.glob("sections/*/stamp"):
+            mark.unlink()
     return record.result
 
 
