@@ -1,0 +1,158 @@
+"""Every room meets every contract of the house: same doors, documented settings, reproducible results, honest claims."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seqtant import cli
+from seqtant.errors import InputError
+from seqtant.findings import Claim, Result, from_json, to_json
+from seqtant.registry import import_attribute
+from seqtant.report.page import write_page
+from seqtant.rooms import ROOMS, config_type, dispatch
+from seqtant.runs.context import Context
+from seqtant.settings import build, field_docs, plain, preset, to_yaml
+
+ROOT = Path(__file__).parents[2]
+DOORS = ("theory", "config", "instrument", "figures", "commands")
+VERBS = [(room.name, verb) for room in ROOMS.values() for verb in room.door("config").CONFIGS]
+EACH_ROOM = pytest.mark.parametrize("name", list(ROOMS))
+EACH_VERB = pytest.mark.parametrize(("name", "verb"), VERBS, ids=lambda part: str(part))
+
+
+def smoke_config(name: str, verb: str) -> Any:
+    return preset(config_type(f"{name}.{verb}"), "smoke")
+
+
+@pytest.fixture(scope="session")
+def smoke_results() -> dict[tuple[str, str], Result]:
+    """One smoke run of each verb, shared by the tests that look at it."""
+    return {}
+
+
+def smoke_result(name: str, verb: str, kept: dict[tuple[str, str], Result], folder: Path) -> Result:
+    if (name, verb) not in kept:
+        kept[name, verb] = dispatch(smoke_config(name, verb), Context(device="cpu", folder=folder))
+    return kept[name, verb]
+
+
+@EACH_ROOM
+def test_has_every_door(name: str) -> None:
+    for door in DOORS:
+        assert ROOMS[name].door(door).__doc__, f"{name}/{door}.py says nothing about itself"
+    assert callable(ROOMS[name].door("instrument").run)
+    assert ROOMS[name].door("commands").app.name == (name,)
+
+
+@EACH_ROOM
+def test_has_page_example_recipe_and_claims(name: str) -> None:
+    page = (ROOT / "docs" / "instruments" / f"{name}.md").read_text(encoding="utf-8")
+    assert "## When not to use it" in page
+    assert list((ROOT / "examples").glob(f"{name}_*.py")), "an example script of 20 to 40 lines"
+    assert list((ROOT / "recipes" / name).glob("*.yaml"))
+    assert (ROOT / "recipes" / name / "README.md").is_file()
+    assert name in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@EACH_VERB
+def test_settings_are_frozen_documented_and_round_trip(name: str, verb: str) -> None:
+    config = smoke_config(name, verb)
+    kind: Any = type(config)
+    assert kind.__dataclass_params__.frozen
+    documented = field_docs(kind)
+    assert [field.name for field in dataclasses.fields(config) if not documented.get(field.name)] == []
+    assert build(kind, yaml.safe_load(to_yaml(config))) == config
+
+
+@EACH_VERB
+def test_unknown_keys_are_refused_by_name(name: str, verb: str) -> None:
+    data = plain(smoke_config(name, verb)) | {"no_such_key": 1}
+    with pytest.raises(InputError, match="unknown key 'no_such_key'"):
+        build(config_type(f"{name}.{verb}"), data)
+
+
+@EACH_VERB
+def test_has_a_command_with_help(name: str, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call([name, verb, "--help"]) == 0
+    assert verb in capsys.readouterr().out
+
+
+@EACH_VERB
+def test_smoke_run_makes_a_sound_record(
+    name: str, verb: str, smoke_results: dict[tuple[str, str], Result], tmp_path: Path
+) -> None:
+    result = smoke_result(name, verb, smoke_results, tmp_path)
+    assert result.instrument == f"{name}.{verb}"
+    assert result.status == "ok"
+    assert set(result.papers) <= set(ROOMS[name].papers)
+    assert result.papers
+    assert result.values
+    assert result.findings or result.tables
+    assert from_json(Result, to_json(result)) == result
+
+
+@EACH_VERB
+def test_same_seed_gives_the_same_numbers(
+    name: str, verb: str, smoke_results: dict[tuple[str, str], Result], tmp_path: Path
+) -> None:
+    timed = ("seconds", "per_second")
+    first = smoke_result(name, verb, smoke_results, tmp_path / "first")
+    second = dispatch(smoke_config(name, verb), Context(device="cpu", folder=tmp_path / "second"))
+    keep = [key for key in first.values if not any(word in key for word in timed)]
+    assert {key: second.values[key] for key in keep} == {key: first.values[key] for key in keep}
+
+
+@EACH_VERB
+def test_figures_speak_and_the_page_is_written(
+    name: str, verb: str, smoke_results: dict[tuple[str, str], Result], tmp_path: Path
+) -> None:
+    result = smoke_result(name, verb, smoke_results, tmp_path)
+    for figure in ROOMS[name].door("figures").figures(result):
+        assert figure.alt
+        assert figure.caption
+        assert figure.table.rows
+    page = write_page([result], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert result.title in page
+
+
+@EACH_ROOM
+def test_claims_name_their_source_and_can_be_observed(name: str) -> None:
+    claims = yaml.safe_load((ROOT / "src" / "seqtant" / name / "claims.yaml").read_text(encoding="utf-8"))
+    built = [build(Claim, claim, source=f"{name}/claims.yaml") for claim in claims["claims"]]
+    assert len({claim.id for claim in built}) == len(built)
+    for claim in built:
+        assert claim.paper in ROOMS[name].papers
+        if claim.instrument:
+            build(config_type(claim.instrument), claim.config, source=claim.id)
+
+
+@EACH_ROOM
+def test_recipes_build_at_every_scale(name: str) -> None:
+    for path in (ROOT / "recipes" / name).glob("*.yaml"):
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert set(recipe["scales"]) <= {"smoke", "cpu", "gpu"}, path
+        for scale in recipe["scales"].values():
+            for config in scale["runs"]:
+                build(config_type(recipe["instrument"]), config, source=str(path))
+
+
+@EACH_ROOM
+def test_examples_run(name: str, tmp_path: Path) -> None:
+    for example in (ROOT / "examples").glob(f"{name}_*.py"):
+        done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+
+
+def test_public_names_resolve() -> None:
+    import seqtant
+
+    for name, target in seqtant._PUBLIC.items():
+        assert import_attribute(target) is getattr(seqtant, name)
