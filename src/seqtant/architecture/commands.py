@@ -1,0 +1,134 @@
+"""The commands of the architecture room: flags in, instrument called, result delivered."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from seqtant.architecture.config import BoundsConfig, MatchConfig, Modality, PlanConfig, Positions, RankConfig
+from seqtant.commandline.execute import execute
+from seqtant.commandline.options import DEFAULT, Options
+
+app = App(name="architecture", help="How deep, how wide? Is the vocabulary choking the width?")
+
+
+@app.command
+def plan(
+    *,
+    params: str | None = None,
+    modality: Modality | None = None,
+    vocab: str | None = None,
+    d_ff_ratio: float | None = None,
+    glu: bool | None = None,
+    kv_heads: int | None = None,
+    snap: int | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Plan a shape: a band of depths for a parameter budget, with what other rules of practice say.
+
+    Args:
+        params: Non-embedding parameters: 1.3e9, 1.3B or 350M.
+        modality: Kind of data; sets the vocabulary and the rank of the input.
+        vocab: Vocabulary size, e.g. 50257 or 32K.
+        d_ff_ratio: Feed-forward width over model width.
+        glu: Gated feed-forward layers.
+        kv_heads: Key-value heads of grouped-query attention.
+        snap: Round widths to a multiple of this.
+        options: Shared flags.
+    """
+    execute(
+        PlanConfig,
+        options,
+        params=params,
+        modality=modality,
+        vocab=vocab,
+        d_ff_ratio=d_ff_ratio,
+        glu=glu,
+        kv_heads=kv_heads,
+        snap=snap,
+    )
+
+
+@app.command
+def bounds(
+    *,
+    depth: int | None = None,
+    width: int | None = None,
+    heads: int | None = None,
+    embed_rank: int | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Bound the separation rank of a shape: both theorems, the exact two-token value, the regime.
+
+    Args:
+        depth: Attention layers.
+        width: Width of the residual stream.
+        heads: Attention heads.
+        embed_rank: Rank of the input embedding, if it is not full.
+        options: Shared flags.
+    """
+    execute(BoundsConfig, options, depth=depth, width=width, heads=heads, embed_rank=embed_rank)
+
+
+@app.command
+def match(
+    *,
+    depth: int | None = None,
+    width: int | None = None,
+    to_depth: int | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Find the width that another depth needs for the same separation rank.
+
+    Args:
+        depth: Layers of the network to match.
+        width: Width of the network to match.
+        to_depth: Layers of the network that must match it.
+        options: Shared flags.
+    """
+    execute(MatchConfig, options, depth=depth, width=width, to_depth=to_depth)
+
+
+@app.command
+def rank(
+    *,
+    depth: int | None = None,
+    width: int | None = None,
+    heads: int | None = None,
+    tokens: int | None = None,
+    embed_rank: int | None = None,
+    inner_dim: int | None = None,
+    positions: Positions | None = None,
+    vocab: int | None = None,
+    residual: bool | None = None,
+    projection: int | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Measure the exact separation rank of a small attention network, beside its closed form.
+
+    Args:
+        depth: Attention layers.
+        width: Width of the residual stream.
+        heads: Attention heads.
+        tokens: Input vectors, an even number.
+        embed_rank: Rank of the input embedding, if it is not full.
+        inner_dim: Heads times head width, if it is not the width.
+        positions: Position vectors: none, span or free.
+        vocab: Enumerate all inputs over a vocabulary of this size.
+        residual: Add each layer's input to its output.
+        projection: Rank of a projection after the first layer.
+        options: Shared flags.
+    """
+    execute(
+        RankConfig,
+        options,
+        depth=depth,
+        width=width,
+        heads=heads,
+        tokens=tokens,
+        embed_rank=embed_rank,
+        inner_dim=inner_dim,
+        positions=positions,
+        vocab=vocab,
+        residual=residual,
+        projection=projection,
+    )

@@ -1,0 +1,195 @@
+"""What a user can ask of the architecture room: one frozen configuration per verb."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from seqtant.errors import InputError
+
+Modality = Literal["text", "bytes", "image-tokens", "pixels", "amino-acids", "dna", "patches"]
+Positions = Literal["none", "span", "free"]
+
+MAX_DEPTH = 600
+"""Deepest network the closed forms accept: 3^depth must stay a finite float64."""
+
+
+def _at_least(least: int, **fields: int | None) -> None:
+    for name, value in fields.items():
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}: give a whole number of at least {least}")
+
+
+def _depth_within(depth: int) -> None:
+    _at_least(1, depth=depth)
+    if depth > MAX_DEPTH:
+        raise InputError(f"depth is {depth}: the closed forms reach {MAX_DEPTH} layers, give fewer")
+
+
+def _positive(**fields: float | None) -> None:
+    for name, value in fields.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name} is {value}: give a finite number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """Which shapes suit a parameter budget."""
+
+    params: float
+    """Parameter budget: 1.3e9, "1.3B" or "350M"."""
+    count: Literal["non-embedding", "total"] = "non-embedding"
+    """Whether the budget leaves the embedding and output tables out (as the depth law does) or includes them."""
+    modality: Modality | None = None
+    """Kind of data; sets the vocabulary and the rank of the input where they are not given."""
+    vocab: int | None = None
+    """Vocabulary size; by default that of the modality, or 50257 (English byte-pair encoding)."""
+    embed_rank: int | None = None
+    """Rank of the input embedding when it is below the vocabulary: factorised embeddings, patch dimension."""
+    tied: bool = True
+    """Whether the output head shares the embedding table."""
+    d_ff_ratio: float | None = None
+    """Feed-forward width over model width; by default 4, or 8/3 with gated feed-forward layers."""
+    glu: bool = False
+    """Gated feed-forward layers (three matrices instead of two)."""
+    head_dim: int = 64
+    """Width of one attention head."""
+    kv_heads: int | None = None
+    """Key-value heads of grouped-query attention; by default as many as query heads."""
+    snap: int = 64
+    """Widths are rounded to a multiple of this: 128 suits tensor cores."""
+    context: int = 2048
+    """Tokens of context at which attention is counted."""
+    cache_bytes: int = 2
+    """Bytes per number in the key-value cache: 2 for bfloat16."""
+
+    def __post_init__(self) -> None:
+        _positive(params=self.params, d_ff_ratio=self.d_ff_ratio)
+        if self.params < 1e3:
+            raise InputError(f"params is {self.params:g}: give the size of a network, at least 1000 parameters")
+        if self.params > 1e18:
+            raise InputError(f"params is {self.params:g}: give at most 1e18 parameters")
+        _at_least(1, embed_rank=self.embed_rank, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
+        _at_least(1, context=self.context, cache_bytes=self.cache_bytes)
+        _at_least(2, vocab=self.vocab)
+
+    @classmethod
+    def smoke(cls) -> PlanConfig:
+        """A budget inside the fitted range of the depth law."""
+        return cls(params=8.5e7)
+
+    @classmethod
+    def cpu(cls) -> PlanConfig:
+        """A budget at the middle of today's practice."""
+        return cls(params=1.3e9)
+
+    @classmethod
+    def gpu(cls) -> PlanConfig:
+        """The size of GPT-3."""
+        return cls(params=1.74e11)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundsConfig:
+    """Bounds on the separation rank of one shape."""
+
+    depth: int = 6
+    """Attention layers."""
+    width: int = 768
+    """Width of the residual stream."""
+    heads: int = 12
+    """Attention heads; must divide the width."""
+    embed_rank: int | None = None
+    """Rank of the input embedding; by default full."""
+
+    def __post_init__(self) -> None:
+        _depth_within(self.depth)
+        _at_least(1, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
+        if self.width % self.heads:
+            raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
+
+    @classmethod
+    def smoke(cls) -> BoundsConfig:
+        """BERT-Base's width at 6 layers."""
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchConfig:
+    """The width that another depth needs for the same separation rank."""
+
+    depth: int = 3
+    """Layers of the network to match."""
+    width: int = 16
+    """Width of the network to match."""
+    to_depth: int = 2
+    """Layers of the network that must match it."""
+
+    def __post_init__(self) -> None:
+        _depth_within(self.depth)
+        _depth_within(self.to_depth)
+        _at_least(1, width=self.width)
+
+    @classmethod
+    def smoke(cls) -> MatchConfig:
+        """Three layers of width 16 against two."""
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankConfig:
+    """A small polynomial attention network whose separation rank is measured exactly."""
+
+    depth: int = 2
+    """Attention layers."""
+    width: int = 4
+    """Width of the residual stream."""
+    heads: int = 1
+    """Attention heads; must divide the inner dimension."""
+    tokens: int = 8
+    """Input vectors, half of them on each side of the cut: an even number."""
+    embed_rank: int | None = None
+    """Rank of the input embedding; by default full."""
+    inner_dim: int | None = None
+    """Heads times head width; by default the width."""
+    positions: Positions = "none"
+    """Position vectors added to the input: none, inside the span of the embedding, or free."""
+    vocab: int | None = None
+    """Finite vocabulary, all of whose inputs are enumerated; by default inputs are continuous."""
+    residual: bool = False
+    """Adds each layer's input to its output."""
+    projection: int | None = None
+    """Rank of a projection after the first layer; by default there is none."""
+    templates: int = 32
+    """Inputs per half to begin with; doubled until the rank stays below them."""
+    max_templates: int = 2048
+    """Largest number of inputs per half; beyond it the result is a lower bound."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, depth=self.depth, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
+        _at_least(1, inner_dim=self.inner_dim, vocab=self.vocab, projection=self.projection, templates=self.templates)
+        _at_least(2, tokens=self.tokens, max_templates=self.max_templates)
+        if self.tokens % 2:
+            raise InputError(f"tokens is {self.tokens}: give an even number, half of them on each side of the cut")
+        if self.inner % self.heads:
+            what = "width" if self.inner_dim is None else "inner_dim"
+            raise InputError(f"heads is {self.heads}: it must divide the {what} {self.inner}")
+
+    @property
+    def inner(self) -> int:
+        """Heads times head width."""
+        return self.width if self.inner_dim is None else self.inner_dim
+
+    @classmethod
+    def smoke(cls) -> RankConfig:
+        """Two layers of width 4 on 8 tokens: rank 110."""
+        return cls()
+
+
+CONFIGS: dict[str, type] = {
+    "plan": PlanConfig,
+    "bounds": BoundsConfig,
+    "match": MatchConfig,
+    "rank": RankConfig,
+}

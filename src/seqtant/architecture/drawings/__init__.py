@@ -1,0 +1,1 @@
+"""One file per verb that draws: Result -> figures with their tables and words."""
