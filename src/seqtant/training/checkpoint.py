@@ -1,0 +1,211 @@
+"""Checkpoints that are whole or not there, hold everything a run needs to go on to the bit, and are never pickles.
+
+A checkpoint is a folder ``step-00000100`` with ``weights.safetensors``, ``optimizer.safetensors``,
+``random-<process>.safetensors`` and ``state.json``; it is written under a temporary name and renamed when complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+
+from seqtant.errors import TrainingError
+from seqtant.settings import plain
+from seqtant.training.config import EXECUTION_ONLY, TrainingConfig
+from seqtant.training.history import TrainingHistory
+from seqtant.training.session import Session
+
+FORMAT = 1
+_Moments = dict[str, dict[str, torch.Tensor]]
+_FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir() and path.suffix != ".partial")
+
+
+def save(folder: Path, session: Session, config: TrainingConfig, history: TrainingHistory, data: str) -> Path:
+    """Writes a checkpoint and removes all but the newest ``config.keep``; every process must call it.
+
+    Args:
+        folder: The run's folder.
+        session: Model and optimizer.
+        config: The run's settings, kept for comparison on resuming.
+        history: The course so far; its length is the data position.
+        data: Fingerprint of the batches, empty if they have none.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    accelerator = session.accelerator
+    final = folder / f"step-{history.steps:08d}"
+    partial = final.with_suffix(".partial")
+    weights, optimizer = get_state_dict(session.model, session.bare_optimizer, options=_FULL)
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    save_file(_random_state(accelerator.device), partial / _random_name(session))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        kept, aliases = _without_aliases(weights)
+        save_file(kept, partial / "weights.safetensors")
+        save_file(_flat(cast(_Moments, optimizer["state"])), partial / "optimizer.safetensors")
+        state = {
+            "format": FORMAT,
+            "step": history.steps,
+            "config": plain(config),
+            "data": data,
+            "aliases": aliases,
+            "shapes": session.shapes,
+            "param_groups": optimizer["param_groups"],
+            "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else {},
+            "history": history.plain(),
+            "sha256": {path.name: _digest(path) for path in sorted(partial.iterdir())},
+        }
+        (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        _replace(partial, final)
+        _forget_old(folder, config.keep)
+    accelerator.wait_for_everyone()
+    return final
+
+
+def restore(path: Path, session: Session, config: TrainingConfig, data: str) -> TrainingHistory:
+    """Puts a checkpoint's weights, optimizer, random state and history back; every process must call it.
+
+    Raises:
+        TrainingError: The checkpoint is damaged, or belongs to another configuration, model or data.
+    """
+    state, weights, moments = _read(path)
+    _refuse_other_run(path, state, config, data)
+    _refuse_other_model(path, state["shapes"], session.shapes)
+    weights |= {alias: weights[name] for alias, name in state["aliases"].items()}
+    set_state_dict(
+        session.model,
+        session.bare_optimizer,
+        model_state_dict=cast(Any, weights),
+        optim_state_dict=cast(Any, {"state": _nested(moments), "param_groups": state["param_groups"]}),
+        options=_FULL,
+    )
+    if state["scaler"] and session.accelerator.scaler is not None:
+        session.accelerator.scaler.load_state_dict(state["scaler"])
+    _restore_random_state(path / _random_name(session), session.accelerator.device)
+    return TrainingHistory.read(state["history"])
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint as a state dict, tied ones under all their names.
+
+    Raises:
+        TrainingError: The checkpoint is damaged.
+    """
+    state, weights, _ = _read(path)
+    return weights | {alias: weights[name] for alias, name in state["aliases"].items()}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    damaged = f"checkpoint '{path}' is damaged: %s; delete the folder to go on from the one before, or from the start"
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        if state["format"] != FORMAT:
+            raise TrainingError(f"checkpoint '{path}' has format {state['format']}, this version reads {FORMAT}")
+        for name, digest in state["sha256"].items():
+            if _digest(path / name) != digest:
+                raise TrainingError(damaged % f"{name} is not what was written")
+        return state, load_file(path / "weights.safetensors"), load_file(path / "optimizer.safetensors")
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise TrainingError(damaged % (str(error).splitlines() or [type(error).__name__])[0]) from error
+
+
+def _refuse_other_run(path: Path, state: dict[str, Any], config: TrainingConfig, data: str) -> None:
+    now = plain(config)
+    for name, then in state["config"].items():
+        if name not in EXECUTION_ONLY and then != now.get(name):
+            raise TrainingError(
+                f"checkpoint '{path}' was made with {name} {then}, this run has {now.get(name)}: "
+                "use the same configuration or another folder"
+            )
+    if state["data"] != data:
+        raise TrainingError(f"checkpoint '{path}' was made on other data or another seed: use another folder")
+
+
+def _refuse_other_model(path: Path, then: dict[str, list[int]], now: dict[str, list[int]]) -> None:
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            raise TrainingError(
+                f"checkpoint '{path}' was made by another model: '{name}' is {then.get(name, 'absent')} there "
+                f"and {now.get(name, 'absent')} here; use another folder"
+            )
+
+
+def _without_aliases(weights: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tied weights once, since safetensors holds no shared memory, and which names stand for which."""
+    kept: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    first: dict[tuple[int, torch.Size], str] = {}
+    for name, tensor in weights.items():
+        place = (tensor.data_ptr(), tensor.shape)
+        if tensor.numel() and place in first:
+            aliases[name] = first[place]
+        else:
+            first[place] = name
+            kept[name] = tensor.contiguous()
+    return kept, aliases
+
+
+def _flat(state: _Moments) -> dict[str, torch.Tensor]:
+    return {f"{name}/{key}": tensor.contiguous() for name, moments in state.items() for key, tensor in moments.items()}
+
+
+def _nested(flat: dict[str, torch.Tensor]) -> _Moments:
+    state: _Moments = {}
+    for path, tensor in flat.items():
+        name, _, key = path.rpartition("/")
+        state.setdefault(name, {})[key] = tensor
+    return state
+
+
+def _random_name(session: Session) -> str:
+    return f"random-{session.accelerator.process_index}.safetensors"
+
+
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def _restore_random_state(path: Path, device: torch.device) -> None:
+    if not path.is_file():  # the run goes on with more processes than wrote the checkpoint: this one keeps its own
+        return
+    state = load_file(path)
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(partial: Path, final: Path) -> None:
+    if final.exists():  # an interrupt right after a checkpoint: the one on disk has the same content
+        shutil.rmtree(partial)
+        return
+    partial.rename(final)
+
+
+def _forget_old(folder: Path, keep: int) -> None:
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    for unfinished in folder.glob("step-*.partial"):
+        shutil.rmtree(unfinished)

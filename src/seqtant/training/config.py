@@ -1,0 +1,72 @@
+"""How a training run goes: everything that decides its course, in one documented record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from seqtant.errors import InputError
+
+EXECUTION_ONLY = frozenset({"accumulation", "compile", "checkpoint_every", "keep"})
+"""Fields that say how a run is carried out, not what it computes: a resumed run may change them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings of one training run with AdamW.
+
+    Example:
+        >>> TrainingConfig(steps=100, warmup=10).schedule
+        'cosine'
+    """
+
+    steps: int
+    """Number of optimizer steps."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup: int = 0
+    """Steps over which the learning rate rises linearly from near zero to its peak."""
+    final_fraction: float = 0.1
+    """Learning rate of the last step as a fraction of the peak (cosine and linear)."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay; matrices only, never norms and biases."""
+    decay_embeddings: bool = False
+    """Whether embedding tables are decayed too."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay rates of AdamW's two moment averages."""
+    epsilon: float = 1e-8
+    """Added to AdamW's denominator."""
+    clip: float | None = 1.0
+    """Largest norm of the whole gradient; None clips nothing."""
+    accumulation: int = 1
+    """Forward passes per process and step. It saves memory and changes nothing else."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of the forward pass: ``no`` computes in the weights' own type."""
+    compile: bool = False
+    """Whether the model is compiled; pays off on long runs only."""
+    evaluate_every: int | None = None
+    """Steps between evaluations; None evaluates once, at the end."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints; None writes one, at the end. Either way only if the run has a folder."""
+    keep: int = 2
+    """How many of the newest checkpoints stay."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulation", "keep"):
+            _demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("evaluate_every", "checkpoint_every"):
+            _demand(getattr(self, name) is None or getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _demand(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
+        _demand(0 <= self.warmup <= self.steps, "warmup", self.warmup, f"between 0 and steps ({self.steps})")
+        _demand(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "between 0 and 1")
+        _demand(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or positive")
+        _demand(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "between 0 and 1")
+        _demand(self.epsilon > 0, "epsilon", self.epsilon, "positive")
+        _demand(self.clip is None or self.clip > 0, "clip", self.clip, "positive, or null to clip nothing")
+
+
+def _demand(condition: bool, name: str, value: object, rule: str) -> None:
+    if not condition:
+        raise InputError(f"TrainingConfig.{name} is {value}: it must be {rule}")

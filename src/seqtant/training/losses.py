@@ -1,0 +1,57 @@
+"""What is minimised: a sum and a count, kept apart until the count of the whole global batch is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from seqtant.training.batches import Batch
+
+IGNORED = -100
+"""Label of a position that is not learned, as in torch and transformers."""
+
+
+@dataclass(frozen=True)
+class LossSum:
+    """A loss that has not been averaged yet.
+
+    Averaging here would weigh forward passes with few labels as much as those with many.
+    """
+
+    total: torch.Tensor
+    """Sum of the loss over the counted positions, a scalar."""
+    count: torch.Tensor
+    """Number of counted positions, a scalar."""
+
+
+class Loss(Protocol):
+    """Runs the model on the rows it is given and sums its loss."""
+
+    def __call__(self, model: nn.Module, batch: Batch) -> LossSum:
+        """Loss of one forward pass."""
+        ...
+
+
+def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
+    """Cross-entropy of the next token, in nats.
+
+    Args:
+        model: Called with ``input_ids`` [B, T] (and ``attention_mask`` if the batch has one); returns logits
+            [B, T, V] or an object with a field ``logits``.
+        batch: ``input_ids`` [B, T]; optional ``labels`` [B, T], where -100 is not learned (default: ``input_ids``).
+
+    Returns:
+        Sum over the labels at positions 1 to T-1 that are not -100, and their number.
+    """
+    extra = {"attention_mask": batch["attention_mask"]} if "attention_mask" in batch else {}
+    output: Any = model(batch["input_ids"], **extra)
+    logits = getattr(output, "logits", output)[:, :-1]
+    labels = batch.get("labels", batch["input_ids"])[:, 1:]
+    total = functional.cross_entropy(
+        logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return LossSum(total, (labels != IGNORED).sum())

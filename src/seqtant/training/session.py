@@ -1,0 +1,91 @@
+"""One model on its way through Accelerate: prepared for the device and processes at hand, and handed back bare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from seqtant.errors import InputError
+from seqtant.training.config import TrainingConfig
+from seqtant.training.optimizer import build_optimizer
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the steps of one run share."""
+
+    accelerator: Accelerator
+    model: nn.Module
+    """The prepared model: in a parallel run the wrapper that synchronises gradients."""
+    optimizer: torch.optim.Optimizer
+    """The prepared optimizer."""
+    shapes: dict[str, list[int]]
+    """Shape of every weight by name, before any process holds only its shard."""
+
+    @property
+    def bare_optimizer(self) -> torch.optim.Optimizer:
+        """The AdamW inside."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)
+
+
+@contextmanager
+def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed: int) -> Iterator[Session]:
+    """Prepares a model for training and takes the preparation off again, whatever happens.
+
+    The random state of the caller is left as it was; inside, it depends on the seed and the process only.
+
+    Args:
+        model: Trained in place.
+        config: The run's settings.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        seed: Seed of dropout and whatever else the model draws.
+
+    Raises:
+        InputError: The device is not there, or nothing in the model can be trained.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("the model has no trainable parameter: set requires_grad on what should be trained")
+    # Accelerate keeps its settings for the whole process; a second run may want another precision or device.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    _select(device)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=config.precision)
+    was_training = model.training
+    with torch.random.fork_rng(devices=_forked(accelerator.device)):
+        torch.manual_seed(_process_seed(seed, accelerator.process_index))
+        model.to(accelerator.device)
+        shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+        optimizer = build_optimizer(model, config, accelerator.device)
+        prepared, prepared_optimizer = accelerator.prepare(model.train(), optimizer)
+        if config.compile:
+            prepared.compile()
+        try:
+            yield Session(accelerator, prepared, prepared_optimizer, shapes)
+        finally:
+            prepared._compiled_call_impl = None
+            accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
+            accelerator.free_memory()
+            model.train(was_training)
+
+
+def _select(device: str) -> None:
+    kind = device.partition(":")[0]
+    present = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(kind, False):
+        raise InputError(f"device '{device}' is not here: use auto or cpu")
+    if kind == "cuda" and ":" in device:
+        torch.cuda.set_device(device)
+
+
+def _forked(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
+
+
+def _process_seed(seed: int, process: int) -> int:
+    generator = torch.Generator().manual_seed(seed)
+    return int(torch.randint(2**62, (process + 1,), generator=generator)[process])
