@@ -1,1 +1,1 @@
-"""How deep, how wide, and is the vocabulary choking the width? (depth-to-width interplay, vocabulary bottleneck)"""
+"""How deep, how wide, and is the vocabulary choking the width? (depth-to-width interplay, vocabulary bottleneck)."""
