@@ -6,12 +6,14 @@ README are all views of one record.
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PlainSerializer, TypeAdapter, ValidationError
 
 from seqtant.errors import InputError
 
@@ -22,12 +24,33 @@ AssumptionStatus = Literal["holds", "fails", "not checked"]
 ClaimVerdict = Literal["reproduced", "not reproduced", "unverified source", "not run"]
 Cell = str | int | float | bool | None
 
-_STRICT = ConfigDict(extra="forbid")
+# JSON knows no infinity, yet a vacuous bound is infinite: written as "Infinity", read back as the number.
+_STRICT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
-def _finite(value: float | None, name: str) -> None:
-    if value is not None and math.isnan(value):
-        raise InputError(f"{name} is NaN: a missing number must be None with a reason, never a value")
+def _infinity_as_text(value: float | None) -> float | str | None:
+    """What ``ser_json_inf_nan`` does for a plain float; pydantic does not do it inside a union."""
+    if value is None or math.isfinite(value):
+        return value
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+Number = Annotated[float | int | None, PlainSerializer(_infinity_as_text, when_used="json")]
+
+
+def _scalar(value: Any, place: str) -> Any:
+    """A NumPy or torch scalar as a plain Python one; NaN is refused."""
+    plain: Any = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, float) and math.isnan(plain):
+        raise InputError(f"{place} is NaN: a missing number must be None with a reason, never a value")
+    return plain
+
+
+def _tidy_floats(record: object, *names: str) -> None:
+    """Makes these fields plain floats, so that a record equals what its JSON is read back as."""
+    for name in names:
+        value = _scalar(getattr(record, name), f"{type(record).__name__}.{name}")
+        object.__setattr__(record, name, None if value is None else float(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +84,11 @@ class Estimate:
     """Unit, e.g. ``nats`` or ``ms``."""
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high"):
-            _finite(getattr(self, name), f"Estimate.{name}")
+        _tidy_floats(self, "value", "low", "high", "level")
         if not 0 < self.level < 1:
             raise InputError(f"Estimate.level is {self.level}: it must lie between 0 and 1")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise InputError(f"Estimate's interval ends are swapped: low {self.low} is above high {self.high}")
 
     @classmethod
     def exact(cls, value: float, unit: str = "", method: str = "exact") -> Estimate:
@@ -76,16 +100,31 @@ class Estimate:
         """Whether the interval is a point."""
         return self.low == self.high == self.value
 
-    def __str__(self) -> str:
-        text = format_number(self.value) + (f" {self.unit}" if self.unit else "")
-        if self.is_exact:
-            return f"{text} ({self.method})"
-        if self.low is None or self.high is None:
-            return f"{text} (no interval: {self.method})"
+    @property
+    def number(self) -> str:
+        """The number with its unit, without the interval."""
+        return format_number(self.value) + (f" {self.unit}" if self.unit else "")
+
+    @property
+    def interval(self) -> str:
+        """The interval in brackets; empty where there is none or it is a point. An open end is infinite."""
+        if self.is_exact or (self.low is None and self.high is None):
+            return ""
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        return f"[{format_number(low)}, {format_number(high)}]"
+
+    @property
+    def basis(self) -> str:
+        """How the interval was made and from how much."""
+        if not self.interval:
+            return self.method if self.is_exact else f"no interval: {self.method}"
         sample = "" if self.n is None else f", n={self.n}"
         sample += "" if self.clusters is None else f" in {self.clusters} clusters"
-        interval = f"[{format_number(self.low)}, {format_number(self.high)}]"
-        return f"{text} {interval} ({100 * self.level:g} %, {self.method}{sample})"
+        return f"{100 * self.level:g} %, {self.method}{sample}"
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.number, self.interval, f"({self.basis})") if part)
 
 
 def format_number(value: float) -> str:
@@ -95,7 +134,9 @@ def format_number(value: float) -> str:
         >>> [format_number(x) for x in (110, 13460.4, 0.0123456, 1.74e11)]
         ['110', '13460', '0.01235', '1.74e+11']
     """
-    if value == int(value) and abs(value) < 1e7 if math.isfinite(value) else False:
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "-∞"
+    if value == int(value) and abs(value) < 1e7:
         return str(int(value))
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
@@ -162,12 +203,15 @@ class Claim:
     """Unit of the published value."""
     instrument: str = ""
     """Instrument that observes it, e.g. ``architecture.plan``."""
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
     """Configuration of that instrument."""
     value: str = ""
     """Key in the result's ``values``."""
     scale: Literal["smoke", "cpu", "gpu"] = "smoke"
     """Smallest scale at which it can be observed."""
+
+    def __post_init__(self) -> None:
+        _tidy_floats(self, "published", "tolerance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +238,9 @@ class Measurement:
     seed: int | None = None
     group: str = ""
 
+    def __post_init__(self) -> None:
+        _tidy_floats(self, "value", "step")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -206,6 +253,16 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        rows = tuple(tuple(self._cell(value) for value in row) for row in self.rows)
+        if any(len(row) != len(self.columns) for row in rows):
+            raise InputError(f"table '{self.name}' has a row that does not fit its {len(self.columns)} columns")
+        object.__setattr__(self, "rows", rows)
+
+    def _cell(self, value: Any) -> Cell:
+        plain = _scalar(value, f"a cell of table '{self.name}'")
+        return format_number(plain) if isinstance(plain, float) and math.isinf(plain) else plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,11 +299,11 @@ class Result:
     """The command line that makes this result again."""
     seed: int = 0
     """Seed of every random draw."""
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict[str, str])
     """Versions, machine and threads."""
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
-    values: dict[str, float | int | None] = field(default_factory=dict)
+    values: dict[str, Number] = field(default_factory=dict[str, Number])
     """Headline numbers by snake_case name; intervals are in ``findings``."""
     findings: tuple[Finding, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -261,6 +318,11 @@ class Result:
     status: Literal["ok", "failed"] = "ok"
     schema_version: int = SCHEMA_VERSION
 
+    def __post_init__(self) -> None:
+        _tidy_floats(self, "wall_seconds", "cpu_seconds")
+        values = {key: _scalar(value, f"value '{key}'") for key, value in self.values.items()}
+        object.__setattr__(self, "values", values)
+
     @property
     def room(self) -> str:
         """The room the instrument belongs to."""
@@ -269,6 +331,19 @@ class Result:
     def series(self, key: str, group: str | None = None) -> list[Measurement]:
         """The raw rows of one quantity, in the order they were recorded."""
         return [m for m in self.measurements if m.key == key and group in (None, m.group)]
+
+    def walk(self) -> Iterator[Result]:
+        """This result and, depth first, the results of all its parts."""
+        yield self
+        for part in self.parts:
+            yield from part.walk()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """One word for all findings, parts included: the worst news that is certain; None without findings."""
+        found = {finding.verdict for result in self.walk() for finding in result.findings}
+        order: tuple[Verdict, ...] = ("disagrees", "agrees", "inconclusive", "vacuous")
+        return next((verdict for verdict in order if verdict in found), None)
 
 
 T = TypeVar("T")
@@ -298,6 +373,16 @@ def from_json(kind: type[T], text: str | bytes) -> T:
     try:
         return _adapter(kind).validate_json(text)
     except ValidationError as error:
+        _refuse_newer(text)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the text"
         raise InputError(f"not a valid {kind.__name__}: {where}: {first['msg']}") from error
+
+
+def _refuse_newer(text: str | bytes) -> None:
+    try:
+        version: Any = json.loads(text).get("schema_version", 0)
+    except (ValueError, AttributeError):
+        return
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise InputError(f"a record of schema {version}, this Seqtant reads up to {SCHEMA_VERSION}: upgrade seqtant")

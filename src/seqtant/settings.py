@@ -6,41 +6,54 @@ import ast
 import dataclasses
 import hashlib
 import inspect
+import itertools
 import json
-import re
+import math
 import textwrap
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from seqtant.boundary import fit, parse_size, union_members
 from seqtant.errors import InputError, suggest
 
+__all__ = [
+    "PRESETS",
+    "build",
+    "config_hash",
+    "field_docs",
+    "override",
+    "parse_size",
+    "parse_yaml",
+    "plain",
+    "preset",
+    "read_yaml",
+    "resolve",
+    "to_yaml",
+]
+
 C = TypeVar("C")
-_SIZE = re.compile(r"^\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([KMBT])\s*$", re.IGNORECASE)
-_FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+PRESETS = ("smoke", "cpu", "gpu")
 
 
-def parse_size(text: str | float) -> float:
-    """Reads a size such as ``1.3e9``, ``"1.3B"`` or ``"350M"``.
+def parse_yaml(text: str, source: str) -> Any:
+    """Reads YAML data of any shape; None for an empty text.
 
     Raises:
-        InputError: The text is no number.
-
-    Example:
-        >>> parse_size("1.5B"), parse_size("2e6")
-        (1500000000.0, 2000000.0)
+        InputError: The text is not YAML; the message names ``source`` and the line.
     """
-    if not isinstance(text, str):
-        return float(text)
-    match = _SIZE.match(text)
     try:
-        return float(match[1]) * _FACTORS[match[2].lower()] if match else float(text)
-    except ValueError:
-        raise InputError(f"'{text}' is not a size: write 1.3e9, 1.3B or 350M") from None
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{source} is not YAML{place}: {reason}") from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -52,10 +65,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no file '{path}': give an existing YAML file")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"'{path}' is not YAML: {first}") from error
+        data = parse_yaml(path.read_text(encoding="utf-8"), f"'{path}'")
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is not text in UTF-8: give a YAML file") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -67,7 +79,7 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     """Applies ``a.b=value`` assignments to a nested mapping; values are YAML.
 
     Raises:
-        InputError: An assignment has no ``=``, or goes through a plain value.
+        InputError: An assignment has no ``=``, goes through a plain value, or its value is not YAML.
 
     Example:
         >>> override({"model": {"depth": 2}}, ["model.depth=4", "seeds=[0, 1]"])
@@ -75,15 +87,17 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     """
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        if not equals or not key:
+        if not equals or not all(key.split(".")):
             raise InputError(f"--set {assignment}: write --set key=value or --set section.key=value")
         *sections, last = key.split(".")
         target = data
         for section in sections:
-            target = target.setdefault(section, {})
+            if target.get(section) is None:
+                target[section] = {}
+            target = target[section]
             if not isinstance(target, dict):
                 raise InputError(f"--set {assignment}: '{section}' holds a plain value, not a section")
-        target[last] = yaml.safe_load(value)
+        target[last] = parse_yaml(value, f"--set {assignment}: the value")
     return data
 
 
@@ -98,9 +112,9 @@ def build(kind: type[C], data: Mapping[str, Any], *, source: str = "configuratio
     Raises:
         InputError: A key is unknown or a value does not fit; the message names it.
     """
-    _refuse_unknown(kind, data, source, "")
+    ready = fit(kind, dict(data), source)
     try:
-        return TypeAdapter(kind).validate_python(_sizes_to_numbers(dict(data)))
+        return _adapter(kind).validate_python(ready)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -109,40 +123,26 @@ def build(kind: type[C], data: Mapping[str, Any], *, source: str = "configuratio
         raise InputError(f"{place}: {reason}" + _got(first)) from error
 
 
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def _got(error: Any) -> str:
     if error["type"] in {"value_error", "missing"}:
         return ""
     return f" (got {error['input']!r})"
 
 
-def _refuse_unknown(kind: type, data: Mapping[str, Any], source: str, prefix: str) -> None:
-    hints = typing.get_type_hints(kind)
-    for key, value in data.items():
-        if key not in hints:
-            raise InputError(f"{source}: unknown key '{prefix}{key}'{suggest(str(key), hints)}")
-        if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[key]):
-            _refuse_unknown(typing.cast(type, hints[key]), value, source, f"{prefix}{key}.")
-
-
-def _sizes_to_numbers(value: Any) -> Any:
-    if isinstance(value, str) and _SIZE.match(value):
-        return parse_size(value)
-    if isinstance(value, dict):
-        return {key: _sizes_to_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_sizes_to_numbers(item) for item in value]
-    return value
-
-
 def preset(kind: type[C], name: str) -> C:
     """The preset ``smoke``, ``cpu`` or ``gpu`` of a configuration type; its defaults where it has no such preset.
 
     Raises:
-        InputError: The preset has another name.
+        InputError: The preset has another name, or the type has neither that preset nor a default for every field.
     """
-    if name not in {"smoke", "cpu", "gpu"}:
-        raise InputError(f"unknown preset '{name}'{suggest(name, ['smoke', 'cpu', 'gpu'])}: use smoke, cpu or gpu")
-    return getattr(kind, name, kind)()
+    if name not in PRESETS:
+        raise InputError(f"unknown preset '{name}'{suggest(name, PRESETS)}: use smoke, cpu or gpu")
+    return getattr(kind, name)() if hasattr(kind, name) else build(kind, {}, source=f"preset {name}")
 
 
 def resolve(
@@ -155,35 +155,89 @@ def resolve(
 ) -> C:
     """Resolves a configuration: defaults or preset, then the YAML file, then flags, then ``--set``.
 
-    Flags whose value is None were not given and are left out.
+    A nested section is merged key by key: what a later source does not name keeps its earlier value. Flags whose value
+    is None were not given and are left out.
+
+    Raises:
+        InputError: A source cannot be read, has an unknown key, or a value does not fit.
     """
-    data = plain(preset(kind, preset_name)) if preset_name else {}
+    data = _section_defaults(kind)
+    if preset_name is not None and (preset_name not in PRESETS or hasattr(kind, preset_name)):
+        data = plain(preset(kind, preset_name))
     if file is not None:
-        data.update(read_yaml(file))
-    data.update({key: value for key, value in (flags or {}).items() if value is not None})
-    override(data, assignments)
-    return build(kind, data, source=str(file) if file else kind.__name__)
+        data = _merge(kind, data, fit(kind, read_yaml(file), str(file)))
+    data = _merge(kind, data, {key: value for key, value in (flags or {}).items() if value is not None})
+    if assignments:
+        fit(kind, override({}, assignments), "--set")
+        data = override(data, assignments)
+    return build(kind, data, source=kind.__name__)
+
+
+def _section_defaults(kind: Any) -> dict[str, Any]:
+    """Default sections as plain data, so that naming one key of a section does not reset its others."""
+    sections: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if dataclasses.is_dataclass(default):
+            sections[field.name] = plain(default)
+    return sections
+
+
+def _merge(kind: Any, base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """``new`` over ``base``; sections of one dataclass type are merged, everything else is replaced."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    merged = dict(base)
+    for key, value in new.items():
+        kinds = [member for member in union_members(hints.get(key)) if dataclasses.is_dataclass(member)]
+        mappings = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(kinds[0], merged[key], value) if mappings and len(kinds) == 1 else value
+    return merged
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A configuration as plain JSON data."""
-    return TypeAdapter(type(config)).dump_python(config, mode="json")
+    """A configuration as plain JSON data, the same for 3 and 3.0 in a float field; infinity becomes the text ``inf``.
+
+    Raises:
+        InputError: A value does not fit its field.
+    """
+    adapter = _adapter(type(config))
+    dumped = adapter.dump_python(config, mode="json", warnings=False)
+    try:
+        return _infinities_as_text(adapter.dump_python(adapter.validate_python(dumped), mode="json"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{type(config).__name__}: {where}: {first['msg']} (got {first['input']!r})") from error
+
+
+def _infinities_as_text(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _infinities_as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_infinities_as_text(item) for item in value]
+    return value
 
 
 def config_hash(config: Any) -> str:
     """SHA-256 of the canonical JSON of a configuration, 16 hexadecimal digits."""
-    text = json.dumps(plain(config), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(plain(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The docstrings written under a dataclass's fields, by field name."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    body = typing.cast(ast.ClassDef, tree.body[0]).body
+    """The docstrings written under a dataclass's fields, inherited ones too, by field name."""
     docs: dict[str, str] = {}
-    for field, after in zip(body, body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(after, ast.Expr):
-            docs[field.target.id] = inspect.cleandoc(ast.literal_eval(after.value))
+    for each in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(each):
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(each)))
+        for field, after in itertools.pairwise(typing.cast(ast.ClassDef, tree.body[0]).body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(after, ast.Expr):
+                docs[field.target.id] = inspect.cleandoc(ast.literal_eval(after.value))
     return docs
 
 
@@ -193,11 +247,13 @@ def to_yaml(config: Any, indent: str = "") -> str:
     docs = field_docs(type(config))
     data = plain(config)
     for field in dataclasses.fields(config):
-        lines += [f"{indent}# {line}" for line in docs.get(field.name, "").splitlines()]
+        lines += [f"{indent}# {line}".rstrip() for line in docs.get(field.name, "").splitlines()]
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             lines += [f"{indent}{field.name}:", to_yaml(value, indent + "  ").rstrip()]
         else:
-            dumped = yaml.safe_dump(data[field.name], default_flow_style=True, width=10**6)
-            lines.append(f"{indent}{field.name}: {dumped.splitlines()[0]}")
+            dumped = yaml.safe_dump(
+                {field.name: data[field.name]}, default_flow_style=None, width=10**6, sort_keys=False
+            )
+            lines.append(textwrap.indent(dumped.rstrip(), indent))
     return "\n".join(lines) + "\n"
