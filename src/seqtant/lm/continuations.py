@@ -1,0 +1,136 @@
+"""Log-probabilities of many continuations of few prefixes: each prefix is read once and shared through the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seqtant.errors import InputError
+from seqtant.lm.batches import Batch, Tokens, as_tokens, check_length, group_by_length, pad
+from seqtant.lm.interface import CausalLM, reading_rows
+from seqtant.lm.scoring import TOKENS_PER_BATCH, check_finite, gathered, kept_logits
+from seqtant.progress import SILENT, Progress
+
+
+def continuation_log_probs(
+    model: CausalLM,
+    prefix: Tokens,
+    continuations: Sequence[Tokens],
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> list[Float[Tensor, " time"]]:
+    """Log-probability of each token of each continuation of one prefix, which is read once.
+
+    Args:
+        model: The model.
+        prefix: Token ids, at least one.
+        continuations: Token ids of each continuation, at least one each.
+        tokens_per_batch: Most tokens in one forward pass, those in the cache included.
+        progress: Told how many continuations are done.
+
+    Returns:
+        Per continuation: (its length,) float64, in nats; the sum is log P(continuation | prefix).
+
+    Raises:
+        InputError: A sequence is empty or too long or holds an unknown id, or the model's output is not a number.
+
+    Example:
+        >>> from seqtant.lm.oracles import MarkovLM
+        >>> coin = MarkovLM.from_chain([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]])
+        >>> [line.sum().exp().item() for line in continuation_log_probs(coin, [0], [[0, 0], [1, 0]])]
+        [0.81, 0.02...]
+    """
+    return batch_continuation_log_probs(
+        model, [prefix], [continuations], tokens_per_batch=tokens_per_batch, progress=progress
+    )[0]
+
+
+@torch.no_grad()
+def batch_continuation_log_probs(
+    model: CausalLM,
+    prefixes: Sequence[Tokens],
+    continuations: Sequence[Sequence[Tokens]],
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> list[list[Float[Tensor, " time"]]]:
+    """:func:`continuation_log_probs` for many prefixes, each with its own continuations.
+
+    Args:
+        model: The model.
+        prefixes: Token ids of each prefix.
+        continuations: Per prefix, its continuations; for the same ones everywhere, ``[labels] * len(prefixes)``.
+        tokens_per_batch: Most tokens in one forward pass, those in the cache included.
+        progress: Told how many continuations are done.
+
+    Returns:
+        Per prefix, per continuation: (its length,) float64, in nats.
+
+    Raises:
+        InputError: As for :func:`continuation_log_probs`; or the two lists differ in length.
+    """
+    if len(prefixes) != len(continuations):
+        raise InputError(f"{len(prefixes)} prefixes but {len(continuations)} lists of continuations: give one for each")
+    starts = as_tokens(model, prefixes, what="prefix")
+    ends = [as_tokens(model, own, what=f"of prefix {number}, continuation") for number, own in enumerate(continuations)]
+    for number, (start, own) in enumerate(zip(starts, ends, strict=True)):
+        longest = max((line.numel() for line in own), default=0)
+        check_length(model, start.numel() + longest, f"prefix {number} with its longest continuation")
+    results: list[list[Tensor]] = [[torch.empty(0)] * len(own) for own in ends]
+    bar = progress.task("scoring", sum(len(own) for own in ends))
+    wanted = [number for number, own in enumerate(ends) if own]
+    for group in group_by_length([starts[number].numel() for number in wanted], tokens_per_batch):
+        batch = pad(starts, [wanted[index] for index in group], model, side="left")
+        for row, number, scores in _score_batch(model, batch, ends, tokens_per_batch):
+            results[row][number] = scores
+            bar.advance()
+    bar.close()
+    check_finite(model, [line for own in results for line in own])
+    return results
+
+
+def _score_batch(
+    model: CausalLM, prefixes: Batch, continuations: Sequence[Sequence[Tensor]], tokens_per_batch: int
+) -> list[tuple[int, int, Tensor]]:
+    """Reads a left-padded batch of prefixes once, then all their continuations, as (prefix, number, scores)."""
+    with reading_rows(prefixes.rows):
+        head = model.forward(prefixes.input_ids, prefixes.mask, keep=1, use_cache=True)
+    first = torch.log_softmax(head.logits[:, -1].double(), dim=-1)
+    past = prefixes.input_ids.shape[1]
+    tasks = [
+        (line, number, ids)
+        for line, row in enumerate(prefixes.rows.tolist())
+        for number, ids in enumerate(continuations[row])
+    ]
+    lines = [ids for _, _, ids in tasks]
+    found = []
+    for group in _groups([ids.numel() for ids in lines], past, tokens_per_batch):
+        batch = pad(lines, group, model, side="right")
+        owner = torch.tensor([tasks[index][0] for index in group], device=model.device)
+        scores = [first[owner, batch.input_ids[:, 0]][:, None]]
+        if batch.input_ids.shape[1] > 1:
+            scores.append(_rest(model, prefixes.rows[owner], batch, model.select_rows(head.cache, owner)))
+        for index, line in zip(group, torch.cat(scores, dim=1).cpu(), strict=True):
+            owner_line, number, ids = tasks[index]
+            found.append((int(prefixes.rows[owner_line]), number, line[: ids.numel()].clone()))
+    return found
+
+
+def _rest(model: CausalLM, rows: Tensor, batch: Batch, cache: object) -> Float[Tensor, "batch rest"]:
+    """Scores every token after the first of a right-padded batch that goes on from a cache."""
+    targets = batch.input_ids[:, 1:]
+    owned = Batch(rows, batch.input_ids, batch.mask, batch.lengths)
+    passes = kept_logits(model, owned, torch.arange(targets.shape[1]), cache=cache)
+    return torch.cat([gathered(logits, targets[:, group.to(targets.device)]) for group, logits in passes], dim=1)
+
+
+def _groups(lengths: Sequence[int], past: int, tokens_per_batch: int) -> list[list[int]]:
+    """Batches of continuations; a one-token continuation costs no pass, since its prefix's logits hold its score."""
+    short = [index for index, length in enumerate(lengths) if length == 1]
+    rest = [index for index, length in enumerate(lengths) if length > 1]
+    grouped = group_by_length([past + lengths[index] for index in rest], tokens_per_batch)
+    return ([short] if short else []) + [[rest[index] for index in group] for group in grouped]

@@ -1,0 +1,110 @@
+"""What must lie in a model folder, checked before any heavy library is asked to read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from seqtant.errors import InputError
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
+"""Any one of these makes a tokenizer."""
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
+    """Checks a local model folder: configuration, weights, tokenizer.
+
+    Args:
+        folder: Folder in Hugging Face format.
+        tokenizer: Whether it must hold a tokenizer.
+
+    Raises:
+        InputError: Something is missing, empty, broken or unsafe; the message names the file and what to do.
+    """
+    _check_config(folder)
+    _check_weights(folder)
+    if tokenizer:
+        _check_tokenizer(folder)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        InputError: The file is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' is not readable JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"'{path}' does not hold a JSON object")
+    return content
+
+
+def _check_config(folder: Path) -> None:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
+    config = read_json(path)
+    if "model_type" not in config:
+        raise InputError(f"'{path}' names no model_type: it is not the config.json of a transformers model")
+
+
+def _check_weights(folder: Path) -> None:
+    for shard in _shards(folder):
+        if not shard.is_file():
+            raise InputError(f"'{folder}' lacks the weights file '{shard.name}' that its index names: copy it again")
+        _check_shard(shard)
+
+
+def _shards(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = read_json(index).get("weight_map")
+        if not isinstance(names, dict) or not names:
+            raise InputError(f"'{index}' names no weights: copy the checkpoint again")
+        return [folder / name for name in sorted({str(name) for name in names.values()})]
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise InputError(
+            f"'{folder}' holds pickled weights ('{pickles[0]}'), which may run code when read: convert to safetensors"
+        )
+    raise InputError(f"'{folder}' has no weights: model.safetensors is missing")
+
+
+def _check_shard(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as tensors:
+            empty = not list(tensors.keys())
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"'{path}' is corrupt ({error}): copy the checkpoint again") from error
+    if empty:
+        raise InputError(f"'{path}' holds no tensors: copy the checkpoint again")
+
+
+def _check_tokenizer(folder: Path) -> None:
+    present = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not present:
+        raise InputError(
+            f"'{folder}' has no tokenizer (such as tokenizer.json): copy the one the model was trained with"
+        )
+    for path in present:
+        if path.stat().st_size == 0:
+            raise InputError(f"the tokenizer file '{path}' is empty: copy the one the model was trained with")

@@ -1,0 +1,168 @@
+"""A Hugging Face decoder behind the common interface: positions that survive padding, caches that are values."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from seqtant.errors import InputError
+from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class HuggingFaceCache:
+    """Keys and values of the tokens read so far, and which of those tokens are real."""
+
+    past: Any
+    """A ``transformers`` cache; never changed once it is here."""
+    lengths: Int[Tensor, " batch"]
+    """Real tokens read so far, per row."""
+    mask: Int[Tensor, "batch past"] | None
+    """1 for real tokens; None when all are real."""
+    time: int
+    """Tokens read so far, padding included."""
+
+
+class HuggingFaceLM(CausalLM):
+    """A ``transformers`` causal language model in evaluation mode with frozen weights.
+
+    Args:
+        model: Any model with a language-model head, e.g. ``LlamaForCausalLM``.
+        tokenizer: Its tokenizer; None for models over ids only.
+        name: What reports call it; by default where it was loaded from.
+
+    The module itself stays reachable as ``model`` for hooks and Jacobian-vector products. Weights are frozen, so no
+    graph is built, yet gradients flow to whatever a hook adds that asks for them.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None, *, name: str | None = None
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name or str(model.config.name_or_path or type(model).__name__)
+        config = model.config.get_text_config(decoder=True)
+        self.vocabulary_size = int(config.vocab_size)
+        self.context_length = _context_length(config)
+        self.bos_id = _special_id("bos", config, tokenizer)
+        self.eos_id = _special_id("eos", config, tokenizer)
+        pad_id = _special_id("pad", config, tokenizer)
+        self.pad_id = pad_id if pad_id is not None and 0 <= pad_id < self.vocabulary_size else 0
+        self.device = next(model.parameters()).device
+        parameters = inspect.signature(model.forward).parameters
+        self._takes_positions = "position_ids" in parameters
+        self._takes_keep = "logits_to_keep" in parameters
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch time"],
+        attention_mask: Int[Tensor, "batch time"] | None = None,
+        *,
+        cache: HuggingFaceCache | None = None,
+        keep: Keep = None,
+        use_cache: bool = False,
+    ) -> LMOutput:
+        """See :meth:`CausalLM.forward`; the logits are float32, or float64 for a float64 model."""
+        batch, time = input_ids.shape
+        mask = joint_mask(cache, attention_mask, input_ids)
+        arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask, "use_cache": use_cache}
+        if cache is not None:
+            arguments["past_key_values"] = _copied(cache.past)
+        positions = _positions(cache, attention_mask, input_ids)
+        if self._takes_positions and positions is not None:
+            arguments["position_ids"] = positions
+        kept = None if keep is None else kept_positions(keep, time, input_ids.device)
+        if kept is not None and self._takes_keep:
+            arguments["logits_to_keep"] = keep if isinstance(keep, int) else kept
+        output = self.model(**arguments)
+        logits = output.logits if kept is None or self._takes_keep else output.logits[:, kept]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if not use_cache:
+            return LMOutput(logits)
+        read = input_ids.new_full((batch,), time) if attention_mask is None else attention_mask.sum(dim=1)
+        lengths, past_time = (read, time) if cache is None else (cache.lengths + read, cache.time + time)
+        return LMOutput(logits, HuggingFaceCache(output.past_key_values, lengths, mask, past_time))
+
+    def select_rows(self, cache: HuggingFaceCache, rows: Int[Tensor, " selected"]) -> HuggingFaceCache:
+        """See :meth:`CausalLM.select_rows`."""
+        past = _copied(cache.past)
+        for layer in past.layers:
+            select = getattr(layer, "batch_select_indices", None) or layer.reorder_cache
+            select(rows)
+        mask = None if cache.mask is None else cache.mask[rows]
+        return HuggingFaceCache(past, cache.lengths[rows], mask, cache.time)
+
+
+def joint_mask(
+    cache: HuggingFaceCache | None, attention_mask: Tensor | None, input_ids: Tensor
+) -> Int[Tensor, "batch past_and_time"] | None:
+    """The mask over cached and new tokens; None if all are real (which lets attention take its fast path)."""
+    past = None if cache is None else cache.mask
+    if past is None and attention_mask is None:
+        return None
+    batch, time = input_ids.shape
+    new = input_ids.new_ones(batch, time) if attention_mask is None else attention_mask.to(input_ids.dtype)
+    if cache is None:
+        return new
+    old = input_ids.new_ones(batch, cache.time) if past is None else past
+    return torch.cat([old, new], dim=1)
+
+
+def _positions(cache: HuggingFaceCache | None, attention_mask: Tensor | None, input_ids: Tensor) -> Tensor | None:
+    """Position of each new token among the real tokens of its row; None where counting from 0 is right as it is."""
+    if cache is None and attention_mask is None:
+        return None
+    ones = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
+    counted = ones.cumsum(dim=1) - 1
+    if cache is not None:
+        counted = counted + cache.lengths[:, None]
+    return counted.clamp(min=0)
+
+
+def _copied(past: Any) -> Any:
+    """A cache whose layers can be replaced without changing the original: updates concatenate, never write in place."""
+    layers = getattr(past, "layers", None)
+    if layers is None or any(not hasattr(layer, "keys") for layer in layers):
+        return copy.deepcopy(past)
+    new = copy.copy(past)
+    new.layers = [copy.copy(layer) for layer in layers]
+    return new
+
+
+def _context_length(config: Any) -> int | None:
+    for field in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        value = getattr(config, field, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def _special_id(kind: str, config: Any, tokenizer: Any) -> int | None:
+    """The tokenizer's word counts, since it makes the text; the config's is the fallback."""
+    for source in (tokenizer, config):
+        value = getattr(source, f"{kind}_token_id", None)
+        if isinstance(value, list | tuple):
+            value = value[0] if value else None
+        if value is not None:
+            return int(value)
+    return None
+
+
+def module_of(model: CausalLM) -> PreTrainedModel:
+    """The ``transformers`` module inside a model.
+
+    Raises:
+        InputError: The model has none (an oracle, a mixture).
+    """
+    if not isinstance(model, HuggingFaceLM):
+        raise InputError(f"'{model.name}' has no layers to look into: this needs a Hugging Face model")
+    return model.model

@@ -1,0 +1,215 @@
+"""Loading a language model with every fault of a folder found early and told in one line.
+
+Transformers fills missing weights with random numbers, reads a truncated file late and takes a tokenizer of another
+model without a word. Each of these would end as a silent wrong number, so each is checked here.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from logging import CRITICAL
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from seqtant.errors import InputError
+from seqtant.lm.folder import check_folder
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import CausalLM
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+REFERENCE = "reference"
+"""The name under which the model that ships in the package is asked for."""
+
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+
+
+def load(
+    model: str | Path = REFERENCE,
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype | None = None,
+    tokenizer: bool = True,
+) -> HuggingFaceLM:
+    """Loads a causal language model, in evaluation mode and with frozen weights.
+
+    Args:
+        model: A local folder in Hugging Face format, ``"reference"`` for the model that ships in the package, or a
+            name on the Hugging Face hub. A folder never touches the network; only a hub name may.
+        device: ``"auto"`` (an accelerator if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        dtype: E.g. ``"float32"`` or ``torch.bfloat16``. None means float32 on a CPU and the checkpoint's own elsewhere.
+        tokenizer: Whether the model must come with a tokenizer; False loads the network alone.
+
+    Returns:
+        The model behind the common interface.
+
+    Raises:
+        InputError: The folder, its weights or its tokenizer cannot be used; the message names the fault.
+    """
+    where = pick_device(device)
+    kind = pick_dtype(dtype, where)
+    if str(model) == REFERENCE:
+        with as_file(files("seqtant.reference") / "weights") as folder:
+            if not (folder / "config.json").is_file():
+                raise InputError("the reference model is not in this installation: give a model folder instead")
+            return _load(folder, where, kind, tokenizer=tokenizer, local=True, name=REFERENCE)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        check_folder(folder, tokenizer=tokenizer)
+        return _load(folder, where, kind, tokenizer=tokenizer, local=True, name=folder.resolve().name)
+    if folder.exists():
+        raise InputError(f"'{model}' is a file: give the folder that holds config.json and the weights")
+    if isinstance(model, Path) or not _HUB_NAME.match(model):
+        raise InputError(f"model folder '{model}' does not exist: give a folder, a hub name or '{REFERENCE}'")
+    return _load(model, where, kind, tokenizer=tokenizer, local=False, name=model)
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Turns ``"auto"`` into the best device there is, and checks any other.
+
+    Raises:
+        InputError: The device is unknown or not there.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
+    if isinstance(device, torch.device):
+        return device
+    if device == "auto":
+        return torch.device(_best_device())
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"unknown device '{device}': use auto, cpu, cuda, cuda:1 or mps") from error
+    there = {
+        "cpu": True,
+        "cuda": (chosen.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(chosen.type, False):
+        raise InputError(f"device '{device}' is not on this machine: use '{_best_device()}' or 'auto'")
+    return chosen
+
+
+def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | torch.dtype:
+    """The number type to load in: as asked, else float32 on a CPU and ``"auto"`` (the checkpoint's own) elsewhere.
+
+    Raises:
+        InputError: The name is not a floating-point type of torch.
+
+    Example:
+        >>> pick_dtype("float64", torch.device("cpu"))
+        torch.float64
+    """
+    if dtype is None:
+        return torch.float32 if device.type == "cpu" else "auto"
+    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+        raise InputError(f"unknown number type '{dtype}': use float32, bfloat16, float16 or float64")
+    return chosen
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _load(
+    source: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool, local: bool, name: str
+) -> HuggingFaceLM:
+    words = _load_tokenizer(source, local=local) if tokenizer else None
+    network = _load_network(source, dtype, local=local).to(device)
+    loaded = HuggingFaceLM(network, words, name=name)
+    if words is not None:
+        check_match(loaded, words)
+    return loaded
+
+
+def _load_network(source: str | Path, dtype: str | torch.dtype, *, local: bool) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    with _quiet():
+        try:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                str(source), dtype=dtype, local_files_only=local, use_safetensors=True, output_loading_info=True
+            )
+        except Exception as error:  # transformers lets errors of every kind through, from six libraries
+            if isinstance(error, MemoryError):
+                raise
+            raise InputError(f"cannot load the model '{source}': {_first_line(error)}") from error
+    network, report = loaded
+    missing, surplus = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    if missing:
+        raise InputError(
+            f"the weights of '{source}' lack {len(missing)} tensors that config.json asks for, such as '{missing[0]}': "
+            "the checkpoint and its config.json do not belong together"
+        )
+    if surplus:
+        warnings.warn(
+            f"'{source}' holds {len(surplus)} tensors that its config.json does not use, such as '{surplus[0]}'",
+            stacklevel=4,
+        )
+    return network
+
+
+def _load_tokenizer(source: str | Path, *, local: bool) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
+        except Exception as error:  # as above
+            raise InputError(
+                f"cannot load the tokenizer of '{source}': {_first_line(error)} (is it empty, broken or missing?)"
+            ) from error
+    words = len(tokenizer.get_vocab())
+    if words <= len(set(tokenizer.all_special_ids)):
+        raise InputError(
+            f"the tokenizer of '{source}' is empty ({words} tokens): copy the one the model was trained with"
+        )
+    return tokenizer
+
+
+def check_match(model: CausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Checks that every token of a tokenizer is one the model knows.
+
+    Raises:
+        InputError: The tokenizer makes ids that the model has no embedding for: it belongs to another model.
+    """
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= model.vocabulary_size:
+        raise InputError(
+            f"the tokenizer of '{model.name}' makes ids up to {largest}, but the model knows {model.vocabulary_size} "
+            "tokens: they do not belong together"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers from printing bars and load reports: faults are raised here, in our own words."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

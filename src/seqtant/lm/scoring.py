@@ -1,0 +1,264 @@
+"""Exact token log-probabilities: batched by length, bounded in memory, many prefixes of a sequence in one pass.
+
+One forward pass scores every prefix of a sequence. Logits are made for the wanted positions only and a bounded number
+at a time: a sequence too long for that is read in slices over the model's own cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from seqtant.errors import InputError
+from seqtant.lm.batches import Batch, Tokens, as_tokens, group_by_length, pad
+from seqtant.lm.interface import CausalLM, reading_rows
+from seqtant.progress import SILENT, Progress, Task
+
+TOKENS_PER_BATCH = 4096
+"""Most tokens in one forward pass unless the caller says otherwise."""
+
+_LOGITS_PER_PASS = {"cpu": 2**26, "cuda": 2**29}
+"""Most logits held at once, by kind of device: 256 MB on a CPU, 2 GB on a GPU in float32."""
+
+
+@dataclass(frozen=True)
+class ScoredBlock:
+    """Next-token distributions of several models at the same positions of the same sequences."""
+
+    rows: Int[Tensor, " batch"]
+    """Which of the caller's sequences each row is."""
+    positions: Int[Tensor, " kept"]
+    """Position of the last token read; the distribution is of the token after it."""
+    targets: Int[Tensor, "batch kept"]
+    """The token that does come after it."""
+    real: Bool[Tensor, "batch kept"]
+    """Whether there is one; elsewhere the row has ended and nothing here means anything."""
+    log_probs: tuple[Float[Tensor, "batch kept vocabulary"], ...]
+    """Per model: log-probability of every token, in nats."""
+
+
+@torch.no_grad()
+def token_log_probs(
+    model: CausalLM,
+    sequences: Sequence[Tokens],
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> list[Float[Tensor, " scored"]]:
+    """Log-probability of each token after the first, given all tokens before it.
+
+    Args:
+        model: The model.
+        sequences: Token ids; the first of each is given (usually the beginning-of-sequence token), not scored.
+        tokens_per_batch: Most tokens in one forward pass.
+        progress: Told how many sequences are done.
+
+    Returns:
+        Per sequence, in the caller's order: (time - 1,) float64, in nats. Entry t is log P(x_{t+1} | x_0..x_t).
+
+    Raises:
+        InputError: A sequence is empty, too long or holds an unknown id, or the model's output is not a number.
+
+    Example:
+        >>> from seqtant.lm.oracles import MarkovLM
+        >>> coin = MarkovLM.from_chain([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]])
+        >>> token_log_probs(coin, [[coin.bos_id, 0, 0, 1]])[0].exp()
+        tensor([0.5000, 0.9000, 0.1000], dtype=torch.float64)
+    """
+    ids = as_tokens(model, sequences)
+    results = [torch.empty(0, dtype=torch.float64) for _ in ids]
+    for batch in _batches(model, ids, tokens_per_batch, progress):
+        scores = _target_log_probs(model, batch)
+        for row, line, length in zip(batch.rows.tolist(), scores.cpu(), batch.lengths.tolist(), strict=True):
+            results[row] = line[: length - 1].clone()
+    check_finite(model, results)
+    return results
+
+
+def sequence_log_probs(
+    model: CausalLM,
+    sequences: Sequence[Tokens],
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> Float[Tensor, " sequences"]:
+    """Log-probability of each sequence given its first token: the sum of :func:`token_log_probs`, float64, in nats."""
+    scores = token_log_probs(model, sequences, tokens_per_batch=tokens_per_batch, progress=progress)
+    return torch.stack([line.sum() for line in scores]) if scores else torch.empty(0, dtype=torch.float64)
+
+
+@torch.no_grad()
+def next_token_log_probs(
+    model: CausalLM,
+    sequences: Sequence[Tokens],
+    positions: Sequence[Sequence[int]] | None = None,
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> list[Float[Tensor, "positions vocabulary"]]:
+    """The whole next-token distribution at chosen positions, all positions of a sequence from one pass.
+
+    Args:
+        model: The model.
+        sequences: Token ids.
+        positions: Per sequence, the positions after which the distribution is wanted (negative ones count from the
+            end); None means the last one of each.
+        tokens_per_batch: Most tokens in one forward pass.
+        progress: Told how many sequences are done.
+
+    Returns:
+        Per sequence: log-probabilities (positions, vocabulary) in nats, on the CPU.
+
+    Raises:
+        InputError: As for :func:`token_log_probs`; or a position lies outside its sequence.
+    """
+    ids = as_tokens(model, sequences)
+    wanted = _absolute(positions, [line.numel() for line in ids])
+    results = [torch.empty(0, model.vocabulary_size) for _ in ids]
+    for batch in _batches(model, ids, tokens_per_batch, progress, budget=tokens_per_batch * model.vocabulary_size):
+        rows = batch.rows.tolist()
+        union = torch.cat([wanted[row] for row in rows]).unique()
+        for group, logits in kept_logits(model, batch, union):
+            log_probs = torch.log_softmax(logits, dim=-1).cpu()
+            for line, row in enumerate(rows):
+                inside = (wanted[row] >= group[0]) & (wanted[row] <= group[-1])
+                if results[row].shape[0] == 0:
+                    results[row] = log_probs.new_empty(wanted[row].numel(), model.vocabulary_size)
+                results[row][inside] = log_probs[line, torch.searchsorted(group, wanted[row][inside])]
+    check_finite(model, results)
+    return results
+
+
+@torch.no_grad()
+def log_prob_blocks(
+    models: Sequence[CausalLM],
+    sequences: Sequence[Tokens],
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> Iterator[ScoredBlock]:
+    """Full next-token distributions of several models at every scored position, block by block.
+
+    For sums over the vocabulary, such as Kullback-Leibler divergences: no more than one bounded block per model is
+    ever held.
+
+    Args:
+        models: Models over the same vocabulary and device.
+        sequences: Token ids.
+        tokens_per_batch: Most tokens in one forward pass.
+        progress: Told how many sequences are done.
+
+    Yields:
+        Blocks that together cover every position of every sequence but the last.
+
+    Raises:
+        InputError: The vocabularies differ in size, or a sequence cannot be read.
+    """
+    first = models[0]
+    if any(model.vocabulary_size != first.vocabulary_size for model in models):
+        sizes = ", ".join(f"'{model.name}' {model.vocabulary_size}" for model in models)
+        raise InputError(f"models with different vocabularies cannot be compared token by token: {sizes}")
+    ids = as_tokens(min(models, key=lambda model: model.context_length or 10**18), sequences)
+    share = max(1, logits_per_pass(first) // len(models))
+    for batch in _batches(first, ids, tokens_per_batch, progress, budget=share):
+        positions = torch.arange(batch.input_ids.shape[1] - 1)
+        passes = [kept_logits(model, batch, positions, budget=share) for model in models]
+        for parts in zip(*passes, strict=True):
+            group = parts[0][0].to(batch.input_ids.device)
+            log_probs = tuple(torch.log_softmax(logits, dim=-1) for _, logits in parts)
+            real = group[None, :] + 1 < batch.lengths[:, None]
+            yield ScoredBlock(batch.rows, group, batch.input_ids[:, group + 1], real, log_probs)
+
+
+def kept_logits(
+    model: CausalLM,
+    batch: Batch,
+    positions: Int[Tensor, " kept"],
+    *,
+    cache: Any = None,
+    budget: int | None = None,
+) -> Iterator[tuple[Int[Tensor, " group"], Float[Tensor, "batch group vocabulary"]]]:
+    """Logits at ascending positions of a right-padded batch, a bounded number of them at a time.
+
+    If they exceed the budget, the sequence is read in slices, each going on from the cache of those before it; nothing
+    after the last wanted position is read at all.
+    """
+    size = max(1, (budget or logits_per_pass(model)) // (batch.input_ids.shape[0] * model.vocabulary_size))
+    start = 0
+    groups = positions.split(size) if positions.numel() else ()
+    for number, group in enumerate(groups):
+        end = int(group[-1]) + 1
+        more = number + 1 < len(groups)
+        keep = (group - start).to(model.device)
+        with reading_rows(batch.rows):
+            output = model.forward(batch.input_ids[:, start:end], cache=cache, keep=keep, use_cache=more)
+        yield group, output.logits
+        cache, start = output.cache, end
+
+
+def logits_per_pass(model: CausalLM) -> int:
+    """Most logits that scoring holds at once for this model."""
+    return _LOGITS_PER_PASS.get(model.device.type, _LOGITS_PER_PASS["cpu"])
+
+
+def gathered(
+    logits: Float[Tensor, "batch kept vocabulary"], targets: Int[Tensor, "batch kept"]
+) -> Float[Tensor, "batch kept"]:
+    """Log-probability of each target, float64, without a normalised copy of the logits."""
+    chosen = logits.gather(-1, targets[..., None]).squeeze(-1)
+    return chosen.double() - torch.logsumexp(logits, dim=-1).double()
+
+
+def check_finite(model: CausalLM, scores: Sequence[Tensor]) -> None:
+    """Refuses log-probabilities that are not numbers (minus infinity is one: an impossible token).
+
+    Raises:
+        InputError: A score is not a number.
+    """
+    for number, line in enumerate(scores):
+        if torch.isnan(line).any():
+            raise InputError(
+                f"'{model.name}' gives no number for sequence {number}: its weights may be corrupt, or overflow in its "
+                "number type (load it with dtype='float32')"
+            )
+
+
+def _target_log_probs(model: CausalLM, batch: Batch) -> Float[Tensor, "batch scored"]:
+    targets = batch.input_ids[:, 1:]
+    parts = [
+        gathered(logits, targets[:, group.to(targets.device)])
+        for group, logits in kept_logits(model, batch, torch.arange(targets.shape[1]))
+    ]
+    return torch.cat(parts, dim=1) if parts else batch.input_ids.new_empty(batch.rows.numel(), 0).double()
+
+
+def _batches(
+    model: CausalLM, ids: Sequence[Tensor], tokens_per_batch: int, progress: Progress, *, budget: int | None = None
+) -> Iterator[Batch]:
+    """Right-padded batches, longest first; short sequences never need slicing, since the batch shrinks instead."""
+    tokens = min(tokens_per_batch, max(1, (budget or logits_per_pass(model)) // model.vocabulary_size))
+    bar: Task = progress.task("scoring", len(ids))
+    try:
+        for rows in group_by_length([line.numel() for line in ids], tokens):
+            yield pad(ids, rows, model, side="right")
+            bar.advance(len(rows))
+    finally:
+        bar.close()
+
+
+def _absolute(positions: Sequence[Sequence[int]] | None, lengths: Sequence[int]) -> list[Tensor]:
+    if positions is None:
+        return [torch.tensor([length - 1]) for length in lengths]
+    if len(positions) != len(lengths):
+        raise InputError(f"{len(positions)} lists of positions for {len(lengths)} sequences: give one for each")
+    result = []
+    for number, (chosen, length) in enumerate(zip(positions, lengths, strict=True)):
+        if any(not -length <= position < length for position in chosen):
+            raise InputError(f"sequence {number} has {length} tokens: positions must lie in -{length} to {length - 1}")
+        result.append(torch.tensor([position % length for position in chosen], dtype=torch.long))
+    return result
