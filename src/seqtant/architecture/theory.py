@@ -23,7 +23,7 @@ Legend:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -361,6 +361,60 @@ def log3_many_token_rank(depth: int, effective_width: int) -> float:
     high = math.log(q) / LN3 + log3_multichoose(n + 1.0, float(total - k - 1)) if k < total else -math.inf
     top = max(low, high)
     return top + math.log(sum(3.0 ** (term - top) for term in (low, high))) / LN3
+
+
+def closed_form_rank(depth: int, effective_width: int, tokens: int) -> int:
+    """Separation rank of generic weights for any even number of tokens: both forms above and what lies between them.
+
+    With m = tokens / 2 vectors in the B half, a polynomial of degree k in the entries of S_B = sum b b^T sees only the
+    representations S_{2 lambda} of GL_q with lambda a partition of k into at most m parts; the A half, degree C-k in
+    S_A times one of its own vectors, sees the S_mu with mu = 2 lambda plus one box and at most m rows. The rank is at
+    most the sum over k of the smaller of the two dimensions [derived]; equality is measured in every case tried with
+    one head. m >= q gives :func:`many_token_rank`, m = 1 gives :func:`two_token_rank`. Beyond depth 3 and between
+    those two, :func:`many_token_rank` is returned, which is a bound but not tight.
+
+    Example:
+        >>> closed_form_rank(2, 3, 2), closed_form_rank(2, 3, 4), closed_form_rank(3, 3, 4), closed_form_rank(3, 3, 6)
+        (35, 49, 2640, 3102)
+    """
+    q, m, total = effective_width, tokens // 2, degree(depth)
+    if m == 1:
+        return two_token_rank(depth, q)
+    if m >= q or depth > 3:
+        return many_token_rank(depth, q)
+    side_b = [sum(_dimension(_doubled(shape, q)) for shape in _partitions(k, m)) for k in range(total + 1)]
+    side_a = [
+        sum(_dimension(grown) for shape in _partitions(k, m) for grown in _with_a_box(_doubled(shape, q), m))
+        for k in range(total + 1)
+    ]
+    return sum(min(b, a) for b, a in zip(side_b, reversed(side_a), strict=True))
+
+
+def _partitions(total: int, parts: int, largest: int | None = None) -> Iterator[tuple[int, ...]]:
+    """Partitions of a number into at most so many parts, none above ``largest``."""
+    if total == 0:
+        yield ()
+    elif parts > 0:
+        for first in range(min(total, largest or total), 0, -1):
+            for rest in _partitions(total - first, parts - 1, first):
+                yield (first, *rest)
+
+
+def _doubled(shape: tuple[int, ...], rows: int) -> tuple[int, ...]:
+    return tuple(2 * part for part in shape) + (0,) * (rows - len(shape))
+
+
+def _with_a_box(shape: tuple[int, ...], rows: int) -> Iterator[tuple[int, ...]]:
+    """Diagrams with one box more in one of the first ``rows`` rows (Pieri's rule)."""
+    for row in range(rows):
+        if row == 0 or shape[row] < shape[row - 1]:
+            yield (*shape[:row], shape[row] + 1, *shape[row + 1 :])
+
+
+def _dimension(shape: tuple[int, ...]) -> int:
+    """Dimension of the representation of GL_q with these q row lengths (Weyl's formula)."""
+    pairs = [(i, j) for i in range(len(shape)) for j in range(i + 1, len(shape))]
+    return math.prod(shape[i] - shape[j] + j - i for i, j in pairs) // math.prod(j - i for i, j in pairs)
 
 
 def vocabulary_parameters(size: float, approach: Literal[1, 2] = 2) -> float:
