@@ -83,9 +83,9 @@ def train(
         (3, 12)
     """
     context = context or Context()
-    with open_session(model, config, device=context.device, seed=context.seed) as session:
-        with InterruptSwitch() as switch:
-            return _Run(session, batches, config, loss, context, evaluate, callbacks).to_the_end(switch)
+    opened = open_session(model, config, device=context.device, seed=context.seed)
+    with opened as session, InterruptSwitch() as switch:
+        return _Run(session, batches, config, loss, context, evaluate, callbacks).to_the_end(switch)
 
 
 @dataclass

@@ -50,8 +50,9 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
     extra = {"attention_mask": batch["attention_mask"]} if "attention_mask" in batch else {}
     output: Any = model(batch["input_ids"], **extra)
     logits = getattr(output, "logits", output)[:, :-1]
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     labels = batch.get("labels", batch["input_ids"])[:, 1:]
     total = functional.cross_entropy(
-        logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
     )
     return LossSum(total, (labels != IGNORED).sum())
