@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqtant.errors import InputError
 from seqtant.progress import SILENT, Progress
 
 
@@ -27,3 +28,7 @@ class Context:
     """Where long work reports."""
     command: str = ""
     """The command line, if there was one."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed}: give a whole number from 0 to 2^63 - 1")

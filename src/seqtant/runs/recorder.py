@@ -10,7 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from seqtant.findings import Artifact, Assumption, Cell, ClaimCheck, Estimate, Finding, Measurement, Result, Table, Verdict
+from seqtant.findings import (
+    Artifact,
+    Assumption,
+    Cell,
+    ClaimCheck,
+    Estimate,
+    Finding,
+    Measurement,
+    Result,
+    Table,
+    Verdict,
+)
 from seqtant.runs.context import Context
 from seqtant.runs.environment import accelerator, environment
 from seqtant.settings import config_hash, plain
@@ -82,13 +93,14 @@ class Recorder:
         if error is not None:
             return
         device = accelerator()
+        lists: dict[str, Any] = {name: tuple(items) for name, items in self._lists.items()}
         self._result = Result(
-            **self._fixed,
             environment=environment() | ({"accelerator": device} if device else {}),
             wall_seconds=time.perf_counter() - self._wall,
             cpu_seconds=time.process_time() - self._cpu,
             values=self._values,
-            **{name: tuple(items) for name, items in self._lists.items()},
+            **self._fixed,
+            **lists,
         )
 
     @property
@@ -143,7 +155,9 @@ class Recorder:
             Measurement(key=key, value=value, unit=unit, step=step, seed=seed, group=group)
         )
 
-    def table(self, name: str, title: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]], note: str = "") -> None:
+    def table(
+        self, name: str, title: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]], note: str = ""
+    ) -> None:
         """Records a table for people."""
         self._lists["tables"].append(Table(name=name, title=title, columns=columns, rows=tuple(rows), note=note))
 
@@ -161,6 +175,7 @@ class Recorder:
 
     def artifact(self, path: Path, kind: str) -> None:
         """Records a file that the run wrote, with its hash."""
-        data = path.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        self._lists["artifacts"].append(Artifact(path=str(path), kind=kind, sha256=digest, bytes=len(data)))
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = path.stat().st_size
+        self._lists["artifacts"].append(Artifact(path=str(path), kind=kind, sha256=digest, bytes=size))

@@ -1,0 +1,112 @@
+"""A table of a result in the forms people read: terminal and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from seqtant.findings import Cell, ClaimCheck, Estimate, Table, format_number
+
+MOST_ROWS = 40
+"""Longest table printed whole on a terminal."""
+
+_PADDING = 2
+_LEAST_TEXT = 12
+
+
+def cell_text(value: Cell) -> str:
+    """A cell for people.
+
+    Example:
+        >>> [cell_text(value) for value in (None, True, 0.123456, 110, "depth")]
+        ['–', 'yes', '0.1235', '110', 'depth']
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return format_number(value)
+    return str(value)
+
+
+def is_numeric(table: Table, column: int) -> bool:
+    """Whether a column holds only numbers (and gaps), and so is set flush right."""
+    cells = [row[column] for row in table.rows if row[column] is not None]
+    return bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
+
+
+def claims_table(checks: Sequence[ClaimCheck]) -> Table:
+    """Published numbers beside ours."""
+    columns = ("claim", "published", "observed", "interval", "verdict")
+    return Table(name="claims", title="published beside observed", columns=columns, rows=tuple(_claim_rows(checks)))
+
+
+def _claim_rows(checks: Sequence[ClaimCheck]) -> Iterator[tuple[Cell, ...]]:
+    for check in checks:
+        claim, observed = check.claim, check.observed
+        published = Estimate(value=claim.published, unit=claim.unit).number
+        number = None if observed is None else observed.number
+        interval = None if observed is None else ("exact" if observed.is_exact else observed.interval or None)
+        yield claim.id, published, number, interval, check.verdict
+
+
+def to_markdown(table: Table) -> str:
+    """A table for a README.
+
+    Example:
+        >>> print(to_markdown(Table(name="t", title="T", columns=("depth", "loss"), rows=((12, 0.5), (24, None)))))
+        | depth | loss |
+        | ---: | ---: |
+        | 12 | 0.5 |
+        | 24 | – |
+    """
+    marks = ["---:" if is_numeric(table, column) else "---" for column in range(len(table.columns))]
+    lines = [table.columns, marks, *([cell_text(cell) for cell in row] for row in table.rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Prints a table; one too wide for the terminal is printed row by row, one too long is cut with a note."""
+    console.print(Text(table.title, style="bold"))
+    rows = [[cell_text(cell) for cell in row] for row in table.rows[:MOST_ROWS]]
+    fits = sum(_least_widths(table, rows)) <= console.width
+    console.print(_columns(table, rows) if fits else _records(table, rows))
+    if len(table.rows) > MOST_ROWS:
+        console.print(Text(f"... and {len(table.rows) - MOST_ROWS} more rows", style="dim"))
+    if table.note:
+        console.print(Text(table.note, style="dim"))
+
+
+def _least_widths(table: Table, rows: Sequence[Sequence[str]]) -> Iterator[int]:
+    for column, name in enumerate(table.columns):
+        widest = max([len(row[column]) for row in rows], default=0)
+        longest_word = max([len(word) for word in name.split()], default=0)
+        cells = widest if is_numeric(table, column) else min(widest, _LEAST_TEXT)
+        yield max(cells, longest_word) + _PADDING
+
+
+def _columns(table: Table, rows: Sequence[Sequence[str]]) -> RenderableType:
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    for column, name in enumerate(table.columns):
+        numeric = is_numeric(table, column)
+        drawn.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn
+
+
+def _records(table: Table, rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Each row as lines of name and value, for tables wider than the terminal."""
+    drawn = RichTable.grid(padding=(0, 2, 0, 0))
+    drawn.add_column(style="dim", max_width=28)
+    drawn.add_column(overflow="fold")
+    for row in rows:
+        for name, cell in zip(table.columns, row, strict=True):
+            drawn.add_row(Text(name), Text(cell))
+        drawn.add_row("", "")
+    return drawn

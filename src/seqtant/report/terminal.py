@@ -1,0 +1,140 @@
+"""A result on the terminal: the verdict first, prediction beside measurement, what to do, where the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from seqtant.findings import ClaimVerdict, Estimate, Finding, Result, Table, Verdict
+from seqtant.report.summary import SIGNS, headline, sections
+from seqtant.report.tables import claims_table, print_table
+
+STYLES: dict[Verdict, str] = {
+    "agrees": "green",
+    "disagrees": "red",
+    "vacuous": "cyan",
+    "inconclusive": "yellow",
+}
+
+CLAIM_STYLES: dict[ClaimVerdict, str] = {
+    "reproduced": "green",
+    "not reproduced": "red",
+    "unverified source": "yellow",
+    "not run": "dim",
+}
+
+
+def print_result(result: Result, page: Path | None = None, console: Console | None = None) -> None:
+    """Prints a result for people.
+
+    Args:
+        result: What to print.
+        page: Where its HTML page is, if one was written.
+        console: Where to print; by default standard output, without colours when that is no terminal.
+    """
+    console = console or Console()
+    console.print(Rule(Text(result.title, style="bold"), align="left", style="dim"))
+    if result.parts:
+        console.print(_strip(result))
+    for section in sections(result):
+        if section is not result:
+            title = Text.assemble((section.title, "bold"), (f"  {section.instrument}", "dim"))
+            console.print(Rule(title, align="left", style="dim"))
+        _print_section(section, console)
+    console.print(_footer(result, page))
+
+
+def badge(verdict: Verdict | None, status: str = "ok") -> Text:
+    """A verdict as sign, word and colour."""
+    if status == "failed":
+        return Text("! failed", style="bold red")
+    if verdict is None:
+        return Text("· done", style="dim")
+    return Text(f"{SIGNS[verdict]} {verdict}", style=f"bold {STYLES[verdict]}")
+
+
+def _strip(result: Result) -> RenderableType:
+    """One line per part: verdict, instrument, number, and under it the answer."""
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for part in result.parts:
+        line = headline(part)
+        number = " ".join(word for word in (line.number, line.interval) if word)
+        first = Text.assemble((part.instrument, "bold"), f"  {number}" if number else "")
+        grid.add_row(badge(part.verdict, part.status), first)
+        if line.answer:
+            grid.add_row("", Text(line.answer, style="dim"))
+    return Padding(grid, (1, 0, 1, 0))
+
+
+def _print_section(result: Result, console: Console) -> None:
+    for warning in result.warnings:
+        console.print(_marked("!", warning, "yellow"))
+    for finding in result.findings:
+        console.print(Padding(_finding(finding), (0, 0, 1, 0)))
+    for table in result.tables:
+        print_table(console, table)
+        console.print()
+    if result.values and not result.findings and not result.tables:
+        rows = tuple((key, value) for key, value in result.values.items())
+        print_table(console, Table(name="values", title="values", columns=("name", "value"), rows=rows))
+        console.print()
+    if result.claims:
+        print_table(console, claims_table(result.claims))
+        console.print()
+
+
+def _finding(finding: Finding) -> RenderableType:
+    question = Text.assemble(badge(finding.verdict), ("  " + finding.question, "bold"))
+    return Group(question, Padding(Group(*_finding_lines(finding)), (0, 0, 0, 2)))
+
+
+def _finding_lines(finding: Finding) -> Iterator[RenderableType]:
+    yield Text(finding.summary)
+    sides = [("predicted", finding.predicted), ("measured", finding.measured)]
+    if finding.predicted or finding.measured:
+        yield _estimates([(name, estimate) for name, estimate in sides if estimate is not None])
+    for assumption in finding.assumptions:
+        if assumption.status != "holds":
+            how = f" ({assumption.how})" if assumption.how else ""
+            style = "red" if assumption.status == "fails" else "dim"
+            yield _marked("·", f"{assumption.status}: {assumption.statement}{how}", style)
+    if finding.advice:
+        yield _marked("→", finding.advice, "bold")
+
+
+def _estimates(sides: list[tuple[str, Estimate]]) -> RenderableType:
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(style="bold", justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(style="dim")
+    for name, estimate in sides:
+        grid.add_row(name, Text(estimate.number), Text(estimate.interval), Text(estimate.basis))
+    return grid
+
+
+def _marked(mark: str, text: str, style: str) -> RenderableType:
+    """A line with a mark before it, wrapped lines set in."""
+    grid = RichTable.grid(padding=(0, 1, 0, 0))
+    grid.add_column(style=style, no_wrap=True)
+    grid.add_column(style=style)
+    grid.add_row(mark, Text(text))
+    return grid
+
+
+def _footer(result: Result, page: Path | None) -> Text:
+    text = Text(f"run {result.id}", style="dim")
+    text.append(f"  {result.wall_seconds:.1f} s")
+    if page is not None:
+        text.append("\npage ", style="dim").append(str(page), style="bold")
+    else:
+        text.append(f"\npage: seqtant report {result.id} -o report.html")
+    return text

@@ -1,0 +1,246 @@
+"""The database that keeps every run: one SQLite file, safe against killed and concurrent processes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from seqtant.errors import InputError
+from seqtant.findings import Result, Verdict, from_json, to_json
+from seqtant.runs.migrations import migrate
+
+_WAIT_SECONDS = 60.0
+
+
+def home() -> Path:
+    """The folder of the database: the environment variable ``SEQTANT_HOME``, by default ``~/.seqtant``."""
+    return Path(os.environ.get("SEQTANT_HOME") or "~/.seqtant").expanduser()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One stored run as a list shows it."""
+
+    id: str
+    instrument: str
+    title: str
+    created: str
+    status: str
+    verdict: Verdict | None
+    config_hash: str
+    seed: int
+    version: str
+    commit: str
+    wall_seconds: float
+
+
+_COLUMNS = 'id, instrument, title, created, status, verdict, config_hash, seed, version, "commit", wall_seconds'
+
+
+class Store:
+    """Saves and finds runs; every call is one transaction on its own connection.
+
+    Args:
+        path: The database file; by default ``runs.sqlite`` in :func:`home`.
+
+    Raises:
+        InputError: The file is damaged, of a newer version, of another program, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from seqtant.findings import Result
+        >>> store = Store(Path(tempfile.mkdtemp()) / "runs.sqlite")
+        >>> result = Result(instrument="demo.half", title="Half", id="0abc", created="2026-01-01T00:00:00+00:00",
+        ...                 config={"x": 3.0}, config_hash="12ab", values={"half": 1.5})
+        >>> store.save(result)
+        >>> store.load("0a") == result
+        True
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or home() / "runs.sqlite"
+        with self._connect():
+            pass
+
+    def save(self, result: Result) -> None:
+        """Saves a run and its parts, all or nothing; saving the same run again changes nothing.
+
+        Raises:
+            InputError: Another run with the same id is stored already.
+        """
+        with self._connect() as connection, _transaction(connection):
+            _save(connection, result, asked=True)
+
+    def load(self, id: str) -> Result:
+        """Reads a run back exactly as it was saved.
+
+        Args:
+            id: The run's id, a prefix that only one run has, or ``last`` for the newest.
+
+        Raises:
+            InputError: There is no such run, or the prefix fits several.
+        """
+        with self._connect() as connection:
+            return _load(connection, _full_id(connection, id))
+
+    def list(
+        self, *, instrument: str = "", status: str = "", limit: int | None = None, parts: bool = False
+    ) -> list[Row]:
+        """Stored runs, the newest first.
+
+        Args:
+            instrument: An instrument such as ``"architecture.plan"``, or a room such as ``"architecture"``.
+            status: ``"ok"`` or ``"failed"``.
+            limit: At most so many.
+            parts: Also runs that were only made as a part of another run.
+        """
+        wanted = "SELECT " + _COLUMNS + " FROM run WHERE (asked OR :parts)"
+        wanted += " AND (:instrument IN ('', instrument) OR substr(instrument, 1, length(:room)) = :room)"
+        wanted += " AND :status IN ('', status) ORDER BY id DESC LIMIT :limit"
+        limits = {"instrument": instrument, "room": f"{instrument}.", "status": status, "parts": parts}
+        with self._connect() as connection:
+            found = connection.execute(wanted, limits | {"limit": -1 if limit is None else limit}).fetchall()
+        return [Row(**dict(zip(Row.__dataclass_fields__, row, strict=True))) for row in found]
+
+    def find(
+        self, config_hash: str, *, instrument: str = "", seed: int | None = None, version: str = ""
+    ) -> Result | None:
+        """The newest sound run of a configuration, or None.
+
+        Args:
+            config_hash: See :func:`seqtant.settings.config_hash`.
+            instrument: Only runs of this instrument.
+            seed: Only runs with this seed.
+            version: Only runs made by this version of the package.
+        """
+        wanted = "SELECT id FROM run WHERE config_hash = ? AND status = 'ok' AND ? IN ('', instrument)"
+        wanted += " AND (? IS NULL OR seed = ?) AND ? IN ('', version) ORDER BY id DESC LIMIT 1"
+        with self._connect() as connection:
+            row = connection.execute(wanted, (config_hash, instrument, seed, seed, version)).fetchone()
+            return _load(connection, row[0]) if row else None
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                migrate(connection, str(self.path))
+                yield connection
+        except OSError as error:
+            raise InputError(
+                f"cannot use '{self.path}': {error.strerror}: set SEQTANT_HOME to another folder"
+            ) from error
+        except sqlite3.Error as error:
+            raise InputError(_explain(self.path, error)) from error
+
+
+def _explain(path: Path, error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return f"'{path}' is damaged or no run database: move it away, a new one is made"
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_FULL")):
+        return f"cannot use '{path}': {error}: set SEQTANT_HOME to a folder that can be written"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"'{path}' has been locked by another process for {_WAIT_SECONDS:g} s: wait for it and try again"
+    return f"'{path}': {error}"
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _save(connection: sqlite3.Connection, result: Result, *, asked: bool) -> None:
+    for part in result.parts:
+        _save(connection, part, asked=False)
+    record = to_json(replace(result, parts=()))
+    children = [part.id for part in result.parts]
+    stored = connection.execute("SELECT record FROM run WHERE id = ?", (result.id,)).fetchone()
+    if stored is None:
+        _insert(connection, result, record, asked)
+        connection.executemany(
+            "INSERT INTO part VALUES (?, ?, ?)", [(result.id, place, child) for place, child in enumerate(children)]
+        )
+    elif stored[0] != record or _children(connection, result.id) != children:
+        raise InputError(f"run '{result.id}' is stored already with other contents: a run is never overwritten")
+    elif asked:
+        connection.execute("UPDATE run SET asked = 1 WHERE id = ?", (result.id,))
+
+
+def _insert(connection: sqlite3.Connection, result: Result, record: str, asked: bool) -> None:
+    run, made_by = result.id, result.environment
+    row = (run, result.instrument, result.title, result.created, result.status, result.verdict, result.config_hash)
+    row += (result.seed, made_by.get("seqtant", ""), made_by.get("commit", ""))
+    row += (result.wall_seconds, result.cpu_seconds, asked, record)
+    _fill(connection, "run", [row])
+    _fill(
+        connection,
+        "value",
+        [(run, key, None if value is None else float(value)) for key, value in result.values.items()],
+    )
+    found = enumerate(result.findings)
+    _fill(connection, "finding", [(run, i, f.key, f.question, f.verdict, f.summary, f.advice) for i, f in found])
+    _fill(connection, "estimate", list(_estimates(result)))
+    _fill(
+        connection, "measurement", [(run, m.key, m.step, m.seed, m.group, m.value, m.unit) for m in result.measurements]
+    )
+    _fill(connection, "claim", list(_claims(result)))
+    _fill(connection, "artifact", [(run, a.path, a.kind, a.sha256, a.bytes) for a in result.artifacts])
+
+
+def _fill(connection: sqlite3.Connection, table: str, rows: list[tuple[Any, ...]]) -> None:
+    if rows:
+        places = ", ".join("?" * len(rows[0]))
+        connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+
+
+def _estimates(result: Result) -> Iterator[tuple[Any, ...]]:
+    for finding in result.findings:
+        for side, e in (("predicted", finding.predicted), ("measured", finding.measured)):
+            if e is not None:
+                yield (result.id, finding.key, side, e.value, e.low, e.high, e.level, e.method, e.n, e.clusters, e.unit)
+
+
+def _claims(result: Result) -> Iterator[tuple[Any, ...]]:
+    for check in result.claims:
+        claim, observed = check.claim, check.observed
+        seen = None if observed is None else observed.value
+        yield result.id, claim.id, claim.paper, claim.published, claim.tolerance, seen, check.verdict
+
+
+def _children(connection: sqlite3.Connection, id: str) -> list[str]:
+    rows = connection.execute("SELECT child FROM part WHERE run = ? ORDER BY position", (id,))
+    return [child for (child,) in rows]
+
+
+def _load(connection: sqlite3.Connection, id: str) -> Result:
+    record = cast(str, connection.execute("SELECT record FROM run WHERE id = ?", (id,)).fetchone()[0])
+    parts = tuple(_load(connection, child) for child in _children(connection, id))
+    return replace(from_json(Result, record), parts=parts)
+
+
+def _full_id(connection: sqlite3.Connection, prefix: str) -> str:
+    if prefix == "last":
+        wanted, given = "SELECT id FROM run WHERE asked ORDER BY id DESC LIMIT 1", ()
+    else:
+        wanted, given = "SELECT id FROM run WHERE substr(id, 1, length(?)) = ? LIMIT 6", (prefix, prefix)
+    found = [id for (id,) in connection.execute(wanted, given)]
+    if prefix in found or len(found) == 1:
+        return prefix if prefix in found else found[0]
+    if not found:
+        raise InputError(f"no stored run '{prefix}': 'seqtant runs list' shows what there is")
+    raise InputError(f"'{prefix}' fits several runs ({', '.join(found[:5])}): give more of the id")
