@@ -9,10 +9,16 @@ from typing import Any
 
 _PUBLIC = {
     "CausalLM": "seqtant.lm.interface:CausalLM",
+    "Generated": "seqtant.lm.generation:Generated",
+    "HiddenMarkovLM": "seqtant.lm.oracles:HiddenMarkovLM",
     "HuggingFaceLM": "seqtant.lm.huggingface:HuggingFaceLM",
     "LMOutput": "seqtant.lm.interface:LMOutput",
+    "MarkovLM": "seqtant.lm.oracles:MarkovLM",
+    "MixtureLM": "seqtant.lm.mixture:MixtureLM",
+    "Sampling": "seqtant.lm.sampling:Sampling",
     "batch_continuation_log_probs": "seqtant.lm.continuations:batch_continuation_log_probs",
     "continuation_log_probs": "seqtant.lm.continuations:continuation_log_probs",
+    "generate": "seqtant.lm.generation:generate",
     "load": "seqtant.lm.load:load",
     "log_prob_blocks": "seqtant.lm.scoring:log_prob_blocks",
     "next_token_log_probs": "seqtant.lm.scoring:next_token_log_probs",

@@ -41,8 +41,8 @@ def continuation_log_probs(
     Example:
         >>> from seqtant.lm.oracles import MarkovLM
         >>> coin = MarkovLM.from_chain([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]])
-        >>> [line.sum().exp().item() for line in continuation_log_probs(coin, [0], [[0, 0], [1, 0]])]
-        [0.81, 0.02...]
+        >>> [round(line.sum().exp().item(), 6) for line in continuation_log_probs(coin, [0], [[0, 0], [1, 0]])]
+        [0.81, 0.02]
     """
     return batch_continuation_log_probs(
         model, [prefix], [continuations], tokens_per_batch=tokens_per_batch, progress=progress

@@ -1,0 +1,195 @@
+"""Sampling and greedy decoding in batches, where what a row says does not depend on what stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seqtant.errors import InputError
+from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
+from seqtant.lm.interface import CausalLM, reading_rows
+from seqtant.lm.sampling import Sampling, draw, row_seeds, row_uniforms
+from seqtant.lm.scoring import TOKENS_PER_BATCH, gathered
+from seqtant.progress import SILENT, Progress
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One sampled continuation."""
+
+    tokens: list[int]
+    """New token ids, the stop token included if one was drawn."""
+    log_probs: Float[Tensor, " time"]
+    """Log-probability of each under the model itself, whatever the temperature and truncation; float64, in nats."""
+    drawn_log_probs: Float[Tensor, " time"]
+    """Log-probability of each under the distribution it was drawn from; float64, in nats."""
+    stopped: bool
+    """Whether a stop token ended it, rather than the length."""
+
+
+@torch.no_grad()
+def generate(
+    model: CausalLM,
+    prompts: Sequence[Tokens],
+    *,
+    max_tokens: int,
+    min_tokens: int = 0,
+    sampling: Sampling | None = None,
+    generator: torch.Generator | None = None,
+    seeds: Sequence[int] | None = None,
+    samples: int = 1,
+    stop_ids: Sequence[int] | None = None,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> list[Generated]:
+    """Continues every prompt.
+
+    Every row draws from a generator of its own, so the result for a prompt is the same alone and in any batch, up to
+    the rounding of the model's own arithmetic.
+
+    Args:
+        model: The model.
+        prompts: Token ids, at least one each.
+        max_tokens: Most new tokens.
+        min_tokens: Stop tokens cannot come earlier than this many new tokens.
+        sampling: Temperature, truncation, restriction; by default the model's own distribution.
+        generator: Source of the seeds; needed unless greedy or ``seeds`` are given.
+        seeds: One seed per returned row instead: the same seeds give the same noise under, say, another steering.
+        samples: Continuations per prompt; those in one batch share one reading of it.
+        stop_ids: Tokens that end a row; by default the end-of-sequence token, if there is one.
+        tokens_per_batch: Most tokens in one batch, prompts and new tokens together.
+        progress: Told how many continuations are done.
+
+    Returns:
+        ``samples`` continuations of the first prompt, then of the second, and so on.
+
+    Raises:
+        InputError: A prompt cannot be read or is too long for so many new tokens, randomness is missing, or no token
+            is left to draw.
+
+    Example:
+        >>> from seqtant.lm.oracles import MarkovLM
+        >>> cycle = MarkovLM([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+        >>> generate(cycle, [[0]], max_tokens=4, sampling=Sampling(temperature=0))[0].tokens
+        [1, 2, 0, 1]
+    """
+    if max_tokens < 1 or samples < 1 or not 0 <= min_tokens <= max_tokens:
+        raise InputError(
+            f"max_tokens ({max_tokens}) and samples ({samples}) must be at least 1, "
+            f"and min_tokens ({min_tokens}) must lie in 0 to max_tokens"
+        )
+    ids = as_tokens(model, prompts, what="prompt", reserve=max_tokens)
+    sampling = sampling or Sampling()
+    noise = _noise(sampling, generator, seeds, len(ids) * samples, max_tokens)
+    stops = _stop_ids(model, stop_ids)
+    rows_of = [index for index in range(len(ids)) for _ in range(samples)]
+    lengths = [ids[row].numel() + max_tokens for row in rows_of]
+    results: dict[int, Generated] = {}
+    bar = progress.task("generating", len(rows_of))
+    for group in group_by_length(lengths, tokens_per_batch):
+        state = _start(model, ids, [rows_of[row] for row in group], group)
+        results.update(
+            zip(group, _continue(model, state, noise[group], sampling, stops, min_tokens=min_tokens), strict=True)
+        )
+        bar.advance(len(group))
+    bar.close()
+    return [results[row] for row in range(len(rows_of))]
+
+
+@dataclass
+class _State:
+    """Rows under way; those that are done leave it now and then."""
+
+    rows: Tensor
+    """Which result each row becomes, (batch,)."""
+    places: Tensor
+    """Which line of the group's buffers each row fills, (batch,)."""
+    cache: Any
+    logits: Tensor
+    """Scores of the next token, (batch, vocabulary)."""
+
+
+def _start(model: CausalLM, ids: Sequence[Tensor], prompts: Sequence[int], rows: Sequence[int]) -> _State:
+    """Reads each prompt once and hands its cache to every row that continues it."""
+    distinct = list(dict.fromkeys(prompts))
+    batch = pad(ids, distinct, model, side="left")
+    owner = torch.tensor([distinct.index(prompt) for prompt in prompts], device=model.device)
+    first = torch.tensor([rows[prompts.index(prompt)] for prompt in distinct], device=model.device)
+    with reading_rows(first):
+        output = model.forward(batch.input_ids, batch.mask, keep=1, use_cache=True)
+    cache, logits = output.cache, output.logits[:, -1]
+    if len(distinct) < len(prompts):
+        cache, logits = model.select_rows(cache, owner), logits[owner]
+    return _State(torch.tensor(rows, device=model.device), torch.arange(len(rows), device=model.device), cache, logits)
+
+
+def _continue(
+    model: CausalLM, state: _State, noise: Tensor, sampling: Sampling, stops: Tensor, *, min_tokens: int
+) -> list[Generated]:
+    """Draws token after token; finished rows leave the batch once they are half of it."""
+    noise = noise.to(model.device)
+    count, steps = noise.shape
+    tokens = torch.zeros(count, steps, dtype=torch.long, device=model.device)
+    scores = torch.zeros(2, count, steps, dtype=torch.float64, device=model.device)
+    lengths = torch.full((count,), steps, device=model.device)
+    active = torch.ones(count, dtype=torch.bool, device=model.device)
+    for step in range(steps):
+        drawn_from = sampling.log_probs(state.logits, stops if step < min_tokens else None)
+        token = draw(drawn_from, noise[state.places, step])
+        tokens[state.places, step] = token
+        scores[0, state.places, step] = gathered(state.logits[:, None], token[:, None])[:, 0]
+        scores[1, state.places, step] = drawn_from.gather(1, token[:, None])[:, 0]
+        ended = active & torch.isin(token, stops)
+        lengths[state.places[ended]] = step + 1
+        active = active & ~ended
+        if step + 1 == steps or not bool(active.any()):
+            break
+        if int(active.sum()) * 2 <= active.numel():
+            token, active = token[active], _shrink(model, state, active)
+        with reading_rows(state.rows):
+            output = model.forward(token[:, None], cache=state.cache, keep=1, use_cache=True)
+        state.cache, state.logits = output.cache, output.logits[:, -1]
+    return _collected(tokens.cpu(), scores.cpu(), lengths.tolist(), set(stops.tolist()))
+
+
+def _shrink(model: CausalLM, state: _State, active: Tensor) -> Tensor:
+    """Drops the finished rows; returns the new mask of active rows, which is all of them."""
+    keep = active.nonzero().squeeze(1)
+    state.rows, state.places = state.rows[keep], state.places[keep]
+    state.cache = model.select_rows(state.cache, keep)
+    return torch.ones_like(keep, dtype=torch.bool)
+
+
+def _collected(tokens: Tensor, scores: Tensor, lengths: Sequence[int], stops: set[int]) -> list[Generated]:
+    made = []
+    for line, length in enumerate(lengths):
+        ids = tokens[line, :length].tolist()
+        own, drawn_from = scores[:, line, :length].clone()
+        made.append(Generated(ids, own, drawn_from, stopped=ids[-1] in stops))
+    return made
+
+
+def _noise(
+    sampling: Sampling, generator: torch.Generator | None, seeds: Sequence[int] | None, rows: int, steps: int
+) -> Float[Tensor, "rows steps"]:
+    if seeds is not None:
+        if len(seeds) != rows:
+            raise InputError(f"{len(seeds)} seeds for {rows} continuations: give one for each")
+        return row_uniforms(seeds, steps)
+    if generator is not None:
+        return row_uniforms(row_seeds(generator, rows), steps)
+    if sampling.greedy:
+        return torch.zeros(rows, steps, dtype=torch.float64)
+    raise InputError("sampling needs randomness: give a torch.Generator or seeds, or temperature=0")
+
+
+def _stop_ids(model: CausalLM, stop_ids: Sequence[int] | None) -> Tensor:
+    chosen = ([] if model.eos_id is None else [model.eos_id]) if stop_ids is None else list(stop_ids)
+    if any(not 0 <= token < model.vocabulary_size for token in chosen):
+        raise InputError(f"stop_ids must lie in 0 to {model.vocabulary_size - 1}, got {chosen}")
+    return torch.tensor(sorted(set(chosen)), dtype=torch.long, device=model.device)
