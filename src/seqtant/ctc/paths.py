@@ -1,0 +1,146 @@
+"""Paths as tensors: sample them, score them, collapse them. The pure steps under every purpose.
+
+A path gives one label to every model frame. Shapes throughout: B utterances, N paths each, T frames, V labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PathBatch:
+    """Sampled paths with all that an edit may look at.
+
+    Args:
+        paths: Labels, shape (B, N, T), int64. Never written to: edits make new tensors.
+        lengths: Frames that count, shape (B,).
+        blank: Index of the blank.
+        targets: Reference labels, shape (B, U), padded with anything; None where none are known.
+        target_lengths: Reference tokens that count, shape (B,).
+    """
+
+    paths: Int[Tensor, "B N T"]
+    lengths: Int[Tensor, " B"]
+    blank: int
+    targets: Int[Tensor, "B U"] | None = None
+    target_lengths: Int[Tensor, " B"] | None = None
+
+    @property
+    def valid(self) -> Bool[Tensor, "B 1 T"]:
+        """Frames that count."""
+        return frame_mask(self.lengths, self.paths.shape[-1])[:, None]
+
+
+def frame_mask(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]:
+    """True for the frames before each utterance's end.
+
+    Example:
+        >>> frame_mask(torch.tensor([0, 2]), 3).int().tolist()
+        [[0, 0, 0], [1, 1, 0]]
+    """
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
+def sample_paths(
+    log_probs: Float[Tensor, "B T V"],
+    num_samples: int,
+    *,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, "B N T"]:
+    """Draws every frame's label independently from the model's posterior.
+
+    Args:
+        log_probs: Log-probabilities; no gradient flows back through the draw.
+        num_samples: Paths per utterance, N.
+        temperature: Flattens (above 1) or sharpens the distribution that is drawn from; never what is scored.
+        generator: Source of randomness, on the device of ``log_probs``.
+
+    Returns:
+        Labels, shape (B, N, T). Frames that hold NaN get label 0: their scores are NaN all the same.
+
+    Example:
+        >>> sure = torch.tensor([[[0.0, -torch.inf], [-torch.inf, 0.0]]])
+        >>> sample_paths(sure, 2).tolist()
+        [[[0, 1], [0, 1]]]
+    """
+    with torch.no_grad():
+        scaled = log_probs.float() / temperature
+        cumulative = torch.softmax(scaled, -1).nan_to_num_(nan=0.0).cumsum(-1)
+        shape = (*log_probs.shape[:2], num_samples)
+        draw = torch.rand(shape, generator=generator, device=log_probs.device) * cumulative[..., -1:]
+        labels = torch.searchsorted(cumulative, draw, right=True)
+        # Rounding can put a draw on the very end of the last bin: it belongs to that bin.
+        return labels.clamp_(max=log_probs.shape[-1] - 1).transpose(1, 2).contiguous()
+
+
+def path_scores(
+    log_probs: Float[Tensor, "B T V"],
+    paths: Int[Tensor, "B N T"],
+    lengths: Int[Tensor, " B"],
+    *,
+    epsilon: float = 0.0,
+) -> Float[Tensor, "B N"]:
+    """Log-probability of each path, summed over the frames that count.
+
+    Args:
+        log_probs: Log-probabilities; gradients flow into them.
+        paths: Labels.
+        lengths: Frames that count.
+        epsilon: Added to the probability inside the logarithm. 0 is right; the code published with the paper uses
+            1e-7, which cuts every frame off at -16.1 nats.
+
+    Example:
+        >>> path_scores(torch.tensor([[[-1.0, -2.0], [-3.0, -4.0]]]), torch.tensor([[[0, 1]]]), torch.tensor([2]))
+        tensor([[-5.]])
+    """
+    picked = log_probs.gather(2, paths.transpose(1, 2))
+    if epsilon:
+        picked = (picked.exp() + epsilon).log()
+    outside = ~frame_mask(lengths, paths.shape[-1])
+    return picked.masked_fill(outside[..., None], 0.0).sum(1)
+
+
+@dataclass(frozen=True)
+class Collapsed:
+    """What paths say: merged repeats, dropped blanks.
+
+    Args:
+        tokens: Labels in order, padded with -1, shape (B, N, T).
+        counts: Tokens per path, shape (B, N).
+        starts: Whether a frame starts a token, shape (B, N, T).
+        owner: Index of the token a frame belongs to, -1 for blanks and padding, shape (B, N, T).
+    """
+
+    tokens: Int[Tensor, "B N T"]
+    counts: Int[Tensor, "B N"]
+    starts: Bool[Tensor, "B N T"]
+    owner: Int[Tensor, "B N T"]
+
+
+def collapse(batch: PathBatch) -> Collapsed:
+    """Merges repeats and drops blanks, in exact lengths.
+
+    Example:
+        >>> batch = PathBatch(torch.tensor([[[1, 1, 0, 1, 2]]]), torch.tensor([5]), blank=0)
+        >>> collapse(batch).tokens.tolist()
+        [[[1, 1, 2, -1, -1]]]
+    """
+    paths, spoken = batch.paths, (batch.paths != batch.blank) & batch.valid
+    starts = spoken & (paths != previous_labels(paths, batch.blank))
+    owner = torch.where(spoken, starts.cumsum(-1) - 1, -1)
+    # One slot more than there are frames takes everything that starts no token.
+    slot = torch.where(starts, owner, paths.shape[-1])
+    padded = paths.new_full((*paths.shape[:-1], paths.shape[-1] + 1), -1)
+    tokens = padded.scatter(-1, slot, paths)[..., :-1]
+    return Collapsed(tokens, starts.sum(-1), starts, owner)
+
+
+def previous_labels(paths: Int[Tensor, "B N T"], blank: int) -> Int[Tensor, "B N T"]:
+    """Every frame's left neighbour; a blank stands before the first frame."""
+    return torch.cat([paths.new_full((*paths.shape[:-1], 1), blank), paths[..., :-1]], -1)
