@@ -62,6 +62,8 @@ def alignment_log_sum(
         >>> alignment_log_sum(half, one + 1, torch.tensor([[1]]), one, blank=0).exp()
         tensor([0.7500])
     """
+    if not scores.shape[1]:
+        return torch.where(target_lengths == 0, 0.0, -torch.inf).to(scores)
     states = expand_targets(targets, blank)
     emissions = scores.gather(2, states[:, None, :].expand(-1, scores.shape[1], -1))
     arcs = emissions.new_zeros(emissions.shape)
@@ -119,18 +121,17 @@ def _log_add(*terms: Tensor) -> Tensor:
 
 def _forward_sums(emissions: Tensor, arcs: Tensor, skip: Tensor) -> Tensor:
     """Sum over all ways to stand in a state at a frame, the frame's emission included; (B, T, S)."""
-    B, T, S = emissions.shape
     closed = torch.where(skip, 0.0, -torch.inf).to(emissions)
-    current = torch.full_like(emissions[:, 0], -torch.inf) if T else emissions.new_empty(B, S)
+    current = torch.full_like(emissions[:, 0], -torch.inf)
     rows: list[Tensor] = []
-    for frame in range(T):
+    for frame in range(emissions.shape[1]):
         if frame:
             entered = _log_add(_shift(current, 1), _shift(current, 2) + closed)
             current = _log_add(current, entered + arcs[:, frame]) + emissions[:, frame]
         else:
             current[:, :2] = (emissions + arcs)[:, 0, :2]
         rows.append(current)
-    return torch.stack(rows, 1) if rows else emissions
+    return torch.stack(rows, 1)
 
 
 def _backward_sums(emissions: Tensor, arcs: Tensor, skip: Tensor, lengths: Tensor, final: Tensor) -> Tensor:
@@ -147,4 +148,4 @@ def _backward_sums(emissions: Tensor, arcs: Tensor, skip: Tensor, lengths: Tenso
             current = _log_add(stayed, _shift(entered, -1), _shift(entered + closed, -2))
         current = torch.where((lengths == frame + 1)[:, None], ends, current)
         rows.append(current)
-    return torch.stack(rows[::-1], 1) if rows else emissions
+    return torch.stack(rows[::-1], 1)
