@@ -1,0 +1,150 @@
+"""The published numbers of every room, and whether we observe them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from seqtant.errors import InputError, MissingExtraError, SeqtantError, suggest
+from seqtant.findings import Claim, ClaimCheck, ClaimVerdict, Estimate, Result
+from seqtant.progress import track
+from seqtant.rooms import ROOMS, config_type, room
+from seqtant.runs.context import Context
+from seqtant.runs.reuse import find_or_run
+from seqtant.runs.store import Store
+from seqtant.settings import build, config_hash, read_yaml
+
+Scale = Literal["smoke", "cpu", "gpu"]
+_SCALES = ("smoke", "cpu", "gpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One claim as it stands."""
+
+    check: ClaimCheck
+    run: str = ""
+    """Id of the run that observed it."""
+    reason: str = ""
+    """Why it could not be observed."""
+    failed: bool = False
+    """Whether it counts against us: not reproduced, or its run ended in an error. A missing library does not."""
+
+
+def read_claims(*, paper: int | None = None, only: str = "") -> list[Claim]:
+    """Reads ``claims.yaml`` of every room.
+
+    Args:
+        paper: Only claims of this paper.
+        only: Only claims of this room.
+
+    Raises:
+        InputError: A file does not hold claims, an id is used twice, or there is no such room.
+    """
+    rooms = [room(only)] if only else list(ROOMS.values())
+    claims = [claim for each in rooms for claim in _claims_of(each.name)]
+    twice = [id for id, times in Counter(claim.id for claim in claims).items() if times > 1]
+    if twice:
+        raise InputError(f"claim '{twice[0]}' is listed twice in claims.yaml: give each its own id")
+    return [claim for claim in claims if paper in (None, claim.paper)]
+
+
+def _claims_of(name: str) -> Iterator[Claim]:
+    spec = find_spec(f"seqtant.{name}")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "claims.yaml"
+        if path.is_file():
+            for number, data in enumerate(read_yaml(path).get("claims") or []):
+                yield build(Claim, data, source=f"{name}/claims.yaml, claim {data.get('id', number + 1)}")
+
+
+def check_claims(
+    claims: Sequence[Claim], context: Context, store: Store, *, scale: Scale = "smoke", force: bool = False
+) -> list[Entry]:
+    """Holds claims against runs: stored ones where they exist, new ones (saved) where they do not.
+
+    Claims of one configuration share one run. A run that cannot be made (a missing library, a bad configuration) is
+    told as the reason, and the others go on.
+
+    Args:
+        claims: What to check.
+        context: Seed, device, folder and progress of new runs.
+        store: Where runs are found and saved.
+        scale: Largest scale to run; claims that need a larger one are ``not run``.
+        force: Run again what is stored.
+
+    Returns:
+        One entry per claim, in the order given.
+    """
+    entries: dict[str, Entry] = {}
+    groups: defaultdict[tuple[str, str], list[Claim]] = defaultdict(list)
+    configs: dict[tuple[str, str], Any] = {}
+    for claim in claims:
+        if not claim.instrument or _SCALES.index(claim.scale) > _SCALES.index(scale):
+            entries[claim.id] = Entry(check=judge(claim, None))
+            continue
+        config = build(config_type(claim.instrument), claim.config, source=claim.id)
+        key = claim.instrument, config_hash(config)
+        groups[key].append(claim)
+        configs[key] = config
+    for key, group in track(groups.items(), context.progress, "claims", len(groups)):
+        entries |= {entry.check.claim.id: entry for entry in _observe(group, configs[key], context, store, force)}
+    return [entries[claim.id] for claim in claims]
+
+
+def _observe(group: Sequence[Claim], config: Any, context: Context, store: Store, force: bool) -> list[Entry]:
+    try:
+        result, found = find_or_run(config, context, store, force=force)
+    except SeqtantError as error:
+        failed = not isinstance(error, MissingExtraError)
+        return [Entry(check=judge(claim, None), reason=str(error), failed=failed) for claim in group]
+    entries = [_entry(claim, result) for claim in group]
+    if not found:
+        store.save(replace(result, claims=(*result.claims, *(entry.check for entry in entries))))
+    return entries
+
+
+def _entry(claim: Claim, result: Result) -> Entry:
+    check = judge(claim, _observed(claim, result))
+    if check.observed is None:
+        reason = f"{result.instrument} gives no value '{claim.value}'{suggest(claim.value, result.values)}"
+        return Entry(check=check, run=result.id, reason=reason, failed=True)
+    return Entry(check=check, run=result.id, failed=check.verdict == "not reproduced")
+
+
+def _observed(claim: Claim, result: Result) -> Estimate | None:
+    """The claim's value with the interval of the finding that holds the same number."""
+    value = result.values.get(claim.value)
+    if value is None:
+        return None
+    findings = sorted(result.findings, key=lambda finding: finding.key != claim.value)
+    for finding in findings:
+        for estimate in (finding.measured, finding.predicted):
+            if estimate is not None and estimate.value == value:
+                return estimate
+    return Estimate(value=value, unit=claim.unit, method="single value")
+
+
+def judge(claim: Claim, observed: Estimate | None) -> ClaimCheck:
+    """Holds one claim against what was observed: within its tolerance or not.
+
+    Example:
+        >>> claim = Claim(id="a", paper=8, statement="", locator="", published=96, tolerance=1, source="text")
+        >>> judge(claim, Estimate.exact(95)).verdict, judge(claim, Estimate.exact(90)).verdict
+        ('reproduced', 'not reproduced')
+        >>> from dataclasses import replace
+        >>> judge(replace(claim, source="memory"), Estimate.exact(96)).verdict
+        'unverified source'
+    """
+    verdict: ClaimVerdict
+    if claim.source == "memory":
+        verdict = "unverified source"
+    elif observed is None:
+        verdict = "not run"
+    else:
+        verdict = "reproduced" if abs(observed.value - claim.published) <= claim.tolerance else "not reproduced"
+    return ClaimCheck(claim=claim, observed=observed, verdict=verdict)
