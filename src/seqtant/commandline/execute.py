@@ -10,6 +10,7 @@ from typing import Any
 
 from seqtant.commandline.options import Options
 from seqtant.commandline.progress import TerminalProgress
+from seqtant.errors import GateError, InconclusiveError
 from seqtant.findings import Result, to_json
 from seqtant.rooms import room
 from seqtant.runs.context import Context
@@ -32,15 +33,16 @@ def execute(
         **flags: The command's own flags; None means not given.
 
     Raises:
-        InputError: The configuration does not fit.
+        InputError: The configuration does not fit, or the output cannot be written.
+        GateError: The run failed, or a published claim was not reproduced.
+        InconclusiveError: Something was measured, and nothing of it allows a verdict.
     """
-    config = resolve(
-        config_type, preset_name=options.preset, file=options.config, flags=flags, assignments=options.set
-    )
+    config = resolve(config_type, preset_name=options.preset, file=options.config, flags=flags, assignments=options.set)
     if options.print_config:
         print(to_yaml(config), end="")
         return None
-    run = run or room(config_type.__module__.split(".")[1]).door("instrument").run
+    _check_places(options)
+    instrument = run or room(config_type.__module__.split(".")[1]).door("instrument").run
     with TerminalProgress() as progress:
         context = Context(
             seed=options.seed,
@@ -49,9 +51,20 @@ def execute(
             progress=progress,
             command=command_line(sys.argv[1:]),
         )
-        result = run(config, context)
+        result = instrument(config, context)
     deliver(result, options)
+    judge(result)
     return result
+
+
+def _check_places(options: Options) -> None:
+    """Fails before the work, not after it, where its result could not be kept."""
+    from seqtant.runs.files import make_folder
+    from seqtant.runs.store import Store
+
+    Store()
+    if options.out is not None:
+        make_folder(options.out)
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -63,14 +76,40 @@ def deliver(result: Result, options: Options) -> None:
     """Stores a result, writes its files, and prints it to the terminal or as JSON."""
     from seqtant.runs.store import Store
 
-    Store().save(result)
-    page = write_files(result, options.out) if options.out is not None else None
+    page = None
+    try:
+        Store().save(result)
+        page = write_files(result, options.out) if options.out is not None else None
+    finally:
+        # The numbers were paid for: they are printed even where they cannot be kept.
+        _show(result, page, options)
+
+
+def _show(result: Result, page: Path | None, options: Options) -> None:
     if options.json:
         print(to_json(result))
         return
     from seqtant.report.terminal import print_result
 
     print_result(result, page=page)
+
+
+def judge(result: Result) -> None:
+    """Turns a delivered result into the exit code of its command; returns where all is well.
+
+    Raises:
+        GateError: The run or a part of it failed, or a published claim was not reproduced.
+        InconclusiveError: Something was measured, and nothing of it allows a verdict.
+    """
+    failed = [each.instrument for each in result.walk() if each.status == "failed"]
+    if failed:
+        raise GateError(f"failed: {', '.join(failed)}")
+    missed = [check.claim.id for each in result.walk() for check in each.claims if check.verdict == "not reproduced"]
+    if missed:
+        raise GateError(f"not reproduced: {', '.join(missed)}")
+    measured = [finding for each in result.walk() for finding in each.findings if finding.measured is not None]
+    if measured and all(finding.verdict == "inconclusive" for finding in measured):
+        raise InconclusiveError(f"inconclusive: {measured[0].summary}")
 
 
 def write_files(result: Result, folder: Path) -> Path:
@@ -82,6 +121,5 @@ def write_files(result: Result, folder: Path) -> Path:
     from seqtant.report.page import write_page
     from seqtant.runs.files import write_text
 
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "result.json", to_json(result, indent=1))
     return write_page([result], folder / "report.html")

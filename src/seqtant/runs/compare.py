@@ -89,23 +89,31 @@ def compare(first: Result, second: Result, *, level: float = 0.95) -> Comparison
 def _settings(first: Result, second: Result) -> Iterator[tuple[str, Cell, Cell]]:
     facts = [
         {"instrument": run.instrument, "seed": run.seed, "seqtant": run.environment.get("seqtant", "")}
-        | _flat(run.config)
+        | flat(run.config)
         for run in (first, second)
     ]
     for key in dict.fromkeys([*facts[0], *facts[1]]):
         before, after = facts[0].get(key, _MISSING), facts[1].get(key, _MISSING)
         if before != after:
-            yield key, _cell(before), _cell(after)
+            yield key, cell(before), cell(after)
 
 
-def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name.
+
+    Example:
+        >>> flat({"model": {"depth": 2}, "seed": 0})
+        {'model.depth': 2, 'seed': 0}
+    """
+    named: dict[str, Any] = {}
     for key, value in data.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
-    return flat
+        nested = isinstance(value, Mapping) and value
+        named |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return named
 
 
-def _cell(value: Any) -> Cell:
+def cell(value: Any) -> Cell:
+    """A setting as a table cell."""
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
@@ -178,7 +186,7 @@ def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
 
 
 def _measured(quantity: str, before: Sequence[Measurement], after: Sequence[Measurement], level: float) -> Difference:
-    first, second = _means_by_cell(before), _means_by_cell(after)
+    first, second = _means_bycell(before), _means_bycell(after)
     shared = [cell for cell in first if cell in second]
     unit = after[0].unit
     if shared:
@@ -194,7 +202,7 @@ def _measured(quantity: str, before: Sequence[Measurement], after: Sequence[Meas
     )
 
 
-def _means_by_cell(rows: Sequence[Measurement]) -> _Cells:
+def _means_bycell(rows: Sequence[Measurement]) -> _Cells:
     cells: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows:
         cells[row.seed, row.group, row.step].append(row.value)

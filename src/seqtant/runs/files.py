@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from seqtant.errors import InputError
+
+_PLACE_AT_FAULT = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 @contextmanager
@@ -18,17 +30,37 @@ def whole_file(path: Path) -> Iterator[Path]:
         InputError: The folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise InputError(f"cannot write '{path}': {error.strerror}: choose another folder") from error
+    except OSError as error:
+        if error.errno not in _PLACE_AT_FAULT:
+            raise
+        raise InputError(f"cannot write '{path}': {error.strerror}: choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
+    """Writes a text file whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for output, before any work is spent on what would go there.
+
+    Raises:
+        InputError: It cannot be made, or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder '{folder}': {error.strerror}: choose another place") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write into the folder '{folder}': choose another place")

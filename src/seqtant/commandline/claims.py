@@ -1,0 +1,84 @@
+"""``seqtant claims``: what the papers published, beside what we observe."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+app = App(name="claims", help="Published numbers beside ours.")
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@app.command(name="list")
+def list_claims(*, paper: int | None = None, room: str = "", json: Flag = False) -> None:
+    """List what the papers published: value, tolerance, where it is printed, how we read it.
+
+    Args:
+        paper: Only claims of this paper.
+        room: Only claims of this room.
+        json: Print JSON.
+    """
+    from seqtant.commandline.output import print_json, print_tables
+    from seqtant.report.listing import claims_list
+    from seqtant.runs.ledger import read_claims
+
+    claims = read_claims(paper=paper, only=room)
+    if json:
+        print_json(claims)
+    else:
+        print_tables(claims_list(claims))
+
+
+@app.command
+def check(
+    *,
+    paper: int | None = None,
+    room: str = "",
+    scale: Literal["smoke", "cpu", "gpu"] = "smoke",
+    format: Literal["table", "json", "markdown"] = "table",
+    force: Flag = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Run what observes each claim (or take the stored run) and print published beside observed.
+
+    Exit code 1 if a claim is not reproduced. A value that is only remembered is an unverified source, never reproduced.
+
+    Args:
+        paper: Only claims of this paper.
+        room: Only claims of this room.
+        scale: Largest scale to run.
+        format: How to print.
+        force: Run again what is stored.
+        seed: Seed of new runs.
+        device: auto, cpu, cuda, cuda:1 or mps.
+    """
+    from dataclasses import replace
+
+    from seqtant.commandline.execute import command_line
+    from seqtant.commandline.output import print_json, print_tables
+    from seqtant.commandline.progress import TerminalProgress
+    from seqtant.errors import GateError
+    from seqtant.report.listing import entries_note
+    from seqtant.report.tables import claims_table, to_markdown
+    from seqtant.runs.context import Context
+    from seqtant.runs.ledger import check_claims, read_claims
+    from seqtant.runs.store import Store
+
+    claims = read_claims(paper=paper, only=room)
+    with TerminalProgress() as progress:
+        context = Context(seed=seed, device=device, progress=progress, command=command_line(sys.argv[1:]))
+        entries = check_claims(claims, context, Store(), scale=scale, force=force)
+    table = claims_table([entry.check for entry in entries])
+    if format == "json":
+        print_json(entries)
+    elif format == "markdown":
+        print(to_markdown(table))
+    else:
+        print_tables(replace(table, note=entries_note(entries)))
+    failed = [entry.check.claim.id for entry in entries if entry.failed]
+    if failed:
+        raise GateError(f"{len(failed)} of {len(entries)} claims failed: {', '.join(failed)}")

@@ -1,0 +1,81 @@
+"""``seqtant recipe``: the experiments of the papers, each a YAML file, at the scales smoke, cpu and gpu."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+app = App(name="recipe", help="List and run the recipes.")
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@app.command(name="list")
+def list_recipes(*, json: Flag = False) -> None:
+    """List the recipes and their scales.
+
+    Args:
+        json: Print JSON.
+    """
+    from seqtant.commandline.output import print_json, print_tables
+    from seqtant.report.listing import recipes_table
+    from seqtant.runs.recipes import list_recipes as read_all
+
+    recipes = read_all()
+    if json:
+        print_json(recipes)
+    else:
+        print_tables(recipes_table(recipes))
+
+
+@app.command
+def run(
+    recipe: str,
+    /,
+    *,
+    scale: Literal["smoke", "cpu", "gpu"] = "smoke",
+    out: Path | None = None,
+    force: Flag = False,
+    seed: int = 0,
+    device: str = "auto",
+    json: Flag = False,
+) -> None:
+    """Run a recipe; runs that are stored already are taken from there, so an interrupted recipe goes on.
+
+    Args:
+        recipe: YAML file, or a name that 'recipe list' shows.
+        scale: Which scale.
+        out: Folder for results.json and report.html.
+        force: Run again what is stored.
+        seed: Seed, where the recipe gives none.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        json: Print the results as one JSON array.
+    """
+    from seqtant.commandline.execute import command_line
+    from seqtant.commandline.output import print_tables
+    from seqtant.commandline.progress import TerminalProgress
+    from seqtant.report.listing import outcomes_table
+    from seqtant.report.page import write_page
+    from seqtant.runs.context import Context
+    from seqtant.runs.export import export
+    from seqtant.runs.files import make_folder, write_text
+    from seqtant.runs.recipes import find_recipe, run_recipe
+    from seqtant.runs.store import Store
+
+    chosen = find_recipe(recipe)
+    if out is not None:
+        make_folder(out)
+    with TerminalProgress() as progress:
+        context = Context(seed=seed, device=device, folder=out, progress=progress, command=command_line(sys.argv[1:]))
+        outcomes = list(run_recipe(chosen, scale, context, Store(), force=force))
+    results = [outcome.result for outcome in outcomes]
+    if out is not None:
+        write_text(out / "results.json", export(results, "json"))
+        write_page(results, out / "report.html", title=chosen.question)
+    if json:
+        print(export(results, "json"), end="")
+    else:
+        print_tables(outcomes_table(chosen, outcomes))
