@@ -61,8 +61,8 @@ class PlanConfig:
     """Widths are rounded to a multiple of this: 128 suits tensor cores."""
     context: int = 2048
     """Tokens of context at which attention is counted."""
-    cache_bytes: int = 2
-    """Bytes per number in the key-value cache: 2 for bfloat16."""
+    cache_dtype: Literal["float32", "float16", "bfloat16", "int8"] = "bfloat16"
+    """Number format of the key-value cache."""
 
     def __post_init__(self) -> None:
         _positive(params=self.params, d_ff_ratio=self.d_ff_ratio)
@@ -71,7 +71,7 @@ class PlanConfig:
         if self.params > 1e18:
             raise InputError(f"params is {self.params:g}: give at most 1e18 parameters")
         _at_least(1, embed_rank=self.embed_rank, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
-        _at_least(1, context=self.context, cache_bytes=self.cache_bytes)
+        _at_least(1, context=self.context)
         _at_least(2, vocab=self.vocab)
 
     @classmethod

@@ -23,13 +23,14 @@ Legend:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from scipy.optimize import brentq
 from scipy.special import betaln, lambertw
 
+from seqtant.architecture.diagrams import dimension, doubled, partitions, with_a_box
 from seqtant.errors import InputError
 
 LN3 = math.log(3.0)
@@ -178,6 +179,22 @@ def width_of_family(size_per_layer: float, layer_parameters: Callable[[float], f
 
     def surplus(log_width: float) -> float:
         return math.log(layer_parameters(math.exp(log_width)) / size_per_layer)
+
+    return math.exp(_root(surplus, -60.0, 60.0, xtol=1e-13, rtol=1e-14))
+
+
+def depth_of_aspect_ratio(size: float, ratio: float, layer_parameters: Callable[[float], float]) -> float:
+    """Depth of the shape of a given size whose width is ``ratio`` times its depth: solves c(ratio L) L = N.
+
+    Example:
+        >>> round(depth_of_aspect_ratio(12 * 20 * 1280.0**2, 64, lambda d: 12 * d**2), 9)
+        20.0
+    """
+    _finite_positive("size", size)
+
+    def surplus(log_depth: float) -> float:
+        depth = math.exp(log_depth)
+        return math.log(layer_parameters(ratio * depth) * depth / size)
 
     return math.exp(_root(surplus, -60.0, 60.0, xtol=1e-13, rtol=1e-14))
 
@@ -382,55 +399,9 @@ def closed_form_rank(depth: int, effective_width: int, tokens: int) -> int:
         return two_token_rank(depth, q)
     if m >= q or depth > 3:
         return many_token_rank(depth, q)
-    side_b = [sum(_dimension(_doubled(shape, q)) for shape in _partitions(k, m)) for k in range(total + 1)]
+    side_b = [sum(dimension(doubled(shape, q)) for shape in partitions(k, m)) for k in range(total + 1)]
     side_a = [
-        sum(_dimension(grown) for shape in _partitions(k, m) for grown in _with_a_box(_doubled(shape, q), m))
+        sum(dimension(grown) for shape in partitions(k, m) for grown in with_a_box(doubled(shape, q), m))
         for k in range(total + 1)
     ]
     return sum(min(b, a) for b, a in zip(side_b, reversed(side_a), strict=True))
-
-
-def _partitions(total: int, parts: int, largest: int | None = None) -> Iterator[tuple[int, ...]]:
-    """Partitions of a number into at most so many parts, none above ``largest``."""
-    if total == 0:
-        yield ()
-    elif parts > 0:
-        for first in range(min(total, largest or total), 0, -1):
-            for rest in _partitions(total - first, parts - 1, first):
-                yield (first, *rest)
-
-
-def _doubled(shape: tuple[int, ...], rows: int) -> tuple[int, ...]:
-    return tuple(2 * part for part in shape) + (0,) * (rows - len(shape))
-
-
-def _with_a_box(shape: tuple[int, ...], rows: int) -> Iterator[tuple[int, ...]]:
-    """Diagrams with one box more in one of the first ``rows`` rows (Pieri's rule)."""
-    for row in range(rows):
-        if row == 0 or shape[row] < shape[row - 1]:
-            yield (*shape[:row], shape[row] + 1, *shape[row + 1 :])
-
-
-def _dimension(shape: tuple[int, ...]) -> int:
-    """Dimension of the representation of GL_q with these q row lengths (Weyl's formula)."""
-    pairs = [(i, j) for i in range(len(shape)) for j in range(i + 1, len(shape))]
-    return math.prod(shape[i] - shape[j] + j - i for i, j in pairs) // math.prod(j - i for i, j in pairs)
-
-
-def vocabulary_parameters(size: float, approach: Literal[1, 2] = 2) -> float:
-    """Embedding parameters that suit N non-embedding parameters, by Tao et al. 2024 [peer: sail-sg/scaling-with-vocab].
-
-    Approach 2: 3145728 (N / 33e6)^0.8354. Approach 1: e^(-1.589) F^0.41636 with F = (N / e^(-2.48465))^2. Divide by
-    the width for a vocabulary size. A competing rule, not part of papers 7 and 8.
-
-    Raises:
-        InputError: The size is not a finite positive number.
-
-    Example:
-        >>> [round(vocabulary_parameters(7e9, approach) / 4096 / 1000) for approach in (2, 1)]
-        [67, 62]
-    """
-    _finite_positive("size", size)
-    if approach == 2:
-        return 3145728.0 * (size / 33e6) ** 0.8354
-    return math.exp(-1.589) * (size / math.exp(-2.48465)) ** (2.0 * 0.41636)

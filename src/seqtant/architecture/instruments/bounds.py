@@ -1,0 +1,170 @@
+"""Bounds the separation rank of one shape: both theorems, the bound behind them, the exact forms, and the regime."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from seqtant.architecture import theory
+from seqtant.architecture.config import BoundsConfig
+from seqtant.findings import Assumption, Cell, Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """All that is known about the separation rank of one shape, as logarithms to base 3."""
+
+    theorem1: tuple[float, float]
+    """Lower and upper side of Theorem 1, below the transition."""
+    theorem2: tuple[float, float]
+    """Lower and upper side of Theorem 2, above the transition."""
+    multiset: float
+    """The lower bound behind both, valid at any depth of at least 2."""
+    two_token: float
+    """Exact, one vector per half."""
+    many_token: float
+    """Upper bound, exact for one head, with as many vectors per half as the effective width."""
+    is_efficient: bool
+    """Whether the depth is below the transition, where Theorem 1 speaks."""
+
+    @property
+    def lower(self) -> float:
+        """Best valid lower bound; 0 where none says anything."""
+        theorem = self.theorem1[0] if self.is_efficient else self.theorem2[0]
+        return max(0.0, theorem, self.multiset)
+
+    @property
+    def upper(self) -> float:
+        """Best valid upper bound as stated by the theorems."""
+        proved = self.theorem1[1]
+        return proved if self.is_efficient else max(0.0, min(proved, self.theorem2[1]))
+
+
+def bounds_of(depth: int, width: int, heads: int) -> Bounds:
+    """Bounds for an (effective) width.
+
+    Example:
+        >>> known = bounds_of(6, 768, 12)
+        >>> known.is_efficient, known.lower < known.two_token < known.upper
+        (True, True)
+    """
+    return Bounds(
+        theorem1=(theory.theorem1_lower(depth, width, heads), theory.theorem1_upper(depth, width, heads)),
+        theorem2=(theory.theorem2_lower(depth, width, heads), theory.theorem2_upper(depth, width)),
+        multiset=theory.multiset_lower(depth, width, heads),
+        two_token=theory.log3_two_token_rank(depth, width),
+        many_token=theory.log3_many_token_rank(depth, width),
+        is_efficient=depth < theory.transition_depth(width),
+    )
+
+
+def run(config: BoundsConfig, context: Context) -> Result:
+    """Bounds the separation rank of one shape."""
+    width = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
+    title = f"Separation rank of {config.depth} layers of width {config.width}, {config.heads} heads"
+    with Recorder("architecture.bounds", title, config, context, papers=(7, 8)) as record:
+        known = bounds_of(config.depth, width, config.heads)
+        _record_values(record, known, width)
+        _record_findings(record, config, known, width)
+        record.table("bounds", "Logarithms of the separation rank to base 3", *_rows(known, width))
+        for depth in depths_around(config.depth, width):
+            _measure(record, depth, bounds_of(depth, width, config.heads))
+    return record.result
+
+
+def depths_around(depth: int, width: int) -> list[int]:
+    """Depths to draw: from one layer to twice the transition and a little beyond the depth asked for."""
+    last = max(depth + 2, 2 * math.ceil(theory.transition_depth(width)) + 2, 6)
+    step = max(1, last // 40)
+    return sorted({*range(1, last + 1, step), depth})
+
+
+def _record_values(record: Recorder, known: Bounds, width: int) -> None:
+    for name, number in {
+        "lower_log3": known.lower,
+        "upper_log3": known.upper,
+        "two_token_log3": known.two_token,
+        "many_token_log3": known.many_token,
+        "multiset_lower_log3": known.multiset,
+        "theorem1_lower_log3": known.theorem1[0],
+        "theorem1_upper_log3": known.theorem1[1],
+        "theorem2_lower_log3": known.theorem2[0],
+        "theorem2_upper_log3": known.theorem2[1],
+        "transition_depth": theory.transition_depth(width),
+        "effective_width": width,
+        "depth_efficient": int(known.is_efficient),
+    }.items():
+        record.value(name, number if math.isfinite(number) else None)
+
+
+def _record_findings(record: Recorder, config: BoundsConfig, known: Bounds, width: int) -> None:
+    regime = "depth-efficient" if known.is_efficient else "depth-inefficient"
+    transition = theory.transition_depth(width)
+    inside = known.lower <= known.two_token * (1 + 1e-9) and known.two_token <= known.upper * (1 + 1e-9)
+    record.finding(
+        "bounds",
+        "Does the exact value with one vector per half lie between the theorems' bounds?",
+        ("agrees" if inside else "disagrees") if known.lower > 0 else "vacuous",
+        f"{regime}: {config.depth} layers against a transition at log_3({width}) = {transition:.2f}. "
+        f"log3 of the rank is {known.two_token:.4g}, bounds {known.lower:.4g} to {known.upper:.4g}"
+        + ("." if known.lower > 0 else "; the lower bounds say nothing here."),
+        predicted=Estimate(value=known.two_token, low=known.lower, high=known.upper, method="bounds of the theorems"),
+        measured=Estimate.exact(known.two_token, unit="log3", method="closed form, one vector per half"),
+        assumptions=(
+            Assumption(
+                statement="No softmax, normalisation or feed-forward layers",
+                status="fails",
+                how="real networks have them",
+            ),
+            Assumption(statement="Generic weights (all but a set of measure zero)", how="not a property of the shape"),
+            Assumption(
+                statement="The theorems' constants, recalled from memory",
+                how="consistent with the exact forms; not read",
+            ),
+        ),
+        advice="The theory gives the shape of the law (exponential in depth), not its numbers: "
+        "use `seqtant architecture plan` for advice.",
+    )
+    if config.width % 2 == 0 and config.embed_rank is not None and config.embed_rank < config.width:
+        record.warn(f"the input's rank {config.embed_rank} stands in for the width {config.width} in every bound")
+    if not known.is_efficient and known.many_token > known.upper:
+        record.warn(
+            "with many vectors per half the closed form exceeds the upper side of Theorem 2: "
+            "do not rely on that constant beyond one vector per half"
+        )
+
+
+def _rows(known: Bounds, width: int) -> tuple[tuple[str, ...], list[tuple[Cell, ...]], str]:
+    transition = f"{theory.transition_depth(width):.2f}"
+    stated = "stated; recalled, not read"
+    rows: list[tuple[Cell, ...]] = [
+        ("Theorem 1 (depth below the transition)", *map(_cell, known.theorem1), known.is_efficient, stated),
+        ("Theorem 2 (depth above the transition)", *map(_cell, known.theorem2), not known.is_efficient, stated),
+        (
+            "multiset count, lower",
+            _cell(known.multiset),
+            None,
+            math.isfinite(known.multiset),
+            "behind both lower sides",
+        ),
+        ("one vector per half", *[_cell(known.two_token)] * 2, True, "proved above, equality measured"),
+        ("many vectors per half", None, _cell(known.many_token), True, "proved above; equality measured for one head"),
+    ]
+    columns = ("bound", "lower", "upper", "applies", "status")
+    return columns, rows, f"Transition at depth {transition}; negative bounds say nothing."
+
+
+def _cell(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _measure(record: Recorder, depth: int, known: Bounds) -> None:
+    for key, number in {
+        "lower": known.lower,
+        "upper": known.upper,
+        "two_token": known.two_token,
+        "many_token": known.many_token,
+    }.items():
+        record.measure(key, number, unit="log3", step=depth)

@@ -1,0 +1,61 @@
+"""Finds the width that another depth needs to reach the separation rank of a given shape, in closed form."""
+
+from __future__ import annotations
+
+import math
+
+from seqtant.architecture import theory
+from seqtant.architecture.config import MatchConfig
+from seqtant.architecture.matching import MAX_WIDTH, matching_width
+from seqtant.findings import Assumption, Cell, Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+
+def run(config: MatchConfig, context: Context) -> Result:
+    """Matches a shape by another depth."""
+    depth, width, to_depth = config.depth, config.width, config.to_depth
+    title = f"Width that {to_depth} layers need to match {depth} layers of width {width}"
+    with Recorder("architecture.match", title, config, context, papers=(8,)) as record:
+        rank = theory.log3_many_token_rank(depth, width)
+        needed = matching_width(depth, width, to_depth)
+        record.value("matching_width", needed)
+        record.value("rank_log3", rank)
+        record.table("shapes", "Both shapes", *_shapes(config, needed))
+        if needed is None:
+            summary = f"More than {MAX_WIDTH:.0e}: no width that anybody can build makes {to_depth} layers a match."
+        else:
+            ratio = to_depth * needed**2 / (depth * width**2)
+            record.value("parameter_ratio", ratio)
+            summary = f"Width {needed}, {ratio:.3g} times the parameters."
+        record.finding(
+            "width",
+            f"How wide must {to_depth} layers be for the separation rank of {depth} layers of width {width}?",
+            "inconclusive" if needed else "vacuous",
+            summary,
+            predicted=None if needed is None else Estimate.exact(needed, unit="width", method="closed form"),
+            assumptions=(
+                Assumption(statement="One head, full-rank inputs, as many tokens per half as the width"),
+                Assumption(
+                    statement="The closed form is the rank, not only a bound",
+                    how="measured in every small network tried: `seqtant architecture rank`",
+                ),
+            ),
+            advice="This compares capacities, not losses: softmax, normalisation and feed-forward layers are left out.",
+        )
+    return record.result
+
+
+def _shapes(config: MatchConfig, needed: int | None) -> tuple[tuple[str, ...], list[tuple[Cell, ...]], str]:
+    columns = ("shape", "depth", "width", "12 L d^2", "log3 of the rank")
+    rows: list[tuple[Cell, ...]] = [_row("given", config.depth, config.width)]
+    if needed is not None:
+        rows += [_row("matching", config.to_depth, needed)]
+        if needed > 1:
+            rows += [_row("one narrower", config.to_depth, needed - 1)]
+    return columns, rows, "The matching width is the smallest whose rank is not below the given one's."
+
+
+def _row(name: str, depth: int, width: int) -> tuple[Cell, ...]:
+    rank = theory.log3_many_token_rank(depth, width)
+    return (name, depth, width, 12 * depth * width**2, rank if math.isfinite(rank) else None)

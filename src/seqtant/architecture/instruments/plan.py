@@ -1,0 +1,237 @@
+"""Plans a shape: the depth law's band for a budget, whole candidates with exact counts, and what other rules say."""
+
+from __future__ import annotations
+
+from seqtant.architecture.config import PlanConfig
+from seqtant.architecture.evidence import RULES, vocabulary_parameters
+from seqtant.architecture.planning import Plan, make_plan
+from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, width_of_family
+from seqtant.findings import Assumption, Cell, Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+
+def run(config: PlanConfig, context: Context) -> Result:
+    """Plans shapes for a parameter budget."""
+    with Recorder(
+        "architecture.plan", f"Shapes for {config.params:.3g} parameters", config, context, papers=(7, 8)
+    ) as record:
+        plan = make_plan(config)
+        _record_values(record, plan)
+        _record_depth(record, plan)
+        _record_rank(record, plan)
+        if config.modality in (None, "text"):
+            _record_vocabulary(record, plan)
+        rows = rules(plan)
+        _record_practice(record, plan, rows)
+        record.table("candidates", "Whole shapes, counted exactly", *_candidates(plan, config))
+        record.table(
+            "rules",
+            "What others advise for this budget",
+            (
+                "rule",
+                "depth from",
+                "depth to",
+                "width from",
+                "width to",
+                "against the band",
+                "says",
+                "source",
+                "strength",
+            ),
+            rows,
+            note="Unverified: recalled, not read at the source. A rule speaks only of sizes like those it was made for.",
+        )
+    return record.result
+
+
+def _record_values(record: Recorder, plan: Plan) -> None:
+    best = plan.best
+    for name, number in {
+        "optimal_depth": best.depth,
+        "optimal_width": best.width,
+        "depth_error": best.error,
+        "depth_low": plan.band.low,
+        "depth_high": plan.band.high,
+        "parameters": plan.size,
+        "aspect_ratio": best.width / best.depth,
+        "effective_width": plan.effective_width,
+        "rank_limited": int(plan.effective_width < best.width),
+        "extrapolated": int(plan.is_extrapolated),
+    }.items():
+        record.value(name, number)
+
+
+def _record_depth(record: Recorder, plan: Plan) -> None:
+    best, band = plan.best, plan.band
+    (shallow, deep), (small, large) = FITTED_DEPTHS, FITTED_SIZES
+    inside = not plan.is_extrapolated
+    counted = "12 d^2, by Lambert's function" if plan.family.is_standard else "the family's own count, solved for depth"
+    record.finding(
+        "depth",
+        f"How deep should a network of {plan.size:.3g} non-embedding parameters be?",
+        "inconclusive",
+        f"{band.low} to {band.high} layers ({band.reason}); the law's centre is {best.depth:.1f} layers of width "
+        f"{best.width:.0f}. Nothing was trained here.",
+        predicted=Estimate(
+            value=best.depth,
+            low=best.depth - 1.96 * best.error,
+            high=best.depth + 1.96 * best.error,
+            method="delta method on the fit's covariance",
+            unit="layers",
+        ),
+        assumptions=(
+            Assumption(
+                statement=f"Depth {shallow:g} to {deep:g} and size {small:g} to {large:g}, where the law was fitted",
+                status="holds" if inside else "fails",
+                how=f"depth {best.depth:.1f}, size {plan.size:.3g}",
+            ),
+            Assumption(
+                statement="A dense decoder whose layers are alike", status="holds", how=f"layers counted as {counted}"
+            ),
+            Assumption(
+                statement="Text like that of the fit, trained until size is what limits it", how="nothing is trained"
+            ),
+        ),
+        advice="Take any depth in the band: neighbouring shapes differ little in loss. "
+        "`seqtant architecture sweep` and `fit` find the law of your own data.",
+    )
+    if not inside:
+        side = "below" if plan.size < small or best.depth < shallow else "above"
+        record.warn(
+            f"extrapolated {side} the fitted range (depth {shallow:g} to {deep:g}, {small:g} to {large:g} parameters)"
+            + (": a depth below 6 means nothing here" if best.depth < shallow else "")
+        )
+
+
+def _record_rank(record: Recorder, plan: Plan) -> None:
+    limit, best = plan.family.rank_limit, plan.best
+    limited = limit < best.width
+    record.finding(
+        "rank",
+        "Does the rank of the input limit what width can give?",
+        "disagrees" if limited else "vacuous",
+        f"Yes: the input's rank is at most {limit:g}, below the law's width {best.width:.0f}; width beyond it adds "
+        "parameters but no separation rank."
+        if limited
+        else f"No: the input's rank is not below the law's width {best.width:.0f}.",
+        predicted=Estimate.exact(plan.effective_width, unit="effective width"),
+        measured=Estimate.exact(best.width, unit="width of the law"),
+        assumptions=(
+            Assumption(statement="Positions add no rank at the input (rotary or within the span)", how="not asked for"),
+            Assumption(
+                statement="The rank of the input is min(vocabulary, factorised rank, width)",
+                status="holds",
+                how="counted",
+            ),
+        ),
+        advice="Spend further parameters on depth, or raise the rank of the input." if limited else "",
+    )
+
+
+def _record_vocabulary(record: Recorder, plan: Plan) -> None:
+    """Tao et al.'s rule for the size of a text vocabulary, with the planned one beside it."""
+    vocabulary = plan.family.vocabulary or 0
+    low, high = sorted(vocabulary_parameters(plan.size, approach) / plan.best.width for approach in (1, 2))
+    record.value("vocabulary_low", low)
+    record.value("vocabulary_high", high)
+    near = low / 2 <= vocabulary <= 2 * high
+    record.finding(
+        "vocabulary",
+        "Is the vocabulary of the size that this network wants?",
+        "agrees" if near else "disagrees",
+        f"{vocabulary} tokens are planned; Tao et al. 2024 ask for {low:,.0f} to {high:,.0f}.",
+        predicted=Estimate(value=(low + high) / 2, low=low, high=high, method="two approaches", unit="tokens"),
+        measured=Estimate.exact(vocabulary, unit="tokens"),
+        assumptions=(Assumption(statement="Subword text", status="holds", how="modality"),),
+        advice="" if near else f"Consider a vocabulary of about {(low + high) / 2:,.0f}.",
+    )
+
+
+def _record_practice(record: Recorder, plan: Plan, rows: list[tuple[Cell, ...]]) -> None:
+    ranges = [row for row in rows[1:] if row[5] is not None]
+    overlapping = [row for row in ranges if row[5] == "overlaps"]
+    record.finding(
+        "practice",
+        "Do other rules agree with the band?",
+        "agrees" if 2 * len(overlapping) > len(ranges) else "disagrees",
+        f"{len(overlapping)} of {len(ranges)} rules that name a depth at this size overlap the band"
+        + (": " + ", ".join(str(row[0]) for row in overlapping) if overlapping else "")
+        + ".",
+        advice="Where they disagree, the loss between the shapes is small; speed and memory may decide.",
+    )
+
+
+def rules(plan: Plan) -> list[tuple[Cell, ...]]:
+    """One row per rule: the law first, then the rules of practice at this plan's size."""
+    law: tuple[Cell, ...] = (
+        "Levine et al. 2020",
+        plan.band.low,
+        plan.band.high,
+        *_widths(plan, plan.band.low, plan.band.high),
+        "overlaps",
+        "the fitted law; this plan's band",
+        "arXiv 2006.12467; coefficients confirmed by bigscience, covariance unverified",
+        "read second-hand",
+    )
+    rows: list[tuple[Cell, ...]] = [law]
+    for rule in RULES:
+        depths = rule.depths(plan)
+        if depths is None:
+            ends: tuple[Cell, ...] = (None, None, None, None, None)
+        else:
+            low, high = depths
+            ends = (round(low, 1), round(high, 1), *_widths(plan, low, high), _against(plan, low, high))
+        rows.append((rule.name, *ends, rule.says, rule.source, rule.strength))
+    return rows
+
+
+def _against(plan: Plan, low: float, high: float) -> str:
+    if high < plan.band.low - 0.5:
+        return "shallower"
+    return "deeper" if low > plan.band.high + 0.5 else "overlaps"
+
+
+def _widths(plan: Plan, low: float, high: float) -> tuple[int, int]:
+    narrow, wide = (
+        round(width_of_family(plan.size / max(depth, 1e-9), plan.family.layer_parameters)) for depth in (high, low)
+    )
+    return narrow, wide
+
+
+def _candidates(plan: Plan, config: PlanConfig) -> tuple[tuple[str, ...], list[tuple[Cell, ...]], str]:
+    columns = (
+        "depth",
+        "width",
+        "heads",
+        "d_ff",
+        "non-embedding",
+        "embedding",
+        "total",
+        "FLOPs / token",
+        "cache bytes / token",
+        "depth / law",
+        "place",
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (
+            shape.depth,
+            shape.width,
+            shape.heads,
+            shape.d_ff,
+            shape.non_embedding,
+            shape.embedding,
+            shape.non_embedding + shape.embedding,
+            shape.flops_per_token,
+            shape.cache_bytes_per_token,
+            round(shape.depth / plan.best.depth, 2),
+            plan.band.place(shape.depth),
+        )
+        for shape in plan.candidates
+    ]
+    note = (
+        f"Forward FLOPs of the matrix products with square attention over {config.context} tokens; "
+        f"cache in {config.cache_dtype}; root-mean-square norms, rotary positions, no biases, "
+        f"{'tied' if plan.family.tied else 'untied'} head."
+    )
+    return columns, rows, note

@@ -1,0 +1,142 @@
+"""Measures the exact separation rank of a small network and holds it against its closed form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from seqtant.architecture import theory
+from seqtant.architecture.config import RankConfig
+from seqtant.architecture.separation_rank import SeparationRank, separation_rank
+from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the closed forms say about one configuration."""
+
+    closed_form: int
+    """Upper bound on the rank, proved."""
+    is_exact: bool
+    """Whether equality is expected: generic weights reach the bound in every such case measured."""
+    why: str
+    """Which form it is, and why equality is or is not expected."""
+
+
+def predict(config: RankConfig) -> Prediction:
+    """The closed form that applies.
+
+    Example:
+        >>> predict(RankConfig(width=6, embed_rank=2))
+        Prediction(closed_form=18, is_exact=True, why='effective width 2')
+    """
+    rank = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
+    bounded = theory.closed_form_rank(config.depth, rank, config.tokens)
+    reasons: list[str] = []
+    if config.positions == "free" and rank < config.width:
+        bounded, rank = theory.many_token_rank(config.depth, config.width), config.width
+        reasons.append("free positions lift the rank of the input")
+    if config.vocab is not None:
+        bounded = min(bounded, _distinct_halves(config.vocab, config))
+        reasons.append("a finite vocabulary has finitely many inputs")
+    if config.heads > 1 and config.tokens > 2 and config.depth > 1:
+        reasons.append("several heads may stay below it")
+    if config.inner < config.width:
+        reasons.append("attention is narrower than the stream")
+    if config.projection is not None and config.projection < config.width:
+        reasons.append("a projection narrows the stream")
+    if config.depth > 3 and 2 < config.tokens < 2 * rank:
+        reasons.append("the form for few tokens is not tight beyond three layers")
+    return Prediction(bounded, not reasons, "; ".join([f"effective width {rank}", *reasons]))
+
+
+def _distinct_halves(vocabulary: int, config: RankConfig) -> int:
+    """Second halves that the network can tell apart: words with positions, multisets of tokens without."""
+    half = config.tokens // 2
+    return math.comb(vocabulary + half - 1, half) if config.positions == "none" else vocabulary**half
+
+
+def run(config: RankConfig, context: Context) -> Result:
+    """Measures one separation rank."""
+    title = f"Separation rank of {config.depth} layers of width {config.width} on {config.tokens} tokens"
+    with Recorder("architecture.rank", title, config, context, papers=(7, 8)) as record:
+        predicted = predict(config)
+        found = separation_rank(config, seed=context.seed, progress=context.progress)
+        _record_values(record, config, predicted, found)
+        _record_finding(record, predicted, found)
+        record.table(
+            "runs",
+            "Eliminations at the final grid",
+            ("seed", "prime", "inputs per half", "rank", "saturated"),
+            [(run.seed, run.prime, run.templates, run.rank, run.saturated) for run in found.runs],
+            note="Saturated: the rank is below the number of inputs, or every input there is was used.",
+        )
+    return record.result
+
+
+def _record_values(record: Recorder, config: RankConfig, predicted: Prediction, found: SeparationRank) -> None:
+    rank = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
+    for name, number in {
+        "rank": found.rank,
+        "closed_form": predicted.closed_form,
+        "closed_form_exact": int(predicted.is_exact),
+        "templates": found.templates,
+        "saturated": int(found.saturated),
+        "rank_log3": math.log(found.rank) / theory.LN3 if found.rank else None,
+        "lower_bound_log3": max(0.0, theory.multiset_lower(config.depth, rank, config.heads)),
+        "upper_bound_log3": theory.theorem1_upper(config.depth, config.width, config.heads),
+        "effective_width": rank,
+        "runs": len(found.runs),
+    }.items():
+        record.value(name, number)
+
+
+def _record_finding(record: Recorder, predicted: Prediction, found: SeparationRank) -> None:
+    relation = "" if predicted.is_exact else "at most "
+    if found.saturated:
+        summary = f"The rank is {found.rank}; the closed form says {relation}{predicted.closed_form} ({predicted.why})."
+    else:
+        summary = f"The rank is at least {found.rank}: the grid of {found.templates} inputs per half is too small."
+        record.warn(f"rank {found.rank} is only a lower bound: raise max_templates above {predicted.closed_form}")
+    ranks = {run.rank for run in found.runs}
+    if len(ranks) > 1:
+        record.warn(f"seeds or primes disagree ({sorted(ranks)}): the largest is reported, which is the generic one")
+    record.finding(
+        "rank",
+        "How strongly can the network entangle the two halves of its input?",
+        _verdict(predicted, found),
+        summary,
+        predicted=Estimate(
+            value=predicted.closed_form, high=predicted.closed_form, method="closed form, an upper bound"
+        )
+        if not predicted.is_exact
+        else Estimate.exact(predicted.closed_form, method="closed form"),
+        measured=Estimate.exact(found.rank, method="elimination modulo two primes")
+        if found.saturated
+        else Estimate(value=found.rank, low=found.rank, method="grid too small: a lower bound"),
+        assumptions=(
+            Assumption(
+                statement="The grid holds enough inputs",
+                status="holds" if found.saturated else "fails",
+                how=f"{found.templates} inputs per half, rank {found.rank}",
+            ),
+            Assumption(
+                statement="Random weights are generic",
+                status="holds" if len(ranks) == 1 else "fails",
+                how=f"{len(found.runs)} eliminations: two seeds, two primes",
+            ),
+            Assumption(
+                statement="No softmax, normalisation or feed-forward layers", status="holds", how="by construction"
+            ),
+        ),
+    )
+
+
+def _verdict(predicted: Prediction, found: SeparationRank) -> Verdict:
+    if found.rank > predicted.closed_form:
+        return "disagrees"
+    if not found.saturated:
+        return "inconclusive"
+    return "agrees" if found.rank == predicted.closed_form or not predicted.is_exact else "disagrees"

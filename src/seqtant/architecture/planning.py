@@ -1,0 +1,316 @@
+"""From a parameter budget to a band of depths and a few whole shapes: the depth law put to use."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from seqtant.architecture import theory
+from seqtant.architecture.accounting import count_cache, count_flops, count_parameters
+from seqtant.architecture.config import PlanConfig
+from seqtant.architecture.families.shape import Attention, Entry, FeedForward, Layer, Linear, Shape, Stack, Table
+from seqtant.architecture.modalities import MODALITIES
+from seqtant.errors import InputError
+
+TEXT_VOCABULARY = 50257
+"""Vocabulary where neither it nor a modality is given: English byte-pair encoding."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What all shapes of one plan have in common."""
+
+    d_ff_ratio: float
+    """Feed-forward width over model width."""
+    gated: bool
+    """Three feed-forward matrices instead of two."""
+    head_dim: int
+    """Width of one head."""
+    kv_heads: int | None
+    """Key-value heads; None for as many as heads."""
+    vocabulary: int | None
+    """Token ids; None for continuous patches."""
+    input_rank: int | None
+    """Rank of the input embedding below vocabulary and width: factorised tables, patch dimension; None for none."""
+    tied: bool
+    """Whether the output head shares the table."""
+    snap: int
+    """Widths are whole multiples of this."""
+
+    @classmethod
+    def of(cls, config: PlanConfig) -> Family:
+        """Reads the family out of a configuration, with the modality's vocabulary where none is given."""
+        vocabulary, rank = config.vocab, config.embed_rank
+        if config.modality is not None:
+            kind = MODALITIES[config.modality]
+            vocabulary = kind.vocabulary if vocabulary is None else vocabulary
+            rank = kind.rank if rank is None else rank
+        elif vocabulary is None:
+            vocabulary = TEXT_VOCABULARY
+        ratio = config.d_ff_ratio or (8 / 3 if config.glu else 4.0)
+        return cls(ratio, config.glu, config.head_dim, config.kv_heads, vocabulary, rank, config.tied, config.snap)
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether a layer has the 12 d^2 parameters of the networks behind the law."""
+        return self.kv_heads is None and math.isclose(self.layer_parameters(1.0), 12.0)
+
+    @property
+    def rank_limit(self) -> float:
+        """Rank that the input cannot exceed at any width; infinite where nothing limits it."""
+        return min((limit for limit in (self.vocabulary, self.input_rank) if limit is not None), default=math.inf)
+
+    def layer_parameters(self, width: float) -> float:
+        """Entries of the matrices of one layer, for a real width; biases and norms left out, as in 12 d^2."""
+        kv_inner = width if self.kv_heads is None else min(width, float(self.kv_heads * self.head_dim))
+        return 2 * width**2 + 2 * width * kv_inner + (3 if self.gated else 2) * self.d_ff_ratio * width**2
+
+    def input_parameters(self, width: float) -> float:
+        """Parameters of input embedding and output head, for a real width."""
+        if self.vocabulary is None:
+            return (self.input_rank or 0) * width
+        head = 0 if self.tied and self.input_rank is None else self.vocabulary * width
+        if self.input_rank is None:
+            return self.vocabulary * width + head
+        return self.input_rank * (self.vocabulary + width) + (0 if self.tied else head)
+
+    def d_ff(self, width: int) -> int:
+        """Whole feed-forward width, snapped like the width."""
+        return self.snap * max(1, round(self.d_ff_ratio * width / self.snap))
+
+    def heads(self, width: int) -> tuple[int, int] | None:
+        """Heads and their width: a divisor of the width near the head width asked for; None if there is none.
+
+        Example:
+            >>> [Family.of(PlanConfig(params=1e9, kv_heads=8)).heads(width) for width in (1536, 1664, 1728)]
+            [(24, 64), (16, 104), (24, 72)]
+        """
+        unit, groups = math.gcd(8, self.head_dim), self.kv_heads or 1
+        choices = [
+            (width // size, size)
+            for size in range(unit, 2 * self.head_dim + 1, unit)
+            if 2 * size >= self.head_dim and width % (size * groups) == 0
+        ]
+        return min(choices, key=lambda choice: abs(math.log(choice[1] / self.head_dim)), default=None)
+
+    def layer(self, width: int, depth: int = 1) -> Layer:
+        """So many layers of a whole width: root-mean-square norms, rotary positions, no biases."""
+        heads, head_dim = self.heads(width) or (1, width)
+        attention = Attention(width=width, heads=heads, kv_heads=self.kv_heads or heads, head_dim=head_dim)
+        feed_forward = FeedForward(width=width, inner=self.d_ff(width), gated=self.gated)
+        return Layer(attention=(attention,), feed_forward=feed_forward, norm=2 * width, stored=depth, applied=depth)
+
+    def shape(self, depth: int, width: int) -> Shape:
+        """A whole shape."""
+        return Shape(
+            family="planned",
+            counted_as="planned",
+            width=width,
+            entry=self._entry(width),
+            stacks=(Stack(name="decoder", layers=(self.layer(width, depth),), norm=width),),
+            head=self._head(width),
+            vocabulary=self.vocabulary,
+        )
+
+    def _entry(self, width: int) -> Entry:
+        if self.vocabulary is None:
+            return Entry(projection=Linear(name="patches", inputs=self.input_rank or 0, outputs=width))
+        if self.input_rank is None:
+            return Entry(tables=(Table(name="token", rows=self.vocabulary, columns=width),))
+        return Entry(
+            tables=(Table(name="token", rows=self.vocabulary, columns=self.input_rank),),
+            projection=Linear(name="up", inputs=self.input_rank, outputs=width),
+        )
+
+    def _head(self, width: int) -> tuple[Linear, ...]:
+        if self.vocabulary is None:
+            return ()
+        if self.input_rank is None or not self.tied:
+            return (Linear(name="output", inputs=width, outputs=self.vocabulary, tied=self.tied),)
+        down = Linear(name="down", inputs=width, outputs=self.input_rank, tied=True)
+        return (down, Linear(name="output", inputs=self.input_rank, outputs=self.vocabulary, tied=True))
+
+
+@dataclass(frozen=True)
+class Band:
+    """Depths worth considering, and why they end where they end."""
+
+    low: int
+    """Shallowest, layers."""
+    high: int
+    """Deepest, layers."""
+    reason: str
+    """What set the ends."""
+    cap: theory.RankCap
+    """What the rank of the input says about the upper end."""
+
+    def place(self, depth: float) -> str:
+        """Where a depth lies.
+
+        Example:
+            >>> Band(10, 12, "", "width not limited").place(9)
+            'shallower than the band'
+        """
+        if depth < self.low:
+            return "shallower than the band"
+        return "deeper than the band" if depth > self.high else "within the band"
+
+
+def resolution(depth: float) -> float:
+    """Half a step of the depths that the law was fitted on (6 layers apart up to 36, then 12).
+
+    The law came from crossings of neighbouring depths; which of the two is its L is not known here, so that it cannot
+    place an optimum better than this.
+
+    Example:
+        >>> resolution(24), resolution(80)
+        (3.0, 6.0)
+    """
+    return 3.0 if depth <= 36.0 else 6.0
+
+
+def depth_band(size: float, family: Family, best: theory.DepthRange) -> Band:
+    """The advised depths: the law with its error and resolution; deeper where the rank of the input limits width."""
+    margin = 1.96 * best.error + resolution(best.depth)
+    low, high = max(1, math.ceil(best.depth - margin)), max(1, math.floor(best.depth + margin))
+    deepest, cap = theory.rank_limited_depth(size, family.rank_limit, best, family.layer_parameters)
+    if cap == "width not limited":
+        return Band(low, max(low, high), "95 % of the fit's error and half a step of its depths on each side", cap)
+    reason = {
+        "width held at the rank": f"from the law to the depth whose width is the input's rank, {family.rank_limit:g}",
+        "three times the law": "cut at three times the law's depth: filling the input's rank would be absurdly deep",
+    }[cap]
+    low = max(1, math.floor(best.depth))
+    return Band(low, max(low, high, math.floor(deepest)), reason, cap)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One whole shape and its exact counts."""
+
+    depth: int
+    width: int
+    heads: int
+    d_ff: int
+    non_embedding: int
+    """Parameters between embedding and head, norms included."""
+    embedding: int
+    """Parameters of embedding and head."""
+    flops_per_token: float
+    """Forward matrix products at the plan's context: two per parameter used, plus square attention."""
+    cache_bytes_per_token: int
+    """Key and value bytes that one more token of context takes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A budget turned into advice."""
+
+    size: float
+    """Non-embedding parameters N."""
+    family: Family
+    """What the shapes have in common."""
+    best: theory.DepthRange
+    """The law's optimum with its error."""
+    band: Band
+    """The advised depths."""
+    candidates: tuple[Candidate, ...]
+    """Whole shapes in and around the band, by depth."""
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether the law is used outside the depths or sizes it was fitted on."""
+        (shallow, deep), (small, large) = theory.FITTED_DEPTHS, theory.FITTED_SIZES
+        return not (shallow <= self.best.depth <= deep and small <= self.size <= large)
+
+    @property
+    def effective_width(self) -> float:
+        """The width that counts: the law's, or the rank of the input where that is smaller."""
+        return min(self.best.width, self.family.rank_limit)
+
+
+def make_plan(config: PlanConfig) -> Plan:
+    """Plans shapes for a budget.
+
+    Raises:
+        InputError: The budget includes the embeddings and they leave nothing for layers.
+
+    Example:
+        >>> plan = make_plan(PlanConfig(params=1e9))
+        >>> plan.band.low, plan.band.high
+        (34, 46)
+    """
+    family = Family.of(config)
+    size = config.params if config.count == "non-embedding" else _without_embeddings(config.params, family)
+    best = law_of(size, family)
+    band = depth_band(size, family, best)
+    shapes = sorted(_whole_shapes(size, family, best, band))
+    return Plan(size, family, best, band, tuple(_candidate(family, *shape, config) for shape in shapes))
+
+
+def law_of(size: float, family: Family) -> theory.DepthRange:
+    """The law's optimum: Lambert's function for layers of 12 d^2 parameters, the family's own count otherwise."""
+    if family.is_standard:
+        return theory.optimal_depth(size)
+    return theory.optimal_depth_of_family(size, family.layer_parameters)
+
+
+def _without_embeddings(total: float, family: Family) -> float:
+    """The non-embedding size whose optimum, with its embeddings, has a given total: found by halving."""
+    low, high = 0.0, total
+    for _ in range(100):
+        middle = (low + high) / 2
+        if middle + family.input_parameters(law_of(middle, family).width) > total:
+            high = middle
+        else:
+            low = middle
+    if low < 1e3:
+        raise InputError(
+            f"params is {total:g} in total: the embeddings alone take that much; "
+            "give more, a smaller vocab, or --set count=non-embedding"
+        )
+    return low
+
+
+def _whole_shapes(size: float, family: Family, best: theory.DepthRange, band: Band) -> set[tuple[int, int]]:
+    """Depths and whole widths in and around the band: the width snapped, then the depth that keeps the size."""
+    targets = {best.depth / 2, float(band.low), best.depth, float(band.high), 2 * best.depth}
+    widths = {
+        _snapped(family, theory.width_of_family(size / max(depth, 1.0), family.layer_parameters), side)
+        for depth in targets
+        for side in ((-1, 1) if depth == best.depth else (0,))
+    }
+    return {(max(1, round(size / _matrix_entries(family, width))), width) for width in widths}
+
+
+def _snapped(family: Family, width: float, side: int) -> int:
+    """A multiple of the snap that heads can divide: the nearest (0), or the nearest below (-1) or above (1)."""
+    start = {-1: math.floor, 0: round, 1: math.ceil}[side](width / family.snap)
+    for distance in itertools.count():
+        for number in (start - distance, start + distance):
+            if number > 0 and family.heads(number * family.snap):
+                return number * family.snap
+    raise AssertionError("unreachable: some multiple of the snap is a multiple of every head width")
+
+
+def _matrix_entries(family: Family, width: int) -> int:
+    layer = family.layer(width)
+    attention = sum(part.query_weights + part.kv_weights for part in layer.attention)
+    return attention + layer.feed_forward.expert_weights
+
+
+def _candidate(family: Family, depth: int, width: int, config: PlanConfig) -> Candidate:
+    shape = family.shape(depth, width)
+    counted = count_parameters(shape)
+    cache = count_cache(shape, config.context, config.cache_dtype)
+    return Candidate(
+        depth=depth,
+        width=width,
+        heads=shape.stacks[0].layers[0].attention[0].heads,
+        d_ff=family.d_ff(width),
+        non_embedding=counted.non_embedding,
+        embedding=counted.embedding + counted.head,
+        flops_per_token=count_flops(shape, config.context).per_token,
+        cache_bytes_per_token=cache.per_token if cache else 0,
+    )
