@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
 
 if TYPE_CHECKING:
@@ -155,14 +154,3 @@ def _special_id(kind: str, config: Any, tokenizer: Any) -> int | None:
         if value is not None:
             return int(value)
     return None
-
-
-def module_of(model: CausalLM) -> PreTrainedModel:
-    """The ``transformers`` module inside a model.
-
-    Raises:
-        InputError: The model has none (an oracle, a mixture).
-    """
-    if not isinstance(model, HuggingFaceLM):
-        raise InputError(f"'{model.name}' has no layers to look into: this needs a Hugging Face model")
-    return model.model

@@ -1,0 +1,211 @@
+"""The one place where decoder blocks are found, read and edited.
+
+A block returns a tensor in most families of transformers 5 and a tuple in others (GPT-J, GPT-Neo, CodeGen, Bloom). A
+hook written for the wrong form changes the first row of a batch only, without an error; so no other file hooks a block.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seqtant.errors import InputError
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import CausalLM, current_rows
+
+
+@dataclass(frozen=True)
+class BlockCall:
+    """Where in the text, and in whose rows, the states lie that a block has just put out."""
+
+    layer: int
+    """Number of the block, from 0."""
+    positions: Int[Tensor, "batch time"]
+    """Position of each token among the real tokens of its row, from 0, cached ones counted; -1 on padding."""
+    rows: Int[Tensor, " batch"] | None
+    """The caller's row of each row (see :func:`seqtant.lm.interface.reading_rows`); None outside scoring."""
+
+
+Edit = Callable[[Float[Tensor, "batch time width"], BlockCall], Tensor]
+"""Takes a block's output and returns what shall stand in its place; it must not write into what it was given."""
+
+Model = CausalLM | nn.Module
+"""A loaded model, or a bare ``transformers`` module."""
+
+
+def network(model: Model) -> nn.Module:
+    """The ``transformers`` module inside a model.
+
+    Raises:
+        InputError: The model has no layers (an oracle, a mixture).
+    """
+    if isinstance(model, nn.Module):
+        return model
+    if isinstance(model, HuggingFaceLM):
+        return model.model
+    raise InputError(f"'{model.name}' has no layers to look into: this needs a Hugging Face model")
+
+
+def decoder_blocks(model: Model) -> list[nn.Module]:
+    """The decoder blocks, first to last, whatever the family calls them.
+
+    Raises:
+        InputError: No list of blocks of the configured depth is found.
+    """
+    return list(_decoder(network(model))[1])
+
+
+def depth(model: Model) -> int:
+    """Number of decoder blocks."""
+    return len(_decoder(network(model))[1])
+
+
+def width(model: Model) -> int:
+    """Size of the hidden states between blocks."""
+    config: Any = network(model).config
+    return int(config.get_text_config(decoder=True).hidden_size)
+
+
+def check_layers(model: Model, layers: Sequence[int]) -> list[int]:
+    """Layer numbers from 0, with negative ones counted from the end.
+
+    Raises:
+        InputError: A layer is not there, or comes twice.
+    """
+    count = depth(model)
+    if any(not -count <= layer < count for layer in layers):
+        raise InputError(f"the model has layers 0 to {count - 1}, got {list(layers)}")
+    chosen = [layer % count for layer in layers]
+    if len(set(chosen)) != len(chosen):
+        raise InputError(f"a layer comes twice in {list(layers)}")
+    return chosen
+
+
+@contextmanager
+def edit_blocks(model: Model, edits: Mapping[int, Edit]) -> Iterator[None]:
+    """Puts an edit after each of some decoder blocks for as long as the context lasts.
+
+    Holds for plain calls, cached calls, left-padded batches and ``generate``; nested contexts act in the order they
+    were opened. Gradients flow through.
+
+    Args:
+        model: The model.
+        edits: Per layer (negative ones count from the end): what to put in the place of its output.
+
+    Raises:
+        InputError: A layer is not there, or an edit changes the shape.
+
+    Example:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> tiny = GPT2LMHeadModel(GPT2Config(vocab_size=5, n_embd=4, n_layer=2, n_head=1, n_positions=8,
+        ...                                   bos_token_id=0, eos_token_id=0)).eval()
+        >>> ids = torch.tensor([[1, 2, 3]])
+        >>> before = tiny(ids).logits
+        >>> push = torch.tensor([3.0, 0.0, -3.0, 0.0])
+        >>> with edit_blocks(tiny, {0: lambda states, call: states + push * (call.positions >= 2)[..., None]}):
+        ...     after = tiny(ids).logits
+        >>> (before - after).abs().amax(dim=-1).gt(1e-6).tolist()
+        [[False, False, True]]
+    """
+    decoder, blocks = _decoder(network(model))
+    chosen = dict(zip(check_layers(model, list(edits)), edits.values(), strict=True))
+    place = _Place()
+    with ExitStack() as stack:
+        stack.callback(decoder.register_forward_pre_hook(place.note, with_kwargs=True).remove)
+        for layer, edit in chosen.items():
+            stack.callback(blocks[layer].register_forward_hook(_editor(layer, edit, place)).remove)
+        yield
+
+
+@contextmanager
+def read_blocks(model: Model, layers: Sequence[int], read: Callable[[Tensor, BlockCall], None]) -> Iterator[None]:
+    """Hands the output of some blocks to a reader, unchanged, for as long as the context lasts.
+
+    Args:
+        model: The model.
+        layers: Layer numbers; negative ones count from the end.
+        read: Called with each output (batch, time, width) as it arises.
+
+    Raises:
+        InputError: A layer is not there.
+    """
+
+    def watch(states: Tensor, call: BlockCall) -> Tensor:
+        read(states, call)
+        return states
+
+    with edit_blocks(model, dict.fromkeys(layers, watch)):
+        yield
+
+
+def hidden_of(output: Any) -> Float[Tensor, "batch time width"]:
+    """The hidden states in a block's output, which is a tensor or a tuple that begins with them."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def with_hidden(output: Any, states: Tensor) -> Any:
+    """A block's output with other hidden states, in the form it came in."""
+    return (states, *output[1:]) if isinstance(output, tuple) else states
+
+
+def _editor(layer: int, edit: Edit, place: _Place) -> Callable[..., Any]:
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        states = hidden_of(output)
+        edited = edit(states, BlockCall(layer, place.positions.to(states.device), current_rows()))
+        if edited is states:
+            return None
+        if edited.shape != states.shape:
+            raise InputError(
+                f"the edit of layer {layer} turned states of shape {tuple(states.shape)} into {tuple(edited.shape)}"
+            )
+        return with_hidden(output, edited.to(states.dtype))
+
+    return hook
+
+
+class _Place:
+    """Counts positions when the decoder is called, since blocks themselves are not always told."""
+
+    positions: Tensor
+
+    def note(self, decoder: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        arguments = inspect.signature(decoder.forward).bind(*inputs, **named).arguments
+        arguments = {**arguments, **arguments.get("kwargs", {})}
+        tokens = arguments.get("input_ids")
+        if tokens is None:
+            tokens = arguments["inputs_embeds"][..., 0]
+        batch, time = tokens.shape
+        mask = arguments.get("attention_mask")
+        if mask is not None:
+            if mask.ndim != 2:
+                raise InputError("hooks need an attention_mask of shape (batch, time), one number per token")
+            counted = (mask.long().cumsum(dim=1) - 1).masked_fill(mask == 0, -1)
+            self.positions = counted[:, -time:]
+            return
+        past = arguments.get("past_key_values")
+        start = 0 if past is None else int(past.get_seq_length())
+        self.positions = torch.arange(start, start + time, device=tokens.device).expand(batch, time)
+
+
+def _decoder(module: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
+    """The module that runs the blocks, and the blocks: the outermost list as long as the configured depth."""
+    config: Any = module.config
+    count = int(config.get_text_config(decoder=True).num_hidden_layers)
+    found = [
+        (name.count("."), name, item)
+        for name, item in module.named_modules()
+        if isinstance(item, nn.ModuleList) and len(item) == count
+    ]
+    if not found:
+        raise InputError(
+            f"no list of {count} decoder blocks found in {type(module).__name__}: this family is not known"
+        )
+    _, name, blocks = min(found, key=lambda entry: entry[0])
+    return module.get_submodule(name.rpartition(".")[0]), blocks

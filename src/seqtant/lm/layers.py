@@ -1,0 +1,206 @@
+"""Running part of a network: hidden states up to a layer without the rest, and on from a layer without what is below.
+
+What lies above the layer that is read, and the output head, is never computed; and blocks that do not depend on what
+is being varied (a steering strength, say) are run once for all variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seqtant.errors import InputError
+from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
+from seqtant.lm.hooks import check_layers, decoder_blocks, hidden_of, network, width, with_hidden
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import Keep, reading_rows
+from seqtant.lm.scoring import TOKENS_PER_BATCH
+from seqtant.progress import SILENT, Progress
+
+
+@dataclass(frozen=True)
+class BlockStates:
+    """A batch that has been run up to and including one decoder block."""
+
+    layer: int
+    """The last block that was run."""
+    output: Any
+    """What that block put out, in the family's own form."""
+    input_ids: Int[Tensor, "batch time"]
+    """The tokens."""
+    attention_mask: Int[Tensor, "batch time"] | None
+    """1 for real tokens; None when all are."""
+
+    @property
+    def hidden(self) -> Float[Tensor, "batch time width"]:
+        """The hidden states after the block."""
+        return hidden_of(self.output)
+
+    def select_rows(self, rows: Int[Tensor, " selected"]) -> BlockStates:
+        """Some rows, in the given order and possibly repeated: one copy per variant of a sweep."""
+        mask = None if self.attention_mask is None else self.attention_mask[rows]
+        output = with_hidden(self.output, self.hidden[rows])
+        return BlockStates(self.layer, output, self.input_ids[rows], mask)
+
+
+@torch.no_grad()
+def hidden_states(
+    model: HuggingFaceLM,
+    sequences: Sequence[Tokens],
+    layers: Sequence[int],
+    *,
+    positions: Sequence[int] | None = None,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    progress: Progress = SILENT,
+) -> Float[Tensor, "sequences layers width"]:
+    """The output of some decoder blocks at one token of each sequence; no block above the highest of them is run.
+
+    Args:
+        model: The model.
+        sequences: Token ids.
+        layers: Block numbers from 0, negative ones from the end. Block outputs are taken before any final norm.
+        positions: Per sequence, the token to read (negative ones count from the end); None means the last.
+        tokens_per_batch: Most tokens in one forward pass.
+        progress: Told how many sequences are done.
+
+    Returns:
+        (sequences, layers, width), float32 (float64 for a float64 model), on the CPU, in the caller's order.
+
+    Raises:
+        InputError: A sequence cannot be read, or a layer or position is not there.
+    """
+    chosen = check_layers(model, layers)
+    ids = as_tokens(model, sequences)
+    places = _places(positions, [line.numel() for line in ids])
+    dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
+    result = torch.empty(len(ids), len(chosen), width(model), dtype=dtype)
+    bar = progress.task("reading hidden states", len(ids))
+    for rows in group_by_length([line.numel() for line in ids], tokens_per_batch) if chosen else []:
+        batch = pad(ids, rows, model, side="right")
+        lines = torch.arange(len(rows), device=model.device)
+        at = torch.tensor([places[row] for row in rows], device=model.device)
+        with reading_rows(batch.rows):
+            outputs = _run_up_to(model, chosen, batch.input_ids, None)
+        for column, layer in enumerate(chosen):
+            result[rows, column] = hidden_of(outputs[layer])[lines, at].to(dtype).cpu()
+        bar.advance(len(rows))
+    bar.close()
+    return result
+
+
+def run_to_layer(
+    model: HuggingFaceLM,
+    layer: int,
+    input_ids: Int[Tensor, "batch time"],
+    attention_mask: Int[Tensor, "batch time"] | None = None,
+) -> BlockStates:
+    """Runs a batch up to and including one block, and stops there.
+
+    Args:
+        model: The model.
+        layer: Block number from 0, negative ones from the end.
+        input_ids: Tokens, (batch, time).
+        attention_mask: 1 for real tokens, padding on the left; None means all are real.
+
+    Returns:
+        The states, to be read or handed to :func:`continue_from`.
+
+    Raises:
+        InputError: The layer is not there.
+    """
+    (chosen,) = check_layers(model, [layer])
+    output = _run_up_to(model, [chosen], input_ids, attention_mask)[chosen]
+    return BlockStates(chosen, output, input_ids, attention_mask)
+
+
+def continue_from(
+    model: HuggingFaceLM, states: BlockStates, *, keep: Keep = None
+) -> Float[Tensor, "batch kept vocabulary"]:
+    """Runs the blocks above ``states.layer`` and the head; the blocks up to it are not run again.
+
+    Edits of :func:`seqtant.lm.hooks.edit_blocks` act on ``states.layer`` and above, as they would in a full pass. So a
+    sweep over steering strengths runs the blocks below the first steered one once, with no edit in place, and then
+    continues from it with one copy of the rows per strength.
+
+    Args:
+        model: The model that made the states.
+        states: Where to go on from.
+        keep: Positions whose logits are wanted, as in :meth:`CausalLM.forward`.
+
+    Returns:
+        Logits, (batch, kept, vocabulary).
+    """
+    blocks = decoder_blocks(model)
+    with ExitStack() as stack:
+        for block in blocks[: states.layer]:
+            stack.enter_context(_replaced(block, _passing_on(states.output)))
+        stack.enter_context(_replaced(blocks[states.layer], lambda *_inputs, **_named: states.output))
+        return model.forward(states.input_ids, states.attention_mask, keep=keep).logits
+
+
+class _ReachedError(Exception):
+    """Ends a forward pass once its highest wanted block is done."""
+
+
+def _run_up_to(
+    model: HuggingFaceLM, layers: Sequence[int], input_ids: Tensor, attention_mask: Tensor | None
+) -> dict[int, Any]:
+    outputs: dict[int, Any] = {}
+    top = max(layers)
+
+    def keeper(layer: int) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            outputs[layer] = output
+            if layer == top:
+                raise _ReachedError
+
+        return hook
+
+    blocks = decoder_blocks(model)
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(blocks[layer].register_forward_hook(keeper(layer)).remove)
+        try:
+            model.forward(input_ids, attention_mask, keep=1)
+        except _ReachedError:
+            return outputs
+    raise InputError(f"{type(network(model)).__name__} never ran block {top}: this family is not known")
+
+
+def _passing_on(output: Any) -> Callable[..., Any]:
+    """A block that does nothing, in the form of a given output."""
+
+    def forward(hidden: Tensor, *_inputs: Any, **_named: Any) -> Any:
+        return with_hidden(output, hidden)
+
+    return forward
+
+
+@contextmanager
+def _replaced(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Puts another forward into one block instance; hooks on the block still fire."""
+    before = block.__dict__.get("forward")
+    block.forward = forward
+    try:
+        yield
+    finally:
+        del block.forward
+        if before is not None:
+            block.forward = before
+
+
+def _places(positions: Sequence[int] | None, lengths: Sequence[int]) -> list[int]:
+    if positions is None:
+        return [length - 1 for length in lengths]
+    if len(positions) != len(lengths):
+        raise InputError(f"{len(positions)} positions for {len(lengths)} sequences: give one for each")
+    for number, (place, length) in enumerate(zip(positions, lengths, strict=True)):
+        if not -length <= place < length:
+            raise InputError(f"sequence {number} has {length} tokens: there is no position {place}")
+    return [place % length for place, length in zip(positions, lengths, strict=True)]
