@@ -1,0 +1,86 @@
+"""Puts the same network before every counter and keeps what each says in ``benchmarks/results/flop_counters.json``.
+
+    .venv/bin/python benchmarks/flop_counters/run.py --peers PYTHON --deepspeed PYTHON
+
+Each counter runs in the environment it is installed in, in a process of its own, and answers in JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from count import PEERS
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER.parent / "results" / "flop_counters.json"
+TOKENS = 256
+SIZES = {"n_layer": 4, "n_embd": 384, "n_head": 6, "n_positions": TOKENS, "vocab_size": 50257}
+
+
+def ours() -> dict[str, float | str]:
+    """Our own count of the same network, from its sizes alone."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    from seqtant import __version__
+    from seqtant.architecture.accounting import count_flops, count_parameters
+    from seqtant.architecture.families.decoder import read
+    from seqtant.architecture.families.fields import Fields
+    from seqtant.architecture.families.gpt import GPT_LIKE
+
+    bare = replace(GPT_LIKE["gpt2"], qkv_bias=False, output_bias=False, mlp_bias=False, norm_vectors=1)
+    shape = read(Fields(SIZES | {"model_type": "gpt2"}, "benchmark", dict(bare.aliases)), bare)
+    flops = count_flops(shape, TOKENS, scored=1).total
+    return {
+        "peer": "seqtant",
+        "version": __version__,
+        "flops": flops,
+        "macs": flops // 2,
+        "parameters": count_parameters(shape).total,
+        "wall_seconds": time.perf_counter() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+    }
+
+
+def ask(python: str, name: str) -> dict[str, float | str]:
+    """One counter's answer, from its own environment."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [python, str(FOLDER / "count.py"), name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        return {"peer": name, "note": f"did not run: {done.stderr.strip().splitlines()[-1]}"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Asks all, prints a table, keeps the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", required=True, help="Python of the environment of all counters but DeepSpeed")
+    parser.add_argument("--deepspeed", required=True, help="Python of DeepSpeed's environment")
+    chosen = parser.parse_args()
+    rows = [ours()]
+    rows += [ask(chosen.deepspeed if name == "deepspeed" else chosen.peers, name) for name in PEERS]
+    record = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "network": SIZES | {"biases": False, "tied": True, "scored tokens": 1},
+        "tokens": TOKENS,
+        "python": sys.version.split()[0],
+        "peers": rows,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"{'counter':16} {'version':24} {'FLOPs':>15} {'MACs':>15} {'parameters':>12} {'CPU s':>6}")
+    for row in rows:
+        cells = [str(row.get(key) or "-") for key in ("flops", "macs", "parameters")]
+        spent = float(row.get("cpu_seconds", 0))
+        print(f"{row['peer']:16} {row.get('version', ''):24} {cells[0]:>15} {cells[1]:>15} {cells[2]:>12} {spent:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
