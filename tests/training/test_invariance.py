@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 
 from seqtant.runs.context import Context
 from seqtant.training import Periodic, TrainingConfig, train
+from seqtant.training.checkpoint import checkpoints
 
 CONFIG = TrainingConfig(steps=7, learning_rate=1e-2, warmup=2, checkpoint_every=3)
 
@@ -140,6 +142,36 @@ def test_two_processes_equal_one(worker, tmp_path):
     again = run_worker(sys.executable, worker, tmp_path / "b", "8", resumed, "-1")
     assert again.returncode == 0, again.stderr
     assert_same_bits(load_file(two), load_file(resumed))
+
+
+@pytest.mark.slow
+def test_sharded_weights_equal_whole_ones_and_resume(worker, tmp_path):
+    alone = run_worker(sys.executable, worker, tmp_path / "a", "8", tmp_path / "one.safetensors", "-1")
+    assert alone.returncode == 0, alone.stderr
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    sharded = worker.with_name("sharded_worker.py")
+    stopped = run_worker(sys.executable, *launch, sharded, tmp_path / "b", "5", "8")
+    assert stopped.returncode != 0
+    assert [path.name for path in checkpoints(tmp_path / "b")] == ["step-00000003"]
+    done = run_worker(sys.executable, *launch, sharded, tmp_path / "b", "-1", "8")
+    assert done.returncode == 0, done.stderr
+    for name in ("weights.safetensors", "optimizer.safetensors"):
+        whole = load_file(tmp_path / "a" / "step-00000008" / name)
+        gathered = load_file(tmp_path / "b" / "step-00000008" / name)
+        assert whole.keys() == gathered.keys()
+        for key, tensor in whole.items():
+            torch.testing.assert_close(tensor, gathered[key], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler, and there is none")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method. is deprecated:DeprecationWarning")  # torch's own, on import
+def test_compiled_follows_eager(make_model, masked_tokens):
+    eager = train(make_model(), masked_tokens(), TrainingConfig(steps=3))
+    model = make_model()
+    compiled = train(model, masked_tokens(), TrainingConfig(steps=3, compile=True))
+    assert compiled.losses == pytest.approx(eager.losses, rel=1e-4)
+    assert model._compiled_call_impl is None
 
 
 def read_losses(path: Path) -> list[float]:
