@@ -28,7 +28,7 @@ Cell = str | int | float | bool | None
 _STRICT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
-def _infinity_as_text(value: float | None) -> float | str | None:
+def _infinity_as_text(value: float | int | None) -> float | int | str | None:
     """What ``ser_json_inf_nan`` does for a plain float; pydantic does not do it inside a union."""
     if value is None or math.isfinite(value):
         return value
