@@ -1,0 +1,148 @@
+"""Intervals in closed form: of a mean, of a mean over clusters, of a share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from seqtant.errors import InputError
+from seqtant.findings import Estimate
+
+
+def finite(values: ArrayLike, name: str = "values") -> np.ndarray:
+    """Values as a one-dimensional float64 array.
+
+    Raises:
+        InputError: There are none, or one is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64).ravel()
+    if array.size == 0 or not np.isfinite(array).all():
+        raise InputError(f"{name} must hold at least one number and only finite ones: got {array.size} numbers")
+    return array
+
+
+def mean(values: ArrayLike, *, level: float = 0.95, unit: str = "") -> Estimate:
+    """Mean of independent values with Student's interval; one value alone has none.
+
+    For paired samples give their differences.
+
+    Args:
+        values: Independent observations, [n].
+        level: Coverage.
+        unit: Unit of the values.
+
+    Raises:
+        InputError: There is no value, or one is not finite.
+
+    Example:
+        >>> print(mean([1.0, 2.0, 3.0]))
+        2 [-0.4841, 4.484] (95 %, Student t, n=3)
+    """
+    array = finite(values)
+    n = array.size
+    error = float(array.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+    return _student(float(array.mean()), error, n - 1, level=level, method="Student t", n=n, unit=unit)
+
+
+def clustered_mean(
+    values: ArrayLike, clusters: Sequence[object] | np.ndarray, *, level: float = 0.95, unit: str = ""
+) -> Estimate:
+    """Mean of values that come in clusters, with the cluster-robust interval on G - 1 degrees of freedom.
+
+    The variance is G/(G-1) times the sum over clusters of squared summed residuals, over n^2.
+
+    Args:
+        values: Observations, [n].
+        clusters: The cluster of each, [n]: document, speaker, seed.
+        level: Coverage.
+        unit: Unit of the values.
+
+    Raises:
+        InputError: The lengths differ, there is no value, or one is not finite.
+
+    Example:
+        >>> print(clustered_mean([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"]))
+        2 [-10.71, 14.71] (95 %, cluster-robust t, n=4 in 2 clusters)
+    """
+    array = finite(values)
+    sums, counts = cluster_sums(array - array.mean(), clusters)
+    groups = counts.size
+    error = float(np.sqrt(groups / (groups - 1) * (sums**2).sum()) / array.size) if groups > 1 else None
+    return _student(
+        float(array.mean()),
+        error,
+        groups - 1,
+        level=level,
+        method="cluster-robust t",
+        n=array.size,
+        clusters=groups,
+        unit=unit,
+    )
+
+
+def cluster_sums(values: np.ndarray, clusters: Sequence[object] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the values of each cluster, [G] each.
+
+    Raises:
+        InputError: There are not as many cluster names as values.
+    """
+    names = np.asarray(clusters)
+    if names.shape != values.shape:
+        raise InputError(f"{values.size} values have {names.size} cluster names: give one for each")
+    _, index = np.unique(names, return_inverse=True)
+    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+
+
+def share(successes: int, n: int, *, level: float = 0.95) -> Estimate:
+    """Share of successes with Wilson's interval.
+
+    Args:
+        successes: Number of successes.
+        n: Number of trials.
+        level: Coverage.
+
+    Raises:
+        InputError: There is no trial, or not 0 <= successes <= n.
+
+    Example:
+        >>> print(share(0, 10))
+        0 [0, 0.2775] (95 %, Wilson, n=10)
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise InputError(f"{successes} successes in {n} trials: give 0 <= successes <= trials and at least one trial")
+    interval = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    return Estimate(
+        value=successes / n,
+        low=float(interval.low),
+        high=float(interval.high),
+        level=level,
+        method="Wilson",
+        n=n,
+    )
+
+
+def _student(
+    value: float,
+    error: float | None,
+    degrees: int,
+    *,
+    level: float,
+    method: str,
+    n: int,
+    clusters: int | None = None,
+    unit: str = "",
+) -> Estimate:
+    half = None if error is None else error * float(stats.t.ppf((1 + level) / 2, degrees))
+    return Estimate(
+        value=value,
+        low=None if half is None else value - half,
+        high=None if half is None else value + half,
+        level=level,
+        method=method if half is not None else f"{method} needs at least two",
+        n=n,
+        clusters=clusters,
+        unit=unit,
+    )
