@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,3 +123,47 @@ def sequences() -> list[list[int]]:
 def other() -> CausalLM:
     """A second model over the same tokens."""
     return markov(1, seed=9)
+
+
+WORDS = [
+    "<s>",
+    "</s>",
+    "<pad>",
+    "<unk>",
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "mat",
+    "yes",
+    "no",
+    "answer",
+    "is",
+    ":",
+    "dog",
+    "ran",
+]
+
+
+@pytest.fixture(scope="session")
+def saved_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama with a word tokenizer, saved in Hugging Face format."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
+    config = transformers.LlamaConfig(**{**GROUPED, "vocab_size": len(WORDS)})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved_folder: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may break."""
+    return Path(shutil.copytree(saved_folder, tmp_path / "tiny"))

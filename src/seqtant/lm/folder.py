@@ -1,8 +1,10 @@
-"""What must lie in a model folder, checked before any heavy library is asked to read it."""
+"""Where a model lies and what must lie there, checked before any heavy library is asked to read it."""
 
 from __future__ import annotations
 
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,40 @@ TOKENIZER_FILES = (
 """Any one of these makes a tokenizer."""
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+REFERENCE = "reference"
+"""The name under which the model that ships in the package is asked for."""
+
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+
+
+def locate(model: str | Path) -> Path | None:
+    """The folder that a model's name means; None if it can only be a name on the Hugging Face hub.
+
+    Args:
+        model: A local folder, ``"reference"``, or a hub name.
+
+    Raises:
+        InputError: It is a file, a path that does not exist, or the reference model is not in this installation.
+
+    Example:
+        >>> locate("organisation/model") is None
+        True
+    """
+    if str(model) == REFERENCE:
+        shipped = Path(str(files("seqtant.reference") / "weights"))
+        if not (shipped / "config.json").is_file():
+            raise InputError("the reference model is not in this installation: give a model folder instead")
+        return shipped
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise InputError(f"'{model}' is a file: give the folder that holds config.json and the weights")
+    if isinstance(model, Path) or not _HUB_NAME.match(model):
+        raise InputError(f"model folder '{model}' does not exist: give a folder, a hub name or '{REFERENCE}'")
+    return None
 
 
 def check_folder(folder: Path, *, tokenizer: bool = True) -> None:

@@ -63,8 +63,8 @@ class MixtureLM(CausalLM):
         self, components: Sequence[CausalLM], log_prior: ArrayLike | None = None, *, name: str = "mixture"
     ) -> None:
         _check_components(components)
-        prior = torch.zeros(len(components)) if log_prior is None else torch.as_tensor(log_prior)
-        prior = prior.to(torch.float64)
+        weights = [0.0] * len(components) if log_prior is None else log_prior
+        prior = torch.as_tensor(weights, dtype=torch.float64)
         if prior.shape != (len(components),) or bool(torch.isnan(prior).any()) or not bool(torch.isfinite(prior.max())):
             raise InputError(f"log_prior must hold {len(components)} log weights, at least one of them finite")
         first = components[0]

@@ -7,6 +7,7 @@ has log-probability minus infinity all the same).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +121,7 @@ class HiddenMarkovLM(CausalLM):
         bos_id: Token that starts a sequence: it is never emitted and resets the state to ``initial``.
         name: What reports call it.
 
-    The filter keeps log-probabilities normalised by the likeliest state; states below e^-745 of it are dropped.
+    The filter works in log-space, so a state that evidence has made e^-5000 times less likely can still come back.
 
     Raises:
         InputError: A shape does not fit, a row is no distribution, or ``smoothing`` is outside 0 to 1.
@@ -206,14 +207,24 @@ class HiddenMarkovLM(CausalLM):
 def log_matmul(
     log_weights: Float[Tensor, "*batch states"], matrix: Float[Tensor, "states columns"]
 ) -> Float[Tensor, "*batch columns"]:
-    """log(exp(log_weights) @ matrix), shifted by the largest weight so that nothing overflows.
+    """log(exp(log_weights) @ matrix), exact over any range of weights.
+
+    A plain product after taking out the largest weight; entries so far below it that a float cannot hold them are done
+    again in log-space.
 
     Example:
-        >>> log_matmul(torch.tensor([-1000.0, -1000.0]), torch.eye(2)).tolist()
-        [-1000.0, -1000.0]
+        >>> log_matmul(torch.tensor([0.0, -5000.0], dtype=torch.float64), torch.eye(2, dtype=torch.float64)).tolist()
+        [0.0, -5000.0]
     """
     top = log_weights.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(log_weights.dtype).min)
-    return torch.log((log_weights - top).exp() @ matrix) + top
+    product = torch.log((log_weights - top).exp() @ matrix)
+    tiny = product < math.log(torch.finfo(log_weights.dtype).tiny) + 40
+    if bool(tiny.any()):
+        possible = (log_weights > -torch.inf).to(matrix) @ (matrix > 0).to(matrix) > 0
+        rows = (tiny & possible).any(dim=-1)
+        shifted = (log_weights - top)[rows]
+        product[rows] = torch.logsumexp(shifted[..., None] + matrix.log(), dim=-2)
+    return product + top
 
 
 def distributions(table: ArrayLike, what: str) -> Float[Tensor, "*rows outcomes"]:

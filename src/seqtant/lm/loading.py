@@ -6,11 +6,9 @@ model without a word. Each of these would end as a silent wrong number, so each 
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import as_file, files
 from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seqtant.errors import InputError
-from seqtant.lm.folder import check_folder
+from seqtant.lm.folder import REFERENCE, check_folder, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-REFERENCE = "reference"
-"""The name under which the model that ships in the package is asked for."""
-
-_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 
 
 def load(
@@ -55,20 +48,12 @@ def load(
     """
     where = pick_device(device)
     kind = pick_dtype(dtype, where)
-    if str(model) == REFERENCE:
-        with as_file(files("seqtant.reference") / "weights") as folder:
-            if not (folder / "config.json").is_file():
-                raise InputError("the reference model is not in this installation: give a model folder instead")
-            return _load(folder, where, kind, tokenizer=tokenizer, local=True, name=REFERENCE)
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        check_folder(folder, tokenizer=tokenizer)
-        return _load(folder, where, kind, tokenizer=tokenizer, local=True, name=folder.resolve().name)
-    if folder.exists():
-        raise InputError(f"'{model}' is a file: give the folder that holds config.json and the weights")
-    if isinstance(model, Path) or not _HUB_NAME.match(model):
-        raise InputError(f"model folder '{model}' does not exist: give a folder, a hub name or '{REFERENCE}'")
-    return _load(model, where, kind, tokenizer=tokenizer, local=False, name=model)
+    folder = locate(model)
+    if folder is None:
+        return _load(str(model), where, kind, tokenizer=tokenizer, local=False, name=str(model))
+    check_folder(folder, tokenizer=tokenizer)
+    name = REFERENCE if str(model) == REFERENCE else folder.resolve().name
+    return _load(folder, where, kind, tokenizer=tokenizer, local=True, name=name)
 
 
 def pick_device(device: str | torch.device) -> torch.device:
