@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import seqtant
+from seqtant.rooms import ROOMS, Room
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+collect_ignore = ["rooms"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,3 +47,15 @@ def shared_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data is not here: set SEQTANT_DATA to its folder")
     return Path(folder)
+
+
+@pytest.fixture
+def demo_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+    """A house with one room, ``tests/rooms/demo``, that answers in milliseconds."""
+    monkeypatch.setattr(seqtant, "__path__", [*seqtant.__path__, str(Path(__file__).parent / "rooms")])
+    for name in list(ROOMS):
+        monkeypatch.delitem(ROOMS, name)
+    monkeypatch.setitem(ROOMS, "demo", Room("demo", "Does a pendulum swing as its length says?", (3, 8)))
+    yield ROOMS["demo"]
+    for name in [name for name in sys.modules if name.startswith("seqtant.demo")]:
+        monkeypatch.delitem(sys.modules, name)

@@ -102,8 +102,8 @@ class Estimate:
 
     @property
     def number(self) -> str:
-        """The number with its unit, without the interval."""
-        return format_number(self.value) + (f" {self.unit}" if self.unit else "")
+        """The number with its unit, to the digits its interval warrants, without the interval."""
+        return self._format(self.value) + (f" {self.unit}" if self.unit else "")
 
     @property
     def interval(self) -> str:
@@ -112,7 +112,14 @@ class Estimate:
             return ""
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high
-        return f"[{format_number(low)}, {format_number(high)}]"
+        return f"[{self._format(low)}, {self._format(high)}]"
+
+    def _format(self, number: float) -> str:
+        """Two significant digits of the interval's width decide; without a finite width, four of the number."""
+        width = math.inf if self.low is None or self.high is None else self.high - self.low
+        if not (0 < width < math.inf and math.isfinite(number) and 1e-3 <= abs(self.value) < 1e6):
+            return format_number(number)
+        return f"{number:.{min(8, max(0, 1 - math.floor(math.log10(width))))}f}"
 
     @property
     def basis(self) -> str:

@@ -8,7 +8,10 @@ from typing import Any
 from seqtant.findings import Table
 
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#a16207", "#db2777")
-"""One palette for all pages, readable on light and dark paper and told apart by the colour-blind."""
+"""One palette for all pages, told apart by the colour-blind."""
+
+DARK_COLORS = ("#6ea8fe", "#f0a94a", "#3fc79a", "#f47c7c", "#ab8dfb", "#4fc3dc", "#d3ad4e", "#f07ab8")
+"""The same palette on dark paper, in the same order; the page puts it in place of ``COLORS``."""
 
 
 @dataclass(frozen=True, kw_only=True)

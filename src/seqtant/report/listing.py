@@ -28,7 +28,7 @@ def runs_table(rows: Sequence[Row]) -> Table:
         for row in rows
     )
     note = "" if rows else "nothing is stored yet: every command that runs an instrument stores what it found"
-    return Table(name="runs", title="stored runs", columns=columns, rows=cells, note=note)
+    return Table(name="runs", title="Stored runs", columns=columns, rows=cells, note=note)
 
 
 def _verdict(row: Row) -> str:
@@ -51,7 +51,7 @@ def claims_list(claims: Sequence[Claim]) -> Table:
         )
         for c in claims
     )
-    return Table(name="claims", title="published numbers", columns=columns, rows=rows)
+    return Table(name="claims", title="Published numbers", columns=columns, rows=rows)
 
 
 def entries_note(entries: Sequence[Entry]) -> str:
@@ -69,7 +69,7 @@ def recipes_table(recipes: Sequence[Recipe]) -> Table:
     )
     columns = ("recipe", "paper", "instrument", "scales", "question")
     note = "" if rows else "no recipes found: they are in the folder 'recipes' of the source tree"
-    return Table(name="recipes", title="recipes", columns=columns, rows=rows, note=note)
+    return Table(name="recipes", title="Recipes", columns=columns, rows=rows, note=note)
 
 
 def _scale(recipe: Recipe, scale: str) -> str:
@@ -102,6 +102,6 @@ def machine_tables(facts: Mapping[str, Any]) -> list[Table]:
     rows += [("browser", facts["browser"] or "none found (only the tests of pages need one)")]
     extras = [(name, ", ".join(missing) or "complete") for name, missing in sorted(facts["extras"].items())]
     return [
-        Table(name="environment", title="environment", columns=("what", "value"), rows=tuple(rows)),
-        Table(name="extras", title="optional libraries", columns=("extra", "missing"), rows=tuple(extras)),
+        Table(name="environment", title="Environment", columns=("what", "value"), rows=tuple(rows)),
+        Table(name="extras", title="Optional libraries", columns=("extra", "missing"), rows=tuple(extras)),
     ]

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from seqtant.findings import Cell, ClaimCheck, Estimate, Table, format_number
+from seqtant.findings import Cell, ClaimCheck, Estimate, Result, Table, format_number
 
 MOST_ROWS = 40
 """Longest table printed whole on a terminal."""
@@ -40,10 +40,16 @@ def is_numeric(table: Table, column: int) -> bool:
     return bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
 
 
+def values_table(result: Result) -> Table:
+    """The headline numbers of a result."""
+    rows = tuple((key, value) for key, value in result.values.items())
+    return Table(name="values", title="Headline numbers", columns=("name", "value"), rows=rows)
+
+
 def claims_table(checks: Sequence[ClaimCheck]) -> Table:
     """Published numbers beside ours."""
     columns = ("claim", "published", "observed", "interval", "verdict")
-    return Table(name="claims", title="published beside observed", columns=columns, rows=tuple(_claim_rows(checks)))
+    return Table(name="claims", title="Published beside observed", columns=columns, rows=tuple(_claim_rows(checks)))
 
 
 def _claim_rows(checks: Sequence[ClaimCheck]) -> Iterator[tuple[Cell, ...]]:

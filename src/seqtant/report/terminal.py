@@ -11,9 +11,9 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from seqtant.findings import ClaimVerdict, Estimate, Finding, Result, Table, Verdict
+from seqtant.findings import ClaimVerdict, Estimate, Finding, Result, Verdict
 from seqtant.report.summary import SIGNS, headline, sections
-from seqtant.report.tables import claims_table, print_table
+from seqtant.report.tables import claims_table, print_table, values_table
 
 STYLES: dict[Verdict, str] = {
     "agrees": "green",
@@ -83,8 +83,7 @@ def _print_section(result: Result, console: Console) -> None:
         print_table(console, table)
         console.print()
     if result.values and not result.findings and not result.tables:
-        rows = tuple((key, value) for key, value in result.values.items())
-        print_table(console, Table(name="values", title="values", columns=("name", "value"), rows=rows))
+        print_table(console, values_table(result))
         console.print()
     if result.claims:
         print_table(console, claims_table(result.claims))

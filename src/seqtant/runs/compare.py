@@ -43,14 +43,14 @@ class Comparison:
         shown = [
             Table(
                 name="differences",
-                title="second minus first",
+                title="Second minus first",
                 columns=("quantity", "first", "second", "difference", "interval", "method"),
                 rows=tuple(_row(each) for each in self.differences),
             )
         ]
         if self.settings:
             columns = ("setting", "first", "second")
-            settings = Table(name="settings", title="set differently", columns=columns, rows=self.settings)
+            settings = Table(name="settings", title="Set differently", columns=columns, rows=self.settings)
             shown.insert(0, settings)
         return shown
 
@@ -164,7 +164,7 @@ def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
         >>> a = Estimate(value=1.0, low=0.7, high=1.3, method="t")
         >>> b = Estimate(value=3.0, low=2.6, high=3.4, method="t")
         >>> print(difference_of_estimates(a, b))
-        2 [1.5, 2.5] (95 %, difference of independent estimates)
+        2.0 [1.5, 2.5] (95 %, difference of independent estimates)
     """
     value = _minus(second.value, first.value)
     if first.is_exact and second.is_exact:

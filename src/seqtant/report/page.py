@@ -1,0 +1,124 @@
+"""Results as one self-contained HTML page: opens from disk, loads nothing, works without a script but for drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic_core import to_json as plain_json
+
+import seqtant
+from seqtant.findings import Result
+from seqtant.report.citations import cited_by
+from seqtant.report.figures import COLORS, DARK_COLORS
+from seqtant.report.intervals import strip
+from seqtant.report.summary import MEANINGS, SIGNS
+from seqtant.report.tables import cell_text, claims_table, is_numeric, values_table
+from seqtant.report.views import counts, finding_anchor, records, sections_of, strip_lines
+from seqtant.runs.files import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(results: Sequence[Result], path: Path, *, title: str = "") -> Path:
+    """Writes results as one HTML file, whole or not at all.
+
+    Args:
+        results: What to show, in this order.
+        path: File to write.
+        title: Heading; by default the title of the only result.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    write_text(path, render_page(results, title=title))
+    return path
+
+
+def render_page(results: Sequence[Result], *, title: str = "") -> str:
+    """The page as text; see :func:`write_page`."""
+    sections = sections_of(results)
+    heading = title or (results[0].title if len(results) == 1 else f"{len(results)} runs side by side")
+    drawn = any(section.figures for section in sections)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=heading,
+            results=results,
+            lines=strip_lines(sections),
+            counts=counts(results),
+            sections=sections,
+            papers=cited_by(results),
+            records=records(results),
+            plotly=plotly_script() if drawn else "",
+            palette=dict(zip(COLORS, DARK_COLORS, strict=True)),
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            version=seqtant.__version__,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"cell": cell_text, "script_json": script_json, "script_text": script_text}
+    environment.globals |= {
+        "SIGNS": SIGNS,
+        "MEANINGS": MEANINGS,
+        "is_numeric": is_numeric,
+        "finding_anchor": finding_anchor,
+        "interval_strip": strip,
+        "claims_table": claims_table,
+        "values_table": values_table,
+        "style": _source("style.css"),
+        "script": _source("page.js"),
+        "drawings": _source("drawings.js"),
+    }
+    return environment
+
+
+def _source(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+@cache
+def plotly_script() -> Markup:
+    """The drawing library as the installed plotly package carries it."""
+    spec = find_spec("plotly")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("plotly is a dependency of seqtant and is not installed")
+    path = Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
+    return Markup(path.read_text(encoding="utf-8"))
+
+
+def script_json(value: Any) -> Markup:
+    r"""Plain data as JSON that may stand inside a script element, whatever its strings hold.
+
+    Example:
+        >>> print(script_json("</script>"))
+        "\u003c/script\u003e"
+    """
+    return script_text(plain_json(value, inf_nan_mode="null").decode())
+
+
+def script_text(text: str) -> Markup:
+    """JSON text that may stand inside a script element: the same data, with no sign that could end the element."""
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)

@@ -1,0 +1,132 @@
+"""What the page shows, laid out from results: lines of the summary strip, sections, embedded records."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+import yaml
+
+from seqtant.findings import Finding, Result, Verdict, to_json
+from seqtant.report.figures import Figure
+from seqtant.report.summary import headline, sections
+from seqtant.rooms import ROOMS, room
+
+MOST_RECORD_BYTES = 2_000_000
+"""A record longer than this is embedded without its raw rows, which would make the page too large to send."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of the summary strip."""
+
+    anchor: str
+    """Where it leads."""
+    verdict: Verdict | None
+    failed: bool
+    label: str
+    number: str
+    interval: str
+    side: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One instrument's part of the page."""
+
+    anchor: str
+    result: Result
+    figures: tuple[Figure, ...]
+    command: str
+    """What makes this section again."""
+    settings: str
+    """Its configuration as YAML."""
+    needs_file: bool
+    """Whether ``command`` reads the settings from a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The machine-readable result that the page carries."""
+
+    id: str
+    json: str
+    rows_left_out: int
+
+
+def sections_of(results: Sequence[Result]) -> list[Section]:
+    """The sections of a page, in order."""
+    return [_section(each, each is result) for result in results for each in sections(result)]
+
+
+def _section(result: Result, asked: bool) -> Section:
+    given = result.command if asked else ""
+    again = ["seqtant", *result.instrument.split("."), "--config", "settings.yaml", "--seed", str(result.seed)]
+    return Section(
+        anchor=f"run-{result.id}",
+        result=result,
+        figures=figures_of(result),
+        command=given or shlex.join(again),
+        settings=yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True) if result.config else "",
+        needs_file=not given,
+    )
+
+
+def figures_of(result: Result) -> tuple[Figure, ...]:
+    """The figures that the result's room draws; none where it has no room, draws nothing, or the run failed."""
+    if result.status == "failed" or result.room not in ROOMS or find_spec(f"seqtant.{result.room}.figures") is None:
+        return ()
+    return tuple(room(result.room).door("figures").figures(result))
+
+
+def finding_anchor(result: Result, finding: Finding) -> str:
+    """Where the strip's line about one finding leads."""
+    return f"run-{result.id}-{finding.key}"
+
+
+def strip_lines(sections: Sequence[Section]) -> list[Line]:
+    """A line per section; where there is only one section, a line per finding."""
+    if len(sections) == 1 and len(sections[0].result.findings) > 1:
+        result = replace(sections[0].result, parts=())
+        alone = [(finding, replace(result, findings=(finding,))) for finding in result.findings]
+        return [_line(each, finding_anchor(result, finding), finding.question) for finding, each in alone]
+    return [_line(replace(each.result, parts=()), each.anchor, each.result.title) for each in sections]
+
+
+def _line(result: Result, anchor: str, label: str) -> Line:
+    shown = headline(result)
+    return Line(
+        anchor=anchor,
+        verdict=shown.verdict,
+        failed=result.status == "failed",
+        label=label,
+        number=shown.number,
+        interval=shown.interval,
+        side=shown.side,
+        answer=shown.answer,
+    )
+
+
+def counts(results: Sequence[Result]) -> list[tuple[Verdict, int]]:
+    """How many findings came to each verdict."""
+    found = [finding.verdict for result in results for each in result.walk() for finding in each.findings]
+    order: tuple[Verdict, ...] = ("agrees", "disagrees", "inconclusive", "vacuous")
+    return [(verdict, found.count(verdict)) for verdict in order if verdict in found]
+
+
+def records(results: Sequence[Result]) -> Iterator[Record]:
+    """The results to embed; the raw rows of one too long are left out, and their number is told."""
+    for result in results:
+        text = to_json(result)
+        rows = sum(len(each.measurements) for each in result.walk())
+        if len(text) > MOST_RECORD_BYTES and rows:
+            yield Record(id=result.id, json=to_json(_without_rows(result)), rows_left_out=rows)
+        else:
+            yield Record(id=result.id, json=text, rows_left_out=0)
+
+
+def _without_rows(result: Result) -> Result:
+    return replace(result, measurements=(), parts=tuple(_without_rows(part) for part in result.parts))

@@ -1,0 +1,1 @@
+"""A room for tests: does a pendulum swing as its length says?"""
