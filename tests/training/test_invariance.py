@@ -165,7 +165,9 @@ def test_sharded_weights_equal_whole_ones_and_resume(worker, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler, and there is none")
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method. is deprecated:DeprecationWarning")  # torch's own, on import
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit.script_method. is deprecated:DeprecationWarning"
+)  # torch's own, on import
 def test_compiled_follows_eager(make_model, masked_tokens):
     eager = train(make_model(), masked_tokens(), TrainingConfig(steps=3))
     model = make_model()

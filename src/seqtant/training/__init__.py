@@ -10,6 +10,7 @@ _PUBLIC = {
     "Periodic": "seqtant.training.loop:Periodic",
     "TrainingConfig": "seqtant.training.config:TrainingConfig",
     "TrainingHistory": "seqtant.training.history:TrainingHistory",
+    "mean_loss": "seqtant.training.evaluation:mean_loss",
     "next_token_loss": "seqtant.training.losses:next_token_loss",
     "train": "seqtant.training.loop:train",
 }

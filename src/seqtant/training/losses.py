@@ -52,7 +52,5 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
     logits = getattr(output, "logits", output)[:, :-1]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     labels = batch.get("labels", batch["input_ids"])[:, 1:]
-    total = functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+    total = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
     return LossSum(total, (labels != IGNORED).sum())
