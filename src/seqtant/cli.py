@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
 import seqtant
-from seqtant.errors import SeqtantError
+from seqtant.errors import InputError, SeqtantError, suggest
 from seqtant.rooms import ROOMS
 
 app = App(
@@ -16,22 +17,19 @@ app = App(
     help="Instruments for sequence models: predict from theory, measure on your model, act.",
     version=seqtant.__version__,
 )
-app.command("seqtant.checkup:checkup", name="checkup", help="Run every instrument that applies to a model; one report.")
-for _room in ROOMS.values():
-    app.command(f"seqtant.{_room.name}.commands:app", name=_room.name, help=_room.question)
-app.command("seqtant.reference.commands:app", name="reference", help="The model that ships: its world, its training, its manifest.")
-for _name, _help in {
-    "runs": "List, show, compare and export stored runs.",
-    "claims": "Published numbers beside ours.",
-    "recipe": "List and run the recipes.",
-}.items():
-    app.command(f"seqtant.commandline.{_name}:app", name=_name, help=_help)
-for _name, _help in {
-    "report": "Write one HTML page for stored runs.",
-    "cite": "BibTeX of the papers a run stands on.",
-    "env": "Versions, machine and optional libraries.",
-}.items():
-    app.command(f"seqtant.commandline.{_name}:{_name}", name=_name, help=_help)
+_TABLE: dict[str, tuple[str, str]] = {
+    "checkup": ("seqtant.checkup:checkup", "Run every instrument that applies to a model; one report."),
+    **{room.name: (f"seqtant.{room.name}.commands:app", room.question) for room in ROOMS.values()},
+    "reference": ("seqtant.reference.commands:app", "The model that ships: its world, its training, its manifest."),
+    "runs": ("seqtant.commandline.runs:app", "List, show, compare and export stored runs."),
+    "claims": ("seqtant.commandline.claims:app", "Published numbers beside ours."),
+    "recipe": ("seqtant.commandline.recipe:app", "List and run the recipes."),
+    "report": ("seqtant.commandline.report:report", "Write one HTML page for stored runs."),
+    "cite": ("seqtant.commandline.cite:cite", "BibTeX of the papers a run stands on."),
+    "env": ("seqtant.commandline.env:env", "Versions, machine and optional libraries."),
+}
+for _name, (_target, _help) in _TABLE.items():
+    app.command(_target, name=_name, help=_help)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; errors become one line on stderr."""
     try:
+        _refuse_unknown_command(arguments)
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _complain(str(error), 2)
@@ -49,7 +48,22 @@ def call(arguments: Sequence[str]) -> int:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _complain("interrupted: run the same command again to resume", 130)
+    except BrokenPipeError:
+        # Who reads our output (head, less) has enough of it; the interpreter must not flush into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code if isinstance(code, int) else 0
+
+
+def _refuse_unknown_command(arguments: Sequence[str]) -> None:
+    """Names the nearest command without importing any: left to cyclopts, a typo imports every one of them."""
+    if not arguments or arguments[0] in list(app):
+        return
+    given = arguments[0]
+    kind = "option" if given.startswith("-") else "command"
+    known = [name for name in app if name.startswith("-") == given.startswith("-")]
+    hint = suggest(given, known) or f": known are {', '.join(known)}"
+    raise InputError(f"unknown {kind} '{given}'{hint}")
 
 
 def _complain(message: str, code: int) -> int:

@@ -170,7 +170,7 @@ def resolve(
     if assignments:
         fit(kind, override({}, assignments), "--set")
         data = override(data, assignments)
-    return build(kind, data, source=kind.__name__)
+    return build(kind, data, source="settings")
 
 
 def _section_defaults(kind: Any) -> dict[str, Any]:
@@ -252,8 +252,13 @@ def to_yaml(config: Any, indent: str = "") -> str:
         if dataclasses.is_dataclass(value):
             lines += [f"{indent}{field.name}:", to_yaml(value, indent + "  ").rstrip()]
         else:
-            dumped = yaml.safe_dump(
-                {field.name: data[field.name]}, default_flow_style=None, width=10**6, sort_keys=False
-            )
-            lines.append(textwrap.indent(dumped.rstrip(), indent))
+            lines.append(textwrap.indent(_yaml_line(field.name, data[field.name]), indent))
     return "\n".join(lines) + "\n"
+
+
+def _yaml_line(name: str, value: Any) -> str:
+    """``name: value``, on one line unless the value holds line breaks."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False).rstrip()
+    if isinstance(value, dict | list) and "\n" not in text:
+        return f"{name}: {text}"
+    return yaml.safe_dump({name: value}, default_flow_style=False, width=10**6, sort_keys=False).rstrip("\n")
