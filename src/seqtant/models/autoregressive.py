@@ -94,6 +94,11 @@ class AutoregressiveState(nn.Module):
         """The sites in the order in which they are drawn."""
         return getattr(self.network, "order", torch.arange(self.sites))
 
+    @property
+    def has_phase(self) -> bool:
+        """Whether the phase depends on the parameters."""
+        return self.kind == "complex"
+
     def log_psi(self, spins: Tensor) -> tuple[Tensor, Tensor]:
         """Logarithm of the wave function.
 
@@ -103,7 +108,13 @@ class AutoregressiveState(nn.Module):
         Returns:
             Log-amplitude and phase (radians), each of shape (batch,).
         """
-        outputs = accurate(self.network.outputs(spins))
+        return self.read(self.network.outputs(spins), spins)
+
+    forward = log_psi
+
+    def read(self, outputs: Tensor, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-amplitude and phase of configurations from the network's outputs (batch, sites, channels)."""
+        outputs = accurate(outputs)
         visited = spins.to(outputs.dtype)[:, self.order.to(spins.device)]
         amplitude = log_conditional(outputs, visited, self.kind)
         if self.magnetisation is not None:

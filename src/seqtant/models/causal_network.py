@@ -69,7 +69,10 @@ class CausalNetwork(nn.Module):
         Returns:
             Outputs of shape (batch, sites, channels); those of a site depend on earlier spins only.
         """
-        features = self.features(spins)
+        return self.final(self.features(spins))
+
+    def final(self, features: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+        """Outputs (batch, sites, channels) out of all features."""
         return features[self.graph.output.name][1].flatten(2).transpose(1, 2)
 
     def start(self, batch: int, device: torch.device) -> SiteCache:

@@ -51,8 +51,14 @@ def log_conditional(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
 def log_odds(outputs: Tensor, kind: Kind) -> Tensor:
     """Log-odds log p(+1) - log p(-1) of every conditional, shape (...)."""
     if kind == "real":
-        return 2 * (outputs[..., 0].abs().log() - outputs[..., 1].abs().log())
+        sizes = signed(outputs).abs().log()
+        return 2 * (sizes[..., 0] - sizes[..., 1])
     return 2 * (outputs[..., 0] - outputs[..., 1])
+
+
+def signed(outputs: Tensor) -> Tensor:
+    """Unnormalised amplitudes (..., 2) of a real state; outputs of zero mean equal positive amplitudes."""
+    return outputs[..., :2] + 1
 
 
 def conditional_phase(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
@@ -60,7 +66,8 @@ def conditional_phase(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
     if kind == "complex":
         return torch.where(spins > 0, outputs[..., 2], outputs[..., 3])
     if kind == "real":
-        chosen = torch.where(spins > 0, outputs[..., 0], outputs[..., 1])
+        amplitudes = signed(outputs)
+        chosen = torch.where(spins > 0, amplitudes[..., 0], amplitudes[..., 1])
         return (chosen < 0).to(outputs.dtype) * math.pi
     return torch.zeros_like(outputs[..., 0])
 

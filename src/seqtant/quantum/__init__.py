@@ -1,0 +1,1 @@
+"""Autoregressive quantum states: ground states of spin lattices by exact sampling."""

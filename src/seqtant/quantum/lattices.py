@@ -1,0 +1,150 @@
+"""Lattices: where the spins sit, which of them interact, and which sublattice each belongs to.
+
+Sites are numbered row by row. Every lattice is a grid of rows and columns; its kind says which neighbours interact.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from seqtant.errors import InputError, suggest
+from seqtant.registry import Registry
+
+Boundary = Literal["open", "periodic"]
+Bond = tuple[int, int]
+_TEXT = re.compile(r"^(?:([a-z]+):)?(\d+)(?:x(\d+))?$")
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Steps (rows, columns) from a site to its neighbours, each pair of opposite steps named once."""
+
+    nearest: tuple[tuple[int, int], ...]
+    """Steps to nearest neighbours."""
+    second: tuple[tuple[int, int], ...]
+    """Steps to second neighbours."""
+
+
+LATTICES: Registry[Neighbours] = Registry(
+    "lattice",
+    group="seqtant.lattices",
+    entries={
+        "chain": Neighbours(((0, 1),), ((0, 2),)),
+        "square": Neighbours(((0, 1), (1, 0)), ((1, 1), (1, -1))),
+        "triangular": Neighbours(((0, 1), (1, 0), (1, 1)), ((1, -1), (1, 2), (2, 1))),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """A finite lattice of spins.
+
+    Example:
+        >>> square = Lattice("square", 2, 3, "open")
+        >>> square.sites, len(square.bonds), square.bonds[0]
+        (6, 7, (0, 1))
+    """
+
+    kind: str
+    """Name in the registry of lattices."""
+    rows: int
+    """Number of rows."""
+    columns: int
+    """Number of columns."""
+    boundary: Boundary
+    """``open`` or ``periodic`` in both directions."""
+
+    def __post_init__(self) -> None:
+        _ = self.neighbours
+        if min(self.rows, self.columns) < 1 or self.sites < 2:
+            raise InputError(f"lattice '{self}' has {self.sites} site(s): it needs at least 2 to interact")
+        if self.kind == "chain" and self.rows != 1:
+            raise InputError(f"lattice '{self}': a chain has one row, write chain:{self.sites}")
+
+    @classmethod
+    def parse(cls, text: str, boundary: Boundary = "open") -> Lattice:
+        """Reads ``"20"`` (chain), ``"4x4"`` or ``"4x6"`` (square, rectangular), ``"triangular:4x4"``.
+
+        Raises:
+            InputError: The text is no lattice, or the lattice has fewer than two sites.
+
+        Example:
+            >>> Lattice.parse("4x6").columns, Lattice.parse("20").kind
+            (6, 'chain')
+        """
+        match = _TEXT.match(str(text).strip().lower())
+        if match is None:
+            raise InputError(f"lattice '{text}' is not known: write 20, 4x4, 4x6 or triangular:4x4")
+        kind, first, second = match.groups()
+        if kind == "rectangular":
+            kind = "square"
+        if kind is None:
+            kind = "chain" if second is None else "square"
+        if kind not in LATTICES:
+            known = ", ".join(LATTICES)
+            raise InputError(f"lattice '{text}' is not known{suggest(kind, LATTICES)}: kinds are {known}, rectangular")
+        rows, columns = (1, int(first)) if second is None else (int(first), int(second))
+        if second is None and kind != "chain":
+            rows = columns
+        if rows > 1 and kind == "chain":
+            raise InputError(f"lattice '{text}': a chain has one length, write chain:{rows * columns}")
+        return cls(kind, rows, columns, boundary)
+
+    def __str__(self) -> str:
+        size = str(self.columns) if self.kind == "chain" else f"{self.rows}x{self.columns}"
+        return size if self.kind in {"chain", "square"} else f"{self.kind}:{size}"
+
+    @property
+    def sites(self) -> int:
+        """Number of spins."""
+        return self.rows * self.columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.columns
+
+    @property
+    def neighbours(self) -> Neighbours:
+        """Steps to the neighbours of a site."""
+        return LATTICES[self.kind]
+
+    @cached_property
+    def bonds(self) -> tuple[Bond, ...]:
+        """Pairs of nearest neighbours, each once."""
+        return self._pairs(self.neighbours.nearest)
+
+    @cached_property
+    def second_bonds(self) -> tuple[Bond, ...]:
+        """Pairs of second neighbours, each once."""
+        return self._pairs(self.neighbours.second)
+
+    def _pairs(self, steps: tuple[tuple[int, int], ...]) -> tuple[Bond, ...]:
+        # A set, because a periodic lattice two sites wide would name the same pair twice.
+        pairs: set[Bond] = set()
+        for row in range(self.rows):
+            for column in range(self.columns):
+                for down, across in steps:
+                    r, c = row + down, column + across
+                    if self.boundary == "periodic":
+                        r, c = r % self.rows, c % self.columns
+                    if 0 <= r < self.rows and 0 <= c < self.columns:
+                        one, other = row * self.columns + column, r * self.columns + c
+                        if one != other:
+                            pairs.add((min(one, other), max(one, other)))
+        return tuple(sorted(pairs))
+
+    @cached_property
+    def sublattice(self) -> tuple[int, ...] | None:
+        """0 or 1 for each site such that every bond joins 0 and 1; None if that is impossible (frustration)."""
+        colour = tuple((site // self.columns + site % self.columns) % 2 for site in range(self.sites))
+        return colour if all(colour[i] != colour[j] for i, j in self.bonds) else None
+
+    @cached_property
+    def staggering(self) -> tuple[int, ...]:
+        """+1 and -1 in a chequerboard, whether or not it fits the boundary."""
+        return tuple(1 - 2 * ((site // self.columns + site % self.columns) % 2) for site in range(self.sites))

@@ -1,0 +1,183 @@
+"""Sums of Pauli strings: the one form in which every Hamiltonian is handled.
+
+A string flips the spins under its X and Y and multiplies by the spins under its Y and Z. Strings that flip the same
+sites form one move; a configuration has as many connected configurations as there are moves.
+
+Matrix elements in the z basis, with s = +1, -1 the row's spin: <s|X|-s> = 1, <s|Y|-s> = -i s, <s|Z|s> = s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqtant.errors import InputError
+
+
+@dataclass(frozen=True)
+class String:
+    """One product of Pauli matrices with a coefficient."""
+
+    coefficient: complex
+    """Weight in the sum; real if the operator is Hermitian."""
+    axes: str
+    """One of X, Y, Z per site."""
+    sites: tuple[int, ...]
+    """The sites, all different."""
+
+    def __post_init__(self) -> None:
+        if len(self.axes) != len(self.sites) or set(self.axes) - set("XYZ"):
+            raise InputError(f"Pauli string '{self.axes}' on sites {self.sites}: give one of X, Y, Z per site")
+        if len(set(self.sites)) != len(self.sites):
+            raise InputError(f"Pauli string '{self.axes}' names a site twice: {self.sites}")
+        if not np.isfinite(self.coefficient):
+            raise InputError(f"Pauli string '{self.axes}' has coefficient {self.coefficient}: give a finite number")
+
+    @property
+    def flips(self) -> tuple[int, ...]:
+        """Sites under X and Y, in order."""
+        return tuple(sorted(site for axis, site in zip(self.axes, self.sites, strict=True) if axis != "Z"))
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Sites under Y and Z, in order."""
+        return tuple(sorted(site for axis, site in zip(self.axes, self.sites, strict=True) if axis != "X"))
+
+    @property
+    def weight(self) -> complex:
+        """Coefficient times (-i) for every Y."""
+        return self.coefficient * (-1j) ** self.axes.count("Y")
+
+
+@dataclass(frozen=True)
+class PauliSum:
+    """A Hermitian operator on spins 1/2.
+
+    Raises:
+        InputError: It is not Hermitian, or names sites that do not exist.
+
+    Example:
+        >>> ising = PauliSum(2, (String(-1.0, "ZZ", (0, 1)), String(-0.5, "X", (0,)), String(-0.5, "X", (1,))))
+        >>> ising.moves
+        ((0,), (1,))
+        >>> ising.is_stoquastic, ising.conserves_magnetisation
+        (True, False)
+    """
+
+    sites: int
+    strings: tuple[String, ...]
+    convention: str = ""
+    rotated_sites: tuple[int, ...] = ()
+    """Sites whose X and Y were reversed (Marshall rotation)."""
+
+    def __post_init__(self) -> None:
+        for string in self.strings:
+            if string.sites and not 0 <= min(string.sites) <= max(string.sites) < self.sites:
+                raise InputError(f"Pauli string on sites {string.sites}: the lattice has sites 0 to {self.sites - 1}")
+
+    def simplified(self) -> PauliSum:
+        """Equal strings added up, zeros dropped.
+
+        Raises:
+            InputError: A coefficient is not real, so the operator is not Hermitian; or nothing is left.
+        """
+        total: dict[tuple[str, tuple[int, ...]], complex] = {}
+        for string in self.strings:
+            pairs = sorted(zip(string.sites, string.axes, strict=True))
+            key = "".join(axis for _, axis in pairs), tuple(site for site, _ in pairs)
+            total[key] = total.get(key, 0) + string.coefficient
+        for (axes, sites), value in total.items():
+            if abs(complex(value).imag) > 1e-12 * max(1.0, abs(value)):
+                raise InputError(f"coefficient {value} of {axes} on {sites}: not Hermitian, give real coefficients")
+        strings = tuple(String(complex(v).real, axes, sites) for (axes, sites), v in total.items() if v != 0)
+        if not strings:
+            raise InputError("the Hamiltonian is zero: give a coupling or a field that is not")
+        return replace(self, strings=strings)
+
+    def rotated(self, sites: tuple[int, ...]) -> PauliSum:
+        """The same operator after rotating spins by pi about z: X and Y change sign on those sites."""
+        turned = set(sites)
+        strings = tuple(
+            replace(s, coefficient=s.coefficient * (-1) ** len(turned & set(s.flips))) for s in self.strings
+        )
+        return replace(self, strings=strings, rotated_sites=tuple(sorted(turned)))
+
+    @cached_property
+    def moves(self) -> tuple[tuple[int, ...], ...]:
+        """Sets of sites that some string flips; the diagonal is left out."""
+        return tuple(sorted({string.flips for string in self.strings} - {()}))
+
+    @cached_property
+    def is_real(self) -> bool:
+        """Whether all matrix elements are real."""
+        return all(abs(complex(string.weight).imag) == 0 for string in self.strings)
+
+    @cached_property
+    def constant(self) -> float:
+        """Tr H / 2^sites: the weight of the identity."""
+        return float(sum(complex(s.coefficient).real for s in self.strings if not s.sites))
+
+    @cached_property
+    def by_move(self) -> dict[tuple[int, ...], list[String]]:
+        """Strings by the sites they flip; the diagonal under the empty tuple."""
+        found: dict[tuple[int, ...], list[String]] = {}
+        for string in self.strings:
+            found.setdefault(string.flips, []).append(string)
+        return found
+
+    @cached_property
+    def is_stoquastic(self) -> bool:
+        """Whether no off-diagonal element is positive: then the ground state has no signs (Perron and Frobenius)."""
+        return all(
+            complex(x).imag == 0 and complex(x).real <= 1e-12
+            for flips in self.moves
+            for x in self._elements(flips).values()
+        )
+
+    @cached_property
+    def conserves_magnetisation(self) -> bool:
+        """Whether it commutes with the sum of all Z."""
+        return all(
+            abs(x) < 1e-12 or sum(pattern[: len(flips)]) == 0
+            for flips in self.moves
+            for pattern, x in self._elements(flips).items()
+        )
+
+    @cached_property
+    def is_flip_symmetric(self) -> bool:
+        """Whether it commutes with the product of all X."""
+        return all(len(string.signs) % 2 == 0 for string in self.strings)
+
+    def _elements(self, flips: tuple[int, ...]) -> dict[tuple[int, ...], complex]:
+        """Elements of one move for every pattern of the spins that its strings look at, flipped sites first."""
+        strings = self.by_move[flips]
+        others = tuple(sorted({site for s in strings for site in s.signs} - set(flips)))
+        if len(flips) + len(others) > 16:
+            raise InputError(f"the strings that flip {flips} look at {len(others)} more sites: at most 16 in all")
+        sites = flips + others
+        place = {site: n for n, site in enumerate(sites)}
+        elements: dict[tuple[int, ...], complex] = {}
+        for pattern in product((1, -1), repeat=len(sites)):
+            signs = (s.weight * np.prod([pattern[place[site]] for site in s.signs]) for s in strings)
+            elements[pattern] = complex(sum(signs))
+        return elements
+
+    def transformed(self, permutation: NDArray[np.int64]) -> PauliSum:
+        """The operator with site i renamed ``permutation[i]``."""
+        strings = (replace(s, sites=tuple(int(permutation[i]) for i in s.sites)) for s in self.strings)
+        return replace(self, strings=tuple(strings))
+
+    def same_as(self, other: PauliSum) -> bool:
+        """Whether two sums are the same operator."""
+        return self._canonical() == other._canonical()
+
+    def _canonical(self) -> dict[tuple[tuple[int, str], ...], complex]:
+        found: dict[tuple[tuple[int, str], ...], complex] = {}
+        for s in self.strings:
+            key = tuple(sorted(zip(s.sites, s.axes, strict=True)))
+            found[key] = found.get(key, 0) + s.coefficient
+        return {key: complex(round(complex(v).real, 12), round(complex(v).imag, 12)) for key, v in found.items()}
