@@ -168,6 +168,11 @@ class RankConfig:
 
     def __post_init__(self) -> None:
         _at_least(1, depth=self.depth, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
+        if self.depth > 10 or self.width > 64:
+            raise InputError(
+                f"depth is {self.depth} and width {self.width}: exact ranks are measured up to depth 10 and width 64; "
+                "use 'seqtant architecture bounds' beyond"
+            )
         _at_least(1, inner_dim=self.inner_dim, vocab=self.vocab, projection=self.projection, templates=self.templates)
         _at_least(2, tokens=self.tokens, max_templates=self.max_templates)
         if self.tokens % 2:
@@ -187,9 +192,44 @@ class RankConfig:
         return cls()
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """The shape of an existing model: exact counts, depth against the law, narrow places."""
+
+    model: str = "reference"
+    """Model folder, config.json, hub name as owner/name, or "reference" for the model that ships."""
+    length: int | None = None
+    """Tokens of a sequence at which attention is counted; by default the model's context, at most 2048."""
+    dtype: str | None = None
+    """Number format of the key-value cache, e.g. bfloat16; by default the one the configuration names."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, length=self.length)
+
+    @classmethod
+    def smoke(cls) -> AuditConfig:
+        """The model that ships in the package."""
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingRankConfig:
+    """How many directions a trained input embedding really uses."""
+
+    model: str = "reference"
+    """Model folder, .safetensors file, hub name as owner/name, or "reference" for the model that ships."""
+
+    @classmethod
+    def smoke(cls) -> EmbeddingRankConfig:
+        """The model that ships in the package."""
+        return cls()
+
+
 CONFIGS: dict[str, type] = {
     "plan": PlanConfig,
     "bounds": BoundsConfig,
     "match": MatchConfig,
     "rank": RankConfig,
+    "audit": AuditConfig,
+    "embedding-rank": EmbeddingRankConfig,
 }

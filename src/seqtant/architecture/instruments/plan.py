@@ -24,24 +24,8 @@ def run(config: PlanConfig, context: Context) -> Result:
             _record_vocabulary(record, plan)
         rows = rules(plan)
         _record_practice(record, plan, rows)
-        record.table("candidates", "Whole shapes, counted exactly", *_candidates(plan, config))
-        record.table(
-            "rules",
-            "What others advise for this budget",
-            (
-                "rule",
-                "depth from",
-                "depth to",
-                "width from",
-                "width to",
-                "against the band",
-                "says",
-                "source",
-                "strength",
-            ),
-            rows,
-            note="Unverified: recalled, not read at the source. A rule speaks only of sizes like those it was made for.",
-        )
+        _tabulate_candidates(record, plan, config)
+        _tabulate_rules(record, rows)
     return record.result
 
 
@@ -199,39 +183,56 @@ def _widths(plan: Plan, low: float, high: float) -> tuple[int, int]:
     return narrow, wide
 
 
-def _candidates(plan: Plan, config: PlanConfig) -> tuple[tuple[str, ...], list[tuple[Cell, ...]], str]:
-    columns = (
-        "depth",
-        "width",
-        "heads",
-        "d_ff",
-        "non-embedding",
-        "embedding",
-        "total",
-        "FLOPs / token",
-        "cache bytes / token",
-        "depth / law",
-        "place",
+def _tabulate_rules(record: Recorder, rows: list[tuple[Cell, ...]]) -> None:
+    record.table(
+        "rules",
+        "What others advise for this budget",
+        ("rule", "depth from", "depth to", "width from", "width to", "against the band"),
+        [row[:6] for row in rows],
+        note="A rule speaks only of sizes like those it was made for.",
     )
-    rows: list[tuple[Cell, ...]] = [
-        (
-            shape.depth,
-            shape.width,
-            shape.heads,
-            shape.d_ff,
-            shape.non_embedding,
-            shape.embedding,
-            shape.non_embedding + shape.embedding,
-            shape.flops_per_token,
-            shape.cache_bytes_per_token,
-            round(shape.depth / plan.best.depth, 2),
-            plan.band.place(shape.depth),
-        )
-        for shape in plan.candidates
-    ]
-    note = (
-        f"Forward FLOPs of the matrix products with square attention over {config.context} tokens; "
+    record.table(
+        "sources",
+        "What the rules say, and how far their sources were read",
+        ("rule", "says", "source", "strength"),
+        [(row[0], *row[6:]) for row in rows],
+        note="Unverified: recalled, not read at the source; never a published truth.",
+    )
+
+
+def _tabulate_candidates(record: Recorder, plan: Plan, config: PlanConfig) -> None:
+    record.table(
+        "candidates",
+        "Whole shapes in and around the band",
+        ("depth", "width", "heads", "d_ff", "depth / law", "place"),
+        [
+            (
+                shape.depth,
+                shape.width,
+                shape.heads,
+                shape.d_ff,
+                round(shape.depth / plan.best.depth, 2),
+                plan.band.place(shape.depth),
+            )
+            for shape in plan.candidates
+        ],
+    )
+    record.table(
+        "costs",
+        "What they cost, counted exactly",
+        ("depth", "width", "non-embedding", "embedding", "FLOPs / token", "cache bytes / token"),
+        [
+            (
+                shape.depth,
+                shape.width,
+                shape.non_embedding,
+                shape.embedding,
+                shape.flops_per_token,
+                shape.cache_bytes_per_token,
+            )
+            for shape in plan.candidates
+        ],
+        note=f"Forward FLOPs of the matrix products with square attention over {config.context} tokens; "
         f"cache in {config.cache_dtype}; root-mean-square norms, rotary positions, no biases, "
-        f"{'tied' if plan.family.tied else 'untied'} head."
+        f"{'tied' if plan.family.tied else 'untied'} head.",
     )
-    return columns, rows, note

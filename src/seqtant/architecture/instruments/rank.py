@@ -12,6 +12,9 @@ from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
+_LARGEST_WHOLE = 2**53
+"""Whole numbers above it are no exact float64; such ranks are beyond measuring and shown by their logarithm."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -23,6 +26,24 @@ class Prediction:
     """Whether equality is expected: generic weights reach the bound in every such case measured."""
     why: str
     """Which form it is, and why equality is or is not expected."""
+
+    @property
+    def log3(self) -> float:
+        """Its logarithm to base 3."""
+        return math.log(self.closed_form) / theory.LN3
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The prediction as a number: exact, or an upper end; None where it is no exact float64."""
+        if self.closed_form > _LARGEST_WHOLE:
+            return None
+        if self.is_exact:
+            return Estimate.exact(self.closed_form, method="closed form")
+        return Estimate(value=self.closed_form, high=self.closed_form, method="closed form, an upper bound")
+
+    def __str__(self) -> str:
+        number = self.closed_form if self.closed_form <= _LARGEST_WHOLE else f"3^{self.log3:.1f}"
+        return f"{'' if self.is_exact else 'at most '}{number} ({self.why})"
 
 
 def predict(config: RankConfig) -> Prediction:
@@ -80,7 +101,8 @@ def _record_values(record: Recorder, config: RankConfig, predicted: Prediction, 
     rank = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
     for name, number in {
         "rank": found.rank,
-        "closed_form": predicted.closed_form,
+        "closed_form": predicted.closed_form if predicted.estimate else None,
+        "closed_form_log3": predicted.log3,
         "closed_form_exact": int(predicted.is_exact),
         "templates": found.templates,
         "saturated": int(found.saturated),
@@ -94,12 +116,12 @@ def _record_values(record: Recorder, config: RankConfig, predicted: Prediction, 
 
 
 def _record_finding(record: Recorder, predicted: Prediction, found: SeparationRank) -> None:
-    relation = "" if predicted.is_exact else "at most "
-    if found.saturated:
-        summary = f"The rank is {found.rank}; the closed form says {relation}{predicted.closed_form} ({predicted.why})."
-    else:
-        summary = f"The rank is at least {found.rank}: the grid of {found.templates} inputs per half is too small."
-        record.warn(f"rank {found.rank} is only a lower bound: raise max_templates above {predicted.closed_form}")
+    relation = "is" if found.saturated else "is at least"
+    summary = f"The rank {relation} {found.rank}; the closed form says {predicted}."
+    if not found.saturated:
+        record.warn(
+            f"the grid of {found.templates} inputs per half is too small: raise max_templates or shrink the network"
+        )
     ranks = {run.rank for run in found.runs}
     if len(ranks) > 1:
         record.warn(f"seeds or primes disagree ({sorted(ranks)}): the largest is reported, which is the generic one")
