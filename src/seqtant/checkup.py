@@ -16,7 +16,7 @@ from seqtant.commandline.execute import execute
 from seqtant.commandline.options import DEFAULT, Options
 from seqtant.errors import InputError, SeqtantError
 from seqtant.findings import Result, from_json, to_json
-from seqtant.registry import import_attribute
+from seqtant.lm.folder import locate
 from seqtant.rooms import ROOMS, Room, room
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
@@ -112,7 +112,7 @@ def _chosen(config: CheckupConfig) -> Iterable[Room]:
 
 def fingerprint(model: str) -> str:
     """Tells models apart without reading their weights: names, sizes and times of a folder's files."""
-    folder = import_attribute("seqtant.lm.load:locate")(model)
+    folder = locate(model)
     if folder is None:
         return f"{seqtant.__version__}:{model}"
     facts = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.rglob("*"))]
