@@ -58,4 +58,4 @@ def demo_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
     monkeypatch.setitem(ROOMS, "demo", Room("demo", "Does a pendulum swing as its length says?", (3, 8)))
     yield ROOMS["demo"]
     for name in [name for name in sys.modules if name.startswith("seqtant.demo")]:
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]
