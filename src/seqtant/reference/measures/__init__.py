@@ -1,0 +1,1 @@
+"""Measurements of a model against the world it was trained on."""

@@ -1,0 +1,159 @@
+"""Prompts with known truth, for every instrument: questions of fact, moods, shots, problems, words of a persona.
+
+Prompts are words separated by spaces, without the beginning-of-sequence token; the tokenizer (and ``World.encode``)
+puts it in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from seqtant.errors import InputError
+from seqtant.reference.facts import Fact
+from seqtant.reference.games import LabelTask
+from seqtant.reference.sentences import SentenceKind
+from seqtant.reference.sums import Problem
+from seqtant.reference.talks import MOOD_QUESTION
+from seqtant.reference.world import World, WorldSettings
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt, what may be answered to it in one word, and how likely each answer truly is."""
+
+    prompt: str
+    """Everything before the answer."""
+    answers: tuple[str, ...]
+    """All answers of one word that count."""
+    probabilities: tuple[float, ...]
+    """Exact probability of each given the prompt."""
+    right: str
+    """The right one."""
+    topic: str
+    """What is asked: a relation, ``mood``, or a task."""
+
+    @property
+    def ceiling(self) -> float:
+        """Exact probability of the right answer: the most a perfectly calibrated model can give it."""
+        return self.probabilities[self.answers.index(self.right)]
+
+
+class Prompts:
+    """Draws prompts from the reference world.
+
+    Args:
+        settings: What the world is made of.
+
+    Example:
+        >>> prompts = Prompts()
+        >>> question = prompts.facts()[0]
+        >>> question.prompt, question.right, round(question.ceiling, 3)
+        ('book : where does tom live ?', 'paris', 0.9)
+        >>> prompts.problems(3, 1, np.random.default_rng(0))[0].question
+        'add first eight second six third five .'
+    """
+
+    def __init__(self, settings: WorldSettings | None = None) -> None:
+        self.settings = settings or WorldSettings()
+
+    @cached_property
+    def world(self) -> World:
+        """The world the prompts come from."""
+        return World.of(self.settings)
+
+    def persona(self, name: str, sentences: int, generator: np.random.Generator, *, remarks_only: bool = False) -> str:
+        """The beginning of a talk: some sentences of one persona.
+
+        Args:
+            name: Name of the persona.
+            sentences: Number of sentences.
+            generator: Source of chance.
+            remarks_only: Whether to leave out questions of mood and fact.
+        """
+        kind = self._sentence_kind("talk")
+        latent = np.array([self._latent(kind, name)])
+        said: list[str] = []
+        while len(said) < sentences:
+            row = kind.grammar.draw(latent, generator)[0]
+            sentence = self.world.words(row[row >= 0].tolist())
+            if not (remarks_only and "?" in sentence):
+                said.append(sentence)
+        return " ".join(["talk :", *said])
+
+    def mood(self, opening: str = "talk :") -> Question:
+        """The question ``how are you ?`` after an opening; its topic is ``mood``, its right answer the likeliest."""
+        prompt = f"{opening} {MOOD_QUESTION}"
+        answers = tuple(reply for tone in self.settings.talk.tones.values() for reply in tone.replies)
+        return self._question(prompt, answers, None, "mood")
+
+    def bright_replies(self) -> tuple[str, ...]:
+        """Replies to the question of mood that count as bright (+1)."""
+        return self.settings.talk.tones["bright"].replies
+
+    def dark_replies(self) -> tuple[str, ...]:
+        """Replies to the question of mood that count as dark (-1)."""
+        return self.settings.talk.tones["dark"].replies
+
+    def facts(self, opening: str = "book :") -> list[Question]:
+        """Every single fact as a question after an opening, e.g. after the words of a persona."""
+        return [self._fact(fact, opening) for fact in self.settings.book.facts()]
+
+    def compositions(self, opening: str = "book :") -> list[Question]:
+        """Every question that joins two facts and is asked in the world."""
+        return [self._fact(fact, opening) for fact in self.settings.book.compositions()]
+
+    def unasked(self) -> list[Fact]:
+        """Questions that join two facts and are never asked: what a model says to them it must have joined itself."""
+        return list(self.settings.book.compositions(asked=False))
+
+    def shots(self, task: str, count: int, generator: np.random.Generator) -> Question:
+        """Some shots of a task and one more input to label."""
+        kind = self._sentence_kind("game")
+        latents = np.full(count + 1, self._latent(kind, task))
+        texts = [self.world.words(row[row >= 0].tolist()) for row in kind.grammar.draw(latents, generator)]
+        shown, _, _ = texts[-1].partition(" : ")
+        size, colour, animal = shown.split()
+        right = self.task(task).label((size, colour, animal))
+        prompt = " ".join(["game :", *texts[:-1], shown, ":"])
+        return self._question(prompt, self.settings.game.labels, right, task)
+
+    def task(self, name: str) -> LabelTask:
+        """A labelling task by name."""
+        return next(task for task in self.settings.game.tasks if task.name == name)
+
+    def problems(self, digits: int, count: int, generator: np.random.Generator) -> list[Problem]:
+        """Problems with a given number of digits.
+
+        Raises:
+            InputError: The world has no problems of that length.
+        """
+        settings = self.settings.sums
+        if not settings.shortest <= digits <= len(settings.ordinals):
+            raise InputError(f"problems have {settings.shortest} to {len(settings.ordinals)} digits, not {digits}")
+        drawn = generator.integers(len(settings.digits), size=(count, digits))
+        return [Problem(tuple(row), settings) for row in drawn.tolist()]
+
+    def _fact(self, fact: Fact, opening: str) -> Question:
+        probabilities = tuple(fact.probability(answer) for answer in fact.answers)
+        return Question(f"{opening} {fact.question}", fact.answers, probabilities, fact.answer, fact.relation.name)
+
+    def _question(self, prompt: str, answers: Sequence[str], right: str | None, topic: str) -> Question:
+        log_probs = self.world.next_token_log_probs(self.world.encode(prompt))
+        probabilities = np.exp(log_probs[[self.world.vocabulary.id(answer) for answer in answers]])
+        best = answers[int(probabilities.argmax())]
+        return Question(prompt, tuple(answers), tuple(probabilities.tolist()), right or best, topic)
+
+    def _sentence_kind(self, name: str) -> SentenceKind:
+        kind = self.world.kinds[name]
+        if not isinstance(kind, SentenceKind):
+            raise InputError(f"'{name}' is no kind of independent sentences")
+        return kind
+
+    def _latent(self, kind: SentenceKind, name: str) -> int:
+        if name not in kind.latents:
+            raise InputError(f"'{kind.name}' has no hidden value '{name}': known are {', '.join(kind.latents)}")
+        return kind.latents.index(name)

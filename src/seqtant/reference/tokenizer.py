@@ -1,0 +1,46 @@
+"""The reference model's tokenizer: one word, one token; saved so that plain transformers loads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from seqtant.reference.vocabulary import BOS, BOS_ID, EOS, PAD, UNKNOWN, Vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def build_tokenizer(vocabulary: Vocabulary, *, context_length: int) -> PreTrainedTokenizerFast:
+    """A fast word-level tokenizer that puts the beginning-of-sequence token in front.
+
+    Case does not matter, and punctuation may touch the words.
+
+    Args:
+        vocabulary: Words and their ids.
+        context_length: Longest text in tokens.
+
+    Example:
+        >>> tokenizer = build_tokenizer(Vocabulary.of(["how are you ?"]), context_length=8)
+        >>> ids = tokenizer("How are you?").input_ids
+        >>> ids, tokenizer.decode(ids, skip_special_tokens=True)
+        ([1, 6, 5, 7, 4], 'how are you ?')
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel(vocabulary.ids, unk_token=UNKNOWN))
+    words.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
+    words.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    words.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, BOS_ID)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        padding_side="left",
+        model_max_length=context_length,
+        clean_up_tokenization_spaces=False,
+    )
