@@ -15,6 +15,7 @@ from sympy import isprime
 from seqtant.architecture.config import RankConfig
 from seqtant.architecture.finite_field import FIELDS, PrimeField
 from seqtant.architecture.separation_rank import Network, rank_run, separation_rank
+from seqtant.architecture.theory import closed_form_rank
 from seqtant.errors import InputError
 
 FULL_RANK = [
@@ -78,6 +79,21 @@ def test_rank_under_a_narrow_embedding(
 ) -> None:
     found = separation_rank(RankConfig(depth=depth, width=width, heads=heads, tokens=tokens, embed_rank=embed_rank))
     assert (found.rank, found.saturated) == (rank, True)
+
+
+@pytest.mark.parametrize(("width", "tokens"), [(3, 4), (4, 4), (4, 6), (5, 4), (5, 6)])
+def test_rank_between_two_and_many_tokens(width: int, tokens: int) -> None:
+    found = separation_rank(RankConfig(depth=2, width=width, tokens=tokens))
+    assert (found.rank, found.saturated) == (closed_form_rank(2, width, tokens), True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tokens", "rank"), [(4, 2640), (6, 3102), (8, 3102)])
+def test_few_tokens_hold_the_rank_of_three_layers(tokens: int, rank: int) -> None:
+    """Two vectors per half are too few for width 3 at depth 3, three are enough."""
+    config = RankConfig(depth=3, width=3, tokens=tokens)
+    assert closed_form_rank(3, 3, tokens) == rank
+    assert rank_run(config, rank + 40, field=FIELDS[0], seed=0).rank == rank
 
 
 @pytest.mark.parametrize(("width", "heads", "tokens", "rank"), [(3, 1, 6, 49), (4, 2, 8, 107)])

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from typing import Annotated, Any
 
-from seqtant.architecture.config import BoundsConfig, MatchConfig, Modality, PlanConfig, Positions, RankConfig
+from cyclopts import App, Parameter
+
+from seqtant.architecture.config import (
+    AuditConfig,
+    BoundsConfig,
+    EmbeddingRankConfig,
+    MatchConfig,
+    Modality,
+    PlanConfig,
+    Positions,
+    RankConfig,
+)
+from seqtant.boundary import parse_size
 from seqtant.commandline.execute import execute
 from seqtant.commandline.options import DEFAULT, Options
 
 app = App(name="architecture", help="How deep, how wide? Is the vocabulary choking the width?")
+
+
+def _whole(kind: Any, tokens: Any) -> int:
+    """Reads a whole number such as 768 or 32K; cyclopts alone would round 1.5 in silence."""
+    number = parse_size(tokens[0].value)
+    if not number.is_integer():
+        raise ValueError(f"'{tokens[0].value}' is not a whole number")
+    return int(number)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 @app.command
@@ -19,8 +42,8 @@ def plan(
     vocab: str | None = None,
     d_ff_ratio: float | None = None,
     glu: bool | None = None,
-    kv_heads: int | None = None,
-    snap: int | None = None,
+    kv_heads: Whole | None = None,
+    snap: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Plan a shape: a band of depths for a parameter budget, with what other rules of practice say.
@@ -51,10 +74,10 @@ def plan(
 @app.command
 def bounds(
     *,
-    depth: int | None = None,
-    width: int | None = None,
-    heads: int | None = None,
-    embed_rank: int | None = None,
+    depth: Whole | None = None,
+    width: Whole | None = None,
+    heads: Whole | None = None,
+    embed_rank: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Bound the separation rank of a shape: both theorems, the exact two-token value, the regime.
@@ -72,9 +95,9 @@ def bounds(
 @app.command
 def match(
     *,
-    depth: int | None = None,
-    width: int | None = None,
-    to_depth: int | None = None,
+    depth: Whole | None = None,
+    width: Whole | None = None,
+    to_depth: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Find the width that another depth needs for the same separation rank.
@@ -91,16 +114,16 @@ def match(
 @app.command
 def rank(
     *,
-    depth: int | None = None,
-    width: int | None = None,
-    heads: int | None = None,
-    tokens: int | None = None,
-    embed_rank: int | None = None,
-    inner_dim: int | None = None,
+    depth: Whole | None = None,
+    width: Whole | None = None,
+    heads: Whole | None = None,
+    tokens: Whole | None = None,
+    embed_rank: Whole | None = None,
+    inner_dim: Whole | None = None,
     positions: Positions | None = None,
-    vocab: int | None = None,
+    vocab: Whole | None = None,
     residual: bool | None = None,
-    projection: int | None = None,
+    projection: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Measure the exact separation rank of a small attention network, beside its closed form.
@@ -132,3 +155,34 @@ def rank(
         residual=residual,
         projection=projection,
     )
+
+
+@app.command
+def audit(
+    model: str | None = None,
+    /,
+    *,
+    length: Whole | None = None,
+    dtype: str | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Audit a model's shape: exact counts, its depth against the law, narrow places.
+
+    Args:
+        model: Model folder, config.json or hub name (owner/name); the model that ships if none is given.
+        length: Tokens of a sequence at which attention is counted.
+        dtype: Number format of the key-value cache, e.g. bfloat16.
+        options: Shared flags.
+    """
+    execute(AuditConfig, options, model=model, length=length, dtype=dtype)
+
+
+@app.command
+def embedding_rank(model: str | None = None, /, *, options: Options = DEFAULT) -> None:
+    """Measure how many directions a trained input embedding really uses.
+
+    Args:
+        model: Model folder, .safetensors file or hub name (owner/name); the model that ships if none is given.
+        options: Shared flags.
+    """
+    execute(EmbeddingRankConfig, options, model=model)

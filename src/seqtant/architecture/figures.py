@@ -11,6 +11,8 @@ DRAWINGS: dict[str, str] = {
     "bounds": "seqtant.architecture.drawings.bounds:figures",
     "match": "seqtant.architecture.drawings.match:figures",
     "rank": "seqtant.architecture.drawings.rank:figures",
+    "audit": "seqtant.architecture.drawings.audit:figures",
+    "embedding-rank": "seqtant.architecture.drawings.embedding_rank:figures",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 
