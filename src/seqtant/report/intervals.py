@@ -97,11 +97,13 @@ def _placer(start: float, end: float, transform: Callable[[float], float]) -> Ca
 
 
 def _round_ticks(low: float, high: float) -> Sequence[tuple[float, str]]:
-    """Three to six round numbers inside the range, with as many decimals as tell them apart."""
+    """Three to six round numbers inside the range, with as many digits as tell them apart."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     ticks = [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    largest = max(abs(low), abs(high))
     decimals = max(0, -math.floor(math.log10(step * 1.0001)))
-    plain = decimals <= 8 and max(abs(low), abs(high)) < 1e6
-    return [(tick, f"{tick:.{decimals}f}" if plain else format_number(tick)) for tick in ticks]
+    digits = max(1, 1 + math.ceil(math.log10(largest / step)))
+    style = f".{decimals}f" if decimals <= 8 and largest < 1e6 else f".{digits}g"
+    return [(tick, f"{tick:{style}}") for tick in ticks]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -46,6 +46,8 @@ class Section:
     """Its configuration as YAML."""
     needs_file: bool
     """Whether ``command`` reads the settings from a file."""
+    problem: str
+    """Why the figures could not be drawn; empty where they could."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +66,25 @@ def sections_of(results: Sequence[Result]) -> list[Section]:
 
 def _section(result: Result, asked: bool) -> Section:
     given = result.command if asked else ""
+    figures, problem = _figures_or_problem(result)
     again = ["seqtant", *result.instrument.split("."), "--config", "settings.yaml", "--seed", str(result.seed)]
     return Section(
         anchor=f"run-{result.id}",
         result=result,
-        figures=figures_of(result),
+        figures=figures,
         command=given or shlex.join(again),
         settings=yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True) if result.config else "",
         needs_file=not given,
+        problem=problem,
     )
+
+
+def _figures_or_problem(result: Result) -> tuple[tuple[Figure, ...], str]:
+    """The figures, or what went wrong: a record of another version may lack what today's drawings ask for."""
+    try:
+        return figures_of(result), ""
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        return (), f"The figures could not be drawn: {type(error).__name__}: {error}"
 
 
 def figures_of(result: Result) -> tuple[Figure, ...]:
@@ -117,15 +129,17 @@ def counts(results: Sequence[Result]) -> list[tuple[Verdict, int]]:
     return [(verdict, found.count(verdict)) for verdict in order if verdict in found]
 
 
-def records(results: Sequence[Result]) -> Iterator[Record]:
+def records(results: Sequence[Result]) -> list[Record]:
     """The results to embed; the raw rows of one too long are left out, and their number is told."""
-    for result in results:
-        text = to_json(result)
-        rows = sum(len(each.measurements) for each in result.walk())
-        if len(text) > MOST_RECORD_BYTES and rows:
-            yield Record(id=result.id, json=to_json(_without_rows(result)), rows_left_out=rows)
-        else:
-            yield Record(id=result.id, json=text, rows_left_out=0)
+    return [_record(result) for result in results]
+
+
+def _record(result: Result) -> Record:
+    text = to_json(result)
+    rows = sum(len(each.measurements) for each in result.walk())
+    if len(text) > MOST_RECORD_BYTES and rows:
+        return Record(id=result.id, json=to_json(_without_rows(result)), rows_left_out=rows)
+    return Record(id=result.id, json=text, rows_left_out=0)
 
 
 def _without_rows(result: Result) -> Result:

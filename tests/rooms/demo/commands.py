@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cyclopts import App
+from seqtant.demo.config import PendulumConfig
 
 from seqtant.commandline.execute import execute
 from seqtant.commandline.options import DEFAULT, Options
-from seqtant.demo.config import PendulumConfig
 
 app = App(name="demo", help="Does a pendulum swing as its length says?")
 

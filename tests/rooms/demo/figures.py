@@ -24,7 +24,9 @@ def figures(result: Result) -> list[Figure]:
             data=traces,
             layout=axes("swing", "period, s"),
             table=Table(
-                name="periods", title="Periods", columns=("swing", "mean, s", "lowest, s", "highest, s"),
+                name="periods",
+                title="Periods",
+                columns=("swing", "mean, s", "lowest, s", "highest, s"),
                 rows=tuple(zip(steps, mean, low, high, strict=True)),
             ),
         )

@@ -29,8 +29,13 @@ def run(config, context: Context) -> Result:
             means.append(fmean(timed))
         half = 2.5 * stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.inf
         measured = Estimate(
-            value=fmean(means), low=fmean(means) - half, high=fmean(means) + half, method="Student t",
-            n=config.starts * config.swings, clusters=config.starts, unit="s",
+            value=fmean(means),
+            low=fmean(means) - half,
+            high=fmean(means) + half,
+            method="Student t",
+            n=config.starts * config.swings,
+            clusters=config.starts,
+            unit="s",
         )
         inside = measured.low <= law <= measured.high
         verdict: Verdict = "inconclusive" if math.isinf(half) else "agrees" if inside else "disagrees"
