@@ -1,0 +1,169 @@
+"""Connected digits from single recordings: real voices, with the time of every word known exactly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seqtant.data.audio import Recording, read_audio
+from seqtant.data.speech import Utterance
+from seqtant.data.timed_words import TimedWord
+from seqtant.errors import InputError, suggest
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
+
+
+@dataclass(frozen=True)
+class SpokenDigit:
+    """One recording of one digit.
+
+    Args:
+        digit: 0 to 9.
+        speaker: Who says it.
+        index: Take; the data set's official test takes are 0 to 4.
+        recording: The sound, trimmed to the word.
+    """
+
+    digit: int
+    speaker: str
+    index: int
+    recording: Recording
+
+
+def read_fsdd(path: Path) -> list[SpokenDigit]:
+    """Reads a checkout of the Free Spoken Digit Dataset (CC BY-SA 4.0) or its ``recordings`` folder.
+
+    Raises:
+        InputError: There is no such folder or it holds no ``{digit}_{speaker}_{index}.wav``.
+    """
+    if not path.is_dir():
+        raise InputError(f"no folder '{path}': give a checkout of the Free Spoken Digit Dataset")
+    folder = path / "recordings" if (path / "recordings").is_dir() else path
+    named = [(match, file) for file in sorted(folder.iterdir()) if (match := _NAME.fullmatch(file.name))]
+    if not named:
+        raise InputError(f"'{folder}' holds no recording named like '7_jackson_32.wav'")
+    digits = [SpokenDigit(int(match[1]), match[2], int(match[3]), read_audio(file)) for match, file in named]
+    rates = {digit.recording.rate for digit in digits}
+    if len(rates) > 1:
+        raise InputError(f"'{folder}' mixes sampling rates {sorted(rates)}: resample the recordings to one")
+    return digits
+
+
+def speakers(digits: Sequence[SpokenDigit]) -> list[str]:
+    """Names of the speakers, sorted."""
+    return sorted({digit.speaker for digit in digits})
+
+
+@dataclass(frozen=True)
+class DigitSplit:
+    """Recordings for training, for decisions during training, and for the final measurement; none in two of them."""
+
+    train: list[SpokenDigit]
+    development: list[SpokenDigit]
+    test: list[SpokenDigit]
+
+
+def split_digits(digits: Sequence[SpokenDigit], *, test_speaker: str | None = None) -> DigitSplit:
+    """Splits recordings: takes 0-4 for testing, 5-9 for development, the rest for training.
+
+    With a test speaker, all of that speaker's takes are for testing and none of the others'.
+
+    Raises:
+        InputError: The speaker is not in the data, or a part would be empty.
+
+    Example:
+        >>> sound = Recording(np.zeros(10, np.float32), 8000)
+        >>> takes = [SpokenDigit(1, name, index, sound) for name in "ab" for index in range(12)]
+        >>> split = split_digits(takes, test_speaker="a")
+        >>> len(split.train), len(split.development), len(split.test)
+        (7, 5, 12)
+    """
+    if test_speaker is None:
+        seen, test = list(digits), [digit for digit in digits if digit.index < 5]
+    else:
+        known = speakers(digits)
+        if test_speaker not in known:
+            raise InputError(f"no speaker '{test_speaker}'{suggest(test_speaker, known)}: known are {', '.join(known)}")
+        seen = [digit for digit in digits if digit.speaker != test_speaker]
+        test = [digit for digit in digits if digit.speaker == test_speaker]
+    held_back = range(0) if test_speaker else range(5)
+    development = [digit for digit in seen if digit.index in range(5, 10)]
+    train = [digit for digit in seen if digit.index not in held_back and digit.index not in range(5, 10)]
+    for name, part in {"training": train, "development": development, "test": test}.items():
+        if not part:
+            raise InputError(f"the split leaves no recording for {name}: more takes or speakers are needed")
+    return DigitSplit(train, development, test)
+
+
+@dataclass(frozen=True)
+class DigitStrings:
+    """How single digits are put together."""
+
+    count: int = 960
+    """Utterances to make."""
+    words: tuple[int, int] = (3, 6)
+    """Fewest and most digits of an utterance."""
+    lead_in: tuple[float, float] = (0.1, 0.4)
+    """Seconds of silence before the first digit."""
+    gap: tuple[float, float] = (0.03, 0.3)
+    """Seconds of silence between digits."""
+    tail: tuple[float, float] = (0.1, 0.5)
+    """Seconds of silence after the last digit."""
+    noise: tuple[float, float] = (0.001, 0.004)
+    """Amplitude (standard deviation) of white noise over the whole utterance; full scale is 1."""
+
+
+def connect_digits(
+    digits: Sequence[SpokenDigit], config: DigitStrings, rng: np.random.Generator, *, prefix: str = "digits"
+) -> list[Utterance]:
+    """Makes utterances of one speaker each from single recordings.
+
+    Args:
+        digits: Recordings to draw from.
+        config: How many, how long, how noisy.
+        rng: Source of every draw.
+        prefix: Beginning of the utterances' ids.
+
+    Raises:
+        InputError: There is nothing to draw from.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> takes = [SpokenDigit(7, "a", 0, Recording(np.ones(80, np.float32), 8000))]
+        >>> made = connect_digits(takes, DigitStrings(count=2), rng)
+        >>> made[0].id, set(made[0].text)
+        ('digits-0000', {'seven'})
+    """
+    if not digits:
+        raise InputError("no recordings to make utterances from")
+    by_speaker = {name: [digit for digit in digits if digit.speaker == name] for name in speakers(digits)}
+    names = list(by_speaker)
+    made: list[Utterance] = []
+    for number in range(config.count):
+        speaker = names[int(rng.integers(len(names)))]
+        length = int(rng.integers(config.words[0], config.words[1] + 1))
+        chosen = [by_speaker[speaker][int(i)] for i in rng.integers(len(by_speaker[speaker]), size=length)]
+        made.append(_connect(chosen, config, rng, f"{prefix}-{number:04d}"))
+    return made
+
+
+def _connect(chosen: list[SpokenDigit], config: DigitStrings, rng: np.random.Generator, name: str) -> Utterance:
+    rate = chosen[0].recording.rate
+    pieces = [np.zeros(round(rng.uniform(*config.lead_in) * rate), np.float32)]
+    words: list[TimedWord] = []
+    position = len(pieces[0])
+    for place, digit in enumerate(chosen):
+        samples = digit.recording.samples
+        words.append(TimedWord(WORDS[digit.digit], position / rate, (position + len(samples)) / rate))
+        silence = config.gap if place < len(chosen) - 1 else config.tail
+        pieces += [samples, np.zeros(round(rng.uniform(*silence) * rate), np.float32)]
+        position += len(samples) + len(pieces[-1])
+    sound = np.concatenate(pieces)
+    sound = sound + rng.uniform(*config.noise) * rng.standard_normal(len(sound), dtype=np.float32)
+    text = tuple(word.word for word in words)
+    return Utterance(name, Recording(sound.astype(np.float32), rate), text, tuple(words), chosen[0].speaker)

@@ -1,0 +1,113 @@
+"""Speech with its words: utterances, and where they come from (manifests, folders)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqtant.data.audio import Recording, read_audio
+from seqtant.data.timed_words import TimedWord
+from seqtant.errors import InputError
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A recording and what is said in it.
+
+    Args:
+        id: Unique name.
+        recording: The sound.
+        text: The words.
+        words: The same words on the time axis; empty where the times are not known.
+        speaker: Who speaks; empty where that is not known.
+    """
+
+    id: str
+    recording: Recording
+    text: tuple[str, ...]
+    words: tuple[TimedWord, ...] = ()
+    speaker: str = ""
+
+
+def read_manifest(path: Path) -> list[Utterance]:
+    """Reads a JSONL manifest: one object a line with ``audio`` and ``text``.
+
+    ``audio`` is a path, from the manifest's folder if it is relative. Optional: ``id`` (default: the audio's stem),
+    ``speaker``, and ``words``, a list of ``[word, start, end]`` in seconds.
+
+    Raises:
+        InputError: The file is missing or empty, a line is wrong, an id comes twice; the message gives the line.
+    """
+    if not path.is_file():
+        raise InputError(f"no manifest '{path}': give a JSONL file with audio and text")
+    found: dict[str, Utterance] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            utterance = _entry(line, path, number)
+            if utterance.id in found:
+                raise InputError(f"'{path}', line {number}: id '{utterance.id}' comes twice: ids must differ")
+            found[utterance.id] = utterance
+    if not found:
+        raise InputError(f"'{path}' holds no utterance")
+    return list(found.values())
+
+
+def write_manifest(path: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """Writes a JSONL manifest, whole or not at all."""
+    from seqtant.runs.files import write_text
+
+    write_text(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
+
+
+def read_folder(path: Path) -> list[Utterance]:
+    """Reads a folder of ``name.wav`` beside ``name.txt``.
+
+    Raises:
+        InputError: There is no such folder, no sound in it, or a text is missing.
+    """
+    if not path.is_dir():
+        raise InputError(f"no folder '{path}': give a folder of WAV files with a text file beside each")
+    sounds = sorted(path.glob("*.wav"))
+    if not sounds:
+        raise InputError(f"'{path}' holds no WAV file")
+    silent = [sound.name for sound in sounds if not sound.with_suffix(".txt").is_file()]
+    if silent:
+        raise InputError(
+            f"'{path}': no text beside {silent[0]} ({len(silent)} missing): write {Path(silent[0]).stem}.txt"
+        )
+    return [
+        Utterance(sound.stem, read_audio(sound), tuple(sound.with_suffix(".txt").read_text(encoding="utf-8").split()))
+        for sound in sounds
+    ]
+
+
+def _entry(line: str, path: Path, number: int) -> Utterance:
+    place = f"'{path}', line {number}"
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place}: not JSON: {error.msg}") from error
+    if not isinstance(entry, dict) or not isinstance(entry.get("audio"), str) or not isinstance(entry.get("text"), str):
+        raise InputError(f"{place}: needs the strings 'audio' and 'text'")
+    unknown = entry.keys() - {"audio", "text", "id", "speaker", "words"}
+    if unknown:
+        raise InputError(f"{place}: unknown key '{sorted(unknown)[0]}': known are audio, text, id, speaker, words")
+    audio = path.parent / entry["audio"]
+    words = _words(entry.get("words", []), place)
+    text = tuple(entry["text"].split())
+    if words and tuple(word.word for word in words) != text:
+        raise InputError(f"{place}: 'words' and 'text' differ: both must hold the same words in the same order")
+    return Utterance(str(entry.get("id", audio.stem)), read_audio(audio), text, words, str(entry.get("speaker", "")))
+
+
+def _words(rows: Any, place: str) -> tuple[TimedWord, ...]:
+    try:
+        words = tuple(TimedWord(str(word), float(start), float(end)) for word, start, end in rows)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}: 'words' must be a list of [word, start, end] with seconds") from error
+    if any(not 0 <= word.start <= word.end for word in words):
+        raise InputError(f"{place}: 'words' must have 0 <= start <= end")
+    return words
