@@ -61,7 +61,7 @@ class MinimumWER:
                     continue
                 pair = known[key][int(draws[b][n] * len(known[key]))]
                 fixed = self._replace(batch.paths[b, n].tolist(), owners[b][n], pair, batch.blank)
-                if self._errors(self._text(fixed, int(batch.lengths[b]), batch.blank), reference) < self._errors(
+                if self.errors(self._text(fixed, int(batch.lengths[b]), batch.blank), reference) < self.errors(
                     hypothesis, reference
                 ):
                     paths[b, n] = torch.tensor(fixed, device=paths.device)
@@ -72,7 +72,7 @@ class MinimumWER:
         """Word errors of each path."""
         hypotheses, references, _ = self._host(batch)
         rows = [
-            [float(self._errors(hypothesis, reference)) for hypothesis in row]
+            [float(self.errors(hypothesis, reference)) for hypothesis in row]
             for row, reference in zip(hypotheses, references, strict=True)
         ]
         return torch.tensor(rows, dtype=torch.float64, device=batch.paths.device).reshape(batch.paths.shape[:2])
@@ -116,7 +116,8 @@ class MinimumWER:
         before = [blank, *frames[:-1]]
         return tuple(label for label, last in zip(frames, before, strict=True) if label not in (blank, last))
 
-    def _errors(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> int:
+    def errors(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> int:
+        """Word errors of one label sequence."""
         heard, right = split_words(hypothesis, self.space), split_words(reference, self.space)
         return word_errors([word.labels for word in heard], [word.labels for word in right]).total
 

@@ -1,0 +1,146 @@
+"""Ways to make a CTC model earlier or more accurate, by name and one number each: what a sweep compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from seqtant.ctc.low_latency import Candidates, LowLatency
+from seqtant.ctc.minimum_wer import MinimumWER
+from seqtant.ctc.objective import Objective
+from seqtant.ctc.purpose import AlignWithPurpose
+from seqtant.ctc.terms import LossTerm, PlainCTC
+from seqtant.registry import Registry
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """What methods may need besides their weight."""
+
+    blank: int = 0
+    """Index of the blank."""
+    space: int | None = None
+    """Label between words; None where every label is a word."""
+    feature_rate: float = 100.0
+    """Feature frames per second, for methods that speak of seconds."""
+    num_samples: int = 5
+    """Paths per utterance."""
+    candidates: Candidates = "before-last"
+    """Which frames low latency may remove."""
+    shifts: int = 1
+    """Frames low latency removes per path."""
+    temperature: float = 1.0
+    """Of the sampling distribution."""
+    margin: float = 0.0
+    """Score difference to be reached, nats per frame."""
+
+
+Method = Callable[[float, MethodSettings], Objective]
+"""Makes the objective of one weight."""
+
+METHODS: Registry[Method] = Registry(
+    "CTC method",
+    group="seqtant.ctc_methods",
+    entries={
+        "ctc": "seqtant.ctc.methods:plain",
+        "awp": "seqtant.ctc.methods:low_latency",
+        "awp-mwer": "seqtant.ctc.methods:minimum_wer",
+        "awp-both": "seqtant.ctc.methods:both",
+        "delay-penalty": "seqtant.ctc.methods:delay_penalty",
+        "trim-tail": "seqtant.ctc.methods:trim_tail",
+        "peak-first": "seqtant.ctc.methods:peak_first",
+        "sampled-mwer": "seqtant.ctc.methods:sampled_mwer",
+        "nbest-mwer": "seqtant.ctc.methods:nbest_mwer",
+        "bayes-risk": "seqtant.ctc.methods:bayes_risk",
+        "label-prior": "seqtant.ctc.methods:label_prior",
+    },
+)
+
+PURPOSEFUL = frozenset({"awp", "awp-mwer", "awp-both"})
+"""Methods whose number is the weight of an Align With Purpose loss."""
+
+
+def plain(weight: float, settings: MethodSettings) -> Objective:
+    """CTC alone; the weight means nothing."""
+    return Objective([PlainCTC(blank=settings.blank)])
+
+
+def low_latency(weight: float, settings: MethodSettings) -> Objective:
+    """CTC and Align With Purpose for earlier emission."""
+    return _purposeful(weight, settings, [LowLatency(settings.candidates, settings.shifts)])
+
+
+def minimum_wer(weight: float, settings: MethodSettings) -> Objective:
+    """CTC and Align With Purpose for fewer word errors."""
+    return _purposeful(weight, settings, [MinimumWER(settings.space)])
+
+
+def both(weight: float, settings: MethodSettings) -> Objective:
+    """CTC and Align With Purpose for both, at the same weight."""
+    return _purposeful(weight, settings, [LowLatency(settings.candidates, settings.shifts), MinimumWER(settings.space)])
+
+
+def delay_penalty(weight: float, settings: MethodSettings) -> Objective:
+    """Delay-penalised CTC; the weight is the penalty in nats per model frame."""
+    from seqtant.ctc.delay_penalty import DelayPenalizedCTC
+
+    return Objective([DelayPenalizedCTC(weight, blank=settings.blank)])
+
+
+def trim_tail(weight: float, settings: MethodSettings) -> Objective:
+    """CTC on trimmed input; the weight is the longest cut in seconds."""
+    from seqtant.ctc.trim_tail import TrimTail
+
+    return Objective([PlainCTC(blank=settings.blank)], trim=TrimTail(round(weight * settings.feature_rate)))
+
+
+def peak_first(weight: float, settings: MethodSettings) -> Objective:
+    """CTC and peak-first regularisation."""
+    from seqtant.ctc.peak_first import PeakFirst
+
+    return _with_ctc(PeakFirst(weight, blank=settings.blank))
+
+
+def sampled_mwer(weight: float, settings: MethodSettings) -> Objective:
+    """CTC and sampled minimum word error rate."""
+    from seqtant.ctc.mwer import SampledMWER
+
+    samples = max(settings.num_samples, 2)
+    return _with_ctc(SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank))
+
+
+def nbest_mwer(weight: float, settings: MethodSettings) -> Objective:
+    """CTC and minimum word error rate over n-best lists."""
+    from seqtant.ctc.mwer import NBestMWER
+
+    return _with_ctc(NBestMWER(weight, space=settings.space, blank=settings.blank))
+
+
+def bayes_risk(weight: float, settings: MethodSettings) -> Objective:
+    """Bayes-risk CTC; the weight is the risk factor."""
+    from seqtant.ctc.bayes_risk import BayesRiskCTC
+
+    return Objective([BayesRiskCTC(weight, blank=settings.blank)])
+
+
+def label_prior(weight: float, settings: MethodSettings) -> Objective:
+    """CTC with a label prior; the weight is the share of the log-prior taken out."""
+    from seqtant.ctc.label_prior import LabelPriorCTC
+
+    return Objective([LabelPriorCTC(weight, blank=settings.blank)])
+
+
+def _with_ctc(term: LossTerm) -> Objective:
+    return Objective([PlainCTC(blank=term.blank), term])
+
+
+def _purposeful(weight: float, settings: MethodSettings, properties: list[LowLatency | MinimumWER]) -> Objective:
+    purpose = AlignWithPurpose(
+        properties,
+        weight,
+        num_samples=settings.num_samples,
+        margin=settings.margin,
+        temperature=settings.temperature,
+        blank=settings.blank,
+    )
+    return _with_ctc(purpose)
