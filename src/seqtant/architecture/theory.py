@@ -25,16 +25,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
-from scipy.optimize import brentq
 from scipy.special import betaln, lambertw
 
 from seqtant.architecture.diagrams import dimension, doubled, partitions, with_a_box
 from seqtant.errors import InputError
 
 LN3 = math.log(3.0)
-_root = cast("Callable[..., float]", cast(Any, brentq))
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,15 @@ def _finite_positive(name: str, value: float) -> None:
         raise InputError(f"{name} is {value}: give a finite number above 0")
 
 
+def _root(increasing: Callable[[float], float], low: float, high: float) -> float:
+    """Zero of an increasing function by halving; importing SciPy's root finders would take longer than a plan does."""
+    while True:
+        middle = (low + high) / 2.0
+        if not low < middle < high:
+            return middle
+        low, high = (low, middle) if increasing(middle) > 0.0 else (middle, high)
+
+
 def optimal_depth(size: float, law: DepthLaw = FITTED) -> DepthRange:
     """Depth that suits a size, for layers of 12 d^2 parameters: L* = W(2bN / (12 e^(2a))) / (2b), d* = sqrt(N / 12L*).
 
@@ -159,7 +166,7 @@ def optimal_depth_of_family(
         low /= 1e3
     while surplus(high) < 0.0:
         high *= 2.0
-    depth = _root(surplus, low, high, xtol=1e-12, rtol=1e-14)
+    depth = _root(surplus, low, high)
     width = law.transition_width(depth)
     step = 1e-4
     ends = [math.log(layer_parameters(width * math.exp(sign * step))) for sign in (1.0, -1.0)]
@@ -180,7 +187,7 @@ def width_of_family(size_per_layer: float, layer_parameters: Callable[[float], f
     def surplus(log_width: float) -> float:
         return math.log(layer_parameters(math.exp(log_width)) / size_per_layer)
 
-    return math.exp(_root(surplus, -60.0, 60.0, xtol=1e-13, rtol=1e-14))
+    return math.exp(_root(surplus, -60.0, 60.0))
 
 
 def depth_of_aspect_ratio(size: float, ratio: float, layer_parameters: Callable[[float], float]) -> float:
@@ -196,7 +203,7 @@ def depth_of_aspect_ratio(size: float, ratio: float, layer_parameters: Callable[
         depth = math.exp(log_depth)
         return math.log(layer_parameters(ratio * depth) * depth / size)
 
-    return math.exp(_root(surplus, -60.0, 60.0, xtol=1e-13, rtol=1e-14))
+    return math.exp(_root(surplus, -60.0, 60.0))
 
 
 RankCap = Literal["width not limited", "width held at the rank", "three times the law"]

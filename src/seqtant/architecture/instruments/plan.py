@@ -21,7 +21,7 @@ def run(config: PlanConfig, context: Context) -> Result:
         _record_depth(record, plan)
         _record_rank(record, plan)
         if config.modality in (None, "text"):
-            _record_vocabulary(record, plan)
+            _record_vocabulary(record, plan, is_chosen=config.vocab is not None)
         rows = rules(plan)
         _record_practice(record, plan, rows)
         _tabulate_candidates(record, plan, config)
@@ -100,7 +100,13 @@ def _record_rank(record: Recorder, plan: Plan) -> None:
         if limited
         else f"No: the input's rank is not below the law's width {best.width:.0f}.",
         predicted=Estimate.exact(plan.effective_width, unit="effective width"),
-        measured=Estimate.exact(best.width, unit="width of the law"),
+        measured=Estimate(
+            value=best.width,
+            low=_width_at(plan, best.depth + 1.96 * best.error),
+            high=_width_at(plan, max(best.depth - 1.96 * best.error, 0.5 * best.depth)),
+            method="delta method on the fit's covariance",
+            unit="width of the law",
+        ),
         assumptions=(
             Assumption(statement="Positions add no rank at the input (rotary or within the span)", how="not asked for"),
             Assumption(
@@ -113,7 +119,7 @@ def _record_rank(record: Recorder, plan: Plan) -> None:
     )
 
 
-def _record_vocabulary(record: Recorder, plan: Plan) -> None:
+def _record_vocabulary(record: Recorder, plan: Plan, *, is_chosen: bool) -> None:
     """Tao et al.'s rule for the size of a text vocabulary, with the planned one beside it."""
     vocabulary = plan.family.vocabulary or 0
     low, high = sorted(vocabulary_parameters(plan.size, approach) / plan.best.width for approach in (1, 2))
@@ -123,8 +129,9 @@ def _record_vocabulary(record: Recorder, plan: Plan) -> None:
     record.finding(
         "vocabulary",
         "Is the vocabulary of the size that this network wants?",
-        "agrees" if near else "disagrees",
-        f"{vocabulary} tokens are planned; Tao et al. 2024 ask for {low:,.0f} to {high:,.0f}.",
+        ("agrees" if near else "disagrees") if is_chosen else "inconclusive",
+        f"{vocabulary} tokens are {'planned' if is_chosen else 'assumed'}; "
+        f"Tao et al. 2024 ask for {low:,.0f} to {high:,.0f}.",
         predicted=Estimate(value=(low + high) / 2, low=low, high=high, method="two approaches", unit="tokens"),
         measured=Estimate.exact(vocabulary, unit="tokens"),
         assumptions=(Assumption(statement="Subword text", status="holds", how="modality"),),
@@ -138,11 +145,11 @@ def _record_practice(record: Recorder, plan: Plan, rows: list[tuple[Cell, ...]])
     record.finding(
         "practice",
         "Do other rules agree with the band?",
-        "agrees" if 2 * len(overlapping) > len(ranges) else "disagrees",
+        "inconclusive",
         f"{len(overlapping)} of {len(ranges)} rules that name a depth at this size overlap the band"
         + (": " + ", ".join(str(row[0]) for row in overlapping) if overlapping else "")
-        + ".",
-        advice="Where they disagree, the loss between the shapes is small; speed and memory may decide.",
+        + ". They contradict each other as well.",
+        advice="Where rules differ, the loss between the shapes is small; speed and memory may decide.",
     )
 
 
@@ -177,10 +184,11 @@ def _against(plan: Plan, low: float, high: float) -> str:
 
 
 def _widths(plan: Plan, low: float, high: float) -> tuple[int, int]:
-    narrow, wide = (
-        round(width_of_family(plan.size / max(depth, 1e-9), plan.family.layer_parameters)) for depth in (high, low)
-    )
-    return narrow, wide
+    return round(_width_at(plan, high)), round(_width_at(plan, low))
+
+
+def _width_at(plan: Plan, depth: float) -> float:
+    return width_of_family(plan.size / depth, plan.family.layer_parameters)
 
 
 def _tabulate_rules(record: Recorder, rows: list[tuple[Cell, ...]]) -> None:
