@@ -10,11 +10,13 @@ from seqtant.architecture.config import (
     AuditConfig,
     BoundsConfig,
     EmbeddingRankConfig,
+    FitConfig,
     MatchConfig,
     Modality,
     PlanConfig,
     Positions,
     RankConfig,
+    SweepConfig,
 )
 from seqtant.boundary import parse_size
 from seqtant.commandline.execute import execute
@@ -186,3 +188,46 @@ def embedding_rank(model: str | None = None, /, *, options: Options = DEFAULT) -
         options: Shared flags.
     """
     execute(EmbeddingRankConfig, options, model=model)
+
+
+@app.command
+def sweep(
+    *,
+    text: str | None = None,
+    tokens: str | None = None,
+    depths: tuple[int, ...] | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Train networks of equal size and different depth; test whether a limited rank moves the balance to depth.
+
+    With --out, finished networks are kept there, and the same command goes on after an interrupt.
+
+    Args:
+        text: Text to train on, .txt or .jsonl; a built-in phrase grammar if none is given.
+        tokens: characters, bytes or bpe.
+        depths: Depths to compare at equal size, e.g. --depths 2 --depths 8.
+        seeds: Runs per network.
+        steps: Optimizer steps per run.
+        options: Shared flags.
+    """
+    execute(SweepConfig, options, text=text, tokens=tokens, depths=depths, seeds=seeds, steps=steps)
+
+
+@app.command
+def fit(
+    losses: str | None = None,
+    /,
+    *,
+    embedding: str | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Fit the depth law to losses: where deeper networks start to win, the line through it, what it predicts.
+
+    Args:
+        losses: CSV with columns size, depth, loss, seed, as a sweep writes it; simulated losses if none is given.
+        embedding: Which embedding to take where the file has several.
+        options: Shared flags.
+    """
+    execute(FitConfig, options, losses=losses, embedding=embedding)

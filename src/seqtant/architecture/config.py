@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.training.config import TrainingConfig
 
 Modality = Literal["text", "bytes", "image-tokens", "pixels", "amino-acids", "dna", "patches"]
 Positions = Literal["none", "span", "free"]
+EmbeddingKind = Literal["plain", "control"] | int
 
 MAX_DEPTH = 600
 """Deepest network the closed forms accept: 3^depth must stay a finite float64."""
@@ -225,6 +227,146 @@ class EmbeddingRankConfig:
         return cls()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """A grid of networks of equal size, trained: does depth or width win, and does a limited rank change it?"""
+
+    text: str | None = None
+    """Text to train on: .txt, or .jsonl with the text under ``field``; by default a small phrase grammar."""
+    field: str = "text"
+    """Name of the text in a JSON line."""
+    tokens: Literal["bytes", "characters", "bpe"] = "characters"
+    """How text becomes numbers."""
+    vocab: int = 2000
+    """Vocabulary size of ``bpe``."""
+    sizes: tuple[float, ...] = (1e5,)
+    """Sizes in non-embedding parameters; every depth is built at every size."""
+    depths: tuple[int, ...] = (2, 8)
+    """Depths, rising; neighbours are compared."""
+    embeddings: tuple[EmbeddingKind, ...] = ("plain", "control", 2)
+    """Input embeddings: a plain table, a factorised one of full rank (the control of a rank test), or a rank."""
+    positions: Literal["learned", "rotary"] = "learned"
+    """Learned vectors add rank to the input; rotary positions add none."""
+    heads: int = 4
+    """Attention heads of every network; widths are multiples of it."""
+    context: int = 64
+    """Tokens per window."""
+    rows: int = 24
+    """Windows per step."""
+    steps: int = 400
+    """Optimizer steps of each run."""
+    warmup: int = 20
+    """Steps of warm-up."""
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    """Peak learning rates to choose from, for each network on its own; one alone is taken as it is."""
+    tuning_steps: int = 200
+    """Steps of the runs that choose the learning rate; their seed is not used again."""
+    seeds: int = 3
+    """Runs per network; runs of equal seed see the same batches in the same order."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay of the matrices."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision."""
+    validation_windows: int = 400
+    """Windows on which the loss is measured, the same for every network."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, heads=self.heads, rows=self.rows, steps=self.steps, tuning_steps=self.tuning_steps)
+        _at_least(2, context=self.context, seeds=self.seeds, validation_windows=self.validation_windows)
+        for name in ("sizes", "depths", "embeddings", "learning_rates"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values) or not values:
+                raise InputError(f"{name} is {list(values)}: give at least one value, each once")
+        _positive(**{f"sizes[{index}]": size for index, size in enumerate(self.sizes)})
+        _positive(**{f"learning_rates[{index}]": rate for index, rate in enumerate(self.learning_rates)})
+        if len(self.depths) < 2 or list(self.depths) != sorted(self.depths) or self.depths[0] < 1:
+            raise InputError(f"depths is {list(self.depths)}: give at least two, rising from 1 or more")
+        for embedding in self.embeddings:
+            _at_least(1, embeddings=embedding if isinstance(embedding, int) else 1)
+        if any(isinstance(embedding, int) for embedding in self.embeddings) and "control" not in self.embeddings:
+            raise InputError("a rank needs its control: add 'control' (factorised, full rank) to embeddings")
+        if not 0 <= self.warmup <= min(self.steps, self.tuning_steps):
+            raise InputError(f"warmup is {self.warmup}: it must lie between 0 and steps and tuning_steps")
+
+    def training(self, steps: int, learning_rate: float) -> TrainingConfig:
+        """Settings of one training run."""
+        return TrainingConfig(
+            steps=steps,
+            learning_rate=learning_rate,
+            warmup=self.warmup,
+            weight_decay=self.weight_decay,
+            precision=self.precision,
+        )
+
+    @classmethod
+    def smoke(cls) -> SweepConfig:
+        """Tiny networks on the phrase grammar: shows the course of a sweep, decides nothing."""
+        return cls(
+            sizes=(1.2e4,),
+            depths=(1, 4),
+            embeddings=("control", 2),
+            context=32,
+            rows=8,
+            steps=30,
+            warmup=3,
+            learning_rates=(3e-3, 1e-2),
+            tuning_steps=10,
+            validation_windows=40,
+        )
+
+    @classmethod
+    def cpu(cls) -> SweepConfig:
+        """About ten minutes on two cores."""
+        return cls()
+
+    @classmethod
+    def gpu(cls) -> SweepConfig:
+        """Six layers against twelve around the transition of the law; give a text of some hundred megabytes."""
+        return cls(
+            tokens="bpe",
+            sizes=(1e6, 3e6, 1e7, 3e7),
+            depths=(6, 12),
+            embeddings=("plain",),
+            context=512,
+            rows=64,
+            steps=3000,
+            warmup=150,
+            learning_rates=(1e-3, 2e-3, 4e-3),
+            tuning_steps=600,
+            precision="bf16",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """The depth law of your own losses: crossings of depth pairs and the line through them."""
+
+    losses: str | None = None
+    """CSV with columns size, depth, loss and optionally seed, embedding; by default losses are simulated."""
+    embedding: str = "plain"
+    """Which embedding to take, where the file has a column for it."""
+    draws: int = 2000
+    """Draws of the bootstrap over seeds behind the error of each crossing."""
+    pair_depth: Literal["deep", "shallow"] = "deep"
+    """Which depth of a crossing pair the line is drawn through; the paper does not say."""
+    spread: float = 0.003
+    """Seed-to-seed standard deviation of simulated losses, nats."""
+    simulated_depths: tuple[int, ...] = (6, 12, 18, 24, 30, 36)
+    """Depths of simulated losses."""
+
+    def __post_init__(self) -> None:
+        _at_least(100, draws=self.draws)
+        _positive(spread=self.spread)
+        if len(self.simulated_depths) < 2 or list(self.simulated_depths) != sorted(set(self.simulated_depths)):
+            raise InputError(f"simulated_depths is {list(self.simulated_depths)}: give at least two, rising")
+        _at_least(1, simulated_depths=self.simulated_depths[0])
+
+    @classmethod
+    def smoke(cls) -> FitConfig:
+        """Losses simulated from the published law: does the procedure find it again?"""
+        return cls()
+
+
 CONFIGS: dict[str, type] = {
     "plan": PlanConfig,
     "bounds": BoundsConfig,
@@ -232,4 +374,6 @@ CONFIGS: dict[str, type] = {
     "rank": RankConfig,
     "audit": AuditConfig,
     "embedding-rank": EmbeddingRankConfig,
+    "sweep": SweepConfig,
+    "fit": FitConfig,
 }

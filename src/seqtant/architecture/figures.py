@@ -13,6 +13,8 @@ DRAWINGS: dict[str, str] = {
     "rank": "seqtant.architecture.drawings.rank:figures",
     "audit": "seqtant.architecture.drawings.audit:figures",
     "embedding-rank": "seqtant.architecture.drawings.embedding_rank:figures",
+    "sweep": "seqtant.architecture.drawings.sweep:figures",
+    "fit": "seqtant.architecture.drawings.fit:figures",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

@@ -1,0 +1,162 @@
+"""Fits the depth law to losses: crossings of depth pairs, the line through them, and what it predicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from seqtant.architecture.config import FitConfig
+from seqtant.architecture.crossings import Crossing, Unresolved, find_crossings
+from seqtant.architecture.losses_table import LossRow, read_losses, simulate_losses
+from seqtant.architecture.theory import FITTED, optimal_depth
+from seqtant.architecture.transitions import FittedLaw, fit_law
+from seqtant.findings import Assumption, Estimate, Result
+from seqtant.findings import Cell as TableCell
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+PREDICTED_SIZES = (1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12)
+SIGNIFICANCE = 0.05
+
+
+def run(config: FitConfig, context: Context) -> Result:
+    """Finds the crossings and fits the line.
+
+    Raises:
+        InconclusiveError: Fewer than three pairs of depths change places.
+    """
+    generator = np.random.default_rng(context.seed)
+    source = "losses simulated from the published law" if config.losses is None else Path(config.losses).name
+    with Recorder("architecture.fit", f"Depth law of {source}", config, context, papers=(8,)) as record:
+        rows = _rows(config, generator)
+        crossings, missing = find_crossings(rows, draws=config.draws, generator=generator, pair_depth=config.pair_depth)
+        for pair in missing:
+            record.warn(f"{pair.shallow} against {pair.deep} layers is left out: {pair.reason}")
+        fitted = fit_law(crossings)
+        _crossing_table(record, crossings, missing)
+        _values(record, fitted, crossings)
+        _line(record, fitted, crossings)
+        _published(record, fitted, config)
+        _predictions(record, fitted)
+    return record.result
+
+
+def _rows(config: FitConfig, generator: np.random.Generator) -> list[LossRow]:
+    if config.losses is not None:
+        return read_losses(Path(config.losses), embedding=config.embedding)
+    return simulate_losses(
+        FITTED,
+        config.simulated_depths,
+        spread=config.spread,
+        generator=generator,
+        pair_depth=config.pair_depth,
+    )
+
+
+def _crossing_table(record: Recorder, crossings: list[Crossing], missing: list[Unresolved]) -> None:
+    rows: list[tuple[TableCell, ...]] = []
+    for each in crossings:
+        pair = f"{each.shallow} / {each.deep}"
+        size, error = each.size, each.log_width_error
+        record.measure("crossing_size", size.value, unit="parameters", step=each.depth, group=pair)
+        record.measure("log_width", each.log_width, step=each.depth, group=pair)
+        if error is not None:
+            record.measure("log_width_error", error, step=each.depth, group=pair)
+        note = "several sign changes" if each.ambiguous else ""
+        rows.append((pair, each.depth, size.value, size.low, size.high, each.log_width, error, note))
+    rows += [(f"{pair.shallow} / {pair.deep}", None, None, None, None, None, None, pair.reason) for pair in missing]
+    columns = ("pair", "L", "crossing size", "low", "high", "ln d", "error of ln d", "note")
+    record.table("crossings", "Where the deeper network starts to win", columns, rows)
+
+
+def _values(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> None:
+    fit = fitted.fit
+    record.value("a", fitted.law.a)
+    record.value("b", fitted.law.b)
+    record.value("a_error", fitted.law.var_a**0.5)
+    record.value("b_error", fitted.law.var_b**0.5)
+    record.value("covariance_ab", fitted.law.cov_ab)
+    record.value("r_squared", fit.r_squared)
+    record.value("reduced_chi_squared", fit.reduced_chi_squared)
+    record.value("crossings", len(crossings))
+    if not fit.errors_given:
+        record.warn("one seed per network: crossings have no errors, the line is not weighted and chi^2 is not defined")
+
+
+def _line(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> None:
+    """Whether the crossings lie on a line within their errors."""
+    p, chi = fitted.fit.p_value, fitted.fit.reduced_chi_squared
+    spread = "" if chi is None or p is None else f", reduced chi^2 = {chi:.3g} (p = {p:.2g})"
+    record.finding(
+        "line",
+        "Does the logarithm of the transition width grow linearly with depth?",
+        "inconclusive" if p is None else "agrees" if p >= SIGNIFICANCE else "disagrees",
+        f"ln d = {fitted.law.a:.4g} + {fitted.law.b:.4g} L through {len(crossings)} crossings"
+        f"{'' if fitted.fit.r_squared is None else f', R^2 = {fitted.fit.r_squared:.4g}'}{spread}.",
+        measured=fitted.b,
+        assumptions=(
+            Assumption(
+                statement="The gap of a pair runs straight in ln N between neighbouring sizes",
+                how="crossings are interpolated; sizes closer together make it safer",
+            ),
+            Assumption(
+                statement="Losses scatter over seeds alike at all sizes",
+                how="their scatter is pooled over sizes; a few seeds per size cannot tell",
+            ),
+            Assumption(
+                statement="Each pair changes places once",
+                status="fails" if any(each.ambiguous for each in crossings) else "holds",
+                how="sign changes of the mean gap",
+            ),
+        ),
+    )
+
+
+def _published(record: Recorder, fitted: FittedLaw, config: FitConfig) -> None:
+    """Beside the law of paper 8: both coefficients at once, with both covariances."""
+    law = fitted.law
+    difference = np.array([law.a - FITTED.a, law.b - FITTED.b])
+    covariance = np.array([[law.var_a, law.cov_ab], [law.cov_ab, law.var_b]])
+    if config.losses is not None:  # simulated losses follow the published line itself, which has no error then
+        covariance += np.array([[FITTED.var_a, FITTED.cov_ab], [FITTED.cov_ab, FITTED.var_b]])
+    chi = float(difference @ np.linalg.solve(covariance, difference))
+    p = float(stats.chi2.sf(chi, 2))
+    half = 1.96 * FITTED.var_b**0.5
+    record.finding(
+        "published",
+        "Is it the law of paper 8?",
+        "agrees" if p >= SIGNIFICANCE else "disagrees",
+        f"a = {law.a:.4g} against {FITTED.a}, b = {law.b:.4g} against {FITTED.b}: "
+        f"chi^2 = {chi:.3g} on 2 degrees of freedom (p = {p:.2g}).",
+        predicted=Estimate(
+            value=FITTED.b, low=FITTED.b - half, high=FITTED.b + half, method="published fit", unit="per layer"
+        ),
+        measured=fitted.b,
+        assumptions=(
+            Assumption(
+                statement=f"The {config.pair_depth} network stands for a pair",
+                how="the paper does not say which depth of a pair it means",
+            ),
+            Assumption(statement="The published covariance", how="its values are recalled, not read at the source"),
+        ),
+    )
+
+
+def _predictions(record: Recorder, fitted: FittedLaw) -> None:
+    """What the fitted line asks for at other sizes."""
+    if fitted.law.b <= 0:
+        record.warn("the fitted slope is not positive: depth never pays more, so no optimal depth is predicted")
+        return
+    rows: list[tuple[TableCell, ...]] = []
+    for size in PREDICTED_SIZES:
+        best = optimal_depth(size, fitted.law)
+        rows.append((size, best.depth, 1.96 * best.error, best.width, optimal_depth(size).depth))
+    record.table(
+        "predictions",
+        "Optimal depth by the fitted line",
+        ("size", "depth", "+- (95 %)", "width", "depth by paper 8"),
+        rows,
+        "The error is that of the line alone; far from the sizes trained it is extrapolation.",
+    )
