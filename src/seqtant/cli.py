@@ -16,6 +16,7 @@ app = App(
     name="seqtant",
     help="Instruments for sequence models: predict from theory, measure on your model, act.",
     version=seqtant.__version__,
+    suppress_keyboard_interrupt=False,
 )
 _TABLE: dict[str, tuple[str, str]] = {
     "checkup": ("seqtant.checkup:checkup", "Run every instrument that applies to a model; one report."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqtant.findings import Cell, Claim, Table
+from seqtant.findings import Cell, Claim, Table, format_number
 from seqtant.report.summary import headline
 from seqtant.runs.compare import cell, flat
 from seqtant.runs.ledger import Entry
@@ -36,22 +36,16 @@ def _verdict(row: Row) -> str:
 
 
 def claims_list(claims: Sequence[Claim]) -> Table:
-    """What the papers published, with where it is printed."""
-    columns = ("claim", "published", "tolerance", "unit", "scale", "source", "statement", "locator")
-    rows = tuple(
-        (
-            c.id,
-            c.published,
-            c.tolerance,
-            c.unit,
-            c.scale if c.instrument else "no instrument",
-            c.source,
-            c.statement,
-            c.locator,
-        )
-        for c in claims
-    )
-    return Table(name="claims", title="Published numbers", columns=columns, rows=rows)
+    """What the papers published, with where it is printed and how it was read."""
+    columns = ("claim", "published", "source", "scale", "statement")
+    return Table(name="claims", title="Published numbers", columns=columns, rows=tuple(_claim(each) for each in claims))
+
+
+def _claim(claim: Claim) -> tuple[Cell, ...]:
+    unit = f" {claim.unit}" if claim.unit else ""
+    published = f"{format_number(claim.published)} ± {format_number(claim.tolerance)}{unit}"
+    scale = claim.scale if claim.instrument else "not observed"
+    return claim.id, published, claim.source, scale, f"{claim.statement} ({claim.locator})"
 
 
 def entries_note(entries: Sequence[Entry]) -> str:

@@ -1,0 +1,138 @@
+"""The command table: light to start, one line for every mistake, the right exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seqtant
+from seqtant import cli
+from seqtant.errors import GateError, InconclusiveError, InputError
+from seqtant.rooms import ROOMS
+
+HEAVY = ("torch", "transformers", "pandas", "plotly", "scipy", "accelerate", "datasets")
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after a statement."""
+    code = (
+        f"import sys\n{statement}\nprint('\\n'.join({{name.split('.')[0] for name in sys.modules}}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+CALLS = [
+    "--help",
+    "--version",
+    "",
+    "archtecture plan",
+    "runs --help",
+    "claims --help",
+    "recipe --help",
+    "report --help",
+]
+
+
+@pytest.mark.parametrize("arguments", [*CALLS, *(f"{name} --help" for name in ROOMS)])
+def test_help_and_mistakes_load_nothing_heavy(arguments: str) -> None:
+    loaded = loaded_after(f"from seqtant.cli import call\ncall({arguments.split()!r})")
+    assert "seqtant" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_after("import seqtant\nfrom seqtant import Result, Context").isdisjoint(HEAVY)
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["--help"]) == 0
+    shown = capsys.readouterr().out
+    commands = [*ROOMS, "checkup", "reference", "runs", "claims", "recipe", "report", "cite", "env"]
+    assert [name for name in commands if name not in shown] == []
+
+
+@pytest.mark.parametrize("name", ["runs", "claims", "recipe", "report", "cite", "env"])
+def test_every_lazy_command_resolves_under_its_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call([name, "--help"]) == 0
+    assert f"Usage: seqtant {name}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == seqtant.__version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("archtecture", "unknown command 'archtecture' (did you mean 'architecture'?)"),
+        ("clams check", "unknown command 'clams' (did you mean 'claims'?)"),
+        ("frobnicate", "unknown command 'frobnicate': known are checkup, "),
+        ("--hlp", "unknown option '--hlp' (did you mean '--help'?)"),
+        ("runs lst", 'Unknown command "lst". Did you mean "list"?'),
+        ("report", "requires an argument"),
+        ("env --nope", "Unknown option: --nope"),
+        ("runs list --limit many", '"many"'),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.call(arguments.split()) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("seqtant: ")
+    assert shown.err.count("\n") == 1
+    assert message in shown.err
+
+
+def test_a_mistyped_command_imports_no_command() -> None:
+    code = "import sys\nfrom seqtant.cli import call\ncall(['archtecture'])\n"
+    code += (
+        "sys.exit(any(name.endswith('.commands') or name.startswith('seqtant.commandline') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("no such\n  file"), 2, "seqtant: no such file\n"),
+        (GateError("too steep"), 1, "seqtant: too steep\n"),
+        (InconclusiveError("few data"), 3, "seqtant: few data\n"),
+        (KeyboardInterrupt(), 130, "seqtant: interrupted: run the same command again to resume\n"),
+    ],
+)
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from seqtant.commandline import cite
+
+    def fail(run: str | None = None, /) -> None:
+        raise error
+
+    monkeypatch.setattr(cite, "cite", fail)
+    app = cli.App(name="seqtant", suppress_keyboard_interrupt=cli.app.suppress_keyboard_interrupt)
+    app.command("seqtant.commandline.cite:cite", name="cite")
+    monkeypatch.setattr(cli, "app", app)
+    assert cli.call(["cite"]) == code
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uses a POSIX shell")
+def test_a_reader_that_stops_early_is_no_error(private_store: Path) -> None:
+    seqtant_ = f"{sys.executable} -c 'from seqtant.cli import main; main()'"
+    done = subprocess.run(
+        f"set -o pipefail; for n in 1 2 3; do {seqtant_} cite; done | head -n 1",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("@")
+    assert done.stderr == ""
