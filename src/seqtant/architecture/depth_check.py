@@ -133,7 +133,7 @@ def record_depth(record: Recorder, check: DepthCheck) -> None:
         "extrapolated": int(bool(check.outside)) if best else None,
     }.items():
         record.value(name, number)
-    question = f"Does {check.depth} layers suit {check.size:,} non-embedding parameters?"
+    question = f"Do {check.depth} layers suit {check.size:,} non-embedding parameters?"
     if best is None or band is None:
         summary = f"The depth law says nothing here: {check.silence}."
         record.finding("depth", question, "vacuous", summary, measured=Estimate.exact(check.depth, unit="layers"))

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from seqtant.errors import InputError
+from seqtant.progress import SILENT, Progress, track
 
 Matrix = Float[ndarray[Any, Any], "rows columns"]
 Square = Float[ndarray[Any, Any], "columns columns"]
@@ -84,15 +85,19 @@ class Moments:
     """Rows that are all zero: padding that was never trained."""
 
     @classmethod
-    def of(cls, table: Matrix) -> Moments:
+    def of(cls, table: Matrix, progress: Progress = SILENT) -> Moments:
         """Reads a table once, block by block.
+
+        Args:
+            table: The table.
+            progress: Where to report: a quarter million rows of width 3072 take minutes.
 
         Raises:
             InputError: Every entry is zero, so that there is nothing to measure.
         """
         columns = table.shape[1]
         total, gram, zeros = np.zeros(columns), np.zeros((columns, columns)), 0
-        for start in range(0, table.shape[0], BLOCK):
+        for start in track(range(0, table.shape[0], BLOCK), progress, "reading a table"):
             block = np.asarray(table[start : start + BLOCK], dtype=np.float64)
             total += block.sum(0)
             gram += block.T @ block

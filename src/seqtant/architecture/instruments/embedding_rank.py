@@ -16,6 +16,7 @@ from seqtant.architecture.families.source import locate
 from seqtant.architecture.spectra import TAILS, Moments, Spectrum, spectrum_of_gram
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result
+from seqtant.progress import SILENT, Progress
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
@@ -47,7 +48,7 @@ def run(config: EmbeddingRankConfig, context: Context) -> Result:
     if not source.weights:
         raise InputError(f"'{config.model}' has no safetensors weights: give the folder that holds them")
     shape = source.shape()
-    tables = read_tables(shape, read_headers(source.weights))
+    tables = read_tables(shape, read_headers(source.weights), context.progress)
     title = f"Rank of the input embedding of {source.name}"
     with Recorder("architecture.embedding-rank", title, config, context, papers=(7,)) as record:
         spectra = _spectra(tables)
@@ -62,7 +63,7 @@ def run(config: EmbeddingRankConfig, context: Context) -> Result:
     return record.result
 
 
-def read_tables(shape: Shape, stored: list[Stored]) -> Tables:
+def read_tables(shape: Shape, stored: list[Stored], progress: Progress = SILENT) -> Tables:
     """Reads the input's tensors and takes their moments.
 
     Raises:
@@ -74,7 +75,7 @@ def read_tables(shape: Shape, stored: list[Stored]) -> Tables:
         if up is None:
             raise InputError(f"a network of family '{shape.family}' has no input embedding to measure")
         return Tables(Moments.of(up.T), None, _positions(shape, stored, None))
-    table = Moments.of(_matrix(stored, token.tensor, (token.rows, token.columns)))
+    table = Moments.of(_matrix(stored, token.tensor, (token.rows, token.columns)), progress)
     if up is None:
         return Tables(table, None, _positions(shape, stored, None))
     return Tables(table.through(up), table, _positions(shape, stored, up))
