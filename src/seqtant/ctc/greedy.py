@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqtant.ctc.alignment import Span
@@ -18,6 +18,7 @@ class GreedyDecoder:
         blank: Index of the blank.
 
     Example:
+        >>> import torch
         >>> decoder = GreedyDecoder()
         >>> sure = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]).log()
         >>> [span.start for span in decoder.push(sure[:2]) + decoder.push(sure[2:])]
@@ -43,7 +44,7 @@ class GreedyDecoder:
 
 
 def greedy_decode(
-    log_probs: Float[Tensor, "B T V"], lengths: Float[Tensor, " B"], *, blank: int = 0
+    log_probs: Float[Tensor, "B T V"], lengths: Int[Tensor, " B"], *, blank: int = 0
 ) -> list[list[Span]]:
     """Decodes a batch: the tokens of each utterance with the frames they hold.
 
@@ -53,6 +54,7 @@ def greedy_decode(
         blank: Index of the blank.
 
     Example:
+        >>> import torch
         >>> sure = torch.tensor([[[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]]).log()
         >>> [(span.label, span.start, span.end) for span in greedy_decode(sure, torch.tensor([3]))[0]]
         [(1, 1, 3)]
