@@ -18,6 +18,7 @@ from seqtant.models.autoregressive import AutoregressiveState
 from seqtant.models.causal import Node
 from seqtant.models.causal_network import NodeWeights, cells, norm, pad, window
 from seqtant.models.causal_state import CausalState
+from seqtant.models.symmetrised_state import SymmetrisedState
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Block:
     """Derivatives of the phase, shape (batch, numbers); None if the state has none."""
 
 
-def jacobian(state: AutoregressiveState, spins: Tensor) -> Iterator[Block]:
+def jacobian(state: AutoregressiveState | SymmetrisedState, spins: Tensor) -> Iterator[Block]:
     """Derivatives of log psi of each configuration.
 
     Args:
@@ -42,7 +43,9 @@ def jacobian(state: AutoregressiveState, spins: Tensor) -> Iterator[Block]:
     Yields:
         Blocks that together hold every parameter once.
     """
-    if isinstance(state, CausalState):
+    if isinstance(state, SymmetrisedState):
+        yield from _symmetrised(state, spins)
+    elif isinstance(state, CausalState):
         yield from _causal(state, spins)
     else:
         yield from _generic(state, spins)
@@ -70,7 +73,7 @@ def read(source: Tensor, node: Node, tap_number: int) -> Tensor:
     """What a tap reads at every site: shape (batch, offsets, channels, sites)."""
     tap = node.taps[tap_number]
     low, high, step = window(tap)
-    size = [(b - a) // s + 1 for a, b, s in zip(low, high, step, strict=True)]
+    size = ((high[0] - low[0]) // step[0] + 1, (high[1] - low[1]) // step[1] + 1)
     flat = functional.unfold(pad(source, low, high), size, dilation=step)
     everything = flat.unflatten(1, (source.shape[1], -1)).transpose(1, 2)
     places = list(cells(tap))
@@ -105,3 +108,18 @@ def _generic(state: AutoregressiveState, spins: Tensor, chunk: int = 64) -> Iter
         return torch.cat([torch.cat([row[name].flatten(1) for name in parameters], dim=1) for row in rows])
 
     yield Block(tuple(parameters), part(0), part(1) if state.has_phase else None)
+
+
+def _symmetrised(state: SymmetrisedState, spins: Tensor) -> Iterator[Block]:
+    """Derivatives of a symmetrised state: those of all images, weighted by their share of amplitude and phase."""
+    images = state.images(spins)
+    elements, batch = images.shape[:2]
+    with torch.no_grad():
+        amplitude, phase = (x.view(elements, batch) for x in state.plain.log_psi(images.flatten(0, 1)))
+        by_amplitude = (2 * amplitude).softmax(0)[..., None]
+        turning = torch.polar(torch.ones_like(phase), phase)
+        by_phase = (turning / turning.sum(0)).real[..., None]
+    for block in jacobian(state.plain, images.flatten(0, 1)):
+        total = (block.amplitude.view(elements, batch, -1) * by_amplitude).sum(0)
+        turned = None if block.phase is None else (block.phase.view(elements, batch, -1) * by_phase).sum(0)
+        yield Block(block.parameters, total, turned)

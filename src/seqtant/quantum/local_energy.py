@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seqtant.models.autoregressive import AutoregressiveState
+from seqtant.models.symmetrised_state import SymmetrisedState
 from seqtant.quantum.pauli import PauliSum, String
 
 LARGEST_LOG_RATIO = 300.0
@@ -87,7 +88,7 @@ class Hamiltonian:
         off = self.off_diagonal(spins)
         return spins[:, None] * signs, torch.cat([self.diagonal(spins)[:, None].to(off.dtype), off], dim=1)
 
-    def local_energy(self, state: AutoregressiveState, spins: Tensor) -> Tensor:
+    def local_energy(self, state: AutoregressiveState | SymmetrisedState, spins: Tensor) -> Tensor:
         """Local energies by change propagation; memory is bounded by the state's chunks.
 
         Args:
@@ -115,13 +116,6 @@ def combine(diagonal: Tensor, elements: Tensor, amplitude: Tensor, phase: Tensor
         size = torch.polar(size, phase)
     size = torch.where(elements == 0, torch.zeros_like(size), size)
     return diagonal + (elements * size).sum(1)
-
-
-def phase_factor(phase: Tensor, kind: str) -> Tensor:
-    """exp(i phase), or its sign for real states."""
-    if kind == "complex":
-        return torch.polar(torch.ones_like(phase), phase)
-    return torch.cos(phase) if kind == "real" else torch.ones_like(phase)
 
 
 def standard_error(values: Tensor, counts: Tensor | None = None) -> float:

@@ -110,7 +110,8 @@ def solve(kernel: Tensor, force: Tensor, damping: float) -> Tensor:
     """Solves (kernel + damping) x = force: by Cholesky, or by eigenvalues where rounding made the kernel indefinite.
 
     Example:
-        >>> solve(torch.eye(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64), 1.0).tolist()
+        >>> found = solve(torch.eye(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64), 1.0)
+        >>> [round(x, 12) for x in found.tolist()]
         [0.5, 0.5]
     """
     shifted = kernel.clone()

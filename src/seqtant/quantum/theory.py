@@ -154,7 +154,7 @@ def paper_operations(sites: int, depth: int, width: int, kernel: int = 3) -> int
 
     Example:
         >>> round(2 * paper_operations(144, 10, 32) / 1e9, 3)
-        0.116
+        0.117
     """
     per_block = width * width * (2 * kernel**2 + kernel + 1)
     return sites * (2 * depth - 2) * per_block

@@ -1,0 +1,143 @@
+"""A transformer wave function: causal attention over earlier spins, with keys and values kept while sampling.
+
+Places enter through waves of their row and column, not through a learned table, so that weights carry over to other
+lattices.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class TransformerNetwork(nn.Module):
+    """Outputs of each site by attention to all earlier ones.
+
+    Args:
+        shape: Rows and columns of the lattice; weights do not depend on it.
+        depth: Layers.
+        width: Features per site, a multiple of 4 and of ``heads``.
+        channels: Outputs per site.
+        heads: Attention heads.
+        generator: Source of the initial weights.
+
+    Example:
+        >>> network = TransformerNetwork((2, 3), 2, 8, 2, heads=2, generator=torch.Generator().manual_seed(0))
+        >>> network.outputs(torch.ones(5, 6)).shape
+        torch.Size([5, 6, 2])
+    """
+
+    places: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        depth: int,
+        width: int,
+        channels: int,
+        *,
+        heads: int = 4,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.channels = channels
+        self.heads = heads
+
+        def weight(rows: int, columns: int, scale: float = 1.0) -> nn.Parameter:
+            bound = scale * math.sqrt(3 / rows)
+            return nn.Parameter(torch.empty(rows, columns).uniform_(-bound, bound, generator=generator))
+
+        self.embed = weight(2, width)
+        self.project = nn.ParameterList(weight(width, 3 * width) for _ in range(depth))
+        self.mix = nn.ParameterList(weight(width, width, 0.3) for _ in range(depth))
+        self.widen = nn.ParameterList(weight(width, 2 * width) for _ in range(depth))
+        self.narrow = nn.ParameterList(weight(2 * width, width, 0.3) for _ in range(depth))
+        self.head = weight(width, channels)
+        self.head_bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("places", waves(shape, width), persistent=False)
+
+    @property
+    def sites(self) -> int:
+        """Number of lattice sites."""
+        return self.shape[0] * self.shape[1]
+
+    def inputs(self, before: Tensor, above: Tensor, site: slice) -> Tensor:
+        """Features (batch, sites, width) from the spins before and above, zero where there is none."""
+        return torch.stack([before, above], dim=-1) @ self.embed + self.places[site].to(self.embed.dtype)
+
+    def layer(self, number: int, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One layer over new sites, given keys and values of earlier ones; returns features and all keys and values."""
+        normal = functional.layer_norm(x, x.shape[-1:])
+        parts = (normal @ self.project[number]).unflatten(-1, (3, self.heads, -1))
+        query, key, value = (parts[..., n, :, :].transpose(-2, -3) for n in range(3))
+        if past is not None:
+            key, value = torch.cat([past[0], key], dim=-2), torch.cat([past[1], value], dim=-2)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        new, every = scores.shape[-2:]
+        hidden = torch.ones(new, every, dtype=torch.bool, device=x.device).triu(every - new + 1)
+        attention = scores.masked_fill(hidden, -torch.inf).softmax(-1)
+        x = x + (attention @ value).transpose(-2, -3).flatten(-2) @ self.mix[number]
+        wide = functional.silu(functional.layer_norm(x, x.shape[-1:]) @ self.widen[number])
+        return x + wide @ self.narrow[number], (key, value)
+
+    def outputs(self, spins: Tensor) -> Tensor:
+        """Outputs (batch, sites, channels) in raster order."""
+        x = spins.to(self.embed.dtype)
+        columns = self.shape[1]
+        before = functional.pad(x[:, :-1], (1, 0))
+        above = functional.pad(x[:, : self.sites - columns], (columns, 0))
+        features = self.inputs(before, above, slice(None))
+        for number in range(len(self.project)):
+            features, _ = self.layer(number, features, None)
+        return functional.layer_norm(features, features.shape[-1:]) @ self.head + self.head_bias
+
+    def start(self, batch: int, device: torch.device) -> TransformerCache:
+        """A cache to draw configurations with."""
+        return TransformerCache(self, batch, device)
+
+
+class TransformerCache:
+    """Keys, values and spins of the sites drawn so far."""
+
+    def __init__(self, network: TransformerNetwork, batch: int, device: torch.device) -> None:
+        self._network = network
+        self._spins = torch.zeros(batch, network.sites, dtype=network.embed.dtype, device=device)
+        self._past: list[tuple[Tensor, Tensor] | None] = [None] * len(network.project)
+
+    def outputs_at(self, site: int) -> Tensor:
+        """Outputs (batch, channels) of the next site."""
+        columns = self._network.shape[1]
+        nothing = torch.zeros_like(self._spins[:, 0])
+        before = self._spins[:, site - 1] if site else nothing
+        above = self._spins[:, site - columns] if site >= columns else nothing
+        x = self._network.inputs(before[:, None], above[:, None], slice(site, site + 1))
+        for number, past in enumerate(self._past):
+            x, self._past[number] = self._network.layer(number, x, past)
+        normal = functional.layer_norm(x, x.shape[-1:])
+        return (normal @ self._network.head + self._network.head_bias)[:, 0]
+
+    def record(self, site: int, spins: Tensor) -> None:
+        """Takes the spins (batch,) of a site."""
+        self._spins[:, site] = spins.to(self._spins.dtype)
+
+    def select(self, index: Tensor, site: int) -> None:
+        """Reorders or repeats the configurations of the batch."""
+        self._spins = self._spins[index]
+        self._past = [None if past is None else (past[0][index], past[1][index]) for past in self._past]
+
+
+def waves(shape: tuple[int, int], width: int) -> Tensor:
+    """Sines and cosines of row and column at wavelengths from 2 to 64 sites, shape (sites, width).
+
+    Example:
+        >>> waves((2, 3), 8).shape
+        torch.Size([6, 8])
+    """
+    rows, columns = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
+    frequencies = 2 * math.pi / torch.logspace(1, 6, width // 4, base=2.0)
+    angles = [axis.flatten()[:, None] * frequencies for axis in (rows, columns)]
+    return torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)

@@ -1,0 +1,117 @@
+"""Training a ground state from a configuration: the part that the verbs ground-state and transfer share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from seqtant.errors import InputError
+from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.quantum.checkpoint import RECORD, Record, folder_of, load_weights, pinned, read_record
+from seqtant.quantum.config import GroundStateConfig, NetworkConfig, SystemConfig
+from seqtant.quantum.draws import generator_for
+from seqtant.quantum.evaluation import Energy, evaluate
+from seqtant.quantum.local_energy import Hamiltonian
+from seqtant.quantum.processes import Processes
+from seqtant.quantum.symmetries import Group, symmetry_group
+from seqtant.quantum.systems import System, choose_kind, choose_magnetisation, choose_network, default_depth, make_state
+from seqtant.quantum.vmc import Training
+from seqtant.runs.context import Context
+from seqtant.settings import config_hash
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained state and what was seen on the way."""
+
+    system: System
+    training: Training
+    group: Group
+    plain: Energy
+    """Energy of the state as trained."""
+    energy: Energy
+    """Energy of the state as evaluated: symmetrised, if that was asked for."""
+
+    @property
+    def state(self) -> SymmetrisedState:
+        """The symmetrised state."""
+        return self.group.symmetrise(self.training.state)
+
+
+def resolved(config: NetworkConfig, system: System) -> NetworkConfig:
+    """A network's settings with everything that was left open decided."""
+    name = choose_network(system.lattice, config)
+    return replace(
+        config,
+        name=name,
+        depth=config.depth or default_depth(name, system.lattice.shape),
+        kind=choose_kind(system.pauli, config),
+        magnetisation=choose_magnetisation(system, config),
+    )
+
+
+def train(config: GroundStateConfig, context: Context) -> Trained:
+    """Trains and evaluates a wave function; goes on from the folder's checkpoint if it is of the same run.
+
+    Raises:
+        InputError: The system, the network and the checkpoint do not fit each other.
+        TrainingError: The energy is not finite.
+    """
+    system = System.of(config)
+    processes = Processes(context.device)
+    network = resolved(config.network, system)
+    if config.transfer_from is not None:
+        source = read_record(folder_of(config.transfer_from))
+        network = replace(pinned(source, system), magnetisation=network.magnetisation)
+    state = make_state(system, network, generator_for(context.seed, 0))
+    if config.transfer_from is not None:
+        load_weights(state, folder_of(config.transfer_from))
+    state = state.to(processes.device(context.device))
+    group = symmetry_group(system.lattice, system.pauli, state.magnetisation)
+    training = Training(
+        state,
+        Hamiltonian(system.pauli),
+        config.optimiser,
+        steps=config.steps,
+        samples=config.samples,
+        seed=context.seed,
+        processes=processes,
+        symmetrised=group.symmetrise(state) if config.optimiser.symmetrise else None,
+    )
+    record = Record(_system_of(config), network, 0, context.seed, config_hash(config))
+    _resume(training, record, context)
+    training.run(context.folder, record, config.checkpoint_every, context.progress)
+    plain = evaluate(state, training.hamiltonian, config.evaluation_samples, generator_for(context.seed, 1))
+    best = plain
+    if config.symmetrise and len(group) > 1:
+        symmetrised = group.symmetrise(state)
+        generator = generator_for(context.seed, 2)
+        best = evaluate(
+            symmetrised, training.hamiltonian, config.evaluation_samples, generator, progress=context.progress
+        )
+    return Trained(system, training, group, plain, best)
+
+
+def _system_of(config: GroundStateConfig) -> SystemConfig:
+    names = SystemConfig.__dataclass_fields__
+    return SystemConfig(**{name: getattr(config, name) for name in names})
+
+
+def _resume(training: Training, record: Record, context: Context) -> None:
+    """Goes on from the folder's checkpoint.
+
+    Raises:
+        InputError: The folder holds the state of another run.
+    """
+    folder = context.folder
+    if folder is None or not (folder / RECORD).is_file():
+        return
+    found = read_record(folder)
+    if (found.config_hash, found.seed) != (record.config_hash, record.seed):
+        theirs, ours = found.system, record.system
+        other = "another run" if theirs == ours else f"{theirs.hamiltonian} on {theirs.lattice}, {theirs.boundary}"
+        raise InputError(
+            f"'{folder}' holds a checkpoint of {other} with other settings: choose another folder, "
+            "or start from it with --transfer-from"
+        )
+    training.resume(folder)
+    context.progress.note(f"resumed at step {training.done} of {training.total}")

@@ -1,0 +1,145 @@
+"""Trains a wave function to the ground state and holds its energy against what is known."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.quantum.checkpoint import RECORD, WEIGHTS
+from seqtant.quantum.config import GroundStateConfig
+from seqtant.quantum.ground_states import Trained, train
+from seqtant.quantum.instruments.exact import estimate
+from seqtant.quantum.references import Reference, find
+from seqtant.quantum.theory import v_score
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+PARTS = ("seconds_sampling", "seconds_local_energies", "seconds_update")
+
+
+def run(config: GroundStateConfig, context: Context) -> Result:
+    """Trains and evaluates a ground state.
+
+    Raises:
+        InputError: The settings do not fit each other, or the folder holds another run.
+        TrainingError: The energy is not finite.
+    """
+    title = f"Ground state of {config.hamiltonian} on {config.lattice}, {config.boundary}"
+    with Recorder("quantum.ground-state", title, config, context, papers=(9,)) as record:
+        trained = train(config, context)
+        report(record, trained, find(trained.system, quick=True), context)
+    return record.result
+
+
+def report(record: Recorder, trained: Trained, reference: Reference | None, context: Context) -> None:
+    """Records everything that a trained state has to say."""
+    system, energy = trained.system, trained.energy
+    sites = system.sites
+    record.value("energy_per_site", energy.total / sites)
+    record.value("energy_error", energy.error / sites)
+    record.value("energy", energy.total)
+    record.value("variance", energy.variance)
+    record.value("variance_unsymmetrised", trained.plain.variance)
+    record.value("energy_per_site_unsymmetrised", trained.plain.total / sites)
+    record.value("v_score", v_score(energy.total, energy.variance, sites) if energy.total else None)
+    record.value("parameters", sum(p.numel() for p in trained.training.state.parameters()))
+    record.value("symmetries", len(trained.group))
+    _timing(record, trained)
+    _against(record, trained, reference)
+    for note in system.notes:
+        record.warn(note)
+    _curve(record, trained)
+    if context.folder is not None and trained.training.processes.is_first and trained.training.total:
+        record.artifact(context.folder / WEIGHTS, "weights of the state")
+        record.artifact(context.folder / RECORD, "record of the state")
+
+
+def _timing(record: Recorder, trained: Trained) -> None:
+    history = trained.training.history
+    if not history:
+        return
+    seconds = median(sum(step[part] for part in PARTS) for step in history)
+    record.value("seconds_per_step", seconds)
+    record.value("samples_per_second", median(trained.training.schedule) / seconds)
+    for part in PARTS:
+        record.value(f"{part}_per_step", median(step[part] for step in history))
+
+
+def _against(record: Recorder, trained: Trained, reference: Reference | None) -> None:
+    sites, energy = trained.system.sites, trained.energy
+    measured = energy.per_site(sites)
+    convention = trained.system.pauli.convention
+    if reference is None:
+        record.value("exact_energy_per_site", None)
+        record.value("relative_error", None)
+        summary = f"{measured} per site; no exact value is known; {convention}"
+        record.finding(
+            "energy_per_site", "What is the ground-state energy?", "inconclusive", summary, measured=measured
+        )
+        return
+    record.value("exact_energy_per_site", reference.energy / sites)
+    gap = energy.total - reference.energy
+    relative = gap / abs(reference.energy) if reference.energy else None
+    record.value("relative_error", relative)
+    verdict, advice = judge(gap, energy.error, reference)
+    shown = "not defined" if relative is None else f"{relative:.2e}"
+    record.finding(
+        "energy_per_site",
+        "How close is the trained state to the ground state?",
+        verdict,
+        f"relative error {shown} (standard error {energy.error / max(1e-300, abs(reference.energy)):.1e}); {convention}",
+        predicted=estimate(reference, sites),
+        measured=measured,
+        assumptions=(
+            Assumption(
+                statement="A variational energy lies above the ground state's",
+                status="holds" if gap >= -3 * energy.error - 1e-9 * abs(reference.energy) else "fails",
+                how=f"energy - reference = {gap:.3g}, standard error {energy.error:.2g}",
+            ),
+        ),
+        advice=advice,
+    )
+
+
+def judge(gap: float, error: float, reference: Reference) -> tuple[Verdict, str]:
+    """Verdict on an energy, and what to do about it."""
+    tolerance = 1e-3 * abs(reference.energy)
+    if not reference.exact:
+        return ("agrees" if abs(gap) <= tolerance + 3 * error else "disagrees"), "the reference is no exact value"
+    if gap < -3 * error - 1e-9 * abs(reference.energy):
+        return "disagrees", "an energy below the exact one is a fault: report it"
+    if gap <= tolerance:
+        return "agrees", ""
+    if gap - 3 * error > tolerance:
+        return "disagrees", "train longer, or with a wider network (network.width, network.depth)"
+    return "inconclusive", "draw more samples (evaluation_samples)"
+
+
+def _curve(record: Recorder, trained: Trained) -> None:
+    sites, history = trained.system.sites, trained.training.history
+    for step in history:
+        at = step["step"]
+        record.measure("energy_per_site", step["energy"] / sites, step=at)
+        record.measure("energy_error", step["error"] / sites, step=at)
+        record.measure("variance", step["variance"], step=at)
+        for part in PARTS:
+            record.measure(part, step[part], unit="s", step=at)
+    rows = [("as trained", *_row(trained.plain.per_site(sites), trained.plain.variance))]
+    if trained.energy is not trained.plain:
+        rows.append(
+            (
+                f"symmetrised, {len(trained.group)} elements",
+                *_row(trained.energy.per_site(sites), trained.energy.variance),
+            )
+        )
+    record.table(
+        "energies",
+        "Energy per site",
+        ("state", "energy per site", "standard error", "variance"),
+        rows,
+        note=trained.system.pauli.convention,
+    )
+
+
+def _row(found: Estimate, variance: float) -> tuple[float, float, float]:
+    return found.value, ((found.high or 0.0) - (found.low or 0.0)) / (2 * 1.96), variance
