@@ -20,6 +20,8 @@ from pathlib import Path
 from count import PEERS
 
 FOLDER = Path(__file__).parent
+README = FOLDER / "README.md"
+START, END = "<!-- counts -->", "<!-- end of counts -->"
 RESULTS = FOLDER.parent / "results" / "flop_counters.json"
 TOKENS = 256
 SIZES = {"n_layer": 4, "n_embd": 384, "n_head": 6, "n_positions": TOKENS, "vocab_size": 50257}
@@ -59,7 +61,7 @@ def ask(python: str, name: str) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Asks all, prints a table, keeps the record."""
+    """Asks all, keeps the record, writes the table of the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", required=True, help="Python of the environment of all counters but DeepSpeed")
     parser.add_argument("--deepspeed", required=True, help="Python of DeepSpeed's environment")
@@ -75,11 +77,24 @@ def main() -> None:
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"{'counter':16} {'version':24} {'FLOPs':>15} {'MACs':>15} {'parameters':>12} {'CPU s':>6}")
+    table = markdown(rows)
+    page = README.read_text(encoding="utf-8")
+    before, after = page.split(START)[0], page.split(END)[1]
+    README.write_text(f"{before}{START}\n{table}{END}{after}", encoding="utf-8")
+    print(table, end="")
+
+
+def markdown(rows: list[dict[str, float | str]]) -> str:
+    """The rows as a table, each count with its share of the exact one, which is ours."""
+    exact = rows[0]
+    lines = ["| counter | FLOPs | multiply-adds | parameters |", "| --- | ---: | ---: | ---: |"]
     for row in rows:
-        cells = [str(row.get(key) or "-") for key in ("flops", "macs", "parameters")]
-        spent = float(row.get("cpu_seconds", 0))
-        print(f"{row['peer']:16} {row.get('version', ''):24} {cells[0]:>15} {cells[1]:>15} {cells[2]:>12} {spent:6.2f}")
+        cells = [f"{row['peer']} {row.get('version', '')}"]
+        for key in ("flops", "macs", "parameters"):
+            count = row.get(key)
+            cells.append("-" if count is None else f"{int(count):,} ({float(count) / float(exact[key]):.4g})")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

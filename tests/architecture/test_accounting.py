@@ -1,6 +1,6 @@
 """FLOPs against PyTorch's own counter and DeepSpeed's stored measurement, cache bytes against a real cache.
 
-PyTorch's counter sees no FLOPs in scaled dot-product attention on the CPU up to torch 2.13. It is right on the meta
+PyTorch's counter sees no FLOPs in scaled dot-product attention on the CPU in torch 2.13. It is right on the meta
 device and with the MATH backend, and for attention written as matrix products; networks here run in that last way.
 """
 
