@@ -34,8 +34,8 @@ def test_plan_reads_sizes_as_people_write_them(capsys: pytest.CaptureFixture[str
 def test_plan_shows_other_rules_with_the_strength_of_their_sources(capsys: pytest.CaptureFixture[str]) -> None:
     result = ask(capsys, "plan", "--params", "85M", "--modality", "bytes")
     tables = {table["name"]: table for table in result["tables"]}
-    assert {"candidates", "costs", "rules", "sources"} <= set(tables)
-    strengths = {row[0]: row[-1] for row in tables["sources"]["rows"]}
+    assert {"candidates", "costs", "rules"} <= set(tables)
+    strengths = {row[0]: row[-1] for row in tables["rules"]["rows"]}
     assert strengths["Kaplan et al. 2020"] == "unverified"
     assert {finding["key"]: finding["verdict"] for finding in result["findings"]}["rank"] == "disagrees"
 

@@ -64,6 +64,15 @@ def part_of_the_law(*parts: tuple[float, float, float, float]) -> Callable[[Plan
     return depths
 
 
+LAW = Rule(
+    "Levine et al. 2020",
+    "depth where width and depth are worth the same: ln width = 5.039 + 0.0555 depth",
+    "arXiv 2006.12467; coefficients confirmed by bigscience, their covariance unverified",
+    "read second-hand",
+    lambda plan: (float(plan.band.low), float(plan.band.high)),
+)
+"""The law itself, beside which the others are shown."""
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "Kaplan et al. 2020",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from seqtant.architecture.evidence import BUILT
+from seqtant.architecture.evidence import BUILT, LAW, RULES, Rule
 from seqtant.architecture.planning import resolution
 from seqtant.architecture.theory import optimal_depth
 from seqtant.findings import Cell, Result, Table
@@ -79,7 +79,7 @@ def _points(name: str, x: list[float], y: list[int], text: list[str], color: int
 
 def _rules(result: Result) -> Figure:
     table = next(table for table in result.tables if table.name == "rules")
-    rows = [row for row in table.rows if row[1] is not None]
+    rows = list(table.rows)
     band, others = rows[0], rows[1:]
     low, high = float(band[1] or 0), float(band[2] or 0)
     data: list[dict[str, Any]] = [
@@ -118,6 +118,15 @@ def _rules(result: Result) -> Figure:
         data=data,
         layout=layout,
         table=Table(
-            name="rules_drawn", title="Depths by rule", columns=table.columns, rows=tuple(rows), note=table.note
+            name="rules_drawn",
+            title="What each rule says",
+            columns=("rule", "depth from", "depth to", "says", "source", "how far it was read"),
+            rows=tuple(_said(rule, rows) for rule in (LAW, *RULES)),
+            note="No depth: the rule names none, or was made for other sizes.",
         ),
     )
+
+
+def _said(rule: Rule, rows: list[tuple[Cell, ...]]) -> tuple[Cell, ...]:
+    low, high = next((row[1:3] for row in rows if row[0] == rule.name), (None, None))
+    return (rule.name, low, high, rule.says, rule.source, rule.strength)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.evidence import RULES, vocabulary_parameters
+from seqtant.architecture.evidence import LAW, RULES, vocabulary_parameters
 from seqtant.architecture.planning import Plan, make_plan
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, width_of_family
 from seqtant.findings import Assumption, Cell, Estimate, Result
@@ -140,7 +140,7 @@ def _record_vocabulary(record: Recorder, plan: Plan, *, is_chosen: bool) -> None
 
 
 def _record_practice(record: Recorder, plan: Plan, rows: list[tuple[Cell, ...]]) -> None:
-    ranges = [row for row in rows[1:] if row[5] is not None]
+    ranges = rows[1:]
     overlapping = [row for row in ranges if row[5] == "overlaps"]
     record.finding(
         "practice",
@@ -154,26 +154,15 @@ def _record_practice(record: Recorder, plan: Plan, rows: list[tuple[Cell, ...]])
 
 
 def rules(plan: Plan) -> list[tuple[Cell, ...]]:
-    """One row per rule: the law first, then the rules of practice at this plan's size."""
-    law: tuple[Cell, ...] = (
-        "Levine et al. 2020",
-        plan.band.low,
-        plan.band.high,
-        *_widths(plan, plan.band.low, plan.band.high),
-        "overlaps",
-        "the fitted law; this plan's band",
-        "arXiv 2006.12467; coefficients confirmed by bigscience, covariance unverified",
-        "read second-hand",
-    )
-    rows: list[tuple[Cell, ...]] = [law]
+    """One row per rule that names a depth at this plan's size, the law first."""
+    ends = (plan.band.low, plan.band.high, *_widths(plan, plan.band.low, plan.band.high))
+    rows: list[tuple[Cell, ...]] = [(LAW.name, *ends, "is the band", LAW.strength)]
     for rule in RULES:
         depths = rule.depths(plan)
-        if depths is None:
-            ends: tuple[Cell, ...] = (None, None, None, None, None)
-        else:
+        if depths is not None:
             low, high = depths
-            ends = (round(low, 1), round(high, 1), *_widths(plan, low, high), _against(plan, low, high))
-        rows.append((rule.name, *ends, rule.says, rule.source, rule.strength))
+            asked = (round(low, 1), round(high, 1), *_widths(plan, low, high))
+            rows.append((rule.name, *asked, _against(plan, low, high), rule.strength))
     return rows
 
 
@@ -195,16 +184,10 @@ def _tabulate_rules(record: Recorder, rows: list[tuple[Cell, ...]]) -> None:
     record.table(
         "rules",
         "What others advise for this budget",
-        ("rule", "depth from", "depth to", "width from", "width to", "against the band"),
-        [row[:6] for row in rows],
-        note="A rule speaks only of sizes like those it was made for.",
-    )
-    record.table(
-        "sources",
-        "What the rules say, and how far their sources were read",
-        ("rule", "says", "source", "strength"),
-        [(row[0], *row[6:]) for row in rows],
-        note="Unverified: recalled, not read at the source; never a published truth.",
+        ("rule", "depth from", "depth to", "width from", "width to", "against the band", "source"),
+        rows,
+        note="Only rules made for sizes like this one. Unverified: recalled, never a published truth. "
+        "The page says what each rule says, and where.",
     )
 
 
