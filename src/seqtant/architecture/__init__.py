@@ -23,7 +23,7 @@ _PUBLIC = {
     "make_plan": "seqtant.architecture.planning:make_plan",
     "matching_width": "seqtant.architecture.matching:matching_width",
     "optimal_depth": "seqtant.architecture.theory:optimal_depth",
-    "separation_rank": "seqtant.architecture.separation_rank:separation_rank",
+    "separation_rank": "seqtant.architecture.polynomial_attention:separation_rank",
 }
 
 __all__ = [*_PUBLIC]  # noqa: PLE0604  (the names are lazy, see __getattr__)

@@ -14,7 +14,7 @@ from sympy import isprime
 
 from seqtant.architecture.config import RankConfig
 from seqtant.architecture.finite_field import FIELDS, PrimeField
-from seqtant.architecture.separation_rank import Network, rank_run, separation_rank
+from seqtant.architecture.polynomial_attention import Network, rank_run, separation_rank
 from seqtant.architecture.theory import closed_form_rank
 from seqtant.errors import InputError
 
