@@ -69,7 +69,8 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
         finally:
             prepared._compiled_call_impl = None
             accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
-            accelerator.free_memory()
+            if accelerator.device.type != "cpu":  # elsewhere it would only cost a collection of garbage
+                accelerator.free_memory()
             model.train(was_training)
 
 

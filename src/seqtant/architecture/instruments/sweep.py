@@ -54,7 +54,7 @@ def run(config: SweepConfig, context: Context) -> Result:
 
 
 def _corpus(config: SweepConfig, folder: Path | None) -> Corpus:
-    documents = phrase_documents(1500) if config.text is None else TextFile(config.text, field=config.field)
+    documents = phrase_documents(600) if config.text is None else TextFile(config.text, field=config.field)
     return build_corpus(documents, config.tokens, vocabulary=config.vocab, folder=folder)
 
 
