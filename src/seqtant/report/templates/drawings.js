@@ -7,9 +7,11 @@
 
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
+  const onDark = () => dark.matches && !printing;
+
   // On dark paper each colour of the palette gives way to its counterpart; a suffix of transparency stays.
   const recolor = (text) =>
-    dark.matches && !printing
+    onDark()
       ? Object.entries(palette).reduce((changed, [light, other]) => changed.replaceAll(light, other), text)
       : text;
 
@@ -23,7 +25,8 @@
     const font = { family: variable("sans"), size: 12.5, color: ink };
     return {
       layout: {
-        font, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: Object.values(palette),
+        font, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", 
+        colorway: onDark() ? Object.values(palette) : Object.keys(palette),
         xaxis: axis, yaxis: axis, margin: { l: 56, r: 12, t: 12, b: 44 }, hovermode: "closest",
         hoverlabel: { font, bgcolor: variable("card"), bordercolor: grid },
         legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font },
