@@ -93,7 +93,7 @@ def output_of(step: Step, folder: Path) -> str:
 
 def shape_of(output: str) -> str:
     """An output with its numbers and names of runs masked: what must not change between machines."""
-    masked = re.sub(r"\b0[0-9a-z]{15}\b", "ID", output)
+    masked = re.sub(r"\b[01][0-9a-z]{15}\b", "ID", output)
     masked = re.sub(r"[-+]?\d[\d.,:]*(?:e[+-]?\d+)?", "#", masked)
     return re.sub(r"[ ─━═]+", " ", masked).strip()
 
