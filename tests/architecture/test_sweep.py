@@ -48,8 +48,21 @@ def test_shapes_match_their_size():
     for shape in shapes(SweepConfig(sizes=(2.2e5, 1e6, 3e7), depths=(2, 8, 12), embeddings=("plain",))):
         assert shape.matrix_parameters == pytest.approx(shape.size, rel=0.1)
         assert shape.width % 4 == 0
-    with pytest.raises(InputError, match="no width that 4 heads divide gives 6 layers about 1000 parameters"):
+    with pytest.raises(InputError, match="no width that 4 divides gives 6 layers about 1000 parameters"):
         shapes(SweepConfig(sizes=(1e3,), depths=(6, 48)))
+
+
+def test_heads_are_fixed_in_number_or_in_size():
+    config = SweepConfig(sizes=(1e7,), depths=(6, 12), embeddings=("plain",))
+    assert {network(cell, config, 88).heads for cell in cells(config)} == {4}
+    sized = replace(config, head_size=16)
+    assert all(network(cell, sized, 88).heads * 16 == cell.shape.width for cell in cells(sized))
+
+
+@pytest.mark.parametrize("preset", ["smoke", "cpu", "gpu"])
+def test_presets_have_shapes(preset):
+    config = getattr(SweepConfig, preset)()
+    assert len(cells(config)) == len(config.sizes) * len(config.depths) * len(config.embeddings)
 
 
 def test_the_control_is_factorised_at_full_rank():

@@ -249,6 +249,8 @@ class SweepConfig:
     """Learned vectors add rank to the input; rotary positions add none."""
     heads: int = 4
     """Attention heads of every network; widths are multiples of it."""
+    head_size: int | None = None
+    """Width of one head; then wider networks have more heads, and widths are multiples of it."""
     context: int = 64
     """Tokens per window."""
     rows: int = 24
@@ -271,7 +273,14 @@ class SweepConfig:
     """Windows on which the loss is measured, the same for every network."""
 
     def __post_init__(self) -> None:
-        _at_least(1, heads=self.heads, rows=self.rows, steps=self.steps, tuning_steps=self.tuning_steps)
+        _at_least(
+            1,
+            heads=self.heads,
+            head_size=self.head_size,
+            rows=self.rows,
+            steps=self.steps,
+            tuning_steps=self.tuning_steps,
+        )
         _at_least(2, context=self.context, seeds=self.seeds, validation_windows=self.validation_windows)
         for name in ("sizes", "depths", "embeddings", "learning_rates"):
             values = getattr(self, name)
@@ -327,6 +336,7 @@ class SweepConfig:
             sizes=(1e6, 3e6, 1e7, 3e7),
             depths=(6, 12),
             embeddings=("plain",),
+            head_size=16,
             context=512,
             rows=64,
             steps=3000,

@@ -28,7 +28,7 @@ class Shape:
     depth: int
     """Layers."""
     width: int
-    """Width: the multiple of the number of heads that comes nearest to sqrt(size / 12 depth)."""
+    """Width: the multiple of the head size or number of heads that comes nearest to sqrt(size / 12 depth)."""
 
     @property
     def matrix_parameters(self) -> int:
@@ -99,16 +99,17 @@ def shapes(config: SweepConfig) -> list[Shape]:
         >>> [(s.depth, s.width) for s in shapes(SweepConfig(sizes=(2.2e5,), depths=(2, 8)))]
         [(2, 96), (8, 48)]
     """
+    step = config.head_size or config.heads
     found: list[Shape] = []
     for size in config.sizes:
         for depth in config.depths:
             wanted = (size / (12 * depth)) ** 0.5
-            width = max(round(wanted / config.heads), 1) * config.heads
+            width = max(round(wanted / step), 1) * step
             shape = Shape(size, depth, width)
             if abs(shape.matrix_parameters / size - 1) > LARGEST_MISMATCH:
                 raise InputError(
-                    f"no width that {config.heads} heads divide gives {depth} layers about {size:g} parameters "
-                    f"(nearest: width {width}, {shape.matrix_parameters}): choose another size or fewer heads"
+                    f"no width that {step} divides gives {depth} layers about {size:g} parameters "
+                    f"(nearest: width {width}, {shape.matrix_parameters}): choose another size, heads or head_size"
                 )
             found.append(shape)
     return found
@@ -135,7 +136,7 @@ def network(cell: Cell, config: SweepConfig, vocabulary: int) -> DecoderConfig:
         vocabulary=vocabulary,
         depth=cell.shape.depth,
         width=cell.shape.width,
-        heads=config.heads,
+        heads=cell.shape.width // config.head_size if config.head_size else config.heads,
         context=config.context,
         embedding_rank=cell.rank,
         positions=config.positions,
