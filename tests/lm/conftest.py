@@ -98,6 +98,7 @@ _BUILT: dict[str, CausalLM] = {}
 def built(kind: str) -> CausalLM:
     if kind not in _BUILT:
         _BUILT[kind] = KINDS[kind]()
+        _BUILT[kind].pad_id = 2  # an ordinary token: a model that read its padding would be found out
     return _BUILT[kind]
 
 

@@ -52,6 +52,15 @@ def test_a_row_does_not_feel_its_neighbours(model: CausalLM, sequences: list[lis
     assert [row.tokens for row in small] == [row.tokens for row in together]
 
 
+def test_samples_of_one_prompt_share_its_reading_and_nothing_else(model: CausalLM) -> None:
+    prompts, seeds = [[0, 2, 3, 3], [0, 4]], list(range(6))
+    shared = generate(model, prompts, max_tokens=6, samples=3, seeds=seeds)
+    single = generate(model, [prompts[0]] * 3 + [prompts[1]] * 3, max_tokens=6, seeds=seeds, tokens_per_batch=1)
+    for one, other in zip(shared, single, strict=True):
+        assert one.tokens == other.tokens
+        torch.testing.assert_close(one.log_probs, other.log_probs, atol=1e-5, rtol=0)
+
+
 def test_log_probs_are_those_of_scoring(model: CausalLM, sequences: list[list[int]]) -> None:
     tempered = Sampling(temperature=0.7, top_k=3)
     for ids, row in zip(

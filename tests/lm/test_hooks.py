@@ -90,8 +90,9 @@ def test_positions_count_real_tokens_through_padding_and_cache(family: HuggingFa
         family.forward(torch.tensor([[0, 2]]))
         bare = family.forward(torch.tensor([[0, 2]]), use_cache=True)
         family.forward(torch.tensor([[4]]), cache=bare.cache)
+        family.model(torch.tensor([[0, 2, 2]]), attention_mask=torch.tensor([[1, 1, 0]]))
     start, on = [[0, 1, 2], [-1, -1, 0]], [[3], [1]]
-    assert seen == [start, [[3, 4], [1, 2]], start, on, [[0, 1]], [[0, 1]], [[2]]]
+    assert seen == [start, [[3, 4], [1, 2]], start, on, [[0, 1]], [[0, 1]], [[2]], [[0, 1, -1]]]
 
 
 def test_strengths_follow_the_callers_rows(family: HuggingFaceLM, sequences: list[list[int]]) -> None:

@@ -144,6 +144,8 @@ def test_a_token_that_no_component_can_make_scores_minus_infinity_and_moves_noth
     np.testing.assert_allclose(scores.exp().numpy(), expected, atol=1e-12)
     decided = token_log_probs(mixture, [[0, 1, 2, 0]])[0]  # 1 rules out the right one, which alone can make 2
     np.testing.assert_allclose(decided.exp().numpy(), [0.25, 0.0, 0.5], atol=1e-12)
+    weights = mixture.posterior([[0, 3, 0, 1]])[0].exp().numpy()  # what comes after the impossible token counts again
+    np.testing.assert_allclose(weights, [[0.5, 0.5], [0.5, 0.5], [5 / 7, 2 / 7], [1.0, 0.0]], atol=1e-12)
 
 
 def test_posterior_is_the_same_when_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +178,13 @@ def test_what_is_no_model_is_refused_in_one_line(make, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_padding_is_not_read_even_where_no_start_token_resets_the_state() -> None:
+    rng = np.random.default_rng(6)
+    model = HiddenMarkovLM(rows(rng, 2), rows(rng, 2, 2), rows(rng, 2, 3))
+    padded = model.forward(torch.tensor([[2, 2, 0, 1]]), torch.tensor([[0, 0, 1, 1]])).logits[:, 2:]
+    torch.testing.assert_close(padded, model.forward(torch.tensor([[0, 1]])).logits, atol=1e-14, rtol=0)
 
 
 def test_padding_on_the_right_is_refused() -> None:
