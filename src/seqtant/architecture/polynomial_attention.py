@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from seqtant.architecture.config import RankConfig
 from seqtant.architecture.finite_field import FIELDS, Numbers, PrimeField
+from seqtant.architecture.theory import closed_form_rank
 from seqtant.errors import InputError
 from seqtant.progress import SILENT, Progress, track
 
 _BATCH = 8192
 """Pairs of inputs evaluated at once: large enough for NumPy, small enough for the cache."""
+_MARGIN = 8
+"""Inputs beyond the closed form: a rank that reached them all would show."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,9 @@ class SeparationRank:
 def separation_rank(config: RankConfig, *, seed: int = 0, progress: Progress = SILENT) -> SeparationRank:
     """Measures the exact separation rank of generic weights of a shape.
 
-    The grid is doubled until its rank stays below its size; the final grid is drawn again with a second seed and with a
-    second prime. A rank can only be underestimated, with a probability of about (degree x rank) / 2^31.
+    The grid is doubled (but not far beyond the closed form) until its rank stays below its size; the final grid is
+    drawn again with a second seed and with a second prime. A rank can only be underestimated, with a probability of
+    about (degree x rank) / 2^31.
 
     Args:
         config: The network and the sizes of the grid.
@@ -92,13 +97,20 @@ def separation_rank(config: RankConfig, *, seed: int = 0, progress: Progress = S
         run = rank_run(config, templates, field=first, seed=seed, progress=progress)
         if run.saturated or templates >= config.max_templates:
             break
-        templates = min(2 * templates, config.max_templates)
+        templates = min(_larger(config, templates), config.max_templates)
     again = [
         rank_run(config, templates, field=first, seed=seed + 1, progress=progress),
         rank_run(config, templates, field=second, seed=seed, progress=progress),
     ]
     runs = (run, *again)
     return SeparationRank(max(run.rank for run in runs), runs)
+
+
+def _larger(config: RankConfig, templates: int) -> int:
+    """Twice as many inputs, or just more than the closed form where that is fewer: a rank above it goes on doubling."""
+    rank = config.width if config.embed_rank is None or config.positions == "free" else config.embed_rank
+    enough = closed_form_rank(config.depth, min(rank, config.width), config.tokens) + _MARGIN
+    return enough if templates < enough < 2 * templates else 2 * templates
 
 
 def rank_run(
@@ -194,19 +206,24 @@ class Network:
         Returns:
             1 x width x batch.
         """
-        product = self.field.matmul
         state: Numbers = np.eye(self.config.width, dtype=np.uint64)[:, :, None]
         for index, heads in enumerate(self.layers):
+            middle = (state, moments, state.transpose(1, 0, 2)) if index else (moments,)
+            # Of the last layer one row is needed, which from the left costs width times less than whole matrices.
             last = index == len(self.layers) - 1
             rows = slice(0, 1) if last else slice(None)
             updated = state[rows] if self.config.residual else np.zeros((), dtype=np.uint64)
-            mixed = product(product(state, moments), state.transpose(1, 0, 2)) if index else moments
+            shared = middle if last else (self._product(*middle),)
             for a, b in heads:
-                updated = updated + product(product(product(a[rows], mixed), b), state)
+                updated = updated + self._product(a[rows], *shared, b, state)
             state = updated % np.uint64(self.field.p)
             if index == 0 and self.projection is not None:
-                state = product(self.projection[rows] if last else self.projection, state)
+                state = self._product(self.projection[rows] if last else self.projection, state)
         return state
+
+    def _product(self, *factors: Numbers) -> Numbers:
+        """Product of matrices, from the left."""
+        return reduce(self.field.matmul, factors)
 
     def _moments(self, inputs: Numbers) -> Numbers:
         return self.field.matmul(inputs, inputs.transpose(1, 0, 2))
