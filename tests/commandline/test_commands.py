@@ -112,11 +112,16 @@ def test_claims_list(call: Any) -> None:
 def test_claims_check(call: Any) -> None:
     done = call("claims", "check")
     assert done.code == 0
-    lines = {line.split()[0]: line for line in done.out.splitlines() if line.startswith("demo.")}
-    assert "reproduced" in lines["demo.seconds_pendulum"]
-    assert "unverified source" in lines["demo.remembered"]
-    assert "reproduced" not in lines["demo.remembered"]
-    assert "not run" in lines["demo.needs_a_tower"]
+    verdicts = {line.split()[-1]: " ".join(line.split()[:-1]) for line in done.out.splitlines() if " demo." in line}
+    assert verdicts == {
+        "demo.seconds_pendulum": "reproduced",
+        "demo.law_of_one_metre": "reproduced",
+        "demo.remembered": "unverified source",
+        "demo.needs_a_tower": "not run",
+    }
+    assert "published 2.006 s   observed 2.006 s exact" in done.out
+    assert "stored before" not in done.out
+    assert "2 runs were stored before, the oldest on 20" in call("claims", "check").out
     assert "2 reproduced, 1 unverified source, 1 not run" in done.out
     assert call("claims", "check", "--format", "markdown").out.startswith("| claim | published | observed |")
     assert len(json.loads(call("claims", "check", "--format", "json", "--paper", "8").out)) == 2

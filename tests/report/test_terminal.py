@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from seqtant.findings import Measurement, Result, Table
-from seqtant.report.tables import MOST_ROWS, print_table
-from seqtant.report.terminal import print_result
+from seqtant.report.tables import print_table
+from seqtant.report.terminal import MOST_ROWS, print_result
 
 pytestmark = pytest.mark.usefixtures("demo_room")
 
@@ -103,9 +103,9 @@ def test_values_are_printed_where_there_is_nothing_else() -> None:
     assert "12.5" in shown(bare)
 
 
-def printed(table: Table, width: int) -> str:
+def printed(table: Table, width: int, most: int | None = None) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_table(console, table)
+    print_table(console, table, most)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -119,7 +119,9 @@ def test_a_table_too_wide_is_printed_row_by_row_with_whole_numbers() -> None:
 
 def test_a_long_table_says_how_much_it_leaves_out() -> None:
     table = Table(name="t", title="Long", columns=("n",), rows=tuple((n,) for n in range(MOST_ROWS + 7)))
-    assert "... and 7 more rows" in printed(table, 80)
+    result = Result(instrument="a.b", title="", id="0", created="", config={}, config_hash="", tables=(table,))
+    assert "... and 7 more rows" in shown(result)
+    assert str(MOST_ROWS + 6) in printed(table, 80)
 
 
 def test_raw_rows_are_not_printed(single: Result) -> None:

@@ -21,15 +21,15 @@ def list_claims(*, paper: int | None = None, room: str = "", json: Flag = False)
         room: Only claims of this room.
         json: Print JSON.
     """
-    from seqtant.commandline.output import print_json, print_tables
-    from seqtant.report.listing import claims_list
+    from seqtant.commandline.output import print_json, print_listing
+    from seqtant.report.listing import claims_listing
     from seqtant.runs.ledger import read_claims
 
     claims = read_claims(paper=paper, only=room)
     if json:
         print_json(claims)
     else:
-        print_tables(claims_list(claims))
+        print_listing(claims_listing(claims))
 
 
 @app.command
@@ -56,14 +56,16 @@ def check(
         seed: Seed of new runs.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
-    from dataclasses import replace
+    from rich.console import Console
+    from rich.text import Text
 
     from seqtant.commandline.execute import command_line
-    from seqtant.commandline.output import print_json, print_tables
+    from seqtant.commandline.output import print_json
     from seqtant.commandline.progress import TerminalProgress
     from seqtant.errors import GateError
     from seqtant.report.listing import entries_note
     from seqtant.report.tables import claims_table, to_markdown
+    from seqtant.report.terminal import print_claims
     from seqtant.runs.context import Context
     from seqtant.runs.ledger import check_claims, read_claims
     from seqtant.runs.store import Store
@@ -72,13 +74,14 @@ def check(
     with TerminalProgress() as progress:
         context = Context(seed=seed, device=device, progress=progress, command=command_line(sys.argv[1:]))
         entries = check_claims(claims, context, Store(), scale=scale, force=force)
-    table = claims_table([entry.check for entry in entries])
+    checks = [entry.check for entry in entries]
     if format == "json":
         print_json(entries)
     elif format == "markdown":
-        print(to_markdown(table))
+        print(to_markdown(claims_table(checks)))
     else:
-        print_tables(replace(table, note=entries_note(entries)))
+        print_claims(checks, Console())
+        Console().print(Text(entries_note(entries)))
     failed = [entry.check.claim.id for entry in entries if entry.failed]
     if failed:
         raise GateError(f"{len(failed)} of {len(entries)} claims failed: {', '.join(failed)}")

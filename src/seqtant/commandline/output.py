@@ -6,8 +6,11 @@ from typing import Any
 
 from pydantic_core import to_json
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from seqtant.findings import Table
+from seqtant.report.listing import Listing
 from seqtant.report.tables import print_table
 
 
@@ -23,3 +26,16 @@ def print_tables(*tables: Table) -> None:
         if number:
             console.print()
         print_table(console, table)
+
+
+def print_listing(listing: Listing) -> None:
+    """Prints a list for people: cells in columns, the sentence set in below them."""
+    console = Console()
+    console.print(Text(listing.title, style="bold"))
+    cells = [each for each, _ in listing.entries]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    for each, sentence in listing.entries:
+        console.print(Text("  ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)).rstrip()))
+        console.print(Padding(Text(sentence, style="dim"), (0, 0, 0, 4), expand=False))
+    if listing.note:
+        console.print(Text(listing.note, style="dim"))

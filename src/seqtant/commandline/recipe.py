@@ -20,15 +20,15 @@ def list_recipes(*, json: Flag = False) -> None:
     Args:
         json: Print JSON.
     """
-    from seqtant.commandline.output import print_json, print_tables
-    from seqtant.report.listing import recipes_table
+    from seqtant.commandline.output import print_json, print_listing
+    from seqtant.report.listing import recipes_listing
     from seqtant.runs.recipes import list_recipes as read_all
 
     recipes = read_all()
     if json:
         print_json(recipes)
     else:
-        print_tables(recipes_table(recipes))
+        print_listing(recipes_listing(recipes))
 
 
 @app.command

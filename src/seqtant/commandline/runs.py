@@ -24,15 +24,15 @@ def list_runs(*, instrument: str = "", limit: int = 20, parts: Json = False, jso
         parts: Also runs that were made as a part of another run.
         json: Print JSON.
     """
-    from seqtant.commandline.output import print_json, print_tables
-    from seqtant.report.listing import runs_table
+    from seqtant.commandline.output import print_json, print_listing
+    from seqtant.report.listing import runs_listing
     from seqtant.runs.store import Store
 
     rows = Store().list(instrument=instrument, limit=limit, parts=parts)
     if json:
         print_json(rows)
     else:
-        print_tables(runs_table(rows))
+        print_listing(runs_listing(rows))
 
 
 @app.command

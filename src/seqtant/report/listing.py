@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seqtant.findings import Cell, Claim, Table, format_number
@@ -13,62 +14,64 @@ from seqtant.runs.recipes import Outcome, Recipe
 from seqtant.runs.store import Row
 
 
-def runs_table(rows: Sequence[Row]) -> Table:
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A list for a terminal: each entry a line of short cells, and under it a sentence."""
+
+    title: str
+    entries: tuple[tuple[tuple[str, ...], str], ...]
+    """Cells and sentence of each entry."""
+    note: str = ""
+
+
+def runs_listing(rows: Sequence[Row]) -> Listing:
     """Stored runs."""
-    columns = ("run", "created (UTC)", "instrument", "verdict", "seconds", "title")
-    cells = tuple(
-        (
-            row.id,
-            row.created[:16].replace("T", " "),
-            row.instrument,
-            _verdict(row),
-            round(row.wall_seconds, 1),
-            row.title,
-        )
-        for row in rows
+    entries = tuple(
+        ((row.id, row.created[:16].replace("T", " "), _verdict(row), row.instrument), row.title) for row in rows
     )
     note = "" if rows else "nothing is stored yet: every command that runs an instrument stores what it found"
-    return Table(name="runs", title="Stored runs", columns=columns, rows=cells, note=note)
+    return Listing(title="Stored runs, the newest first (times are UTC)", entries=entries, note=note)
 
 
 def _verdict(row: Row) -> str:
     return "failed" if row.status == "failed" else row.verdict or "done"
 
 
-def claims_list(claims: Sequence[Claim]) -> Table:
+def claims_listing(claims: Sequence[Claim]) -> Listing:
     """What the papers published, with where it is printed and how it was read."""
-    columns = ("claim", "published", "source", "scale", "statement")
-    return Table(name="claims", title="Published numbers", columns=columns, rows=tuple(_claim(each) for each in claims))
+    entries = tuple((_claim(claim), f"{claim.statement} ({claim.locator})") for claim in claims)
+    return Listing(title="Published numbers", entries=entries)
 
 
-def _claim(claim: Claim) -> tuple[Cell, ...]:
+def _claim(claim: Claim) -> tuple[str, ...]:
     unit = f" {claim.unit}" if claim.unit else ""
     published = f"{format_number(claim.published)} ± {format_number(claim.tolerance)}{unit}"
-    scale = claim.scale if claim.instrument else "not observed"
-    return claim.id, published, claim.source, scale, f"{claim.statement} ({claim.locator})"
+    return claim.id, published, claim.source, claim.scale if claim.instrument else "not observed"
 
 
 def entries_note(entries: Sequence[Entry]) -> str:
-    """How many claims stand how, and why some could not be observed."""
+    """How many claims stand how, what was taken from stored runs, and why some could not be observed."""
     verdicts = [entry.check.verdict for entry in entries]
-    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
-    reasons = [f"{entry.check.claim.id}: {entry.reason}" for entry in entries if entry.reason]
-    return "\n".join([", ".join(counts), *reasons])
+    lines = [", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))]
+    stored = {entry.run: entry.stored for entry in entries if entry.stored}
+    if stored:
+        lines.append(
+            f"{len(stored)} runs were stored before, the oldest on {min(stored.values())[:10]}: --force runs anew"
+        )
+    lines += [f"{entry.check.claim.id}: {entry.reason}" for entry in entries if entry.reason]
+    return "\n".join(lines)
 
 
-def recipes_table(recipes: Sequence[Recipe]) -> Table:
+def recipes_listing(recipes: Sequence[Recipe]) -> Listing:
     """Recipes and their scales."""
-    rows = tuple(
-        (r.name, r.paper, r.instrument, ", ".join(_scale(r, scale) for scale in r.scales), r.question) for r in recipes
-    )
-    columns = ("recipe", "paper", "instrument", "scales", "question")
-    note = "" if rows else "no recipes found: they are in the folder 'recipes' of the source tree"
-    return Table(name="recipes", title="Recipes", columns=columns, rows=rows, note=note)
+    entries = tuple(((each.name, f"paper {each.paper}", each.instrument), _recipe(each)) for each in recipes)
+    note = "" if recipes else "no recipes found: they are in the folder 'recipes' of the source tree"
+    return Listing(title="Recipes", entries=entries, note=note)
 
 
-def _scale(recipe: Recipe, scale: str) -> str:
-    takes = recipe.scales[scale].takes
-    return f"{scale} ({takes})" if takes else scale
+def _recipe(recipe: Recipe) -> str:
+    scales = [f"{name}, {each.takes}" if each.takes else name for name, each in recipe.scales.items()]
+    return f"{recipe.question}\n{'; '.join(scales)}"
 
 
 def outcomes_table(recipe: Recipe, outcomes: Sequence[Outcome]) -> Table:

@@ -11,9 +11,6 @@ from rich.text import Text
 
 from seqtant.findings import Cell, ClaimCheck, Estimate, Result, Table, format_number
 
-MOST_ROWS = 40
-"""Longest table printed whole on a terminal."""
-
 _PADDING = 2
 _LEAST_TEXT = 12
 
@@ -76,14 +73,14 @@ def to_markdown(table: Table) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def print_table(console: Console, table: Table) -> None:
-    """Prints a table; one too wide for the terminal is printed row by row, one too long is cut with a note."""
+def print_table(console: Console, table: Table, most: int | None = None) -> None:
+    """Prints a table; one too wide for the terminal is printed row by row, one of more than ``most`` rows is cut."""
     console.print(Text(table.title, style="bold"))
-    rows = [[cell_text(cell) for cell in row] for row in table.rows[:MOST_ROWS]]
+    rows = [[cell_text(cell) for cell in row] for row in table.rows[:most]]
     fits = sum(_least_widths(table, rows)) <= console.width
     console.print(_columns(table, rows) if fits else _records(table, rows))
-    if len(table.rows) > MOST_ROWS:
-        console.print(Text(f"... and {len(table.rows) - MOST_ROWS} more rows", style="dim"))
+    if len(rows) < len(table.rows):
+        console.print(Text(f"... and {len(table.rows) - len(rows)} more rows", style="dim"))
     if table.note:
         console.print(Text(table.note, style="dim"))
 
@@ -97,7 +94,7 @@ def _least_widths(table: Table, rows: Sequence[Sequence[str]]) -> Iterator[int]:
 
 
 def _columns(table: Table, rows: Sequence[Sequence[str]]) -> RenderableType:
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for column, name in enumerate(table.columns):
         numeric = is_numeric(table, column)
         drawn.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -11,9 +11,9 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from seqtant.findings import ClaimVerdict, Estimate, Finding, Result, Verdict
+from seqtant.findings import ClaimCheck, ClaimVerdict, Estimate, Finding, Result, Verdict
 from seqtant.report.summary import SIGNS, headline, sections
-from seqtant.report.tables import claims_table, print_table, values_table
+from seqtant.report.tables import cell_text, claims_table, print_table, values_table
 
 STYLES: dict[Verdict, str] = {
     "agrees": "green",
@@ -21,6 +21,9 @@ STYLES: dict[Verdict, str] = {
     "vacuous": "cyan",
     "inconclusive": "yellow",
 }
+
+MOST_ROWS = 40
+"""Longest table of a result printed whole; the page has all rows."""
 
 CLAIM_STYLES: dict[ClaimVerdict, str] = {
     "reproduced": "green",
@@ -80,14 +83,29 @@ def _print_section(result: Result, console: Console) -> None:
     for finding in result.findings:
         console.print(Padding(_finding(finding), (0, 0, 1, 0)))
     for table in result.tables:
-        print_table(console, table)
+        print_table(console, table, MOST_ROWS)
         console.print()
     if result.values and not result.findings and not result.tables:
         print_table(console, values_table(result))
         console.print()
     if result.claims:
-        print_table(console, claims_table(result.claims))
+        print_claims(result.claims, console)
         console.print()
+
+
+def print_claims(checks: Sequence[ClaimCheck], console: Console) -> None:
+    """Prints published numbers beside ours, two lines each, the verdict first."""
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    table = claims_table(checks)
+    for check, row in zip(checks, table.rows, strict=True):
+        name, published, observed, interval, verdict = (cell_text(cell) for cell in row)
+        numbers = f"published {published}   observed {observed}" + (f" {interval}" if interval != "–" else "")
+        body = Text.assemble((name, "bold"), (f"\n{numbers}", "dim"))
+        grid.add_row(Text(verdict, style=CLAIM_STYLES[check.verdict]), body)
+    console.print(Text(table.title, style="bold"))
+    console.print(grid)
 
 
 def _finding(finding: Finding) -> RenderableType:

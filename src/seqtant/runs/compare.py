@@ -14,6 +14,7 @@ from seqtant.findings import Cell, Estimate, Finding, Measurement, Result, Table
 
 _Cells = dict[tuple[Any, ...], float]
 _MISSING = "not set"
+_PLAIN = "headline number"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,15 @@ class Comparison:
 
     def tables(self) -> list[Table]:
         """The comparison for people: settings that differ (if any do) and differences."""
+        changed = [each for each in self.differences if each.difference.method != _PLAIN or each.difference.value]
+        same = len(self.differences) - len(changed)
         shown = [
             Table(
                 name="differences",
                 title="Second minus first",
-                columns=("quantity", "first", "second", "difference", "interval", "method"),
-                rows=tuple(_row(each) for each in self.differences),
+                columns=("quantity", "first", "second", "difference", "method"),
+                rows=tuple(_row(each) for each in changed),
+                note=f"{same} headline numbers are the same in both." if same else "",
             )
         ]
         if self.settings:
@@ -57,8 +61,9 @@ class Comparison:
 
 def _row(each: Difference) -> tuple[Cell, ...]:
     estimate = each.difference
-    first, second = format_number(each.first), format_number(each.second)
-    return (each.quantity, first, second, estimate.number, estimate.interval, estimate.basis)
+    difference = f"{estimate.number} {estimate.interval}".rstrip()
+    method = None if estimate.method == _PLAIN else estimate.basis
+    return each.quantity, format_number(each.first), format_number(each.second), difference, method
 
 
 def compare(first: Result, second: Result, *, level: float = 0.95) -> Comparison:
@@ -148,7 +153,7 @@ def _finding(before: Finding, after: Finding, prefix: str) -> Iterator[Differenc
 
 
 def _value(quantity: str, before: float, after: float) -> Difference:
-    change = Estimate(value=_minus(after, before), method="headline number")
+    change = Estimate(value=_minus(after, before), method=_PLAIN)
     return Difference(quantity=quantity, first=before, second=after, difference=change)
 
 

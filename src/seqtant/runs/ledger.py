@@ -29,6 +29,8 @@ class Entry:
     check: ClaimCheck
     run: str = ""
     """Id of the run that observed it."""
+    stored: str = ""
+    """When that run was made, if it was stored before; empty for a new run."""
     reason: str = ""
     """Why it could not be observed."""
     failed: bool = False
@@ -102,18 +104,18 @@ def _observe(group: Sequence[Claim], config: Any, context: Context, store: Store
     except SeqtantError as error:
         failed = not isinstance(error, MissingExtraError)
         return [Entry(check=judge(claim, None), reason=str(error), failed=failed) for claim in group]
-    entries = [_entry(claim, result) for claim in group]
+    entries = [_entry(claim, result, result.created if found else "") for claim in group]
     if not found:
         store.save(replace(result, claims=(*result.claims, *(entry.check for entry in entries))))
     return entries
 
 
-def _entry(claim: Claim, result: Result) -> Entry:
+def _entry(claim: Claim, result: Result, stored: str) -> Entry:
     check = judge(claim, _observed(claim, result))
     if check.observed is None:
         reason = f"{result.instrument} gives no value '{claim.value}'{suggest(claim.value, result.values)}"
-        return Entry(check=check, run=result.id, reason=reason, failed=True)
-    return Entry(check=check, run=result.id, failed=check.verdict == "not reproduced")
+        return Entry(check=check, run=result.id, stored=stored, reason=reason, failed=True)
+    return Entry(check=check, run=result.id, stored=stored, failed=check.verdict == "not reproduced")
 
 
 def _observed(claim: Claim, result: Result) -> Estimate | None:

@@ -32,8 +32,5 @@ def find_or_run(config: Any, context: Context, store: Store, *, force: bool = Fa
     if not force:
         found = store.find(config_hash(config), instrument=instrument, seed=context.seed, version=version)
         if found is not None:
-            commit = found.environment.get("commit", "")
-            made = f"{found.created}{f', commit {commit}' if commit else ''}"
-            context.progress.note(f"{instrument}: taken from run {found.id} ({made})")
             return found, True
     return dispatch(config, context), False
