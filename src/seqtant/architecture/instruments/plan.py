@@ -77,8 +77,12 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
                 statement="Text like that of the fit, trained until size is what limits it", how="nothing is trained"
             ),
         ),
-        advice="Take any depth in the band: neighbouring shapes differ little in loss. "
-        "`seqtant architecture sweep` and `fit` find the law of your own data.",
+        advice=(
+            "Take any depth in the band: neighbouring shapes differ little in loss. "
+            if band.cap == "width not limited"
+            else "Err on the deep side of the band: the rank of the input keeps further width from paying. "
+        )
+        + "`seqtant architecture sweep` and `fit` find the law of your own data.",
     )
     if not inside:
         side = "below" if plan.size < small or best.depth < shallow else "above"
