@@ -43,6 +43,7 @@ def call(arguments: Sequence[str]) -> int:
     try:
         _refuse_unknown_command(arguments)
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except CycloptsError as error:
         return _complain(str(error), 2)
     except SeqtantError as error:

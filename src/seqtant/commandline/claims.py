@@ -56,13 +56,13 @@ def check(
         seed: Seed of new runs.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
-    from rich.console import Console
     from rich.text import Text
 
     from seqtant.commandline.execute import command_line
     from seqtant.commandline.output import print_json
     from seqtant.commandline.progress import TerminalProgress
     from seqtant.errors import GateError
+    from seqtant.report.console import Terminal
     from seqtant.report.listing import entries_note
     from seqtant.report.tables import claims_table, to_markdown
     from seqtant.report.terminal import print_claims
@@ -80,8 +80,9 @@ def check(
     elif format == "markdown":
         print(to_markdown(claims_table(checks)))
     else:
-        print_claims(checks, Console())
-        Console().print(Text(entries_note(entries)))
+        console = Terminal()
+        print_claims(checks, console)
+        console.print(Text(entries_note(entries)))
     failed = [entry.check.claim.id for entry in entries if entry.failed]
     if failed:
         raise GateError(f"{len(failed)} of {len(entries)} claims failed: {', '.join(failed)}")

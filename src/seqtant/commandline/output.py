@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic_core import to_json
-from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from seqtant.findings import Table
+from seqtant.report.console import Terminal
 from seqtant.report.listing import Listing
 from seqtant.report.tables import print_table
 
@@ -21,7 +21,7 @@ def print_json(value: Any) -> None:
 
 def print_tables(*tables: Table) -> None:
     """Prints tables for people."""
-    console = Console()
+    console = Terminal()
     for number, table in enumerate(tables):
         if number:
             console.print()
@@ -30,7 +30,7 @@ def print_tables(*tables: Table) -> None:
 
 def print_listing(listing: Listing) -> None:
     """Prints a list for people: cells in columns, the sentence set in below them."""
-    console = Console()
+    console = Terminal()
     console.print(Text(listing.title, style="bold"))
     cells = [each for each, _ in listing.entries]
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]

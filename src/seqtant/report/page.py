@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pydantic_core import to_json as plain_json
 
 import seqtant
@@ -22,6 +23,8 @@ from seqtant.report.summary import MEANINGS, SIGNS
 from seqtant.report.tables import cell_text, claims_table, is_numeric, values_table
 from seqtant.report.views import counts, finding_anchor, records, sections_of, strip_lines
 from seqtant.runs.files import write_text
+
+_BACKTICKS = re.compile(r"`([^`\n]+)`")
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -77,7 +80,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": cell_text, "script_json": script_json, "script_text": script_text}
+    environment.filters |= {
+        "cell": cell_text,
+        "code": with_code,
+        "script_json": script_json,
+        "script_text": script_text,
+    }
     environment.globals |= {
         "SIGNS": SIGNS,
         "MEANINGS": MEANINGS,
@@ -105,6 +113,16 @@ def plotly_script() -> Markup:
         raise ModuleNotFoundError("plotly is a dependency of seqtant and is not installed")
     path = Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
     return Markup(path.read_text(encoding="utf-8"))
+
+
+def with_code(text: str) -> Markup:
+    """Text as HTML, with what stands between backticks set as code.
+
+    Example:
+        >>> print(with_code("run `a < b` now"))
+        run <code>a &lt; b</code> now
+    """
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def script_json(value: Any) -> Markup:

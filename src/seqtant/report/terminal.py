@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from seqtant.findings import ClaimCheck, ClaimVerdict, Estimate, Finding, Result, Verdict
+from seqtant.report.console import Terminal
 from seqtant.report.summary import SIGNS, headline, sections
 from seqtant.report.tables import cell_text, claims_table, print_table, values_table
 
@@ -41,7 +42,7 @@ def print_result(result: Result, page: Path | None = None, console: Console | No
         page: Where its HTML page is, if one was written.
         console: Where to print; by default standard output, without colours when that is no terminal.
     """
-    console = console or Console()
+    console = console or Terminal()
     console.print(Rule(Text(result.title, style="bold"), align="left", style="dim"))
     if result.parts:
         console.print(_strip(result))
