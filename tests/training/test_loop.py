@@ -182,6 +182,12 @@ def test_missing_device_is_refused(make_model, masked_tokens):
         train(make_model(), masked_tokens(), TrainingConfig(steps=1), context=Context(device="quantum"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, so fp16 is possible")
+def test_fp16_without_a_gpu_is_refused(make_model, masked_tokens):
+    with pytest.raises(InputError, match="fp16 needs a CUDA device: use bf16"):
+        train(make_model(), masked_tokens(), TrainingConfig(steps=1, precision="fp16"))
+
+
 def test_frozen_model_is_refused(make_model, masked_tokens):
     with pytest.raises(InputError, match="no trainable parameter"):
         train(make_model().requires_grad_(False), masked_tokens(), TrainingConfig(steps=1))

@@ -28,7 +28,8 @@ def main(folder: str, steps: str, weights: str, death: str) -> None:
     model = Decoder(shared.SHAPE, generator=torch.Generator().manual_seed(3)).double()
     config = TrainingConfig(steps=int(steps), learning_rate=1e-2, warmup=2, checkpoint_every=3, accumulation=2)
 
-    def die(step: int, _: object) -> None:
+    def die(step: int, seen: object) -> None:
+        assert seen is model, "callbacks must see the caller's model, not what synchronises it"
         if step == int(death):
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -196,11 +196,11 @@ class _Run:
     def _periodic(self, steps: int) -> None:
         for callback in self.callbacks:
             if steps % callback.every == 0:
-                callback.call(steps, self.session.model)
+                callback.call(steps, self.session.bare_model)
         if self.evaluate is not None and (steps == self.config.steps or _due(self.config.evaluate_every, steps)):
             self.session.model.eval()
             with torch.no_grad():
-                self.history.evaluations[steps] = dict(self.evaluate(self.session.model))
+                self.history.evaluations[steps] = dict(self.evaluate(self.session.bare_model))
             self.session.model.train()
 
     def _checkpoint(self) -> None:

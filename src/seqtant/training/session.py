@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from seqtant.errors import InputError
 from seqtant.training.config import TrainingConfig
@@ -27,6 +28,11 @@ class Session:
     """The prepared optimizer."""
     shapes: dict[str, list[int]]
     """Shape of every weight by name, before any process holds only its shard."""
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The caller's own model, whatever synchronises it: what evaluations and callbacks see."""
+        return self.model.module if isinstance(self.model, DistributedDataParallel) else self.model
 
     @property
     def bare_optimizer(self) -> torch.optim.Optimizer:
@@ -47,13 +53,15 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
         seed: Seed of dropout and whatever else the model draws.
 
     Raises:
-        InputError: The device is not there, or nothing in the model can be trained.
+        InputError: The device is not there or lacks the precision, or nothing in the model can be trained.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("the model has no trainable parameter: set requires_grad on what should be trained")
     # Accelerate keeps its settings for the whole process; a second run may want another precision or device.
     AcceleratorState._reset_state(reset_partial_state=True)
     _select(device)
+    if config.precision == "fp16" and not torch.cuda.is_available():
+        raise InputError("precision fp16 needs a CUDA device: use bf16 here")
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=config.precision)
     was_training = model.training
     with torch.random.fork_rng(devices=_forked(accelerator.device)):
