@@ -169,7 +169,7 @@ def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
         >>> a = Estimate(value=1.0, low=0.7, high=1.3, method="t")
         >>> b = Estimate(value=3.0, low=2.6, high=3.4, method="t")
         >>> print(difference_of_estimates(a, b))
-        2.0 [1.5, 2.5] (95 %, difference of independent estimates)
+        2.0 [1.5, 2.5] (95 %, independent runs)
     """
     value = _minus(second.value, first.value)
     if first.is_exact and second.is_exact:
@@ -185,7 +185,7 @@ def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
         low=value - below,
         high=value + above,
         level=second.level,
-        method="difference of independent estimates",
+        method="independent runs",
         unit=second.unit,
     )
 
