@@ -5,7 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +194,27 @@ def test_figure_shows_every_gap_and_seed(swept):
     assert len(figure.data[0]["y"]) == 2
     assert len(figure.data[1]["y"]) == 4
     assert "nats" in figure.alt
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path, private_store):
+    out = tmp_path / "out"
+    seqtant = [str(Path(sys.executable).with_name("seqtant")), "architecture", "sweep", "--preset", "smoke", "--json"]
+    command = [*seqtant, "--out", str(out), "--device", "cpu"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while not list(out.glob("cells/*.json")):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        message = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert message.strip() == "seqtant: interrupted: run the same command again to resume"
+    finished = {path: path.stat().st_mtime_ns for path in out.glob("cells/*.json")}
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert again.returncode == 3, "so small a sweep decides nothing"
+    assert json.loads(again.stdout)["values"]["runs"] == 12
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert (out / "losses.csv").is_file()
 
 
 @pytest.mark.parametrize(
