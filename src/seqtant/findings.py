@@ -116,10 +116,12 @@ class Estimate:
 
     def _format(self, number: float) -> str:
         """Two significant digits of the interval's width decide; without a finite width, four of the number."""
-        width = math.inf if self.low is None or self.high is None else self.high - self.low
-        if not (0 < width < math.inf and math.isfinite(number) and 1e-3 <= abs(self.value) < 1e6):
+        ends = (self.value, self.low, self.high)
+        if any(end is None or abs(end) >= 1e6 for end in ends) or abs(self.value) < 1e-3 or self.low == self.high:
             return format_number(number)
-        return f"{number:.{min(8, max(0, 1 - math.floor(math.log10(width))))}f}"
+        width = (self.high or 0.0) - (self.low or 0.0)
+        smallest = min(width, abs(self.value))
+        return f"{number:.{min(8, max(0, 1 - math.floor(math.log10(smallest))))}f}"
 
     @property
     def basis(self) -> str:

@@ -145,6 +145,8 @@ def test_the_strip_has_a_line_per_part_with_verdict_and_number(composite: Result
     shown = Page(render_page([composite]))
     assert sum(attrs.get("class") == "line" for _, attrs in shown.tags) == 5
     strip = shown.words.split("demo.pendulum")[0]
+    assert f"Run {composite.id}" in strip
+    assert composite.command in strip
     measured = composite.parts[1].findings[0].measured
     assert measured is not None
     expected = [measured.number, measured.interval, "disagrees", "vacuous", "∞ sentences", "failed", "the string broke"]

@@ -37,11 +37,11 @@ class TerminalProgress:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bars = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -60,4 +60,4 @@ class TerminalProgress:
 
     def note(self, message: str) -> None:
         """Prints one line above the bars."""
-        self._console.print(message, style="dim", highlight=False)
+        self._console.print(message, style="dim", markup=False, highlight=False, soft_wrap=True)
