@@ -18,9 +18,10 @@ from seqtant.lm.interface import kept_positions
 COIN = MarkovLM([0.5, 0.5], name="coin")
 
 
-@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 120))
-def test_groups_hold_every_sequence_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    groups = group_by_length(lengths, budget)
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 120), st.sampled_from([None, 1, 3]))
+def test_groups_hold_every_sequence_once_within_the_budget(lengths: list[int], budget: int, rows: int | None) -> None:
+    groups = group_by_length(lengths, budget, rows=rows)
+    assert max(map(len, groups), default=0) <= (rows or 40)
     assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
     for group in groups:
         longest = max(lengths[index] for index in group)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqtant.lm import HuggingFaceLM, batch_continuation_log_probs, encode, generate, load, token_log_probs
+from seqtant.lm import HuggingFaceLM, batch_continuation_log_probs, edit_blocks, encode, generate, load, token_log_probs
 from seqtant.lm.batches import pad
 
 
@@ -35,6 +35,21 @@ def test_padding_and_cache_together_change_nothing(family: HuggingFaceLM, sequen
         expected = bare(family, sequences[row] + tail[line].tolist())[-3:]
         found = torch.cat([first.logits[line], rest.logits[line]])
         torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+
+
+def test_the_head_makes_the_logits_from_the_final_states(family: HuggingFaceLM) -> None:
+    """Also where logits are capped or scaled after the output matrix; on from a cache; and with blocks edited."""
+    ids = torch.tensor([[0, 2, 3, 4], [0, 4, 4, 3]])
+    whole = family.model(ids).logits
+    states = family.hidden(ids)
+    torch.testing.assert_close(family.head(states.flatten(0, 1)), whole.flatten(0, 1), atol=1e-6, rtol=1e-6)
+    cache = family.forward(ids[:, :2], use_cache=True).cache
+    rest = family.head(family.hidden(ids[:, 2:], cache=cache)[:, 1])
+    torch.testing.assert_close(rest, whole[:, 3], atol=1e-5, rtol=1e-5)
+    with edit_blocks(family, {1: lambda block, _call: block + torch.linspace(-1.0, 2.0, 16)}):
+        edited = family.model(ids).logits
+        torch.testing.assert_close(family.head(family.hidden(ids)[:, -1]), edited[:, -1], atol=1e-6, rtol=1e-6)
+    assert (edited - whole).abs().max() > 1e-2
 
 
 def test_the_tests_would_see_wrong_positions_and_masks(family: HuggingFaceLM) -> None:

@@ -124,14 +124,15 @@ def test_one_pass_gives_every_prefix(model: CausalLM, sequences: list[list[int]]
         close(last[0], plain(model, ids)[-1])
 
 
-def test_slices_over_the_cache_change_nothing(
+def test_few_logits_at_a_time_change_nothing(
     model: CausalLM, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(scoring_module._LOGITS_PER_PASS, "cpu", 3 * model.vocabulary_size)
     for ids, line in zip(sequences, token_log_probs(model, sequences), strict=True):
         close(line, plain_scores(model, ids))
-    for ids, found in zip(sequences, next_token_log_probs(model, sequences), strict=True):
-        close(found[0], plain(model, ids)[-1])
+    everywhere = [range(len(ids)) for ids in sequences]
+    for ids, found in zip(sequences, next_token_log_probs(model, sequences, everywhere), strict=True):
+        close(found, plain(model, ids))
     for line in continuation_log_probs(model, sequences[0], [sequences[4][1:]]):
         close(line, plain_scores(model, sequences[0] + sequences[4][1:])[-line.numel() :])
 
@@ -142,15 +143,22 @@ def test_no_more_logits_are_held_than_allowed(
     allowed = 4 * model.vocabulary_size
     monkeypatch.setitem(scoring_module._LOGITS_PER_PASS, "cpu", allowed)
     held = []
-    forward = model.forward
+    forward, head = model.forward, model.head
 
     def watched(*inputs, **named):
         output = forward(*inputs, **named)
         held.append(output.logits.numel())
         return output
 
+    def watched_head(hidden: torch.Tensor) -> torch.Tensor:
+        logits = head(hidden)
+        held.append(logits.numel())
+        return logits
+
     monkeypatch.setattr(model, "forward", watched)
+    monkeypatch.setattr(model, "head", watched_head)
     token_log_probs(model, sequences)
+    next_token_log_probs(model, sequences, [range(len(ids)) for ids in sequences])
     list(log_prob_blocks([model], sequences))
     assert held
     assert max(held) <= allowed

@@ -76,12 +76,13 @@ def check_length(model: CausalLM, tokens: int, what: str) -> None:
         )
 
 
-def group_by_length(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
+def group_by_length(lengths: Sequence[int], tokens_per_batch: int, *, rows: int | None = None) -> list[list[int]]:
     """Indices of sequences that share a batch: like lengths together, longest first.
 
     Args:
         lengths: Tokens per sequence.
         tokens_per_batch: Most tokens in a batch, padding included; a longer sequence gets a batch of its own.
+        rows: Most sequences in a batch; None sets no limit.
 
     Example:
         >>> group_by_length([3, 9, 2, 8], tokens_per_batch=18)
@@ -90,7 +91,8 @@ def group_by_length(lengths: Sequence[int], tokens_per_batch: int) -> list[list[
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     groups: list[list[int]] = []
     for index in order:
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= tokens_per_batch:
+        fits = groups and (rows is None or len(groups[-1]) < rows)
+        if fits and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= tokens_per_batch:
             groups[-1].append(index)
         else:
             groups.append([index])

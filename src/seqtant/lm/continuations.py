@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -11,8 +13,11 @@ from torch import Tensor
 from seqtant.errors import InputError
 from seqtant.lm.batches import Batch, Tokens, as_tokens, check_length, group_by_length, pad
 from seqtant.lm.interface import CausalLM, reading_rows
-from seqtant.lm.scoring import TOKENS_PER_BATCH, check_finite, gathered, kept_logits
+from seqtant.lm.scoring import check_finite, target_log_probs, tokens_per_pass
 from seqtant.progress import SILENT, Progress
+
+TOKENS_IN_CACHE = 16384
+"""Most tokens whose keys and values are held at once: copies of a prefix cost memory, if no time."""
 
 
 def continuation_log_probs(
@@ -20,7 +25,7 @@ def continuation_log_probs(
     prefix: Tokens,
     continuations: Sequence[Tokens],
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> list[Float[Tensor, " time"]]:
     """Log-probability of each token of each continuation of one prefix, which is read once.
@@ -29,7 +34,7 @@ def continuation_log_probs(
         model: The model.
         prefix: Token ids, at least one.
         continuations: Token ids of each continuation, at least one each.
-        tokens_per_batch: Most tokens in one forward pass, those in the cache included.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
         progress: Told how many continuations are done.
 
     Returns:
@@ -55,7 +60,7 @@ def batch_continuation_log_probs(
     prefixes: Sequence[Tokens],
     continuations: Sequence[Sequence[Tokens]],
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> list[list[Float[Tensor, " time"]]]:
     """:func:`continuation_log_probs` for many prefixes, each with its own continuations.
@@ -64,7 +69,7 @@ def batch_continuation_log_probs(
         model: The model.
         prefixes: Token ids of each prefix.
         continuations: Per prefix, its continuations; for the same ones everywhere, ``[labels] * len(prefixes)``.
-        tokens_per_batch: Most tokens in one forward pass, those in the cache included.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
         progress: Told how many continuations are done.
 
     Returns:
@@ -83,9 +88,10 @@ def batch_continuation_log_probs(
     results: list[list[Tensor]] = [[torch.empty(0)] * len(own) for own in ends]
     bar = progress.task("scoring", sum(len(own) for own in ends))
     wanted = [number for number, own in enumerate(ends) if own]
-    for group in group_by_length([starts[number].numel() for number in wanted], tokens_per_batch):
+    budget = tokens_per_batch or tokens_per_pass(model)
+    for group in group_by_length([starts[number].numel() for number in wanted], budget):
         batch = pad(starts, [wanted[index] for index in group], model, side="left")
-        for row, number, scores in _score_batch(model, batch, ends, tokens_per_batch):
+        for row, number, scores in _score_batch(model, batch, ends, budget):
             results[row][number] = scores
             bar.advance()
     bar.close()
@@ -94,7 +100,7 @@ def batch_continuation_log_probs(
 
 
 def _score_batch(
-    model: CausalLM, prefixes: Batch, continuations: Sequence[Sequence[Tensor]], tokens_per_batch: int
+    model: CausalLM, prefixes: Batch, continuations: Sequence[Sequence[Tensor]], budget: int
 ) -> list[tuple[int, int, Tensor]]:
     """Reads a left-padded batch of prefixes once, then all their continuations, as (prefix, number, scores)."""
     with reading_rows(prefixes.rows):
@@ -108,29 +114,23 @@ def _score_batch(
     ]
     lines = [ids for _, _, ids in tasks]
     found = []
-    for group in _groups([ids.numel() for ids in lines], past, tokens_per_batch):
+    for group in _groups([ids.numel() for ids in lines], past, budget):
         batch = pad(lines, group, model, side="right")
         owner = torch.tensor([tasks[index][0] for index in group], device=model.device)
         scores = [first[owner, batch.input_ids[:, 0]][:, None]]
         if batch.input_ids.shape[1] > 1:
-            scores.append(_rest(model, prefixes.rows[owner], batch, model.select_rows(head.cache, owner)))
+            owned = replace(batch, rows=prefixes.rows[owner])
+            scores.append(target_log_probs(model, owned, cache=model.select_rows(head.cache, owner)))
         for index, line in zip(group, torch.cat(scores, dim=1).cpu(), strict=True):
             owner_line, number, ids = tasks[index]
             found.append((int(prefixes.rows[owner_line]), number, line[: ids.numel()].clone()))
     return found
 
 
-def _rest(model: CausalLM, rows: Tensor, batch: Batch, cache: object) -> Float[Tensor, "batch rest"]:
-    """Scores every token after the first of a right-padded batch that goes on from a cache."""
-    targets = batch.input_ids[:, 1:]
-    owned = Batch(rows, batch.input_ids, batch.mask, batch.lengths)
-    passes = kept_logits(model, owned, torch.arange(targets.shape[1]), cache=cache)
-    return torch.cat([gathered(logits, targets[:, group.to(targets.device)]) for group, logits in passes], dim=1)
-
-
-def _groups(lengths: Sequence[int], past: int, tokens_per_batch: int) -> list[list[int]]:
+def _groups(lengths: Sequence[int], past: int, budget: int) -> list[list[int]]:
     """Batches of continuations; a one-token continuation costs no pass, since its prefix's logits hold its score."""
     short = [index for index, length in enumerate(lengths) if length == 1]
     rest = [index for index, length in enumerate(lengths) if length > 1]
-    grouped = group_by_length([past + lengths[index] for index in rest], tokens_per_batch)
-    return ([short] if short else []) + [[rest[index] for index in group] for group in grouped]
+    share = budget / max(budget, TOKENS_IN_CACHE)
+    costs = [max(lengths[index], math.ceil((past + lengths[index]) * share)) for index in rest]
+    return ([short] if short else []) + [[rest[index] for index in group] for group in group_by_length(costs, budget)]

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from seqtant.errors import InputError
 from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
+from seqtant.lm.continuations import TOKENS_IN_CACHE
 from seqtant.lm.interface import CausalLM, reading_rows
 from seqtant.lm.sampling import Sampling, draw, row_seeds, row_uniforms
-from seqtant.lm.scoring import TOKENS_PER_BATCH, gathered
+from seqtant.lm.scoring import gathered
 from seqtant.progress import SILENT, Progress
 
 
@@ -44,7 +45,7 @@ def generate(
     seeds: Sequence[int] | None = None,
     samples: int = 1,
     stop_ids: Sequence[int] | None = None,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int = TOKENS_IN_CACHE,
     progress: Progress = SILENT,
 ) -> list[Generated]:
     """Continues every prompt.

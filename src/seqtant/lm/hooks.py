@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqtant.errors import InputError
+from seqtant.lm.decoder import find_decoder, hidden_of, with_hidden
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, current_rows
 
@@ -59,12 +60,12 @@ def decoder_blocks(model: Model) -> list[nn.Module]:
     Raises:
         InputError: No list of blocks of the configured depth is found.
     """
-    return list(_decoder(network(model))[1])
+    return list(find_decoder(network(model))[1])
 
 
 def depth(model: Model) -> int:
     """Number of decoder blocks."""
-    return len(_decoder(network(model))[1])
+    return len(find_decoder(network(model))[1])
 
 
 def width(model: Model) -> int:
@@ -114,7 +115,7 @@ def edit_blocks(model: Model, edits: Mapping[int, Edit]) -> Iterator[None]:
         >>> (before - after).abs().amax(dim=-1).gt(1e-6).tolist()
         [[False, False, True]]
     """
-    decoder, blocks = _decoder(network(model))
+    decoder, blocks = find_decoder(network(model))
     chosen = dict(zip(check_layers(model, list(edits)), edits.values(), strict=True))
     place = _Place()
     with ExitStack() as stack:
@@ -145,16 +146,6 @@ def read_blocks(model: Model, layers: Sequence[int], read: Callable[[Tensor, Blo
         yield
 
 
-def hidden_of(output: Any) -> Float[Tensor, "batch time width"]:
-    """The hidden states in a block's output, which is a tensor or a tuple that begins with them."""
-    return output[0] if isinstance(output, tuple) else output
-
-
-def with_hidden(output: Any, states: Tensor) -> Any:
-    """A block's output with other hidden states, in the form it came in."""
-    return (states, *output[1:]) if isinstance(output, tuple) else states
-
-
 def _editor(layer: int, edit: Edit, place: _Place) -> Callable[..., Any]:
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         states = hidden_of(output)
@@ -176,7 +167,7 @@ class _Place:
     positions: Tensor
 
     def note(self, decoder: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        arguments = inspect.signature(decoder.forward).bind(*inputs, **named).arguments
+        arguments = inspect.signature(type(decoder).forward).bind(decoder, *inputs, **named).arguments
         arguments = {**arguments, **arguments.get("kwargs", {})}
         tokens = arguments.get("input_ids")
         if tokens is None:
@@ -192,20 +183,3 @@ class _Place:
         past = arguments.get("past_key_values")
         start = 0 if past is None else int(past.get_seq_length())
         self.positions = torch.arange(start, start + time, device=tokens.device).expand(batch, time)
-
-
-def _decoder(module: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
-    """The module that runs the blocks, and the blocks: the outermost list as long as the configured depth."""
-    config: Any = module.config
-    count = int(config.get_text_config(decoder=True).num_hidden_layers)
-    found = [
-        (name.count("."), name, item)
-        for name, item in module.named_modules()
-        if isinstance(item, nn.ModuleList) and len(item) == count
-    ]
-    if not found:
-        raise InputError(
-            f"no list of {count} decoder blocks found in {type(module).__name__}: this family is not known"
-        )
-    _, name, blocks = min(found, key=lambda entry: entry[0])
-    return module.get_submodule(name.rpartition(".")[0]), blocks

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
+from seqtant.errors import InputError
+from seqtant.lm.decoder import ReachedError, find_decoder, replaced
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
 
 if TYPE_CHECKING:
@@ -72,24 +74,61 @@ class HuggingFaceLM(CausalLM):
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`; the logits are float32, or float64 for a float64 model."""
         batch, time = input_ids.shape
+        arguments = self._arguments(input_ids, attention_mask, cache) | {"use_cache": use_cache}
+        kept = None if keep is None else kept_positions(keep, time, input_ids.device)
+        if kept is not None and self._takes_keep:
+            arguments["logits_to_keep"] = keep if isinstance(keep, int) else kept
+        output = self.model(**arguments)
+        logits = _single(output.logits if kept is None or self._takes_keep else output.logits[:, kept])
+        if not use_cache:
+            return LMOutput(logits)
+        read = input_ids.new_full((batch,), time) if attention_mask is None else attention_mask.sum(dim=1)
         mask = joint_mask(cache, attention_mask, input_ids)
-        arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask, "use_cache": use_cache}
+        lengths, past_time = (read, time) if cache is None else (cache.lengths + read, cache.time + time)
+        return LMOutput(logits, HuggingFaceCache(output.past_key_values, lengths, mask, past_time))
+
+    def hidden(
+        self, input_ids: Int[Tensor, "batch time"], *, cache: HuggingFaceCache | None = None
+    ) -> Float[Tensor, "batch time width"]:
+        """See :meth:`CausalLM.hidden`: what the decoder hands to the head, after its final norm."""
+        decoder, _ = find_decoder(self.model)
+        found: list[Any] = []
+
+        def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            found.append(output)
+            raise ReachedError
+
+        hook = decoder.register_forward_hook(stop)
+        try:
+            self.model(**self._arguments(input_ids, None, cache), use_cache=cache is not None)
+        except ReachedError:
+            return found[0][0]
+        finally:
+            hook.remove()
+        raise InputError(f"{type(self.model).__name__} never ran its decoder: this family is not known")
+
+    def head(self, hidden: Float[Tensor, "positions width"]) -> Float[Tensor, "positions vocabulary"]:
+        """See :meth:`CausalLM.head`: all that the network does after its decoder, such as capping or scaling logits."""
+        decoder, _ = find_decoder(self.model)
+        ids = torch.zeros(1, hidden.shape[0], dtype=torch.long, device=hidden.device)
+        with replaced(decoder, lambda *_inputs, **_named: _DecoderOutput(hidden[None])):
+            logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+        return _single(logits[0])
+
+    def _arguments(
+        self, input_ids: Tensor, attention_mask: Tensor | None, cache: HuggingFaceCache | None
+    ) -> dict[str, Any]:
+        mask = joint_mask(cache, attention_mask, input_ids)
+        if mask is None:
+            past = 0 if cache is None else cache.time
+            mask = input_ids.new_ones(1, 1).expand(input_ids.shape[0], past + input_ids.shape[1])
+        arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
         if cache is not None:
             arguments["past_key_values"] = _copied(cache.past)
         positions = _positions(cache, attention_mask, input_ids)
         if self._takes_positions and positions is not None:
             arguments["position_ids"] = positions
-        kept = None if keep is None else kept_positions(keep, time, input_ids.device)
-        if kept is not None and self._takes_keep:
-            arguments["logits_to_keep"] = keep if isinstance(keep, int) else kept
-        output = self.model(**arguments)
-        logits = output.logits if kept is None or self._takes_keep else output.logits[:, kept]
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if not use_cache:
-            return LMOutput(logits)
-        read = input_ids.new_full((batch,), time) if attention_mask is None else attention_mask.sum(dim=1)
-        lengths, past_time = (read, time) if cache is None else (cache.lengths + read, cache.time + time)
-        return LMOutput(logits, HuggingFaceCache(output.past_key_values, lengths, mask, past_time))
+        return arguments
 
     def select_rows(self, cache: HuggingFaceCache, rows: Int[Tensor, " selected"]) -> HuggingFaceCache:
         """See :meth:`CausalLM.select_rows`."""
@@ -101,10 +140,28 @@ class HuggingFaceLM(CausalLM):
         return HuggingFaceCache(past, cache.lengths[rows], mask, cache.time)
 
 
+class _DecoderOutput:
+    """Stands for a decoder's output of any family: the states under their name and as the first item, nothing else."""
+
+    def __init__(self, states: Tensor) -> None:
+        self.last_hidden_state = states
+
+    def __getitem__(self, index: Any) -> Any:
+        return (self.last_hidden_state,)[index]
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+def _single(logits: Tensor) -> Tensor:
+    """Half-precision logits as float32: sums over the vocabulary need it."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def joint_mask(
     cache: HuggingFaceCache | None, attention_mask: Tensor | None, input_ids: Tensor
 ) -> Int[Tensor, "batch past_and_time"] | None:
-    """The mask over cached and new tokens; None if all are real (which lets attention take its fast path)."""
+    """The mask over cached and new tokens; None if all are real."""
     past = None if cache is None else cache.mask
     if past is None and attention_mask is None:
         return None

@@ -92,6 +92,23 @@ class CausalLM(ABC):
     def select_rows(self, cache: Any, rows: Int[Tensor, " selected"]) -> Any:
         """The cache of some rows, in the given order and possibly repeated: how a shared prefix is expanded."""
 
+    def hidden(
+        self, input_ids: Int[Tensor, "batch time"], *, cache: Any = None
+    ) -> Float[Tensor, "batch time width"] | None:
+        """The states from which :meth:`head` makes the logits, each position's from its own; None if there are none.
+
+        Lets scoring make the logits of a few positions at a time after one pass over the whole sequence.
+        """
+        return None
+
+    def head(self, hidden: Float[Tensor, "positions width"]) -> Float[Tensor, "positions vocabulary"]:
+        """The logits of some final hidden states, in any order.
+
+        Raises:
+            InputError: The model has no such states.
+        """
+        raise InputError(f"'{self.name}' has no hidden states: this needs a Hugging Face model")
+
 
 def kept_positions(keep: Keep, time: int, device: torch.device) -> Int[Tensor, " kept"]:
     """Positions that a ``keep`` argument means, among ``time`` new tokens.

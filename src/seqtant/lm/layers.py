@@ -6,8 +6,8 @@ is being varied (a steering strength, say) are run once for all variants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
-from seqtant.lm.hooks import check_layers, decoder_blocks, hidden_of, network, width, with_hidden
+from seqtant.lm.decoder import ReachedError, hidden_of, replaced, with_hidden
+from seqtant.lm.hooks import check_layers, decoder_blocks, network, width
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import Keep, reading_rows
-from seqtant.lm.scoring import TOKENS_PER_BATCH
+from seqtant.lm.scoring import tokens_per_pass
 from seqtant.progress import SILENT, Progress
 
 
@@ -56,7 +57,7 @@ def hidden_states(
     layers: Sequence[int],
     *,
     positions: Sequence[int] | None = None,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> Float[Tensor, "sequences layers width"]:
     """The output of some decoder blocks at one token of each sequence; no block above the highest of them is run.
@@ -66,7 +67,7 @@ def hidden_states(
         sequences: Token ids.
         layers: Block numbers from 0, negative ones from the end. Block outputs are taken before any final norm.
         positions: Per sequence, the token to read (negative ones count from the end); None means the last.
-        tokens_per_batch: Most tokens in one forward pass.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
         progress: Told how many sequences are done.
 
     Returns:
@@ -81,7 +82,8 @@ def hidden_states(
     dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
     result = torch.empty(len(ids), len(chosen), width(model), dtype=dtype)
     bar = progress.task("reading hidden states", len(ids))
-    for rows in group_by_length([line.numel() for line in ids], tokens_per_batch) if chosen else []:
+    budget = tokens_per_batch or tokens_per_pass(model)
+    for rows in group_by_length([line.numel() for line in ids], budget) if chosen else []:
         batch = pad(ids, rows, model, side="right")
         lines = torch.arange(len(rows), device=model.device)
         at = torch.tensor([places[row] for row in rows], device=model.device)
@@ -139,13 +141,9 @@ def continue_from(
     blocks = decoder_blocks(model)
     with ExitStack() as stack:
         for block in blocks[: states.layer]:
-            stack.enter_context(_replaced(block, _passing_on(states.output)))
-        stack.enter_context(_replaced(blocks[states.layer], lambda *_inputs, **_named: states.output))
+            stack.enter_context(replaced(block, _passing_on(states.output)))
+        stack.enter_context(replaced(blocks[states.layer], lambda *_inputs, **_named: states.output))
         return model.forward(states.input_ids, states.attention_mask, keep=keep).logits
-
-
-class _ReachedError(Exception):
-    """Ends a forward pass once its highest wanted block is done."""
 
 
 def _run_up_to(
@@ -158,7 +156,7 @@ def _run_up_to(
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             outputs[layer] = output
             if layer == top:
-                raise _ReachedError
+                raise ReachedError
 
         return hook
 
@@ -168,7 +166,7 @@ def _run_up_to(
             stack.callback(blocks[layer].register_forward_hook(keeper(layer)).remove)
         try:
             model.forward(input_ids, attention_mask, keep=1)
-        except _ReachedError:
+        except ReachedError:
             return outputs
     raise InputError(f"{type(network(model)).__name__} never ran block {top}: this family is not known")
 
@@ -180,19 +178,6 @@ def _passing_on(output: Any) -> Callable[..., Any]:
         return with_hidden(output, hidden)
 
     return forward
-
-
-@contextmanager
-def _replaced(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Puts another forward into one block instance; hooks on the block still fire."""
-    before = block.__dict__.get("forward")
-    block.forward = forward
-    try:
-        yield
-    finally:
-        del block.forward
-        if before is not None:
-            block.forward = before
 
 
 def _places(positions: Sequence[int] | None, lengths: Sequence[int]) -> list[int]:

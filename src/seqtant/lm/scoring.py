@@ -1,7 +1,7 @@
 """Exact token log-probabilities: batched by length, bounded in memory, many prefixes of a sequence in one pass.
 
 One forward pass scores every prefix of a sequence. Logits are made for the wanted positions only and a bounded number
-at a time: a sequence too long for that is read in slices over the model's own cache.
+at a time: from the final hidden states where a model has them, else by reading the sequence in slices over its cache.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from seqtant.lm.batches import Batch, Tokens, as_tokens, group_by_length, pad
 from seqtant.lm.interface import CausalLM, reading_rows
 from seqtant.progress import SILENT, Progress, Task
 
-TOKENS_PER_BATCH = 4096
-"""Most tokens in one forward pass unless the caller says otherwise."""
+_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 16384}
+"""Tokens in one forward pass by kind of device: more only thrash a CPU's caches, fewer leave a GPU idle."""
 
-_LOGITS_PER_PASS = {"cpu": 2**26, "cuda": 2**29}
-"""Most logits held at once, by kind of device: 256 MB on a CPU, 2 GB on a GPU in float32."""
+_LOGITS_PER_PASS = {"cpu": 2**23, "cuda": 2**28}
+"""Most logits held at once, by kind of device: 32 MB on a CPU, 1 GB on a GPU in float32."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def token_log_probs(
     model: CausalLM,
     sequences: Sequence[Tokens],
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> list[Float[Tensor, " scored"]]:
     """Log-probability of each token after the first, given all tokens before it.
@@ -55,7 +55,7 @@ def token_log_probs(
     Args:
         model: The model.
         sequences: Token ids; the first of each is given (usually the beginning-of-sequence token), not scored.
-        tokens_per_batch: Most tokens in one forward pass.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
         progress: Told how many sequences are done.
 
     Returns:
@@ -73,7 +73,7 @@ def token_log_probs(
     ids = as_tokens(model, sequences)
     results = [torch.empty(0, dtype=torch.float64) for _ in ids]
     for batch in _batches(model, ids, tokens_per_batch, progress):
-        scores = _target_log_probs(model, batch)
+        scores = target_log_probs(model, batch)
         for row, line, length in zip(batch.rows.tolist(), scores.cpu(), batch.lengths.tolist(), strict=True):
             results[row] = line[: length - 1].clone()
     check_finite(model, results)
@@ -84,7 +84,7 @@ def sequence_log_probs(
     model: CausalLM,
     sequences: Sequence[Tokens],
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> Float[Tensor, " sequences"]:
     """Log-probability of each sequence given its first token: the sum of :func:`token_log_probs`, float64, in nats."""
@@ -98,7 +98,7 @@ def next_token_log_probs(
     sequences: Sequence[Tokens],
     positions: Sequence[Sequence[int]] | None = None,
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> list[Float[Tensor, "positions vocabulary"]]:
     """The whole next-token distribution at chosen positions, all positions of a sequence from one pass.
@@ -108,7 +108,7 @@ def next_token_log_probs(
         sequences: Token ids.
         positions: Per sequence, the positions after which the distribution is wanted (negative ones count from the
             end); None means the last one of each.
-        tokens_per_batch: Most tokens in one forward pass.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
         progress: Told how many sequences are done.
 
     Returns:
@@ -120,7 +120,7 @@ def next_token_log_probs(
     ids = as_tokens(model, sequences)
     wanted = _absolute(positions, [line.numel() for line in ids])
     results = [torch.empty(0, model.vocabulary_size) for _ in ids]
-    for batch in _batches(model, ids, tokens_per_batch, progress, budget=tokens_per_batch * model.vocabulary_size):
+    for batch in _batches(model, ids, tokens_per_batch, progress):
         rows = batch.rows.tolist()
         union = torch.cat([wanted[row] for row in rows]).unique()
         for group, logits in kept_logits(model, batch, union):
@@ -139,7 +139,7 @@ def log_prob_blocks(
     models: Sequence[CausalLM],
     sequences: Sequence[Tokens],
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[ScoredBlock]:
     """Full next-token distributions of several models at every scored position, block by block.
@@ -150,7 +150,7 @@ def log_prob_blocks(
     Args:
         models: Models over the same vocabulary and device.
         sequences: Token ids.
-        tokens_per_batch: Most tokens in one forward pass.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
         progress: Told how many sequences are done.
 
     Yields:
@@ -185,12 +185,18 @@ def kept_logits(
 ) -> Iterator[tuple[Int[Tensor, " group"], Float[Tensor, "batch group vocabulary"]]]:
     """Logits at ascending positions of a right-padded batch, a bounded number of them at a time.
 
-    If they exceed the budget, the sequence is read in slices, each going on from the cache of those before it; nothing
-    after the last wanted position is read at all.
+    Nothing after the last wanted position is read at all.
     """
     size = max(1, (budget or logits_per_pass(model)) // (batch.input_ids.shape[0] * model.vocabulary_size))
-    start = 0
     groups = positions.split(size) if positions.numel() else ()
+    if len(groups) > 1:
+        states = _hidden(model, batch, int(positions[-1]) + 1, cache)
+        if states is not None:
+            for group in groups:
+                chosen = states[:, group.to(states.device)]
+                yield group, model.head(chosen.flatten(0, 1)).unflatten(0, chosen.shape[:2])
+            return
+    start = 0
     for number, group in enumerate(groups):
         end = int(group[-1]) + 1
         more = number + 1 < len(groups)
@@ -201,14 +207,42 @@ def kept_logits(
         cache, start = output.cache, end
 
 
+def target_log_probs(model: CausalLM, batch: Batch, *, cache: Any = None) -> Float[Tensor, "batch scored"]:
+    """Log-probability of each token after the first of a right-padded batch, float64; of padding, any number."""
+    targets = batch.input_ids[:, 1:]
+    scores = torch.zeros(targets.shape, dtype=torch.float64, device=targets.device)
+    states = _hidden(model, batch, targets.shape[1], cache) if targets.shape[1] else None
+    if states is None:
+        for group, logits in kept_logits(model, batch, torch.arange(targets.shape[1]), cache=cache):
+            columns = group.to(targets.device)
+            scores[:, columns] = gathered(logits, targets[:, columns])
+        return scores
+    real = torch.arange(targets.shape[1], device=targets.device) + 1 < batch.lengths[:, None]
+    chosen, wanted = states[real], targets[real]
+    size = max(1, logits_per_pass(model) // model.vocabulary_size)
+    parts = [gathered(model.head(some), ids) for some, ids in zip(chosen.split(size), wanted.split(size), strict=True)]
+    scores[real] = torch.cat(parts) if parts else scores.new_empty(0)
+    return scores
+
+
+def _hidden(model: CausalLM, batch: Batch, end: int, cache: Any) -> Float[Tensor, "batch time width"] | None:
+    with reading_rows(batch.rows):
+        return model.hidden(batch.input_ids[:, :end], cache=cache)
+
+
+def tokens_per_pass(model: CausalLM) -> int:
+    """Tokens that one forward pass of this model reads unless the caller says otherwise."""
+    return _TOKENS_PER_PASS.get(model.device.type, _TOKENS_PER_PASS["cpu"])
+
+
 def logits_per_pass(model: CausalLM) -> int:
     """Most logits that scoring holds at once for this model."""
     return _LOGITS_PER_PASS.get(model.device.type, _LOGITS_PER_PASS["cpu"])
 
 
 def gathered(
-    logits: Float[Tensor, "batch kept vocabulary"], targets: Int[Tensor, "batch kept"]
-) -> Float[Tensor, "batch kept"]:
+    logits: Float[Tensor, "*positions vocabulary"], targets: Int[Tensor, "*positions"]
+) -> Float[Tensor, "*positions"]:
     """Log-probability of each target, float64, without a normalised copy of the logits."""
     chosen = logits.gather(-1, targets[..., None]).squeeze(-1)
     return chosen.double() - torch.logsumexp(logits, dim=-1).double()
@@ -228,25 +262,22 @@ def check_finite(model: CausalLM, scores: Sequence[Tensor]) -> None:
             )
 
 
-def _target_log_probs(model: CausalLM, batch: Batch) -> Float[Tensor, "batch scored"]:
-    targets = batch.input_ids[:, 1:]
-    parts = [
-        gathered(logits, targets[:, group.to(targets.device)])
-        for group, logits in kept_logits(model, batch, torch.arange(targets.shape[1]))
-    ]
-    return torch.cat(parts, dim=1) if parts else batch.input_ids.new_empty(batch.rows.numel(), 0).double()
-
-
 def _batches(
-    model: CausalLM, ids: Sequence[Tensor], tokens_per_batch: int, progress: Progress, *, budget: int | None = None
+    model: CausalLM,
+    ids: Sequence[Tensor],
+    tokens_per_batch: int | None,
+    progress: Progress,
+    *,
+    budget: int | None = None,
 ) -> Iterator[Batch]:
-    """Right-padded batches, longest first; short sequences never need slicing, since the batch shrinks instead."""
-    tokens = min(tokens_per_batch, max(1, (budget or logits_per_pass(model)) // model.vocabulary_size))
+    """Right-padded batches, longest first, with few enough rows that one position of each fits the logits' budget."""
+    rows = max(1, (budget or logits_per_pass(model)) // model.vocabulary_size)
+    lengths = [line.numel() for line in ids]
     bar: Task = progress.task("scoring", len(ids))
     try:
-        for rows in group_by_length([line.numel() for line in ids], tokens):
-            yield pad(ids, rows, model, side="right")
-            bar.advance(len(rows))
+        for group in group_by_length(lengths, tokens_per_batch or tokens_per_pass(model), rows=rows):
+            yield pad(ids, group, model, side="right")
+            bar.advance(len(group))
     finally:
         bar.close()
 
