@@ -131,6 +131,11 @@ def test_a_narrow_place_inside_is_milder_than_one_at_the_input(projection: int, 
     assert separation_rank(RankConfig(width=4, tokens=8, projection=projection)).rank == rank
 
 
+def test_a_projection_after_the_only_layer_leaves_its_rank() -> None:
+    """One coordinate of the output has rank d + 1 whatever mixes the coordinates."""
+    assert separation_rank(RankConfig(depth=1, width=4, tokens=8, projection=2)).rank == 5
+
+
 @pytest.mark.parametrize(("vocab", "tokens"), [(2, 6), (3, 4), (3, 6), (4, 4)])
 def test_finite_vocabulary_reaches_the_number_of_multisets(vocab: int, tokens: int) -> None:
     half = tokens // 2

@@ -73,6 +73,9 @@ class PlanConfig:
         if self.params > 1e18:
             raise InputError(f"params is {self.params:g}: give at most 1e18 parameters")
         _at_least(1, embed_rank=self.embed_rank, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
+        for name in ("head_dim", "kv_heads", "snap"):
+            if (getattr(self, name) or 0) > 1024:
+                raise InputError(f"{name} is {getattr(self, name)}: give at most 1024")
         _at_least(1, context=self.context)
         _at_least(2, vocab=self.vocab)
 

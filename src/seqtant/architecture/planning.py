@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -86,13 +85,14 @@ class Family:
             >>> [Family.of(PlanConfig(params=1e9, kv_heads=8)).heads(width) for width in (1536, 1664, 1728)]
             [(24, 64), (16, 104), (24, 72)]
         """
-        unit, groups = math.gcd(8, self.head_dim), self.kv_heads or 1
-        choices = [
-            (width // size, size)
-            for size in range(unit, 2 * self.head_dim + 1, unit)
-            if 2 * size >= self.head_dim and width % (size * groups) == 0
-        ]
-        return min(choices, key=lambda choice: abs(math.log(choice[1] / self.head_dim)), default=None)
+        choices = [size for size in self.head_sizes() if width % (size * (self.kv_heads or 1)) == 0]
+        best = min(choices, key=lambda size: abs(math.log(size / self.head_dim)), default=None)
+        return None if best is None else (width // best, best)
+
+    def head_sizes(self) -> list[int]:
+        """Head widths from half to twice the one asked for, in steps of 8 where that is a multiple of 8."""
+        unit = math.gcd(8, self.head_dim)
+        return [size for size in range(unit, 2 * self.head_dim + 1, unit) if 2 * size >= self.head_dim]
 
     def layer(self, width: int, depth: int = 1) -> Layer:
         """So many layers of a whole width: root-mean-square norms, rotary positions, no biases."""
@@ -286,12 +286,9 @@ def _whole_shapes(size: float, family: Family, best: theory.DepthRange, band: Ba
 
 def _snapped(family: Family, width: float, side: int) -> int:
     """A multiple of the snap that heads can divide: the nearest (0), or the nearest below (-1) or above (1)."""
-    start = {-1: math.floor, 0: round, 1: math.ceil}[side](width / family.snap)
-    for distance in itertools.count():
-        for number in (start - distance, start + distance):
-            if number > 0 and family.heads(number * family.snap):
-                return number * family.snap
-    raise AssertionError("unreachable: some multiple of the snap is a multiple of every head width")
+    to_whole = {-1: math.floor, 0: round, 1: math.ceil}[side]
+    steps = {math.lcm(family.snap, size * (family.kv_heads or 1)) for size in family.head_sizes()}
+    return min((step * max(1, to_whole(width / step)) for step in steps), key=lambda each: abs(math.log(each / width)))
 
 
 def _matrix_entries(family: Family, width: int) -> int:

@@ -209,17 +209,17 @@ class Network:
         state: Numbers = np.eye(self.config.width, dtype=np.uint64)[:, :, None]
         for index, heads in enumerate(self.layers):
             middle = (state, moments, state.transpose(1, 0, 2)) if index else (moments,)
+            projection = None if index else self.projection
             # Of the last layer one row is needed, which from the left costs width times less than whole matrices.
-            last = index == len(self.layers) - 1
+            last = index == len(self.layers) - 1 and projection is None
             rows = slice(0, 1) if last else slice(None)
             updated = state[rows] if self.config.residual else np.zeros((), dtype=np.uint64)
             shared = middle if last else (self._product(*middle),)
             for a, b in heads:
                 updated = updated + self._product(a[rows], *shared, b, state)
             state = updated % np.uint64(self.field.p)
-            if index == 0 and self.projection is not None:
-                state = self._product(self.projection[rows] if last else self.projection, state)
-        return state
+            state = state if projection is None else self._product(projection, state)
+        return state[:1]
 
     def _product(self, *factors: Numbers) -> Numbers:
         """Product of matrices, from the left."""
