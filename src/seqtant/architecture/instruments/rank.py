@@ -130,11 +130,7 @@ def _record_finding(record: Recorder, predicted: Prediction, found: SeparationRa
         "How strongly can the network entangle the two halves of its input?",
         _verdict(predicted, found),
         summary,
-        predicted=Estimate(
-            value=predicted.closed_form, high=predicted.closed_form, method="closed form, an upper bound"
-        )
-        if not predicted.is_exact
-        else Estimate.exact(predicted.closed_form, method="closed form"),
+        predicted=predicted.estimate,
         measured=Estimate.exact(found.rank, method="elimination modulo two primes")
         if found.saturated
         else Estimate(value=found.rank, low=found.rank, method="grid too small: a lower bound"),
