@@ -7,7 +7,7 @@ normalised conditional amplitude, and an optional constraint to one magnetisatio
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -157,6 +157,21 @@ class AutoregressiveState(nn.Module):
             return odds
         must = forced(ups, site, self.sites, self.magnetisation)
         return torch.where(must == 0, odds, must * torch.inf)
+
+    @overload
+    def sample(
+        self, number: int, generator: torch.Generator | None = ..., *, uniforms: Tensor | None = ...
+    ) -> Tensor: ...
+
+    @overload
+    def sample(
+        self,
+        number: int,
+        generator: torch.Generator | None = ...,
+        *,
+        uniforms: Tensor | None = ...,
+        return_log_prob: Literal[True],
+    ) -> tuple[Tensor, Tensor]: ...
 
     @torch.no_grad()
     def sample(

@@ -1,13 +1,16 @@
 """A wave function averaged over a symmetry group: probabilities over all images, phases by their mean direction.
 
-With images g s of a configuration: |psi_sym(s)|^2 is the mean of |psi(g s)|^2, and the phase is the argument of the mean
-of e^{i phi(g s)}.
+With images g s of a configuration: |psi_sym(s)|^2 is the mean of |psi(g s)|^2, and the phase is the argument of the
+mean of e^{i phi(g s)}.
 The result is normalised, and drawing from psi and then applying a random group element draws from it exactly.
 
 Source: the official code of Sharir et al., Phys. Rev. Lett. 124, 020503 (2020).
 """
 
 from __future__ import annotations
+
+import math
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +73,14 @@ class SymmetrisedState(nn.Module):
         """Phases in radians, shape (batch,)."""
         return self.log_psi(spins)[1]
 
+    @overload
+    def sample(self, number: int, generator: torch.Generator | None = ...) -> Tensor: ...
+
+    @overload
+    def sample(
+        self, number: int, generator: torch.Generator | None = ..., *, return_log_prob: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+
     @torch.no_grad()
     def sample(
         self, number: int, generator: torch.Generator | None = None, *, return_log_prob: bool = False
@@ -85,8 +96,6 @@ class SymmetrisedState(nn.Module):
             Spins (number, sites), int8; with log-probabilities (number,) if asked for.
         """
         plain = self.plain.sample(number, generator)
-        if isinstance(plain, tuple):
-            raise TypeError("a plain sample has no log-probabilities")
         chosen = torch.randint(len(self.signs), (number,), generator=generator).to(plain.device)
         spins = torch.gather(plain, 1, self.permutations.to(plain.device)[chosen])
         spins = spins * self.signs.to(device=plain.device, dtype=plain.dtype)[chosen, None]
@@ -119,7 +128,7 @@ class SymmetrisedState(nn.Module):
 
 def mean_amplitude(amplitude: Tensor) -> Tensor:
     """Logarithm of the root mean square of amplitudes over the first axis, from their logarithms."""
-    return 0.5 * (torch.logsumexp(2 * amplitude, dim=0) - torch.log(torch.tensor(float(len(amplitude)))))
+    return 0.5 * (torch.logsumexp(2 * amplitude, dim=0) - math.log(len(amplitude)))
 
 
 def mean_phase(phase: Tensor, kind: str) -> Tensor:

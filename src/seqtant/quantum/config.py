@@ -73,6 +73,8 @@ class OptimiserConfig:
     """Share of the last step that spring keeps; adam's second-moment decay."""
     damping: float = 1e-3
     """Shift of the kernel's diagonal in natural-gradient steps."""
+    trust: float = 0.3
+    """Longest natural-gradient step: the standard deviation of the change that it makes to log psi."""
     decay_from: float = 0.6
     """Share of the steps after which the learning rate falls."""
     final_rate: float = 0.05

@@ -94,8 +94,6 @@ def evaluate(
 def distinct(state: AutoregressiveState, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Distinct configurations out of some samples, with their counts."""
     drawn = state.sample(samples, generator)
-    if isinstance(drawn, tuple):
-        raise TypeError("a plain sample has no log-probabilities")
     return torch.unique(drawn, dim=0, return_counts=True)
 
 

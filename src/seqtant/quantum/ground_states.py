@@ -85,9 +85,12 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     if config.symmetrise and len(group) > 1:
         symmetrised = group.symmetrise(state)
         generator = generator_for(context.seed, 2)
-        best = evaluate(
+        found = evaluate(
             symmetrised, training.hamiltonian, config.evaluation_samples, generator, progress=context.progress
         )
+        # Averaged phases only fit a ground state that the group leaves alone; for positive states it always is.
+        if state.kind == "positive" or found.total <= plain.total:
+            best = found
     return Trained(system, training, group, plain, best)
 
 

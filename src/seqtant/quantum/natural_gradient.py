@@ -40,6 +40,8 @@ class NaturalGradient:
             start += parameter.numel()
         self.size = start
         self.previous: Tensor | None = None
+        self.length = 0.0
+        """Length of the last step in the metric of the state: standard deviation of the change of log psi it makes."""
 
     def step(self, blocks: Callable[[], Iterable[Block]], weights: Tensor, energies: Tensor) -> Tensor:
         """The step to subtract, times the learning rate, from the parameters.
@@ -74,6 +76,8 @@ class NaturalGradient:
         if carried is not None:
             force = force - self.momentum * carried
         solution = solve(kernel, force, self.damping)
+        change = kernel @ solution if carried is None else kernel @ solution + self.momentum * carried
+        self.length = float(change.norm())
         step = torch.zeros(self.size, dtype=torch.float64, device=force.device)
         pairs = kept if kept is not None else ((block, self._rows(block, weights, root)) for block in blocks())
         for block, rows in pairs:

@@ -120,7 +120,7 @@ class Training:
             self.seed, number, samples, self.state.sites, share=self.processes.rank, shares=self.processes.count
         )
         drawn = self.state.sample(len(share), uniforms=share.to(device))
-        spins, counts = torch.unique(drawn, dim=0, return_counts=True)  # type: ignore[arg-type]
+        spins, counts = torch.unique(drawn, dim=0, return_counts=True)
         marks.append(time.perf_counter())
         energies = self.hamiltonian.local_energy(self.trained, spins)
         spins, counts, energies = (self.processes.gather(x) for x in (spins, counts, energies))
@@ -148,7 +148,8 @@ class Training:
         if self.config.method == "adam":
             self._adam(spins, weights, energies, number)
             return
-        step = self.natural.step(lambda: jacobian(self.trained, spins), weights, energies) * self.rate(number)
+        step = self.natural.step(lambda: jacobian(self.trained, spins), weights, energies)
+        step *= min(self.rate(number), self.config.trust / max(1e-300, self.natural.length))
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():
                 parameter.sub_(step[self.natural.slices[name]].view_as(parameter).to(parameter.dtype))

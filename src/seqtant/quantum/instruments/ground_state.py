@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
 from seqtant.quantum.checkpoint import RECORD, WEIGHTS
 from seqtant.quantum.config import GroundStateConfig
 from seqtant.quantum.ground_states import Trained, train
@@ -83,11 +83,12 @@ def _against(record: Recorder, trained: Trained, reference: Reference | None) ->
     record.value("relative_error", relative)
     verdict, advice = judge(gap, energy.error, reference)
     shown = "not defined" if relative is None else f"{relative:.2e}"
+    noise = energy.error / max(1e-300, abs(reference.energy))
     record.finding(
         "energy_per_site",
         "How close is the trained state to the ground state?",
         verdict,
-        f"relative error {shown} (standard error {energy.error / max(1e-300, abs(reference.energy)):.1e}); {convention}",
+        f"relative error {shown} (standard error {noise:.1e}); {convention}",
         predicted=estimate(reference, sites),
         measured=measured,
         assumptions=(
@@ -124,7 +125,7 @@ def _curve(record: Recorder, trained: Trained) -> None:
         record.measure("variance", step["variance"], step=at)
         for part in PARTS:
             record.measure(part, step[part], unit="s", step=at)
-    rows = [("as trained", *_row(trained.plain.per_site(sites), trained.plain.variance))]
+    rows: list[tuple[Cell, ...]] = [("as trained", *_row(trained.plain.per_site(sites), trained.plain.variance))]
     if trained.energy is not trained.plain:
         rows.append(
             (
