@@ -99,6 +99,8 @@ def run(config: RankConfig, context: Context) -> Result:
 
 def _record_values(record: Recorder, config: RankConfig, predicted: Prediction, found: SeparationRank) -> None:
     rank = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
+    # The theorem's lower side is stated for whole vocabularies and attention as wide as the stream.
+    as_stated = config.vocab is None and config.projection is None and config.inner >= config.width
     for name, number in {
         "rank": found.rank,
         "closed_form": predicted.closed_form if predicted.estimate else None,
@@ -107,8 +109,8 @@ def _record_values(record: Recorder, config: RankConfig, predicted: Prediction, 
         "templates": found.templates,
         "saturated": int(found.saturated),
         "rank_log3": math.log(found.rank) / theory.LN3 if found.rank else None,
-        "lower_bound_log3": max(0.0, theory.multiset_lower(config.depth, rank, config.heads)),
-        "upper_bound_log3": theory.theorem1_upper(config.depth, config.width, config.heads),
+        "lower_bound_log3": max(0.0, theory.multiset_lower(config.depth, rank, config.heads)) if as_stated else 0.0,
+        "upper_bound_log3": theory.theorem1_upper(config.depth, config.inner, config.heads),
         "effective_width": rank,
         "runs": len(found.runs),
     }.items():
