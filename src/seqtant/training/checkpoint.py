@@ -73,7 +73,7 @@ def save(folder: Path, session: Session, config: TrainingConfig, history: Traini
             "sha256": {path.name: _digest(path) for path in sorted(partial.iterdir())},
         }
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        _replace(partial, final)
+        partial.rename(final)
         _forget_old(folder, config.keep)
     accelerator.wait_for_everyone()
     return final
@@ -195,13 +195,6 @@ def _restore_random_state(path: Path, device: torch.device) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace(partial: Path, final: Path) -> None:
-    if final.exists():  # an interrupt right after a checkpoint: the one on disk has the same content
-        shutil.rmtree(partial)
-        return
-    partial.rename(final)
 
 
 def _forget_old(folder: Path, keep: int) -> None:

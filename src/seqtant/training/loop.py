@@ -99,6 +99,7 @@ class _Run:
     callbacks: Sequence[Periodic]
     history: TrainingHistory = field(default_factory=TrainingHistory)
     last_saved: Path | None = None
+    saved_steps: int = 0
 
     def __post_init__(self) -> None:
         self.folder = self.context.folder
@@ -122,6 +123,7 @@ class _Run:
         if found:
             self.last_saved = found[-1]
             self.history = restore(found[-1], self.session, self.config, self.data)
+            self.saved_steps = self.history.steps
             self.progress.note(f"going on from '{found[-1]}'")
 
     def _advance(self, bar: Task, switch: InterruptSwitch) -> None:
@@ -204,8 +206,9 @@ class _Run:
             self.session.model.train()
 
     def _checkpoint(self) -> None:
-        if self.folder is not None:
+        if self.folder is not None and self.saved_steps != self.history.steps:
             self.last_saved = save(self.folder, self.session, self.config, self.history, self.data)
+            self.saved_steps = self.history.steps
 
 
 def _due(every: int | None, steps: int) -> bool:
