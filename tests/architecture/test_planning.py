@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from seqtant.architecture.config import PlanConfig
 from seqtant.architecture.evidence import BUILT, RULES, vocabulary_parameters
+from seqtant.architecture.layer_family import Family
 from seqtant.architecture.modalities import MODALITIES
-from seqtant.architecture.planning import Family, Plan, make_plan
+from seqtant.architecture.planning import Plan, make_plan
 from seqtant.errors import InputError
 
 

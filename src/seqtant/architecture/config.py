@@ -23,10 +23,11 @@ def _at_least(least: int, **fields: int | None) -> None:
             raise InputError(f"{name} is {value}: give a whole number of at least {least}")
 
 
-def _depth_within(depth: int) -> None:
-    _at_least(1, depth=depth)
-    if depth > MAX_DEPTH:
-        raise InputError(f"depth is {depth}: the closed forms reach {MAX_DEPTH} layers, give fewer")
+def _depths_within(**fields: int) -> None:
+    _at_least(1, **fields)
+    for name, depth in fields.items():
+        if depth > MAX_DEPTH:
+            raise InputError(f"{name} is {depth}: the closed forms reach {MAX_DEPTH} layers, give fewer")
 
 
 def _positive(**fields: float | None) -> None:
@@ -109,7 +110,7 @@ class BoundsConfig:
     """Rank of the input embedding; by default full."""
 
     def __post_init__(self) -> None:
-        _depth_within(self.depth)
+        _depths_within(depth=self.depth)
         _at_least(1, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
         if self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
@@ -132,8 +133,7 @@ class MatchConfig:
     """Layers of the network that must match it."""
 
     def __post_init__(self) -> None:
-        _depth_within(self.depth)
-        _depth_within(self.to_depth)
+        _depths_within(depth=self.depth, to_depth=self.to_depth)
         _at_least(1, width=self.width)
 
     @classmethod
