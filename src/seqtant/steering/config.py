@@ -1,0 +1,314 @@
+"""What a user can ask of the steering room: one frozen configuration per verb."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from seqtant.errors import InputError
+
+Method = Literal["mean", "pca", "repe", "probe", "random", "centered-pca"]
+Positions = Literal["all", "prompt", "last", "generated"]
+AnswerScore = Literal["restricted", "full"]
+BudgetKind = Literal["relative", "absolute", "above-chance"]
+ExportFormat = Literal["gguf", "folder"]
+
+
+def _at_least(least: int, **fields: int | None) -> None:
+    for name, value in fields.items():
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}: give a whole number of at least {least}")
+
+
+def _finite(**fields: float | None) -> None:
+    for name, value in fields.items():
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"{name} is {value}: give a finite number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorSource:
+    """Which model, and where its steering vector comes from."""
+
+    model: str = "reference"
+    """Hugging Face folder, hub name, or ``reference`` for the model that ships."""
+    vector: str | None = None
+    """Steering vector (.safetensors, or .gguf); None extracts one from ``pairs``."""
+    pairs: str | None = None
+    """Contrast pairs, JSON lines with ``positive`` and ``negative`` and, if both answer one prompt, ``prompt``. Without
+    it the reference model takes talks of its cheerful and its gloomy persona."""
+    layers: str | None = None
+    """Blocks to steer: ``2,3``, ``4:8`` or fractions of the depth ``0.3:0.6``; by default all a vector file holds, else
+    the middle third."""
+    method: Method = "mean"
+    """How a direction is drawn from the pairs: mean difference, uncentred PCA of the differences, PCA of shuffled and
+    centred differences (repe), logistic probe, or a random control."""
+    template: str = "{text}"
+    """What each text of a pair is put into: a text with ``{text}``, or ``chat`` for the tokenizer's chat template."""
+    max_pairs: int = 128
+    """Most contrast pairs that are read."""
+    dtype: str | None = None
+    """Number type to load the model in; float32 on a CPU and the checkpoint's own elsewhere."""
+    allow_other_model: bool = False
+    """Whether a vector made from other weights or another tokenizer may be used; its size must fit all the same."""
+
+    def __post_init__(self) -> None:
+        _at_least(2, max_pairs=self.max_pairs)
+        if self.method == "centered-pca":
+            raise InputError(
+                "method is centered-pca: centring the differences of ordered pairs subtracts their mean, which is the "
+                "signal itself; use mean, pca (not centred) or repe (order shuffled, then centred)"
+            )
+        if self.template != "chat" and "{text}" not in self.template:
+            raise InputError(f"template {self.template!r} has no place for {{text}}: write e.g. 'Question: {{text}}'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(VectorSource):
+    """What is measured on both sides of the trade-off."""
+
+    behaviour: str | None = None
+    """Behaviour prompts, JSON lines with ``prompt``, ``good`` and ``bad`` (lists of continuations). Without it the
+    reference model is asked how it is: bright replies are good, dark ones bad."""
+    helpfulness: str | None = None
+    """What must not suffer, JSON lines: ``prompt``, ``options`` and ``answer`` (multiple choice, cloze), or ``text``
+    (helpfulness is then one over the perplexity). Without it the reference model is asked facts."""
+    score: AnswerScore = "restricted"
+    """Probability of the right answer among the options (restricted), or among all tokens (full)."""
+    positions: Positions = "all"
+    """Which tokens are steered; positions count from the start of the text, also under a cache."""
+    prompts: int = 64
+    """Most behaviour prompts."""
+    items: int = 400
+    """Most helpfulness items."""
+    tokens_per_batch: int = 4096
+    """Most tokens in one forward pass."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(2, prompts=self.prompts, items=self.items)
+        _at_least(1, tokens_per_batch=self.tokens_per_batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig(VectorSource):
+    """Extract a steering vector from contrast pairs."""
+
+    layers: str | None = "0:1.0"
+    """Blocks to extract a direction for: ``2,3``, ``4:8`` or fractions of the depth; by default all."""
+    folds: int = 5
+    """Parts into which pairs are split: each part is told apart by a vector made from the others."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(2, folds=self.folds)
+
+    @classmethod
+    def smoke(cls) -> ExtractConfig:
+        """A few pairs of the reference model."""
+        return cls(max_pairs=16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig(Measured):
+    """Measure alignment and helpfulness over a range of strengths."""
+
+    strengths: tuple[float, ...] | None = None
+    """Strengths in units of the unit vectors, 0 among them; None finds the range in which helpfulness stays usable."""
+    points: int = 21
+    """Number of strengths, if the range is found."""
+    loss: float = 0.2
+    """Relative loss of helpfulness at which the range ends, if it is found."""
+    scorer: str | None = None
+    """Registered scorer of generated replies (+1, 0, -1), beside the soft score; None generates only for coherence."""
+    coherence_prompts: int = 8
+    """Prompts from which replies are generated at each strength to measure coherence; 0 generates nothing."""
+    reply_tokens: int = 16
+    """Most tokens of such a reply."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(5, points=self.points)
+        _at_least(0, coherence_prompts=self.coherence_prompts)
+        _at_least(1, reply_tokens=self.reply_tokens)
+        if not 0 < self.loss < 1:
+            raise InputError(f"loss is {self.loss}: give a share between 0 and 1")
+        if self.strengths is not None and (len(set(self.strengths)) < 5 or 0.0 not in self.strengths):
+            raise InputError("strengths need 0 and at least four others, e.g. --strengths=-2:2:0.5")
+        for value in self.strengths or ():
+            _finite(strengths=value)
+
+    @classmethod
+    def smoke(cls) -> SweepConfig:
+        """Seconds: few items, wide intervals."""
+        return cls(prompts=12, items=48, points=9, coherence_prompts=2, max_pairs=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooseConfig(Measured):
+    """Choose the strength under a helpfulness budget."""
+
+    budget: float = 0.05
+    """Share of helpfulness that may be lost."""
+    budget_kind: BudgetKind = "relative"
+    """What the share is of: P_0 (relative), 1 (absolute), or P_0 minus the chance of guessing (above-chance)."""
+    side: Literal[1, -1] = 1
+    """1 steers towards the positive side of the pairs, -1 away from it."""
+    cap: float = 1.0
+    """Largest strength that is tried, in mean hidden norms of the steered blocks."""
+    resamples: int = 1000
+    """Bootstrap resamples."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(100, resamples=self.resamples)
+        _finite(cap=self.cap)
+        if not 0 < self.budget < 1:
+            raise InputError(f"budget is {self.budget}: give a share between 0 and 1, e.g. 0.05")
+        if self.cap <= 0:
+            raise InputError(f"cap is {self.cap}: give a number above 0")
+
+    @classmethod
+    def smoke(cls) -> ChooseConfig:
+        """Seconds: few items, wide intervals."""
+        return cls(prompts=12, items=96, max_pairs=24, resamples=200)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseConfig(Measured):
+    """Check what the theory assumes, and in which range of strengths it holds."""
+
+    strengths: tuple[float, ...] | None = None
+    """Positive strengths at which the assumptions are checked; None takes six up to where helpfulness suffers."""
+    top: int = 10
+    """Number of likeliest wrong tokens whose noise is measured."""
+    fit: float = 0.99
+    """Least R^2 of a straight line through the origin for an assumption to hold up to a strength."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(1, top=self.top)
+        if not 0 < self.fit < 1:
+            raise InputError(f"fit is {self.fit}: give an R^2 between 0 and 1")
+        if self.strengths is not None and (len(self.strengths) < 3 or min(self.strengths) <= 0):
+            raise InputError("strengths of a diagnosis must be at least three positive numbers")
+
+    @classmethod
+    def smoke(cls) -> DiagnoseConfig:
+        """Seconds: few items."""
+        return cls(prompts=12, items=48, max_pairs=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersConfig(Measured):
+    """Compare layers: gain of alignment per unit of lost helpfulness."""
+
+    layers: str | None = "0:1.0"
+    """Blocks to compare; by default all."""
+    budget: float = 0.05
+    """Share of helpfulness at which layers are compared."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.budget < 1:
+            raise InputError(f"budget is {self.budget}: give a share between 0 and 1, e.g. 0.05")
+
+    @classmethod
+    def smoke(cls) -> LayersConfig:
+        """Seconds: few items."""
+        return cls(prompts=12, items=48, max_pairs=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyConfig(VectorSource):
+    """Generate with and without steering, side by side."""
+
+    prompt: tuple[str, ...] = ()
+    """Prompts to continue; without any the reference model is asked how it is."""
+    prompts_file: str | None = None
+    """Further prompts, JSON lines with ``prompt``, or one a line."""
+    strength: float = 1.0
+    """Strength in units of the unit vectors; ``sweep`` and ``choose`` say what is much."""
+    positions: Positions = "all"
+    """Which tokens are steered."""
+    keep_norm: bool = False
+    """Whether steered states are rescaled to the norm they had."""
+    tokens: int = 40
+    """Most new tokens."""
+    temperature: float = 0.0
+    """Divides the logits; 0 takes the likeliest token. Baseline and steered draw from the same random numbers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _finite(strength=self.strength, temperature=self.temperature)
+        _at_least(1, tokens=self.tokens)
+
+    @classmethod
+    def smoke(cls) -> ApplyConfig:
+        """A few words of the reference model."""
+        return cls(max_pairs=16, strength=2.0, tokens=12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(VectorSource):
+    """Write a steering vector for other programs."""
+
+    to: str | None = None
+    """File (.gguf) or folder to write; None takes ``vector.gguf`` or ``steered`` in the run's folder."""
+    format: ExportFormat = "gguf"
+    """gguf: a control vector for llama.cpp. folder: a copy of the model with the vector folded into its biases."""
+    strength: float = 1.0
+    """Strength folded into what is written."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _finite(strength=self.strength)
+
+    @classmethod
+    def smoke(cls) -> ExportConfig:
+        """The folded folder, which needs no extra library."""
+        return cls(max_pairs=16, format="folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportConfig:
+    """Read a control vector of another program and keep it as a steering vector."""
+
+    source: str | None = None
+    """The .gguf file; without one a direction is made for the reference model, as an example."""
+    model: str = "reference"
+    """The model that it steers."""
+    to: str | None = None
+    """File (.safetensors) to write; None takes ``vector.safetensors`` in the run's folder."""
+
+    @classmethod
+    def smoke(cls) -> ImportConfig:
+        """Round trip of a direction of the reference model."""
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefitConfig:
+    """Fit the theory's curves to the numbers that the authors' repository holds."""
+
+    curve: Literal["all", "international_law", "medical_genetics", "high_school_computer_science"] = "all"
+    """Which question set to take."""
+
+    @classmethod
+    def smoke(cls) -> RefitConfig:
+        """All of them: they are few."""
+        return cls()
+
+
+CONFIGS = {
+    "extract": ExtractConfig,
+    "sweep": SweepConfig,
+    "choose": ChooseConfig,
+    "diagnose": DiagnoseConfig,
+    "layers": LayersConfig,
+    "apply": ApplyConfig,
+    "export": ExportConfig,
+    "import": ImportConfig,
+    "refit": RefitConfig,
+}

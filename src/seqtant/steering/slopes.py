@@ -1,0 +1,95 @@
+"""Exact slopes at strength 0 by automatic differentiation: of every item, in every steered block, from one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seqtant.errors import InputError
+from seqtant.lm.batches import group_by_length, pad
+from seqtant.lm.hooks import Edit, edit_blocks
+from seqtant.lm.layers import continue_from, run_to_layer
+from seqtant.steering.items import Passage
+from seqtant.steering.measuring import Bench
+from seqtant.steering.strength_sweep import Plan, target_score
+
+
+def slopes(
+    bench: Bench, scoring: Plan, coefficients: Sequence[Float[np.ndarray, " continuations"]]
+) -> Float[np.ndarray, "items layers"]:
+    """Exact derivatives at strength 0 of sum_c coefficient_c log P(c), per item and per steered block.
+
+    One backward pass through the blocks above the first steered one gives all of them: every row has a strength of its
+    own in every block. The sum over blocks is the derivative in the common strength, the same number as a
+    Jacobian-vector product along the vector.
+
+    Args:
+        bench: Model, vector and positions; only steering at all positions is supported.
+        scoring: The plan of the items.
+        coefficients: Per item one number per continuation.
+
+    Raises:
+        InputError: Only some positions are steered.
+    """
+    if bench.positions != "all":
+        raise InputError("exact slopes are made for steering at all positions: use positions=all")
+    model, vector = bench.model, bench.vector
+    found = np.zeros((len(scoring.counts), len(vector.layers)))
+    of_row: dict[int, list[int]] = {}
+    for number, target in enumerate(scoring.targets):
+        of_row.setdefault(target.row, []).append(number)
+    lengths = [row.tokens.numel() for row in scoring.rows]
+    for group in group_by_length(lengths, bench.tokens_per_batch):
+        batch = pad([row.tokens for row in scoring.rows], group, model, side="right")
+        with torch.no_grad():
+            below = run_to_layer(model, vector.layers[0], batch.input_ids)
+        pushes = torch.zeros(len(vector.layers), len(group), 1, 1, device=model.device, requires_grad=True)
+        edits = {
+            layer: _push(pushes[column], direction.to(model.device))
+            for column, (layer, direction) in enumerate(vector.directions.items())
+        }
+        kept = torch.arange(min(scoring.rows[i].prompt_length for i in group) - 1, max(lengths[i] for i in group))
+        with torch.enable_grad(), edit_blocks(model, edits):
+            logits = continue_from(model, below, keep=kept.to(model.device))
+            total = torch.zeros((), dtype=torch.float64, device=model.device)
+            for line, row in enumerate(group):
+                for number in of_row.get(row, []):
+                    target = scoring.targets[number]
+                    weight = float(coefficients[target.item][target.number])
+                    total = total + weight * target_score(logits[line][None], kept, scoring.rows[row], target)[0]
+            (gradient,) = torch.autograd.grad(total, pushes)
+        for line, row in enumerate(group):
+            found[scoring.rows[row].item] += gradient[:, line, 0, 0].double().cpu().numpy()
+    return found
+
+
+def _push(strengths: Tensor, direction: Tensor) -> Edit:
+    return lambda states, call: states + (strengths * direction).to(states.dtype)
+
+
+def alignment_slopes(bench: Bench) -> Float[np.ndarray, "prompts layers"]:
+    """Exact dB/dr at strength 0 of each behaviour prompt, by steered block."""
+    read = bench.read_behaviour([0.0])
+    coefficients = []
+    for number, (good, bad) in enumerate(zip(read.good, read.bad, strict=True)):
+        scores = np.repeat([1.0, -1.0], [good.shape[1], bad.shape[1]])
+        chances = np.exp(np.concatenate([good[0], bad[0]]))
+        coefficients.append(chances / chances.sum() * (scores - read.alignment[0, number]))
+    return slopes(bench, bench.behaviour_plan, coefficients)
+
+
+def helpfulness_slopes(bench: Bench, *, restricted: bool) -> Float[np.ndarray, "items layers"]:
+    """Exact d log P / dr at strength 0 of each helpfulness item, by steered block."""
+    scoring = bench.helpfulness_plan
+    if isinstance(bench.helpfulness[0], Passage):
+        return slopes(bench, scoring, [np.array([1 / len(target.tokens)]) for target in scoring.targets])
+    scores = bench.sweep(scoring, [0.0], "helpfulness")
+    coefficients = []
+    for item, own in zip(bench.questions, scores, strict=True):
+        shares = np.exp(own[0] - np.logaddexp.reduce(own[0]))
+        coefficients.append(np.eye(len(shares))[item.answer] - (shares if restricted else 0.0))
+    return slopes(bench, scoring, coefficients)
