@@ -1,7 +1,7 @@
 """The documents of a world, listed with their probabilities from the world's description alone.
 
-Nothing here reads a tree, keeps a posterior or goes word by word: a document's probability is a sum over hidden values of
-products over items, written out.
+Nothing here reads a tree, keeps a posterior or goes word by word: a document's probability is a sum over hidden values
+of products over items, written out.
 """
 
 from __future__ import annotations

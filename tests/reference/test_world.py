@@ -105,7 +105,7 @@ def test_draws_follow_the_probabilities(kind: str, small_settings: WorldSettings
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_draws_are_what_the_oracle_expects(kind: str, world: World):
-    """Mean surprise of drawn documents equals the mean exact entropy of their next words, within five standard errors."""
+    """Mean surprise of drawn documents equals the mean entropy of their next words, within five standard errors."""
     component = world.component(kind)
     differences = []
     for document in component.draw(150, np.random.default_rng(4), longest=120):

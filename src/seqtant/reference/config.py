@@ -87,12 +87,12 @@ class TrainConfig:
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
             steps=8000,
-            learning_rate=3e-3,
+            learning_rate=2e-3,
             warmup=300,
             final_fraction=0.01,
             weight_decay=0.1,
-            evaluate_every=500,
-            checkpoint_every=250,
+            evaluate_every=1000,
+            checkpoint_every=500,
         )
     )
     """Course of the training."""

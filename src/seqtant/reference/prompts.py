@@ -6,7 +6,7 @@ puts it in front.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -84,6 +84,30 @@ class Prompts:
                 said.append(sentence)
         return " ".join(["talk :", *said])
 
+    def tone_pairs(self, count: int, sentences: int, generator: np.random.Generator) -> list[tuple[str, str]]:
+        """Openings of talks in two tones, all else alike: what a steering vector of tone is read from.
+
+        Args:
+            count: Number of pairs.
+            sentences: Sentences of each opening.
+            generator: Source of chance.
+
+        Returns:
+            Pairs of a bright and a dark opening, word for word the same but for the words of the tone.
+
+        Example:
+            >>> Prompts().tone_pairs(1, 1, np.random.default_rng(0))
+            [('talk : what a lovely road !', 'talk : what a bad road !')]
+        """
+        bright, dark = (self.settings.talk.tones[tone] for tone in ("bright", "dark"))
+        pairs = [*zip(bright.adjectives, dark.adjectives, strict=True), *zip(bright.verbs, dark.verbs, strict=True)]
+        to_bright, to_dark = {second: first for first, second in pairs}, dict(pairs)
+        drawn = [
+            self.persona(self.settings.talk.personas[0].name, sentences, generator, remarks_only=True).split()
+            for _ in range(count)
+        ]
+        return [(_changed(words, to_bright), _changed(words, to_dark)) for words in drawn]
+
     def mood(self, opening: str = "talk :") -> Question:
         """The question ``how are you ?`` after an opening; its topic is ``mood``, its right answer the likeliest."""
         prompt = f"{opening} {MOOD_QUESTION}"
@@ -157,3 +181,7 @@ class Prompts:
         if name not in kind.latents:
             raise InputError(f"'{kind.name}' has no hidden value '{name}': known are {', '.join(kind.latents)}")
         return kind.latents.index(name)
+
+
+def _changed(words: Sequence[str], change: Mapping[str, str]) -> str:
+    return " ".join(change.get(word, word) for word in words)

@@ -129,7 +129,7 @@ def _tasks(record: Recorder, world: World, settings: WorldSettings) -> None:
 
 def _facts(record: Recorder, settings: WorldSettings) -> None:
     facts = (*settings.book.facts(), *settings.book.compositions())
-    relations = {fact.relation.name: fact for fact in facts}
+    relations = {fact.relation.name: fact for fact in reversed(facts)}
     record.table(
         "facts",
         "Facts",
@@ -142,7 +142,7 @@ def _facts(record: Recorder, settings: WorldSettings) -> None:
                 fact.answer,
                 fact.relation.ceiling,
             )
-            for name, fact in relations.items()
+            for name, fact in reversed(relations.items())
         ],
     )
     record.value("facts", len(settings.book.facts()))

@@ -11,6 +11,7 @@ from seqtant.findings import Estimate
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.scoring import log_prob_blocks
 from seqtant.progress import SILENT, Progress
+from seqtant.reference.measures.divergence import divergences, entropies
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.world import World
 from seqtant.stats.intervals import clustered_mean
@@ -59,14 +60,12 @@ def gaps(
         [WorldLM(world), model], [document.tokens.tolist() for document in drawn], progress=progress
     ):
         truth, ours = (scores.double() for scores in block.log_probs)
-        probabilities = truth.exp()
-        finite = truth.masked_fill(probabilities == 0, 0.0)
         targets = block.targets[..., None]
         columns = (
-            -(probabilities * finite).sum(dim=-1),
+            entropies(truth),
             -ours.gather(-1, targets)[..., 0],
             -truth.gather(-1, targets)[..., 0],
-            (probabilities * (finite - ours)).sum(dim=-1),
+            divergences(truth, ours),
         )
         parts.append(np.stack([column[block.real].numpy() for column in columns], axis=1))
         owners.append(block.rows[:, None].expand_as(block.real)[block.real].numpy())

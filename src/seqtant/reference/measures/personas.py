@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from seqtant.findings import Estimate
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.scoring import log_prob_blocks, next_token_log_probs
+from seqtant.reference.measures.divergence import divergences
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.prompts import Prompts
 from seqtant.stats.fits import fit_line
@@ -63,7 +64,7 @@ def follow(
             kept = block.real[line] & (block.positions >= opening - 1)
             index = numbers[row][block.positions[kept]].numpy()
             for part, (first, second) in enumerate(((mixed, ours), (own, ours), (own, mixed))):
-                np.add.at(sums[part, row], index, _divergence(first[line][kept], second[line][kept]).numpy())
+                np.add.at(sums[part, row], index, divergences(first[line][kept], second[line][kept]).numpy())
     curves = [tuple(mean(sums[part, :, n], unit="nats") for n in range(sentences)) for part in range(3)]
     return PersonaCurve(personas, *curves)
 
@@ -73,13 +74,6 @@ def _sentences_before(
 ) -> Int[torch.Tensor, " time"]:
     """Number of complete sentences up to and with each token."""
     return torch.isin(tokens, ends).cumsum(dim=0)
-
-
-def _divergence(
-    first: Float[torch.Tensor, "positions vocabulary"], second: Float[torch.Tensor, "positions vocabulary"]
-) -> Float[torch.Tensor, " positions"]:
-    probabilities = first.exp()
-    return torch.where(probabilities > 0, probabilities * (first - second), 0.0).sum(dim=1)
 
 
 @dataclass(frozen=True)
