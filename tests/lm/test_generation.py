@@ -151,6 +151,19 @@ def test_a_draw_inverts_the_cumulative_distribution(weights: list[float], unifor
     assert probabilities[: token + 1].sum() >= uniform - 1e-12
 
 
+def test_the_largest_uniform_number_still_draws_a_possible_token() -> None:
+    largest = torch.full((2000,), 1 - 2**-53, dtype=torch.float64)
+    odds = torch.rand(2000, 7, generator=generator(), dtype=torch.float64) ** 8
+    odds[:, 5:] = 0.0
+    assert int(draw(odds.log_softmax(dim=-1), largest).max()) <= 6
+    assert int(draw(odds.log(), largest).max()) <= 4
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(InputError, match="corrupt"):
+        Sampling().log_probs(torch.tensor([[0.0, float("nan")]]))
+
+
 def test_noise_belongs_to_the_seed_alone() -> None:
     assert torch.equal(row_uniforms([5, 6, 7], 9)[2], row_uniforms([7], 9)[0])
     assert torch.equal(row_uniforms([5], 9)[0, :4], row_uniforms([5], 4)[0])

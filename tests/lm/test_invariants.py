@@ -16,7 +16,7 @@ from seqtant.lm import (
     sequence_log_probs,
     token_log_probs,
 )
-from seqtant.lm import scoring as scoring_module
+from seqtant.lm import logits as logits_module
 from seqtant.lm.batches import pad
 
 TOLERANCE = 1e-5
@@ -127,7 +127,7 @@ def test_one_pass_gives_every_prefix(model: CausalLM, sequences: list[list[int]]
 def test_few_logits_at_a_time_change_nothing(
     model: CausalLM, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(scoring_module._LOGITS_PER_PASS, "cpu", 3 * model.vocabulary_size)
+    monkeypatch.setitem(logits_module._LOGITS_PER_PASS, "cpu", 3 * model.vocabulary_size)
     for ids, line in zip(sequences, token_log_probs(model, sequences), strict=True):
         close(line, plain_scores(model, ids))
     everywhere = [range(len(ids)) for ids in sequences]
@@ -141,7 +141,7 @@ def test_no_more_logits_are_held_than_allowed(
     model: CausalLM, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed = 4 * model.vocabulary_size
-    monkeypatch.setitem(scoring_module._LOGITS_PER_PASS, "cpu", allowed)
+    monkeypatch.setitem(logits_module._LOGITS_PER_PASS, "cpu", allowed)
     held = []
     forward, head = model.forward, model.head
 

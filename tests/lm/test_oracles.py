@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from seqtant.errors import InputError
 from seqtant.lm import HiddenMarkovLM, MarkovLM, MixtureLM, sequence_log_probs, token_log_probs
+from seqtant.lm import logits as logits_module
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -153,7 +154,7 @@ def test_posterior_is_the_same_when_read_in_slices(monkeypatch: pytest.MonkeyPat
     mixture = MixtureLM([MarkovLM(rows(rng, 3, 3)), MarkovLM(rows(rng, 3, 3))])
     ids = rng.integers(0, 3, size=20).tolist()
     whole = mixture.posterior([ids])[0]
-    monkeypatch.setitem(__import__("seqtant.lm.scoring", fromlist=["x"])._LOGITS_PER_PASS, "cpu", 24)
+    monkeypatch.setitem(logits_module._LOGITS_PER_PASS, "cpu", 24)
     torch.testing.assert_close(mixture.posterior([ids])[0], whole, atol=1e-13, rtol=0)
 
 

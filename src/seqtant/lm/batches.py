@@ -120,3 +120,13 @@ def pad(sequences: Sequence[Tensor], rows: Sequence[int], model: CausalLM, *, si
     device = model.device
     padded = mask.to(device) if int(lengths.min()) < time else None
     return Batch(torch.tensor(rows, device=device), input_ids.to(device), padded, lengths.to(device))
+
+
+def check_left_padding(attention_mask: Int[Tensor, "batch time"]) -> None:
+    """Checks that padding stands before the first real token only.
+
+    Raises:
+        InputError: There is padding after a real token.
+    """
+    if bool((attention_mask[:, 1:] < attention_mask[:, :-1]).any()):
+        raise InputError("padding must stand on the left: each row of attention_mask is zeros, then ones")

@@ -14,8 +14,8 @@ from seqtant.errors import InputError
 from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
 from seqtant.lm.continuations import TOKENS_IN_CACHE
 from seqtant.lm.interface import CausalLM, reading_rows
+from seqtant.lm.logits import gathered
 from seqtant.lm.sampling import Sampling, draw, row_seeds, row_uniforms
-from seqtant.lm.scoring import gathered
 from seqtant.progress import SILENT, Progress
 
 

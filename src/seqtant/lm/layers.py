@@ -21,7 +21,7 @@ from seqtant.lm.decoder import ReachedError, hidden_of, replaced, with_hidden
 from seqtant.lm.hooks import check_layers, decoder_blocks, network, width
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import Keep, reading_rows
-from seqtant.lm.scoring import tokens_per_pass
+from seqtant.lm.logits import tokens_per_pass
 from seqtant.progress import SILENT, Progress
 
 

@@ -12,10 +12,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import Tokens, as_tokens
+from seqtant.lm.batches import Tokens, as_tokens, check_left_padding
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
-from seqtant.lm.oracles import check_left_padding
-from seqtant.lm.scoring import gathered, logits_per_pass
+from seqtant.lm.logits import gathered, logits_per_pass
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class MixtureLM(CausalLM):
         batch, time = input_ids.shape
         kept = kept_positions(keep, time, input_ids.device)
         if attention_mask is not None:
-            check_left_padding(attention_mask, cache)
+            check_left_padding(attention_mask)
         size = max(1, logits_per_pass(self) // (batch * self.vocabulary_size * len(self.components)))
         pieces, past = [], cache
         for start in range(0, time, size):

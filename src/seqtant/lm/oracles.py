@@ -7,9 +7,7 @@ has log-probability minus infinity all the same).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +15,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from seqtant.errors import InputError
+from seqtant.lm.batches import check_left_padding
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
+from seqtant.stats.logmath import log_matmul
 
 
 class MarkovLM(CausalLM):
@@ -87,7 +87,7 @@ class MarkovLM(CausalLM):
         start = 0 if self.bos_id is None else self.bos_id
         ids = input_ids
         if attention_mask is not None:
-            check_left_padding(attention_mask, cache)
+            check_left_padding(attention_mask)
             ids = ids.masked_fill(attention_mask == 0, start)
         past = ids.new_full((batch, self.order), start) if cache is None else cache
         line = torch.cat([past, ids], dim=1)
@@ -172,7 +172,7 @@ class HiddenMarkovLM(CausalLM):
         """See :meth:`CausalLM.forward`; the cache is the :class:`Belief`."""
         batch, time = input_ids.shape
         if attention_mask is not None:
-            check_left_padding(attention_mask, cache)
+            check_left_padding(attention_mask)
         belief = self._log_initial.expand(batch, -1) if cache is None else cache.log_state
         kept = kept_positions(keep, time, input_ids.device).tolist()
         beliefs = []
@@ -204,29 +204,6 @@ class HiddenMarkovLM(CausalLM):
         return torch.where((token == self.bos_id)[:, None], self._log_initial, after)
 
 
-def log_matmul(
-    log_weights: Float[Tensor, "*batch states"], matrix: Float[Tensor, "states columns"]
-) -> Float[Tensor, "*batch columns"]:
-    """log(exp(log_weights) @ matrix), exact over any range of weights.
-
-    A plain product after taking out the largest weight; entries so far below it that a float cannot hold them are done
-    again in log-space.
-
-    Example:
-        >>> log_matmul(torch.tensor([0.0, -5000.0], dtype=torch.float64), torch.eye(2, dtype=torch.float64)).tolist()
-        [0.0, -5000.0]
-    """
-    top = log_weights.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(log_weights.dtype).min)
-    product = torch.log((log_weights - top).exp() @ matrix)
-    tiny = product < math.log(torch.finfo(log_weights.dtype).tiny) + 40
-    if bool(tiny.any()):
-        possible = (log_weights > -torch.inf).to(matrix) @ (matrix > 0).to(matrix) > 0
-        rows = (tiny & possible).any(dim=-1)
-        shifted = (log_weights - top)[rows]
-        product[rows] = torch.logsumexp(shifted[..., None] + matrix.log(), dim=-2)
-    return product + top
-
-
 def distributions(table: ArrayLike, what: str) -> Float[Tensor, "*rows outcomes"]:
     """Probability rows as float64, checked and normalised to the last bit.
 
@@ -245,13 +222,3 @@ def distributions(table: ArrayLike, what: str) -> Float[Tensor, "*rows outcomes"
         worst = float(sums.flatten()[(sums - 1).abs().argmax()])
         raise InputError(f"every row of {what} must sum to 1, but one sums to {worst:.6g}")
     return rows / sums
-
-
-def check_left_padding(attention_mask: Int[Tensor, "batch time"], cache: Any) -> None:
-    """Checks that padding stands before the first real token only.
-
-    Raises:
-        InputError: There is padding after a real token.
-    """
-    if bool((attention_mask[:, 1:] < attention_mask[:, :-1]).any()):
-        raise InputError("padding must stand on the left: each row of attention_mask is zeros, then ones")

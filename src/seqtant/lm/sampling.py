@@ -72,8 +72,11 @@ class Sampling:
             scores = torch.full_like(scores, -torch.inf).index_copy(-1, allowed, scores[:, allowed])
         if forbidden is not None and forbidden.numel():
             scores = scores.index_fill(-1, forbidden, -torch.inf)
-        if bool((scores == -torch.inf).all(dim=-1).any()):
-            raise InputError("no token is left to draw: allow more ids, or a shorter least length")
+        best = scores.amax(dim=-1)
+        if not bool(torch.isfinite(best).all()):
+            if bool((best == -torch.inf).any()):
+                raise InputError("no token is left to draw: allow more ids, or a shorter least length")
+            raise InputError("the model's scores are no numbers: its weights may be corrupt, or overflow in their type")
         return scores
 
 
@@ -121,9 +124,7 @@ def draw(log_probs: Float[Tensor, "batch vocabulary"], uniform: Float[Tensor, " 
         >>> draw(torch.tensor([[0.5, 0.5], [0.0, 1.0]]).log(), torch.tensor([0.7, 0.0])).tolist()
         [1, 1]
     """
-    probabilities = log_probs.double().exp()
-    sums = probabilities.cumsum(dim=-1)
+    sums = log_probs.double().exp().cumsum(dim=-1)
+    # In float64 a uniform number below 1 times the last sum always stays below it, so the search ends inside.
     target = uniform.to(sums)[:, None] * sums[:, -1:]
-    drawn = torch.searchsorted(sums, target, right=True).squeeze(-1)
-    last = probabilities.shape[-1] - 1 - (probabilities > 0).long().flip(-1).argmax(dim=-1)
-    return torch.minimum(drawn, last)
+    return torch.searchsorted(sums, target, right=True).squeeze(-1)
