@@ -172,7 +172,7 @@ def test_a_local_folder_never_asks_the_network(folder: Path, monkeypatch: pytest
 def test_devices_and_number_types_are_checked() -> None:
     assert pick_device(torch.device("cpu")).type == "cpu"
     assert pick_dtype(None, torch.device("cuda")) == "auto"
-    for device in ("gpu", "cuda:99", "meta"):
+    for device in ("gpu", "cuda:99", "meta", "mps", torch.device("cuda", 99)):
         with pytest.raises(InputError, match="device"):
             pick_device(device)
     for dtype in ("float33", "int64"):

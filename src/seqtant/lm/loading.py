@@ -36,7 +36,7 @@ def load(
     Args:
         model: A local folder in Hugging Face format, ``"reference"`` for the model that ships in the package, or a
             name on the Hugging Face hub. A folder never touches the network; only a hub name may.
-        device: ``"auto"`` (an accelerator if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         dtype: E.g. ``"float32"`` or ``torch.bfloat16``. None means float32 on a CPU and the checkpoint's own elsewhere.
         tokenizer: Whether the model must come with a tokenizer; False loads the network alone.
 
@@ -66,21 +66,16 @@ def pick_device(device: str | torch.device) -> torch.device:
         >>> pick_device("cpu")
         device(type='cpu')
     """
-    if isinstance(device, torch.device):
-        return device
     if device == "auto":
         return torch.device(_best_device())
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise InputError(f"unknown device '{device}': use auto, cpu, cuda, cuda:1 or mps") from error
-    there = {
-        "cpu": True,
-        "cuda": (chosen.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there.get(chosen.type, False):
-        raise InputError(f"device '{device}' is not on this machine: use '{_best_device()}' or 'auto'")
+        raise InputError(f"unknown device '{device}': use auto, cpu, cuda or cuda:1") from error
+    there = chosen.type == "cpu" or (chosen.type == "cuda" and (chosen.index or 0) < torch.cuda.device_count())
+    if not there:
+        reason = "has no double precision, which exact sums need" if chosen.type == "mps" else "is not on this machine"
+        raise InputError(f"device '{device}' {reason}: use '{_best_device()}' or 'auto'")
     return chosen
 
 
@@ -103,9 +98,7 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | t
 
 
 def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _load(
