@@ -145,7 +145,7 @@ def _float_type(model: HuggingFaceLM) -> torch.dtype:
 def resolution_warning(model: HuggingFaceLM, vector: SteeringVector, strength: float) -> str | None:
     """What to tell where the model's number type rounds a strength away or may overflow; None where all is well.
 
-    A push is lost in bfloat16 where it is below about 2^-8 of the number it is added to, and float16 overflows at 65,504.
+    A push below about 2^-8 of the number it is added to is lost in bfloat16, and float16 overflows at 65,504.
     """
     dtype, norm = _float_type(model), vector.hidden_norm
     if norm is None or strength == 0 or dtype not in {torch.bfloat16, torch.float16}:

@@ -5,6 +5,7 @@ An alignment score alone takes nonsense for good behaviour; these numbers stand 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -109,5 +110,5 @@ def distinct_pairs(tokens: Sequence[int]) -> float:
         >>> distinct_pairs([1, 2, 1, 2, 1]), distinct_pairs([7])
         (0.5, 1.0)
     """
-    pairs = list(zip(tokens, tokens[1:], strict=False))
+    pairs = list(itertools.pairwise(tokens))
     return len(set(pairs)) / len(pairs) if pairs else 1.0

@@ -1,4 +1,4 @@
-"""Hard scorers of generated replies: +1 good, -1 bad, 0 neither; users add theirs under ``seqtant.steering_scorers``."""
+"""Hard scorers of replies: +1 good, -1 bad, 0 neither; users add theirs under ``seqtant.steering_scorers``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def hard_alignment(scores: Sequence[float]) -> Estimate:
 
     Example:
         >>> print(hard_alignment([1.0] * 10))
-        0.95 [0.43, 1.00] (95 %, Jeffreys, clipped at 1 - 1/(2n), n=10)
+        0.95 [0.57, 1.00] (95 %, Jeffreys, clipped at 1 - 1/(2n), n=10)
     """
     from scipy.stats import beta
 

@@ -15,7 +15,7 @@ from seqtant.lm.batches import as_tokens, group_by_length, pad
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import continue_from, run_to_layer
-from seqtant.lm.scoring import gathered, logits_per_pass
+from seqtant.lm.logits import gathered, logits_per_pass
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.application import steered
 from seqtant.steering.vectors import SteeringVector

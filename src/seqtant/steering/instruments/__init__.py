@@ -1,0 +1,1 @@
+"""One file per verb: configuration in, result out."""

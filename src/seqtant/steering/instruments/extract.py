@@ -1,0 +1,74 @@
+"""Extracts a steering vector from contrast pairs and says what is known of its direction in every block."""
+
+from __future__ import annotations
+
+from seqtant.findings import Assumption, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.intervals import share
+from seqtant.steering.config import ExtractConfig
+from seqtant.steering.grounds import open_model, open_vector
+from seqtant.steering.vectors import SteeringVector
+
+
+def run(config: ExtractConfig, context: Context) -> Result:
+    """Extracts; the vector lands as ``vector.safetensors`` in the run's folder, if it has one."""
+    with Recorder("steering.extract", f"Steering vector of {config.model}", config, context, papers=(1,)) as record:
+        model = open_model(config, context)
+        vector = open_vector(config, model, context, folds=config.folds)
+        _record(record, vector)
+        if context.folder is not None:
+            path = context.folder / "vector.safetensors"
+            vector.save(path)
+            record.artifact(path, "steering vector")
+    return record.result
+
+
+def _record(record: Recorder, vector: SteeringVector) -> None:
+    pairs = vector.origin.pairs
+    best = max(vector.layers, key=lambda layer: vector.facts[layer].held_out_accuracy or 0.0)
+    facts = vector.facts[best]
+    accuracy = share(round((facts.held_out_accuracy or 0.0) * pairs), pairs)
+    record.value("pairs", pairs)
+    record.value("layers", len(vector.layers))
+    record.value("best_layer", best)
+    record.value("best_accuracy", accuracy.value)
+    record.value("raw_norm", facts.raw_norm)
+    record.value("hidden_norm", facts.hidden_norm)
+    sound = accuracy.low is not None and accuracy.low > 0.5
+    record.finding(
+        "separation",
+        "Does the direction tell the two sides of pairs apart that it was not made from?",
+        "agrees" if sound else "inconclusive",
+        f"Best in block {best}: {100 * accuracy.value:.0f} % of {pairs} pairs, each by a direction made from others.",
+        measured=accuracy,
+        assumptions=(
+            Assumption(statement="The sides differ in the behaviour and in nothing else", how="the pairs must see to"),
+        ),
+        advice=""
+        if sound
+        else "Give more pairs, or pairs that differ more, or other layers; a direction that cannot "
+        "tell the sides apart will steer something else.",
+    )
+    record.table(
+        "directions",
+        "What is known of the direction in every block",
+        ("block", "raw norm", "hidden norm", "explained variance", "sign agreement", "held-out accuracy"),
+        [
+            (layer, *(round(value, 4) if value is not None else None for value in _numbers(vector, layer)))
+            for layer in vector.layers
+        ],
+        note="Strengths multiply unit vectors: compare them with the hidden norm. Explained is the share of the "
+        "squared differences along the direction.",
+    )
+
+
+def _numbers(vector: SteeringVector, layer: int) -> tuple[float | None, ...]:
+    facts = vector.facts[layer]
+    return (
+        facts.raw_norm,
+        facts.hidden_norm,
+        facts.explained_variance,
+        facts.sign_agreement,
+        facts.held_out_accuracy,
+    )
