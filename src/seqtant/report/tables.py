@@ -19,8 +19,8 @@ def cell_text(value: Cell) -> str:
     """A cell for people.
 
     Example:
-        >>> [cell_text(value) for value in (None, True, 0.123456, 110, "depth")]
-        ['–', 'yes', '0.1235', '110', 'depth']
+        >>> [cell_text(value) for value in (None, True, 0.123456, 110, 1324747200, "depth")]
+        ['–', 'yes', '0.1235', '110', '1,324,747,200', 'depth']
     """
     if value is None:
         return "–"
@@ -28,7 +28,7 @@ def cell_text(value: Cell) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return format_number(value)
-    return str(value)
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
 
 
 def is_numeric(table: Table, column: int) -> bool:
