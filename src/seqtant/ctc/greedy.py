@@ -43,9 +43,7 @@ class GreedyDecoder:
         return new
 
 
-def greedy_decode(
-    log_probs: Float[Tensor, "B T V"], lengths: Int[Tensor, " B"], *, blank: int = 0
-) -> list[list[Span]]:
+def greedy_decode(log_probs: Float[Tensor, "B T V"], lengths: Int[Tensor, " B"], *, blank: int = 0) -> list[list[Span]]:
     """Decodes a batch: the tokens of each utterance with the frames they hold.
 
     Args:

@@ -1,0 +1,70 @@
+"""A watch over a training run: stops when word errors or silence explode, and keeps the last good weights."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from seqtant.ctc.config import Guard
+from seqtant.ctc.corpus import Corpus
+from seqtant.ctc.outcome import blank_share, first_utterances
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.words import WordErrors, word_errors
+from seqtant.training import Periodic
+
+
+class CollapseError(Exception):
+    """The run collapsed; the guard holds the last good weights."""
+
+
+class CollapseGuard:
+    """Looks at some development utterances every so many steps.
+
+    Args:
+        recogniser: What is being trained.
+        corpus: Development utterances.
+        settings: When a run counts as collapsed.
+    """
+
+    def __init__(self, recogniser: Recogniser, corpus: Corpus, settings: Guard) -> None:
+        self.recogniser, self.settings = recogniser, settings
+        self.corpus = first_utterances(corpus, settings.utterances)
+        self.start = development_wer(recogniser, self.corpus)
+        self.good_step = 0
+        self.good_weights = self._copy()
+        self.history: list[tuple[int, float, float]] = []
+        """(step, word error rate in percent, blank share) of each look."""
+
+    @property
+    def callback(self) -> Periodic:
+        """To hand to the training loop."""
+        return Periodic(self.settings.every, self.look)
+
+    def look(self, step: int, model: nn.Module) -> None:
+        """Checks the model as it is now.
+
+        Raises:
+            CollapseError: It has collapsed.
+        """
+        wer, silence = development_wer(self.recogniser, self.corpus), blank_share(self.recogniser, self.corpus)
+        model.train()
+        self.history.append((step, wer, silence))
+        if wer > self.start + self.settings.wer_increase:
+            raise CollapseError(f"step {step}: the word error rate rose from {self.start:.1f} to {wer:.1f} %")
+        if silence > self.settings.blank_share:
+            raise CollapseError(f"step {step}: {100 * silence:.1f} % of all frames are blank")
+        self.good_step, self.good_weights = step, self._copy()
+
+    def restore(self) -> None:
+        """Puts the last good weights back."""
+        self.recogniser.encoder.load_state_dict(self.good_weights)
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.recogniser.encoder.state_dict().items()}
+
+
+def development_wer(recogniser: Recogniser, corpus: Corpus) -> float:
+    """Word error rate in percent; needs no word times."""
+    total = WordErrors(0, 0, 0, 0)
+    for heard, utterance in zip(recogniser.hear(corpus), corpus.utterances, strict=True):
+        total += word_errors([word.word for word in heard.hypothesis], utterance.text)
+    return 100 * (total.rate or 0.0)

@@ -1,0 +1,82 @@
+"""Finds the time of every word of a known text in a sound file."""
+
+from __future__ import annotations
+
+import torch
+
+from seqtant.ctc.alignment import Span, forced_align
+from seqtant.ctc.config import AlignConfig
+from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.words import split_words
+from seqtant.data.speech import Utterance
+from seqtant.data.timed_words import TimedWord, write_ctm
+from seqtant.errors import InputError
+from seqtant.findings import Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+
+def run(config: AlignConfig, context: Context) -> Result:
+    """Aligns, tabulates the words, and with a folder writes them as ``alignment.ctm``."""
+    with Recorder("ctc.align", f"Words in {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+        chosen = listener(config.model, context)
+        demand_same_sound(made_up_sound=config.file is None, made_up_model=chosen.is_made_up)
+        if chosen.is_made_up:
+            record.warn(MADE_UP)
+        utterance = sound(config.file, context.seed, text=config.text or "")
+        words, score = _align(chosen.recogniser, utterance)
+        record.value("words", len(words))
+        record.value("log_probability", score)
+        record.table(
+            "alignment",
+            "The likeliest time of each word",
+            ("word", "start, s", "end, s"),
+            [(word.word, round(word.start, 3), round(word.end, 3)) for word in words],
+            note="Times are those of the model's labels: a peaked CTC model marks a word briefly, somewhere inside it.",
+        )
+        if utterance.words:
+            _record_truth(record, words, utterance.words)
+        if context.folder is not None:
+            context.folder.mkdir(parents=True, exist_ok=True)
+            write_ctm(context.folder / "alignment.ctm", {utterance.id.replace(" ", "_"): words})
+            record.artifact(context.folder / "alignment.ctm", "alignment")
+    return record.result
+
+
+def _align(recogniser: Recogniser, utterance: Utterance) -> tuple[list[TimedWord], float]:
+    targets = recogniser.labels.encode(utterance.text)
+    log_probs = recogniser.log_probs(utterance)
+    lengths, counts = torch.tensor([len(log_probs)]), torch.tensor([len(targets)])
+    result = forced_align(log_probs[None], lengths, torch.tensor([targets]), counts, blank=recogniser.labels.blank)
+    if targets and not result.spans[0]:
+        raise InputError(f"the text has {len(targets)} labels, the sound only {len(log_probs)} frames: it cannot fit")
+    return _words(recogniser, result.spans[0]), float(result.scores[0])
+
+
+def _words(recogniser: Recogniser, spans: list[Span]) -> list[TimedWord]:
+    """Words from their first label's first frame to their last label's last."""
+    seconds, names = recogniser.frame_seconds, recogniser.labels.names
+    return [
+        TimedWord(
+            "".join(names[label] for label in word.labels),
+            spans[word.positions[0]].start * seconds,
+            spans[word.positions[-1]].end * seconds,
+        )
+        for word in split_words([span.label for span in spans], recogniser.labels.space)
+    ]
+
+
+def _record_truth(record: Recorder, words: list[TimedWord], truth: tuple[TimedWord, ...]) -> None:
+    inside = [
+        true.start <= (word.start + word.end) / 2 <= true.end + 0.25 for word, true in zip(words, truth, strict=True)
+    ]
+    record.value("words_in_place", sum(inside))
+    record.finding(
+        "in_place",
+        "Is every word found where it is?",
+        "agrees" if all(inside) else "disagrees",
+        f"{sum(inside)} of {len(inside)} words lie between their true start and 0.25 s after their true end.",
+        predicted=Estimate.exact(len(inside), "words", "true times of the made-up utterance"),
+        measured=Estimate.exact(sum(inside), "words", "counted"),
+    )

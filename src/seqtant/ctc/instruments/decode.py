@@ -1,0 +1,89 @@
+"""Recognises a sound file: greedily and by prefix beam search, with time stamps."""
+
+from __future__ import annotations
+
+import torch
+
+from seqtant.ctc.alignment import Span
+from seqtant.ctc.beam import BeamDecoder, Hypothesis
+from seqtant.ctc.config import DecodeConfig
+from seqtant.ctc.ctc_loss import ctc_losses
+from seqtant.ctc.greedy import greedy_decode
+from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.shapes import CTCInput
+from seqtant.data.timed_words import TimedWord, write_ctm
+from seqtant.findings import Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+
+def run(config: DecodeConfig, context: Context) -> Result:
+    """Decodes both ways, checks the beam's score against the exact one, and with a folder writes ``words.ctm``."""
+    with Recorder("ctc.decode", f"Words of {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+        chosen = listener(config.model, context)
+        demand_same_sound(made_up_sound=config.file is None, made_up_model=chosen.is_made_up)
+        if chosen.is_made_up:
+            record.warn(MADE_UP)
+        utterance = sound(config.file, context.seed)
+        recogniser = chosen.recogniser
+        log_probs = recogniser.log_probs(utterance)
+        greedy = greedy_decode(log_probs[None], torch.tensor([len(log_probs)]), blank=recogniser.labels.blank)[0]
+        beam = BeamDecoder(config.beam, recogniser.labels.blank)
+        beam.push(log_probs)
+        found = beam.best(config.best)
+        _record_hypotheses(record, recogniser, greedy, found)
+        _record_exactness(record, log_probs, found[0], recogniser.labels.blank)
+        words = _beam_words(recogniser, found[0])
+        record.value("words", len(words))
+        record.table(
+            "words",
+            "Words of the best hypothesis",
+            ("word", "emitted, s"),
+            [(word.word, round(word.start, 3)) for word in words],
+        )
+        if context.folder is not None:
+            context.folder.mkdir(parents=True, exist_ok=True)
+            write_ctm(context.folder / "words.ctm", {utterance.id.replace(" ", "_"): words})
+            record.artifact(context.folder / "words.ctm", "words")
+    return record.result
+
+
+def _beam_words(recogniser: Recogniser, hypothesis: Hypothesis) -> list[TimedWord]:
+    spans = [
+        Span(label, frame, frame + 1, 0.0) for label, frame in zip(hypothesis.labels, hypothesis.frames, strict=True)
+    ]
+    return recogniser.labels.words(spans, frame_seconds=recogniser.frame_seconds)
+
+
+def _record_hypotheses(record: Recorder, recogniser: Recogniser, greedy: list[Span], found: list[Hypothesis]) -> None:
+    glue = " " if recogniser.labels.units == "word" else ""
+    names = recogniser.labels.names
+    rows: list[tuple[str, str, float | None]] = [("greedy", glue.join(names[span.label] for span in greedy), None)]
+    for rank, hypothesis in enumerate(found, start=1):
+        said = glue.join(names[label] for label in hypothesis.labels)
+        rows.append((f"beam {rank}", said, round(hypothesis.score, 4)))
+    record.table("hypotheses", "What was heard", ("decoder", "text", "log-probability, nats"), rows)
+
+
+def _record_exactness(record: Recorder, log_probs: torch.Tensor, best: Hypothesis, blank: int) -> None:
+    """A beam drops alignments: its score is a lower bound of the exact one."""
+    data = CTCInput.of(
+        log_probs[None],
+        torch.tensor([len(log_probs)]),
+        torch.tensor([best.labels], dtype=torch.long),
+        torch.tensor([len(best.labels)]),
+        blank=blank,
+    )
+    exact = -float(ctc_losses(data))
+    record.value("log_probability", best.score)
+    record.value("log_probability_lost", exact - best.score)
+    record.finding(
+        "exact",
+        "Did the beam keep the alignments that matter?",
+        "agrees" if abs(exact - best.score) < 0.05 else "disagrees",
+        f"The beam's score misses {exact - best.score:.3g} nats of the sum over all alignments.",
+        predicted=Estimate.exact(exact, "nats", "sum over all alignments"),
+        measured=Estimate.exact(best.score, "nats", "sum over the alignments the beam kept"),
+        advice="" if abs(exact - best.score) < 0.05 else "Widen the beam.",
+    )

@@ -1,0 +1,176 @@
+"""Gives a recogniser a property it lacks: at a weight, or as much of it as a budget of word errors buys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from seqtant.ctc.budget import Purchase, spend
+from seqtant.ctc.config import FinetuneConfig
+from seqtant.ctc.latency import Timing, compare, summarise
+from seqtant.ctc.outcome import outcome
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.report import record_comparison, record_summary
+from seqtant.ctc.sources import Corpora, corpora_of, load_corpora, load_speech
+from seqtant.ctc.stages import Finetuned, finetune, objective_of, reach_start, train_plain
+from seqtant.findings import Assumption, Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+STATS_EVERY = 10
+"""Steps between the statistics that are kept."""
+
+
+def run(config: FinetuneConfig, context: Context) -> Result:
+    """Finetunes from a recogniser and compares it with that recogniser on held-out utterances."""
+    with Recorder(
+        "ctc.finetune", f"A recogniser with a purpose: {config.method}", config, context, papers=(2,)
+    ) as record:
+        corpora, start = _start(config, context, record)
+        before = outcome(start, corpora.test)
+        if config.budget_wer is None:
+            done = _attempt(config, context, corpora, start, weight=config.weight, record=record)
+            final, weight = done.recogniser, config.weight
+            record.value("collapsed", int(bool(done.collapse)))
+            if done.collapse:
+                record.warn(f"Collapsed and went back to the last good weights: {done.collapse}; lower the weight.")
+        else:
+            final, weight = _within_budget(config, context, corpora, start, record)
+        after = outcome(final, corpora.test)
+        record_summary(record, summarise(after, seed=context.seed))
+        record_comparison(record, compare(before, after, seed=context.seed), "the finetuned model")
+        _record_before(record, before, weight, context.seed)
+        if config.budget_wer is not None:
+            _record_budget(record, before, after, config.budget_wer, context.seed)
+        if context.folder is not None:
+            final.save(context.folder / "model")
+            record.artifact(context.folder / "model" / "model.safetensors", "recogniser")
+            record.artifact(context.folder / "model" / "recogniser.json", "recogniser")
+    return record.result
+
+
+def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[Corpora, Recogniser]:
+    """Corpora and the recogniser to start from, trained with CTC until the start rule is met."""
+    if config.model is None:
+        corpora = load_corpora(config, seed=context.seed)
+        recogniser = train_plain(config, corpora, context=context, seed=context.seed, to_zero=True)
+    else:
+        recogniser = Recogniser.load(Path(config.model))
+        speech = load_speech(config.data, config.utterances, seed=context.seed, test_speaker=config.test_speaker)
+        corpora = corpora_of(speech, recogniser.labels, recogniser.log_mel)
+    if config.data is None:
+        record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
+    recogniser, steps, wer = reach_start(
+        recogniser,
+        corpora,
+        start_wer=config.start_wer,
+        most_steps=config.start_steps,
+        optimisation=config.optimisation,
+        context=context,
+        seed=context.seed,
+    )
+    record.value("start_steps", steps)
+    record.value("start_wer", wer)
+    if wer > config.start_wer:
+        record.warn(
+            f"The development word error rate is still {wer:.1f} % after {steps} steps of CTC, above start_wer "
+            f"({config.start_wer:g} %): sampled paths are mostly noise, train longer before giving a purpose."
+        )
+    return corpora, recogniser
+
+
+def _attempt(
+    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recogniser, *, weight: float, record: Recorder
+) -> Finetuned:
+    def keep(step: int, stats: Mapping[str, float]) -> None:
+        if step % STATS_EVERY == 0:
+            for name, value in stats.items():
+                record.measure(name, value, step=step, group=f"{config.method} {weight:g}")
+
+    context.progress.note(f"{config.method} at weight {weight:g}")
+    return finetune(
+        start,
+        corpora,
+        objective_of(config.method, weight, config.purpose, corpora, ramp=config.ramp),
+        steps=config.steps,
+        optimisation=config.optimisation,
+        context=context,
+        seed=context.seed,
+        guard=config.guard,
+        stats=keep,
+    )
+
+
+def _within_budget(
+    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recogniser, record: Recorder
+) -> tuple[Recogniser, float]:
+    """Searches on development utterances; what it finds is measured on others."""
+
+    def attempt(weight: float) -> tuple[Recogniser, list[Timing], bool]:
+        done = _attempt(config, context, corpora, start, weight=weight, record=record)
+        return done.recogniser, outcome(done.recogniser, corpora.development), bool(done.collapse)
+
+    purchase = spend(
+        float(config.budget_wer or 0),
+        outcome(start, corpora.development),
+        attempt,
+        first_weight=config.weight,
+        most_runs=config.budget_runs,
+    )
+    _record_trials(record, purchase)
+    if purchase.best is None:
+        record.warn("No weight tried stayed within the budget: the model is left as it was; raise the budget.")
+        return start, 0.0
+    return purchase.best.recogniser, purchase.best.weight
+
+
+def _record_trials(record: Recorder, purchase: Purchase) -> None:
+    record.value("runs", len(purchase.trials))
+    record.table(
+        "trials",
+        "Weights tried, measured on development utterances",
+        ("weight", "WER change, points", "upper end", "delay change, ms", "within the budget"),
+        [
+            (
+                round(trial.weight, 4),
+                round(trial.change.wer.value, 2),
+                None if trial.change.wer.high is None else round(trial.change.wer.high, 2),
+                None if trial.change.delay is None else round(trial.change.delay.value, 1),
+                trial.within,
+            )
+            for trial in purchase.trials
+        ],
+        note="A weight is within the budget if the upper end of the 95 % interval of its word-error change is.",
+    )
+
+
+def _record_before(record: Recorder, before: list[Timing], weight: float, seed: int) -> None:
+    summary = summarise(before, seed=seed)
+    record.value("weight", weight)
+    record.value("wer_before", summary.wer.value)
+    record.value("mean_delay_ms_before", None if summary.after_start is None else summary.after_start.value)
+
+
+def _record_budget(record: Recorder, before: list[Timing], after: list[Timing], budget: float, seed: int) -> None:
+    change = compare(before, after, seed=seed)
+    spent = change.wer
+    inside = spent.value <= budget
+    sure = spent.low is not None and spent.low > budget
+    record.value("bought_ms", 0.0 if change.delay is None else -change.delay.value)
+    record.value("spent_points", spent.value)
+    record.finding(
+        "budget",
+        f"Does the model stay within {budget:g} points of word error rate on held-out utterances?",
+        "agrees" if inside else "disagrees" if sure else "inconclusive",
+        f"Spent {spent.value:.2f} points"
+        + ("" if change.delay is None else f" and bought {-change.delay.value:.0f} ms of mean delay."),
+        predicted=Estimate(value=budget, method="the budget: at most this", unit="points"),
+        measured=spent,
+        assumptions=(
+            Assumption(
+                statement="No held-out utterance took part in the search",
+                status="holds",
+                how="weights are chosen on development utterances made of other recordings",
+            ),
+        ),
+    )

@@ -1,0 +1,84 @@
+"""Measures the delays and word errors of any recogniser from CTM files, alone or against a second one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from seqtant.ctc.config import LatencyConfig
+from seqtant.ctc.latency import Heard, Timing, compare, summarise, timing
+from seqtant.ctc.report import record_comparison, record_summary, record_words
+from seqtant.data.digits import WORDS
+from seqtant.data.timed_words import TimedWord, read_ctm
+from seqtant.errors import InputError
+from seqtant.findings import Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+KNOWN_DELAY_MS = 180.0
+"""Delay of the made-up system that stands in where no files are given."""
+
+Words = dict[str, list[TimedWord]]
+
+
+def run(config: LatencyConfig, context: Context) -> Result:
+    """Summarises one system's delays; with a second one, compares them on the words both got right."""
+    with Recorder("ctc.latency", "How late are the words?", config, context, papers=(2,)) as record:
+        if config.hyp is None or config.ref is None:
+            hypothesis, reference = _made_up(context.seed)
+        else:
+            hypothesis, reference = read_ctm(Path(config.hyp)), read_ctm(Path(config.ref))
+        timings = _timings(hypothesis, reference, "hyp")
+        silent = [name for name in reference if name not in hypothesis]
+        if silent:
+            record.warn(
+                f"{len(silent)} of {len(reference)} recordings have no hypothesis, '{silent[0]}' first: all deletions"
+            )
+        summary = summarise(timings, seed=context.seed, draws=config.draws)
+        record_summary(record, summary)
+        if config.hyp is None:
+            _record_calibration(record, summary.after_start)
+        if config.against is not None:
+            others = _timings(read_ctm(Path(config.against)), reference, "against")
+            record_comparison(
+                record, compare(timings, others, seed=context.seed, draws=config.draws), "the second system"
+            )
+        record_words(record, summary.delays)
+    return record.result
+
+
+def _timings(hypothesis: Words, reference: Words, name: str) -> list[Timing]:
+    unknown = [recording for recording in hypothesis if recording not in reference]
+    if unknown:
+        raise InputError(f"{name}: recording '{unknown[0]}' is not in ref: both files must name recordings alike")
+    return [timing(Heard(key, tuple(hypothesis.get(key, ())), tuple(words))) for key, words in reference.items()]
+
+
+def _made_up(seed: int) -> tuple[Words, Words]:
+    """Twenty recordings of five words, and a system that is late by a known mean and errs now and then."""
+    rng = np.random.default_rng([seed, 7])
+    reference: Words = {}
+    hypothesis: Words = {}
+    for number in range(20):
+        starts = 0.3 + 0.6 * np.arange(5)
+        said = rng.integers(10, size=5)
+        late = KNOWN_DELAY_MS / 1000 + rng.normal(0, 0.03, size=5)
+        heard = np.where(rng.random(5) < 0.05, (said + 1) % 10, said)
+        name = f"made-up-{number:02d}"
+        reference[name] = [TimedWord(WORDS[w], t, t + 0.4) for w, t in zip(said, starts, strict=True)]
+        hypothesis[name] = [TimedWord(WORDS[w], t, t + 0.03) for w, t in zip(heard, starts + late, strict=True)]
+    return hypothesis, reference
+
+
+def _record_calibration(record: Recorder, measured: Estimate | None) -> None:
+    held = measured is not None and (measured.low or 0) <= KNOWN_DELAY_MS <= (measured.high or 0)
+    record.finding(
+        "calibration",
+        "Does the measurement find a delay that is known?",
+        "agrees" if held else "disagrees",
+        "No files were given: this is a made-up system whose words are late by a known mean.",
+        predicted=Estimate.exact(KNOWN_DELAY_MS, "ms"),
+        measured=measured,
+        advice="Give --hyp and --ref to measure a system of your own.",
+    )

@@ -1,0 +1,95 @@
+"""Listens to a sound file as it would arrive and shows when each word comes out, from one model or two."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+
+from seqtant.ctc.config import StreamConfig
+from seqtant.ctc.greedy import greedy_decode
+from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
+from seqtant.ctc.live import LiveListener
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.timeline import Track, write_timeline
+from seqtant.data.speech import Utterance
+from seqtant.findings import Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+ENVELOPE_POINTS = 400
+"""Points of the waveform's outline kept for the figure."""
+
+
+def run(config: StreamConfig, context: Context) -> Result:
+    """Streams, checks that the stream says what the whole says, and with a folder writes a page that plays it."""
+    with Recorder("ctc.stream", f"Streaming {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+        main = listener(config.model, context)
+        demand_same_sound(made_up_sound=config.file is None, made_up_model=main.is_made_up)
+        if main.is_made_up:
+            record.warn(MADE_UP)
+        utterance = sound(config.file, context.seed)
+        tracks = [_listen(record, main.recogniser, utterance, config, "")]
+        if config.against is not None:
+            other = Recogniser.load(Path(config.against))
+            tracks.append(_listen(record, other, utterance, config, "_against"))
+        _record_words(record, tracks)
+        _record_outline(record, utterance)
+        if context.folder is not None:
+            context.folder.mkdir(parents=True, exist_ok=True)
+            record.artifact(write_timeline(context.folder / "timeline.html", utterance, tracks), "page")
+    return record.result
+
+
+def _listen(record: Recorder, recogniser: Recogniser, utterance: Utterance, config: StreamConfig, suffix: str) -> Track:
+    samples = utterance.recording.at(recogniser.log_mel.rate).samples
+    chunk = max(round(config.chunk_ms / 1000 * recogniser.log_mel.rate), 1)
+    live, started = LiveListener(recogniser), time.process_time()
+    pieces = [live.push(samples[at : at + chunk]) for at in range(0, len(samples), chunk)]
+    seconds = time.process_time() - started
+    whole = recogniser.log_probs(utterance)
+    difference = float((torch.cat(pieces) - whole).abs().max()) if len(whole) else 0.0
+    same = [span.label for span in live.spans] == [
+        span.label for span in greedy_decode(whole[None], torch.tensor([len(whole)]), blank=recogniser.labels.blank)[0]
+    ]
+    words = live.words
+    record.value(f"words{suffix}", len(words))
+    record.value(f"first_word_ms{suffix}", 1000 * words[0].start if words else None)
+    record.value(f"last_word_ms{suffix}", 1000 * words[-1].start if words else None)
+    record.value(f"stream_difference{suffix}", difference)
+    record.value(f"compute_seconds_per_second{suffix}", seconds / utterance.recording.seconds)
+    record.finding(
+        f"same{suffix}",
+        "Does the stream say what the whole recording says?",
+        "agrees" if same and difference < 1e-3 else "disagrees",
+        f"Chunks of {config.chunk_ms:g} ms give {'the same' if same else 'OTHER'} labels.",
+        predicted=Estimate.exact(0, "nats", "the network is causal"),
+        measured=Estimate.exact(difference, "nats", "largest difference of any log-probability"),
+    )
+    return Track("first model" if not suffix else "second model", tuple(words))
+
+
+def _record_words(record: Recorder, tracks: list[Track]) -> None:
+    for track in tracks:
+        for word in track.words:
+            record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=track.name)
+    rows: list[tuple[str, str, float]] = [
+        (track.name, word.word, round(1000 * word.start, 1)) for track in tracks for word in track.words
+    ]
+    record.table("emissions", "When each word came out", ("model", "word", "emitted, ms"), sorted(rows, key=_time))
+
+
+def _time(row: tuple[str, str, float]) -> float:
+    return row[2]
+
+
+def _record_outline(record: Recorder, utterance: Utterance) -> None:
+    """The waveform's outline and the true word times, where they are known, for the figure."""
+    samples = utterance.recording.samples
+    step = max(len(samples) // ENVELOPE_POINTS, 1)
+    for at in range(0, len(samples), step):
+        loudest = float(abs(samples[at : at + step]).max())
+        record.measure("outline", loudest, step=1000 * at / utterance.recording.rate)
+    for word in utterance.words:
+        record.measure(f"true start {word.word}", 1000 * word.start, unit="ms", group="truth")

@@ -1,0 +1,31 @@
+"""Trains a streaming recogniser with plain CTC and measures its errors and delays on held-out utterances."""
+
+from __future__ import annotations
+
+from seqtant.ctc.config import TrainConfig
+from seqtant.ctc.latency import summarise
+from seqtant.ctc.outcome import blank_share, outcome
+from seqtant.ctc.report import record_summary
+from seqtant.ctc.sources import load_corpora
+from seqtant.ctc.stages import train_plain
+from seqtant.findings import Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+
+def run(config: TrainConfig, context: Context) -> Result:
+    """Trains, measures, and with a folder keeps the recogniser under ``model``."""
+    with Recorder("ctc.train", "A streaming recogniser, trained with CTC", config, context, papers=(2,)) as record:
+        corpora = load_corpora(config, seed=context.seed)
+        if config.data is None:
+            record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
+        recogniser = train_plain(config, corpora, context=context, seed=context.seed, to_zero=True)
+        record_summary(record, summarise(outcome(recogniser, corpora.test), seed=context.seed))
+        record.value("blank_share", blank_share(recogniser, corpora.test))
+        record.value("parameters", sum(weights.numel() for weights in recogniser.encoder.parameters()))
+        record.value("frame_ms", 1000 * recogniser.frame_seconds)
+        if context.folder is not None:
+            recogniser.save(context.folder / "model")
+            record.artifact(context.folder / "model" / "model.safetensors", "recogniser")
+            record.artifact(context.folder / "model" / "recogniser.json", "recogniser")
+    return record.result

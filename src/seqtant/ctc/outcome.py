@@ -1,0 +1,67 @@
+"""What a recogniser does with a corpus: timings of every utterance, and how silent its output is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from seqtant.ctc.corpus import Corpus
+from seqtant.ctc.latency import Timing, timing
+from seqtant.ctc.paths import frame_mask
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.errors import InputError
+from seqtant.runs.files import write_text
+
+_TIMINGS = TypeAdapter(list[Timing])
+
+
+def outcome(recogniser: Recogniser, corpus: Corpus) -> list[Timing]:
+    """Timing of every utterance of a corpus.
+
+    Raises:
+        InputError: The utterances have no word times.
+    """
+    missing = [utterance.id for utterance in corpus.utterances if len(utterance.words) != len(utterance.text)]
+    if missing:
+        raise InputError(f"utterance '{missing[0]}' has no word times: give 'words' in the list to measure delays")
+    return [timing(heard) for heard in recogniser.hear(corpus)]
+
+
+def blank_share(recogniser: Recogniser, corpus: Corpus) -> float:
+    """Share of model frames at which the blank is the likeliest label."""
+    blank = frames = 0
+    for _, log_probs, lengths in recogniser.scored(corpus):
+        inside = frame_mask(lengths, log_probs.shape[1])
+        blank += int(((log_probs.argmax(-1) == recogniser.labels.blank) & inside).sum())
+        frames += int(inside.sum())
+    return blank / max(frames, 1)
+
+
+def first_utterances(corpus: Corpus, count: int) -> Corpus:
+    """The first utterances of a corpus, for quick looks."""
+    return Corpus(corpus.utterances[:count], corpus.features[:count], corpus.targets[:count])
+
+
+def save_timings(path: Path, timings: list[Timing]) -> None:
+    """Keeps timings as JSON, whole or not at all."""
+    write_text(path, _TIMINGS.dump_json(timings).decode())
+
+
+def load_timings(path: Path) -> list[Timing]:
+    """Reads what :func:`save_timings` wrote.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    try:
+        return _TIMINGS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"'{path}' is damaged: delete it to run that part again") from error
+
+
+def same_weights(first: Recogniser, second: Recogniser) -> bool:
+    """Whether two recognisers have the same weights to the bit."""
+    others = second.encoder.state_dict()
+    return all(torch.equal(tensor, others[name]) for name, tensor in first.encoder.state_dict().items())

@@ -1,0 +1,109 @@
+"""From a configuration to speech: recordings, lists or tones become training, development and test corpora."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seqtant.ctc.config import Network, SpeechConfig, Utterances
+from seqtant.ctc.corpus import Corpus
+from seqtant.ctc.labels import Labels
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.data.digits import DigitStrings, SpokenDigit, connect_digits, read_fsdd, split_digits
+from seqtant.data.log_mel import LogMelConfig
+from seqtant.data.speech import Utterance, read_manifest
+from seqtant.data.tones import tone_digits
+from seqtant.errors import InputError
+from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
+
+LISTS = ("train", "development", "test")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Utterances of the three parts; no recording is in two of them."""
+
+    train: list[Utterance]
+    development: list[Utterance]
+    test: list[Utterance]
+    is_real: bool
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """The same with features and labels, and what they were made with."""
+
+    train: Corpus
+    development: Corpus
+    test: Corpus
+    labels: Labels
+    log_mel: LogMelConfig
+
+
+def load_speech(data: str | None, utterances: Utterances, *, seed: int, test_speaker: str | None = None) -> Speech:
+    """Reads or makes the utterances of a run.
+
+    Test utterances do not depend on the seed: all seeds are measured on the same ones.
+
+    Raises:
+        InputError: The data cannot be used.
+    """
+    if data is not None and (Path(data) / "train.jsonl").is_file():
+        if test_speaker is not None:
+            raise InputError("test_speaker is for recordings of digits: lists have a test.jsonl of their own")
+        parts = [read_manifest(Path(data) / f"{name}.jsonl") for name in LISTS]
+        return Speech(*parts, is_real=True)
+    digits = tone_digits(np.random.default_rng(0)) if data is None else read_fsdd(Path(data))
+    split = split_digits(digits, test_speaker=test_speaker)
+    return Speech(
+        _strings(split.train, utterances, utterances.train, [seed, 0], "train"),
+        _strings(split.development, utterances, utterances.development, [seed, 1], "development"),
+        _strings(split.test, utterances, utterances.test, [2], "test"),
+        is_real=data is not None,
+    )
+
+
+def load_corpora(config: SpeechConfig, *, seed: int) -> Corpora:
+    """The corpora of a training run, with labels taken from the training texts.
+
+    Raises:
+        InputError: The data cannot be used.
+    """
+    speech = load_speech(config.data, config.utterances, seed=seed, test_speaker=config.test_speaker)
+    labels = Labels.of((utterance.text for utterance in speech.train), config.units)
+    log_mel = LogMelConfig(rate=speech.train[0].recording.rate, bands=config.network.bands)
+    return corpora_of(speech, labels, log_mel)
+
+
+def corpora_of(speech: Speech, labels: Labels, log_mel: LogMelConfig) -> Corpora:
+    """Features and labels of all three parts."""
+    parts = (Corpus.of(part, labels, log_mel) for part in (speech.train, speech.development, speech.test))
+    return Corpora(*parts, labels=labels, log_mel=log_mel)
+
+
+def new_recogniser(network: Network, corpora: Corpora, *, seed: int) -> Recogniser:
+    """A recogniser with fresh weights, its features normalised to the training corpus."""
+    shape = CTCEncoderConfig(
+        features=corpora.log_mel.bands,
+        labels=len(corpora.labels.names),
+        stack=network.stack,
+        channels=network.channels,
+        dilations=network.dilations,
+    )
+    encoder = CTCEncoder(shape, seed=seed)
+    encoder.set_normalisation(*corpora.train.statistics())
+    return Recogniser(encoder, corpora.labels, corpora.log_mel)
+
+
+def _strings(
+    digits: Sequence[SpokenDigit], utterances: Utterances, count: int, seed: list[int], name: str
+) -> list[Utterance]:
+    strings = DigitStrings(count=count, words=utterances.digits, noise=utterances.noise)
+    if name != "train":
+        strings = DigitStrings(
+            count=count, words=utterances.digits, noise=utterances.noise, tail=(utterances.tail, utterances.tail)
+        )
+    return connect_digits(digits, strings, np.random.default_rng(seed), prefix=name)
