@@ -59,7 +59,9 @@ def load(path):
 
 
 training.step(), training.step()
-print(json.dumps({"ready": True, "torch": torch.__version__, "parameters": state.network.count_parameters()}), flush=True)
+print(
+    json.dumps({"ready": True, "torch": torch.__version__, "parameters": state.network.count_parameters()}), flush=True
+)
 for line in sys.stdin:
     name, _, rest = line.strip().partition(" ")
     if name == "step":

@@ -65,7 +65,8 @@ def speed(options, side, layers, method):
             for name in list(sides) if turn % 2 == 0 else list(sides)[::-1]:
                 times[name].append(sides[name].ask(part))
         found[part] = {
-            name: {clock: summary([t[clock] for t in rows]) for clock in ("wall", "cpu")} for name, rows in times.items()
+            name: {clock: summary([t[clock] for t in rows]) for clock in ("wall", "cpu")}
+            for name, rows in times.items()
         }
         found[part]["ratio_cpu"] = found[part]["netket"]["cpu"]["median"] / found[part]["seqtant"]["cpu"]["median"]
         found[part]["ratio_wall"] = found[part]["netket"]["wall"]["median"] / found[part]["seqtant"]["wall"]["median"]
@@ -73,7 +74,10 @@ def speed(options, side, layers, method):
     theirs.close()
     ours.close()
     row = {"side": side, "layers": layers, "method": method, "largest_difference_of_log_psi": difference, **found}
-    print(json.dumps({k: row[k] for k in ("side", "layers", "method")} | {p: row[p]["ratio_cpu"] for p in found}), flush=True)
+    print(
+        json.dumps({k: row[k] for k in ("side", "layers", "method")} | {p: row[p]["ratio_cpu"] for p in found}),
+        flush=True,
+    )
     return row | {"versions": versions}
 
 
@@ -97,9 +101,20 @@ def quality(options, side):
                 reached = {"cpu": seconds, "steps": len(ours_curve), **now}
     ours.close()
     ratio = None if reached is None else spent / reached["cpu"]
-    print(json.dumps({"side": side, "netket_final": final, "netket_cpu": spent, "reached": reached, "ratio": ratio}), flush=True)
-    return {"side": side, "steps": options.steps, "netket_final": final, "netket_cpu_seconds": spent,
-            "ours_reached": reached, "ratio_cpu": ratio, "netket_curve": curve, "ours_curve": ours_curve}
+    print(
+        json.dumps({"side": side, "netket_final": final, "netket_cpu": spent, "reached": reached, "ratio": ratio}),
+        flush=True,
+    )
+    return {
+        "side": side,
+        "steps": options.steps,
+        "netket_final": final,
+        "netket_cpu_seconds": spent,
+        "ours_reached": reached,
+        "ratio_cpu": ratio,
+        "netket_curve": curve,
+        "ours_curve": ours_curve,
+    }
 
 
 def main():
@@ -112,8 +127,15 @@ def main():
     parser.add_argument("--quality", type=int, nargs="*", default=[6])
     parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "quantum_netket.json")
     options = parser.parse_args()
-    record = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "samples": options.samples,
-              "threads": os.environ.get("OMP_NUM_THREADS", "1"), "load_at_start": os.getloadavg(), "speed": [], "quality": []}
+    record = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "samples": options.samples,
+        "threads": os.environ.get("OMP_NUM_THREADS", "1"),
+        "load_at_start": os.getloadavg(),
+        "speed": [],
+        "quality": [],
+    }
     for text in options.speed:
         side, layers, method = text.split(":")
         record["speed"].append(speed(options, int(side), int(layers), method))

@@ -74,10 +74,9 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         self._read_plugins()
         if name not in self._entries:
-            raise InputError(
-                f"unknown {self.kind} '{name}'{suggest(name, self._entries)}: known are {', '.join(sorted(self._entries))}"
-            )
-        value = self._entries[name]
+            known = ", ".join(sorted(self._entries))
+            raise InputError(f"unknown {self.kind} '{name}'{suggest(name, self._entries)}: known are {known}")
+        value: Any = self._entries[name]
         if isinstance(value, str) and ":" in value:
             value = self._entries[name] = import_attribute(value)
         return value

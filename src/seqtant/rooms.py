@@ -27,9 +27,7 @@ class Room:
 
 ROOMS: dict[str, Room] = {
     room.name: room
-    for room in (
-        Room("architecture", "How deep, how wide? Is the vocabulary choking the width?", (7, 8)),
-    )
+    for room in (Room("architecture", "How deep, how wide? Is the vocabulary choking the width?", (7, 8)),)
 }
 
 
@@ -57,9 +55,7 @@ def config_type(instrument: str) -> type:
     name, _, verb = instrument.partition(".")
     configs: dict[str, type] = room(name).door("config").CONFIGS
     if verb not in configs:
-        raise InputError(
-            f"unknown verb '{verb}' of '{name}'{suggest(verb, configs)}: known are {', '.join(configs)}"
-        )
+        raise InputError(f"unknown verb '{verb}' of '{name}'{suggest(verb, configs)}: known are {', '.join(configs)}")
     return configs[verb]
 
 

@@ -1,4 +1,4 @@
-"""Every room meets every contract of the house: same doors, documented settings, reproducible results, honest claims."""
+"""Every room meets the contracts of the house: same doors, documented settings, equal seeds, honest claims."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 DOORS = ("theory", "config", "instrument", "figures", "commands")
 VERBS = [(room.name, verb) for room in ROOMS.values() for verb in room.door("config").CONFIGS]
 EACH_ROOM = pytest.mark.parametrize("name", list(ROOMS))
-EACH_VERB = pytest.mark.parametrize(("name", "verb"), VERBS, ids=lambda part: str(part))
+EACH_VERB = pytest.mark.parametrize(("name", "verb"), VERBS, ids=str)
 
 
 def smoke_config(name: str, verb: str) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from seqtant.architecture.config import (
     AuditConfig,
@@ -18,22 +16,10 @@ from seqtant.architecture.config import (
     RankConfig,
     SweepConfig,
 )
-from seqtant.boundary import parse_size
 from seqtant.commandline.execute import execute
-from seqtant.commandline.options import DEFAULT, Options
+from seqtant.commandline.options import DEFAULT, Options, Whole
 
 app = App(name="architecture", help="How deep, how wide? Is the vocabulary choking the width?")
-
-
-def _whole(kind: Any, tokens: Any) -> int:
-    """Reads a whole number such as 768 or 32K; cyclopts alone would round 1.5 in silence."""
-    number = parse_size(tokens[0].value)
-    if not number.is_integer():
-        raise ValueError(f"'{tokens[0].value}' is not a whole number")
-    return int(number)
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 @app.command

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+
+from seqtant.boundary import parse_size
+
+
+def _whole(kind: Any, tokens: Any) -> int:
+    """Reads a whole number such as 768 or 32K; cyclopts alone would round 1.5 in silence."""
+    number = parse_size(tokens[0].value)
+    if not number.is_integer():
+        raise ValueError(f"'{tokens[0].value}' is not a whole number")
+    return int(number)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+"""Type of a flag that takes a whole number."""
 
 
 @Parameter(name="*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -156,7 +157,7 @@ class Recorder:
         )
 
     def table(
-        self, name: str, title: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]], note: str = ""
+        self, name: str, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Cell, ...]], note: str = ""
     ) -> None:
         """Records a table for people."""
         self._lists["tables"].append(Table(name=name, title=title, columns=columns, rows=tuple(rows), note=note))
