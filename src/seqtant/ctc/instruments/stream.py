@@ -14,7 +14,7 @@ from seqtant.ctc.live import LiveListener
 from seqtant.ctc.recogniser import Recogniser
 from seqtant.ctc.timeline import Track, write_timeline
 from seqtant.data.speech import Utterance
-from seqtant.findings import Estimate, Result
+from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
@@ -74,14 +74,9 @@ def _record_words(record: Recorder, tracks: list[Track]) -> None:
     for track in tracks:
         for word in track.words:
             record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=track.name)
-    rows: list[tuple[str, str, float]] = [
-        (track.name, word.word, round(1000 * word.start, 1)) for track in tracks for word in track.words
-    ]
-    record.table("emissions", "When each word came out", ("model", "word", "emitted, ms"), sorted(rows, key=_time))
-
-
-def _time(row: tuple[str, str, float]) -> float:
-    return row[2]
+    said = sorted(((track, word) for track in tracks for word in track.words), key=lambda pair: pair[1].start)
+    rows: list[tuple[Cell, ...]] = [(track.name, word.word, round(1000 * word.start, 1)) for track, word in said]
+    record.table("emissions", "When each word came out", ("model", "word", "emitted, ms"), rows)
 
 
 def _record_outline(record: Recorder, utterance: Utterance) -> None:
