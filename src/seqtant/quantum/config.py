@@ -67,13 +67,13 @@ class OptimiserConfig:
 
     method: Method = "spring"
     """spring and minsr take natural-gradient steps; adam is the published optimiser."""
-    learning_rate: float = 0.05
-    """Step size; about 0.05 for spring, 0.02 for minsr, 0.001 for adam."""
+    learning_rate: float | None = None
+    """Step size; by default 0.05 for spring, 0.02 for minsr (more for weak couplings), 0.001 for adam."""
     momentum: float = 0.9
     """Share of the last step that spring keeps; adam's second-moment decay."""
     damping: float = 1e-3
     """Shift of the kernel's diagonal in natural-gradient steps."""
-    trust: float = 0.3
+    trust: float = 0.15
     """Longest natural-gradient step: the standard deviation of the change that it makes to log psi."""
     decay_from: float = 0.6
     """Share of the steps after which the learning rate falls."""
@@ -87,8 +87,9 @@ class OptimiserConfig:
     """Train the symmetrised state, not only evaluate it."""
 
     def __post_init__(self) -> None:
-        if not (self.learning_rate > 0 and self.damping > 0 and 0 <= self.momentum < 1):
-            raise InputError("learning_rate and damping must be above 0, momentum in [0, 1)")
+        rate = 1.0 if self.learning_rate is None else self.learning_rate
+        if not (rate > 0 and self.damping > 0 and self.trust > 0 and 0 <= self.momentum < 1):
+            raise InputError("learning_rate, damping and trust must be above 0, momentum in [0, 1)")
         if any(steps < 1 or samples < 2 for steps, samples in self.stages):
             raise InputError("each stage needs at least 1 step and 2 samples")
 

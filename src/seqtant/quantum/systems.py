@@ -24,6 +24,8 @@ from seqtant.quantum.lattices import Lattice
 from seqtant.quantum.operator_lists import read_operators
 from seqtant.quantum.pauli import PauliSum
 
+PHASE_SCALE = 0.1
+"""Initial weights of the phases, as a share of those of the amplitudes; at zero they would get no gradient."""
 DEEPEST_AUTO = 6
 """Layers beyond which a default network does not grow with the lattice."""
 
@@ -106,7 +108,16 @@ def make_state(system: System, network: NetworkConfig, generator: torch.Generato
         transformer = TransformerNetwork(shape, depth, network.width, channels, generator=generator)
         return AutoregressiveState(transformer, kind, magnetisation)
     graph = make_graph(name, depth, network.width, channels, network.activation)
-    return CausalState(CausalNetwork(graph, shape, generator, "both" if name == "paper" else "in"), kind, magnetisation)
+    causal = CausalNetwork(graph, shape, generator, "both" if name == "paper" else "in")
+    if kind == "complex" and name != "paper" and system.pauli.rotated_sites:
+        _quieten_phases(causal)
+    return CausalState(causal, kind, magnetisation)
+
+
+@torch.no_grad()
+def _quieten_phases(network: CausalNetwork) -> None:
+    """Starts near a state without phases: where the sign rule is in H already, random signs are a worse start."""
+    network.weights("output").taps[0][..., 2:] *= PHASE_SCALE
 
 
 def make_graph(name: str, depth: int, width: int, channels: int, activation: str) -> CausalGraph:

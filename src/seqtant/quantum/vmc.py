@@ -21,8 +21,22 @@ from seqtant.quantum.config import OptimiserConfig
 from seqtant.quantum.draws import uniforms
 from seqtant.quantum.local_energy import Hamiltonian
 from seqtant.quantum.natural_gradient import NaturalGradient
+from seqtant.quantum.pauli import PauliSum
 from seqtant.quantum.processes import Processes
 from seqtant.quantum.theory import v_score
+
+RATES = {"spring": 0.05, "minsr": 0.02, "adam": 1e-3}
+
+
+def default_rate(method: str, pauli: PauliSum) -> float:
+    """Learning rate that suits a method and the size of a Hamiltonian's coefficients.
+
+    Natural gradients follow imaginary time, whose unit is one over the energy: weak couplings need longer steps.
+    """
+    if method == "adam":
+        return RATES[method]
+    largest = max(abs(string.coefficient) for string in pauli.strings)
+    return RATES[method] / math.sqrt(min(1.0, largest))
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,8 @@ class Training:
         momentum = self.config.momentum if self.config.method == "spring" else 0.0
         self.natural = NaturalGradient(self.state, self.config.damping, momentum)
         betas = (0.9, self.config.momentum)
-        self.adam = torch.optim.Adam(self.state.parameters(), lr=self.config.learning_rate, betas=betas)
+        self.first_rate = self.config.learning_rate or default_rate(self.config.method, self.hamiltonian.pauli)
+        self.adam = torch.optim.Adam(self.state.parameters(), lr=self.first_rate, betas=betas)
 
     @property
     def trained(self) -> AutoregressiveState | SymmetrisedState:
@@ -99,8 +114,8 @@ class Training:
         done = step / max(1, self.total)
         start = self.config.decay_from
         if done < start:
-            return self.config.learning_rate
-        return self.config.learning_rate * self.config.final_rate ** ((done - start) / max(1e-9, 1 - start))
+            return self.first_rate
+        return self.first_rate * self.config.final_rate ** ((done - start) / max(1e-9, 1 - start))
 
     def temperature(self, step: int) -> float:
         """Temperature of the entropy term at a step: falling linearly to zero."""
