@@ -230,6 +230,18 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(tiny, changes, message
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_devices_that_are_not_there_are_refused_in_one_line(tiny, device):
+    with pytest.raises(InputError, match="cannot be used here"):
+        train(tiny(), Context(device=device))
+
+
+def test_derivatives_are_computed_twice_where_they_are_too_many_to_keep(tiny, monkeypatch):
+    kept = train(tiny(), QUIET)
+    monkeypatch.setattr("seqtant.quantum.natural_gradient.KEPT_NUMBERS", 10)
+    assert torch.equal(states(train(tiny(), QUIET).training), states(kept.training))
+
+
 def test_a_field_of_zero_leaves_a_classical_model(tiny):
     result = run(tiny(field=0.0, steps=20), QUIET)
     assert result.values["exact_energy_per_site"] == pytest.approx(-7 / 6)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from seqtant.models.jacobian import Block
 
 KEPT_NUMBERS = 1 << 28
-"""Derivatives that are kept between the two passes (1 GiB in float32); beyond that they are computed twice."""
+"""Derivatives that are kept between the two passes (2 GiB in float64); beyond that they are computed twice."""
 
 
 class NaturalGradient:
@@ -62,7 +62,8 @@ class NaturalGradient:
         kept: list[tuple[Block, Tensor]] | None = []
         for block in blocks():
             rows = self._rows(block, weights, root)
-            kernel = rows @ rows.T if kernel is None else kernel.addmm_(rows, rows.T)
+            kernel = rows.new_zeros(len(rows), len(rows)) if kernel is None else kernel
+            add_gram(kernel, rows)
             if self.previous is not None and self.momentum:
                 change = rows @ self._part(self.previous, block)
                 carried = change if carried is None else carried + change
@@ -75,6 +76,7 @@ class NaturalGradient:
         force = 2 * torch.cat([root * part for part in self._components(parts, len(kernel), len(root))])
         if carried is not None:
             force = force - self.momentum * carried
+        kernel = kernel.tril() + kernel.tril(-1).T
         solution = solve(kernel, force, self.damping)
         change = kernel @ solution if carried is None else kernel @ solution + self.momentum * carried
         self.length = float(change.norm())
@@ -96,7 +98,9 @@ class NaturalGradient:
     def _rows(block: Block, weights: Tensor, root: Tensor) -> Tensor:
         parts = [block.amplitude] if block.phase is None else [block.amplitude, block.phase]
         wide = [part.double() for part in parts]
-        return torch.cat([root[:, None] * (part - weights @ part) for part in wide])
+        for part in wide:
+            part.sub_(weights @ part).mul_(root[:, None])
+        return wide[0] if len(wide) == 1 else torch.cat(wide)
 
     def _part(self, flat: Tensor, block: Block) -> Tensor:
         return torch.cat([flat[self.slices[name]] for name in block.parameters])
@@ -108,6 +112,21 @@ class NaturalGradient:
             stop = start + place.stop - place.start
             flat[place] = values[start:stop]
             start = stop
+
+
+def add_gram(kernel: Tensor, rows: Tensor, pieces: int = 8) -> None:
+    """Adds rows @ rows^T to the lower triangle of a kernel; what lies far above the diagonal is left alone.
+
+    Example:
+        >>> kernel, rows = torch.zeros(3, 3), torch.tensor([[1.0], [2.0], [3.0]])
+        >>> add_gram(kernel, rows)
+        >>> kernel.tril().tolist()
+        [[1.0, 0.0, 0.0], [2.0, 4.0, 0.0], [3.0, 6.0, 9.0]]
+    """
+    step = max(32, -(-len(rows) // pieces))
+    for start in range(0, len(rows), step):
+        stop = min(start + step, len(rows))
+        kernel[start:stop, :stop].addmm_(rows[start:stop], rows[:stop].T)
 
 
 def solve(kernel: Tensor, force: Tensor, damping: float) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqtant.errors import InputError
+
 
 class Processes:
     """The processes of this run.
@@ -37,12 +39,21 @@ class Processes:
         return self.rank == 0
 
     def device(self, name: str) -> torch.device:
-        """The device this process computes on."""
+        """The device this process computes on.
+
+        Raises:
+            InputError: There is no such device.
+        """
         if self._state is not None and name == "auto":
             return self._state.device
         if name == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(name)
+        try:
+            found = torch.device(name)
+            torch.empty(0, device=found)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device '{name}' cannot be used here: choose auto or cpu") from error
+        return found
 
     def gather(self, values: Tensor) -> Tensor:
         """The rows of all processes, in their order; shares may differ in length."""
