@@ -22,6 +22,8 @@ Helpful = Callable[[Readings], Float[np.ndarray, "strengths items"]]
 
 EXTRAPOLATION = 2.0
 """A strength is never predicted beyond this multiple of the largest one measured."""
+TOLERANCE = 0.1
+"""How far from the budget the loss at the predicted strength may be, as a share of the budget."""
 REFITS = 3
 """How often the range is widened before the strength is bracketed instead."""
 
@@ -88,6 +90,8 @@ class Choice:
     """Q of the law near 0."""
     predicted_loss: float
     """Relative loss that the law gives at the chosen strength."""
+    first: float
+    """Distance that the first law gave, before anything was measured near it; infinite if it saw no limit."""
     pure_quadratic: float
     """Strength that a law without the linear term would give."""
     limited: bool
@@ -160,13 +164,13 @@ def choose(
     observed.add([-probe, -probe / 2, probe / 2, probe])
     reach, rounds = probe, 0
     law = _law(observed, budget, reach)
-    root = float(law.strength(budget.share, budget.side))
-    while root > EXTRAPOLATION * reach and reach < budget.cap and rounds < REFITS:
+    first = root = float(law.strength(budget.share, budget.side))
+    while not _confirmed(observed, budget, root, reach) and reach < budget.cap and rounds < REFITS:
         reach, rounds = min(root, EXTRAPOLATION * reach, budget.cap), rounds + 1
         observed.add([-reach, -reach / 2, reach / 2, reach])
         law = _law(observed, budget, reach)
         root = float(law.strength(budget.share, budget.side))
-    bracketed = root > EXTRAPOLATION * reach and reach < budget.cap
+    bracketed = not _confirmed(observed, budget, root, reach) and reach < budget.cap
     if bracketed:
         root = bracket(observed, budget, reach)
         if np.isfinite(root):
@@ -187,6 +191,7 @@ def choose(
         linear=percentile(float(law.linear), drawn.linear, method="paired bootstrap over items", n=n),
         quadratic=percentile(float(law.quadratic), drawn.quadratic, method="paired bootstrap over items", n=n),
         predicted_loss=float(law.loss(side * chosen)),
+        first=first,
         pure_quadratic=float(LocalLaw(np.zeros(()), law.quadratic).strength(budget.share, side)),
         limited=limited,
         bracketed=bracketed,
@@ -195,6 +200,14 @@ def choose(
         items_needed=_needed(observed, budget, reach),
         observed=observed,
     )
+
+
+def _confirmed(observed: Observed, budget: Budget, root: float, reach: float) -> bool:
+    """Whether the law's root may be believed: near enough to measure, and the loss measured there is the budget."""
+    if root > EXTRAPOLATION * reach or root > budget.cap:
+        return False
+    observed.add([budget.side * root])
+    return abs(_spent(observed, budget, budget.side * root) / budget.share - 1) <= TOLERANCE
 
 
 def _law(observed: Observed, budget: Budget, reach: float, weights: np.ndarray | None = None) -> LocalLaw:

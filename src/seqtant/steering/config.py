@@ -272,23 +272,6 @@ class ExportConfig(VectorSource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportConfig:
-    """Read a control vector of another program and keep it as a steering vector."""
-
-    source: str | None = None
-    """The .gguf file; without one a direction is made for the reference model, as an example."""
-    model: str = "reference"
-    """The model that it steers."""
-    to: str | None = None
-    """File (.safetensors) to write; None takes ``vector.safetensors`` in the run's folder."""
-
-    @classmethod
-    def smoke(cls) -> ImportConfig:
-        """Round trip of a direction of the reference model."""
-        return cls()
-
-
-@dataclass(frozen=True, kw_only=True)
 class RefitConfig:
     """Fit the theory's curves to the numbers that the authors' repository holds."""
 
@@ -309,6 +292,5 @@ CONFIGS = {
     "layers": LayersConfig,
     "apply": ApplyConfig,
     "export": ExportConfig,
-    "import": ImportConfig,
     "refit": RefitConfig,
 }

@@ -23,7 +23,9 @@ def mean_difference(positive: States, negative: States, generator: np.random.Gen
         >>> mean_difference(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]), np.random.default_rng(0)).tolist()
         [2.0, 0.0]
     """
-    return (positive - negative).mean(axis=0)
+    difference = (positive - negative).mean(axis=0)
+    _unit(difference)  # refuses sides that do not differ
+    return difference
 
 
 def uncentred_pca(positive: States, negative: States, generator: np.random.Generator) -> Direction:
@@ -45,6 +47,7 @@ def shuffled_pca(positive: States, negative: States, generator: np.random.Genera
 
 def logistic_probe(positive: States, negative: States, generator: np.random.Generator) -> Direction:
     """Normal of a ridge-regularised logistic classifier on states scaled to one overall size."""
+    _unit((positive - negative).ravel())  # refuses sides that do not differ
     states = np.concatenate([positive, negative])
     states = states - states.mean(axis=0)
     size = np.sqrt((states**2).mean())

@@ -195,6 +195,7 @@ def _record(
         "guaranteed_alignment": alignment.guaranteed,
         "linear": choice.linear.value,
         "quadratic": choice.quadratic.value,
+        "first_strength": choice.first if np.isfinite(choice.first) else None,
         "pure_quadratic_strength": choice.pure_quadratic if np.isfinite(choice.pure_quadratic) else None,
         "worst_margin": alignment.worst_margin,
         "mean_gap": alignment.mean_gap,
@@ -292,10 +293,10 @@ def _caution(record: Recorder, config: ChooseConfig, choice: Choice, alignment: 
     exact, slope = alignment.exact_slope, alignment.slope
     if exact is not None and abs(exact) > 1e-4 and abs(slope / exact - 1) > 0.2:
         record.warn(
-            f"the slope of alignment over the measured strengths ({slope:.3g}) is not the exact one at 0 ({exact:.3g}): "
-            "the probe strengths are beyond the range of the linear law"
+            f"the slope of alignment over the measured strengths ({slope:.3g}) is not the exact one at 0 "
+            f"({exact:.3g}): the probe strengths are beyond the range of the linear law"
         )
-    if not config.positions == "all":
+    if config.positions != "all":
         record.warn("no exact slope: it is made for steering at all positions only")
 
 

@@ -25,16 +25,37 @@ def run(config: ExtractConfig, context: Context) -> Result:
 
 
 def _record(record: Recorder, vector: SteeringVector) -> None:
+    record.value("pairs", vector.origin.pairs)
+    record.value("layers", len(vector.layers))
+    _record_accuracy(record, vector)
+    record.table(
+        "directions",
+        "What is known of the direction in every block",
+        ("block", "raw norm", "hidden norm", "explained variance", "sign agreement", "held-out accuracy"),
+        [
+            (layer, *(round(value, 4) if value is not None else None for value in _numbers(vector, layer)))
+            for layer in vector.layers
+        ],
+        note="Strengths multiply unit vectors: compare them with the hidden norm. Explained is the share of the "
+        "squared differences along the direction.",
+    )
+
+
+def _record_accuracy(record: Recorder, vector: SteeringVector) -> None:
+    """What told held-out pairs apart best; nothing for a vector that was read from a file without such a record."""
     pairs = vector.origin.pairs
     best = max(vector.layers, key=lambda layer: vector.facts[layer].held_out_accuracy or 0.0)
     facts = vector.facts[best]
-    accuracy = share(round((facts.held_out_accuracy or 0.0) * pairs), pairs)
-    record.value("pairs", pairs)
-    record.value("layers", len(vector.layers))
-    record.value("best_layer", best)
-    record.value("best_accuracy", accuracy.value)
-    record.value("raw_norm", facts.raw_norm)
-    record.value("hidden_norm", facts.hidden_norm)
+    if facts.held_out_accuracy is None:
+        return
+    accuracy = share(round(facts.held_out_accuracy * pairs), pairs)
+    for name, number in {
+        "best_layer": best,
+        "best_accuracy": accuracy.value,
+        "raw_norm": facts.raw_norm,
+        "hidden_norm": facts.hidden_norm,
+    }.items():
+        record.value(name, number)
     sound = accuracy.low is not None and accuracy.low > 0.5
     record.finding(
         "separation",
@@ -49,17 +70,6 @@ def _record(record: Recorder, vector: SteeringVector) -> None:
         if sound
         else "Give more pairs, or pairs that differ more, or other layers; a direction that cannot "
         "tell the sides apart will steer something else.",
-    )
-    record.table(
-        "directions",
-        "What is known of the direction in every block",
-        ("block", "raw norm", "hidden norm", "explained variance", "sign agreement", "held-out accuracy"),
-        [
-            (layer, *(round(value, 4) if value is not None else None for value in _numbers(vector, layer)))
-            for layer in vector.layers
-        ],
-        note="Strengths multiply unit vectors: compare them with the hidden norm. Explained is the share of the "
-        "squared differences along the direction.",
     )
 
 

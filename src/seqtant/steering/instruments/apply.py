@@ -1,0 +1,80 @@
+"""Generates with and without steering from the same prompts and the same random numbers, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from seqtant.errors import InputError
+from seqtant.findings import Result
+from seqtant.lm.folder import REFERENCE
+from seqtant.lm.sampling import Sampling
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.steering.coherence import Reply, replies
+from seqtant.steering.config import ApplyConfig
+from seqtant.steering.grounds import mood_questions, open_model, open_vector
+from seqtant.steering.lines import read_lines, text_of
+
+
+def run(config: ApplyConfig, context: Context) -> Result:
+    """Generates.
+
+    Raises:
+        InputError: There is no prompt, or something cannot be read.
+    """
+    with Recorder("steering.apply", f"Steered replies of {config.model}", config, context, papers=(1,)) as record:
+        prompts = _prompts(config, context)
+        model = open_model(config, context)
+        vector = open_vector(config, model, context)
+        said = replies(
+            model,
+            vector,
+            prompts,
+            [0.0, config.strength],
+            tokens=config.tokens,
+            positions=config.positions,
+            keep_norm=config.keep_norm,
+            sampling=Sampling(temperature=config.temperature),
+            seeds=[context.seed * 1_000_003 + number for number in range(len(prompts))],
+            progress=context.progress,
+        )
+        _record(record, prompts, said)
+    return record.result
+
+
+def _prompts(config: ApplyConfig, context: Context) -> list[str]:
+    prompts = list(config.prompt)
+    if config.prompts_file is not None and config.prompts_file.endswith(".jsonl"):
+        prompts += [text_of(line, "prompt", place) for place, line in read_lines(config.prompts_file)]
+    elif config.prompts_file is not None:
+        path = Path(config.prompts_file)
+        if not path.is_file():
+            raise InputError(f"no file '{path}': give prompts, one a line or as JSON lines")
+        prompts += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if prompts:
+        return prompts
+    if config.model != REFERENCE:
+        raise InputError("no prompt: give one or more with --prompt TEXT, or --prompts-file FILE")
+    return [item.prompt for item in mood_questions(4, np.random.default_rng([context.seed, 12]))]
+
+
+def _record(record: Recorder, prompts: list[str], said: list[Reply]) -> None:
+    plain, steered = said[0::2], said[1::2]
+    changed = sum(before.text != after.text for before, after in zip(plain, steered, strict=True))
+    record.value("prompts", len(prompts))
+    record.value("changed", changed)
+    for name, own in (("plain", plain), ("steered", steered)):
+        record.value(f"coherence_{name}", float(np.mean([reply.log_prob for reply in own])))
+        record.value(f"distinct_{name}", float(np.mean([reply.distinct for reply in own])))
+    record.table(
+        "replies",
+        "Replies without and with steering",
+        ("prompt", "without", "with", "coherence without", "coherence with"),
+        [
+            (prompt, before.text, after.text, round(before.log_prob, 3), round(after.log_prob, 3))
+            for prompt, before, after in zip(prompts, plain, steered, strict=True)
+        ],
+        note="Coherence is the mean log-probability per token, in nats, under the model without steering.",
+    )

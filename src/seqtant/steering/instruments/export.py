@@ -1,0 +1,68 @@
+"""Writes a steering vector for other programs: a GGUF control vector, or a model folder with the vector folded in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seqtant.errors import InputError
+from seqtant.findings import Result
+from seqtant.lm import hooks
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.steering.config import ExportConfig
+from seqtant.steering.grounds import open_model, open_vector
+
+NAMES = {"gguf": "vector.gguf", "folder": "steered"}
+
+
+def run(config: ExportConfig, context: Context) -> Result:
+    """Exports.
+
+    Raises:
+        InputError: There is no place to write to, or the format cannot hold the vector.
+        MissingExtraError: A GGUF file needs the library ``gguf``.
+    """
+    with Recorder("steering.export", f"Steering vector of {config.model} for others", config, context, papers=(1,)) as (
+        record
+    ):
+        target = _target(config, context)
+        model = open_model(config, context)
+        vector = open_vector(config, model, context)
+        if config.format == "gguf":
+            from seqtant.steering.gguf_files import write_gguf
+
+            write_gguf(vector, target, strength=config.strength, depth=hooks.depth(model))
+            record.artifact(target, "control vector")
+        else:
+            from seqtant.steering.folding import fold, save_folded
+
+            folded = fold(model, vector, config.strength, allow_other_model=config.allow_other_model)
+            save_folded(folded, target)
+            for path in sorted(target.glob("*.safetensors")):
+                record.artifact(path, "weights")
+        record.value("layers", len(vector.layers))
+        record.value("strength", config.strength)
+        record.table(
+            "written",
+            "What was written",
+            ("where", "format", "blocks", "strength"),
+            [(str(target), config.format, ", ".join(map(str, vector.layers)), config.strength)],
+            note="The strength is multiplied in: llama.cpp and repeng use the file at scale 1."
+            if config.format == "gguf"
+            else "The folder always steers, at all positions and at no cost.",
+        )
+    return record.result
+
+
+def _target(config: ExportConfig, context: Context) -> Path:
+    if config.to is not None:
+        target = Path(config.to).expanduser()
+    elif context.folder is not None:
+        target = context.folder / NAMES[config.format]
+    else:
+        raise InputError("say where to write: --to PATH or --out DIR")
+    if config.format == "folder" and target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+        raise InputError(f"'{target}' is not empty: give a folder that does not exist yet")
+    if config.format == "gguf" and target.suffix != ".gguf":
+        raise InputError(f"'{target}' does not end in .gguf: llama.cpp finds control vectors by that name")
+    return target

@@ -1,0 +1,126 @@
+"""Fits the theory's curves to the authors' own numbers: is their loss quadratic, does a local law find their strengths?
+
+No model is run. The strength at which a budget is really spent is read off each curve between the printed strengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqtant.errors import InputError
+from seqtant.findings import Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.bootstrap import percentile
+from seqtant.steering.config import RefitConfig
+from seqtant.steering.fits import fit_bell, fit_local_law, symmetric_loss
+from seqtant.steering.published_curves import CURVES, STRENGTHS, PublishedCurve
+from seqtant.steering.theory import budget_strength, loss_order
+
+BUDGET = 0.10
+NEAR = 2.0
+"""Largest strength from which the local law is fitted."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    curve: PublishedCurve
+    order: float
+    bell_r2: float | None
+    measured: float | None
+    both: float
+    quadratic: float
+
+
+def run(config: RefitConfig, context: Context) -> Result:
+    """Fits all curves of the chosen question set."""
+    with Recorder("steering.refit", "The authors' curves, fitted again", config, context, papers=(1,)) as record:
+        rows = [_row(curve) for curve in CURVES if config.curve in ("all", curve.questions)]
+        _record(record, rows, context)
+    return record.result
+
+
+def _row(curve: PublishedCurve) -> _Row:
+    scores = np.array(curve.helpfulness)
+    losses = symmetric_loss(STRENGTHS, scores)
+    inside = [index for index, value in enumerate(STRENGTHS) if abs(value) <= 5]
+    places = [STRENGTHS[index] for index in inside]
+    try:
+        bell = fit_bell(places, scores[inside], 0.25).r_squared
+    except InputError:
+        bell = None
+    near = [index for index, value in enumerate(STRENGTHS) if abs(value) <= NEAR]
+    law = fit_local_law([STRENGTHS[index] for index in near], scores[near], 0.0)
+    return _Row(
+        curve,
+        loss_order(float(losses[1.0]), float(losses[2.0])),
+        bell,
+        _crossing(scores),
+        float(law.strength(BUDGET, 1)),
+        float(budget_strength(0.0, law.quadratic, BUDGET)),
+    )
+
+
+def _crossing(scores: np.ndarray) -> float | None:
+    """Strength above 0 at which the budget is spent, between printed strengths along a straight line."""
+    zero = STRENGTHS.index(0.0)
+    goal = scores[zero] * (1 - BUDGET)
+    for index in range(zero, len(STRENGTHS) - 1):
+        if scores[index] > goal >= scores[index + 1]:
+            share = (scores[index] - goal) / (scores[index] - scores[index + 1])
+            return float(STRENGTHS[index] + share * (STRENGTHS[index + 1] - STRENGTHS[index]))
+    return None
+
+
+def _record(record: Recorder, rows: list[_Row], context: Context) -> None:
+    orders = np.array([row.order for row in rows])
+    generator = np.random.default_rng([context.seed, 50])
+    draws = np.median(generator.choice(orders, size=(1000, len(orders))), axis=1)
+    order = percentile(float(np.median(orders)), draws, method="bootstrap over curves", n=len(orders))
+    found = [row for row in rows if row.measured is not None]
+    both, pure = (
+        float(np.median([abs(getattr(row, name) / (row.measured or np.nan) - 1) for row in found]))
+        for name in ("both", "quadratic")
+    )
+    record.value("curves", len(rows))
+    record.value("loss_ratio_log2", order.value)
+    record.value("error_linear_quadratic", both)
+    record.value("error_quadratic", pure)
+    record.finding(
+        "order",
+        "Do the authors' models lose helpfulness quadratically?",
+        "agrees" if 1.8 <= order.value <= 2.3 else "disagrees",
+        f"From strength 1 to 2 the symmetric loss grows by 2^{order.value:.2f} in the median of {len(rows)} curves.",
+        predicted=Estimate.exact(2.0),
+        measured=order,
+    )
+    record.finding(
+        "linear_term",
+        "Does the purely quadratic law of the paper find the strength for a budget on a concrete task?",
+        "agrees" if pure <= 0.1 else "disagrees",
+        f"A budget of {100 * BUDGET:g} %: median error {100 * pure:.0f} % with the quadratic term alone, "
+        f"{100 * both:.0f} % with a linear term beside it.",
+        advice="`steering choose` fits both terms.",
+    )
+    record.table(
+        "curves",
+        "Each curve",
+        ("questions", "vector", "model", "order", "bell R2", "spent at", "linear + quadratic", "quadratic"),
+        [
+            (
+                row.curve.questions,
+                row.curve.vector,
+                row.curve.model,
+                round(row.order, 3),
+                None if row.bell_r2 is None else round(row.bell_r2, 4),
+                None if row.measured is None else round(row.measured, 3),
+                round(row.both, 3),
+                round(row.quadratic, 3),
+            )
+            for row in rows
+        ],
+        note=f"Spent at: strength at which {100 * BUDGET:g} % are lost, read off the curve. Laws are fitted to |r| <= "
+        f"{NEAR:g}, the bell to |r| <= 5 with its floor at chance.",
+    )

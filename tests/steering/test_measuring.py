@@ -1,0 +1,198 @@
+"""Sweeps against one strength at a time, scores against their definitions, slopes against central differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seqtant.errors import InputError
+from seqtant.lm import continuation_log_probs, encode_continuations
+from seqtant.lm.hooks import read_blocks
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.reference.world import World
+from seqtant.steering.application import steered
+from seqtant.steering.items import BehaviourPrompt, Passage, Question, read_behaviour, read_helpfulness
+from seqtant.steering.measuring import Bench
+from seqtant.steering.slopes import alignment_slopes, helpfulness_slopes
+from seqtant.steering.strength_sweep import plan
+from seqtant.steering.vectors import SteeringVector
+from tests.steering.samples import make_bench, make_model
+
+STRENGTHS = [-3.0, 0.0, 0.5, 4.0]
+LONG = Question("talk : how are", (" you ?", " you .", " glad and well", " sad"), 0)
+
+
+def one_by_one(bench: Bench, prompt: str, texts: tuple[str, ...]) -> np.ndarray:
+    rows = []
+    start, ends = encode_continuations(bench.model, prompt, texts)
+    for strength in STRENGTHS:
+        where = {}
+        if bench.positions != "all":
+            where = {"positions": bench.positions, "prompt_lengths": len(start)}
+        with steered(bench.model, bench.vector, strength, **where):
+            rows.append([float(s.sum()) for s in continuation_log_probs(bench.model, start, ends)])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("positions", ["all", "prompt", "last", "generated"])
+@pytest.mark.parametrize("tokens_per_batch", [16, 4096])
+def test_a_sweep_is_every_strength_alone(
+    positions: str, tokens_per_batch: int, exact_model: HuggingFaceLM, vector: SteeringVector
+) -> None:
+    made = make_bench(exact_model, vector, prompts=3, items=5)
+    bench = Bench(
+        exact_model, vector, made.behaviour, [*made.helpfulness, LONG], positions, tokens_per_batch=tokens_per_batch
+    )
+    read = bench(STRENGTHS)
+    for number, item in enumerate(bench.questions):
+        scores = one_by_one(bench, item.prompt, item.options)
+        chances = np.exp(scores)
+        assert read.helpfulness.full[:, number] == pytest.approx(chances[:, item.answer], rel=1e-5)
+        assert read.helpfulness.format_rate[:, number] == pytest.approx(chances.sum(axis=1), rel=1e-5)
+        restricted = chances[:, item.answer] / chances.sum(axis=1)
+        assert read.helpfulness.restricted[:, number] == pytest.approx(restricted, rel=1e-5)
+        assert read.helpfulness.right[:, number].tolist() == (chances.argmax(axis=1) == item.answer).tolist()
+    for number, prompt in enumerate(bench.behaviour):
+        good, bad = (np.exp(one_by_one(bench, prompt.prompt, texts)).sum(axis=1) for texts in (prompt.good, prompt.bad))
+        assert read.behaviour.alignment[:, number] == pytest.approx((good - bad) / (good + bad), abs=1e-6)
+        assert read.behaviour.mass[:, number] == pytest.approx(good + bad, rel=1e-5)
+
+
+def test_texts_are_scored_by_perplexity(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
+    from seqtant.lm import encode, token_log_probs
+
+    texts = ["book : tom lives in paris .", "talk : we love the lamp ."]
+    bench = Bench(exact_model, vector, [], [Passage(text) for text in texts])
+    read = bench.read_helpfulness([0.0, 2.0])
+    with steered(exact_model, vector, 2.0):
+        scores = token_log_probs(exact_model, encode(exact_model, texts))
+    assert read.full[1] == pytest.approx([float(s.mean().exp()) for s in scores], rel=1e-5)
+    assert read.restricted is read.full
+
+
+def test_blocks_below_the_vector_run_once(model: HuggingFaceLM, vector: SteeringVector) -> None:
+    rows = {0: 0, 3: 0}
+
+    def count(states: torch.Tensor, call: object) -> None:
+        rows[call.layer] += len(states)  # type: ignore[attr-defined]
+
+    bench = make_bench(model, vector, prompts=2, items=4)
+    with read_blocks(model, [0], count), read_blocks(model, [3], count):
+        bench.read_helpfulness(STRENGTHS)
+    # continue_from passes the lower blocks on; hooks fire, but the block's own computation is replaced.
+    assert rows[3] == 4 * len(STRENGTHS)
+    inner = {"calls": 0}
+    handle = model.model.model.layers[0].mlp.register_forward_hook(  # type: ignore[union-attr, index]
+        lambda module, inputs, output: inner.__setitem__("calls", inner["calls"] + len(output))
+    )
+    bench.read_helpfulness(STRENGTHS)
+    handle.remove()
+    assert inner["calls"] == 4
+
+
+def test_one_token_answers_share_a_row(model: HuggingFaceLM) -> None:
+    scoring = plan(model, [([1, 2], [[3], [4], [5, 6, 7], [5, 6]]), ([1], [[2]])])
+    assert [row.tokens.tolist() for row in scoring.rows] == [[1, 2, 5, 6], [1]]
+    assert scoring.counts == [4, 1]
+    with pytest.raises(InputError, match="a continuation is empty"):
+        plan(model, [([1], [[]])])
+
+
+def test_slopes_are_central_differences(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
+    made = make_bench(exact_model, vector, prompts=3, items=4)
+    bench = Bench(exact_model, vector, made.behaviour, [*made.helpfulness, LONG])
+    step = 2e-3  # norms are computed in float32 whatever the model's type: a smaller step drowns in their rounding
+    for layer_number, layer in enumerate(vector.layers):
+        alone = bench.steered_by(vector.at([layer]))
+        read = alone([-step, 0.0, step])
+        differences = (read.behaviour.alignment[2] - read.behaviour.alignment[0]) / (2 * step)
+        assert alignment_slopes(bench)[:, layer_number] == pytest.approx(differences, rel=1e-2, abs=2e-5)
+        for restricted, scores in ((True, read.helpfulness.restricted), (False, read.helpfulness.full)):
+            exact = helpfulness_slopes(bench, restricted=restricted)[:, layer_number]
+            logs = np.log(scores)
+            assert exact == pytest.approx((logs[2] - logs[0]) / (2 * step), rel=1e-2, abs=2e-5)
+    read = bench.read_behaviour([-step, step])
+    both = (read.alignment[1] - read.alignment[0]) / (2 * step)
+    assert alignment_slopes(bench).sum(axis=1) == pytest.approx(both, rel=1e-2, abs=2e-5)
+    with pytest.raises(InputError, match="all positions"):
+        alignment_slopes(Bench(exact_model, vector, bench.behaviour, bench.helpfulness, "last"))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_slope_is_the_covariance_of_scores_with_the_jacobian_vector_product(
+    exact_model: HuggingFaceLM, vector: SteeringVector
+) -> None:
+    """Reverse mode against forward mode and the closed form Cov(B, u), on one-token replies."""
+    from seqtant.lm.hooks import edit_blocks
+    from seqtant.steering.theory import covariance_slope
+
+    bench = make_bench(exact_model, vector, prompts=1, items=2)
+    item = bench.behaviour[0]
+    start, ends = encode_continuations(exact_model, item.prompt, [*item.good, *item.bad])
+    tokens = torch.tensor([end[0] for end in ends])
+    exact_model.model.set_attn_implementation("eager")
+
+    def logits(strength: torch.Tensor) -> torch.Tensor:
+        edits = {layer: (lambda s, call, d=d: s + strength * d.double()) for layer, d in vector.directions.items()}
+        with edit_blocks(exact_model, edits):
+            return exact_model.forward(torch.tensor([start]), keep=1).logits[0, -1, tokens]
+
+    zero = torch.zeros((), dtype=torch.float64)
+    value, slope = torch.func.jvp(logits, (zero,), (torch.ones_like(zero),))
+    exact_model.model.set_attn_implementation("sdpa")
+    scores = np.repeat([1.0, -1.0], [len(item.good), len(item.bad)])
+    expected = covariance_slope(torch.softmax(value, 0).numpy(), scores, slope.numpy())
+    assert alignment_slopes(bench).sum() == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_pair_gaps_give_a_guarantee_that_holds(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
+    from seqtant.steering.theory import alignment_guarantee
+
+    read = make_bench(exact_model, vector, prompts=6).read_behaviour([-2.0, 0.0, 2.0])
+    for row, strength in ((2, 2.0), (0, -2.0)):
+        worst, mean = read.pair_gaps(strength)
+        bound = alignment_guarantee(strength, worst, read.alignment[1])
+        assert ((read.alignment[row] - bound) * np.sign(strength) >= -1e-9).all()
+        assert (worst * np.sign(strength) <= mean * np.sign(strength) + 1e-12).all() or strength < 0
+
+
+def test_scores_that_are_no_numbers_are_told(world: World, vector: SteeringVector) -> None:
+    broken = make_model(world)
+    broken.model.model.layers[3].mlp.down_proj.weight[0, 0] = float("nan")  # type: ignore[union-attr, index]
+    with pytest.raises(InputError, match="gives no number at strength 3"):
+        make_bench(broken, vector, prompts=2, items=2).read_helpfulness([0.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"prompt": "a", "good": ["x"], "bad": ["x"]}', "both good and bad"),
+        ('{"prompt": "a", "good": [], "bad": ["x"]}', "at least 1"),
+        ('{"prompt": "a", "good": ["x"]}', "no 'bad'"),
+    ],
+)
+def test_bad_behaviour_lines(line: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.jsonl"
+    path.write_text(line, encoding="utf-8")
+    with pytest.raises(InputError, match=reason):
+        read_behaviour(str(path), limit=9)
+
+
+def test_helpfulness_lines(tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    good = '{"prompt": "a", "options": ["x", "y"], "answer": "y"}\n{"prompt": "a", "options": ["x", "y"], "answer": 0}'
+    path.write_text(good, encoding="utf-8")
+    assert [item.answer for item in read_helpfulness(str(path), limit=9) if isinstance(item, Question)] == [1, 0]
+    for lines, reason in (
+        (good + '\n{"text": "z"}', "questions and texts are mixed"),
+        (good.replace('"answer": 0', '"answer": 5'), "'answer' is 5"),
+        ('{"text": "only one"}', "needs at least two"),
+        ("", "is empty"),
+    ):
+        path.write_text(lines, encoding="utf-8")
+        with pytest.raises(InputError, match=reason):
+            read_helpfulness(str(path), limit=9)
+    assert BehaviourPrompt("p", ("a",), ("b",)).good == ("a",)
