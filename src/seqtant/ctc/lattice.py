@@ -77,7 +77,7 @@ class _LogSum(torch.autograd.Function):
     """Forward and backward sums in one pass; the gradient with respect to emissions is the states' posterior."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917  (autograd hands tensors over by position)
+    def forward(
         ctx: Any, emissions: Tensor, arcs: Tensor, skip: Tensor, lengths: Tensor, target_lengths: Tensor
     ) -> Tensor:
         S = emissions.shape[2]

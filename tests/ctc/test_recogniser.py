@@ -1,0 +1,217 @@
+"""From sound to words and back: corpora, labels, live listening, saving, the guard, the budget."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from seqtant.ctc.budget import spend
+from seqtant.ctc.config import Guard, TrainConfig
+from seqtant.ctc.corpus import Corpus, CorpusBatches
+from seqtant.ctc.guard import CollapseError, CollapseGuard, development_wer
+from seqtant.ctc.labels import Labels
+from seqtant.ctc.latency import Heard, timing
+from seqtant.ctc.listener import listener
+from seqtant.ctc.live import LiveListener
+from seqtant.ctc.outcome import blank_share, load_timings, outcome, same_weights, save_timings
+from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.sources import load_corpora
+from seqtant.ctc.stages import finetune, objective_of
+from seqtant.ctc.trim_tail import TrimTail
+from seqtant.data.timed_words import TimedWord
+from seqtant.errors import InputError
+from seqtant.runs.context import Context
+
+
+@pytest.fixture(scope="module")
+def corpora():
+    return load_corpora(TrainConfig.smoke(), seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A recogniser of tones, a few seconds old."""
+    return listener(None, Context(device="cpu")).recogniser
+
+
+def test_it_learns_the_tones(trained, corpora):
+    assert development_wer(trained, corpora.test) < 10
+    assert 0.8 < blank_share(trained, corpora.test) < 0.99
+
+
+def test_no_recording_is_in_two_parts(corpora):
+    def pieces(corpus):
+        return {
+            utterance.recording.samples[round(w.start * 8000) : round(w.end * 8000)].round(2).tobytes()
+            for utterance in corpus.utterances
+            for w in utterance.words
+        }
+
+    assert not pieces(corpora.train) & pieces(corpora.test)
+
+
+@pytest.mark.parametrize("chunk", [37, 800, 10_000])
+def test_live_equals_whole(trained, corpora, chunk):
+    utterance = corpora.test.utterances[0]
+    live = LiveListener(trained)
+    pieces = [live.push(part) for part in np.split(utterance.recording.samples, range(chunk, 20_000, chunk))]
+    torch.testing.assert_close(torch.cat(pieces), trained.log_probs(utterance), atol=1e-4, rtol=0)
+    (heard,) = trained.hear(Corpus([utterance], corpora.test.features[:1], corpora.test.targets[:1]))
+    assert [(w.word, w.start) for w in live.words] == [(w.word, w.start) for w in heard.hypothesis]
+
+
+def test_saved_and_loaded_is_the_same(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    again = Recogniser.load(tmp_path / "model")
+    assert same_weights(trained, again)
+    assert (again.labels, again.log_mel, again.frame_seconds) == (trained.labels, trained.log_mel, 0.03)
+
+
+def test_damaged_folders_are_named(trained, tmp_path):
+    with pytest.raises(InputError, match=r"no recogniser\.json"):
+        Recogniser.load(tmp_path)
+    trained.save(tmp_path)
+    description = json.loads((tmp_path / "recogniser.json").read_text())
+    for change, message in [
+        ({"format": 9}, "format"),
+        ({"labels": ["<blank>"]}, "names 1 labels"),
+        ({"encoder": {"channls": 3}}, "channls"),
+    ]:
+        (tmp_path / "recogniser.json").write_text(json.dumps(description | change))
+        with pytest.raises(InputError, match=message):
+            Recogniser.load(tmp_path)
+    (tmp_path / "recogniser.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        Recogniser.load(tmp_path)
+    (tmp_path / "recogniser.json").write_text(json.dumps(description))
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(InputError, match="does not fit"):
+        Recogniser.load(tmp_path)
+
+
+def test_letters_are_words_when_their_last_letter_is_out():
+    from seqtant.ctc.alignment import Span
+
+    labels = Labels.of([("ab", "c")], "letter")
+    spans = [Span(labels.encode(("ab", "c"))[i], start, start + 1, 0.0) for i, start in enumerate((2, 5, 6, 9))]
+    words = labels.words(spans, frame_seconds=0.1)
+    assert [(w.word, round(w.start, 6)) for w in words] == [("ab", 0.6), ("c", 1.0)]
+
+
+def test_unknown_words_are_named():
+    with pytest.raises(InputError, match="no label 'tree' \\(did you mean 'three'"):
+        Labels.of([("three",)], "word").encode(("tree",))
+    with pytest.raises(InputError, match="no word"):
+        Labels.of([()], "word")
+
+
+def test_batches_depend_on_seed_and_step_only(corpora):
+    first, second = (CorpusBatches(corpora.train, 8, seed=5, trim=TrimTail(9)) for _ in range(2))
+    for step in (7, 0, 16):
+        a, b = first.batch(step), second.batch(step)
+        assert all(torch.equal(a[name], b[name]) for name in a)
+    other = CorpusBatches(corpora.train, 8, seed=6)
+    assert other.fingerprint != first.fingerprint
+    epoch = torch.cat([other.batch(step)["target_lengths"] for step in range(16)])
+    assert sorted(epoch.tolist()) == sorted(len(t) for t in corpora.train.targets)
+    with pytest.raises(InputError, match="batch size 999"):
+        CorpusBatches(corpora.train, 999, seed=0)
+
+
+def quick(trained, corpora, weight, *, method="awp", steps=12, guard=None, seed=0):
+    config = TrainConfig.smoke()
+    return finetune(
+        trained,
+        corpora,
+        objective_of(method, weight, config.purpose, corpora),
+        steps=steps,
+        optimisation=config.optimisation,
+        context=Context(device="cpu"),
+        seed=seed,
+        guard=guard,
+    )
+
+
+def test_finetuning_leaves_the_start_as_it_was_and_repeats_to_the_bit(trained, corpora):
+    before = {name: tensor.clone() for name, tensor in trained.encoder.state_dict().items()}
+    first, second = (quick(trained, corpora, 0.5).recogniser for _ in range(2))
+    assert same_weights(first, second)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trained.encoder.state_dict().items())
+    assert not same_weights(first, quick(trained, corpora, 0.5, seed=1).recogniser)
+
+
+def test_weight_zero_trains_to_the_bit_like_ctc(trained, corpora):
+    plain, zero = (quick(trained, corpora, 0.0, method=method).recogniser for method in ("ctc", "awp"))
+    assert same_weights(plain, zero)
+
+
+def test_the_guard_stops_a_collapse_and_keeps_the_last_good_weights(trained, corpora):
+    done = quick(trained, corpora, 500.0, steps=60, guard=Guard(every=5, wer_increase=30.0, utterances=16))
+    assert "word error rate rose" in done.collapse or "blank" in done.collapse
+    assert done.guard.good_step < 60
+    assert development_wer(done.recogniser, done.guard.corpus) <= done.guard.start + 30
+
+
+def test_the_guard_sees_silence(trained, corpora):
+    guard = CollapseGuard(trained, corpora.development, Guard(blank_share=0.5))
+    with pytest.raises(CollapseError, match="blank"):
+        guard.look(1, trained.encoder)
+
+
+def test_timings_survive_on_disk(trained, corpora, tmp_path):
+    found = outcome(trained, corpora.test)
+    save_timings(tmp_path / "run.json", found)
+    assert load_timings(tmp_path / "run.json") == found
+    (tmp_path / "run.json").write_text("[{}]")
+    with pytest.raises(InputError, match="damaged"):
+        load_timings(tmp_path / "run.json")
+
+
+def test_measuring_needs_word_times(trained, corpora):
+    from dataclasses import replace
+
+    untimed = [replace(corpora.test.utterances[0], words=())]
+    with pytest.raises(InputError, match="no word times"):
+        outcome(trained, Corpus(untimed, corpora.test.features[:1], corpora.test.targets[:1]))
+
+
+class TestBudget:
+    """A made-up frontier: errors rise with the weight squared, words come 100 ms earlier per unit of weight."""
+
+    words = tuple(TimedWord(str(place), place, place + 0.5) for place in range(10))
+
+    def hear(self, weight):
+        rows = []
+        for number in range(200):
+            wrong = number < 200 * min(weight**2, 1) * 10 / 100
+            said = tuple(TimedWord(w.word, w.start + 0.3 - 0.1 * weight, 0) for w in self.words[wrong:])
+            rows.append(timing(Heard(str(number), said, self.words)))
+        return rows
+
+    def search(self, budget, first, runs=8):
+        return spend(
+            budget, self.hear(0.0), lambda weight: (None, self.hear(weight), False), first_weight=first, most_runs=runs
+        )
+
+    @pytest.mark.parametrize("first", [0.05, 0.5, 8.0])
+    def test_finds_the_largest_weight_within_the_budget(self, first):
+        purchase = self.search(0.6, first, runs=12)
+        assert purchase.best.change.wer.high <= 0.6
+        assert purchase.best.weight == max(trial.weight for trial in purchase.trials if trial.within)
+        overspent = min(trial.weight for trial in purchase.trials if not trial.within)
+        assert overspent <= 1.16 * purchase.best.weight
+
+    def test_stops_after_the_runs_it_was_given(self):
+        assert len(self.search(0.6, 0.001, runs=3).trials) == 3
+
+    def test_buys_nothing_it_cannot_afford(self):
+        always = spend(0.1, self.hear(0.0), lambda w: (None, self.hear(1.0), False), first_weight=1.0, most_runs=3)
+        assert always.best is None
+        assert [trial.weight for trial in always.trials] == [1.0, 0.5, 0.25]
+
+    def test_a_collapsed_run_is_never_within(self):
+        collapsed = spend(50, self.hear(0.0), lambda w: (None, self.hear(0.0), True), first_weight=1.0, most_runs=2)
+        assert collapsed.best is None
