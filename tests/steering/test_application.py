@@ -1,4 +1,4 @@
-"""Steering in every way a model is called: alone, in batches, under a cache, row by row, token by token, in half types."""
+"""Steering in every way a model is called: alone, in batches, cached, row by row, token by token, in half types."""
 
 from __future__ import annotations
 

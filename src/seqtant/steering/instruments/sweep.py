@@ -235,8 +235,8 @@ def _tabulate(record: Recorder, swept: _Swept) -> None:
         "Both sides at every strength",
         ("strength", "alignment", "mass", "helpfulness", "full score", "format rate", "coherence"),
         rows,
-        note="Alignment is (good - bad) / (good + bad) of the replies' probabilities, mass their sum; full score is the "
-        "right answer among all tokens, format rate any answer; coherence is the log-probability per token of "
+        note="Alignment is (good - bad) / (good + bad) of the probabilities of replies, mass their sum; full score is "
+        "the right answer among all tokens, format rate any answer; coherence is the log-probability per token of "
         "generated replies under the model without steering.",
     )
 
