@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ for line in sys.stdin:
         answer = timed(lambda: state.sample(samples, draw))
     elif name == "local_energy":
         spins = state.sample(samples, draw)
-        answer = timed(lambda: hamiltonian.local_energy(state, spins))
+        answer = timed(partial(hamiltonian.local_energy, state, spins))
     elif name == "load":
         answer = {"difference": load(rest)}
     elif name == "energy":

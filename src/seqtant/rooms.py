@@ -27,7 +27,10 @@ class Room:
 
 ROOMS: dict[str, Room] = {
     room.name: room
-    for room in (Room("architecture", "How deep, how wide? Is the vocabulary choking the width?", (7, 8)),)
+    for room in (
+        Room("architecture", "How deep, how wide? Is the vocabulary choking the width?", (7, 8)),
+        Room("quantum", "What is the ground state of this spin lattice?", (9,)),
+    )
 }
 
 

@@ -93,7 +93,7 @@ def _report(
 ) -> None:
     slope, error = _slope(spins, seconds)
     predicted, _ = _slope(spins, counted)
-    record.value("slope", slope)
+    record.value("slope_of_seconds", slope)
     record.value("slope_counted", predicted)
     record.value("seconds_per_step_largest", seconds[-1])
     record.finding(
