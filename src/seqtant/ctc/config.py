@@ -18,7 +18,7 @@ def _demand(condition: bool, name: str, value: object, rule: str) -> None:
 class Utterances:
     """How many utterances are made from single recordings, and how; lists of utterances are used as they are."""
 
-    train: int = 960
+    train: int = 1600
     """Utterances to learn from."""
     development: int = 256
     """Utterances for decisions during training."""
@@ -58,7 +58,9 @@ class Optimisation:
     """How weights are learned, with AdamW."""
 
     learning_rate: float = 4e-3
-    """Peak learning rate."""
+    """Peak learning rate of plain CTC from fresh weights."""
+    finetune_rate: float = 2.5e-3
+    """Peak learning rate of whatever follows."""
     batch_size: int = 16
     """Utterances per step."""
     warmup: int = 60
@@ -122,7 +124,7 @@ class SpeechConfig:
     """How it learns."""
     purpose: Purpose = field(default_factory=Purpose)
     """Details of the methods."""
-    base_steps: int = 400
+    base_steps: int = 500
     """Steps of plain CTC before anything else."""
 
     def __post_init__(self) -> None:
@@ -135,7 +137,7 @@ class SpeechConfig:
             cls(),
             utterances=Utterances(train=128, development=16, test=32, digits=(2, 3)),
             network=Network(channels=32, dilations=(1, 2, 4), bands=20),
-            optimisation=Optimisation(learning_rate=1e-2, batch_size=8, warmup=20),
+            optimisation=Optimisation(learning_rate=1e-2, finetune_rate=5e-3, batch_size=8, warmup=20),
             base_steps=250,
         )
 
@@ -151,7 +153,7 @@ class SpeechConfig:
             cls(),
             utterances=Utterances(train=20_000, development=2_000, test=12_000),
             network=Network(channels=384, dilations=(1, 2, 4, 8, 16, 1, 2, 4, 8, 16), bands=80),
-            optimisation=Optimisation(learning_rate=1e-3, batch_size=64, warmup=500),
+            optimisation=Optimisation(learning_rate=1e-3, finetune_rate=5e-4, batch_size=64, warmup=500),
             base_steps=4_000,
         )
 
@@ -160,7 +162,7 @@ class SpeechConfig:
 class TrainConfig(SpeechConfig):
     """Train a streaming recogniser with plain CTC."""
 
-    base_steps: int = 650
+    base_steps: int = 750
     """Steps, with the learning rate falling to 0 at the end."""
 
 

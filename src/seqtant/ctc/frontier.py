@@ -139,7 +139,7 @@ class Sweep:
     def _base(self, seed: int) -> tuple[Corpora, Recogniser]:
         """Corpora and the common checkpoint of a seed, trained once."""
         if self._current is None or self._current[0] != seed:
-            corpora = load_corpora(self.config, seed=seed)
+            corpora = load_corpora(self.config, seed=seed, with_development=False)
             kept = self.folder / f"{seed}-base" if self.folder else None
             if kept is not None and (kept / "recogniser.json").is_file():
                 recogniser = Recogniser.load(kept)

@@ -43,10 +43,18 @@ class Corpora:
     log_mel: LogMelConfig
 
 
-def load_speech(data: str | None, utterances: Utterances, *, seed: int, test_speaker: str | None = None) -> Speech:
+def load_speech(
+    data: str | None,
+    utterances: Utterances,
+    *,
+    seed: int,
+    test_speaker: str | None = None,
+    with_development: bool = True,
+) -> Speech:
     """Reads or makes the utterances of a run.
 
-    Test utterances do not depend on the seed: all seeds are measured on the same ones.
+    Test utterances do not depend on the seed: all seeds are measured on the same ones. Where nothing is decided during
+    training, the recordings set aside for that are learned from as well (``with_development=False``).
 
     Raises:
         InputError: The data cannot be used.
@@ -59,20 +67,34 @@ def load_speech(data: str | None, utterances: Utterances, *, seed: int, test_spe
     digits = tone_digits(np.random.default_rng(0)) if data is None else read_fsdd(Path(data))
     split = split_digits(digits, test_speaker=test_speaker)
     return Speech(
-        _strings(split.train, utterances, utterances.train, [seed, 0], "train"),
-        _strings(split.development, utterances, utterances.development, [seed, 1], "development"),
+        _strings(
+            split.train + ([] if with_development else split.development),
+            utterances,
+            utterances.train,
+            [seed, 0],
+            "train",
+        ),
+        _strings(
+            split.development, utterances, utterances.development if with_development else 1, [seed, 1], "development"
+        ),
         _strings(split.test, utterances, utterances.test, [2], "test"),
         is_real=data is not None,
     )
 
 
-def load_corpora(config: SpeechConfig, *, seed: int) -> Corpora:
+def load_corpora(config: SpeechConfig, *, seed: int, with_development: bool = True) -> Corpora:
     """The corpora of a training run, with labels taken from the training texts.
 
     Raises:
         InputError: The data cannot be used.
     """
-    speech = load_speech(config.data, config.utterances, seed=seed, test_speaker=config.test_speaker)
+    speech = load_speech(
+        config.data,
+        config.utterances,
+        seed=seed,
+        test_speaker=config.test_speaker,
+        with_development=with_development,
+    )
     labels = Labels.of((utterance.text for utterance in speech.train), config.units)
     log_mel = LogMelConfig(rate=speech.train[0].recording.rate, bands=config.network.bands)
     return corpora_of(speech, labels, log_mel)

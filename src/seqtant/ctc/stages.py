@@ -97,7 +97,7 @@ def finetune(
     watch = CollapseGuard(trained, corpora.development, guard) if guard else None
     schedule = TrainingConfig(
         steps=steps,
-        learning_rate=optimisation.learning_rate,
+        learning_rate=optimisation.finetune_rate,
         warmup=min(10, steps),
         final_fraction=0.0,
         weight_decay=0.0,

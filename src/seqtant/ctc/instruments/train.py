@@ -16,7 +16,7 @@ from seqtant.runs.recorder import Recorder
 def run(config: TrainConfig, context: Context) -> Result:
     """Trains, measures, and with a folder keeps the recogniser under ``model``."""
     with Recorder("ctc.train", "A streaming recogniser, trained with CTC", config, context, papers=(2,)) as record:
-        corpora = load_corpora(config, seed=context.seed)
+        corpora = load_corpora(config, seed=context.seed, with_development=False)
         if config.data is None:
             record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
         recogniser = train_plain(config, corpora, context=context, seed=context.seed, to_zero=True)
