@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from seqtant.errors import InputError, suggest
 
@@ -79,7 +79,7 @@ class Registry(Generic[T]):
         value: Any = self._entries[name]
         if isinstance(value, str) and ":" in value:
             value = self._entries[name] = import_attribute(value)
-        return value
+        return cast(T, value)
 
     def __contains__(self, name: object) -> bool:
         self._read_plugins()
