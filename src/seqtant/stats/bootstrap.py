@@ -135,7 +135,7 @@ def percentile(
 
     Example:
         >>> print(percentile(0.5, np.arange(101) / 100, method="residual bootstrap"))
-        0.5 [0.025, 0.975] (95 %, residual bootstrap)
+        0.50 [0.03, 0.97] (95 %, residual bootstrap)
     """
     tail = (1 - level) / 2
     low, high = np.quantile(finite(draws, "draws"), [tail, 1 - tail])

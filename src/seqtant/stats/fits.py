@@ -146,7 +146,7 @@ def fit_line(x: ArrayLike, y: ArrayLike, *, errors: ArrayLike | None = None) -> 
     Example:
         >>> fit = fit_line([0, 1, 2], [1.0, 3.0, 5.0], errors=[0.1, 0.1, 0.1])
         >>> print(fit.estimate("slope"))
-        2 [1.861, 2.139] (95 %, weighted least squares, n=3)
+        2.00 [1.86, 2.14] (95 %, weighted least squares, n=3)
     """
     places = finite(x, "x")
     if np.ptp(places) == 0:

@@ -39,7 +39,7 @@ def mean(values: ArrayLike, *, level: float = 0.95, unit: str = "") -> Estimate:
 
     Example:
         >>> print(mean([1.0, 2.0, 3.0]))
-        2 [-0.4841, 4.484] (95 %, Student t, n=3)
+        2.0 [-0.5, 4.5] (95 %, Student t, n=3)
     """
     array = finite(values)
     n = array.size
@@ -65,7 +65,7 @@ def clustered_mean(
 
     Example:
         >>> print(clustered_mean([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"]))
-        2 [-10.71, 14.71] (95 %, cluster-robust t, n=4 in 2 clusters)
+        2.0 [-10.7, 14.7] (95 %, cluster-robust t, n=4 in 2 clusters)
     """
     array = finite(values)
     sums, counts = cluster_sums(array - array.mean(), clusters)
