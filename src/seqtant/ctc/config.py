@@ -22,7 +22,7 @@ class Utterances:
     """Utterances to learn from."""
     development: int = 256
     """Utterances for decisions during training."""
-    test: int = 256
+    test: int = 512
     """Utterances for the final measurement."""
     digits: tuple[int, int] = (3, 6)
     """Fewest and most digits of an utterance."""

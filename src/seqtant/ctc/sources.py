@@ -18,6 +18,7 @@ from seqtant.data.speech import Utterance, read_manifest
 from seqtant.data.tones import tone_digits
 from seqtant.errors import InputError
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
+from seqtant.optional import require
 
 LISTS = ("train", "development", "test")
 
@@ -87,7 +88,10 @@ def load_corpora(config: SpeechConfig, *, seed: int, with_development: bool = Tr
 
     Raises:
         InputError: The data cannot be used.
+        MissingExtraError: The extra ``speech`` is not installed.
     """
+    # Word errors are counted after training: what counts them must be there before it.
+    require("rapidfuzz", extra="speech")
     speech = load_speech(
         config.data,
         config.utterances,
