@@ -91,9 +91,8 @@ def logits_per_pass(model: CausalLM) -> int:
 def gathered(
     logits: Float[Tensor, "*positions vocabulary"], targets: Int[Tensor, "*positions"]
 ) -> Float[Tensor, "*positions"]:
-    """Log-probability of each target, float64, without a normalised copy of the logits."""
-    chosen = logits.gather(-1, targets[..., None]).squeeze(-1)
-    return chosen.double() - torch.logsumexp(logits, dim=-1).double()
+    """Log-probability of each target, float64, in nats."""
+    return torch.log_softmax(logits, dim=-1).gather(-1, targets[..., None]).squeeze(-1).double()
 
 
 def check_finite(model: CausalLM, scores: Sequence[Tensor]) -> None:
