@@ -1,0 +1,170 @@
+"""Extraction, steered generation and a sweep, beside repeng and steering-vectors; outputs are compared before times.
+
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/steering_peers/run.py --peers PYTHON [--shape small|1b]
+
+Each side runs in its own environment and process; jobs are interleaved, CPU seconds are counted, medians reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from model import SHAPES, write
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER.parent / "results"
+SIDES = ("seqtant", "repeng", "steering-vectors")
+STRENGTHS = [float(value) for value in np.linspace(-4, 4, 21)]
+
+
+class Worker:
+    """A side in its own process."""
+
+    def __init__(self, python: str, side: str, model: Path) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        command = [python, str(FOLDER / "worker.py"), side, str(model)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def ask(self, **job: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a worker died on {job['job']}")
+        return json.loads(line)
+
+
+def interleaved(workers: dict[str, Worker], repeats: int, jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Asks all sides in turn, so that a busy machine slows them alike; one warm-up round is thrown away."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    outputs: dict[str, Any] = {}
+    for round_ in range(repeats + 1):
+        for name, job in jobs.items():
+            answer = workers[name.split(":")[0]].ask(**job)
+            outputs[name] = answer["output"]
+            if round_:
+                times[name].append(answer["seconds"])
+    return {"times": times, "outputs": outputs}
+
+
+def ratios(times: dict[str, list[float]], base: str) -> dict[str, dict[str, float]]:
+    """Median CPU seconds, and the median over rounds of the ratio to a base, with its quartiles."""
+    table = {}
+    for name, own in times.items():
+        share = [a / b for a, b in zip(own, times[base], strict=True)]
+        low, middle, high = np.quantile(share, [0.25, 0.5, 0.75])
+        table[name] = {"seconds": statistics.median(own), "ratio": middle, "ratio_low": low, "ratio_high": high}
+    return table
+
+
+def extraction(workers: dict[str, Worker], layers: list[int], repeats: int) -> tuple[dict[str, Any], Any]:
+    found = interleaved(workers, repeats, {side: {"job": "extract", "layers": layers} for side in SIDES})
+    ours, theirs = (found["outputs"][side] for side in ("seqtant", "steering-vectors"))
+    difference = max(np.abs(np.array(ours[k]) - np.array(theirs[k])).max() for k in ours)
+    cosine = min(
+        abs(np.dot(ours[k], found["outputs"]["repeng"][k]))
+        / np.linalg.norm(ours[k])
+        / np.linalg.norm(found["outputs"]["repeng"][k])
+        for k in ours
+    )
+    record = {
+        "layers": layers,
+        "largest_difference_to_steering_vectors": float(difference),
+        "least_cosine_to_repeng_pca": float(cosine),
+        "cpu": ratios(found["times"], "seqtant"),
+    }
+    return record, ours
+
+
+def generation(workers: dict[str, Worker], rows: Any, repeats: int, tokens: int, batch: int) -> dict[str, Any]:
+    """Unsteered and steered by each side; each side's own unsteered time is its base (other transformers versions)."""
+    job = {"job": "generate", "strength": 2.0, "tokens": tokens, "batch": batch}
+    jobs = {f"{side}:plain": dict(job) for side in SIDES} | {f"{side}:steered": job | {"rows": rows} for side in SIDES}
+    found = interleaved(workers, repeats, jobs)
+    out = found["outputs"]
+    record = {"blocks": len(rows), "batch": batch, "tokens": tokens}
+    for side in SIDES:
+        times = {kind: found["times"][f"{side}:{kind}"] for kind in ("plain", "steered")}
+        record[side] = ratios(times, "plain")["steered"]
+    record["equal_tokens"] = {side: out["seqtant:steered"] == out[f"{side}:steered"] for side in SIDES[1:]}
+    record["steering_changed_tokens"] = out["seqtant:steered"] != out["seqtant:plain"]
+    return record
+
+
+def sweeping(workers: dict[str, Worker], rows: Any, repeats: int) -> dict[str, Any]:
+    jobs = {side: {"job": "sweep", "rows": rows, "strengths": STRENGTHS} for side in SIDES}
+    found = interleaved(workers, repeats, jobs)
+    ours = np.array(found["outputs"]["seqtant"])
+    return {
+        "strengths": len(STRENGTHS),
+        "largest_difference_in_log_probability": {
+            side: float(np.abs(ours - np.array(found["outputs"][side])).max()) for side in SIDES[1:]
+        },
+        "cpu": ratios(found["times"], "seqtant"),
+    }
+
+
+def main() -> None:
+    """Runs all, keeps the record, prints it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", required=True, help="Python of the environment with repeng and steering-vectors")
+    parser.add_argument("--shape", choices=list(SHAPES), default="small")
+    parser.add_argument("--repeats", type=int, default=7)
+    chosen = parser.parse_args()
+    depth = SHAPES[chosen.shape]["num_hidden_layers"]
+    middle = list(range(depth // 2 - 1, depth // 2 + 1))
+    with tempfile.TemporaryDirectory() as place:
+        write(Path(place), chosen.shape)
+        pythons = {side: chosen.peers if side != "seqtant" else sys.executable for side in SIDES}
+        workers = {side: Worker(python, side, Path(place)) for side, python in pythons.items()}
+        mid, rows = extraction(workers, middle, chosen.repeats)
+        record: dict[str, Any] = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "shape": SHAPES[chosen.shape] | {"name": chosen.shape},
+            "repeats": chosen.repeats,
+            "load_before": os.getloadavg(),
+            "versions": versions(chosen.peers),
+            "extraction_middle": mid,
+        }
+        if chosen.shape == "small":
+            record["extraction_all"], all_rows = extraction(workers, list(range(depth)), chosen.repeats)
+            record["generation"] = [
+                generation(workers, {str(middle[0]): rows[str(middle[0])]}, chosen.repeats, 24, 1),
+                generation(workers, all_rows, chosen.repeats, 24, 1),
+                generation(workers, all_rows, chosen.repeats, 24, 8),
+            ]
+            record["sweep"] = sweeping(workers, {str(middle[0]): rows[str(middle[0])]}, chosen.repeats)
+        record["load_after"] = os.getloadavg()
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"steering_peers_{chosen.shape}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(record, indent=1))
+
+
+def versions(peers: str) -> dict[str, str]:
+    code = (
+        "import importlib.metadata as m, json; "
+        "print(json.dumps({n: m.version(n) for n in ('repeng', 'steering-vectors', 'transformers', 'torch')}))"
+    )
+    done = subprocess.run([peers, "-c", code], capture_output=True, text=True, check=True)
+    ours = {f"ours:{name}": importlib.metadata.version(name) for name in ("seqtant", "transformers", "torch")}
+    return {f"peers:{k}": v for k, v in json.loads(done.stdout).items()} | ours
+
+
+if __name__ == "__main__":
+    main()

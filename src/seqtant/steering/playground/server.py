@@ -1,0 +1,110 @@
+"""Serves the page on 127.0.0.1: tokens as server-sent events, the rest as JSON; a closed request stops the model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from typing import Any
+
+from seqtant.errors import InputError
+from seqtant.optional import require
+from seqtant.runs.context import Context
+from seqtant.settings import resolve
+from seqtant.steering.config import ChooseConfig
+from seqtant.steering.playground.studio import Studio
+
+HOST = "127.0.0.1"
+
+
+def serve(*, port: int, device: str, seed: int, check: bool, **named: Any) -> None:
+    """Loads everything and serves until interrupted.
+
+    Args:
+        port: Where the page is served, on this machine only.
+        device: Where the model runs.
+        seed: Seed of what is random.
+        check: Only load everything.
+        **named: Model, vector and items, as in ``ChooseConfig``; None means not given.
+
+    Raises:
+        MissingExtraError: FastAPI or uvicorn is not installed.
+        InputError: Something cannot be read, or the port is not free.
+    """
+    uvicorn = require("uvicorn", extra="ui")
+    require("fastapi", extra="ui")
+    if not 1 <= port <= 65535:
+        raise InputError(f"port is {port}: give a number from 1 to 65535")
+    studio = Studio(resolve(ChooseConfig, flags=named), Context(seed=seed, device=device))
+    application = make_app(studio)
+    print(f"http://{HOST}:{port}", flush=True)  # noqa: T201  (the address is what the command answers)
+    if not check:
+        uvicorn.run(application, host=HOST, port=port, log_level="warning")
+
+
+def make_app(studio: Studio) -> Any:
+    """The application around one loaded model."""
+    fastapi = require("fastapi", extra="ui")
+    responses = require("fastapi.responses", extra="ui")
+    application = fastapi.FastAPI(title="Seqtant steering", docs_url=None, redoc_url=None, openapi_url=None)
+    page = (files("seqtant.steering.playground") / "page.html").read_text(encoding="utf-8")
+
+    async def refuse(request: Any, error: InputError) -> Any:
+        return responses.JSONResponse({"error": str(error)}, status_code=422)
+
+    application.add_exception_handler(InputError, refuse)
+    application.add_api_route("/", lambda: responses.HTMLResponse(page))
+    application.add_api_route("/about", studio.about)
+    _add_measurements(application, studio)
+
+    async def speak(prompt: str, strength: float, layers: str, tokens: int = 40) -> Any:
+        cancelled = threading.Event()
+        pieces = studio.speak(prompt, strength, _layers(layers), min(max(tokens, 1), 400), cancelled)
+        return responses.StreamingResponse(_events(pieces, cancelled), media_type="text/event-stream")
+
+    application.add_api_route("/speak", _typed(speak))
+    return application
+
+
+def _add_measurements(application: Any, studio: Studio) -> None:
+    def curve(layers: str) -> Any:
+        return studio.curve([studio.reach * step / 6 for step in range(-6, 7)], _layers(layers))
+
+    def point(strength: float, layers: str) -> Any:
+        return studio.point(strength, _layers(layers))
+
+    def budget(share: float, layers: str) -> Any:
+        return studio.strength_for(share, _layers(layers))
+
+    for path, endpoint in (("/curve", curve), ("/point", point), ("/budget", budget)):
+        application.add_api_route(path, _typed(endpoint))
+
+
+def _typed(endpoint: Any) -> Any:
+    """FastAPI reads annotations of local functions only if they are types, not text."""
+    types = {"str": str, "float": float, "int": int, "Any": Any}
+    endpoint.__annotations__ = {name: types[kind] for name, kind in endpoint.__annotations__.items()}
+    del endpoint.__annotations__["return"]
+    return endpoint
+
+
+def _layers(text: str) -> list[int]:
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"layers '{text}' cannot be read: write numbers with commas") from error
+    return sorted(set(found))
+
+
+async def _events(pieces: Any, cancelled: threading.Event) -> AsyncIterator[str]:
+    """Server-sent events; when the browser closes the request, the generator is closed and the model stops."""
+    try:
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield f"data: {json.dumps({'side': piece.side, 'text': piece.text, 'done': piece.done})}\n\n"
+        yield "event: end\ndata: {}\n\n"
+    except InputError as error:
+        yield f"event: refused\ndata: {json.dumps(str(error))}\n\n"
+    finally:
+        cancelled.set()

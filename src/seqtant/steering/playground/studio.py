@@ -1,0 +1,151 @@
+"""What the page can ask of a model: tokens with and without steering, the curve, the strength for a budget."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqtant.errors import InputError
+from seqtant.lm.text import encode
+from seqtant.runs.context import Context
+from seqtant.steering.application import steered
+from seqtant.steering.choosing import Budget, Observed, choose
+from seqtant.steering.config import ChooseConfig
+from seqtant.steering.grounds import open_bench
+from seqtant.steering.measuring import Bench
+from seqtant.steering.scale import first_strength, hidden_norm, usable_range
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One more token of one side."""
+
+    side: str
+    """``plain`` or ``steered``."""
+    text: str
+    """The whole reply so far: single tokens need not be whole characters."""
+    done: bool
+    """Whether the reply has ended."""
+
+
+class Studio:
+    """A loaded model with its vector and items; one request at a time uses it.
+
+    Args:
+        config: Model, vector and items, as for ``steering choose``.
+        context: Seed and device.
+    """
+
+    def __init__(self, config: ChooseConfig, context: Context) -> None:
+        self.config, self.context = config, context
+        self.bench: Bench = open_bench(config, context)
+        self.turn = threading.Lock()
+        """Held by whoever runs the model, token by token."""
+
+    @cached_property
+    def reach(self) -> float:
+        """Largest strength of the slider: where about a fifth of helpfulness is lost."""
+        return usable_range(self.bench, 0.2, lambda read: getattr(read, self.config.score))
+
+    def about(self) -> dict[str, Any]:
+        """What the page shows before anything is asked."""
+        return {
+            "model": self.config.model,
+            "vector": self.config.vector,
+            "layers": list(self.bench.vector.layers),
+            "reach": self.reach,
+            "hidden_norm": hidden_norm(self.bench),
+            "prompt": self.bench.behaviour[0].prompt,
+            "budget": self.config.budget,
+        }
+
+    @torch.no_grad()
+    def speak(
+        self, prompt: str, strength: float, layers: Sequence[int], tokens: int, cancelled: threading.Event
+    ) -> Iterator[Piece]:
+        """Continues a prompt on both sides in turn, likeliest token by token, until cancelled.
+
+        Args:
+            prompt: The text to continue.
+            strength: Strength of the steered side.
+            layers: Blocks to steer, among the vector's.
+            tokens: Most new tokens a side.
+            cancelled: Set from outside to stop before the next token.
+
+        Raises:
+            InputError: The prompt is too long, or a block is not among the vector's.
+        """
+        model, vector = self.bench.model, self.bench.vector.at(list(layers))
+        (ids,) = encode(model, [prompt])
+        if not ids:
+            raise InputError("the prompt is empty: write a few words")
+        if model.context_length is not None and len(ids) + tokens > model.context_length:
+            raise InputError(f"the prompt has {len(ids)} tokens: with {tokens} more it is too long for the model")
+        read = torch.tensor([ids, ids], device=model.device)
+        strengths, sides = [0.0, strength], ("plain", "steered")
+        said: list[list[int]] = [[], []]
+        ended = [False, False]
+        cache = None
+        for _ in range(tokens):
+            if cancelled.is_set() or all(ended):
+                return
+            with self.turn, steered(model, vector, strengths, allow_other_model=True):
+                output = model.forward(read, cache=cache, keep=1, use_cache=True)
+            cache, best = output.cache, output.logits[:, -1].argmax(dim=-1)
+            read = best[:, None]
+            for number, token in enumerate(best.tolist()):
+                if not ended[number]:
+                    ended[number] = token == model.eos_id
+                    said[number] += [] if ended[number] else [token]
+                    yield Piece(sides[number], self._text(said[number]), ended[number])
+
+    def _text(self, tokens: list[int]) -> str:
+        tokenizer = self.bench.model.tokenizer
+        return str(tokenizer.decode(tokens)) if tokenizer is not None and tokens else ""
+
+    def point(self, strength: float, layers: Sequence[int]) -> dict[str, float]:
+        """Alignment and helpfulness at one strength."""
+        return self.curve([strength], layers)[0]
+
+    def curve(self, strengths: Sequence[float], layers: Sequence[int]) -> list[dict[str, float]]:
+        """Alignment and helpfulness at some strengths."""
+        bench = self.bench.steered_by(self.bench.vector.at(list(layers)))
+        with self.turn:
+            read = bench(list(strengths))
+        items = getattr(read.helpfulness, self.config.score)
+        return [
+            {
+                "strength": float(strength),
+                "alignment": float(read.behaviour.alignment[row].mean()),
+                "helpfulness": float(items[row].mean()),
+            }
+            for row, strength in enumerate(strengths)
+        ]
+
+    def strength_for(self, budget: float, layers: Sequence[int]) -> dict[str, float | bool]:
+        """The strength that spends a budget, on all items of the page (``steering choose`` also verifies it).
+
+        Raises:
+            InputError: The budget is not between 0 and 1, or there is no helpfulness to lose.
+        """
+        if not 0 < budget < 1:
+            raise InputError(f"budget is {budget}: give a share between 0 and 1")
+        bench = self.bench.steered_by(self.bench.vector.at(list(layers)))
+        observed = Observed(bench, lambda read: getattr(read.helpfulness, self.config.score))
+        limit = Budget(share=budget, cap=hidden_norm(bench))
+        generator = np.random.default_rng([self.context.seed, 60])
+        with self.turn:
+            found = choose(observed, limit, first_strength(bench), resamples=200, generator=generator)
+        low, high = found.strength.low, found.strength.high
+        return {
+            "strength": found.strength.value,
+            "low": found.strength.value if low is None else low,
+            "high": found.strength.value if high is None else high,
+            "limited": found.limited,
+        }

@@ -1,0 +1,185 @@
+"""The playground in a real browser: the slider changes the text, a moved slider cancels, state lives in the URL."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqtant.runs.context import Context
+from seqtant.runs.machine import find_browser
+from seqtant.steering.config import ChooseConfig
+from tests.steering.samples import make_model
+
+pytestmark = pytest.mark.web
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from seqtant.reference.world import reference_world
+    from seqtant.steering.playground.studio import Studio
+
+    model = make_model(reference_world())
+    folder = tmp_path_factory.mktemp("playground") / "small"
+    model.model.save_pretrained(folder)
+    assert model.tokenizer is not None
+    model.tokenizer.save_pretrained(folder)
+    (folder / "manifest.json").write_text("{}", encoding="utf-8")
+    config = ChooseConfig(model=str(folder), prompts=6, items=24, max_pairs=12)
+    return Studio(config, Context(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def address(studio: Any) -> Iterator[str]:
+    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'seqtant[ui]'")
+    from seqtant.steering.playground.server import make_app
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(make_app(studio), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = find_browser()
+    if path is None:
+        pytest.skip("no browser is installed: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+class Opened:
+    """The page, with everything that went wrong on it."""
+
+    def __init__(self, browser: Any, address: str, *, width: int = 1200, scheme: str = "light") -> None:
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda m: self.wrong.append(m.text) if m.type in {"error", "warning"} else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(address)
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.context.close()
+
+    def spoken(self, strength: float) -> tuple[str, str]:
+        """Both replies once the page has them at this strength."""
+        close = "s => Math.abs(Number(document.body.dataset.spoken) - s) < 1e-6"
+        self.page.wait_for_function(close, arg=strength, timeout=30_000)
+        return self.page.inner_text("#plain"), self.page.inner_text("#steered")
+
+    def move(self, strength: float) -> None:
+        script = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }"
+        self.page.eval_on_selector("#strength", script, strength)
+
+
+def test_the_slider_changes_the_text_and_nothing_goes_wrong(browser: Any, address: str, studio: Any) -> None:
+    with Opened(browser, address) as opened:
+        plain, steered = opened.spoken(0.0)
+        assert plain == steered != ""
+        opened.move(studio.reach)
+        after, moved = opened.spoken(studio.reach)
+        assert after == plain
+        assert moved != plain
+        opened.page.wait_for_selector("#curve circle.now")
+        assert opened.wrong == []
+        assert all(url.startswith((address, "data:")) for url in opened.asked), "the page asked for something else"
+
+
+def test_state_is_in_the_address_and_comes_back(browser: Any, address: str, studio: Any) -> None:
+    strength = studio.reach / 2
+    with Opened(browser, address) as opened:
+        opened.spoken(0.0)
+        opened.page.fill("#prompt", "talk : we love the lamp .")
+        opened.move(strength)
+        said = opened.spoken(strength)
+        link = opened.page.url
+    with Opened(browser, link) as again:
+        assert again.spoken(strength) == said
+        assert again.page.input_value("#prompt") == "talk : we love the lamp ."
+        assert again.wrong == []
+
+
+def test_strength_for_budget_and_copy_as_command(browser: Any, address: str) -> None:
+    with Opened(browser, address) as opened:
+        opened.spoken(0.0)
+        opened.page.click("#budget")
+        opened.page.wait_for_function("document.getElementById('status').textContent.match(/spends|no limit/)")
+        assert float(opened.page.input_value("#strength")) > 0
+        opened.page.click("#copy")
+        opened.page.wait_for_function("document.getElementById('status').textContent.includes('steering apply')")
+        told = opened.page.inner_text("#status")
+        assert "--strength" in told
+        assert "--layers" in told
+        assert opened.wrong == []
+
+
+def test_a_cancelled_request_stops_before_the_next_token(studio: Any) -> None:
+    stop = threading.Event()
+    pieces = studio.speak("talk :", 0.0, studio.bench.vector.layers, 40, stop)
+    next(pieces)
+    stop.set()
+    assert len(list(pieces)) <= 1, "at most the other side of the token under way"
+
+
+def test_a_moved_slider_closes_the_stream_of_the_one_before(browser: Any, address: str, studio: Any) -> None:
+    with Opened(browser, address) as opened:
+        opened.spoken(0.0)
+        for share in (0.2, 0.5, 0.9):
+            opened.move(share * studio.reach)
+            opened.page.wait_for_timeout(180)
+        opened.spoken(0.9 * studio.reach)
+        assert opened.wrong == []
+
+
+@pytest.mark.parametrize("width", [380, 1200])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fits_narrow_and_wide_in_both_schemes(browser: Any, address: str, width: int, scheme: str) -> None:
+    with Opened(browser, address, width=width, scheme=scheme) as opened:
+        opened.spoken(0.0)
+        opened.page.wait_for_selector("#curve svg")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        shots = os.environ.get("SEQTANT_SCREENSHOTS")
+        if shots:
+            opened.page.screenshot(path=Path(shots) / f"playground-{width}-{scheme}.png", full_page=True)
+        assert opened.wrong == []
+
+
+def test_bad_requests_are_told_in_words(address: str) -> None:
+    import json
+    import urllib.error
+    import urllib.request
+
+    for path, reason in (
+        ("/budget?share=3&layers=1", "between 0 and 1"),
+        ("/point?strength=1&layers=x", "cannot be read"),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(address + path)
+        with caught.value as answer:
+            assert answer.code == 422
+            assert reason in json.loads(answer.read())["error"]
