@@ -29,6 +29,7 @@ ROOMS: dict[str, Room] = {
     room.name: room
     for room in (
         Room("architecture", "How deep, how wide? Is the vocabulary choking the width?", (7, 8)),
+        Room("steering", "How hard may I steer before the model gets useless?", (1,)),
         Room("quantum", "What is the ground state of this spin lattice?", (9,)),
     )
 }
