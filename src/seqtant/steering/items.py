@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from seqtant.data.json_lines import read_lines, text_of, texts_of
 from seqtant.errors import InputError
-from seqtant.steering.lines import read_lines, text_of, texts_of
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.text import encode, tokenizer_of
-from seqtant.steering.lines import read_lines, text_of
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.lm.folder import REFERENCE
@@ -15,7 +16,6 @@ from seqtant.runs.recorder import Recorder
 from seqtant.steering.coherence import Reply, replies
 from seqtant.steering.config import ApplyConfig
 from seqtant.steering.grounds import mood_questions, open_model, open_vector
-from seqtant.steering.lines import read_lines, text_of
 
 
 def run(config: ApplyConfig, context: Context) -> Result:
