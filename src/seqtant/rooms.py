@@ -30,6 +30,7 @@ ROOMS: dict[str, Room] = {
     for room in (
         Room("architecture", "How deep, how wide? Is the vocabulary choking the width?", (7, 8)),
         Room("steering", "How hard may I steer before the model gets useless?", (1,)),
+        Room("ctc", "Can my CTC model have the property I care about?", (2,)),
         Room("quantum", "What is the ground state of this spin lattice?", (9,)),
     )
 }
