@@ -138,3 +138,14 @@ class FailingAt:
         if step == self.step:
             raise RuntimeError("enough")
         return self.source.batch(step)
+
+
+def test_plain_descent_goes_on_to_the_bit(make_model, masked_tokens, tmp_path):
+    whole = make_model()
+    config = dataclasses.replace(CONFIG, optimizer="sgd")
+    train(whole, masked_tokens(), config, context=Context(folder=tmp_path / "whole"))
+    shutil.rmtree(checkpoints(tmp_path / "whole")[-1])
+    resumed = make_model()
+    history = train(resumed, masked_tokens(), config, context=Context(folder=tmp_path / "whole"))
+    assert history.resumed_from == 4
+    assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), whole.parameters(), strict=True))

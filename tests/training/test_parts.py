@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from seqtant.errors import InputError
+from seqtant.runs.context import Context
+from seqtant.training import train
 from seqtant.training.batches import rows_of, share_of, split
 from seqtant.training.config import TrainingConfig
 from seqtant.training.losses import LossSum, next_token_loss
@@ -105,3 +107,21 @@ def test_next_token_loss_is_that_of_transformers():
     assert float(sums.total / sums.count) == pytest.approx(float(ForCausalLMLoss(logits, labels, 5)), rel=1e-6)
     assert model.masks[0] is not None
     assert int(next_token_loss(model, {"input_ids": tokens}).count) == 15
+
+
+def test_plain_descent_is_the_gradient_times_the_rate():
+    model = nn.Linear(3, 1, bias=False)
+    before = model.weight.detach().clone()
+
+    class Ones:
+        def batch(self, step):
+            return {"x": torch.ones(4, 3)}
+
+    def loss(module, batch):
+        output = module(batch["x"])
+        return LossSum((output**2).sum(), torch.tensor(len(output)))
+
+    config = TrainingConfig(steps=1, optimizer="sgd", learning_rate=0.1, schedule="constant", clip=None, weight_decay=0)
+    train(model, Ones(), config, loss=loss, context=Context(device="cpu"))
+    gradient = 2 * before.sum() * torch.ones(1, 3)
+    assert torch.allclose(model.weight, before - 0.1 * gradient, atol=1e-6)

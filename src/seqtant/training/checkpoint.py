@@ -15,7 +15,12 @@ from typing import Any, cast
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_model_state_dict,
+    set_state_dict,
+)
 
 from seqtant.errors import TrainingError
 from seqtant.settings import plain
@@ -89,13 +94,16 @@ def restore(path: Path, session: Session, config: TrainingConfig, data: str) -> 
     _refuse_other_run(path, state, config, data)
     _refuse_other_model(path, state["shapes"], session.shapes)
     weights |= {alias: weights[name] for alias, name in state["aliases"].items()}
-    set_state_dict(
-        session.model,
-        session.bare_optimizer,
-        model_state_dict=cast(Any, weights),
-        optim_state_dict=cast(Any, {"state": _nested(moments), "param_groups": state["param_groups"]}),
-        options=_FULL,
-    )
+    if moments:
+        set_state_dict(
+            session.model,
+            session.bare_optimizer,
+            model_state_dict=cast(Any, weights),
+            optim_state_dict=cast(Any, {"state": _nested(moments), "param_groups": state["param_groups"]}),
+            options=_FULL,
+        )
+    else:  # plain descent remembers nothing, and torch refuses an empty state
+        set_model_state_dict(session.model, cast(Any, weights), options=_FULL)
     if state["scaler"] and session.accelerator.scaler is not None:
         session.accelerator.scaler.load_state_dict(state["scaler"])
     _restore_random_state(path / _random_name(session), session.accelerator.device)

@@ -13,7 +13,7 @@ EXECUTION_ONLY = frozenset({"accumulation", "compile", "checkpoint_every", "keep
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Settings of one training run with AdamW.
+    """Settings of one training run.
 
     Example:
         >>> TrainingConfig(steps=100, warmup=10).schedule
@@ -22,6 +22,8 @@ class TrainingConfig:
 
     steps: int
     """Number of optimizer steps."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or plain stochastic gradient descent without momentum, as theorems about training assume."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -31,7 +33,7 @@ class TrainingConfig:
     final_fraction: float = 0.1
     """Learning rate of the last step as a fraction of the peak (cosine and linear)."""
     weight_decay: float = 0.1
-    """Decoupled weight decay; matrices only, never norms and biases."""
+    """Weight decay (decoupled in AdamW); matrices only, never norms and biases."""
     decay_embeddings: bool = False
     """Whether embedding tables are decayed too."""
     betas: tuple[float, float] = (0.9, 0.95)

@@ -1,4 +1,4 @@
-"""AdamW with decay where decay belongs: on matrices, not on norms, biases and (by default) embedding tables."""
+"""AdamW or plain gradient descent, with decay where decay belongs: on matrices, not on norms, biases and tables."""
 
 from __future__ import annotations
 
@@ -36,14 +36,12 @@ def decay_groups(model: nn.Module, *, decay_embeddings: bool = False) -> tuple[l
     return decayed, plain
 
 
-def build_optimizer(model: nn.Module, config: TrainingConfig, device: torch.device) -> torch.optim.AdamW:
-    """AdamW over the model's parameters in two groups: with decay, without."""
+def build_optimizer(model: nn.Module, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
+    """The chosen optimizer over the model's parameters in two groups: with decay, without."""
     decayed, plain = decay_groups(model, decay_embeddings=config.decay_embeddings)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.learning_rate,
-        betas=config.betas,
-        eps=config.epsilon,
-        fused=device.type in {"cpu", "cuda"},
-    )
+    kept = [group for group in groups if group["params"]]
+    fused = device.type in {"cpu", "cuda"}
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(kept, lr=config.learning_rate, fused=fused)
+    return torch.optim.AdamW(kept, lr=config.learning_rate, betas=config.betas, eps=config.epsilon, fused=fused)

@@ -36,7 +36,7 @@ class Session:
 
     @property
     def bare_optimizer(self) -> torch.optim.Optimizer:
-        """The AdamW inside."""
+        """The optimizer itself, without what Accelerate puts around it."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
 
