@@ -146,13 +146,46 @@ def test_a_cancelled_request_stops_before_the_next_token(studio: Any) -> None:
     assert len(list(pieces)) <= 1, "at most the other side of the token under way"
 
 
-def test_a_moved_slider_closes_the_stream_of_the_one_before(browser: Any, address: str, studio: Any) -> None:
+def test_a_moved_slider_stops_the_model_of_the_one_before(
+    browser: Any, address: str, studio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken: dict[float, int] = {}
+    whole = studio.speak
+
+    def slowly(prompt: str, strength: float, *rest: Any) -> Any:
+        for piece in whole(prompt, strength, *rest):
+            spoken[round(strength, 6)] = spoken.get(round(strength, 6), 0) + 1
+            time.sleep(0.05)
+            yield piece
+
     with Opened(browser, address) as opened:
         opened.spoken(0.0)
-        for share in (0.2, 0.5, 0.9):
-            opened.move(share * studio.reach)
-            opened.page.wait_for_timeout(180)
-        opened.spoken(0.9 * studio.reach)
+        monkeypatch.setattr(studio, "speak", slowly)
+        strengths = [round(share * studio.reach, 6) for share in (0.2, 0.5, 0.9)]
+        for strength in strengths:
+            opened.move(strength)
+            opened.page.wait_for_function("document.getElementById('steered').textContent.length > 0")
+        opened.spoken(strengths[-1])
+        assert spoken[strengths[-1]] == 2 * 40, "the last one speaks to the end, on both sides"
+        assert all(0 < spoken[strength] < 40 for strength in strengths[:-1]), "the others were stopped"
+        assert opened.wrong == []
+
+
+def test_another_choice_of_blocks_changes_text_and_curve(browser: Any, address: str, studio: Any) -> None:
+    with Opened(browser, address) as opened:
+        opened.spoken(0.0)
+        opened.move(studio.reach)
+        both = opened.spoken(studio.reach)
+        opened.page.wait_for_selector("#curve circle.now")
+        curve = opened.page.get_attribute("#curve path", "d")
+        opened.page.uncheck("#layers input >> nth=0")
+        opened.page.wait_for_function("before => document.querySelector('#curve path').getAttribute('d') !== before",
+                                      arg=curve)  # fmt: skip
+        assert opened.page.inner_text("#plain") == both[0]
+        assert opened.page.inner_text("#steered") != both[1]
+        opened.page.uncheck("#layers input >> nth=0")
+        opened.page.uncheck("#layers input >> nth=1")
+        opened.page.wait_for_function("document.getElementById('status').textContent.includes('at least one block')")
         assert opened.wrong == []
 
 

@@ -22,6 +22,7 @@ from seqtant.steering.config import (
     Positions,
     RefitConfig,
     SweepConfig,
+    TrainConfig,
 )
 
 app = App(name="steering", help="How hard may I steer before the model gets useless?")
@@ -326,6 +327,29 @@ def import_vector(source: str, model: str | None = None, /, *, options: Options 
         options: Shared flags.
     """
     execute(ExtractConfig, options, vector=source, model=model)
+
+
+@app.command
+def train(
+    *,
+    reviews: str | None = None,
+    text: tuple[str, ...] | None = None,
+    steps: int | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    options: Options = DEFAULT,
+) -> None:
+    """Train a small model on texts with opinions; write it with pairs, prompts and items from texts it never saw.
+
+    Args:
+        reviews: JSON lines with text and label (pos or neg).
+        text: Further text, .txt or .jsonl (may be repeated); helpfulness is asked of it.
+        steps: Optimizer steps.
+        width: Width of the network.
+        depth: Number of blocks.
+        options: Shared flags; --out says where model and files go.
+    """
+    execute(TrainConfig, options, reviews=reviews, text=text, steps=steps, width=width, depth=depth)
 
 
 @app.command

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.training.config import TrainingConfig
 
 Method = Literal["mean", "pca", "repe", "probe", "random", "centered-pca"]
 Positions = Literal["all", "prompt", "last", "generated"]
@@ -284,7 +285,94 @@ class RefitConfig:
         return cls()
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Train a small model on texts with opinions, and write pairs, prompts and items from texts that it never saw."""
+
+    reviews: str | None = None
+    """Texts with an opinion, JSON lines with ``text`` and ``label`` (pos or neg); without them talks of the cheerful
+    and the gloomy persona of the reference world."""
+    text: tuple[str, ...] = ()
+    """Further texts to learn from (.txt or .jsonl), whose held-out part asks for helpfulness; without them a small
+    phrase grammar."""
+    held_out: int = 5
+    """One document in so many is kept away from the model."""
+    frame: str = "\nthis film is"
+    """What asks for a verdict, behind a piece of a text."""
+    good: tuple[str, ...] = ("good", "great", "excellent", "wonderful", "brilliant", "perfect", "fun", "beautiful")
+    """Verdicts that count as +1."""
+    bad: tuple[str, ...] = ("bad", "terrible", "awful", "boring", "stupid", "dull", "poor", "ridiculous")
+    """Verdicts that count as -1."""
+    words: int = 40
+    """Words of a piece of text."""
+    options: int = 4
+    """Answers of a question."""
+    vocabulary: int = 4096
+    """Most tokens of the byte-pair vocabulary."""
+    width: int = 128
+    """Width of the residual stream."""
+    depth: int = 6
+    """Number of blocks."""
+    heads: int = 4
+    """Attention heads."""
+    context: int = 128
+    """Tokens of a window."""
+    rows: int = 16
+    """Windows per step."""
+    steps: int = 1500
+    """Optimizer steps."""
+    learning_rate: float = 3e-3
+    """Peak learning rate."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision."""
+
+    def __post_init__(self) -> None:
+        _at_least(2, held_out=self.held_out, options=self.options)
+        _at_least(4, words=self.words)
+        _at_least(1, rows=self.rows, steps=self.steps, depth=self.depth)
+        if not self.good or not self.bad or set(self.good) & set(self.bad):
+            raise InputError("good and bad verdicts must be two lists of words without a common one")
+
+    def training(self) -> TrainingConfig:
+        """Course of the training."""
+        warmup = min(self.steps // 10, 100)
+        return TrainingConfig(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            warmup=warmup,
+            final_fraction=0.02,
+            precision=self.precision,
+            checkpoint_every=max(self.steps // 5, 1),
+        )
+
+    @classmethod
+    def smoke(cls) -> TrainConfig:
+        """Seconds: shows the course of things; the model learns little."""
+        return cls(words=10, vocabulary=512, width=32, depth=3, heads=2, context=64, rows=8, steps=20)
+
+    @classmethod
+    def cpu(cls) -> TrainConfig:
+        """About ten minutes of one core."""
+        return cls()
+
+    @classmethod
+    def gpu(cls) -> TrainConfig:
+        """A larger model for longer."""
+        return cls(
+            vocabulary=8192,
+            width=512,
+            depth=8,
+            heads=8,
+            context=256,
+            rows=64,
+            steps=3000,
+            learning_rate=1e-3,
+            precision="bf16",
+        )
+
+
 CONFIGS = {
+    "train": TrainConfig,
     "extract": ExtractConfig,
     "sweep": SweepConfig,
     "choose": ChooseConfig,

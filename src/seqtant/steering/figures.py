@@ -7,6 +7,7 @@ from seqtant.registry import import_attribute
 from seqtant.report.figures import Figure
 
 DRAWINGS: dict[str, str] = {
+    "train": "seqtant.steering.drawings.train:figures",
     "sweep": "seqtant.steering.drawings.sweep:figures",
     "choose": "seqtant.steering.drawings.choose:figures",
     "diagnose": "seqtant.steering.drawings.diagnose:figures",

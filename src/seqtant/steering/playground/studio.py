@@ -58,6 +58,7 @@ class Studio:
         return {
             "model": self.config.model,
             "vector": self.config.vector,
+            "pairs": self.config.pairs,
             "layers": list(self.bench.vector.layers),
             "reach": self.reach,
             "hidden_norm": hidden_norm(self.bench),
