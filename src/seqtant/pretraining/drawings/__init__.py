@@ -1,0 +1,1 @@
+"""The figures of the pretraining room, one module per verb that draws."""

@@ -1,0 +1,1 @@
+"""The verbs of the pretraining room, one module each."""

@@ -1,0 +1,218 @@
+"""Packing documents into windows: best fit over all, best fit along a tour, and the plain concatenate-and-cut.
+
+Best-fit-decreasing packing (Ding et al. 2024, arXiv:2404.10830) puts the longest piece first, each into the window with
+the least sufficient space. Lengths are whole numbers up to the window, so all pieces of one length are placed together,
+and all windows with the same space filled at once: the cost is that of a sort, not of a search per document.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from seqtant.errors import InputError
+
+Strategy = Literal["best-fit", "tour", "wrapped"]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Pieces of documents and the window that each lies in; ordered by window, then by place in it."""
+
+    window: int
+    """Tokens that fit into one window."""
+    document: Int[np.ndarray, " pieces"]
+    """Document of each piece."""
+    start: Int[np.ndarray, " pieces"]
+    """First token of each piece within its document."""
+    length: Int[np.ndarray, " pieces"]
+    """Tokens of each piece."""
+    sequence: Int[np.ndarray, " pieces"]
+    """Window of each piece, from 0 without gaps."""
+
+    @property
+    def sequences(self) -> int:
+        """Number of windows."""
+        return int(self.sequence[-1]) + 1 if len(self.sequence) else 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all windows."""
+        return int(self.length.sum())
+
+    @property
+    def fill(self) -> float:
+        """Share of the windows that holds tokens."""
+        return self.tokens / (self.sequences * self.window) if self.sequences else 1.0
+
+    @property
+    def documents_cut(self) -> int:
+        """Documents that lie in more than one piece."""
+        return int((np.unique(self.document, return_counts=True)[1] > 1).sum())
+
+
+def pack(
+    lengths: Int[np.ndarray, " documents"],
+    window: int,
+    strategy: Strategy = "best-fit",
+    *,
+    order: Int[np.ndarray, " documents"] | None = None,
+    buffer: int = 256,
+) -> Packing:
+    """Packs documents into windows; no token is dropped.
+
+    Args:
+        lengths: Tokens of each document.
+        window: Tokens that fit into one window.
+        strategy: ``best-fit`` cuts only documents longer than a window; ``tour`` does too, follows an order and closes
+            gaps from a buffer of what comes next; ``wrapped`` concatenates everything and cuts.
+        order: Order of the documents for ``tour`` and ``wrapped``; by default as they come.
+        buffer: Pieces ahead among which ``tour`` may choose.
+
+    Raises:
+        InputError: A length is negative, or the window or the buffer is not positive.
+
+    Example:
+        >>> packed = pack(np.array([14, 7, 5, 2, 3]), 8)
+        >>> packed.sequences, packed.documents_cut, round(packed.fill, 3), packed.tokens
+        (4, 1, 0.969, 31)
+    """
+    lengths = check_lengths(lengths)
+    if window < 1 or buffer < 1:
+        raise InputError(f"the window is {window} and the buffer {buffer}: give at least 1")
+    order = np.arange(len(lengths)) if order is None else np.asarray(order, dtype=np.int64)
+    if strategy == "wrapped":
+        return _wrapped(lengths, window, order)
+    pieces = _pieces(lengths, window, order)
+    sizes = pieces[2]
+    sequence = _best_fit(sizes, window) if strategy == "best-fit" else _along_tour(sizes, window, buffer)
+    return _assemble(window, pieces, sequence)
+
+
+def check_lengths(lengths: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
+    """Lengths as whole numbers.
+
+    Raises:
+        InputError: A length is negative or not whole.
+    """
+    given = np.asarray(lengths)
+    whole = given.astype(np.int64)
+    if given.ndim != 1 or (whole != given).any() or (whole < 0).any():
+        raise InputError("document lengths must be a flat list of whole numbers of at least 0")
+    return whole
+
+
+def _pieces(lengths: np.ndarray, window: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Document, start and length of every piece: windows cut off the front of long documents, then the rest."""
+    counts = -(-lengths[order] // window)
+    document = np.repeat(order, counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    start = (np.arange(len(document)) - first) * window
+    return document, start, np.minimum(window, lengths[document] - start)
+
+
+def _assemble(window: int, pieces: tuple[np.ndarray, ...], sequence: np.ndarray) -> Packing:
+    place = np.argsort(sequence, kind="stable")
+    document, start, length = (part[place] for part in pieces)
+    return Packing(window, document, start, length, sequence[place])
+
+
+def _wrapped(lengths: np.ndarray, window: int, order: np.ndarray) -> Packing:
+    ends = np.cumsum(lengths[order])
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = np.union1d(ends, np.append(np.arange(window, total, window), total))
+    cuts = cuts[cuts > 0]
+    begins = np.concatenate([[0], cuts[:-1]]) if len(cuts) else cuts
+    owner = np.searchsorted(ends, begins, side="right")
+    start = begins - (ends - lengths[order])[owner]
+    return Packing(window, order[owner], start, cuts - begins, begins // window)
+
+
+def _best_fit(sizes: np.ndarray, window: int) -> np.ndarray:
+    """Window of each piece: longest pieces first, each into the fullest window that still takes it."""
+    by_size = np.argsort(-sizes, kind="stable")
+    lengths, firsts = np.unique(-sizes[by_size], return_index=True)
+    ends = np.append(firsts[1:], len(sizes))
+    sequence = np.empty(len(sizes), dtype=np.int64)
+    spaces = _Spaces(window)
+    for length, first, end in zip((-lengths).tolist(), firsts.tolist(), ends.tolist(), strict=True):
+        begin = first
+        while begin < end:
+            space, windows = spaces.take(length, end - begin)
+            each = space // length
+            placed = min(end - begin, each * len(windows))
+            sequence[by_size[begin : begin + placed]] = np.repeat(windows, each)[:placed]
+            full, partial = divmod(placed, each)
+            spaces.put(space - each * length, windows[:full])
+            if partial:
+                spaces.put(space - partial * length, windows[full : full + 1])
+            begin += placed
+    return sequence
+
+
+class _Spaces:
+    """Windows by the space that is left in them."""
+
+    def __init__(self, window: int) -> None:
+        self._window, self._opened = window, 0
+        self._stacks: dict[int, list[np.ndarray]] = {}
+        self._known: list[int] = []
+
+    def take(self, length: int, pieces: int) -> tuple[int, np.ndarray]:
+        """Windows of the least sufficient space, no more than needed; new ones where none has enough."""
+        place = bisect_right(self._known, length - 1)
+        if place == len(self._known):
+            needed = -(-pieces // (self._window // length))
+            self._opened += needed
+            return self._window, np.arange(self._opened - needed, self._opened)
+        space = self._known[place]
+        stack = self._stacks[space]
+        windows = stack.pop()
+        needed = -(-pieces // (space // length))
+        if needed < len(windows):
+            stack.append(windows[needed:])
+            windows = windows[:needed]
+        if not stack:
+            del self._stacks[space]
+            del self._known[place]
+        return space, windows
+
+    def put(self, space: int, windows: np.ndarray) -> None:
+        """Gives windows back with the space they have now; full ones are done."""
+        if space == 0 or len(windows) == 0:
+            return
+        if space not in self._stacks:
+            self._stacks[space] = []
+            insort(self._known, space)
+        self._stacks[space].append(windows)
+
+
+def _along_tour(sizes: np.ndarray, window: int, buffer: int) -> np.ndarray:
+    """Window of each piece: the next of the tour while it fits, then the longest of the buffer that closes the gap."""
+    lengths = sizes.tolist()
+    sequence = np.empty(len(lengths), dtype=np.int64)
+    waiting: list[tuple[int, int]] = []
+    taken = bytearray(len(lengths))
+    head = ahead = space = 0
+    current = -1
+    for _ in range(len(lengths)):
+        while taken[head]:
+            head += 1
+        while ahead < min(len(lengths), head + buffer):
+            insort(waiting, (lengths[ahead], -ahead))
+            ahead += 1
+        if min(lengths[head], waiting[0][0]) > space:
+            current += 1
+            space = window
+        key = (lengths[head], -head)
+        if key[0] > space:
+            key = waiting[bisect_right(waiting, (space, 0)) - 1]
+        waiting.pop(bisect_right(waiting, key) - 1)
+        taken[-key[1]] = 1
+        sequence[-key[1]] = current
+        space -= key[0]
+    return sequence
