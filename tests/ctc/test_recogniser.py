@@ -16,7 +16,7 @@ from seqtant.ctc.labels import Labels
 from seqtant.ctc.latency import Heard, timing
 from seqtant.ctc.listener import listener
 from seqtant.ctc.live import LiveListener
-from seqtant.ctc.outcome import blank_share, load_timings, outcome, same_weights, save_timings
+from seqtant.ctc.outcome import blank_share, load_timings, outcome, same_weights, save_timings, untimed
 from seqtant.ctc.recogniser import Recogniser
 from seqtant.ctc.sources import load_corpora
 from seqtant.ctc.stages import finetune, objective_of
@@ -170,12 +170,17 @@ def test_timings_survive_on_disk(trained, corpora, tmp_path):
         load_timings(tmp_path / "run.json")
 
 
-def test_measuring_needs_word_times(trained, corpora):
+def test_without_word_times_there_are_errors_and_no_delays(trained, corpora):
     from dataclasses import replace
 
-    untimed = [replace(corpora.test.utterances[0], words=())]
-    with pytest.raises(InputError, match="no word times"):
-        outcome(trained, Corpus(untimed, corpora.test.features[:1], corpora.test.targets[:1]))
+    corpus = Corpus(
+        [replace(corpora.test.utterances[0], words=())], corpora.test.features[:1], corpora.test.targets[:1]
+    )
+    (found,) = outcome(trained, corpus)
+    assert found.errors == outcome(trained, corpora.test)[0].errors
+    assert (found.delays, found.first, found.last) == ((), None, None)
+    assert untimed(corpus) == [corpora.test.utterances[0].id]
+    assert untimed(corpora.test) == []
 
 
 class TestBudget:

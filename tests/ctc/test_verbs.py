@@ -19,26 +19,10 @@ from seqtant.data.audio import Recording, write_wav
 from seqtant.data.timed_words import TimedWord, read_ctm, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
-from seqtant.rooms import ROOMS, Room
 from seqtant.runs.context import Context
 
 CPU = Context(device="cpu")
 TINY = configs.Utterances(train=32, development=8, test=8, digits=(2, 3))
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """The command line with this room in it."""
-    monkeypatch.setitem(ROOMS, "ctc", Room("ctc", "Can my CTC model have the property I care about?", (2,)))
-    from seqtant.ctc.commands import app
-
-    def call(*arguments):
-        command = cli.app if "ctc" in list(cli.app) else app
-        words = arguments if command is cli.app else arguments[1:]
-        monkeypatch.setattr(cli, "app", command)
-        return cli.call(list(words))
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +129,37 @@ class TestTrain:
         assert result.values["words"] == 1
         assert not result.warnings
 
+    def test_folders_of_sounds_and_texts_have_errors_and_no_delays(self, tmp_path):
+        for name in ("train", "development", "test"):
+            (tmp_path / name).mkdir()
+            write_wav(tmp_path / name / "a.wav", Recording(np.zeros(8000, np.float32), 8000))
+            (tmp_path / name / "a.txt").write_text("yes")
+        config = replace(configs.TrainConfig.smoke(), data=str(tmp_path), base_steps=2)
+        small = replace(config, optimisation=replace(config.optimisation, batch_size=1))
+        result = train.run(small, CPU)
+        assert result.values["words"] == 1
+        assert result.values["mean_delay_ms"] is None
+        assert "no word times, 'a' first" in result.warnings[0]
+        with pytest.raises(InputError, match="no test utterance has word times"):
+            finetune.run(
+                replace(TestFinetune.config, data=str(tmp_path), budget_wer=1.0, optimisation=small.optimisation), CPU
+            )
+
+    def test_the_lines_of_a_text_are_spoken(self, tmp_path):
+        pytest.importorskip("espeakng_loader", reason="eSpeak NG is the optional extra 'espeak'")
+        (tmp_path / "lines.txt").write_text("\n".join(["One, two!", "3", "two one"] * 8))
+        config = replace(configs.TrainConfig.smoke(), data=str(tmp_path / "lines.txt"), utterances=TINY, base_steps=2)
+        result = train.run(config, CPU)
+        assert result.values["words"] == 2 * TINY.test
+        assert result.values["first_token_ms"] is not None or result.values["deletions"] == 2 * TINY.test
+
+    def test_a_text_that_is_too_short_is_refused(self, tmp_path):
+        (tmp_path / "lines.txt").write_text("one\n2\n")
+        with pytest.raises(InputError, match="has 1 lines with words"):
+            train.run(replace(configs.TrainConfig.smoke(), data=str(tmp_path / "lines.txt")), CPU)
+        with pytest.raises(InputError, match="no text"):
+            train.run(replace(configs.TrainConfig.smoke(), data=str(tmp_path / "none.txt")), CPU)
+
     def test_held_out_speakers_and_unknown_ones(self):
         config = replace(configs.TrainConfig.smoke(), utterances=TINY, base_steps=2)
         assert train.run(replace(config, test_speaker="low"), CPU).values["words"] > 0
@@ -239,13 +254,13 @@ class TestLatency:
         with pytest.raises(InputError, match="given together"):
             configs.LatencyConfig(hyp=hyp)
 
-    def test_the_command_prints_one_json_object(self, tmp_path, opened, capsys):
+    def test_the_command_prints_one_json_object(self, tmp_path, capsys):
         hyp, ref, _ = self.files(tmp_path)
-        assert opened("ctc", "latency", "--hyp", hyp, "--ref", ref, "--json") == 0
+        assert cli.call(["ctc", "latency", "--hyp", hyp, "--ref", ref, "--json"]) == 0
         values = json.loads(capsys.readouterr().out)["values"]
         assert {"mean_delay_ms", "p50_ms", "p90_ms", "last_token_ms", "wer"} <= set(values)
-        assert opened("ctc", "latency", "--hyp", hyp) == 2
-        assert opened("ctc", "latency", "--hyp", hyp, "--ref", str(tmp_path / "none.ctm")) == 2
+        assert cli.call(["ctc", "latency", "--hyp", hyp]) == 2
+        assert cli.call(["ctc", "latency", "--hyp", hyp, "--ref", str(tmp_path / "none.ctm")]) == 2
 
 
 def test_diagnose(model):
@@ -256,9 +271,9 @@ def test_diagnose(model):
         diagnose.run(configs.DiagnoseConfig(model=str(model)), CPU)
 
 
-def test_lists_on_the_command_line(opened, capsys):
+def test_lists_on_the_command_line(capsys):
     arguments = ("ctc", "sweep", "--methods", "ctc,awp", "--weights", "0.2,0.5", "--test-speaker", "theo")
-    assert opened(*arguments, "--print-config") == 0
+    assert cli.call([*arguments, "--print-config"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["methods"] == ["ctc", "awp"]
     assert printed["weights"] == [0.2, 0.5]

@@ -48,7 +48,7 @@ def train(
     """Train a streaming recogniser with plain CTC; with --out it is kept there.
 
     Args:
-        data: Spoken-digit checkout, or a folder with train.jsonl, development.jsonl, test.jsonl; tones if none.
+        data: Spoken-digit checkout, folder of lists (train.jsonl, ...) or parts (train/, ...), or a text to be spoken.
         test_speaker: Speaker to keep out of training and test on.
         base_steps: Optimizer steps.
         options: Shared flags.

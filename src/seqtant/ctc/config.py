@@ -110,8 +110,9 @@ class SpeechConfig:
     """What every verb that trains shares."""
 
     data: str | None = None
-    """Checkout of the Free Spoken Digit Dataset, or a folder with train.jsonl, development.jsonl and test.jsonl;
-    none: built-in tones, which are no speech."""
+    """Checkout of the Free Spoken Digit Dataset; or a folder with train.jsonl, development.jsonl and test.jsonl, or
+    with folders train, development and test of WAV files beside texts; or a .txt file, whose lines eSpeak NG speaks
+    (extra ``espeak``); none: built-in tones, which are no speech."""
     test_speaker: str | None = None
     """Speaker kept out of training and tested on; by default takes 0-4 of every speaker are tested on."""
     units: Literal["word", "letter"] = "word"

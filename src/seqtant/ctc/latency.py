@@ -25,11 +25,13 @@ class Heard:
         id: Name of the utterance.
         hypothesis: Words with the time of their emission as ``start``, seconds.
         reference: True words with their true times, seconds.
+        is_timed: Whether the true times are known; without them there are word errors and no delays.
     """
 
     id: str
     hypothesis: tuple[TimedWord, ...]
     reference: tuple[TimedWord, ...]
+    is_timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def timing(heard: Heard) -> Timing:
         (250, -150)
     """
     said, true = [word.word for word in heard.hypothesis], [word.word for word in heard.reference]
+    if not heard.is_timed:
+        return Timing(heard.id, word_errors(said, true), (), None, None)
     delays = tuple(
         WordDelay(
             heard.id,

@@ -18,15 +18,13 @@ _TIMINGS = TypeAdapter(list[Timing])
 
 
 def outcome(recogniser: Recogniser, corpus: Corpus) -> list[Timing]:
-    """Timing of every utterance of a corpus.
-
-    Raises:
-        InputError: The utterances have no word times.
-    """
-    missing = [utterance.id for utterance in corpus.utterances if len(utterance.words) != len(utterance.text)]
-    if missing:
-        raise InputError(f"utterance '{missing[0]}' has no word times: give 'words' in the list to measure delays")
+    """Timing of every utterance of a corpus; delays only where its word times are known."""
     return [timing(heard) for heard in recogniser.hear(corpus)]
+
+
+def untimed(corpus: Corpus) -> list[str]:
+    """Names of the utterances whose word times are not known."""
+    return [utterance.id for utterance in corpus.utterances if len(utterance.words) != len(utterance.text)]
 
 
 def blank_share(recogniser: Recogniser, corpus: Corpus) -> float:

@@ -20,6 +20,7 @@ from seqtant.ctc.labels import Labels
 from seqtant.ctc.latency import Heard
 from seqtant.data.log_mel import LogMel, LogMelConfig
 from seqtant.data.speech import Utterance
+from seqtant.data.timed_words import TimedWord
 from seqtant.errors import InputError
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 from seqtant.runs.files import whole_file, write_text
@@ -58,6 +59,7 @@ class Recogniser:
     def hear(self, corpus: Corpus, *, batch: int = 64) -> list[Heard]:
         """Decodes a corpus greedily: words at their emission times beside the true ones.
 
+        Where true times are not known, words alone are given.
         A frame is known at its end, so a label of frame t is emitted at (t + 1) frames; there is no look-ahead.
         """
         heard: list[Heard] = []
@@ -66,7 +68,7 @@ class Recogniser:
             for number, spans in zip(chosen, decoded, strict=True):
                 utterance = corpus.utterances[number]
                 words = tuple(self.labels.words(spans, frame_seconds=self.frame_seconds))
-                heard.append(Heard(utterance.id, words, utterance.words))
+                heard.append(Heard(utterance.id, words, *_reference(utterance)))
         return heard
 
     @torch.no_grad()
@@ -117,6 +119,13 @@ class Recogniser:
         if len(labels.names) != encoder.config.labels:
             raise InputError(f"'{path}' names {len(labels.names)} labels, the network has {encoder.config.labels}")
         return cls(encoder.eval(), labels, build(LogMelConfig, data["log_mel"], source=str(path)))
+
+
+def _reference(utterance: Utterance) -> tuple[tuple[TimedWord, ...], bool]:
+    """True words, and whether their times are known."""
+    if len(utterance.words) == len(utterance.text):
+        return utterance.words, True
+    return tuple(TimedWord(word, 0.0, 0.0) for word in utterance.text), False
 
 
 def _read_json(path: Path) -> dict[str, Any]:

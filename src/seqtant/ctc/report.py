@@ -12,6 +12,15 @@ WORDS_SHOWN = 40
 """Rows of the table of words."""
 
 
+def warn_untimed(record: Recorder, names: Sequence[str], total: int) -> None:
+    """Says on how many utterances no delay could be measured."""
+    if names:
+        record.warn(
+            f"{len(names)} of {total} test utterances have no word times, '{names[0]}' first: they count for word "
+            "errors, not for delays; 'words' in the list gives the times."
+        )
+
+
 def record_summary(record: Recorder, summary: LatencySummary) -> None:
     """Headline numbers of one system, and a table with their intervals."""
     numbers = {

@@ -1,4 +1,4 @@
-"""From a configuration to speech: recordings, lists or tones become training, development and test corpora."""
+"""From a configuration to speech: recordings, lists, texts or tones become training, development and test corpora."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from seqtant.ctc.corpus import Corpus
 from seqtant.ctc.labels import Labels
 from seqtant.ctc.recogniser import Recogniser
 from seqtant.data.digits import DigitStrings, SpokenDigit, connect_digits, read_fsdd, split_digits
+from seqtant.data.espeak import speak_texts, words_of
 from seqtant.data.log_mel import LogMelConfig
-from seqtant.data.speech import Utterance, read_manifest
+from seqtant.data.speech import Utterance, read_folder, read_manifest
 from seqtant.data.tones import tone_digits
 from seqtant.errors import InputError
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 from seqtant.optional import require
 
-LISTS = ("train", "development", "test")
+PARTS = ("train", "development", "test")
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ def load_speech(
     Raises:
         InputError: The data cannot be used.
     """
-    if data is not None and (Path(data) / "train.jsonl").is_file():
+    given = None if data is None else _given(Path(data), utterances, seed)
+    if given is not None:
         if test_speaker is not None:
-            raise InputError("test_speaker is for recordings of digits: lists have a test.jsonl of their own")
-        parts = [read_manifest(Path(data) / f"{name}.jsonl") for name in LISTS]
-        return Speech(*parts, is_real=True)
+            raise InputError("test_speaker is for recordings of digits: lists and texts have a test part of their own")
+        return given
     digits = tone_digits(np.random.default_rng(0)) if data is None else read_fsdd(Path(data))
     split = split_digits(digits, test_speaker=test_speaker)
     return Speech(
@@ -81,6 +82,38 @@ def load_speech(
         _strings(split.test, utterances, utterances.test, [2], "test"),
         is_real=data is not None,
     )
+
+
+def _given(data: Path, utterances: Utterances, seed: int) -> Speech | None:
+    """What comes in parts already: lists, folders, or a text whose lines are spoken; None for recordings of digits."""
+    if (data / "train.jsonl").is_file():
+        return Speech(*(read_manifest(data / f"{name}.jsonl") for name in PARTS), is_real=True)
+    if (data / "train").is_dir():
+        return Speech(*(read_folder(data / name) for name in PARTS), is_real=True)
+    return _spoken(data, utterances, seed) if data.suffix == ".txt" else None
+
+
+def _spoken(path: Path, utterances: Utterances, seed: int) -> Speech:
+    """Lines of a text spoken by eSpeak NG; every tenth line is for development, every tenth for testing."""
+    if not path.is_file():
+        raise InputError(f"no text '{path}': give a file with one sentence a line")
+    texts = [words for line in path.read_text(encoding="utf-8").splitlines() if (words := words_of(line))]
+    if len(texts) < 10:
+        raise InputError(f"'{path}' has {len(texts)} lines with words: at least 10 are needed for three parts")
+    parts = ([text for place, text in enumerate(texts) if place % 10 < 8], texts[8::10], texts[9::10])
+    tail = (utterances.tail, utterances.tail)
+    train, development, test = (
+        speak_texts(
+            lines,
+            getattr(utterances, name),
+            np.random.default_rng([2] if name == "test" else [seed, place]),
+            noise=utterances.noise,
+            prefix=name,
+            **({} if name == "train" else {"tail": tail}),
+        )
+        for place, (name, lines) in enumerate(zip(PARTS, parts, strict=True))
+    )
+    return Speech(train, development, test, is_real=False)
 
 
 def load_corpora(config: SpeechConfig, *, seed: int, with_development: bool = True) -> Corpora:

@@ -11,9 +11,9 @@ from seqtant.ctc.ctc_loss import unnormalised_ctc_losses
 from seqtant.ctc.diagnosis import Peakiness, check_ctc_gradient, peakiness, pytorch_ctc
 from seqtant.ctc.latency import summarise
 from seqtant.ctc.listener import MADE_UP, Listener, listener
-from seqtant.ctc.outcome import outcome
+from seqtant.ctc.outcome import outcome, untimed
 from seqtant.ctc.recogniser import Recogniser
-from seqtant.ctc.report import record_summary
+from seqtant.ctc.report import record_summary, warn_untimed
 from seqtant.ctc.shapes import CTCInput
 from seqtant.ctc.sources import load_speech
 from seqtant.ctc.theory import expected_removable, first_emission
@@ -38,8 +38,8 @@ def run(config: DiagnoseConfig, context: Context) -> Result:
         corpus = _corpus(config, chosen, context.seed)
         _record_output(record, chosen.recogniser, corpus, context.seed)
         _record_gradients(record)
-        if all(len(utterance.words) == len(utterance.text) for utterance in corpus.utterances):
-            record_summary(record, summarise(outcome(chosen.recogniser, corpus), seed=context.seed))
+        warn_untimed(record, untimed(corpus), len(corpus))
+        record_summary(record, summarise(outcome(chosen.recogniser, corpus), seed=context.seed))
     return record.result
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from seqtant.ctc.budget import Purchase, spend
 from seqtant.ctc.config import FinetuneConfig
 from seqtant.ctc.latency import Timing, compare, summarise
-from seqtant.ctc.outcome import outcome
+from seqtant.ctc.outcome import outcome, untimed
 from seqtant.ctc.recogniser import Recogniser
-from seqtant.ctc.report import record_comparison, record_summary
+from seqtant.ctc.report import record_comparison, record_summary, warn_untimed
 from seqtant.ctc.sources import Corpora, corpora_of, load_corpora, load_speech
 from seqtant.ctc.stages import Finetuned, finetune, objective_of, reach_start, train_plain
+from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -58,6 +59,10 @@ def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[
         recogniser = Recogniser.load(Path(config.model))
         speech = load_speech(config.data, config.utterances, seed=context.seed, test_speaker=config.test_speaker)
         corpora = corpora_of(speech, recogniser.labels, recogniser.log_mel)
+    late = untimed(corpora.test)
+    if config.budget_wer is not None and len(late) == len(corpora.test):
+        raise InputError("budget_wer buys latency, and no test utterance has word times: give 'words' in the lists")
+    warn_untimed(record, late, len(corpora.test))
     if config.data is None:
         record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
     recogniser, steps, wer = reach_start(

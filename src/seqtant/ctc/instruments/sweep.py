@@ -20,6 +20,8 @@ def run(config: SweepConfig, context: Context) -> Result:
         sweep = Sweep(config, context)
         points = sweep.points()
         measured = [numbers(point, points[0], seed=context.seed) for point in points]
+        if measured[0].delay is None:
+            record.warn("No delay could be measured: the utterances have no word times, or nothing was recognised.")
         for point, found in zip(points, measured, strict=True):
             _record_point(record, point, found)
         _record_table(record, points, measured)
