@@ -1,4 +1,8 @@
-"""Takes the pictures of the documentation from the pages that the commands write, in a headless browser."""
+"""Takes the pictures of the documentation from the pages that the commands write, in a headless browser.
+
+    python docs/pictures.py            all of them
+    python docs/pictures.py checkup    one
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,55 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
-def picture(page: Path, image: Path, *, width: int = 1100, height: int = 900) -> None:
-    """Saves the top of a page as a PNG file."""
-    browser_path = shutil.which("chromium")
-    if browser_path is None:
-        sys.exit("no chromium is installed: the pictures cannot be taken")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
-        tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
-        tab.goto(page.resolve().as_uri())
+@dataclass(frozen=True)
+class Picture:
+    """One picture: the top of the page that a command writes, or one figure in it."""
+
+    name: str
+    """Name of the file without its suffix."""
+    command: str
+    """What is run, without ``seqtant`` and ``--out``."""
+    figure: str = ""
+    """Key of the figure; none means the top of the page."""
+
+
+PICTURES = (
+    Picture("checkup", "checkup"),
+    Picture("architecture-depth-law", "architecture plan --params 1.3B", "depth_law"),
+    Picture("architecture-rank", "architecture rank --depth 2 --width 4 --heads 1 --tokens 8", "rank_by_width"),
+)
+
+
+def take(picture: Picture, browser: Browser) -> None:
+    """Runs the command and saves the picture as a PNG file."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["seqtant", *picture.command.split(), "--out", folder]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        tab = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light")
+        tab.goto((Path(folder) / "report.html").resolve().as_uri())
         tab.wait_for_load_state("networkidle")
-        tab.screenshot(path=image)
-        browser.close()
+        shown = tab.locator(f"figure[id$='-{picture.figure}']") if picture.figure else tab
+        shown.screenshot(path=IMAGES / f"{picture.name}.png")
+        tab.close()
 
 
 if __name__ == "__main__":
+    browser_path = shutil.which("chromium")
+    if browser_path is None:
+        sys.exit("no chromium is installed: the pictures cannot be taken")
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["seqtant", "checkup", "--out", folder], check=True, stdout=subprocess.DEVNULL)
-        picture(Path(folder) / "report.html", IMAGES / "checkup.png")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
+        for chosen in PICTURES:
+            if not sys.argv[1:] or chosen.name in sys.argv[1:]:
+                take(chosen, chromium)
+        chromium.close()

@@ -41,6 +41,17 @@ def parse_size(text: str | float) -> float:
         raise InputError(f"'{text}' is not a size: write 1.3e9, 1.3B or 350M") from None
 
 
+def size_text(size: float) -> str:
+    """Writes a size as :func:`parse_size` reads it, to three digits.
+
+    Example:
+        >>> size_text(1.3e9), size_text(174e9), size_text(1205888), size_text(950)
+        ('1.3B', '174B', '1.21M', '950')
+    """
+    letter = next((letter for letter in reversed(_FACTORS) if size >= _FACTORS[letter]), "")
+    return f"{float(f'{size / _FACTORS.get(letter, 1):.3g}'):g}{letter}"
+
+
 def union_members(hint: Any) -> list[Any]:
     """The types a value may have: a union taken apart, annotations dropped."""
     if typing.get_origin(hint) is typing.Annotated:

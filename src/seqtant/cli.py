@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 import seqtant
 from seqtant.errors import InputError, SeqtantError, suggest
@@ -17,6 +17,8 @@ app = App(
     help="Instruments for sequence models: predict from theory, measure on your model, act.",
     version=seqtant.__version__,
     suppress_keyboard_interrupt=False,
+    # A list is left out, not emptied by a flag of its own.
+    default_parameter=Parameter(negative_iterable=()),
 )
 _TABLE: dict[str, tuple[str, str]] = {
     "checkup": ("seqtant.checkup:checkup", "Run every instrument that applies to a model; one report."),

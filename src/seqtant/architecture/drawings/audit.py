@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from seqtant.architecture.theory import optimal_depth
+from seqtant.boundary import size_text
 from seqtant.findings import Result, Table
 from seqtant.report.figures import COLORS, Figure, axes, line
 
@@ -78,7 +79,7 @@ def _depth(result: Result) -> Figure:
         title=f"{depth:g} layers, where the law asks for about {best:.1f}",
         caption="The law with 95 % of the fit's error, fitted on 6 to 48 layers and about 3e6 to 6e8 parameters; "
         "beyond that it is drawn out. The bar is the band of depths worth considering at this size.",
-        alt=f"Depth against non-embedding parameters: a rising curve; this model at {size:.3g} parameters and "
+        alt=f"Depth against non-embedding parameters: a rising curve; this model at {size_text(size)} parameters and "
         f"{depth:g} layers, the curve at {best:.1f}.",
         data=data,
         layout=axes("non-embedding parameters", "layers", xaxis={"type": "log"}),

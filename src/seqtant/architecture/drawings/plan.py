@@ -8,6 +8,7 @@ from typing import Any
 from seqtant.architecture.evidence import BUILT, LAW, RULES, Rule
 from seqtant.architecture.planning import resolution
 from seqtant.architecture.theory import optimal_depth
+from seqtant.boundary import size_text
 from seqtant.findings import Cell, Result, Table
 from seqtant.report.figures import COLORS, Figure, axes, line
 
@@ -45,12 +46,12 @@ def _law(result: Result) -> Figure:
     rows += [(each.name, each.depth, each.width, each.size) for each in BUILT]
     return Figure(
         name="depth_law",
-        title=f"At {size:.3g} parameters the law asks for about {best:.0f} layers",
+        title=f"At {size_text(size)} parameters the law asks for about {best:.0f} layers",
         caption="The band is 95 % of the fit's error and half a step of the depths it was fitted on. "
         "The law was fitted up to 6e8 parameters; beyond that it is extrapolated. "
         "Below the band depth would still pay; above it width would.",
         alt=f"Depth against non-embedding parameters on a logarithmic axis: a rising curve with its band, "
-        f"{len(candidates)} candidate shapes at {size:.3g} parameters, and {len(BUILT)} published networks.",
+        f"{len(candidates)} candidate shapes at {size_text(size)} parameters, and {len(BUILT)} published networks.",
         data=data,
         layout=axes("non-embedding parameters", "depth (layers)", xaxis={"type": "log"}),
         table=Table(

@@ -6,6 +6,7 @@ from seqtant.architecture.config import PlanConfig
 from seqtant.architecture.evidence import LAW, RULES, vocabulary_parameters
 from seqtant.architecture.planning import Plan, make_plan
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, width_of_family
+from seqtant.boundary import size_text
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -14,7 +15,7 @@ from seqtant.runs.recorder import Recorder
 def run(config: PlanConfig, context: Context) -> Result:
     """Plans shapes for a parameter budget."""
     with Recorder(
-        "architecture.plan", f"Shapes for {config.params:.3g} parameters", config, context, papers=(7, 8)
+        "architecture.plan", f"Shapes for {size_text(config.params)} parameters", config, context, papers=(7, 8)
     ) as record:
         plan = make_plan(config)
         _record_values(record, plan)
@@ -53,7 +54,7 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
     counted = "12 d^2, by Lambert's function" if plan.family.is_standard else "the family's own count, solved for depth"
     record.finding(
         "depth",
-        f"How deep should a network of {plan.size:.3g} non-embedding parameters be?",
+        f"How deep should a network of {size_text(plan.size)} non-embedding parameters be?",
         "inconclusive",
         f"{band.low} to {band.high} layers ({band.reason}); the law's centre is {best.depth:.1f} layers of width "
         f"{best.width:.0f}. Nothing was trained here.",
@@ -68,7 +69,7 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
             Assumption(
                 statement=f"Depth {shallow:g} to {deep:g} and size {small:g} to {large:g}, where the law was fitted",
                 status="holds" if inside else "fails",
-                how=f"depth {best.depth:.1f}, size {plan.size:.3g}",
+                how=f"depth {best.depth:.1f}, size {size_text(plan.size)}",
             ),
             Assumption(
                 statement="A dense decoder whose layers are alike", status="holds", how=f"layers counted as {counted}"

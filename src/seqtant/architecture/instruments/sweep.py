@@ -10,6 +10,7 @@ from seqtant.architecture import theory
 from seqtant.architecture.config import SweepConfig
 from seqtant.architecture.contrasts import Gap, gaps
 from seqtant.architecture.grid import Cell, Outcome, Run, cells, find_or_train
+from seqtant.boundary import size_text
 from seqtant.data.corpus import Corpus, build_corpus
 from seqtant.data.documents import TextFile
 from seqtant.data.phrases import phrase_documents
@@ -188,9 +189,10 @@ def _law(record: Recorder, gap: Gap, config: SweepConfig) -> None:
     inside = theory.FITTED_SIZES[0] <= size <= theory.FITTED_SIZES[1] and gap.shallow.depth >= theory.FITTED_DEPTHS[0]
     record.finding(
         f"law_{_key(gap, several=True)}",
-        f"Which is better at {size:.3g} parameters, {gap.shallow.depth} or {deep} layers ({gap.embedding} embedding)?",
+        f"Which is better at {size_text(size)} parameters, {gap.shallow.depth} or {deep} layers "
+        f"({gap.embedding} embedding)?",
         verdict,
-        f"The law expects the {expected} one ({deep} layers pay from {transition:.3g} parameters); "
+        f"The law expects the {expected} one ({deep} layers pay from {size_text(transition)} parameters); "
         f"measured: {winner}, gap {gap.estimate.value:+.4f} nats.",
         measured=gap.estimate,
         assumptions=(
