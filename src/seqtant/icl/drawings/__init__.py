@@ -1,0 +1,1 @@
+"""Drawings of the verbs, one file each."""

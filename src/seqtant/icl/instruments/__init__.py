@@ -1,0 +1,1 @@
+"""What each verb of the room does, one file per verb."""

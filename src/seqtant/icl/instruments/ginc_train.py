@@ -1,0 +1,98 @@
+"""Trains a network on GINC and asks it prompts: does accuracy rise with the number of shots, how far from Bayes?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from seqtant.findings import Estimate, Result
+from seqtant.icl.config import GincTrainConfig
+from seqtant.icl.ginc.answers import record_accuracy, right_answers
+from seqtant.icl.ginc.bayes import WHOLE, bayes_model, cross_entropy, query_log_probs
+from seqtant.icl.ginc.learning import CHECKING, PROMPTING, fit
+from seqtant.icl.ginc.networks import save_network, wrap
+from seqtant.icl.ginc.opening import open_ginc
+from seqtant.icl.ginc.sampling import draw_documents, draw_prompts
+from seqtant.lm.interface import CausalLM
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.intervals import mean
+
+
+def run(config: GincTrainConfig, context: Context) -> Result:
+    """Trains, measures the loss against exact Bayes, and asks prompts of every length of an example.
+
+    Raises:
+        InputError: The configuration does not fit.
+    """
+    title = f"{config.network.name} of {config.network.layers} layers trained on GINC-{config.vocabulary}"
+    with Recorder("icl.ginc-train", title, config, context, papers=(4,)) as record:
+        ginc = open_ginc(config)
+        bos = not config.documents
+        network, history = fit(config, ginc, context)
+        model = wrap(network, bos_id=ginc.settings.vocabulary if bos else None, name=title)
+        if context.folder is not None:
+            save_network(network, context.folder / "model", ginc.names, bos=bos, context=config.context)
+            context.progress.note(f"model written to {context.folder / 'model'}")
+        record.value("parameters", sum(weights.numel() for weights in network.parameters()))
+        record.value("symbols_read", history.tokens)
+        for step in np.linspace(0, history.steps - 1, min(history.steps, 100)).astype(int):
+            record.measure("training_loss", history.losses[step], unit="nats per symbol", step=float(step + 1))
+        _loss(record, config, context, model)
+        _accuracy(record, config, context, model)
+    return record.result
+
+
+def _loss(record: Recorder, config: GincTrainConfig, context: Context, model: CausalLM) -> None:
+    ginc = open_ginc(config)
+    generator = np.random.default_rng([context.seed, CHECKING])
+    documents = draw_documents(ginc, config.validation, config.context - 1, generator)
+    ours = cross_entropy(model, documents.tokens, progress=context.progress)
+    best = cross_entropy(bayes_model(ginc, smoothing=0.0), documents.tokens, tokens_per_batch=WHOLE)
+    gap = mean(ours - best, unit="nats per symbol")
+    record.value("cross_entropy", float(ours.mean()))
+    record.value("bayes_cross_entropy", float(best.mean()))
+    record.value("cross_entropy_gap", gap.value)
+    record.finding(
+        "cross_entropy",
+        "How far is the trained network from the exact Bayes predictor on documents?",
+        "agrees" if gap.value < 0.05 else "disagrees",
+        f"{ours.mean():.3f} nats per symbol against {best.mean():.3f} of exact Bayes.",
+        predicted=mean(best, unit="nats per symbol"),
+        measured=mean(ours, unit="nats per symbol"),
+    )
+
+
+def _accuracy(record: Recorder, config: GincTrainConfig, context: Context, model: CausalLM) -> None:
+    ginc = open_ginc(config)
+    rows = []
+    for length in config.example_lengths:
+        generator = np.random.default_rng([context.seed, PROMPTING, length])
+        prompts = draw_prompts(ginc, config.prompts, max(config.shots), length, generator)
+        said = query_log_probs(model, prompts, ginc.settings.vocabulary, progress=context.progress)
+        right = right_answers(said, prompts)
+        rates = record_accuracy(record, right, config.shots, f"{length} symbols")
+        for number, rate in rates.items():
+            record.value(f"accuracy_k{length}_n{number}", rate.value)
+        rows.append((length, *(round(100 * rate.value, 1) for rate in rates.values())))
+        if length == max(config.example_lengths):
+            _rise(record, right[:, list(config.shots)], length)
+    columns = ("example length", *(f"{number} shots" for number in config.shots))
+    record.table("accuracy", "Accuracy in context, per cent", columns, rows)
+
+
+def _rise(record: Recorder, right: np.ndarray, length: int) -> None:
+    """From no shots to the mean of the larger half of shot numbers, prompt by prompt."""
+    many = right[:, right.shape[1] // 2 :].mean(axis=1)
+    gain: Estimate = mean(many - right[:, 0])
+    record.value("rise", gain.value)
+    sure = gain.low is not None and gain.low > 0
+    record.finding(
+        "rise",
+        f"Does accuracy rise with the number of shots at {length} symbols per example?",
+        "agrees" if sure else ("disagrees" if gain.high is not None and gain.high < 0 else "inconclusive"),
+        f"With many shots accuracy is {100 * gain.value:.1f} points above that with none.",
+        predicted=Estimate(value=0.0, low=0.0, method="it rises"),
+        measured=replace(gain, method="paired by prompt, Student t"),
+    )

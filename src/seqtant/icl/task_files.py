@@ -1,0 +1,98 @@
+"""Tasks from JSON lines: one example a line, and optionally a first line that says how examples are written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from seqtant.errors import InputError, suggest
+from seqtant.icl.tasks import Example, Task
+
+SETTINGS = ("name", "template", "labels", "delimiter", "opening", "weight", "abstract")
+"""Keys of the optional first line."""
+
+
+def read_task(path: str) -> Task:
+    """Reads a task; examples that come twice are kept once.
+
+    Args:
+        path: File of JSON lines with ``input`` and ``label``. A first line without ``input`` holds settings: name,
+            template, labels, delimiter, opening, weight, abstract.
+
+    Raises:
+        InputError: The file or a line cannot be used.
+    """
+    lines = _read_lines(path)
+    settings: dict[str, Any] = {}
+    if "input" not in lines[0][1]:
+        place, settings = lines.pop(0)
+        unknown = set(settings).difference(SETTINGS)
+        if unknown:
+            known = ", ".join(SETTINGS)
+            raise InputError(
+                f"{place}: unknown key '{min(unknown)}'{suggest(min(unknown), SETTINGS)}: known are {known}"
+            )
+    examples = tuple(dict.fromkeys(_example(record, place) for place, record in lines))
+    if not examples:
+        raise InputError(f"'{path}' holds no examples: give lines with 'input' and 'label'")
+    for key in ("labels", "abstract"):
+        if key in settings:
+            settings[key] = tuple(_label(label, f"'{path}', {key}") for label in settings[key])
+    return Task(examples=examples, **{"name": Path(path).stem} | settings)
+
+
+def read_shots(path: str) -> tuple[Example, ...]:
+    """Reads the examples of one prompt, in order, repetitions kept.
+
+    Raises:
+        InputError: The file or a line cannot be used.
+    """
+    return tuple(_example(record, place) for place, record in _read_lines(path))
+
+
+def _read_lines(path: str) -> list[tuple[str, dict[str, Any]]]:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"no file '{path}': give JSON lines with 'input' and 'label', or the name of a task")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is not UTF-8 text (byte {error.start}): give JSON lines") from error
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            place = f"'{path}', line {number}"
+            found.append((place, _record(line, place)))
+    if not found:
+        raise InputError(f"'{path}' is empty: give lines with 'input' and 'label'")
+    return found
+
+
+def _record(line: str, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place} is not JSON: {error.msg}") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{place} holds no JSON object: write {{...}}")
+    return record
+
+
+def _example(record: dict[str, Any], place: str) -> Example:
+    for key in ("input", "label"):
+        if key not in record:
+            raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
+    shown = record["input"]
+    if not isinstance(shown, str) or not shown.strip():
+        raise InputError(f"{place}: 'input' is {shown!r}: it must be a text that is not empty")
+    return Example(shown, _label(record["label"], place))
+
+
+def _label(value: Any, place: str) -> str:
+    """A label as text: 0, false and "" are labels like any other."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise InputError(f"{place}: a label is {value!r}: it must be a text or a number")
+    return str(value)
