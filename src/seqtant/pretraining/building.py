@@ -19,6 +19,7 @@ from seqtant.pretraining.assembly import Assembly, Counts
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.examples import Slices, write_examples
 from seqtant.pretraining.filtering import Filtered, load_filtered
+from seqtant.pretraining.neighbors import load_recall
 from seqtant.pretraining.pipeline import Pipeline, read_vectors
 from seqtant.pretraining.segments import Segments, read_segments
 from seqtant.pretraining.workspace import Workspace, read_manifest
@@ -91,6 +92,7 @@ def _write_manifest(pipeline: Pipeline, written: dict[str, Any], seed: int) -> N
             "documents": [count for _, count in pipeline.shards],
             "segments": names(pipeline.segment_paths),
             "vectors": names(pipeline.vector_paths),
+            "neighbors": names([pipeline.neighbors_path])[0],
             "filtered": names([pipeline.filtered_path])[0],
             "tokenizer": names([pipeline.tokenizer_path])[0] if pipeline.config.segment.tokenizer == "bpe" else None,
             "vocabulary": pipeline.tokenizer.vocabulary,
@@ -161,6 +163,11 @@ class Build:
     def filtered(self) -> Filtered:
         """Neighbours that passed the rules."""
         return load_filtered(self._there(self.manifest["filtered"]))
+
+    @property
+    def recall(self) -> Float[np.ndarray, " sample"]:
+        """Share of the true nearest neighbours found, per query of a sample."""
+        return load_recall(self._there(self.manifest["neighbors"]))
 
     def column(self, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         """One list column of an arm: all values end to end, and where each example's begin (one more at the end)."""

@@ -196,16 +196,16 @@ def search(
     return Neighbors(np.concatenate([p.ids for p in parts]), np.concatenate([p.similarity for p in parts]))
 
 
-def save_neighbors(found: Neighbors, path: Path) -> None:
-    """Writes neighbours: numbers as int64, similarities as float16."""
-    from safetensors.numpy import save_file
-
-    save_file({"ids": found.ids, "similarity": found.similarity.astype(np.float16)}, path)
-
-
 def load_neighbors(path: Path) -> Neighbors:
     """Reads neighbours."""
     from safetensors.numpy import load_file
 
     stored = load_file(path)
     return Neighbors(stored["ids"], stored["similarity"].astype(np.float32))
+
+
+def load_recall(path: Path) -> Float[np.ndarray, " sample"]:
+    """Reads the recall of a sample of the queries."""
+    from safetensors.numpy import load_file
+
+    return load_file(path)["recall"]

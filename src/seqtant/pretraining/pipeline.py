@@ -194,13 +194,6 @@ class Pipeline:
         ids = np.where(found.ids >= 0, pool[found.ids], -1)
         save_file({"ids": ids, "similarity": found.similarity.astype(np.float16), "recall": shares}, path)
 
-    @property
-    def recall(self) -> Float[np.ndarray, " sample"]:
-        """Share of the true nearest neighbours found, per query of a sample; all ones where the search is exact."""
-        from safetensors.numpy import load_file
-
-        return load_file(self.neighbors_path)["recall"]
-
     @cached_property
     def filtered_path(self) -> Path:
         """The neighbours that passed the rules."""

@@ -1,0 +1,143 @@
+"""What built examples are made of, in numbers and verdicts; on a model, that their segments see each other."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from seqtant.findings import Cell, Estimate, Result
+from seqtant.pretraining.auditing import ArmAudit, HubAudit, audit_arm, audit_hubs
+from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.config import AuditConfig, BuildConfig
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.intervals import mean
+
+_RELATED = ("knn", "tour", "stream")
+
+
+def run(config: AuditConfig, context: Context) -> Result:
+    """Audits a build; without a folder, a small one of the world that ships."""
+    if config.folder is not None:
+        return _run(config, context, Build(Path(config.folder).expanduser()))
+    with tempfile.TemporaryDirectory() as folder:
+        built, _ = build(BuildConfig.smoke(), Path(folder), seed=context.seed, progress=context.progress)
+        return _run(config, context, built)
+
+
+def _run(config: AuditConfig, context: Context, built: Build) -> Result:
+    arms = built.arms
+    with Recorder("pretraining.audit", f"Audit of {len(arms)} arms", config, context, papers=(6,)) as record:
+        audits = [audit_arm(built, arm, distances=config.distances) for arm in arms]
+        record_audit(record, audits, audit_hubs(built))
+        if config.model is not None:
+            _record_attention(record, config.model, built, context)
+    return record.result
+
+
+def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> None:
+    """Records audits; the headline numbers are those of the first arm of related text, or of the first arm."""
+    first = next((audit for audit in audits if audit.arm in _RELATED), audits[0])
+    for name, number in {
+        "examples": first.examples,
+        "tokens": first.tokens,
+        "fill": first.fill,
+        "same_document_share": first.pooled("same_document"),
+        "near_duplicate_share": first.pooled("near_duplicate"),
+        "neighbor_similarity": first.distances[0].similarity,
+        "cut_segment_share": first.cut_segments,
+        "repeated_token_share": first.repeated_tokens,
+        "test_overlap_share": first.blocked_segments,
+        "largest_in_degree": hubs.largest,
+        "hub_skewness": hubs.skewness,
+        "never_neighbor_share": hubs.never,
+    }.items():
+        record.value(name, number)
+    record.table("audit", "The arms in numbers", _COLUMNS, [_row(audit) for audit in audits], note=_NOTE)
+    record.table(
+        "similarity",
+        "Mean similarity by distance between segments",
+        ("arm", *(str(each.distance) for each in first.distances)),
+        [(audit.arm, *(each.similarity for each in audit.distances)) for audit in audits],
+        note="Cosine similarity of the encoder's vectors; distance 1 is next to each other. Shares are exact counts.",
+    )
+    for audit in audits:
+        for each in audit.distances:
+            if each.similarity is not None:
+                record.measure("similarity", each.similarity, step=each.distance, group=audit.arm)
+    _record_company(record, first, audits, hubs)
+
+
+_COLUMNS = (
+    "arm",
+    "examples",
+    "tokens",
+    "fill",
+    "same document",
+    "near-duplicate",
+    "segments cut",
+    "tokens repeated",
+    "most repeats",
+    "test overlap",
+)
+_NOTE = (
+    "Same document and near-duplicate: shares of the pairs of segments of one example, up to the largest distance; where "
+    "an arm mixes groups of foreign segments with running text, of the groups' examples."
+)
+
+
+def _row(audit: ArmAudit) -> tuple[Cell, ...]:
+    return (
+        audit.arm,
+        audit.examples,
+        audit.tokens,
+        audit.fill,
+        audit.pooled("same_document"),
+        audit.pooled("near_duplicate"),
+        audit.cut_segments,
+        audit.repeated_tokens,
+        audit.most_repeats,
+        audit.blocked_segments,
+    )
+
+
+def _record_company(record: Recorder, first: ArmAudit, audits: list[ArmAudit], hubs: HubAudit) -> None:
+    """Holds the related arm against the random one: related text must be more alike, and not by copies."""
+    random = next((audit for audit in audits if audit.arm == "random"), None)
+    near = first.distances[0].similarity
+    if random is None or near is None or (far := random.distances[0].similarity) is None:
+        return
+    copies = first.pooled("near_duplicate") or 0.0
+    record.finding(
+        "company",
+        f"Are neighbouring segments of {first.arm} more alike than those of random?",
+        "agrees" if near > far else "disagrees",
+        f"Similarity {near:.3f} against {far:.3f}; {copies:.1%} of the pairs are near-duplicates; the busiest segment "
+        f"is the neighbour of {hubs.largest}.",
+        predicted=Estimate.exact(far, method="random company of the same lengths"),
+        measured=Estimate.exact(near, method="every pair counted"),
+        advice="near-duplicates teach copying: lower filter.most_similar." if copies > 0.05 else "",
+    )
+
+
+def _record_attention(record: Recorder, name: str, built: Build, context: Context) -> None:
+    from seqtant.lm import load
+    from seqtant.pretraining.joint_attention import check_vocabulary, companies_of, logit_changes, model_forward
+
+    model = load(name, device=context.device, tokenizer=False)
+    arm = next((arm for arm in built.arms if arm == "knn"), built.arms[0])
+    companies = companies_of(built, arm)
+    check_vocabulary(model, companies)
+    changes = logit_changes(model_forward(model), companies)
+    seen = bool((changes > 0).all())
+    record.value("anchor_logit_change", float(changes.mean()))
+    measured = mean(changes, unit="logits")
+    record.finding(
+        "joint_attention",
+        "Do the anchor's logits change with its company?",
+        "agrees" if seen else "disagrees",
+        f"By {changes.mean():.3g} on average over {len(changes)} examples (least {changes.min():.3g}).",
+        measured=replace(measured, low=max(0.0, measured.low or 0.0)),
+        advice="" if seen else "attention is masked between segments: related text in one example is then useless.",
+    )

@@ -1,0 +1,156 @@
+"""What a model gains from related text: in its context, and after one gradient step on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.lm import load
+from seqtant.lm.folder import REFERENCE
+from seqtant.pretraining.config import BiasConfig
+from seqtant.pretraining.gain import Gains, TextPair, in_context_gains, measure_gains
+from seqtant.pretraining.text_pairs import corpus_pairs, story_pairs
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.intervals import clustered_mean
+
+_UNIT = "nats per token"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean gains with intervals, clustered by the document of the target."""
+
+    in_context: Estimate
+    """Reading the related text."""
+    in_context_random: Estimate
+    """Reading a random text."""
+    sequential: tuple[Estimate, ...]
+    """A step on the related text, per step size."""
+    sequential_random: tuple[Estimate, ...]
+    """A step on a random text, per step size."""
+    difference: Estimate
+    """In context minus sequential at the first step size, pair by pair."""
+
+
+def summarise(gains: Gains, pairs: list[TextPair]) -> Summary:
+    """Means over pairs."""
+    clusters = [pair.cluster for pair in pairs]
+
+    def average(values: np.ndarray) -> Estimate:
+        return clustered_mean(values, clusters, unit=_UNIT)
+
+    return Summary(
+        in_context=average(gains.related_in_context),
+        in_context_random=average(gains.control_in_context),
+        sequential=tuple(average(column) for column in gains.related_sequential.T),
+        sequential_random=tuple(average(column) for column in gains.control_sequential.T),
+        difference=average(gains.related_in_context - gains.related_sequential[:, 0]),
+    )
+
+
+def run(config: BiasConfig, context: Context) -> Result:
+    """Measures both gains on one model."""
+    model = load(config.model, device=context.device, dtype="float32")
+    generator = np.random.default_rng([context.seed, 6])
+    title = f"What {model.name} gains from related text, in context and by one gradient step"
+    with Recorder("pretraining.bias", title, config, context, papers=(6,)) as record:
+        if config.corpus:
+            pairs = corpus_pairs(model, config.corpus, config.pairs, generator, longest=config.longest)
+        else:
+            pairs = story_pairs(model, config.pairs, generator)
+        gains = measure_gains(model, pairs, config.relative_steps, progress=context.progress)
+        found = summarise(gains, pairs)
+        _record_values(record, config, found, len(pairs))
+        _record_table(record, config, found)
+        _record_bias(record, config, found)
+        if config.model == REFERENCE and not config.corpus:
+            _record_truth(record, found, pairs)
+    return record.result
+
+
+def _record_values(record: Recorder, config: BiasConfig, found: Summary, pairs: int) -> None:
+    largest = int(np.argmax([each.value for each in found.sequential]))
+    for name, number in {
+        "gain_in_context": found.in_context.value,
+        "gain_in_context_random": found.in_context_random.value,
+        "gain_sequential": found.sequential[0].value,
+        "gain_sequential_random": found.sequential_random[0].value,
+        "gain_difference": found.difference.value,
+        "largest_gain_sequential": found.sequential[largest].value,
+        "largest_gain_step": config.relative_steps[largest],
+        "pairs": pairs,
+    }.items():
+        record.value(name, number)
+
+
+def _record_table(record: Recorder, config: BiasConfig, found: Summary) -> None:
+    rows = [("in context", str(found.in_context), str(found.in_context_random))]
+    steps = zip(config.relative_steps, found.sequential, found.sequential_random, strict=True)
+    rows += [(f"step of {step:g}", str(related), str(control)) for step, related, control in steps]
+    record.table(
+        "gains",
+        "Gain in the loss of a text, in nats per token",
+        ("seen", "related text", "random text"),
+        rows,
+        note="A step is plain gradient descent on the earlier text alone, its length in lengths of the weights. What a "
+        "random text gains too is getting used to the style, not to what the text says.",
+    )
+    for step, related, control in zip(config.relative_steps, found.sequential, found.sequential_random, strict=True):
+        record.measure("gain_sequential", related.value, unit=_UNIT, step=step, group="related")
+        record.measure("gain_sequential", control.value, unit=_UNIT, step=step, group="random")
+
+
+def _record_bias(record: Recorder, config: BiasConfig, found: Summary) -> None:
+    low, high = _ends(found.difference)
+    verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
+    largest = max(found.sequential, key=lambda each: each.value)
+    record.finding(
+        "in_context_bias",
+        "Does the model gain more from related text in its context than from one gradient step on it?",
+        verdict,
+        f"{found.in_context.number} in context, {found.sequential[0].number} from a step of "
+        f"{config.relative_steps[0]:g} of the weights' length; the largest gain of any step tried is {largest.number}.",
+        predicted=Estimate(value=0.0, low=0.0, method="theory: the difference is positive", unit=_UNIT),
+        measured=found.difference,
+        assumptions=(
+            Assumption(
+                statement="The gain comes from what the related text says, not from its style",
+                status="holds" if _ends(found.in_context)[0] > found.in_context_random.value else "fails",
+                how=f"a random text in the context gains {found.in_context_random.number}",
+            ),
+            Assumption(
+                statement="The step is as long as one text's share of a training step",
+                how="taken as given: it depends on batch and optimizer; longer steps are in the table",
+            ),
+        ),
+        advice="Put related texts into one example: what this model is to integrate should stand together."
+        if verdict == "agrees"
+        else "Context brings this model little here: check with your own text (--corpus) before regrouping data.",
+    )
+
+
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    """Ends of an interval; infinite where there is none."""
+    low = -np.inf if estimate.low is None else estimate.low
+    return low, np.inf if estimate.high is None else estimate.high
+
+
+def _record_truth(record: Recorder, found: Summary, pairs: list[TextPair]) -> None:
+    from seqtant.reference import WorldLM, reference_world
+
+    truth = clustered_mean(
+        in_context_gains(WorldLM(reference_world()), pairs), [pair.cluster for pair in pairs], unit=_UNIT
+    )
+    record.value("world_gain_in_context", truth.value)
+    low, high = _ends(found.in_context)
+    record.finding(
+        "world",
+        "How much of the gain that its world allows does the reference model reach?",
+        "agrees" if low <= truth.value <= high else "disagrees",
+        f"{found.in_context.number} of {truth.number}.",
+        predicted=Estimate.exact(truth.value, unit=_UNIT, method="exact posterior of the world, the same pairs"),
+        measured=found.in_context,
+    )

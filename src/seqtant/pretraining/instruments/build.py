@@ -1,0 +1,111 @@
+"""From a corpus to examples in one command: builds, audits, and says what was done and dropped."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from seqtant.findings import Assumption, Estimate, Result
+from seqtant.pretraining.assembly import Counts
+from seqtant.pretraining.auditing import ArmAudit, audit_arm, audit_hubs
+from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.config import BuildConfig
+from seqtant.pretraining.instruments.audit import record_audit
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.intervals import mean
+
+
+def run(config: BuildConfig, context: Context) -> Result:
+    """Builds into the context's folder; without one, into a temporary folder that is not kept."""
+    if context.folder is not None:
+        return _run(config, context, context.folder)
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(config, context, Path(folder))
+
+
+def _run(config: BuildConfig, context: Context, folder: Path) -> Result:
+    title = f"Examples of {config.examples.window} tokens from {', '.join(Path(name).name for name in config.corpus)}"
+    with Recorder("pretraining.build", title, config, context, papers=(6,)) as record:
+        started = time.perf_counter()
+        built, counts = build(config, folder, seed=context.seed, progress=context.progress)
+        record.value("build_seconds", time.perf_counter() - started)
+        audits = [audit_arm(built, arm) for arm in built.arms]
+        hubs = audit_hubs(built)
+        record_audit(record, audits, hubs)
+        _record_corpus(record, built)
+        _record_recall(record, built)
+        _record_filter(record, built)
+        _record_controls(record, audits, counts)
+        if context.folder is not None:
+            record.artifact(folder / "manifest.json", "manifest")
+            for arm in built.arms:
+                record.artifact(built.path(arm), f"examples {arm}")
+    return record.result
+
+
+def _record_corpus(record: Recorder, built: Build) -> None:
+    segments = built.segments
+    record.value("documents", sum(built.manifest["documents"]))
+    record.value("segments", len(segments))
+    record.value("eligible_segments", int(segments.eligible.sum()))
+    record.value("vocabulary", built.manifest["vocabulary"])
+
+
+def _record_recall(record: Recorder, built: Build) -> None:
+    recalled = built.recall
+    if not len(recalled):
+        record.value("recall", None)
+        record.warn("no segment has a neighbour: the arms of related text hold running text only")
+        return
+    exact = bool((recalled == 1).all())
+    measured = Estimate.exact(1.0, method="exact search, or every sampled query") if exact else mean(recalled)
+    record.value("recall", measured.value)
+    good = measured.value >= 0.9
+    record.finding(
+        "recall",
+        "How many of the true nearest neighbours did the search find?",
+        "agrees" if good else "disagrees",
+        f"{measured.value:.1%} of those of {len(recalled)} sampled segments.",
+        measured=measured,
+        advice="" if good else "raise neighbors.probes, or set neighbors.index to exact.",
+    )
+
+
+def _record_filter(record: Recorder, built: Build) -> None:
+    found = built.filtered
+    record.value("least_similar", found.least_similar)
+    record.table(
+        "filter",
+        "Candidates that each rule removed",
+        ("rule", "candidates"),
+        list(found.dropped.items()),
+        note=f"Rules are applied in this order; too unlike means a cosine similarity below {found.least_similar:.3f}.",
+    )
+
+
+def _record_controls(record: Recorder, audits: list[ArmAudit], counts: Counts) -> None:
+    record.value("anchors_without_neighbors", counts.anchors_without_neighbors)
+    budgets = {audit.arm: audit.tokens for audit in audits if audit.arm in ("knn", "random", "split", "contiguous")}
+    if len(budgets) < 2:
+        return
+    equal = len(set(budgets.values())) == 1
+    for arm, number in counts.unchanged.items():
+        record.value(f"{arm}_unchanged", number)
+    record.finding(
+        "budgets",
+        "Do the arms hold equally many tokens?",
+        "agrees" if equal else "disagrees",
+        f"{', '.join(f'{arm} {tokens}' for arm, tokens in budgets.items())} tokens.",
+        measured=Estimate.exact(min(budgets.values()) / max(1, *budgets.values()), method="counted"),
+        assumptions=tuple(
+            Assumption(
+                statement=f"Related segments are apart in the arm {arm}",
+                status="holds" if number == 0 else "fails",
+                how=f"{number} segments stayed: the only ones of their length",
+            )
+            for arm, number in counts.unchanged.items()
+        ),
+        advice="" if equal else "the corpus is too short for its arms: give more text or a smaller window.",
+    )

@@ -1,0 +1,111 @@
+"""Trains a small decoder on each arm and compares the arms on the same held-out text, pair by pair."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.pretraining.arm_training import MEASURES, Evaluation, Losses, evaluation_of, measure, train_arm
+from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.config import BuildConfig, CompareArmsConfig
+from seqtant.pretraining.sections import EmbedSettings, ExampleSettings, SegmentSettings
+from seqtant.progress import track
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.bootstrap import cluster_bootstrap
+from seqtant.stats.intervals import mean
+
+_UNIT = "nats per token"
+Found = dict[tuple[str, int], Losses]
+
+
+def run(config: CompareArmsConfig, context: Context) -> Result:
+    """Trains and measures; without a folder, on a small build of the world that ships."""
+    if config.folder is not None:
+        return _run(config, context, Build(Path(config.folder).expanduser()))
+    with tempfile.TemporaryDirectory() as folder:
+        small = BuildConfig(
+            segment=SegmentSettings(vocabulary=400, shortest=3, hold_out=4),
+            embed=EmbedSettings(dimension=32, buckets=1024),
+            examples=ExampleSettings(arms=config.arms, window=64),
+        )
+        return _run(config, context, build(small, Path(folder), seed=context.seed)[0])
+
+
+def _run(config: CompareArmsConfig, context: Context, built: Build) -> Result:
+    evaluation = evaluation_of(built, config.anchors, context.seed)
+    seeds = [context.seed + number for number in range(config.seeds)]
+    title = f"{', '.join(config.arms)}: {config.seeds} seeds, {config.steps} steps of {config.rows} examples"
+    with Recorder("pretraining.compare-arms", title, config, context, papers=(6,)) as record:
+        found: Found = {}
+        for arm, seed in track([(a, s) for s in seeds for a in config.arms], context.progress, "runs"):
+            place = None if context.folder is None else context.folder / "training" / f"{arm}-{seed}"
+            run_context = Context(seed=seed, device="cpu", folder=place, progress=context.progress)
+            found[arm, seed] = measure(train_arm(built, arm, config, seed, run_context), evaluation)
+        _record_losses(record, config, found, seeds)
+        for control in config.arms[1:]:
+            for name in MEASURES:
+                _record_difference(record, config.arms[0], control, name, found, seeds, evaluation)
+        share = built.manifest["config"]["examples"]["share"]
+        record.value("share", share)
+        record.value("tokens_per_run", config.steps * config.rows * built.window)
+    return record.result
+
+
+def _record_losses(record: Recorder, config: CompareArmsConfig, found: Found, seeds: list[int]) -> None:
+    rows = []
+    for arm in config.arms:
+        line: list[str] = [arm]
+        for name in MEASURES:
+            losses = [float(np.nanmean(found[arm, seed].by_measure[name])) for seed in seeds]
+            record.value(f"{arm}_{name.replace(' ', '_')}_loss", float(np.mean(losses)))
+            line.append(mean(losses).number)
+            for seed, loss in zip(seeds, losses, strict=True):
+                record.measure(name, loss, unit=_UNIT, seed=seed, group=arm)
+        similarity = [found[arm, seed].similarity for seed in seeds]
+        record.value(f"{arm}_similarity", float(np.mean(similarity)))
+        rows.append((*line, mean(similarity).number))
+    record.table(
+        "losses",
+        "Losses on the same held-out text, in nats per token",
+        ("arm", *MEASURES, "similarity"),
+        rows,
+        note="cloze: rare words of a segment, read alone, that a neighbour in the training text holds too. similarity: "
+        "rank correlation of averaged token embeddings with being of one document.",
+    )
+
+
+def _record_difference(
+    record: Recorder, first: str, control: str, name: str, found: Found, seeds: list[int], evaluation: Evaluation
+) -> None:
+    """One measure of the first arm minus a control, paired by anchor and averaged over seeds."""
+    differences = np.mean(
+        [found[first, seed].by_measure[name] - found[control, seed].by_measure[name] for seed in seeds], axis=0
+    )
+    clusters = np.array(evaluation.documents) if name != "running text" else np.arange(len(differences))
+    there = np.isfinite(differences)
+    key = f"{first}_minus_{control}_{name.replace(' ', '_')}"
+    if len(np.unique(clusters[there])) < 2:
+        record.warn(f"{key}: too few documents to compare")
+        return
+    estimate = cluster_bootstrap(differences[there], clusters[there], generator=np.random.default_rng(0), unit=_UNIT)
+    low, high = estimate.low or 0.0, estimate.high or 0.0
+    verdict: Verdict = "agrees" if high < 0 else "disagrees" if low > 0 else "inconclusive"
+    record.value(key, estimate.value)
+    record.finding(
+        key,
+        f"Is the loss '{name}' lower after training on {first} than on {control}?",
+        verdict,
+        f"{estimate.value:+.4f} nats per token.",
+        predicted=Estimate(value=0.0, high=0.0, method="the paper's claim: lower", unit=_UNIT),
+        measured=estimate,
+        assumptions=(
+            Assumption(
+                statement="Differences between seeds average out",
+                how=f"{len(seeds)} seeds, paired; the interval is over documents, for these seeds",
+            ),
+        ),
+    )

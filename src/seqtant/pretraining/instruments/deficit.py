@@ -1,0 +1,60 @@
+"""The derived bound in numbers: how much depth is lost for dependencies between texts in different examples."""
+
+from __future__ import annotations
+
+import math
+
+from seqtant.findings import Assumption, Estimate, Result
+from seqtant.pretraining import theory
+from seqtant.pretraining.config import DeficitConfig
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+_STEPS = (1e-1, 1e-2, 1e-3, 1e-4)
+
+
+def run(config: DeficitConfig, context: Context) -> Result:
+    """Evaluates the bound."""
+    most = theory.weight_degree(config.depth)
+    degree = theory.surviving_degree(config.step, config.precision, most=most)
+    title = f"Layers lost between examples at depth {config.depth} and step {config.step:g}"
+    with Recorder("pretraining.deficit", title, config, context, papers=(6,)) as record:
+        deficit = theory.depth_deficit(config.depth, degree)
+        # Beyond 2^53 the degree is no exact float64: its logarithm is shown in its place.
+        record.value("weight_degree", most if most <= 2**53 else None)
+        record.value("weight_degree_log3", math.log(most) / math.log(3))
+        record.value("surviving_degree", degree)
+        record.value("sequential_depth", theory.sequential_depth(degree))
+        record.value("depth_deficit", deficit)
+        record.value("sequential_log_rank", theory.sequential_log_rank(config.span, degree))
+        record.finding(
+            "deficit",
+            "How deep is the network for dependencies between texts in different examples?",
+            "vacuous" if degree >= most else "agrees",
+            f"As deep as {theory.sequential_depth(degree):.2f} layers instead of {config.depth}: one step keeps "
+            f"interactions up to degree {degree}, one pass those of degree {_power(most)}.",
+            predicted=Estimate(value=deficit, low=deficit, method="derived bound, in the spirit of Levine et al. 2022"),
+            assumptions=(
+                Assumption(statement="The network is analytic and bounded within the radius", how="not measured here"),
+                Assumption(statement="One plain gradient step on the earlier text", how="m small steps: m times it"),
+            ),
+        )
+        steps = sorted({*_STEPS, config.step}, reverse=True)
+        degrees = [theory.surviving_degree(step, config.precision, most=most) for step in steps]
+        record.table(
+            "steps",
+            "Smaller steps lose more layers",
+            ("step", "degree kept", "like a depth of", "layers lost"),
+            [
+                (step, kept, theory.sequential_depth(kept), theory.depth_deficit(config.depth, kept))
+                for step, kept in zip(steps, degrees, strict=True)
+            ],
+            note="Step: learning rate times gradient over the radius in which the network is analytic.",
+        )
+        for step, kept in zip(steps, degrees, strict=True):
+            record.measure("depth_deficit", theory.depth_deficit(config.depth, kept), step=step)
+    return record.result
+
+
+def _power(number: int) -> str:
+    return str(number) if number <= 10**9 else f"3^{math.log(number) / math.log(3):.1f}"

@@ -1,0 +1,116 @@
+"""Adapts a masked language model to each arm, and compares sentence similarity from averaged token embeddings."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.config import BuildConfig, TaptConfig
+from seqtant.pretraining.masked_training import (
+    SentencePairs,
+    adapt,
+    embedding_table,
+    fresh_model,
+    load_model,
+    pairs_of_build,
+    read_pairs,
+    similarities,
+)
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.bootstrap import percentile
+
+
+def run(config: TaptConfig, context: Context) -> Result:
+    """Adapts and measures; without a folder, on a small build of the world that ships."""
+    if config.folder is not None:
+        return _run(config, context, Build(Path(config.folder).expanduser()))
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(config, context, build(BuildConfig.smoke(), Path(folder), seed=context.seed)[0])
+
+
+def _run(config: TaptConfig, context: Context, built: Build) -> Result:
+    pairs = (
+        read_pairs(config.pairs, built)
+        if config.pairs
+        else pairs_of_build(built, config.evaluation_pairs, context.seed)
+    )
+    vocabulary = int(built.manifest["vocabulary"])
+    title = f"Task-adaptive pretraining on {', '.join(config.arms)}, {config.steps} steps"
+    with Recorder("pretraining.tapt", title, config, context, papers=(6,)) as record:
+        found: dict[str, np.ndarray] = {}
+        losses: dict[str, float | None] = {"before": None}
+        for arm in ("before", *config.arms):
+            model = (
+                fresh_model(vocabulary, built.window, context.seed)
+                if config.model is None
+                else load_model(config.model, vocabulary, built.window)
+            )
+            if arm != "before":
+                place = None if context.folder is None else context.folder / "training" / arm
+                here = Context(seed=context.seed, device=context.device, folder=place, progress=context.progress)
+                losses[arm] = adapt(model, built, arm, config, here)
+            found[arm] = similarities(embedding_table(model), pairs)
+        _record(record, config, found, losses, pairs, context.seed)
+    return record.result
+
+
+def _spearman(values: np.ndarray, score: np.ndarray) -> float:
+    if np.ptp(values) == 0 or np.ptp(score) == 0:
+        return 0.0
+    return float(spearmanr(values, score).statistic)
+
+
+def _record(
+    record: Recorder,
+    config: TaptConfig,
+    found: dict[str, np.ndarray],
+    losses: dict[str, float | None],
+    pairs: SentencePairs,
+    seed: int,
+) -> None:
+    generator = np.random.default_rng([seed, 9])
+    draws = generator.integers(len(pairs.score), size=(500, len(pairs.score)))
+    resampled = {
+        arm: np.array([_spearman(values[rows], pairs.score[rows]) for rows in draws]) for arm, values in found.items()
+    }
+    own = {arm: _spearman(values, pairs.score) for arm, values in found.items()}
+    for arm, value in own.items():
+        record.value(f"{arm}_spearman", value)
+        record.measure("spearman", value, group=arm)
+    n = len(pairs.score)
+    record.table(
+        "similarity",
+        "Rank correlation of sentence similarity with the scores",
+        ("arm", "Spearman", "masked loss, own text"),
+        [(arm, str(percentile(own[arm], resampled[arm], n=n)), losses[arm]) for arm in found],
+        note="Cosine of averaged input token embeddings. Losses of different arms are those of different texts.",
+    )
+    for control in config.arms[1:]:
+        first = config.arms[0]
+        difference = percentile(
+            own[first] - own[control], resampled[first] - resampled[control], method="paired bootstrap", n=n
+        )
+        low, high = difference.low or 0.0, difference.high or 0.0
+        verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
+        record.value(f"{first}_minus_{control}_spearman", difference.value)
+        record.finding(
+            f"{first}_against_{control}",
+            f"Do the embeddings tell alike sentences better after {first} than after {control}?",
+            verdict,
+            f"{difference.value:+.3f} in rank correlation over {n} pairs.",
+            predicted=Estimate(value=0.0, low=0.0, method="the paper's claim: better"),
+            measured=difference,
+            assumptions=(
+                Assumption(
+                    statement="The scores are judgements of meaning",
+                    status="holds" if config.pairs else "fails",
+                    how="read from the file" if config.pairs else "being of one document stands in for them",
+                ),
+            ),
+        )
