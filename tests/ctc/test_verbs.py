@@ -76,6 +76,13 @@ class TestSweep:
         rows = [row.value for row in result.series("wer", "awp_0.2")]
         assert result.values["wer_awp_0.2"] == pytest.approx(sum(rows) / 2)
 
+    def test_methods_for_fewer_errors_are_asked_for_them(self):
+        config = replace(self.config, methods=("awp-mwer",), method_weights={"awp-mwer": (20.0,)}, zero_steps=0)
+        result = sweep.run(config, CPU)
+        (finding,) = [each for each in result.findings if each.key == "errors_awp_mwer_20"]
+        assert finding.measured.value == pytest.approx(result.values["wer_awp_mwer_20"] - result.values["wer_ctc"])
+        assert f"on {result.values['words_measured']} words" in finding.summary
+
     def test_methods_are_checked_before_anything_is_trained(self, monkeypatch):
         monkeypatch.setattr("seqtant.ctc.frontier.train_plain", lambda *a, **k: pytest.fail("trained"))
         with pytest.raises(InputError, match="did you mean 'delay-penalty'"):
@@ -112,6 +119,11 @@ class TestFinetune:
         finding = next(finding for finding in result.findings if finding.key == "budget")
         assert finding.verdict == "agrees"
         assert result.values["spent_points"] <= 60
+
+    def test_an_unknown_method_is_refused_before_anything_is_trained(self, monkeypatch):
+        monkeypatch.setattr("seqtant.ctc.instruments.finetune.train_plain", lambda *a, **k: pytest.fail("trained"))
+        with pytest.raises(InputError, match="unknown CTC method 'awpp'"):
+            finetune.run(replace(self.config, method="awpp"), CPU)
 
     def test_the_start_rule_trains_ctc_first(self):
         result = finetune.run(replace(self.config, start_wer=1.0, start_steps=100, steps=1), CPU)

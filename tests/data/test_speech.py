@@ -99,6 +99,18 @@ class TestDigits:
             assert words[1].start - words[0].end == pytest.approx(0.1)
             assert utterance.recording.samples.std() == pytest.approx(0.002, rel=0.05)
 
+    def test_speed_changes_length_and_pitch_and_the_times_follow(self):
+        tone = np.sin(2 * np.pi * 500 * np.arange(4000) / 8000).astype(np.float32)
+        take = [SpokenDigit(0, "a", 0, Recording(tone, 8000))]
+        config = DigitStrings(count=10, words=(1, 1), noise=(0.0, 0.0), speed=(0.8, 1.25))
+        for utterance in connect_digits(take, config, np.random.default_rng(0)):
+            (word,) = utterance.words
+            speed = 0.5 / (word.end - word.start)
+            assert 0.79 < speed < 1.26
+            heard = utterance.recording.samples[round(word.start * 8000) : round(word.end * 8000)]
+            loudest = np.argmax(np.abs(np.fft.rfft(heard, 80_000))) / 10
+            assert loudest == pytest.approx(500 * speed, rel=0.02)
+
     def test_wrong_folders(self, tmp_path):
         with pytest.raises(InputError, match="no folder"):
             read_fsdd(tmp_path / "none")

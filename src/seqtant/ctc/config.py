@@ -28,6 +28,8 @@ class Utterances:
     """Fewest and most digits of an utterance."""
     noise: tuple[float, float] = (0.001, 0.004)
     """Amplitude (standard deviation) of the white noise added; full scale is 1."""
+    speed: tuple[float, float] = (0.9, 1.1)
+    """Slowest and fastest speed at which recordings are played for training, pitch and all; tests are at 1."""
     tail: float = 0.8
     """Seconds of silence at the end of development and test utterances, so that late words are not cut off."""
 
@@ -36,6 +38,7 @@ class Utterances:
             _demand(getattr(self, name) >= 1, f"utterances.{name}", getattr(self, name), "at least 1")
         _demand(1 <= self.digits[0] <= self.digits[1], "utterances.digits", self.digits, "1 <= fewest <= most")
         _demand(0 <= self.noise[0] <= self.noise[1], "utterances.noise", self.noise, "0 <= least <= most")
+        _demand(0.5 <= self.speed[0] <= self.speed[1] <= 2, "utterances.speed", self.speed, "0.5 <= least <= most <= 2")
         _demand(self.tail >= 0, "utterances.tail", self.tail, "0 or more seconds")
 
 

@@ -11,7 +11,7 @@ from seqtant.ctc.latency import Comparison, Timing, compare, summarise
 from seqtant.ctc.outcome import load_timings, outcome, same_weights, save_timings
 from seqtant.ctc.recogniser import Recogniser
 from seqtant.ctc.sources import Corpora, load_corpora
-from seqtant.ctc.stages import finetune, objective_of, train_plain
+from seqtant.ctc.stages import check_method, finetune, objective_of, train_plain
 from seqtant.findings import Estimate
 from seqtant.runs.context import Context
 from seqtant.settings import plain
@@ -87,7 +87,7 @@ class Sweep:
         """All points, seed by seed."""
         plan = self.config.plan()
         for method, weight in plan:
-            _check_method(method, weight, self.config)
+            check_method(method, weight, self.config.purpose)
         found: dict[tuple[str, float], list[list[Timing]]] = {run: [] for run in plan}
         bar = self.context.progress.task("runs", len(plan) * self.config.seeds)
         for repetition in range(self.config.seeds):
@@ -186,13 +186,6 @@ def change_of(first: Point, second: Point, *, seed: int) -> Comparison:
         mean(delays, unit="ms") if len(delays) == len(each) else None,
         sum(change.words for change in each),
     )
-
-
-def _check_method(method: str, weight: float, config: SweepConfig) -> None:
-    """Fails before any training where a method or its weight cannot be used."""
-    from seqtant.ctc.methods import METHODS, MethodSettings
-
-    METHODS[method](weight, MethodSettings(candidates=config.purpose.candidates, shifts=config.purpose.shifts))
 
 
 def _key(config: SweepConfig) -> str:

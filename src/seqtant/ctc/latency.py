@@ -240,6 +240,21 @@ def compare(first: Sequence[Timing], second: Sequence[Timing], *, seed: int = 0,
     return Comparison(wer, shared.estimate(_mean, rng, draws=draws), len(shared.values))
 
 
+def discordant(first: Sequence[Timing], second: Sequence[Timing]) -> int:
+    """Number of reference words that exactly one of two systems got right; needs the words' true times.
+
+    Example:
+        >>> late = WordDelay("a", 0, "one", 100.0, -50.0)
+        >>> right, wrong = (Timing("a", WordErrors(0, 0, 0, 1), delays, None, None) for delays in ((late,), ()))
+        >>> discordant([right], [wrong]), discordant([right], [right])
+        (1, 0)
+    """
+    return sum(
+        len({delay.place for delay in a.delays} ^ {delay.place for delay in b.delays})
+        for a, b in zip(first, second, strict=True)
+    )
+
+
 def _shared(first: Timing, second: Timing) -> Timing:
     """Differences of the delays of the words both got right, in the shape of a timing."""
     known = {delay.place: delay for delay in first.delays}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,13 @@ def _given(data: Path, utterances: Utterances, seed: int) -> Speech | None:
         return Speech(*(read_manifest(data / f"{name}.jsonl") for name in PARTS), is_real=True)
     if (data / "train").is_dir():
         return Speech(*(read_folder(data / name) for name in PARTS), is_real=True)
-    return _spoken(data, utterances, seed) if data.suffix == ".txt" else None
+    if data.suffix == ".txt":
+        return _spoken(data, utterances, seed)
+    if not data.is_dir():
+        raise InputError(
+            f"no folder '{data}': give a spoken-digit checkout, a folder with train.jsonl or train/, or a .txt file"
+        )
+    return None
 
 
 def _spoken(path: Path, utterances: Utterances, seed: int) -> Speech:
@@ -161,8 +167,8 @@ def _strings(
     digits: Sequence[SpokenDigit], utterances: Utterances, count: int, seed: list[int], name: str
 ) -> list[Utterance]:
     strings = DigitStrings(count=count, words=utterances.digits, noise=utterances.noise)
-    if name != "train":
-        strings = DigitStrings(
-            count=count, words=utterances.digits, noise=utterances.noise, tail=(utterances.tail, utterances.tail)
-        )
+    if name == "train":
+        strings = replace(strings, speed=utterances.speed)
+    else:
+        strings = replace(strings, tail=(utterances.tail, utterances.tail))
     return connect_digits(digits, strings, np.random.default_rng(seed), prefix=name)

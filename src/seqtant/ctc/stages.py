@@ -149,6 +149,15 @@ def objective_of(method: str, weight: float, purpose: Purpose, corpora: Corpora,
     return objective
 
 
+def check_method(method: str, weight: float, purpose: Purpose) -> None:
+    """Fails before any training where a method or its weight cannot be used.
+
+    Raises:
+        InputError: No method has that name, or the weight does not suit it.
+    """
+    METHODS[method](weight, MethodSettings(candidates=purpose.candidates, shifts=purpose.shifts))
+
+
 def reach_start(
     recogniser: Recogniser,
     corpora: Corpora,

@@ -116,6 +116,8 @@ class DigitStrings:
     """Seconds of silence after the last digit."""
     noise: tuple[float, float] = (0.001, 0.004)
     """Amplitude (standard deviation) of white noise over the whole utterance; full scale is 1."""
+    speed: tuple[float, float] = (1.0, 1.0)
+    """Speed at which an utterance's recordings are played, pitch and all: variety for training."""
 
 
 def connect_digits(
@@ -154,11 +156,12 @@ def connect_digits(
 
 def _connect(chosen: list[SpokenDigit], config: DigitStrings, rng: np.random.Generator, name: str) -> Utterance:
     rate = chosen[0].recording.rate
+    speed = rng.uniform(*config.speed)
     pieces = [np.zeros(round(rng.uniform(*config.lead_in) * rate), np.float32)]
     words: list[TimedWord] = []
     position = len(pieces[0])
     for place, digit in enumerate(chosen):
-        samples = digit.recording.samples
+        samples = digit.recording.played(speed).samples
         words.append(TimedWord(WORDS[digit.digit], position / rate, (position + len(samples)) / rate))
         silence = config.gap if place < len(chosen) - 1 else config.tail
         pieces += [samples, np.zeros(round(rng.uniform(*silence) * rate), np.float32)]

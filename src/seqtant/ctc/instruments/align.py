@@ -20,8 +20,8 @@ from seqtant.runs.recorder import Recorder
 def run(config: AlignConfig, context: Context) -> Result:
     """Aligns, tabulates the words, and with a folder writes them as ``alignment.ctm``."""
     with Recorder("ctc.align", f"Words in {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+        demand_same_sound(made_up_sound=config.file is None, made_up_model=config.model is None)
         chosen = listener(config.model, context)
-        demand_same_sound(made_up_sound=config.file is None, made_up_model=chosen.is_made_up)
         if chosen.is_made_up:
             record.warn(MADE_UP)
         utterance = sound(config.file, context.seed, text=config.text or "")

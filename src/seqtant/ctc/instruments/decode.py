@@ -21,8 +21,8 @@ from seqtant.runs.recorder import Recorder
 def run(config: DecodeConfig, context: Context) -> Result:
     """Decodes both ways, checks the beam's score against the exact one, and with a folder writes ``words.ctm``."""
     with Recorder("ctc.decode", f"Words of {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+        demand_same_sound(made_up_sound=config.file is None, made_up_model=config.model is None)
         chosen = listener(config.model, context)
-        demand_same_sound(made_up_sound=config.file is None, made_up_model=chosen.is_made_up)
         if chosen.is_made_up:
             record.warn(MADE_UP)
         utterance = sound(config.file, context.seed)

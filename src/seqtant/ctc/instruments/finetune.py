@@ -12,7 +12,7 @@ from seqtant.ctc.outcome import outcome, untimed
 from seqtant.ctc.recogniser import Recogniser
 from seqtant.ctc.report import record_comparison, record_summary, warn_untimed
 from seqtant.ctc.sources import Corpora, corpora_of, load_corpora, load_speech
-from seqtant.ctc.stages import Finetuned, finetune, objective_of, reach_start, train_plain
+from seqtant.ctc.stages import Finetuned, check_method, finetune, objective_of, reach_start, train_plain
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
@@ -27,6 +27,7 @@ def run(config: FinetuneConfig, context: Context) -> Result:
     with Recorder(
         "ctc.finetune", f"A recogniser with a purpose: {config.method}", config, context, papers=(2,)
     ) as record:
+        check_method(config.method, config.weight, config.purpose)
         corpora, start = _start(config, context, record)
         before = outcome(start, corpora.test)
         if config.budget_wer is None:

@@ -25,8 +25,8 @@ ENVELOPE_POINTS = 400
 def run(config: StreamConfig, context: Context) -> Result:
     """Streams, checks that the stream says what the whole says, and with a folder writes a page that plays it."""
     with Recorder("ctc.stream", f"Streaming {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+        demand_same_sound(made_up_sound=config.file is None, made_up_model=config.model is None)
         main = listener(config.model, context)
-        demand_same_sound(made_up_sound=config.file is None, made_up_model=main.is_made_up)
         if main.is_made_up:
             record.warn(MADE_UP)
         utterance = sound(config.file, context.seed)

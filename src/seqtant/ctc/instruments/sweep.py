@@ -6,10 +6,17 @@ from itertools import pairwise
 
 from seqtant.ctc.config import SweepConfig
 from seqtant.ctc.frontier import Numbers, Point, Sweep, change_of, numbers
+from seqtant.ctc.latency import Comparison, discordant
+from seqtant.ctc.methods import FEWER_ERRORS
 from seqtant.ctc.report import direction, interval_cells
+from seqtant.ctc.theory import words_to_resolve
+from seqtant.ctc.words import WordErrors
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+
+RELATIVE = 0.04
+"""Relative change of the word error rate that a comparison of error counts should be able to see."""
 
 
 def run(config: SweepConfig, context: Context) -> Result:
@@ -24,6 +31,9 @@ def run(config: SweepConfig, context: Context) -> Result:
             record.warn("No delay could be measured: the utterances have no word times, or nothing was recognised.")
         for point, found in zip(points, measured, strict=True):
             _record_point(record, point, found)
+        for point, found in zip(points, measured, strict=True):
+            if point.method in FEWER_ERRORS and found.change is not None:
+                _record_errors(record, points[0], point, found.change)
         _record_table(record, points, measured)
         _record_monotone(record, points, context.seed)
         if config.zero_steps:
@@ -60,6 +70,32 @@ def _record_point(record: Recorder, point: Point, found: Numbers) -> None:
             ),
         ),
     )
+
+
+def _record_errors(record: Recorder, plain_ctc: Point, point: Point, change: Comparison) -> None:
+    """Whether a method asked for fewer errors makes fewer, and how many words it would take to see a small change."""
+    before, after = (_errors(each) for each in (plain_ctc, point))
+    differing = sum(discordant(a, b) for a, b in zip(plain_ctc.timings, point.timings, strict=True))
+    needed = None
+    if 0 < before.total < before.words:
+        share = differing / before.total if differing else 1.0
+        needed = words_to_resolve(RELATIVE, before.total / before.words, discordant=share)
+    record.value("words_measured", before.words)
+    record.value(f"words_needed_{point.name}", needed)
+    record.finding(
+        f"errors_{point.name}",
+        f"Does {point.method} at {point.weight:g} make fewer word errors than plain CTC?",
+        direction(change.wer),
+        f"Substitutions {before.substitutions} to {after.substitutions}, insertions {before.insertions} to "
+        f"{after.insertions}, deletions {before.deletions} to {after.deletions} on {before.words} words."
+        + ("" if needed is None else f" To see {100 * RELATIVE:g} % relative takes about {needed} words."),
+        measured=change.wer,
+        advice="" if needed is None or needed <= before.words else "Measure on more words before choosing by this.",
+    )
+
+
+def _errors(point: Point) -> WordErrors:
+    return sum((timing.errors for timings in point.timings for timing in timings), WordErrors(0, 0, 0, 0))
 
 
 def _record_table(record: Recorder, points: list[Point], measured: list[Numbers]) -> None:
