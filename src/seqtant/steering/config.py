@@ -74,7 +74,8 @@ class Measured(VectorSource):
     reference model is asked how it is: bright replies are good, dark ones bad."""
     helpfulness: str | None = None
     """What must not suffer, JSON lines: ``prompt``, ``options`` and ``answer`` (multiple choice, cloze), or ``text``
-    (helpfulness is then one over the perplexity). Without it the reference model is asked facts."""
+    (helpfulness is then one over the perplexity); or ``lm-eval:TASK``, a multiple-choice task of lm-evaluation-harness.
+    Without it the reference model is asked facts."""
     score: AnswerScore = "restricted"
     """Probability of the right answer among the options (restricted), or among all tokens (full)."""
     positions: Positions = "all"

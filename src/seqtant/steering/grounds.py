@@ -14,6 +14,7 @@ from seqtant.lm.loading import load
 from seqtant.runs.context import Context
 from seqtant.steering.config import Measured, VectorSource
 from seqtant.steering.extraction import extract, parse_layers
+from seqtant.steering.harness import PREFIX, task_questions
 from seqtant.steering.items import BehaviourPrompt, HelpfulnessItem, Question, read_behaviour, read_helpfulness
 from seqtant.steering.measuring import Bench
 from seqtant.steering.pairs import ContrastPair, read_pairs
@@ -118,9 +119,14 @@ def open_items(config: Measured, context: Context) -> tuple[list[BehaviourPrompt
     else:
         _refuse_unknown(config.model, "--behaviour FILE (JSON lines with prompt, good and bad)")
         behaviour = mood_questions(config.prompts, generator)
+    if config.helpfulness is not None and config.helpfulness.startswith(PREFIX):
+        return behaviour, list(task_questions(config.helpfulness.removeprefix(PREFIX), limit=config.items))
     if config.helpfulness is not None:
         return behaviour, read_helpfulness(config.helpfulness, limit=config.items)
-    _refuse_unknown(config.model, "--helpfulness FILE (JSON lines with prompt, options and answer, or with text)")
+    _refuse_unknown(
+        config.model,
+        "--helpfulness FILE (JSON lines with prompt, options and answer, or with text) or --helpfulness lm-eval:TASK",
+    )
     return behaviour, list(fact_questions(config.items, generator))
 
 
