@@ -94,7 +94,7 @@ def _averaged(scored: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...
 def _under(
     model: CausalLM, context: Ids, encoded: Sequence[EncodedExample], tokens_per_batch: int | None
 ) -> tuple[np.ndarray, ...]:
-    """One context: inputs, labels, label shown, tails, rarest token; labels of several tokens are lines of their own."""
+    """One context: inputs, labels, label shown, tails, rarest token; longer labels are lines of their own."""
     lines, owners = [example.ids for example in encoded], [(number, -1) for number in range(len(encoded))]
     for number, example in enumerate(encoded):
         for column, ids in enumerate(example.answers):

@@ -124,7 +124,7 @@ class ShotsConfig(TaskSource):
     @classmethod
     def smoke(cls) -> ShotsConfig:
         """Seconds on one core: wide intervals."""
-        return cls(shots=6, prompts=6, contexts=1, context_shots=8, examples=12, pairs=4, resamples=50)
+        return cls(shots=4, prompts=6, contexts=1, context_shots=6, examples=8, pairs=2, resamples=20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ class PosteriorConfig(TaskSource):
     @classmethod
     def smoke(cls) -> PosteriorConfig:
         """Seconds on one core."""
-        return cls(shots=4, prompts=3, contexts=1, context_shots=8, examples=12, probes=2)
+        return cls(shots=2, prompts=3, contexts=1, context_shots=6, examples=8, probes=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +174,14 @@ class CorruptConfig(TaskSource):
     @classmethod
     def smoke(cls) -> CorruptConfig:
         """Seconds on one core."""
-        return cls(shots=4, prompts=4, contexts=1, context_shots=8, examples=12)
+        return cls(
+            variants=("gold", "random", "abstract", "inputs_only"),
+            shots=3,
+            prompts=3,
+            contexts=1,
+            context_shots=6,
+            examples=8,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,17 +157,28 @@ class Encoder:
             place += len(part.text)
         return Row([*self._start, *ids], places, answers, [(number, shots) for shots in range(len(parts))])
 
+    def encode_query(self, task: Task, prefix: str, part: Parts, slot: tuple[int, int]) -> Row:
+        """One query behind any text, cut on its own.
+
+        Args:
+            task: How the query is written.
+            prefix: All before the query.
+            part: The query in pieces.
+            slot: Where its scores belong.
+        """
+        gap = part.label[: len(part.label) - len(part.label.lstrip(" "))]
+        ends = [gap + label for label in self.labels]
+        start, answers = encode_continuations(self.model, prefix + part.head, [end or part.tail for end in ends])
+        if not _closed(answers):
+            start, answers = encode_continuations(self.model, prefix + part.head, [end + part.tail for end in ends])
+        return Row([*start, *answers[0]], [len(start)], [answers], [slot])
+
     def _apart(self, number: int, task: Task, parts: Sequence[Parts]) -> list[Row]:
-        rows = []
-        for shots, part in enumerate(parts):
-            prefix = task.opening + "".join(each.text for each in parts[:shots]) + part.head
-            gap = part.label[: len(part.label) - len(part.label.lstrip(" "))]
-            ends = [gap + label for label in self.labels]
-            start, answers = encode_continuations(self.model, prefix, [end or part.tail for end in ends])
-            if not _closed(answers):
-                start, answers = encode_continuations(self.model, prefix, [end + part.tail for end in ends])
-            rows.append(Row([*start, *answers[0]], [len(start)], [answers], [(number, shots)]))
-        return rows
+        prefixes = [task.opening + "".join(each.text for each in parts[:shots]) for shots in range(len(parts))]
+        return [
+            self.encode_query(task, prefix, part, (number, shots))
+            for shots, (prefix, part) in enumerate(zip(prefixes, parts, strict=True))
+        ]
 
     def _cut(self, texts: Sequence[str]) -> list[tuple[Ids, list[int], list[int]]]:
         """Token ids of some texts, with the characters where each token begins and ends."""

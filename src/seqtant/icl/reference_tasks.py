@@ -36,6 +36,7 @@ def reference_tasks(count: int, generator: np.random.Generator) -> list[Task]:
             examples=_draw(game, truths, number, count, generator),
             template="{input} : {label} .",
             labels=_labels_of(game, task.labels),
+            usual=task.labels,
             delimiter=" ",
             opening="game : ",
             weight=float(weights[task.name]),

@@ -65,12 +65,16 @@ class Task:
     """Prior weight against the other tasks."""
     abstract: tuple[str, ...] = ()
     """Words that may stand for the labels when they are made meaningless."""
+    usual: tuple[str, ...] = ()
+    """Labels that the task gives on purpose, if others only slip in; by default all."""
     is_law: bool = False
     """Whether the examples are independent draws of a law: equal ones then count as often as they come."""
 
     def __post_init__(self) -> None:
         if not self.labels:
             object.__setattr__(self, "labels", tuple(dict.fromkeys(example.label for example in self.examples)))
+        if not self.usual:
+            object.__setattr__(self, "usual", self.labels)
         order = [self.template.find(mark) for mark in ("{input}", "{label}")]
         if min(order) < 0 or order[0] > order[1] or any(self.template.count(m) > 1 for m in ("{input}", "{label}")):
             raise InputError(

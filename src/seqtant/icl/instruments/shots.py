@@ -137,7 +137,7 @@ def _margin(labels: np.ndarray) -> float:
 
 
 def _drift(config: ShotsConfig, study: Study, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Drift, log P(first) + log P(second) - log P(both), of pairs of examples, after the first context of every task."""
+    """Drift log P(first) + log P(second) - log P(both) of pairs of examples, after each task's first context."""
     examples = study.dealt[number].measured
     pairs = [(index, (index + 1) % len(examples)) for index in range(min(config.pairs, len(examples)))]
     encoded = study.encoder.encode_examples(study.tasks[number], examples)
@@ -203,7 +203,7 @@ def _tables(record: Recorder, study: Study, found: list[TaskShots]) -> None:
         "Shots until accuracy is within reach of the plateau",
         ("task", "rival", "KL", "inputs", "drift", "margin", "predicted", "measured", "agree"),
         rows,
-        note="KL in nats per example against the nearest rival, and the part of it that the inputs carry; drift across the "
+        note="KL in nats per example against the nearest rival, and what of it inputs carry; drift across the "
         "delimiter. Agree: within a factor 1.5.",
     )
     record.table(
@@ -271,8 +271,8 @@ def _summary(task: TaskShots, study: Study) -> str:
             f"{task.plateau:.2f} with a many-shot context; {format_number(task.predicted.value)} were predicted."
         )
     return (
-        f"{format_number(task.measured.value)} measured, {format_number(task.predicted.value)} predicted; accuracy goes "
-        f"from {task.accuracy[0]:.2f} to {task.accuracy[-1]:.2f}, with a many-shot context {task.plateau:.2f}."
+        f"{format_number(task.measured.value)} measured, {format_number(task.predicted.value)} predicted; accuracy "
+        f"goes from {task.accuracy[0]:.2f} to {task.accuracy[-1]:.2f}, with a many-shot context {task.plateau:.2f}."
     )
 
 
