@@ -19,7 +19,7 @@ from seqtant.errors import InputError
 from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
 from seqtant.lm.decoder import ReachedError, hidden_of, replaced, with_hidden
 from seqtant.lm.hooks import check_layers, decoder_blocks, network, width
-from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
 from seqtant.lm.interface import Keep, reading_rows
 from seqtant.lm.logits import tokens_per_pass
 from seqtant.progress import SILENT, Progress
@@ -88,7 +88,7 @@ def hidden_states(
         lines = torch.arange(len(rows), device=model.device)
         at = torch.tensor([places[row] for row in rows], device=model.device)
         with reading_rows(batch.rows):
-            outputs = _run_up_to(model, chosen, batch.input_ids, None)
+            outputs = run_up_to(model, chosen, batch.input_ids, None)
         for column, layer in enumerate(chosen):
             result[rows, column] = hidden_of(outputs[layer])[lines, at].to(dtype).cpu()
         bar.advance(len(rows))
@@ -117,7 +117,7 @@ def run_to_layer(
         InputError: The layer is not there.
     """
     (chosen,) = check_layers(model, [layer])
-    output = _run_up_to(model, [chosen], input_ids, attention_mask)[chosen]
+    output = run_up_to(model, [chosen], input_ids, attention_mask)[chosen]
     return BlockStates(chosen, output, input_ids, attention_mask)
 
 
@@ -146,9 +146,15 @@ def continue_from(
         return model.forward(states.input_ids, states.attention_mask, keep=keep).logits
 
 
-def _run_up_to(
-    model: HuggingFaceLM, layers: Sequence[int], input_ids: Tensor, attention_mask: Tensor | None
+def run_up_to(
+    model: HuggingFaceLM,
+    layers: Sequence[int],
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    cache: HuggingFaceCache | None = None,
 ) -> dict[int, Any]:
+    """The output of some blocks, in the family's own form; nothing above the highest is run."""
     outputs: dict[int, Any] = {}
     top = max(layers)
 
@@ -165,7 +171,7 @@ def _run_up_to(
         for layer in layers:
             stack.callback(blocks[layer].register_forward_hook(keeper(layer)).remove)
         try:
-            model.forward(input_ids, attention_mask, keep=1)
+            model.forward(input_ids, attention_mask, cache=cache, keep=1)
         except ReachedError:
             return outputs
     raise InputError(f"{type(network(model)).__name__} never ran block {top}: this family is not known")

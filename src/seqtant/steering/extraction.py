@@ -10,7 +10,7 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.layers import hidden_states
+from seqtant.lm.shared_beginnings import last_states
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.directions import METHODS, explained_share, held_out_accuracy
 from seqtant.steering.identity import model_hash, tokenizer_hash
@@ -54,17 +54,19 @@ def extract(
         raise InputError(f"unknown method '{method}': known are {', '.join(METHODS)}")
     chosen = hooks.check_layers(model, layers)
     tokens = pair_tokens(model, pairs, template)
-    states = hidden_states(model, tokens, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
+    count = len(pairs)
+    # The two sides of a pair mostly begin alike: what they share is read once.
+    sides = list(zip(tokens[:count], tokens[count:], strict=True))
+    states = last_states(model, sides, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
     if not bool(torch.isfinite(states).all()):
         raise InputError(
             f"'{model.name}' has hidden states that are not finite: its weights may be corrupt, or overflow in its "
             "number type (use --set dtype=float32)"
         )
-    count = len(pairs)
     directions, facts = {}, {}
     for column, layer in enumerate(chosen):
         both = states[:, column].double().numpy()
-        direction, facts[layer] = _layer(both[:count], both[count:], method, folds, seed)
+        direction, facts[layer] = _layer(both[::2], both[1::2], method, folds, seed)
         directions[layer] = torch.from_numpy(direction)
     return SteeringVector(directions, facts, _origin(model, pairs, method, template, seed))
 

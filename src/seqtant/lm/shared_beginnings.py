@@ -1,0 +1,106 @@
+"""Hidden states of texts that begin alike, such as the sides of a contrast pair: what they share is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import accumulate, takewhile
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seqtant.lm.batches import Batch, Tokens, as_tokens, group_by_length, pad
+from seqtant.lm.decoder import hidden_of, replaced, with_hidden
+from seqtant.lm.hooks import check_layers, decoder_blocks
+from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
+from seqtant.lm.interface import reading_rows
+from seqtant.lm.layers import hidden_states, run_up_to
+from seqtant.lm.logits import tokens_per_pass
+from seqtant.progress import SILENT, Progress
+
+WORTH = 0.25
+"""Share of all tokens that must be saved before reading in two steps pays for its second step."""
+
+
+@torch.no_grad()
+def last_states(
+    model: HuggingFaceLM,
+    groups: Sequence[Sequence[Tokens]],
+    layers: Sequence[int],
+    *,
+    tokens_per_batch: int | None = None,
+    progress: Progress = SILENT,
+) -> Float[Tensor, "sequences layers width"]:
+    """The output of some decoder blocks at the last token of each sequence; no block above the highest of them is run.
+
+    The same numbers as :func:`seqtant.lm.layers.hidden_states`, to rounding, at a lower cost where the sequences of a
+    group begin alike.
+
+    Args:
+        model: The model.
+        groups: Per group its sequences, at least one; every sequence has at least one token.
+        layers: Block numbers.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
+        progress: Told how many sequences are done.
+
+    Returns:
+        (sequences, layers, width) in the order of the groups, float32 (float64 for a float64 model), on the CPU.
+
+    Raises:
+        InputError: A sequence cannot be read, or a layer is not there.
+
+    Example:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> tiny = HuggingFaceLM(GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=4, n_layer=3, n_head=1, n_positions=8,
+        ...                                                 bos_token_id=0, eos_token_id=0)))
+        >>> pair = [[1, 2, 3, 4, 5], [1, 2, 3, 4, 6]]
+        >>> torch.allclose(last_states(tiny, [pair], [1]), hidden_states(tiny, pair, [1]), atol=1e-6)
+        True
+    """
+    chosen = check_layers(model, layers)
+    ids = [as_tokens(model, group) for group in groups]
+    flat = [line for group in ids for line in group]
+    shared = [_shared(group) for group in ids]
+    saved = sum(length * (len(group) - 1) for length, group in zip(shared, ids, strict=True))
+    if not chosen or not all(shared) or saved < WORTH * sum(line.numel() for line in flat):
+        return hidden_states(model, flat, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
+    budget = tokens_per_batch or tokens_per_pass(model)
+    number_of = [list(range(end - len(group), end)) for group, end in zip(ids, accumulate(map(len, ids)), strict=True)]
+    beginnings = [group[0][:length] for group, length in zip(ids, shared, strict=True)]
+    parts: dict[int, Tensor] = {}
+    bar = progress.task("reading hidden states", len(flat))
+    for chunk in group_by_length(shared, budget):
+        batch = pad(beginnings, chunk, model, side="left")
+        cache = _read(model, max(chosen), batch)
+        owned = [(line, number) for line, group in enumerate(chunk) for number in number_of[group]]
+        ends = [flat[number][shared[chunk[line]] :] for line, number in owned]
+        rest = pad(ends, range(len(ends)), model, side="right")
+        owner = torch.tensor([line for line, _ in owned], device=model.device)
+        with reading_rows(torch.tensor([number for _, number in owned])):
+            outputs = run_up_to(model, chosen, rest.input_ids, None, cache=model.select_rows(cache, owner))
+        lines = torch.arange(len(owned), device=model.device)
+        states = torch.stack([hidden_of(outputs[layer])[lines, rest.lengths - 1] for layer in chosen], dim=1)
+        parts |= {number: own for (_, number), own in zip(owned, states, strict=True)}
+        bar.advance(len(owned))
+    bar.close()
+    dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
+    return torch.stack([parts[number] for number in range(len(flat))]).to(dtype).cpu()
+
+
+def _shared(group: Sequence[Tensor]) -> int:
+    """Tokens at the beginning that all sequences of a group have in common; the last token of each is left over."""
+    rows = [line[:-1].tolist() for line in group]
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False)))
+
+
+def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
+    """Keys and values of a batch up to a block; the blocks above let everything pass."""
+    output: list[Any] = []
+    blocks = decoder_blocks(model)
+    with ExitStack() as stack:
+        stack.callback(blocks[top].register_forward_hook(lambda _module, _inputs, out: output.append(out)).remove)
+        for block in blocks[top + 1 :]:
+            stack.enter_context(replaced(block, lambda hidden, *_inputs, **_named: with_hidden(output[0], hidden)))
+        return model.forward(batch.input_ids, batch.mask, keep=1, use_cache=True).cache
