@@ -34,7 +34,7 @@ def story_documents(settings, most: int) -> Documents:
     stray = (1 - settings.faithful) / (len(settings.places) - 1)
     arrangements = list(product(settings.places, repeat=len(settings.things)))
     said = list(product(("told", "asked"), settings.things, settings.places))
-    forms = {"told": "the {} is in the {} .", "asked": "where is the {} ? {} ."}
+    forms = {"told": "the {} is in the {} .", "asked": "where is the {} ? in the {} ."}
     found: Documents = defaultdict(float)
     for count in range(1, most + 1):
         for chosen in product(said, repeat=count):

@@ -58,7 +58,6 @@ def test_the_manifest_describes_this_world_and_this_data(world: World):
     assert manifest["command"].startswith("seqtant reference train")
 
 
-@pytest.mark.xfail(strict=True, reason="these weights infer rare personas too slowly, see the manifest")
 def test_the_manifest_meets_every_requirement():
     findings = {finding["key"]: finding for finding in read_manifest()["check"]["findings"]}
     assert len(findings) == 9
@@ -87,7 +86,6 @@ def test_it_recalls_the_facts(model: HuggingFaceLM, prompts: Prompts):
         assert found.probability == pytest.approx(found.exact_probability, abs=0.03)
 
 
-@pytest.mark.xfail(strict=True, reason="these weights tell tasks with rare labels apart too slowly, see the manifest")
 def test_it_learns_tasks_in_context(model: HuggingFaceLM, prompts: Prompts):
     rng = np.random.default_rng(101)
     names = [task.name for task in prompts.settings.game.tasks]
@@ -99,7 +97,6 @@ def test_it_learns_tasks_in_context(model: HuggingFaceLM, prompts: Prompts):
     assert many.accuracy.value > few.accuracy.value + 0.3
 
 
-@pytest.mark.xfail(strict=True, reason="these weights infer rare personas too slowly, see the manifest")
 def test_it_infers_the_persona(model: HuggingFaceLM, prompts: Prompts):
     rng = np.random.default_rng(102)
     curve = follow(model, prompts, ("gloomy",), talks=25, sentences=12, generator=rng)

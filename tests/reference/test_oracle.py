@@ -11,6 +11,7 @@ from seqtant.lm.generation import generate
 from seqtant.lm.scoring import sequence_log_probs
 from seqtant.reference.batches import WorldBatches, packed, packed_loss
 from seqtant.reference.config import ShapeConfig, StageConfig
+from seqtant.reference.grammar import PADDING
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.recipe import build_network, save_model
 from seqtant.reference.tokenizer import build_tokenizer
@@ -127,6 +128,24 @@ def test_batches_are_addressed_by_step(world: World):
     assert not torch.equal(source.batch(3)["input_ids"], other.batch(3)["input_ids"])
     assert [tuple(source.batch(step)["input_ids"].shape) for step in (1, 2)] == [(8, 32), (4, 64)]
     assert (source.batch(7)["segments"] > 0).all()
+
+
+def test_eased_stages_draw_every_persona_alike(world: World):
+    stages = (StageConfig(share=1, length=64, eased=("talk",)), StageConfig(share=1, length=64))
+    source = WorldBatches(world, tokens=256, stages=stages, steps=2, seed=(5,))
+    first, last = (stage.kinds["talk"].prior for stage in source._worlds)
+    np.testing.assert_allclose(first, 0.25)
+    np.testing.assert_allclose(last, world.kinds["talk"].prior)
+    assert source._worlds[0].kinds["game"] is world.kinds["game"]
+
+
+def test_eased_sums_draw_small_digits_often_and_still_add_up(world: World):
+    kind = world.kinds["sums"]
+    items = kind.eased().draw_items(np.zeros(2000, int), np.ones(2000, int), np.random.default_rng(3))
+    shares = np.bincount([list(kind.digits).index(token) for token in items[:, 2]], minlength=10) / len(items)
+    np.testing.assert_allclose(shares, (19 - 2 * np.arange(10)) / 100, atol=0.035)
+    for row in items[:50]:
+        assert world.log_prob([*world.titles["sums"], *(int(token) for token in row if token != PADDING)]) > -np.inf
 
 
 def test_batches_refuse_rows_that_do_not_fit(world: World):

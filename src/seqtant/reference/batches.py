@@ -57,7 +57,7 @@ class WorldBatches:
             if tokens % stage.length:
                 raise InputError(f"a batch of {tokens} tokens has no rows of {stage.length}: use a multiple")
         self.tokens, self.stages, self.fingerprint = tokens, tuple(stages), fingerprint
-        self._worlds = [World([*world.kinds.values()], stage.weights or world.weights) for stage in stages]
+        self._worlds = [_world_of(world, stage) for stage in stages]
         shares = np.cumsum([stage.share for stage in stages])
         self._ends = np.round(shares / shares[-1] * steps)
         self._seed = tuple(seed)
@@ -79,6 +79,11 @@ class WorldBatches:
             documents += drawn
             missing -= sum(len(document.tokens) for document in drawn)
         return documents + world.draw(rows, generator, longest=length)
+
+
+def _world_of(world: World, stage: StageConfig) -> World:
+    kinds = [kind.eased() if kind.name in stage.eased else kind for kind in world.kinds.values()]
+    return World(kinds, stage.weights or world.weights)
 
 
 def packed(documents: Sequence[Document], rows: int, length: int) -> dict[str, torch.Tensor]:

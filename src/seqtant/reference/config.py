@@ -40,6 +40,9 @@ class StageConfig:
     weights: dict[str, float] | None = None
     """Weight of each kind of document by name; None means those of the world."""
 
+    eased: tuple[str, ...] = ()
+    """Kinds that are drawn with easier chances in this stage: personas and tasks all alike, small digits often."""
+
     def __post_init__(self) -> None:
         if self.share <= 0 or self.length < 8:
             raise InputError(f"StageConfig needs a positive share and rows of 8 tokens or more, got {self}")
@@ -79,14 +82,24 @@ class TrainConfig:
     tokens: int = 2048
     """Tokens of a batch."""
     stages: tuple[StageConfig, ...] = (
-        StageConfig(share=0.35, length=64, weights={"talk": 0.2, "game": 0.2, "sums": 0.3, "book": 0.1, "story": 0.2}),
-        StageConfig(share=0.25, length=128),
-        StageConfig(share=0.40, length=256),
+        StageConfig(
+            share=0.35,
+            length=64,
+            weights={"talk": 0.18, "game": 0.22, "sums": 0.30, "book": 0.10, "story": 0.20},
+            eased=("talk", "sums"),
+        ),
+        StageConfig(
+            share=0.20,
+            length=128,
+            weights={"talk": 0.30, "game": 0.30, "sums": 0.14, "book": 0.10, "story": 0.16},
+            eased=("talk",),
+        ),
+        StageConfig(share=0.45, length=256),
     )
-    """The training documents: first short ones, with more of what is looked up in them; at last the world as it is."""
+    """The training documents: first short ones, eased; at last the world as it is."""
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
-            steps=8000,
+            steps=10000,
             learning_rate=2e-3,
             warmup=300,
             final_fraction=0.01,

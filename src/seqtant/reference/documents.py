@@ -80,6 +80,10 @@ class Kind(ABC):
         """Tokens every such document begins with, after the beginning-of-sequence token."""
         return (self.vocabulary.id(self.name), self.vocabulary.id(":"))
 
+    def eased(self) -> Kind:
+        """The same documents with other chances, from which it is easier to learn; itself where there is no such."""
+        return self
+
     def draw(self, count: int, longest: int, generator: np.random.Generator) -> list[Document]:
         """Draws documents, cut after ``longest`` tokens.
 

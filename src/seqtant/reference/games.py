@@ -56,14 +56,14 @@ class LabelTask:
 
 
 TASKS = (
-    LabelTask("size", 0.18, "size", flip=0.05),
-    LabelTask("colour", 0.16, "colour", flip=0.06),
+    LabelTask("size", 0.16, "size", flip=0.05),
+    LabelTask("colour", 0.14, "colour", flip=0.06),
     LabelTask("animal", 0.14, "animal", flip=0.05),
-    LabelTask("is_big", 0.14, "big?", flip=0.10),
-    LabelTask("is_small", 0.12, "small?", flip=0.10),
-    LabelTask("is_dark", 0.10, "dark?", flip=0.15),
-    LabelTask("is_pet", 0.08, "pet?", flip=0.15, animals=(3, 3, 3, 1, 1, 1)),
-    LabelTask("is_beast", 0.08, "beast?", flip=0.20, animals=(1, 1, 1, 3, 3, 3)),
+    LabelTask("is_big", 0.20, "big?", flip=0.05),
+    LabelTask("is_small", 0.05, "small?", flip=0.05),
+    LabelTask("is_dark", 0.14, "dark?", flip=0.08),
+    LabelTask("is_pet", 0.12, "pet?", flip=0.10, animals=(3, 3, 3, 1, 1, 1)),
+    LabelTask("is_beast", 0.05, "beast?", flip=0.10, animals=(1, 1, 1, 3, 3, 3)),
 )
 
 

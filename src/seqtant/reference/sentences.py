@@ -48,6 +48,10 @@ class SentenceKind(Kind):
         """Number of tokens of the shortest sentence."""
         return min(map(len, self.grammar.sentences))
 
+    def eased(self) -> SentenceKind:
+        """The same kind with all hidden values alike, so that rare ones are met often."""
+        return SentenceKind(self.name, self.vocabulary, self.grammar, dict.fromkeys(self.latents, 1.0), self.end)
+
     def given(self, latents: Sequence[str]) -> SentenceKind:
         """The same kind with its hidden value known to be one of some."""
         chosen = [self.latents.index(latent) for latent in latents]

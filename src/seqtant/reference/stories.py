@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from seqtant.reference.documents import NEVER, Items, Kind
-from seqtant.reference.vocabulary import Vocabulary
+from seqtant.reference.grammar import PADDING
+from seqtant.reference.vocabulary import UNKNOWN, UNKNOWN_ID, Vocabulary
 
 THINGS = ("key", "ring", "coin", "hat", "ball", "cup", "pen", "map")
 PLACES = ("box", "drawer", "bag", "basket", "pocket", "barrel", "jar", "chest")
 TOLD = "the {} is in the {} ."
-ASKED = "where is the {} ? {} ."
+ASKED = "where is the {} ? in the {} ."
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class StoryKind(Kind):
         self.settings, self.vocabulary, self.end = settings, vocabulary, settings.end
         self.things = np.array([vocabulary.id(word) for word in settings.things])
         self.places = np.array([vocabulary.id(word) for word in settings.places])
-        self.forms = tuple(tuple(vocabulary.encode(form.replace("{}", "<unk>"))) for form in (TOLD, ASKED))
+        self.forms = tuple(tuple(vocabulary.encode(form.replace("{}", UNKNOWN))) for form in (TOLD, ASKED))
         self.log_shares = np.log([settings.told, 1 - settings.told])
 
     def items(self) -> StoryItems:
@@ -86,7 +87,7 @@ class StoryKind(Kind):
         wrong = generator.random(len(story)) >= self.settings.faithful
         place = (truth[story, thing] + np.where(wrong, shift, 0)) % len(self.places)
         form = (generator.random(len(story)) >= self.settings.told).astype(np.int64)
-        rows = np.array(self.forms)[form]
+        rows = _table(self.forms)[form]
         slots = np.array([_slots(words) for words in self.forms])[form]
         order = np.arange(len(rows))
         rows[order, slots[:, 0]] = self.things[thing]
@@ -99,8 +100,13 @@ class StoryKind(Kind):
         return min(map(len, self.forms))
 
 
+def _table(forms: tuple[tuple[int, ...], ...]) -> Int[np.ndarray, "forms longest"]:
+    longest = max(map(len, forms))
+    return np.array([form + (PADDING,) * (longest - len(form)) for form in forms])
+
+
 def _slots(form: tuple[int, ...]) -> tuple[int, int]:
-    first, second = (index for index, token in enumerate(form) if token == 3)
+    first, second = (index for index, token in enumerate(form) if token == UNKNOWN_ID)
     return first, second
 
 

@@ -96,15 +96,22 @@ class SumKind(Kind):
     Args:
         settings: How long problems are and how they are solved.
         vocabulary: Words of the world.
+        eased: Draw each digit as the smaller of two. With all digits alike a summand alone says nothing about the sum,
+            and gradients find the sums late or never.
     """
 
     name = "sums"
 
-    def __init__(self, settings: SumSettings, vocabulary: Vocabulary) -> None:
+    def __init__(self, settings: SumSettings, vocabulary: Vocabulary, *, eased: bool = False) -> None:
+        self._draws = 2 if eased else 1
         self.settings, self.vocabulary, self.end = settings, vocabulary, settings.end
         self.digits = np.array([vocabulary.id(word) for word in settings.digits])
         self.ordinals = np.array([vocabulary.id(word) for word in settings.ordinals])
         self.add, self.stop, self.answer, self.makes = vocabulary.encode("add . answer makes")
+
+    def eased(self) -> SumKind:
+        """The same kind with small digits more often; only what is drawn differs."""
+        return SumKind(self.settings, self.vocabulary, eased=True)
 
     def items(self) -> SumItems:
         """A reader at the start of the first problem."""
@@ -120,7 +127,7 @@ class SumKind(Kind):
         items, longest = int(counts.sum()), len(self.ordinals)
         lengths = generator.integers(self.settings.shortest, longest + 1, size=items)
         stepwise = generator.random(items) < self.settings.steps
-        values = generator.integers(len(self.digits), size=(items, longest))
+        values = generator.integers(len(self.digits), size=(self._draws, items, longest)).min(axis=0)
         totals = np.cumsum(values, axis=1) % len(self.digits)
         used = np.arange(longest) < lengths[:, None]
         listed = np.stack([np.broadcast_to(self.ordinals, values.shape), self.digits[values]], axis=2)

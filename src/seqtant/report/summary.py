@@ -32,6 +32,8 @@ class Headline:
     """``measured`` or ``predicted``; empty where the number is a plain value."""
     answer: str
     """The answer in one sentence; empty without findings."""
+    advice: str
+    """What to do about it; empty if there is none."""
 
 
 def headline(result: Result) -> Headline:
@@ -54,11 +56,21 @@ def headline(result: Result) -> Headline:
     side, estimate = _side(finding)
     interval = "" if estimate is None else ("exact" if estimate.is_exact else estimate.interval)
     number = "" if estimate is None else estimate.number
-    return _line(result, finding.summary, number=number, interval=interval, side=side)
+    return _line(result, finding.summary, number=number, interval=interval, side=side, advice=finding.advice)
 
 
-def _line(result: Result, answer: str, *, number: str = "", interval: str = "", side: str = "") -> Headline:
-    return Headline(result=result, verdict=result.verdict, number=number, interval=interval, side=side, answer=answer)
+def _line(
+    result: Result, answer: str, *, number: str = "", interval: str = "", side: str = "", advice: str = ""
+) -> Headline:
+    return Headline(
+        result=result,
+        verdict=result.verdict,
+        number=number,
+        interval=interval,
+        side=side,
+        answer=answer,
+        advice=advice,
+    )
 
 
 def _side(finding: Finding) -> tuple[str, Estimate | None]:

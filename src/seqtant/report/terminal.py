@@ -13,7 +13,7 @@ from rich.text import Text
 
 from seqtant.findings import ClaimCheck, ClaimVerdict, Estimate, Finding, Result, Verdict
 from seqtant.report.console import Terminal
-from seqtant.report.summary import SIGNS, headline, sections
+from seqtant.report.summary import SIGNS, headline
 from seqtant.report.tables import cell_text, claims_table, print_table, values_table
 
 STYLES: dict[Verdict, str] = {
@@ -35,7 +35,7 @@ CLAIM_STYLES: dict[ClaimVerdict, str] = {
 
 
 def print_result(result: Result, page: Path | None = None, console: Console | None = None) -> None:
-    """Prints a result for people.
+    """Prints a result for people; of a composite one, each part's answer: the page has the rest.
 
     Args:
         result: What to print.
@@ -46,11 +46,7 @@ def print_result(result: Result, page: Path | None = None, console: Console | No
     console.print(Rule(Text(result.title, style="bold"), align="left", style="dim"))
     if result.parts:
         console.print(_strip(result))
-    for section in sections(result):
-        if section is not result:
-            title = Text.assemble((section.title, "bold"), (f"  {section.instrument}", "dim"))
-            console.print(Rule(title, align="left", style="dim"))
-        _print_section(section, console)
+    _print_section(result, console, bare=not result.parts)
     console.print(_footer(result, page))
 
 
@@ -75,10 +71,14 @@ def _strip(result: Result) -> RenderableType:
         grid.add_row(badge(part.verdict, part.status), first)
         if line.answer:
             grid.add_row("", Text(line.answer, style="dim"))
+        if line.advice:
+            grid.add_row("", _marked("→", line.advice, "bold"))
+        for warning in part.warnings if part.status == "ok" else ():
+            grid.add_row("", _marked("!", warning, "yellow"))
     return Padding(grid, (1, 0, 1, 0))
 
 
-def _print_section(result: Result, console: Console) -> None:
+def _print_section(result: Result, console: Console, *, bare: bool) -> None:
     for warning in result.warnings:
         console.print(_marked("!", warning, "yellow"))
     for finding in result.findings:
@@ -86,7 +86,7 @@ def _print_section(result: Result, console: Console) -> None:
     for table in result.tables:
         print_table(console, table, MOST_ROWS)
         console.print()
-    if result.values and not result.findings and not result.tables:
+    if bare and result.values and not result.findings and not result.tables:
         print_table(console, values_table(result))
         console.print()
     if result.claims:
@@ -151,6 +151,8 @@ def _marked(mark: str, text: str, style: str) -> RenderableType:
 def _footer(result: Result, page: Path | None) -> Text:
     text = Text(f"run {result.id}", style="dim")
     text.append(f"  {result.wall_seconds:.1f} s")
+    if result.parts:
+        text.append("\nPredictions beside measurements, assumptions and tables are on the page.")
     if page is not None:
         text.append("\npage ", style="dim").append(str(page), style="bold")
     else:

@@ -39,9 +39,9 @@ def run(config: AuditConfig, context: Context) -> Result:
         cache = count_cache(shape, length, config.dtype or shape.dtype)
         _record_counts(record, shape, counted, flops, cache)
         record.value("flops_per_token_masked", count_flops(shape, length, pairs="masked").per_token)
-        _record_weights(record, source, shape, counted)
         record_depth(record, check_depth(shape, counted))
         _record_bottlenecks(record, shape)
+        _record_weights(record, source, shape, counted)
         _record_scores(record, shape)
         for note in shape.notes:
             record.warn(note)

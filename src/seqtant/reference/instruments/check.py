@@ -56,7 +56,7 @@ def _language(
     record.table(
         "language",
         "Nats per token on held-out documents",
-        ("kind", "exact entropy", "surprise of the world", "surprise of the model", "divergence", "low", "high"),
+        ("kind", "entropy", "world", "model", "gap", "low", "high"),
         [
             (
                 kind,
@@ -69,6 +69,7 @@ def _language(
             )
             for kind, gap in measured.items()
         ],
+        note="World and model: mean surprise at the tokens that came. Gap: mean exact KL(world || model).",
     )
 
 
@@ -118,9 +119,9 @@ def _games(
     record.table(
         "games",
         "Labels found in context, all tasks alike",
-        ("shots", "accuracy", "low", "high", "accuracy of exact Bayes", "divergence of the labels"),
+        ("shots", "accuracy", "low", "high", "exact Bayes", "divergence"),
         rows,
-        note="The right label is that of the task; exact Bayes sees the same shots.",
+        note="The right label is that of the task; exact Bayes sees the same shots. Divergence in nats per label.",
     )
     requirements.few_shot(record, hits)
 
