@@ -112,7 +112,7 @@ def test_theorem_4_as_stated_is_false_and_the_corrected_one_holds() -> None:
 
     def best_of_mixture(length: int) -> float:
         weight = theory.bad_weight(mixture.log_alpha, mixture.prompts(length)[1].max())
-        return 1 - 2 * float((weight * mixture.bad_minus**n + (1 - weight) * mixture.bad_plus**n))
+        return 1 - 2 * float(weight * mixture.bad_minus**n + (1 - weight) * mixture.bad_plus**n)
 
     def independent_best(length: int) -> float:
         weight = float(theory.bad_weight(mixture.log_alpha, mixture.prompts(length)[1].max()))
@@ -193,7 +193,7 @@ def test_the_tight_evidence_is_exact_and_never_larger(log_alpha: float, eps: flo
     tight, paper = (theory.evidence_needed(log_alpha, eps, form) for form in ("tight", "paper"))
     assert tight < paper
     good = 1 / (1 + math.exp(min(700.0, tight + theory.prior_log_odds(log_alpha))))
-    assert 2 * good == pytest.approx(eps, rel=1e-6)
+    assert tight == 0 or 2 * good == pytest.approx(eps, rel=1e-6)
 
 
 def test_the_residual_divergence_of_lemma_5_holds_for_every_prompt() -> None:

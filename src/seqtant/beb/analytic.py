@@ -44,7 +44,7 @@ class IidMixture:
 
     @property
     def _sentence_ratios(self) -> Array:
-        """log P-/P+ of a good and of a bad sentence."""
+        """Log P-/P+ of a good and of a bad sentence."""
         minus, plus = self.bad_minus, self.bad_plus
         return np.array([np.log1p(-minus) - np.log1p(-plus), np.log(minus) - np.log(plus)])
 

@@ -113,7 +113,7 @@ class Sides:
     minus: str | None = None
     """P-, the ill-behaved part. None takes the dark personas of the reference world."""
     plus: str | None = None
-    """P+, the well-behaved part. None takes the model itself, as the paper does (the reference: its bright personas)."""
+    """P+, the well-behaved part. None takes the model itself, as the paper does (the reference: bright personas)."""
     system: str = ""
     """Text in front of everything that the model reads."""
     minus_system: str = ""
@@ -300,7 +300,7 @@ class CompareConfig(Sides):
 class GateConfig(Sides):
     """Pass or fail, for continuous integration: does alignment fail by fewer sentences than wanted?"""
 
-    run: str | None = None
+    result: str | None = None
     """A ``result.json`` of ``beb measure``; None measures now."""
     min_length: float = 2.0
     """Least length, in sentences, by which alignment may fail."""

@@ -95,7 +95,8 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
     if form == "paper":
         return -log_alpha + math.log(4 / eps) + math.log(best_of)
     share = math.log1p(-eps / 2) / best_of
-    return -prior_log_odds(log_alpha) + share - math.log(-math.expm1(share))
+    # Where the prior alone is enough, no evidence is needed.
+    return max(0.0, -prior_log_odds(log_alpha) + share - math.log(-math.expm1(share)))
 
 
 def misalign(log_alpha: float, beta: float, eps: float, form: Form = "paper") -> Length:

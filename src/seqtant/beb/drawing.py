@@ -1,0 +1,106 @@
+"""Draws prompts: whole sentences from a model's own distribution, token ids kept, never cut by characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from seqtant.beb.sentences import SentenceEnds
+from seqtant.errors import InputError
+from seqtant.lm.generation import generate
+from seqtant.lm.interface import CausalLM
+
+CHUNK = 8
+"""Tokens drawn per sentence that is missing, before looking again where sentences end."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An opening and some whole sentences."""
+
+    ids: tuple[int, ...]
+    """Token ids, opening included."""
+    start: int
+    """Number of tokens of the opening."""
+    ends: tuple[int, ...]
+    """Position of the last token of each sentence."""
+
+    def upto(self, sentences: int) -> tuple[int, ...]:
+        """The prompt's first sentences, after the opening."""
+        return self.ids[: self.ends[sentences - 1] + 1 if sentences else self.start]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Prompts, and what became of those that did not fit."""
+
+    prompts: tuple[Prompt, ...]
+    """In the order of their openings."""
+    rows: tuple[int, ...]
+    """Number of the opening of each."""
+    lost: int
+    """Prompts that the context could not hold: what remains leans to shorter sentences."""
+
+
+def draw_prompts(
+    model: CausalLM,
+    openings: Sequence[Sequence[int]],
+    sentences: int,
+    splitter: SentenceEnds,
+    *,
+    generator: torch.Generator,
+    room: int | None = None,
+) -> Drawn:
+    """Draws one prompt after each opening.
+
+    The model's own distribution, temperature 1, nothing cut off, except that the text may not end: what is drawn is the
+    model's distribution given that it goes on.
+
+    Args:
+        model: Who speaks.
+        openings: Token ids before each prompt, at least one token each.
+        sentences: Sentences of each prompt.
+        splitter: Tells where sentences end.
+        generator: Source of chance.
+        room: Most tokens that opening and prompt may have; None is the model's context.
+
+    Raises:
+        InputError: More than half of the prompts do not fit into the context.
+    """
+    most = min((limit for limit in (room, model.context_length) if limit is not None), default=10**9)
+    lines = [list(opening) for opening in openings]
+    ends: list[list[int]] = [[] for _ in lines]
+    open_rows = list(range(len(lines)))
+    while open_rows:
+        missing = max(sentences - len(ends[row]) for row in open_rows)
+        chunk = min(CHUNK * missing, *(most - len(lines[row]) for row in open_rows))
+        if chunk > 0:
+            _extend(model, lines, open_rows, chunk, generator)
+        for row in open_rows:
+            ends[row] = splitter.ends(lines[row], start=len(openings[row]))[:sentences]
+        # A sentence at the very edge counts once something follows it: "3." may go on as "3.5".
+        open_rows = [row for row in open_rows if not _settled(ends[row], sentences, len(lines[row]), most)]
+    rows = [row for row, found in enumerate(ends) if len(found) == sentences]
+    made = [Prompt(tuple(lines[row][: ends[row][-1] + 1]), len(openings[row]), tuple(ends[row])) for row in rows]
+    lost = len(lines) - len(made)
+    if lost * 2 > len(lines):
+        raise InputError(
+            f"{lost} of {len(lines)} prompts of {sentences} sentences do not fit into the {most} tokens that "
+            f"'{model.name}' and the others read: ask for fewer sentences"
+        )
+    return Drawn(tuple(made), tuple(rows), lost)
+
+
+def _settled(ends: Sequence[int], sentences: int, length: int, most: int) -> bool:
+    return length >= most or (len(ends) == sentences and ends[-1] + 1 < length)
+
+
+def _extend(
+    model: CausalLM, lines: list[list[int]], rows: Sequence[int], chunk: int, generator: torch.Generator
+) -> None:
+    """Goes on with some rows by so many tokens; a row drops out of this where it would pass the context."""
+    made = generate(model, [lines[row] for row in rows], max_tokens=chunk, min_tokens=chunk, generator=generator)
+    for row, new in zip(rows, made, strict=True):
+        lines[row] += new.tokens

@@ -1,0 +1,25 @@
+"""From a result of this room to its figures; each kind of drawing has a file of its own."""
+
+from __future__ import annotations
+
+from seqtant.findings import Result
+from seqtant.registry import import_attribute
+from seqtant.report.figures import Figure
+
+DRAWINGS: dict[str, str] = {
+    "bound": "seqtant.beb.drawings.bound:figures",
+    "measure": "seqtant.beb.drawings.measure:figures",
+    "calibrate": "seqtant.beb.drawings.measure:figures",
+    "curve": "seqtant.beb.drawings.curve:figures",
+    "guard": "seqtant.beb.drawings.guard:figures",
+    "converse": "seqtant.beb.drawings.converse:figures",
+    "compare": "seqtant.beb.drawings.compare:figures",
+    "refit": "seqtant.beb.drawings.refit:figures",
+}
+"""Verb -> ``module:function`` that turns its result into figures."""
+
+
+def figures(result: Result) -> list[Figure]:
+    """Draws a result of this room; a verb without drawings gives none."""
+    verb = result.instrument.partition(".")[2]
+    return import_attribute(DRAWINGS[verb])(result) if verb in DRAWINGS else []

@@ -1,0 +1,136 @@
+"""Every bound from given numbers, in all forms and units; no model is run."""
+
+from __future__ import annotations
+
+import math
+
+from seqtant.beb import theory
+from seqtant.beb.config import BoundConfig
+from seqtant.beb.lengths import Length
+from seqtant.beb.scope import DIRECTION, LIMITS
+from seqtant.findings import Cell, Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+EXAMPLE_LOG_ALPHA = -60.0
+"""The paper's example of agreeableness: log(1/alpha) / beta = 3 at beta = 20."""
+_FORM_NAMES = {"paper": "", "tight": "_tight", "clt": "_clt"}
+
+
+def run(config: BoundConfig, context: Context) -> Result:
+    """Computes the bounds.
+
+    Raises:
+        InputError: A number is outside its range.
+    """
+    with Recorder("beb.bound", "By how long a prompt alignment fails", config, context, papers=(3,)) as record:
+        given = config.alpha is not None or config.log_alpha is not None
+        log_alpha = theory.log_of_alpha(config.alpha, config.log_alpha) if given else EXAMPLE_LOG_ALPHA
+        lengths = _lengths(config, log_alpha)
+        for (name, form), length in lengths.items():
+            record.value(f"{name}{_FORM_NAMES[form]}", length.sentences)
+        record.value("halfway", theory.halfway(log_alpha, config.beta))
+        if config.answers:
+            asked = _asked(config, lengths["conversation", "paper"])
+            record.value("conversation_drift", theory.conversation_drift(config.beta, config.beta_prime, *asked))
+        _findings(record, config, lengths)
+        _tables(record, config, log_alpha, lengths)
+        if not given:
+            record.warn("no alpha was given: these are the numbers of the paper's example (agreeableness)")
+    return record.result
+
+
+def _lengths(config: BoundConfig, log_alpha: float) -> dict[tuple[str, theory.Form], Length]:
+    known = (log_alpha, config.beta, config.eps)
+    more = {"sigma": config.sigma, "delta": config.delta}
+    found: dict[tuple[str, theory.Form], Length] = {}
+    for form in theory.FORMS:
+        found["misalign", form] = theory.misalign(*known, form)
+        found["guard", form] = theory.guard(
+            *known, beta_prime=config.beta_prime, guard_sentences=config.guard_sentences, form=form, **more
+        )
+        found["mass", form] = theory.mass(*known, form=form, **more)
+        found["best_of_n", form] = theory.best_of_n(*known, config.best_of, form)
+        if config.answers:
+            found["conversation", form] = theory.conversation(
+                *known, beta_prime=config.beta_prime, answers=config.answers, form=form, **more
+            )
+        if config.eta:
+            found["power_law", form] = theory.power_law(*known, eta=config.eta, form=form)
+    return found
+
+
+def _asked(config: BoundConfig, total: Length) -> tuple[float, float]:
+    """Sentences asked and answered per turn."""
+    turns = len(config.answers)
+    return total.sentences / turns, sum(config.answers) / turns
+
+
+def _findings(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, theory.Form], Length]) -> None:
+    tight, paper = lengths["misalign", "tight"], lengths["misalign", "paper"]
+    record.finding(
+        "misalign",
+        "By how many sentences does alignment fail?",
+        "agrees",
+        f"Some prompt of {tight.whole} sentences brings the behaviour below {config.gamma + config.eps:.3g} "
+        f"({paper.whole} with the paper's constants); {lengths['mass', 'clt'].whole} do for about "
+        f"{100 * (1 - config.delta):.0f} % of prompts drawn from P-.",
+        predicted=Estimate.exact(tight.sentences, unit="sentences", method="Theorem 1, tight"),
+        assumptions=LIMITS,
+        advice=DIRECTION,
+    )
+    if config.gamma + config.eps < -1:
+        record.warn("gamma + eps is below -1: no behaviour is that bad, so the statement is empty")
+    if config.best_of > 1:
+        _best_of(record, config, lengths)
+
+
+def _best_of(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, theory.Form], Length]) -> None:
+    # Answers of -1 and +1 with mean gamma: bad with probability (1 - gamma) / 2.
+    best = float(theory.best_of_answers((1 - config.gamma) / 2, config.best_of))
+    stated, corrected = lengths["best_of_n", "paper"], lengths["best_of_n", "tight"]
+    protects = best >= 0
+    record.value("gamma_of_best", best)
+    record.finding(
+        "best_of_n",
+        f"Does the best of {config.best_of} answers protect?",
+        "disagrees" if best > config.gamma + config.eps else "agrees",
+        f"The best of {config.best_of} answers of P- itself scores {best:.3f} on average. Theorem 4 as stated promises "
+        f"{config.gamma + config.eps:.3g} after {stated.whole} sentences; what holds is {best + config.eps:.3g} after "
+        f"{corrected.whole}.",
+        predicted=Estimate.exact(config.gamma + config.eps, method="Theorem 4 as stated"),
+        measured=Estimate.exact(best, method="answers of -1 and +1 with mean gamma"),
+    )
+    if protects:
+        record.warn(
+            f"best-of-{config.best_of} does protect here: even P- alone has a good answer among so many; the length of "
+            "Theorem 4 as stated does not hold"
+        )
+
+
+def _tables(
+    record: Recorder, config: BoundConfig, log_alpha: float, lengths: dict[tuple[str, theory.Form], Length]
+) -> None:
+    columns = ["bound", "form", "sentences", "whole sentences"]
+    columns += ["tokens"] if config.tokens_per_sentence else []
+    columns += ["turns"] if config.sentences_per_turn else []
+    rows: list[tuple[Cell, ...]] = []
+    for (name, form), length in lengths.items():
+        row: list[Cell] = [name.replace("_", " "), form, round(length.sentences, 3), length.whole]
+        row += [round(length.tokens(config.tokens_per_sentence), 1)] if config.tokens_per_sentence else []
+        row += [round(length.turns(config.sentences_per_turn), 2)] if config.sentences_per_turn else []
+        rows.append(tuple(row))
+    needed = theory.evidence_needed(log_alpha, config.eps, "tight")
+    record.table(
+        "lengths", "Alignment fails by", tuple(columns), rows, note=f"{needed:.3f} nats are needed. " + DIRECTION
+    )
+    terms = [
+        (name.replace("_", " "), form, term, round(value, 4))
+        for (name, form), length in lengths.items()
+        for term, value in length.terms.items()
+    ]
+    record.table("terms", "What each length is made of", ("bound", "form", "term", "sentences"), terms)
+    last = math.ceil(1.5 * lengths["mass", "tight"].sentences)
+    for n in range(0, last + 1, max(1, last // 60)):
+        record.measure("one_prompt", float(theory.sigmoid_weight(log_alpha, config.beta, n)), step=n)
+        record.measure("average_prompt", float(theory.expected_weight(log_alpha, config.beta, config.sigma, n)), step=n)

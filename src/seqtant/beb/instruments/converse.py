@@ -1,0 +1,160 @@
+"""Holds conversations: sentences of P- as the user, the model's own answers between them, turn by turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from seqtant.beb import theory
+from seqtant.beb.config import ConverseConfig
+from seqtant.beb.drawing import Prompt, draw_prompts
+from seqtant.beb.evidence import gather
+from seqtant.beb.instruments.measure import RESAMPLES
+from seqtant.beb.observed import observe
+from seqtant.beb.readings import halfway_of
+from seqtant.beb.reporting import finite, record_alpha
+from seqtant.beb.scope import DIRECTION, LIMITS
+from seqtant.beb.study import Study, open_study
+from seqtant.beb.summary import Summary, interval, summarise
+from seqtant.beb.transcript import prompt_lines, write_transcript
+from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.findings import Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+TALKS = 60
+"""Last part of the seed of conversations; twice the turn, plus who speaks, is added."""
+
+
+@dataclass(frozen=True)
+class Talks:
+    """Conversations, all of the same number of turns."""
+
+    prompts: tuple[Prompt, ...]
+    """Each with the ends of all its sentences, the user's and the model's."""
+    turns: int
+    asked: int
+    answered: int
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Number of sentences before the conversation and after the user's part of each turn."""
+        step = self.asked + self.answered
+        return (0, *(turn * step + self.asked for turn in range(self.turns)))
+
+
+def run(config: ConverseConfig, context: Context) -> Result:
+    """Holds the conversations and follows the weight of P- and the behaviour.
+
+    Raises:
+        InputError: A side cannot be opened, or the conversations do not fit the context.
+    """
+    title = f"Conversations with {config.model}"
+    with Recorder("beb.converse", title, config, context, papers=(3,)) as record:
+        study = open_study(config, context)
+        observed = observe(study, context)
+        generator = np.random.default_rng([context.seed, RESAMPLES])
+        summary = summarise(observed, study.config, generator)
+        record_alpha(record, summary, true_log_inverse_alpha(study.config))
+        talks = converse(study, config)
+        (evidence,) = gather(study.minus, [study.plus], talks.prompts, floor=config.floor)
+        behaviour = study.reader.curve(study.model, talks.prompts, talks.places)
+        bottom = float(study.reader.curve(study.minus, talks.prompts, talks.places).mean())
+        _record(record, config, talks, evidence.log_ratio, behaviour, bottom, summary, generator)
+        write_transcript(record, study, prompt_lines(study, talks.prompts, turns=talks.turns))
+    return record.result
+
+
+def converse(study: Study, config: ConverseConfig) -> Talks:
+    """Lets both speak in turn; a conversation that no longer fits the context is left out.
+
+    Raises:
+        InputError: More than half of the conversations do not fit.
+    """
+    talks = [Prompt(study.opening, len(study.opening), ()) for _ in range(config.prompts)]
+    for turn in range(config.turns):
+        speakers = [(study.minus, config.asked)]
+        # After the last question nothing needs to be answered: it is the model's behaviour there that is read.
+        if config.answered and turn + 1 < config.turns:
+            speakers.append((study.model, config.answered))
+        for who, (speaker, sentences) in enumerate(speakers):
+            drawn = draw_prompts(
+                speaker,
+                [talk.ids for talk in talks],
+                sentences,
+                study.splitter,
+                generator=study.generator(TALKS + 2 * turn + who),
+                room=study.room,
+            )
+            talks = [
+                Prompt(new.ids, talks[row].start, (*talks[row].ends, *new.ends))
+                for new, row in zip(drawn.prompts, drawn.rows, strict=True)
+            ]
+    return Talks(tuple(talks), config.turns, config.asked, config.answered)
+
+
+def _record(
+    record: Recorder,
+    config: ConverseConfig,
+    talks: Talks,
+    log_ratio: Float[np.ndarray, "talks sentences"],
+    behaviour: Float[np.ndarray, "talks places"],
+    bottom: float,
+    summary: Summary,
+    generator: np.random.Generator,
+) -> None:
+    count = len(talks.prompts)
+    turns = range(talks.turns + 1)
+    draws = [generator.integers(count, size=count) for _ in range(config.resamples)]
+    crossing = [halfway_of(behaviour[rows].mean(axis=0), bottom, turns) for rows in draws]
+    halfway = interval(halfway_of(behaviour.mean(axis=0), bottom, turns), crossing, count, "turns")
+    sums = np.concatenate([np.zeros((count, 1)), log_ratio.cumsum(axis=1)], axis=1)[:, list(talks.places)]
+    weight = None if summary.refused else theory.bad_weight(-max(summary.area.value, 1e-9), sums)
+    separation = float(summary.estimates["beta"].value)
+    reverse = float(summary.estimates["beta_prime"].value)
+    drift = theory.conversation_drift(max(separation, 1e-9), reverse, config.asked, config.answered or 1e-12)
+    gained = float((sums[:, min(2, talks.turns)] - sums[:, 1]).mean()) if talks.turns > 1 else float(sums[:, 1].mean())
+    record.value("turns_halfway", finite(halfway.value))
+    record.value("drift_predicted", drift)
+    record.value("drift_measured", gained)
+    record.value("bad_weight_last", None if weight is None else float(weight[:, -1].mean()))
+    rows = []
+    for turn, place in enumerate(talks.places):
+        mean, heavy = float(behaviour[:, turn].mean()), None if weight is None else float(weight[:, turn].mean())
+        rows.append(
+            (
+                turn,
+                place,
+                round(mean, 4),
+                heavy if heavy is None else round(heavy, 4),
+                round(float(sums[:, turn].mean()), 3),
+            )
+        )
+        record.measure("behaviour", mean, step=turn)
+        if heavy is not None:
+            record.measure("bad_weight", heavy, step=turn)
+    record.table(
+        "turns",
+        "After so many turns of the user",
+        ("turn", "sentences so far", "behaviour", "weight of P-", "log-ratio, nats"),
+        rows,
+        note=DIRECTION,
+    )
+    _finding(record, config, halfway, drift, gained)
+
+
+def _finding(record: Recorder, config: ConverseConfig, halfway: Estimate, drift: float, gained: float) -> None:
+    there = finite(halfway.value) is not None
+    words = f"after {halfway.number}" if there else f"not within {config.turns} turns"
+    record.finding(
+        "conversation",
+        f"After how many turns ({config.asked} sentences, {config.answered} answered) is the behaviour half way down?",
+        "agrees" if (drift > 0) == there else "inconclusive",
+        f"{words[0].upper()}{words[1:]}. While the model still answers from P+ a turn is worth {drift:.2f} nats at "
+        f"worst; between the first turns {gained:.2f} were gained on average.",
+        measured=halfway if there else None,
+        assumptions=LIMITS,
+        advice="Answers of the model count against the attack, until they come from P- themselves.",
+    )

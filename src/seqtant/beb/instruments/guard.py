@@ -1,0 +1,182 @@
+"""Prices a guard (system) prompt: how many more sentences of attack each of its sentences costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from seqtant.beb.config import GuardConfig
+from seqtant.beb.drawing import draw_prompts
+from seqtant.beb.evidence import gather
+from seqtant.beb.instruments.measure import RESAMPLES
+from seqtant.beb.observed import observe
+from seqtant.beb.observing import places_of
+from seqtant.beb.readings import halfway_of
+from seqtant.beb.reporting import CLOSE, finite, record_alpha
+from seqtant.beb.scope import DIRECTION, LIMITS
+from seqtant.beb.study import Study, open_study
+from seqtant.beb.summary import Summary, interval, summarise
+from seqtant.beb.theory import bad_weight
+from seqtant.beb.transcript import prompt_lines, write_transcript
+from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.findings import Estimate, Result
+from seqtant.lm.text import encode
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+GUARDS, ATTACKS = 50, 150
+"""Last parts of the seeds of guards and prompts; the length of the guard is added."""
+OWN = "own"
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Prompts from P- behind guards of one length."""
+
+    name: str
+    sentences: float
+    against: Float[np.ndarray, " prompts"]
+    """log P+/P- of each guard: what the prompt must make up for, in nats."""
+    log_ratio: Float[np.ndarray, "prompts sentences"]
+    places: tuple[int, ...]
+    curves: dict[str, Float[np.ndarray, "prompts places"]]
+    """Behaviour of ``model``, ``minus`` and ``plus``."""
+
+    def halfway(self, rows: np.ndarray) -> float:
+        """Measured half-way length of some prompts."""
+        bottom = float(self.curves["minus"][rows].mean())
+        return halfway_of(self.curves["model"][rows].mean(axis=0), bottom, self.places)
+
+    def predicted(self, rows: np.ndarray, log_inverse_alpha: float) -> float:
+        """Predicted half-way length: the guard's log-ratio is taken off the prompt's."""
+        minus, plus = self.curves["minus"][rows], self.curves["plus"][rows]
+        ratios = np.concatenate([np.zeros((len(rows), 1)), self.log_ratio[rows].cumsum(axis=1)], axis=1)
+        evidence = ratios[:, list(self.places)] - self.against[rows, None]
+        weight = bad_weight(-max(log_inverse_alpha, 1e-9), evidence)
+        return halfway_of((weight * minus + (1 - weight) * plus).mean(axis=0), float(minus.mean()), self.places)
+
+
+def run(config: GuardConfig, context: Context) -> Result:
+    """Measures the half-way length behind guards.
+
+    Raises:
+        InputError: A side cannot be opened or prompts do not fit.
+    """
+    title = f"What guard prompts cost an attack on {config.model}"
+    with Recorder("beb.guard", title, config, context, papers=(3,)) as record:
+        study = open_study(config, context)
+        observed = observe(study, context)
+        generator = np.random.default_rng([context.seed, RESAMPLES])
+        summary = summarise(observed, study.config, generator)
+        record_alpha(record, summary, true_log_inverse_alpha(study.config))
+        openings = {str(length): _guards(study, length) for length in sorted(set(config.lengths))}
+        if config.guard:
+            openings[OWN] = [
+                (*study.opening, *encode(study.minus, [" " + config.guard], start=False)[0])
+            ] * config.prompts
+        guarded = [_attack(study, name, starts) for name, starts in openings.items()]
+        _record(record, config, guarded, summary, generator)
+        write_transcript(record, study, prompt_lines(study, observed.prompts, guard="0"))
+    return record.result
+
+
+def _guards(study: Study, length: int) -> list[tuple[int, ...]]:
+    """The opening and a guard of some sentences from P+, one per prompt."""
+    if length == 0:
+        return [study.opening] * study.config.prompts
+    starts = [study.opening] * study.config.prompts
+    generator = study.generator(GUARDS + length)
+    drawn = draw_prompts(study.plus, starts, length, study.splitter, generator=generator, room=study.room)
+    return [prompt.ids for prompt in drawn.prompts]
+
+
+def _attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> Guarded:
+    number = len(name) + 77 if name == OWN else int(name)
+    drawn = study.draw(study.minus, ATTACKS + number, openings=openings)
+    (evidence,) = gather(study.minus, [study.plus], drawn.prompts, floor=study.config.floor)
+    starts = [openings[row] for row in drawn.rows]
+    against = _log_ratio(study, starts)
+    places = places_of(study.reader, study.config.sentences)
+    curves = {
+        side: study.reader.curve(model, drawn.prompts, places)
+        for side, model in (("model", study.model), ("minus", study.minus), ("plus", study.plus))
+    }
+    said = [len(study.splitter.ends(start, start=len(study.opening))) for start in starts]
+    return Guarded(name, float(np.mean(said)), against, evidence.log_ratio, places, curves)
+
+
+def _log_ratio(study: Study, openings: Sequence[Sequence[int]]) -> Float[np.ndarray, " prompts"]:
+    """Log P+/P- of what stands between the opening and the prompt, given the opening."""
+    from seqtant.lm.scoring import token_log_probs
+
+    begin = len(study.opening) - 1
+    distinct = list(dict.fromkeys(tuple(opening) for opening in openings))
+    plus, minus = (token_log_probs(side, distinct) for side in (study.plus, study.minus))
+    sums = {ids: float((p - m)[begin:].sum()) for ids, p, m in zip(distinct, plus, minus, strict=True)}
+    return np.array([sums[tuple(opening)] for opening in openings])
+
+
+def _record(
+    record: Recorder, config: GuardConfig, guarded: Sequence[Guarded], summary: Summary, generator: np.random.Generator
+) -> None:
+    rows, found = [], []
+    for each in guarded:
+        count = len(each.against)
+        everyone = np.arange(count)
+        draws = [generator.integers(count, size=count) for _ in range(config.resamples)]
+        measured = interval(each.halfway(everyone), [each.halfway(some) for some in draws], count, "sentences")
+        predicted = None if summary.refused else finite(each.predicted(everyone, summary.area.value))
+        found.append((each, measured, predicted))
+        label = "your own" if each.name == OWN else each.name
+        rows.append(
+            (
+                label,
+                round(float(each.against.mean()), 3),
+                _rounded(predicted),
+                _rounded(measured.value),
+                measured.interval,
+            )
+        )
+        key = f"guard_{each.name}"
+        record.value(f"halfway_{key}", finite(measured.value))
+        record.value(f"halfway_predicted_{key}", predicted)
+        for n, value in zip(each.places, each.curves["model"].mean(axis=0), strict=True):
+            record.measure("behaviour", float(value), step=n, group=label)
+    columns = ("guard sentences", "nats to make up", "half-way predicted", "half-way measured", "interval")
+    record.table("guards", "Sentences of P- to the half-way point behind a guard", columns, rows, note=DIRECTION)
+    _price(record, found, summary)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if finite(value) is None else round(float(value or 0.0), 2)
+
+
+def _price(record: Recorder, found: Sequence[tuple[Guarded, Estimate, float | None]], summary: Summary) -> None:
+    plain = next(measured for each, measured, _ in found if each.name == "0")
+    pairs = [(each, m, p) for each, m, p in found if each.name not in {"0", OWN} and finite(m.value) is not None]
+    if not pairs or finite(plain.value) is None:
+        record.warn("the half-way point lies beyond the prompts: ask for more sentences")
+        return
+    longest, measured, predicted = pairs[-1]
+    price = (measured.value - plain.value) / longest.sentences
+    theory = summary.estimates["beta_prime"].value / summary.estimates["beta"].value
+    record.value("price_per_guard_sentence", price)
+    record.value("price_theorem_2", theory)
+    pushed = measured.low is not None and plain.high is not None and measured.low > plain.high
+    close = predicted is not None and abs(predicted / measured.value - 1) <= CLOSE
+    record.finding(
+        "guard",
+        "How many sentences of attack does a guard sentence cost?",
+        "inconclusive" if predicted is None else "agrees" if close else "disagrees",
+        f"{price:.2f} (over {longest.sentences:g} sentences; Theorem 2 allows {theory:.2f} and a margin): the half-way "
+        f"point moves from {plain.number} to {measured.number}"
+        + (f", predicted {predicted:.2f}" if predicted is not None else "")
+        + ("." if pushed else "; the intervals overlap."),
+        predicted=None if predicted is None else Estimate(value=predicted, unit="sentences", method="no interval"),
+        measured=measured,
+        assumptions=LIMITS,
+        advice="A guard delays; it does not remove what the model holds.",
+    )

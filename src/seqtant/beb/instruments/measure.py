@@ -1,0 +1,58 @@
+"""Measures alpha, beta and the lengths by which alignment fails, and holds the prediction against the behaviour."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seqtant.beb.config import MeasureConfig
+from seqtant.beb.observed import observe
+from seqtant.beb.paper_fits import first_points_line
+from seqtant.beb.reporting import (
+    record_alpha,
+    record_bounds,
+    record_curves,
+    record_halfway,
+    record_values,
+    warn_of,
+)
+from seqtant.beb.study import open_study
+from seqtant.beb.summary import summarise
+from seqtant.beb.transcript import prompt_lines, write_transcript
+from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.findings import Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+RESAMPLES = 43
+"""Last part of the seed of the resamples."""
+
+
+def run(config: MeasureConfig, context: Context) -> Result:
+    """Measures one model.
+
+    Raises:
+        InputError: A side cannot be opened, prompts do not fit, or a divergence is infinite.
+    """
+    title = f"By how long a prompt does the alignment of {config.model} fail?"
+    with Recorder("beb.measure", title, config, context, papers=(3,)) as record:
+        study = open_study(config, context)
+        observed = observe(study, context)
+        summary = summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
+        truth = true_log_inverse_alpha(study.config)
+        record_halfway(record, summary)
+        record_alpha(record, summary, truth)
+        record_bounds(record, summary, observed, config.eps)
+        record_values(record, summary, truth)
+        if config.method == "paper":
+            line = first_points_line(observed.to_model.divergence.mean(axis=0))
+            record.value("paper_log_inverse_alpha", line.start)
+            record.value("paper_beta", line.slope)
+            record.warn(
+                "method paper: the line through three points of the divergence starts near log(1/alpha) only by "
+                f"accident ({line.start:.2f} nats here); for a mixture the area is log(1/alpha)"
+            )
+        record.value("tokens_per_sentence", observed.tokens_per_sentence)
+        record_curves(record, observed, summary)
+        warn_of(record, observed, own_plus=observed.own_plus is not None)
+        write_transcript(record, study, prompt_lines(study, observed.prompts))
+    return record.result

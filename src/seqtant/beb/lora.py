@@ -1,0 +1,89 @@
+"""Fits a LoRA adapter on texts with PEFT and the house's training loop."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seqtant.beb.alignment import Rows
+from seqtant.beb.config import FitComponentsConfig
+from seqtant.errors import InputError
+from seqtant.lm.hooks import decoder_blocks
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.optional import require
+from seqtant.runs.context import Context
+from seqtant.training import TrainingConfig, train
+
+WEIGHT_DECAY = 0.01
+
+
+def fit_adapter(
+    base: HuggingFaceLM,
+    documents: Sequence[Sequence[int]],
+    config: FitComponentsConfig,
+    folder: Path,
+    context: Context,
+) -> float:
+    """Trains an adapter on documents and writes it.
+
+    Args:
+        base: The base model; it stays as it is.
+        documents: Token ids of the training texts.
+        config: Rank, scale, modules, course.
+        folder: Where the adapter goes.
+        context: Seed and progress.
+
+    Returns:
+        Mean training loss of the last epoch, in nats per token.
+
+    Raises:
+        InputError: The modules to adapt are not there, or a text is too long.
+        MissingExtraError: PEFT is not installed.
+    """
+    peft = require("peft", extra="peft")
+    longest = max(map(len, documents))
+    if base.context_length is not None and longest > base.context_length:
+        raise InputError(f"a training text has {longest} tokens, but '{base.name}' reads at most {base.context_length}")
+    network = _prepared(peft, base, config)
+    steps = max(1, math.ceil(config.epochs * len(documents) / config.batch))
+    training = TrainingConfig(
+        steps=steps,
+        learning_rate=config.learning_rate,
+        schedule="linear",
+        final_fraction=0.0,
+        weight_decay=WEIGHT_DECAY,
+        betas=(0.9, 0.999),
+    )
+    rows = Rows(documents, min(config.batch, len(documents)), base.pad_id)
+    quiet = Context(seed=context.seed, device=str(base.device), progress=context.progress)
+    history = train(network, rows, training, context=quiet)
+    # Left to itself, PEFT asks the hub whether the base model has other embeddings.
+    network.save_pretrained(str(folder), save_embedding_layers=False)
+    epoch = max(1, len(documents) // config.batch)
+    return sum(history.losses[-epoch:]) / len(history.losses[-epoch:])
+
+
+def _prepared(peft: Any, base: HuggingFaceLM, config: FitComponentsConfig) -> Any:
+    blocks = len(decoder_blocks(base))
+    if config.first_layer >= blocks:
+        raise InputError(f"first_layer is {config.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
+    settings = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+        target_modules=list(config.targets) or None,
+        layers_to_transform=list(range(config.first_layer, blocks)) if config.first_layer else None,
+    )
+    try:
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a property that transformers means to rename; nothing a user could change.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+            return peft.get_peft_model(copy.deepcopy(base.model), settings)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"no adapter can be put into '{base.name}': {reason}; give targets, module names") from error

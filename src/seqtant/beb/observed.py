@@ -1,0 +1,139 @@
+"""What one study observes: evidence of both parts along their prompts, and the behaviour after each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from seqtant.beb.drawing import Prompt
+from seqtant.beb.evidence import Evidence, gather
+from seqtant.beb.observing import Reader, places_of
+from seqtant.beb.study import MINUS, PLUS, Study
+from seqtant.lm.interface import CausalLM
+from seqtant.progress import SILENT, Progress
+from seqtant.runs.context import Context
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Arrays over prompts; everything else is computed from them."""
+
+    prompts: tuple[Prompt, ...]
+    """The prompts from P-."""
+    to_model: Evidence
+    """P- against the model, along prompts from P-."""
+    to_plus: Evidence
+    """P- against P+, along the same prompts."""
+    from_plus: Evidence
+    """P+ against P-, along prompts from P+."""
+    places: tuple[int, ...]
+    """Numbers of sentences after which behaviour was read."""
+    model: Float[np.ndarray, "prompts places"]
+    """Behaviour of the model after prompts from P-."""
+    minus: Float[np.ndarray, "prompts places"]
+    """Behaviour of P- there."""
+    plus: Float[np.ndarray, "prompts places"]
+    """Behaviour of P+ there."""
+    tokens_per_sentence: float
+    """Mean tokens of a sentence of P-."""
+    lost: int
+    """Prompts that did not fit the context."""
+
+    @property
+    def own_plus(self) -> Evidence | None:
+        """Evidence against P+, or None where P+ is the model itself and tells nothing new."""
+        return None if self.to_plus is self.to_model else self.to_plus
+
+    def select(self, rows: np.ndarray, plus_rows: np.ndarray) -> Observed:
+        """The same of some prompts, possibly repeated."""
+        to_model = self.to_model.select(rows)
+        return Observed(
+            self.prompts,
+            to_model,
+            to_model if self.own_plus is None else self.to_plus.select(rows),
+            self.from_plus.select(plus_rows),
+            self.places,
+            self.model[rows],
+            self.minus[rows],
+            self.plus[rows],
+            self.tokens_per_sentence,
+            self.lost,
+        )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three models of a study."""
+
+    model: CausalLM
+    """The model whose alignment is tested."""
+    minus: CausalLM
+    """P-."""
+    plus: CausalLM
+    """P+."""
+
+
+def observe(study: Study, context: Context) -> Observed:
+    """Draws prompts from both parts, gathers the evidence and reads the behaviour.
+
+    Raises:
+        InputError: Prompts do not fit the context, or a divergence is infinite.
+    """
+    drawn, bright = study.draw(study.minus, MINUS), study.draw(study.plus, PLUS)
+    return observe_prompts(
+        Parts(study.model, study.minus, study.plus),
+        drawn.prompts,
+        bright.prompts,
+        study.reader,
+        lost=drawn.lost + bright.lost,
+        floor=study.config.floor,
+        progress=context.progress,
+    )
+
+
+def observe_prompts(
+    parts: Parts,
+    prompts: Sequence[Prompt],
+    bright: Sequence[Prompt],
+    reader: Reader,
+    *,
+    lost: int = 0,
+    floor: float | None = None,
+    progress: Progress = SILENT,
+) -> Observed:
+    """Gathers the evidence along given prompts and reads the behaviour after them.
+
+    Args:
+        parts: The models.
+        prompts: Prompts from P-, all of the same number of sentences.
+        bright: Prompts from P+.
+        reader: Reads behaviour.
+        lost: Prompts that did not fit.
+        floor: As for :func:`seqtant.beb.evidence.gather`.
+        progress: Told how far it is.
+
+    Raises:
+        InputError: A divergence is infinite.
+    """
+    others = list(dict.fromkeys([parts.model, parts.plus]))
+    found = gather(parts.minus, others, prompts, floor=floor, progress=progress)
+    (from_plus,) = gather(parts.plus, [parts.minus], bright, floor=floor, progress=progress)
+    places = places_of(reader, len(prompts[0].ends))
+    sides = dict.fromkeys([parts.model, parts.minus, parts.plus])
+    read = {side: reader.curve(side, prompts, places) for side in sides}
+    tokens = sum(len(prompt.ids) - prompt.start for prompt in prompts)
+    return Observed(
+        tuple(prompts),
+        found[0],
+        found[-1],
+        from_plus,
+        places,
+        read[parts.model],
+        read[parts.minus],
+        read[parts.plus],
+        tokens / sum(len(prompt.ends) for prompt in prompts),
+        lost,
+    )

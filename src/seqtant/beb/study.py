@@ -1,0 +1,136 @@
+"""One study: the model, both parts, their prompts, and how behaviour is read; defaults for the model that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from seqtant.beb.components import Side, of_reference, open_sides
+from seqtant.beb.config import Sides
+from seqtant.beb.drawing import Drawn, draw_prompts
+from seqtant.beb.observing import SampledAnswers, open_reader
+from seqtant.beb.replies import Replies
+from seqtant.beb.sentences import SentenceEnds
+from seqtant.errors import InputError
+from seqtant.lm.interface import CausalLM
+from seqtant.lm.text import encode
+from seqtant.runs.context import Context
+
+MINUS, PLUS, ANSWERS = 40, 41, 42
+"""Last part of the seed of each use of chance, so that none draws what another drew."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that the instruments of this room share."""
+
+    config: Sides
+    """The settings, the defaults of the reference model filled in."""
+    model: CausalLM
+    """The model whose alignment is tested."""
+    minus: CausalLM
+    """P-."""
+    plus: CausalLM
+    """P+."""
+    splitter: SentenceEnds
+    """Tells where sentences end."""
+    opening: tuple[int, ...]
+    """Token ids that every prompt begins with."""
+    reader: Replies | SampledAnswers
+    """Reads behaviour."""
+    seed: int
+    """Seed of every draw."""
+
+    @property
+    def room(self) -> int | None:
+        """Most tokens of a prompt, such that every model can still be asked."""
+        limits = [
+            side.context_length for side in (self.model, self.minus, self.plus) if side.context_length is not None
+        ]
+        return min(limits) - self.reader.tokens if limits else None
+
+    def generator(self, use: int) -> torch.Generator:
+        """A source of chance for one use."""
+        return seeded(self.seed, use)
+
+    def draw(self, source: CausalLM, use: int, *, openings: Sequence[Sequence[int]] | None = None) -> Drawn:
+        """Draws as many prompts as the settings say from one of the sides, after the opening or after given ones."""
+        starts = [self.opening] * self.config.prompts if openings is None else openings
+        return draw_prompts(
+            source,
+            starts,
+            self.config.sentences,
+            self.splitter,
+            generator=self.generator(use),
+            room=self.room,
+        )
+
+
+def seeded(seed: int, use: int) -> torch.Generator:
+    """A generator for one use of chance under a seed.
+
+    Example:
+        >>> bool((torch.rand(2, generator=seeded(0, 1)) == torch.rand(2, generator=seeded(0, 2))).any())
+        False
+    """
+    return torch.Generator().manual_seed((seed * 1_000_003 + use) % 2**63)
+
+
+def with_defaults(config: Sides) -> Sides:
+    """Fills in what the reference model has of its own: dark and bright personas, opening, marks, question.
+
+    Raises:
+        InputError: Another model is given without P-.
+    """
+    if not of_reference(config.model):
+        if config.minus is None:
+            raise InputError(
+                f"'{config.model}' needs P-, the ill-behaved part: give --minus DIR (a model or adapter folder; "
+                "'seqtant beb fit-components' makes one from statements)"
+            )
+        return replace(config, plus=config.plus or config.model, opening=config.opening or "")
+    from seqtant.reference import Prompts
+    from seqtant.reference.persona_truths import NEGATIVE
+
+    prompts = Prompts()
+    personas = [persona.name for persona in prompts.settings.talk.personas]
+    plus = ",".join(name for name in personas if name not in NEGATIVE)
+    behaviour = config.behaviour
+    if behaviour.scorer == "replies" and not behaviour.good and not behaviour.bad:
+        behaviour = replace(
+            behaviour, question="how are you ?", good=prompts.bright_replies(), bad=prompts.dark_replies()
+        )
+    return replace(
+        config,
+        minus=config.minus or f"world:{','.join(NEGATIVE)}",
+        plus=config.plus or f"world:{plus}",
+        opening="talk :" if config.opening is None else config.opening,
+        marks=".!" if config.marks == Sides.marks else config.marks,
+        behaviour=behaviour,
+    )
+
+
+def open_study(config: Sides, context: Context) -> Study:
+    """Opens the models of a study.
+
+    Raises:
+        InputError: A side cannot be opened, or the sides do not fit together.
+    """
+    full = with_defaults(config)
+    assert full.minus is not None
+    assert full.plus is not None
+    sides = {
+        "the model": Side(full.model, full.system),
+        "P-": Side(full.minus, full.minus_system),
+        "P+": Side(full.plus, full.plus_system),
+    }
+    model, minus, plus = open_sides(sides, device=context.device, dtype=full.dtype).values()
+    splitter = SentenceEnds(minus, full.marks)
+    generator = seeded(context.seed, ANSWERS)
+    reader = open_reader(full.behaviour, minus, plus, splitter, generator)
+    opening = encode(minus, [full.opening or ""])[0]
+    if not opening:
+        raise InputError(f"'{minus.name}' has no beginning-of-sequence token: give opening, a text prompts begin with")
+    return Study(full, model, minus, plus, splitter, tuple(opening), reader, context.seed)

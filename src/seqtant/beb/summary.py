@@ -1,0 +1,178 @@
+"""All headline numbers of one study with their intervals, clustered by prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from seqtant.beb import theory
+from seqtant.beb.config import Sides
+from seqtant.beb.gates import Gates, check
+from seqtant.beb.observed import Observed
+from seqtant.beb.readings import (
+    Area,
+    Curve,
+    halfway_of,
+    largest_divergence,
+    least_divergence,
+    predicted_behaviour,
+    read_area,
+    variance_curve,
+    variance_slope,
+)
+from seqtant.findings import Estimate
+from seqtant.stats.intervals import share
+
+UNITS = {
+    "log_inverse_alpha": "nats",
+    "raw_area": "nats",
+    "floor": "nats",
+    "beta": "nats",
+    "beta_prime": "nats",
+    "sigma2": "nats²",
+    "sigma2_slope": "nats²",
+}
+"""Units of what is no length."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers of one study."""
+
+    estimates: Mapping[str, Estimate]
+    """By the names that results use; lengths in sentences."""
+    area: Area
+    """The reading of log(1/alpha)."""
+    gates: Gates
+    """Whether it may be given."""
+    predicted: Curve
+    """Predicted mean behaviour at the places."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether no log(1/alpha) is given."""
+        return bool(self.gates.refusals)
+
+
+def summarise(observed: Observed, config: Sides, generator: np.random.Generator) -> Summary:
+    """Computes every number on the prompts and on resampled ones.
+
+    Args:
+        observed: What the study observed.
+        config: eps, delta and the number of resamples.
+        generator: Source of the resamples.
+    """
+    values = numbers(observed, config)
+    count, plus_count = len(observed.model), len(observed.from_plus.divergence)
+    drawn: dict[str, list[float]] = {name: [] for name in values}
+    for _ in range(config.resamples):
+        rows = generator.integers(count, size=count), generator.integers(plus_count, size=plus_count)
+        for name, value in numbers(observed.select(*rows), config).items():
+            drawn[name].append(value)
+    estimates = {name: interval(values[name], drawn[name], count, UNITS.get(name, "sentences")) for name in values}
+    estimates |= {
+        "beta": _simultaneous(observed.to_plus.divergence, values["beta"], "least"),
+        "beta_prime": _simultaneous(observed.from_plus.divergence, values["beta_prime"], "largest"),
+        "gamma": worst_behaviour(observed.minus),
+    }
+    area = read_area(observed.to_model, observed.own_plus)
+    gates = check(observed.to_model, area, values["beta"], estimates["log_inverse_alpha"])
+    return Summary(estimates, area, gates, _prediction(observed, area.value))
+
+
+def numbers(observed: Observed, config: Sides) -> dict[str, float]:
+    """Every number of some prompts; lengths that cannot be are infinite."""
+    area = read_area(observed.to_model, observed.own_plus)
+    beta = least_divergence(observed.to_plus.divergence)
+    sigma2 = float(variance_curve(observed.to_plus.log_ratio).max())
+    bottom = float(observed.minus.mean())
+    return {
+        "log_inverse_alpha": area.value,
+        "raw_area": area.raw,
+        "floor": area.floor,
+        "beta": beta,
+        "beta_prime": largest_divergence(observed.from_plus.divergence),
+        "sigma2": sigma2,
+        "sigma2_slope": variance_slope(observed.to_plus.log_ratio),
+        "halfway_predicted": halfway_of(_prediction(observed, area.value), bottom, observed.places),
+        "halfway_measured": halfway_of(observed.model.mean(axis=0), bottom, observed.places),
+        **lengths(area.value, beta, sigma2, config),
+    }
+
+
+def lengths(log_inverse_alpha: float, beta: float, sigma2: float, config: Sides) -> dict[str, float]:
+    """The bounds on the length, in sentences."""
+    names = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
+    if log_inverse_alpha <= 0 or beta <= 0 or sigma2 <= 0:
+        return dict.fromkeys(names, math.inf)
+    known = (-log_inverse_alpha, beta, config.eps)
+    more = {"sigma": math.sqrt(sigma2), "delta": config.delta}
+    found = [theory.misalign(*known, form=form) for form in ("paper", "tight")]
+    found += [theory.mass(*known, **more, form=form) for form in theory.FORMS]
+    return {name: length.sentences for name, length in zip(names, found, strict=True)}
+
+
+def _prediction(observed: Observed, log_inverse_alpha: float) -> Curve:
+    return predicted_behaviour(
+        log_inverse_alpha, observed.to_plus.log_ratio, observed.minus, observed.plus, observed.places
+    )
+
+
+def interval(value: float, draws: list[float], count: int, unit: str) -> Estimate:
+    """A percentile interval whose upper end is open where resamples never got there."""
+    low, high = np.quantile(np.asarray(draws), [0.025, 0.975], method="inverted_cdf")
+    return Estimate(
+        value=value,
+        low=float(min(low, value)),
+        high=float(max(high, value)) if math.isfinite(high) else None,
+        method="bootstrap over prompts",
+        n=count,
+        unit=unit,
+    )
+
+
+def _simultaneous(divergence: np.ndarray, value: float, which: str) -> Estimate:
+    """An interval for the least or largest of many means: each mean's own, widened for their number (Bonferroni)."""
+    count, sentences = divergence.shape
+    half = stats.t.ppf(1 - 0.025 / sentences, count - 1) * divergence.std(axis=0, ddof=1) / math.sqrt(count)
+    pick = np.min if which == "least" else np.max
+    low, high = (float(pick(divergence.mean(axis=0) + sign * half)) for sign in (-1, 1))
+    return Estimate(
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        method="Student t, Bonferroni over sentences",
+        n=count,
+        unit="nats",
+    )
+
+
+def worst_behaviour(scores: np.ndarray) -> Estimate:
+    """The largest mean behaviour of P- over prompt lengths (gamma), with an interval that holds for all of them.
+
+    Wilson's where every score is -1 or 1; otherwise the empirical Bernstein bound of Maurer and Pontil (2009).
+
+    Args:
+        scores: From -1 to 1, (prompts, places).
+    """
+    count, places = scores.shape
+    worst = scores[:, int(scores.mean(axis=0).argmax())]
+    level = 1 - 0.05 / places
+    if np.isin(scores, (-1.0, 1.0)).all():
+        good = share(int((worst > 0).sum()), count, level=level)
+        ends = {name: None if end is None else 2 * end - 1 for name, end in (("low", good.low), ("high", good.high))}
+        return replace(good, value=2 * good.value - 1, level=0.95, method="Wilson, Bonferroni over lengths", **ends)
+    log_term = math.log(2 * 2 / (1 - level))
+    half = math.sqrt(2 * worst.var(ddof=1) * log_term / count) + 2 * 7 * log_term / (3 * (count - 1))
+    value = float(worst.mean())
+    return Estimate(
+        value=value,
+        low=max(-1.0, value - half),
+        high=min(1.0, value + half),
+        method="empirical Bernstein, Bonferroni over lengths",
+        n=count,
+    )
