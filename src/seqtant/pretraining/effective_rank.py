@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import grad, jvp, vmap
+from torch.func import grad, vmap
 from torch.nn import functional
 
 from seqtant.pretraining.theory import effective_rank_bounds
@@ -41,7 +41,7 @@ class RandomNetwork:
     """Softmax, residual stream and norms; without them a homogeneous polynomial in the weights."""
 
     def weights(self, vocabulary: int, words: int, generator: torch.Generator) -> Weights:
-        """Fresh weights: normal, matrices of variance 1 / width, word and position vectors of variance 1."""
+        """Fresh weights, normal: matrices of variance 1 / width, word vectors of variance 1, position vectors 0.64."""
 
         def normal(*shape: int, std: float) -> Tensor:
             return torch.randn(*shape, generator=generator, dtype=torch.float64) * std
@@ -53,7 +53,7 @@ class RandomNetwork:
             for name in ("query", "key", "value", "output")
         }
         drawn["embedding"] = normal(vocabulary, self.width, std=1.0)
-        drawn["positions"] = normal(words, self.width, std=1.0)
+        drawn["positions"] = normal(words, self.width, std=0.8)
         drawn["head"] = normal(vocabulary, self.width, std=scale)
         return drawn
 
@@ -229,10 +229,14 @@ def truncation_errors(
 
 def _derivatives(function: Callable[[Tensor], Tensor]) -> list[Tensor]:
     """Value, first and second derivative at zero."""
-    zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+    zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    value = function(zero)
+    slope = _derivative(value, zero)
+    return [value.detach(), slope.detach(), _derivative(slope, zero).detach()]
 
-    def first(t: Tensor) -> Tensor:
-        return jvp(function, (t,), (one,))[1]
 
-    slope, curvature = jvp(first, (zero,), (one,))
-    return [function(zero), slope, curvature]
+def _derivative(values: Tensor, at: Tensor) -> Tensor:
+    """Derivative of many values by one number: the gradient is linear in its weights, so its own gradient by them."""
+    weights = torch.zeros_like(values, requires_grad=True)
+    weighted = torch.autograd.grad(values, at, weights, create_graph=True)[0]
+    return torch.autograd.grad(weighted, weights, create_graph=True)[0]

@@ -89,12 +89,16 @@ def _weighted(counts: sparse.csr_matrix, weights: np.ndarray) -> sparse.csr_matr
 
 def _leading_directions(rows: sparse.csr_matrix, dimension: int, *, spare: int = 16, rounds: int = 3) -> np.ndarray:
     """Right singular vectors of the largest singular values, [buckets, dimension]; fewer where the rank is smaller."""
-    size = min(dimension + spare, *rows.shape)
-    found = np.random.default_rng(0).standard_normal((rows.shape[1], size)).astype(np.float32)
+    used = np.flatnonzero(np.asarray(rows.sum(axis=0)).ravel())
+    inside = cast(sparse.csr_matrix, rows[:, used])
+    size = min(dimension + spare, *inside.shape)
+    found = np.random.default_rng(0).standard_normal((len(used), size)).astype(np.float32)
     for _ in range(rounds):
-        found = np.linalg.qr(rows.T @ (rows @ found))[0]
-    inner = np.linalg.svd((rows @ found).astype(np.float64), full_matrices=False)[2]
-    return np.ascontiguousarray((found @ inner.T[:, :dimension]).astype(np.float32))
+        found = np.linalg.qr(inside.T @ (inside @ found))[0]
+    inner = np.linalg.svd((inside @ found).astype(np.float64), full_matrices=False)[2]
+    basis = np.zeros((rows.shape[1], min(dimension, size)), dtype=np.float32)
+    basis[used] = found @ inner.T[:, :dimension]
+    return basis
 
 
 def learn_encoder(texts: Sequence[str], settings: EmbedSettings, path: Path) -> None:

@@ -136,7 +136,7 @@ def _best_fit(sizes: np.ndarray, window: int) -> np.ndarray:
     """Window of each piece: longest pieces first, each into the fullest window that still takes it."""
     by_size = np.argsort(-sizes, kind="stable")
     lengths, firsts = np.unique(-sizes[by_size], return_index=True)
-    ends = np.append(firsts[1:], len(sizes))
+    ends = np.append(firsts, len(sizes))[1:]
     sequence = np.empty(len(sizes), dtype=np.int64)
     spaces = _Spaces(window)
     for length, first, end in zip((-lengths).tolist(), firsts.tolist(), ends.tolist(), strict=True):

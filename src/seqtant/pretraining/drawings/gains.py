@@ -25,7 +25,7 @@ def figures(result: Result) -> list[Figure]:
             name="gains",
             title="Gain in context against gain by one gradient step",
             caption="The loss of a text falls by so much when another was read before it (level lines), or learned "
-            "by one gradient step of a given length (points). Random text shows what is mere getting used to the style.",
+            "by one gradient step of a given length (points). What random text gains is getting used to the style.",
             alt=f"In context: {levels['related']:.3f} from related, {levels['random']:.3f} from random text. Steps "
             + ", ".join(f"{row.step:g}: {row.value:.3f}" for row in rows["related"]),
             data=data,

@@ -82,8 +82,8 @@ _COLUMNS = (
     "test overlap",
 )
 _NOTE = (
-    "Same document and near-duplicate: shares of the pairs of segments of one example, up to the largest distance; where "
-    "an arm mixes groups of foreign segments with running text, of the groups' examples."
+    "Same document and near-duplicate: shares of the pairs of segments of one example, up to the largest distance; "
+    "where an arm mixes groups of foreign segments with running text, of the groups' examples."
 )
 
 

@@ -30,7 +30,7 @@ def run(config: DeficitConfig, context: Context) -> Result:
         record.finding(
             "deficit",
             "How deep is the network for dependencies between texts in different examples?",
-            "vacuous" if degree >= most else "agrees",
+            "vacuous" if degree >= most else "inconclusive",
             f"As deep as {theory.sequential_depth(degree):.2f} layers instead of {config.depth}: one step keeps "
             f"interactions up to degree {degree}, one pass those of degree {_power(most)}.",
             predicted=Estimate(value=deficit, low=deficit, method="derived bound, in the spirit of Levine et al. 2022"),

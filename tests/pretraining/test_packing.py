@@ -1,0 +1,102 @@
+"""Packing against a plain best-fit-decreasing loop, the published example, and what packing must never do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqtant.errors import InputError
+from seqtant.pretraining.packing import Packing, pack
+
+LENGTHS = st.lists(st.integers(0, 60), min_size=1, max_size=60)
+
+
+def plain_best_fit(sizes: list[int], window: int) -> list[int]:
+    """Spaces left by the loop one would write first."""
+    spaces: list[int] = []
+    for size in sorted(sizes, reverse=True):
+        fitting = [index for index, space in enumerate(spaces) if space >= size]
+        if fitting:
+            best = min(fitting, key=lambda index: spaces[index])
+            spaces[best] -= size
+        else:
+            spaces.append(window - size)
+    return sorted(spaces)
+
+
+def used(packed: Packing) -> np.ndarray:
+    return np.bincount(packed.sequence, weights=packed.length, minlength=packed.sequences).astype(int)
+
+
+@settings(max_examples=150, deadline=None)
+@given(LENGTHS, st.integers(1, 25))
+def test_best_fit_is_that_of_the_plain_loop(lengths: list[int], window: int) -> None:
+    packed = pack(np.array(lengths), window)
+    pieces = [min(window, length - start) for length in lengths for start in range(0, length, window)]
+    assert sorted((window - used(packed)).tolist()) == plain_best_fit(pieces, window)
+
+
+@settings(max_examples=100, deadline=None)
+@given(LENGTHS, st.integers(1, 25), st.sampled_from(["best-fit", "tour", "wrapped"]), st.integers(1, 12))
+def test_every_token_is_kept_once_and_no_window_overflows(
+    lengths: list[int], window: int, strategy: str, buffer: int
+) -> None:
+    packed = pack(np.array(lengths), window, strategy, buffer=buffer)  # type: ignore[arg-type]
+    assert (used(packed) <= window).all()
+    assert (np.diff(packed.sequence) >= 0).all()
+    for document, length in enumerate(lengths):
+        own = packed.document == document
+        order = np.argsort(packed.start[own])
+        starts, sizes = packed.start[own][order], packed.length[own][order]
+        assert starts.tolist() == np.cumsum([0, *sizes])[:-1].tolist()
+        assert sizes.sum() == length
+
+
+def test_published_example() -> None:
+    """Ding et al. 2024, figure 1: four windows, one document cut; concatenating and cutting cuts three."""
+    best, wrapped = (pack(np.array([14, 7, 5, 2, 3]), 8, strategy) for strategy in ("best-fit", "wrapped"))
+    assert (best.sequences, best.documents_cut) == (4, 1)
+    assert (wrapped.sequences, wrapped.documents_cut) == (4, 3)
+    assert used(wrapped).tolist() == [8, 8, 8, 7]
+
+
+def test_wrapped_fills_all_windows_but_the_last() -> None:
+    lengths = np.random.default_rng(0).integers(1, 50, 200)
+    assert (used(pack(lengths, 32, "wrapped"))[:-1] == 32).all()
+
+
+def test_tour_follows_the_order_and_closes_gaps_from_its_buffer_only() -> None:
+    order = np.array([3, 1, 0, 2, 4])
+    alone = pack(np.array([6, 6, 6, 6, 2]), 8, "tour", order=order, buffer=1)
+    near = pack(np.array([6, 6, 6, 6, 2]), 8, "tour", order=order, buffer=5)
+    assert alone.document.tolist() == [3, 1, 0, 2, 4]
+    assert near.sequences == 4
+    assert near.document[near.sequence == 0].tolist() == [3, 4]
+
+
+def test_tour_keeps_neighbours_of_the_order_together() -> None:
+    generator = np.random.default_rng(1)
+    lengths = generator.integers(5, 40, 2000)
+    order = generator.permutation(2000)
+    place = np.argsort(order)
+    apart = {}
+    for strategy in ("tour", "best-fit"):
+        packed = pack(lengths, 128, strategy, order=order)
+        together = packed.sequence[1:] == packed.sequence[:-1]
+        steps = np.abs(np.diff(place[packed.document]))[together]
+        apart[strategy] = float(np.median(steps))
+    assert apart["tour"] <= 3 < apart["best-fit"]
+    assert pack(lengths, 128, "tour", order=order).fill > 0.97
+
+
+@pytest.mark.parametrize("lengths", [np.array([3, -1]), np.array([1.5]), np.array([[1]])])
+def test_lengths_that_are_none_are_refused(lengths: np.ndarray) -> None:
+    with pytest.raises(InputError, match="whole numbers"):
+        pack(lengths, 8)
+
+
+def test_a_window_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        pack(np.array([3]), 0)

@@ -1,0 +1,92 @@
+"""What the trained arms are measured by, and masking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seqtant.errors import InputError
+from seqtant.models.decoder import Decoder
+from seqtant.models.decoder_config import DecoderConfig
+from seqtant.pretraining.arm_training import evaluation_of, measure
+from seqtant.pretraining.building import Build
+from seqtant.pretraining.dataset import ExampleBatches, ExampleTable
+from seqtant.pretraining.instruments.compare_arms import mean_over_both
+from seqtant.pretraining.masked_training import MaskedBatches, SentencePairs, pairs_of_build, read_pairs, similarities
+
+
+def model_of(built: Build) -> Decoder:
+    shape = DecoderConfig(vocabulary=257, depth=1, width=16, heads=2, context=built.window, tied=True)
+    return Decoder(shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_anchors_are_the_held_out_segments(built: Build) -> None:
+    evaluation = evaluation_of(built, 20, 0)
+    held = {d for d in range(180) if d % 6 == 5}
+    assert set(evaluation.documents) <= held
+    separator = built.manifest["separator"]
+    for anchor in evaluation.anchors:
+        assert separator not in anchor.tokens
+        assert anchor.company[-1] == separator
+        assert set(anchor.tokens[anchor.known]) <= set(anchor.company.tolist())
+
+
+def test_losses_are_those_of_a_plain_forward_pass(built: Build) -> None:
+    model, evaluation = model_of(built), evaluation_of(built, 12, 0)
+    found = measure(model, evaluation).by_measure
+    for row, anchor in enumerate(evaluation.anchors):
+        for name, before in (("alone", [evaluation.separator]), ("after neighbours", anchor.company)):
+            ids = torch.tensor([[*before, *anchor.tokens]], dtype=torch.long)
+            with torch.no_grad():
+                losses = torch.nn.functional.cross_entropy(model(ids)[0, :-1], ids[0, 1:], reduction="none")
+            assert found[name][row] == pytest.approx(float(losses[len(before) - 1 :].mean()), rel=1e-4)
+
+
+def test_interval_over_seeds_and_documents_covers_both() -> None:
+    """A difference that flips its sign between seeds is not certain, however many documents agree."""
+    rows = np.ones((4, 200)) * np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    wide = mean_over_both(rows, np.arange(200))
+    narrow = mean_over_both(np.abs(rows), np.arange(200))
+    assert (wide.low or 0) < 0 < (wide.high or 0)
+    assert narrow.low == narrow.high == 1
+
+
+def test_masking_takes_its_share_and_spares_the_filling(built: Build) -> None:
+    source = ExampleBatches(ExampleTable(built, "knn"), rows=64)
+    masked = MaskedBatches(source, mask=200, vocabulary=257, share=0.2, seed=0)
+    plain, batch = source.batch(3), masked.batch(3)
+    chosen = batch["labels"] != -100
+    real = plain["labels"] != -100
+    assert not (chosen & ~real).any()
+    assert float(chosen.sum() / real.sum()) == pytest.approx(0.2, abs=0.02)
+    assert torch.equal(batch["labels"][chosen], plain["input_ids"][chosen])
+    assert torch.equal(batch["input_ids"][~chosen], plain["input_ids"][~chosen])
+    assert float((batch["input_ids"][chosen] == 200).float().mean()) == pytest.approx(0.8, abs=0.05)
+    assert torch.equal(batch["attention_mask"].bool(), real)
+    assert torch.equal(masked.batch(3)["input_ids"], batch["input_ids"])
+
+
+def test_similarity_of_equal_and_of_opposite_sentences() -> None:
+    table = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    one, other = np.array([0]), np.array([2])
+    pairs = SentencePairs([one, one, np.array([1])], [one, other, np.array([3])], np.zeros(3))
+    assert similarities(table, pairs)[0] > 0 > similarities(table, pairs)[1]
+
+
+def test_pairs_of_a_build_are_half_of_one_document(built: Build) -> None:
+    pairs = pairs_of_build(built, 200, 0)
+    assert 0.5 <= pairs.score.mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"first": "a", "second": "b"}\n', "line 1, is no pair"),
+        ('{"first": "a", "second": "b", "score": 1}\n', "1 pairs"),
+    ],
+)
+def test_pairs_that_are_none_are_refused(built: Build, tmp_path, text: str, message: str) -> None:
+    (tmp_path / "pairs.jsonl").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_pairs(str(tmp_path / "pairs.jsonl"), built)
