@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -46,6 +47,14 @@ def base_of(folder: str | Path) -> str:
     return name
 
 
+@contextmanager
+def without_foreign_warnings() -> Iterator[None]:
+    """Silences what PEFT's calls make transformers say of a property it means to rename: no user can act on it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
 class AdaptedBase:
     """A base model with several adapters, of which one or none acts at a time.
 
@@ -72,10 +81,11 @@ class AdaptedBase:
         if not (folder / "adapter_model.safetensors").is_file():
             raise InputError(f"'{folder}' has no adapter_model.safetensors: give an adapter saved as safetensors")
         try:
-            if self._peft is None:
-                self._peft = peft.PeftModel.from_pretrained(self.base.model, str(folder), adapter_name=name)
-            else:
-                self._peft.load_adapter(str(folder), adapter_name=name)
+            with without_foreign_warnings():
+                if self._peft is None:
+                    self._peft = peft.PeftModel.from_pretrained(self.base.model, str(folder), adapter_name=name)
+                else:
+                    self._peft.load_adapter(str(folder), adapter_name=name)
         except (RuntimeError, ValueError, KeyError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"the adapter '{folder}' does not fit '{self.base.name}': {reason}") from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from seqtant.beb.adapters import without_foreign_warnings
 from seqtant.beb.alignment import Rows
 from seqtant.beb.config import FitComponentsConfig
 from seqtant.errors import InputError
@@ -48,7 +50,7 @@ def fit_adapter(
     longest = max(map(len, documents))
     if base.context_length is not None and longest > base.context_length:
         raise InputError(f"a training text has {longest} tokens, but '{base.name}' reads at most {base.context_length}")
-    network = _prepared(peft, base, config)
+    network = _prepared(peft, base, config, context.seed)
     steps = max(1, math.ceil(config.epochs * len(documents) / config.batch))
     training = TrainingConfig(
         steps=steps,
@@ -67,7 +69,7 @@ def fit_adapter(
     return sum(history.losses[-epoch:]) / len(history.losses[-epoch:])
 
 
-def _prepared(peft: Any, base: HuggingFaceLM, config: FitComponentsConfig) -> Any:
+def _prepared(peft: Any, base: HuggingFaceLM, config: FitComponentsConfig, seed: int) -> Any:
     blocks = len(decoder_blocks(base))
     if config.first_layer >= blocks:
         raise InputError(f"first_layer is {config.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
@@ -80,9 +82,9 @@ def _prepared(peft: Any, base: HuggingFaceLM, config: FitComponentsConfig) -> An
         layers_to_transform=list(range(config.first_layer, blocks)) if config.first_layer else None,
     )
     try:
-        with warnings.catch_warnings():
-            # PEFT asks transformers for a property that transformers means to rename; nothing a user could change.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        # PEFT draws the first weights from torch's global generator.
+        with without_foreign_warnings(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
             return peft.get_peft_model(copy.deepcopy(base.model), settings)
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
