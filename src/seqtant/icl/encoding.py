@@ -24,7 +24,7 @@ class Row:
     """One sequence of tokens and the queries that it answers."""
 
     ids: Ids
-    """Tokens, the beginning-of-sequence token included, up to the last label."""
+    """Tokens, the beginning-of-sequence token included, up to where the last label would begin."""
     places: list[int]
     """Where each query's label would begin: its prefix is ``ids[:place]``."""
     answers: list[list[Ids]]
@@ -76,10 +76,9 @@ class Encoder:
         """
         written = [[task.write(example) for example in examples] for task, examples in zip(tasks, prompts, strict=True)]
         texts = [
-            task.opening + "".join(part.text for part in parts[:-1]) + parts[-1].head + parts[-1].label
-            for task, parts in zip(tasks, written, strict=True)
+            task.opening + "".join(part.text for part in parts) for task, parts in zip(tasks, written, strict=True)
         ]
-        cut = self._cut(texts)
+        cut = self._cut([text.rstrip(" ") for text in texts])
         rows: list[Row] = []
         for number, (task, parts, (ids, starts, ends)) in enumerate(zip(tasks, written, cut, strict=True)):
             joined = self._joined(number, task, parts, ids, starts, ends)
@@ -89,47 +88,58 @@ class Encoder:
     def encode_examples(self, task: Task, examples: Sequence[Example]) -> list[EncodedExample]:
         """Examples as continuations of a context that ends with a whole example of the same task."""
         anchor = task.prompt([task.examples[0]]).rstrip(" ")
-        gap = " " * (len(task.delimiter) - len(task.delimiter.rstrip(" ")))
+        gap = _gap(task)
         written = [task.write(example) for example in examples]
         texts = [anchor + gap + part.text.rstrip(" ") for part in written]
-        ((base, _, _),) = self._cut([anchor])
         found = []
-        for part, (ids, starts, _) in zip(written, self._cut(texts), strict=True):
-            if ids[: len(base)] != base:
-                raise InputError(
-                    f"task '{task.name}': a token of '{self.model.name}' reaches across its delimiter "
-                    f"{task.delimiter!r}: end the delimiter with a line break"
-                )
+        for part, (ids, starts, ends) in zip(written, self._cut(texts), strict=True):
+            base = self._seam(task, len(anchor), starts, ends)
             head = len(anchor) + len(gap) + len(part.head)
             first, after = (_first_at(starts, place) for place in (head, head + len(part.label)))
-            answers = self.answers(part, task)
-            found.append(EncodedExample(ids[len(base) :], (first - len(base), after - len(base)), answers))
+            found.append(EncodedExample(ids[base:], (first - base, after - base), self.answers(part, task)))
         return found
 
     def encode_context(self, task: Task, shots: Sequence[Example]) -> Ids:
-        """A many-shot context of a task."""
-        ((ids, _, _),) = self._cut([task.prompt(shots).rstrip(" ")])
-        return [*self._start, *ids]
+        """A many-shot context of a task, cut as it is before one more example."""
+        text = task.prompt(shots).rstrip(" ")
+        following = (_gap(task) if shots else task.opening[len(text) :]) + task.write(task.examples[0]).text
+        ((ids, starts, ends),) = self._cut([text + following])
+        return [*self._start, *ids[: self._seam(task, len(text), starts, ends)]]
+
+    def _seam(self, task: Task, place: int, starts: Sequence[int], ends: Sequence[int]) -> int:
+        """Number of tokens before a character; refuses a token that reaches across it."""
+        first = _first_at(starts, place)
+        if first and ends[first - 1] > place:
+            raise InputError(
+                f"task '{task.name}': a token of '{self.model.name}' reaches across its delimiter {task.delimiter!r}: "
+                "choose another, e.g. a line break"
+            )
+        return first
 
     def answers(self, part: Parts, task: Task) -> list[Ids]:
-        """Tokens of every label after an example's head.
-
-        Labels that begin other labels, and the empty one, are followed by what follows every label: else the longer
-        one could not win.
-        """
+        """Tokens of every label after an example's head."""
         key = (part.head, part.tail)
         if key not in self._answers:
-            gap = part.label[: len(part.label) - len(part.label.lstrip(" "))]
-            plain = self._after(part.head, [gap + label for label in self.labels])
-            if not _closed(plain):
-                plain = self._after(part.head, [gap + label + part.tail.rstrip(" ") for label in self.labels])
-            if not _closed(plain):
+            found = self._after(part.head, self._endings(part))
+            if not _closed(found):
                 raise InputError(
                     f"task '{task.name}': the tokens of one label begin those of another even with what follows them: "
                     "give the template an ending after {label}"
                 )
-            self._answers[key] = plain
+            self._answers[key] = found
         return self._answers[key]
+
+    def _endings(self, part: Parts) -> list[str]:
+        """Every label as it is scored.
+
+        Labels that begin other labels, and the empty one, are followed by what follows every label: else the longer
+        one could not win.
+        """
+        gap = part.label[: len(part.label) - len(part.label.lstrip(" "))]
+        plain = [gap + label for label in self.labels]
+        if _closed(self._after(part.head, plain)):
+            return plain
+        return [end + part.tail.rstrip(" ") for end in plain]
 
     def _after(self, head: str, ends: Sequence[str]) -> list[Ids]:
         """Tokens of some ends behind a head; empty where the end adds nothing."""
@@ -155,7 +165,8 @@ class Encoder:
             places.append(first + len(self._start))
             answers.append(own)
             place += len(part.text)
-        return Row([*self._start, *ids], places, answers, [(number, shots) for shots in range(len(parts))])
+        whole = [*self._start, *ids][: places[-1]]
+        return Row(whole, places, answers, [(number, shots) for shots in range(len(parts))])
 
     def encode_query(self, task: Task, prefix: str, part: Parts, slot: tuple[int, int]) -> Row:
         """One query behind any text, cut on its own.
@@ -166,12 +177,10 @@ class Encoder:
             part: The query in pieces.
             slot: Where its scores belong.
         """
-        gap = part.label[: len(part.label) - len(part.label.lstrip(" "))]
-        ends = [gap + label for label in self.labels]
-        start, answers = encode_continuations(self.model, prefix + part.head, [end or part.tail for end in ends])
+        start, answers = encode_continuations(self.model, prefix + part.head, self._endings(part))
         if not _closed(answers):
-            start, answers = encode_continuations(self.model, prefix + part.head, [end + part.tail for end in ends])
-        return Row([*start, *answers[0]], [len(start)], [answers], [slot])
+            raise InputError(f"task '{task.name}': the tokens of one label begin those of another: end the template")
+        return Row(start, [len(start)], [answers], [slot])
 
     def _apart(self, number: int, task: Task, parts: Sequence[Parts]) -> list[Row]:
         prefixes = [task.opening + "".join(each.text for each in parts[:shots]) for shots in range(len(parts))]
@@ -193,6 +202,11 @@ class Encoder:
             (ids, [start for start, _ in offsets], [end for _, end in offsets])
             for ids, offsets in zip(found["input_ids"], found["offset_mapping"], strict=True)
         ]
+
+
+def _gap(task: Task) -> str:
+    """Spaces at the end of the delimiter: they go with what follows, as tokenizers want it."""
+    return task.delimiter[len(task.delimiter.rstrip(" ")) :]
 
 
 def _first_at(starts: Sequence[int], place: int) -> int:

@@ -74,13 +74,13 @@ def open_study(config: TaskSource, context: Context, record: Recorder, *, least_
     Raises:
         InputError: The model or a task cannot be used, or a task has too few examples.
     """
-    model = open_model(config, context)
     generator = np.random.default_rng([context.seed, DEALING])
     tasks = open_tasks(config, context)
     if len(tasks) < least_tasks:
         raise InputError(f"{len(tasks)} task is given: give at least {least_tasks}, so that there is one to tell apart")
     if len({task.name for task in tasks}) < len(tasks):
         raise InputError(f"two tasks have one name: {', '.join(task.name for task in tasks)}")
+    model = open_model(config, context)
     encoder = Encoder(model, common_labels(tasks))
     dealt = [deal(task, config, generator) for task in tasks]
     dealt, contexts = _fitted(model, encoder, tasks, dealt, record)
@@ -206,13 +206,14 @@ def _longest(encoder: Encoder, task: Task, own: Dealt) -> int:
 def _that_fits(
     encoder: Encoder, task: Task, shots: Sequence[Example], longest: int, room: int | None
 ) -> tuple[Sequence[Example], Ids]:
-    """A context from which the oldest examples are dropped until one more example fits behind it."""
+    """A context from which the oldest examples are dropped until two more examples fit behind it."""
     ids = encoder.encode_context(task, shots)
-    while room is not None and shots and len(ids) + longest > room:
+    # Drift is measured on two examples behind a context.
+    while room is not None and shots and len(ids) + 2 * longest > room:
         shots = shots[1:]
         ids = encoder.encode_context(task, shots)
     if not shots:
-        raise InputError(f"task '{task.name}': not two of its examples fit into the {room} tokens of the model")
+        raise InputError(f"task '{task.name}': not three of its examples fit into the {room} tokens of the model")
     return shots, ids
 
 
