@@ -1,0 +1,1 @@
+"""One module per drawn verb; each has ``figures(result)``."""

@@ -1,0 +1,251 @@
+"""Trains the same network with and without steps, seed by seed, and tells how many updates each way needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from seqtant.findings import Assumption, Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.intervals import clustered_mean, share
+from seqtant.subtasks.arms import arm_of
+from seqtant.subtasks.config import ArmName, CompareConfig
+from seqtant.subtasks.fitting import Fitted, final_scores, fit_network
+from seqtant.subtasks.row_tests import held_out
+from seqtant.subtasks.row_training import RowFitted, fit_rows
+from seqtant.subtasks.rows import is_rows, load_rows
+from seqtant.subtasks.scores import Scores
+from seqtant.subtasks.tasks.choice import choose_task
+from seqtant.subtasks.tasks.task import Task
+from seqtant.subtasks.theory import family_size
+
+LAZY = 0.3
+"""Relative change of the weights below which training stays where the theorem's linearisation may hold."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network on one arm."""
+
+    arm: ArmName
+    seed: int
+    fitted: Fitted | RowFitted
+    scores: Scores
+    chance: float
+    """Accuracy of always giving the commonest answer of the test inputs."""
+
+
+def run(config: CompareConfig, context: Context) -> Result:
+    """Trains every arm with every seed; with a folder an interrupted comparison goes on.
+
+    Raises:
+        InputError: The task or the rows cannot be used.
+        TrainingError: A loss or a gradient is not finite.
+    """
+    with Recorder("subtasks.compare", f"{config.task} with and without steps", config, context, papers=(5,)) as record:
+        trials: list[Trial] = []
+        bar = context.progress.task("comparing", config.seeds * len(config.arms))
+        for seed in range(context.seed, context.seed + config.seeds):
+            for arm in config.arms:
+                trials.append(_trial(config, arm, seed, context))
+                _record_curve(record, trials[-1], config)
+                bar.advance()
+        bar.close()
+        _record_arms(record, config, trials)
+        _conclude(record, config, trials)
+    return record.result
+
+
+def _trial(config: CompareConfig, arm: ArmName, seed: int, context: Context) -> Trial:
+    folder = None if context.folder is None else context.folder / "checkpoints" / f"{arm}-{seed}"
+    within = replace(context, folder=folder)
+    if is_rows(config.task):
+        splits = load_rows(config.task, context.seed)
+        fitted_rows = fit_rows(
+            splits,
+            arm,
+            config.settings,
+            config.network,
+            config.optimisation,
+            updates=config.updates,
+            evaluate_every=config.evaluate_every,
+            seed=seed,
+            context=within,
+        )
+        rows, layouts = held_out(splits, arm, config.settings, config.test_rows, seed)
+        scores = fitted_rows.solve(rows, layouts)
+        return Trial(arm, seed, fitted_rows, scores, _commonest([row.answer_text for row in rows]))
+    task = choose_task(config, seed)
+    fitted = fit_network(
+        task,
+        arm_of(arm, task, config.settings, seed),
+        config.network,
+        config.optimisation,
+        updates=config.updates,
+        evaluate_every=config.evaluate_every,
+        seed=seed,
+        context=within,
+    )
+    free, _ = final_scores(fitted, config.test_rows, seed)
+    return Trial(arm, seed, fitted, free, _task_chance(task))
+
+
+def _commonest(answers: Sequence[str]) -> float:
+    return max(answers.count(answer) for answer in set(answers)) / len(answers)
+
+
+def _task_chance(task: Task) -> float:
+    """Share of the commonest answer among 4096 inputs; exactly one half for a parity."""
+    if task.is_parity_tree:
+        return 0.5
+    inputs = np.random.default_rng(0).integers(task.alphabet, size=(4096, task.inputs))
+    answers = task.labels(inputs)[:, list(task.answer)]
+    return float(np.unique(answers, axis=0, return_counts=True)[1].max() / len(answers))
+
+
+def _record_curve(record: Recorder, trial: Trial, config: CompareConfig) -> None:
+    fitted = trial.fitted
+    for point in fitted.curve:
+        update, answer, chain = point if isinstance(point, tuple) else (point.update, point.answer, point.chain)
+        record.measure("answer", answer, step=update, seed=trial.seed, group=trial.arm)
+        record.measure("chain", chain, step=update, seed=trial.seed, group=trial.arm)
+        if not isinstance(point, tuple) and trial.arm == "steps" and trial.seed == record.context.seed:
+            for number, accuracy in enumerate(point.steps):
+                record.measure("step_accuracy", accuracy, step=update, seed=trial.seed, group=str(number))
+    reached = fitted.updates_to(0.9)
+    record.measure(
+        "updates_to_90" if reached is not None else "censored_at",
+        config.updates if reached is None else reached,
+        seed=trial.seed,
+        group=trial.arm,
+    )
+
+
+def _accuracy(trials: Sequence[Trial]) -> Estimate:
+    """Share of right answers over all seeds; the interval is the wider of Wilson's and the one between seeds."""
+    answers = np.concatenate([trial.scores.answer for trial in trials])
+    pooled = share(int(answers.sum()), len(answers))
+    if len(trials) < 2:
+        return pooled
+    between = clustered_mean(
+        answers.astype(float), np.repeat([t.seed for t in trials], [len(t.scores.answer) for t in trials])
+    )
+    low = min(pooled.low or 0.0, between.low if between.low is not None else 1.0)
+    high = max(pooled.high or 1.0, between.high if between.high is not None else 0.0)
+    return replace(
+        pooled, low=max(0.0, low), high=min(1.0, high), method="Wilson, widened over seeds", clusters=len(trials)
+    )
+
+
+def median_updates(reached: Sequence[int | None]) -> float | None:
+    """Median of updates where some runs never got there; None where the median itself is beyond the budget.
+
+    Example:
+        >>> median_updates([300, None, 500]), median_updates([None, None, 500])
+        (500.0, None)
+    """
+    found = float(np.median([math.inf if each is None else each for each in reached]))
+    return found if math.isfinite(found) else None
+
+
+def _record_arms(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+    rows = []
+    for arm in config.arms:
+        own = [trial for trial in trials if trial.arm == arm]
+        accuracy = _accuracy(own)
+        nineties = [trial.fitted.updates_to(0.9) for trial in own]
+        chain = float(np.mean([trial.scores.chain.mean() for trial in own]))
+        change = max(trial.fitted.weight_change for trial in own)
+        seconds = sum(trial.fitted.cpu_seconds for trial in own)
+        record.value(f"accuracy_{arm}", accuracy.value)
+        record.value(f"training_cpu_seconds_{arm}", seconds)
+        reached = sum(each is not None for each in nineties)
+        median = median_updates(nineties)
+        rows.append(
+            (arm, accuracy.value, accuracy.low, accuracy.high, chain, f"{reached} of {len(own)}",
+             f"> {config.updates}" if median is None else f"{median:.0f}", change)
+        )  # fmt: skip
+    columns = (
+        "arm",
+        "answers right",
+        "low",
+        "high",
+        "end to end",
+        "seeds at 90 %",
+        "median updates to 90 %",
+        "weight change",
+    )
+    record.table(
+        "arms", "Every way to write solutions", columns, rows, note="On unseen inputs and the network's own steps."
+    )
+
+
+def _conclude(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+    stepwise = [trial for trial in trials if trial.arm == "steps"]
+    without = [t for t in trials if t.arm == "answer"] or [t for t in trials if t.arm == "pause"]
+    if stepwise:
+        _conclude_steps(record, config, stepwise)
+    if without:
+        _conclude_without(record, config, without)
+    if stepwise and without:
+        record.value("gain", _accuracy(stepwise).value - _accuracy(without).value)
+
+
+def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+    accuracy = _accuracy(trials)
+    change = max(trial.fitted.weight_change for trial in trials)
+    record.value("accuracy_with_steps", accuracy.value)
+    record.value("worst_seed_with_steps", min(float(trial.scores.answer.mean()) for trial in trials))
+    record.value("updates_to_99", median_updates([trial.fitted.updates_to(0.99) for trial in trials]))
+    record.value("updates_to_90", median_updates([trial.fitted.updates_to(0.9) for trial in trials]))
+    record.value("weight_change", change)
+    learned = accuracy.value >= 0.99
+    recurrent = config.network.kind == "elman" and config.network.trained != "all"
+    record.finding(
+        "with_steps",
+        "Is the task learned when its steps are written out?",
+        "agrees" if learned else "inconclusive",
+        f"{accuracy.value:.3f} of unseen inputs are answered right on the network's own steps.",
+        predicted=Estimate(value=1.0, method="learnable with steps"),
+        measured=accuracy,
+        assumptions=(
+            Assumption(
+                statement="The network stays near its start, as the proof for wide networks has it.",
+                status=("holds" if change < LAZY else "fails") if recurrent else "not checked",
+                how=f"the trained weights moved by {change:.3f} of their length"
+                + ("" if recurrent else "; the theorem is on an Elman network whose recurrent matrix alone learns"),
+            ),
+        ),
+        advice="" if learned else "Give more updates, or watch the accuracy per step for the one that lags.",
+    )
+
+
+def _conclude_without(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+    accuracy, chance = _accuracy(trials), trials[0].chance
+    record.value("accuracy_without_steps", accuracy.value)
+    record.value("chance", chance)
+    seen = config.updates * config.optimisation.batch
+    near = abs(accuracy.value - chance) <= 0.05
+    parity = config.task == "parity"
+    few = parity and seen > 4 * 2 ** min(config.bits, 60)
+    targets = family_size(config.bits, len(config.subset) if config.subset else config.bits // 2) if parity else None
+    record.finding(
+        "without_steps",
+        "Does the same network fail when it must answer at once?",
+        "agrees" if near else ("vacuous" if few else "disagrees"),
+        f"{accuracy.value:.3f} of unseen inputs are answered right; a guess is right {chance:.2f}.",
+        predicted=Estimate(value=chance, method="no gradient method learns it, for many bits"),
+        measured=accuracy,
+        assumptions=(
+            Assumption(
+                statement="Inputs are too many to be learned by heart.",
+                status=("fails" if few else "holds") if parity else "not checked",
+                how=f"{seen} rows seen of 2^{config.bits} inputs; {targets} possible subsets" if parity else "",
+            ),
+        ),
+        advice="The task is small enough to be learned by heart: take more bits." if few and not near else "",
+    )

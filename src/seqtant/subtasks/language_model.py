@@ -1,0 +1,34 @@
+"""A Hugging Face model, or any other behind the common interface, writes the solutions of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seqtant.lm.generation import generate
+from seqtant.lm.interface import CausalLM
+from seqtant.lm.sampling import Sampling
+from seqtant.lm.text import decode, encode
+from seqtant.subtasks.layout import Layout
+from seqtant.subtasks.row_solving import score_texts
+from seqtant.subtasks.rows import Row
+from seqtant.subtasks.scores import Scores
+
+
+def solve_with(model: CausalLM, rows: Sequence[Row], layouts: Sequence[Layout]) -> Scores:
+    """Lets a language model complete each prompt greedily and scores the text, line by line.
+
+    Args:
+        model: With its tokenizer.
+        rows: The rows.
+        layouts: How each should be written.
+
+    Raises:
+        InputError: The model has no tokenizer, or a row is too long for it.
+    """
+    prompts = encode(model, [layout.prompt for layout in layouts])
+    wholes = encode(model, [layout.text for layout in layouts])
+    room = max(len(whole) - len(prompt) for whole, prompt in zip(wholes, prompts, strict=True)) + 8
+    if model.context_length is not None:
+        room = min(room, model.context_length - max(map(len, prompts)))
+    made = generate(model, prompts, max_tokens=max(1, room), sampling=Sampling(temperature=0.0))
+    return score_texts(decode(model, [each.tokens for each in made]), rows, layouts)

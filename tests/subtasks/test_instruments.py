@@ -1,0 +1,181 @@
+"""Every verb end to end: what it records, the folder it writes, and bad input refused in one line with exit code 2."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from seqtant import cli
+from seqtant.errors import InputError
+from seqtant.runs.context import Context
+from seqtant.subtasks.checks import check
+from seqtant.subtasks.config import CompareConfig, EvalConfig, NetworkConfig, OptimisationConfig, TrainConfig
+from seqtant.subtasks.figures import figures
+from seqtant.subtasks.instrument import run
+from seqtant.subtasks.instruments.compare import median_updates
+
+CPU = Context(device="cpu")
+DECODER = NetworkConfig(kind="decoder", width=16, depth=1, heads=2)
+
+
+def test_checkup_solves_the_reference_models_sums_with_and_without_steps():
+    result = check("reference", CPU)
+    assert result.instrument == "subtasks.eval"
+    assert result.values["accuracy_with_steps"] > result.values["accuracy_without_steps"] + 0.3
+    table = next(table for table in result.tables if table.name == "problems")
+    assert [row[0] for row in table.rows] == list(range(1, 8))
+    assert check("some/other-model", CPU) is None
+
+
+def test_train_then_eval_on_a_task(tmp_path):
+    config = TrainConfig(bits=8, network=NetworkConfig(width=64), updates=30, evaluate_every=15, test_rows=64)
+    trained = run(config, Context(device="cpu", folder=tmp_path))
+    again = run(EvalConfig(model=str(tmp_path / "model"), test_rows=64), CPU)
+    assert again.values["accuracy"] == trained.values["accuracy"]
+    assert again.values["chain_accuracy"] == trained.values["chain_accuracy"]
+    drawn = run(EvalConfig(model=str(tmp_path / "model"), test_rows=64, decode="sample"), CPU)
+    assert drawn.values.keys() == again.values.keys()
+
+
+def test_train_then_eval_on_rows(tmp_path):
+    config = TrainConfig(
+        task="arithmetic",
+        network=DECODER,
+        optimisation=OptimisationConfig(batch=8),
+        updates=6,
+        evaluate_every=6,
+        test_rows=8,
+    )
+    trained = run(config, Context(device="cpu", folder=tmp_path))
+    again = run(EvalConfig(model=str(tmp_path / "model"), rows="arithmetic", test_rows=8), CPU)
+    assert again.values["accuracy"] == trained.values["accuracy"]
+    with pytest.raises(InputError, match="give --rows"):
+        run(EvalConfig(model=str(tmp_path / "model")), CPU)
+
+
+def test_a_small_decoder_can_learn_rows_by_heart(tmp_path):
+    """Ten rows, many updates: the loss on what is learned must fall to where the text is written again."""
+    from seqtant.subtasks.augmentation import arm_layouts
+    from seqtant.subtasks.config import ArmSettings
+    from seqtant.subtasks.row_training import fit_rows
+    from seqtant.subtasks.word_arithmetic import arithmetic_rows
+
+    rows = arithmetic_rows(6, np.random.default_rng(0), longest=2)
+    fitted = fit_rows(
+        {"train": rows, "validation": rows, "test": rows},
+        "steps",
+        ArmSettings(),
+        NetworkConfig(kind="decoder", width=32, depth=1, heads=2),
+        OptimisationConfig(batch=6, learning_rate=0.01, warmup=10),
+        updates=120,
+        evaluate_every=120,
+        seed=0,
+        context=CPU,
+    )
+    scores = fitted.solve(rows, arm_layouts(rows, "steps", ArmSettings(), np.random.default_rng(0)))
+    assert scores.chain.all()
+
+
+def test_language_models_are_adapted_with_lora(tmp_path, tiny_model):
+    pytest.importorskip("peft", reason="the extra 'peft' is not installed")
+    config = TrainConfig(
+        task="arithmetic",
+        base=str(tiny_model),
+        updates=3,
+        test_rows=4,
+        optimisation=OptimisationConfig(batch=4),
+        lora_rank=2,
+    )
+    result = run(config, Context(device="cpu", folder=tmp_path))
+    assert 0 < result.values["trained_parameters"] < 20_000
+    again = run(EvalConfig(model=str(tmp_path / "model"), rows="arithmetic", test_rows=4), CPU)
+    assert again.values["accuracy"] == result.values["accuracy_after"]
+
+
+def test_a_comparison_draws_curves_times_and_steps():
+    config = CompareConfig(
+        bits=8, network=NetworkConfig(width=32), seeds=2, updates=20, evaluate_every=10, test_rows=20
+    )
+    result = run(config, CPU)
+    drawn = {figure.name: figure for figure in figures(result)}
+    assert set(drawn) == {"curves", "times", "steps"}
+    assert len(drawn["times"].table.rows) == 4
+    assert {row[3] for row in drawn["times"].table.rows} == {False}, "nothing reaches 90 % in 20 updates"
+    assert result.values["updates_to_99"] is None
+
+
+def test_a_median_beyond_the_budget_is_none():
+    assert median_updates([100, 200, None]) == 200
+    assert median_updates([100, None, None]) is None
+
+
+def test_rows_are_compared_too():
+    config = CompareConfig(
+        task="arithmetic",
+        arms=("steps", "pause"),
+        network=DECODER,
+        optimisation=OptimisationConfig(batch=4),
+        seeds=1,
+        updates=2,
+        evaluate_every=2,
+        test_rows=4,
+    )
+    assert {"accuracy_with_steps", "accuracy_without_steps", "chance"} <= run(config, CPU).values.keys()
+
+
+def test_commands_speak_json(tmp_path, capsys):
+    assert (
+        cli.call(
+            [
+                "subtasks",
+                "make",
+                "parity",
+                "--bits",
+                "12",
+                "--rows",
+                "64",
+                "--seed",
+                "7",
+                "--out",
+                str(tmp_path),
+                "--json",
+            ]
+        )
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["values"]["train_rows"] == 64
+    assert len(json.loads((tmp_path / "manifest.json").read_text())["subset"]) == 6
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["make", "parity", "--bits", "10"],
+        ["make", "parity", "--bits", "8", "--rows", "9999"],
+        ["make", "paritty"],
+        ["make", "missing.json"],
+        ["check", "missing.jsonl"],
+        ["augment", "missing.jsonl"],
+        ["augment", "--arm", "partial"],
+        ["train", "parity", "--network", "decoder", "--width", "30", "--set", "network.heads=4"],
+        ["train", "arithmetic"],
+        ["train", "parity", "--base", "reference"],
+        ["eval", "missing-folder"],
+        ["eval", "reference", "--decode", "teacher"],
+        ["probe", "arithmetic"],
+        ["probe", "rows.jsonl"],
+        ["compare", "parity", "--arm", "steps", "--arm", "steps"],
+        ["compare", "parity", "--bits", "0"],
+        ["one-step", "--subset-size", "24"],
+        ["solve-gf2", "--bits", "0"],
+        ["solve-gf2", "--rows", "missing.jsonl"],
+    ],
+    ids=" ".join,
+)
+def test_bad_input_ends_in_one_line_and_exit_code_2(arguments, capsys):
+    assert cli.call(["subtasks", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len([line for line in captured.err.splitlines() if line.strip()]) == 1

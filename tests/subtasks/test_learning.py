@@ -1,0 +1,187 @@
+"""Training, solving and scoring: a network that knows, one that learns, one that diverges, one that goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seqtant.errors import InputError, TrainingError
+from seqtant.lm.interface import CausalLM, LMOutput
+from seqtant.runs.context import Context
+from seqtant.subtasks.arms import arm_of, sequences
+from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimisationConfig
+from seqtant.subtasks.fitting import final_scores, fit_network
+from seqtant.subtasks.networks import NetworkLM, build_network
+from seqtant.subtasks.scores import Scores
+from seqtant.subtasks.solving import solve
+from seqtant.subtasks.splits import draw_distinct, draw_inputs, split_rows
+from seqtant.subtasks.streaming import TaskBatches
+from seqtant.subtasks.tasks.arithmetic import addition
+from seqtant.subtasks.tasks.parity import parity
+from seqtant.subtasks.trained import Trained, load_trained, save_trained
+
+SETTINGS = ArmSettings(noise=0.25, level=2)
+CPU = Context(device="cpu")
+
+
+class Knowing(CausalLM):
+    """Computes the steps itself, and errs at one of them if told so."""
+
+    name = "knowing"
+
+    def __init__(self, task, wrong=None):
+        self.task, self.wrong, self.vocabulary_size = task, wrong, task.alphabet
+
+    def forward(self, input_ids, attention_mask=None, *, cache=None, keep=None, use_cache=False):
+        seen = input_ids if cache is None else torch.cat([cache, input_ids], dim=1)
+        logits = torch.zeros(*input_ids.shape, self.vocabulary_size)
+        for offset in range(input_ids.shape[1]):
+            place = seen.shape[1] - input_ids.shape[1] + offset + 1
+            number = place - self.task.inputs
+            if 0 <= number < self.task.length:
+                step = self.task.steps[number]
+                index = torch.zeros(len(seen), dtype=torch.long)
+                for read in step.reads:
+                    index = index * self.task.alphabet + seen[:, read]
+                value = torch.tensor(step.table)[index]
+                value = (value + (number == self.wrong)) % self.task.alphabet
+                logits[torch.arange(len(seen)), offset, value] = 5.0
+        kept = logits[:, -keep:] if isinstance(keep, int) else logits if keep is None else logits[:, keep]
+        return LMOutput(kept, cache=seen if use_cache else None)
+
+    def select_rows(self, cache, rows):
+        return cache[rows]
+
+
+@pytest.mark.parametrize("task", [parity(16), addition(3)], ids=["parity", "addition"])
+@pytest.mark.parametrize("decode", ["free", "teacher"])
+def test_a_model_that_knows_the_steps_makes_no_error(task, decode):
+    inputs = draw_inputs(task, "test", 50, np.random.default_rng(0))
+    scores = solve(Knowing(task), task, arm_of("steps", task, SETTINGS, 0), inputs, decode=decode)
+    assert scores.answer.all()
+    assert scores.chain.all()
+
+
+def test_an_error_at_a_leaf_flips_the_root_on_own_steps_but_not_given_the_truth():
+    task = parity(16)
+    inputs = draw_inputs(task, "test", 64, np.random.default_rng(0))
+    arm = arm_of("steps", task, SETTINGS, 0)
+    own = solve(Knowing(task, wrong=1), task, arm, inputs)
+    given = solve(Knowing(task, wrong=1), task, arm, inputs, decode="teacher")
+    assert own.per_step.tolist() == [1, 0, 1, 1, 0, 1, 0]
+    assert given.per_step.tolist() == [1, 0, 1, 1, 1, 1, 1]
+    assert own.first_errors == [0, 64, 0, 0, 0, 0, 0, 0]
+
+
+def test_scores_of_ragged_rows_count_what_is_there():
+    right = np.array([[1, 0, 1], [1, 1, 0], [0, 0, 0]], dtype=bool)
+    there = np.array([[1, 0, 1], [1, 1, 1], [0, 1, 1]], dtype=bool)
+    scores = Scores(right, right[:, -1], there)
+    assert scores.per_step.tolist() == [1.0, 0.5, pytest.approx(1 / 3)]
+    assert scores.chain.tolist() == [True, False, False]
+    assert scores.first_errors == [0, 1, 1, 1]
+
+
+def test_arms_write_what_they_say():
+    task, inputs = parity(16), np.random.default_rng(3).integers(2, size=(400, 16))
+    truth = task.labels(inputs)
+    pause = arm_of("pause", task, SETTINGS, 0)
+    steps = arm_of("steps", task, SETTINGS, 0)
+    assert sequences(task, pause, inputs)[0].shape == sequences(task, steps, inputs)[0].shape, "equal compute"
+    assert (pause.prompt(task, inputs)[:, 16:] == 2).all()
+    shuffled = arm_of("shuffled", task, SETTINGS, 1)
+    assert sorted(shuffled.written) == list(range(7))
+    assert shuffled.written[-1] == 6
+    assert shuffled.written != steps.written
+    partial = arm_of("partial", task, SETTINGS, 0)
+    assert partial.written == (4, 5, 6)
+    noisy = arm_of("noisy", task, SETTINGS, 0)
+    written = noisy.target(task, inputs, np.random.default_rng(0))
+    assert (written[:, :-1] != truth[:, :-1]).mean() == pytest.approx(0.25, abs=0.03)
+    assert (written[:, -1] == truth[:, -1]).all()
+    assert (noisy.target(task, inputs) == truth).all(), "tests are never noisy"
+    with pytest.raises(InputError, match="drops no step"):
+        arm_of("partial", task, ArmSettings(level=1), 0)
+
+
+def test_addition_at_once_is_written_as_people_do():
+    task = addition(2)
+    arm = arm_of("answer", task, SETTINGS, 0)
+    assert arm.target(task, np.array([[7, 9, 5, 2]])).tolist() == [[1, 2, 2]]
+
+
+def test_streams_never_leave_their_split():
+    task = parity(8)
+    batches = TaskBatches(task, arm_of("steps", task, SETTINGS, 0), rows=64, seed=1)
+    rows = np.concatenate([batches.batch(step)["input_ids"][:, :8].numpy() for step in range(20)])
+    assert set(split_rows(rows)) == {"train"}
+    held_out = {tuple(row) for row in draw_inputs(task, "test", 100, np.random.default_rng(0)).tolist()}
+    assert not held_out & {tuple(row) for row in rows.tolist()}
+
+
+def test_too_few_inputs_are_told():
+    with pytest.raises(InputError, match="in the split 'train', not 300"):
+        draw_distinct(parity(8), "train", 300, np.random.default_rng(0))
+
+
+def fit(folder=None, *, updates=40, arm="steps", **optimisation):
+    task = parity(8)
+    return fit_network(
+        task,
+        arm_of(arm, task, SETTINGS, 0),
+        NetworkConfig(width=128),
+        OptimisationConfig(**optimisation),
+        updates=updates,
+        evaluate_every=20,
+        seed=0,
+        context=Context(device="cpu", folder=folder),
+    )
+
+
+def test_eight_bits_are_learned_with_the_recurrent_matrix_alone():
+    fitted = fit(updates=300)
+    free, teacher = final_scores(fitted, 200, 0)
+    assert free.answer_accuracy.value > 0.95
+    assert teacher.per_step.min() > 0.95
+    assert 0 < fitted.weight_change < 0.3
+    assert fitted.updates_to(0.9) is not None
+
+
+def test_a_run_that_goes_on_has_the_whole_curve(tmp_path):
+    whole = fit(tmp_path / "whole")
+    import shutil
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    again = fit(tmp_path / "resumed")
+    assert again.curve == whole.curve
+    assert again.weight_change == pytest.approx(whole.weight_change)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_a_clear_message():
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        fit(updates=200, learning_rate=1e30, clip=1e30)
+
+
+@pytest.mark.parametrize("kind", ["elman", "lstm", "decoder"])
+def test_a_trained_network_is_kept_and_read_back(tmp_path, kind):
+    config = NetworkConfig(kind=kind, width=8, depth=1, heads=2)
+    task = parity(8)
+    arm = arm_of("pause", task, SETTINGS, 0)
+    network = build_network(config, vocabulary=3, context=11, seed=4)
+    kept = Trained(network=network, config=config, vocabulary=3, context=11, arm="pause", task=task, way=arm)
+    save_trained(kept, tmp_path)
+    back = load_trained(tmp_path)
+    tokens = torch.randint(3, (2, 11))
+    assert torch.equal(back.network(tokens), network(tokens))
+    assert back.task.fingerprint == task.fingerprint
+    assert back.way == arm
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(InputError, match="damaged"):
+        load_trained(tmp_path)
+
+
+def test_padding_is_refused():
+    network = build_network(NetworkConfig(width=4), vocabulary=2, context=4, seed=0)
+    with pytest.raises(InputError, match="reads no padding"):
+        NetworkLM(network, 2).forward(torch.zeros(1, 2, dtype=torch.long), torch.tensor([[0, 1]]))

@@ -1,0 +1,114 @@
+"""Elimination, the one gradient step and the gradient signal against truths that are known."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from seqtant.errors import InputError
+from seqtant.runs.context import Context
+from seqtant.subtasks.config import NetworkConfig, OneStepConfig, ProbeConfig, SolveGf2Config
+from seqtant.subtasks.gf2 import solve_gf2
+from seqtant.subtasks.gradient_signal import step_signal, whole_signal
+from seqtant.subtasks.instrument import run
+from seqtant.subtasks.networks import build_network
+from seqtant.subtasks.tasks.arithmetic import modular_sum
+from seqtant.subtasks.tasks.parity import parity
+from seqtant.subtasks.theory import gradient_variance_bound
+
+CPU = Context(device="cpu")
+
+
+@pytest.mark.parametrize("bits", [1, 7, 64, 130])
+def test_elimination_finds_the_subset(bits):
+    generator = np.random.default_rng(bits)
+    subset = tuple(np.flatnonzero(generator.integers(2, size=bits)).tolist())
+    inputs = generator.integers(2, size=(bits + 20, bits))
+    found = solve_gf2(inputs, inputs[:, list(subset)].sum(axis=1) % 2)
+    assert found.subset == subset
+    assert found.rank == bits
+
+
+def test_elimination_agrees_with_trying_every_subset():
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        inputs, answers = generator.integers(2, size=(5, 4)), generator.integers(2, size=5)
+        fitting = [
+            pick for pick in itertools.product([0, 1], repeat=4) if ((inputs @ np.array(pick)) % 2 == answers).all()
+        ]
+        found = solve_gf2(inputs, answers)
+        assert found.consistent == bool(fitting)
+        unique = tuple(np.flatnonzero(fitting[0]).tolist()) if len(fitting) == 1 else None
+        assert found.subset == unique
+
+
+def test_no_bits_are_refused():
+    with pytest.raises(InputError, match="must be bits"):
+        solve_gf2(np.array([[0, 2]]), [1])
+    with pytest.raises(InputError, match="one bit for each row"):
+        solve_gf2(np.array([[0, 1]]), [1, 0])
+
+
+def test_the_verb_recovers_and_noise_defeats_it():
+    clean = run(SolveGf2Config(bits=512), CPU)
+    assert clean.values["recovered"] == 1
+    assert clean.values["samples"] == 522
+    noisy = run(SolveGf2Config(bits=64, samples=200, noise=0.1), CPU)
+    assert noisy.values["recovered"] == 0
+    few = run(SolveGf2Config(bits=64, samples=40), CPU)
+    assert few.values["recovered"] == 0
+    assert few.values["rank"] == 40
+
+
+def test_one_step_learns_from_enough_samples_only():
+    enough = run(OneStepConfig(), CPU).values
+    assert enough["accuracy"] == 1.0
+    assert enough["children_found"] == 1.0
+    assert run(OneStepConfig(samples=4096), CPU).values["accuracy"] < 0.95
+
+
+def exact_inputs(bits):
+    return np.indices((2,) * bits).reshape(bits, -1).T.astype(np.int64)
+
+
+def test_signals_stay_below_the_bound_and_steps_are_seen_better():
+    task = parity(12, seed=0)
+    network = build_network(NetworkConfig(width=16), vocabulary=2, context=20, seed=0)
+    generator, inputs = np.random.default_rng(0), exact_inputs(12)
+    whole = whole_signal(network, task, inputs, 12, generator)
+    steps = [step_signal(network, task, number, inputs, 12, generator) for number in range(task.length)]
+    for signal in (whole, *steps):
+        assert (signal.variance.low or 0) <= gradient_variance_bound(signal.gradient_square, signal.targets)
+    assert min(step.variance.value for step in steps) > 5 * whole.variance.value
+
+
+def test_halves_take_the_noise_of_sampling_out():
+    """With drawn inputs the estimate is still that of all inputs, within its own scatter."""
+    task = parity(8, seed=0)
+    network = build_network(NetworkConfig(width=16), vocabulary=2, context=20, seed=0)
+    exact = step_signal(network, task, 0, exact_inputs(8), 20, np.random.default_rng(1)).variance.value
+    drawn = [
+        step_signal(
+            network, task, 0, np.random.default_rng([2, n]).integers(2, size=(512, 8)), 20, np.random.default_rng(1)
+        )
+        for n in range(12)
+    ]
+    values = np.array([each.variance.value for each in drawn])
+    assert values.mean() == pytest.approx(exact, abs=4 * values.std() / np.sqrt(12))
+    assert drawn[0].noise / 512 > 0.1 * exact, "the noise that was taken out is not small"
+
+
+def test_larger_alphabets_are_probed_by_cross_entropy():
+    result = run(
+        ProbeConfig(task="sum", terms=3, modulus=3, network=NetworkConfig(width=8), candidates=3, samples=64), CPU
+    )
+    assert result.values["weakest_step_signal"] > 0
+    assert modular_sum(3, 3).is_parity_tree is False
+
+
+def test_thirty_two_bits_are_out_of_reach_by_the_bound():
+    config = ProbeConfig(bits=32, network=NetworkConfig(width=16), candidates=4, samples=256)
+    table = next(table for table in run(config, CPU).tables if table.name == "signals")
+    assert table.rows[-1][-1] == "not by gradients"

@@ -1,0 +1,109 @@
+"""What the published code does wrong, one test each: ours must not do it."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from seqtant.lm.interface import CausalLM, LMOutput
+from seqtant.subtasks.arms import arm_of, sequences
+from seqtant.subtasks.config import ArmSettings
+from seqtant.subtasks.solving import solve
+from seqtant.subtasks.splits import draw_distinct, draw_inputs
+from seqtant.subtasks.streaming import TaskBatches
+from seqtant.subtasks.tasks.parity import draw_subset, parity
+
+SETTINGS = ArmSettings()
+
+
+class Scripted(CausalLM):
+    """Prefers one token at every position, whatever it reads."""
+
+    name = "scripted"
+
+    def __init__(self, vocabulary, favourite):
+        self.vocabulary_size, self.favourite = vocabulary, favourite
+
+    def forward(self, input_ids, attention_mask=None, *, cache=None, keep=None, use_cache=False):
+        logits = torch.zeros(*input_ids.shape, self.vocabulary_size)
+        logits[..., self.favourite] = 9.0
+        return LMOutput(logits[:, -1:] if keep is not None else logits, cache=0 if use_cache else None)
+
+    def select_rows(self, cache, rows):
+        return cache
+
+
+def test_a_rows_are_told_apart_by_row_and_never_shared_by_two_splits():
+    """There: duplicates were removed along columns, which also sorted the bits."""
+    task, generator = parity(8), np.random.default_rng(0)
+    drawn = {split: draw_distinct(task, split, 20, generator) for split in ("train", "validation", "test")}
+    rows = [tuple(row) for each in drawn.values() for row in each.tolist()]
+    assert len(set(rows)) == 60
+    columns = [tuple(column) for column in drawn["train"].T.tolist()]
+    assert columns != sorted(columns)
+
+
+def test_b_the_answer_is_the_last_written_step_and_not_the_first():
+    task = parity(8, subset=(0, 1, 2, 3))
+    arm = arm_of("steps", task, SETTINGS, 0)
+    inputs = np.array([[1, 0, 1, 0, 0, 0, 0, 0]])  # first step 1, answer 0
+    assert not solve(Scripted(2, 1), task, arm, inputs).answer[0]
+    assert solve(Scripted(2, 0), task, arm, inputs).answer[0]
+
+
+@pytest.mark.parametrize("bits", [256, 512])
+def test_c_every_size_is_there(bits):
+    """There: 256 bits were tested for twice, so that 512 could not run."""
+    task = parity(bits)
+    batch = TaskBatches(task, arm_of("steps", task, SETTINGS, 0), rows=2, seed=0).batch(0)
+    assert batch["input_ids"].shape == (2, bits + bits // 2 - 1)
+
+
+def test_d_current_libraries_draw_the_subset_of_the_published_seed():
+    """There: numpy.long and Trainer.add_argparse_args are gone; the legacy stream of random numbers is not."""
+    assert draw_subset(8, 42) == draw_subset(8, 42)
+    assert sorted(draw_subset(128, 27)) != list(range(64))
+    assert parity(8, seed=42).labels(np.ones((1, 8), dtype=np.int64)).dtype == np.int64
+
+
+def test_e_only_bits_are_written():
+    """There: an untrained network could write a token that is no bit."""
+    task = parity(8)
+    arm = arm_of("pause", task, SETTINGS, 0)
+    inputs = np.zeros((3, 8), dtype=np.int64)
+    model = Scripted(arm.vocabulary(task), favourite=2)
+    free = solve(model, task, arm, inputs)
+    assert free.answer.all(), "of the two bits, both equally likely, the first is taken: the true answer of zeros"
+
+
+def test_f_any_batch_can_be_asked_for_and_nothing_is_stored():
+    """There: 64 million rows of 32 bits were made before the first update."""
+    task = parity(32)
+    batches = TaskBatches(task, arm_of("steps", task, SETTINGS, 0), rows=64, seed=0)
+    tracemalloc.start()
+    batch = batches.batch(10**6)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6
+    assert torch.equal(batch["input_ids"], batches.batch(10**6)["input_ids"])
+    assert not torch.equal(batch["input_ids"], batches.batch(0)["input_ids"])
+
+
+def test_g_every_step_is_scored_on_own_steps():
+    """There: only the accuracy of the last bit was kept."""
+    task = parity(16)
+    arm = arm_of("steps", task, SETTINGS, 0)
+    inputs = draw_inputs(task, "test", 200, np.random.default_rng(0))
+    scores = solve(Scripted(2, 0), task, arm, inputs)
+    assert scores.per_step == pytest.approx(1 - task.labels(inputs).mean(axis=0))
+    assert sum(scores.first_errors) == 200
+
+
+def test_the_first_label_is_predicted_from_the_last_input_bit():
+    task = parity(8)
+    tokens, labels = sequences(task, arm_of("steps", task, SETTINGS, 0), np.zeros((1, 8), dtype=np.int64))
+    assert (labels[0] != -100).tolist() == [False] * 8 + [True] * 3
+    assert tokens.shape == (1, 11)

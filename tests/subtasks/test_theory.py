@@ -1,0 +1,119 @@
+"""Closed forms against enumeration and simulation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from seqtant.subtasks import theory
+
+
+def all_bits(count):
+    return np.array(list(itertools.product([0, 1], repeat=count)))[:, ::-1]
+
+
+def characters(bits):
+    """Parity of every subset at every input, written out."""
+    inputs = all_bits(bits)
+    return np.array([[(-1) ** int(row[subset == 1].sum()) for row in inputs] for subset in inputs])
+
+
+def test_walsh_transform_is_the_mean_with_every_parity():
+    values = np.random.default_rng(0).normal(size=(3, 16))
+    assert np.allclose(theory.walsh_hadamard(values), values @ characters(4).T / 16)
+
+
+def test_walsh_transform_keeps_squares_and_refuses_other_sizes():
+    values = np.random.default_rng(1).normal(size=64)
+    assert (theory.walsh_hadamard(values) ** 2).sum() == pytest.approx((values**2).mean())
+    with pytest.raises(ValueError, match="2\\^d values, got 6"):
+        theory.walsh_hadamard(np.zeros(6))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_variance_over_parities_is_that_of_the_gradients_themselves(size):
+    """Against the definition: the gradient of E (f - f_S)^2 for every subset, and its variance."""
+    generator = np.random.default_rng(2)
+    bits, parameters = 6, 5
+    slopes, outputs = generator.normal(size=(parameters, 2**bits)), generator.normal(size=2**bits)
+    chosen = characters(bits)[theory.subset_sizes(bits) == size]
+    gradients = np.array([(2 * (outputs - target) * slopes).mean(axis=1) for target in chosen])
+    wanted = ((gradients - gradients.mean(axis=0)) ** 2).sum(axis=1).mean()
+    assert theory.parity_gradient_variance(slopes, size) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8, 10])
+def test_variance_stays_below_the_bound_and_the_bound_shrinks(bits):
+    """A random two-layer ReLU network of width 8, its gradient by every weight at every input."""
+    generator = np.random.default_rng(bits)
+    inputs = 1.0 - 2 * all_bits(bits)
+    first, second = generator.normal(size=(8, bits)) / math.sqrt(bits), generator.normal(size=8)
+    hidden = np.maximum(first @ inputs.T, 0)
+    by_first = ((hidden > 0) * second[:, None])[:, None] * inputs.T[None]
+    slopes = np.concatenate([hidden, by_first.reshape(8 * bits, -1)])
+    square = (slopes**2).sum(axis=0).mean()
+    for size in (2, bits // 2):
+        bound = theory.gradient_variance_bound(square, theory.family_size(bits, size))
+        assert 0 <= theory.parity_gradient_variance(slopes, size) <= bound
+
+
+def test_piling_up_is_the_chance_of_an_even_number_of_errors():
+    accuracies = [0.9, 0.8, 0.95, 0.6]
+    even = chain = 0.0
+    for right in itertools.product([0, 1], repeat=4):
+        chance = math.prod(p if ok else 1 - p for p, ok in zip(accuracies, right, strict=True))
+        even += chance * (right.count(0) % 2 == 0)
+        chain += chance * all(right)
+    assert theory.parity_answer_accuracy(accuracies) == pytest.approx(even)
+    assert theory.chain_accuracy(accuracies) == pytest.approx(chain)
+
+
+@pytest.mark.parametrize(("bits", "samples"), [(1, 1), (2, 2), (2, 3), (3, 3)])
+def test_full_rank_probability_is_the_share_of_all_matrices(bits, samples):
+    rows = list(itertools.product([0, 1], repeat=bits))
+    full = 0
+    for matrix in itertools.product(rows, repeat=samples):
+        sums = {tuple(np.array(matrix).T @ np.array(pick) % 2) for pick in itertools.product([0, 1], repeat=samples)}
+        full += len(sums) == 2**bits
+    assert theory.full_rank_probability(bits, samples) == pytest.approx(full / len(rows) ** samples)
+    assert theory.full_rank_probability(bits, bits - 1) == 0
+
+
+def test_link_multiplies_signs_and_has_its_slope():
+    for one, two in itertools.product([-1.0, 1.0], repeat=2):
+        assert theory.link((one + two) / 2) == one * two
+    places = np.linspace(-0.99, 0.99, 34)
+    slopes = (theory.link(places + 1e-6) - theory.link(places - 1e-6)) / 2e-6
+    assert np.allclose(theory.link_slope(places), slopes, atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [3, 4, 9])
+def test_exact_first_gradient_is_the_mean_over_all_inputs(tokens):
+    signs = 1.0 - 2 * all_bits(tokens)
+    gradient = theory.first_gradient(signs, signs[:, 0] * signs[:, 1])
+    child, other = theory.expected_first_gradient(tokens)
+    assert gradient[:2] == pytest.approx([child, child])
+    assert gradient[2:] == pytest.approx([other] * (tokens - 2))
+
+
+def test_first_gradient_is_that_of_the_loss():
+    """Against finite differences of E (phi(softmax(w) x) - y)^2 / 2 at w = 0."""
+    generator = np.random.default_rng(3)
+    signs = generator.choice([-1.0, 1.0], size=(50, 5))
+    target = signs[:, 0] * signs[:, 3]
+
+    def loss(weights):
+        shares = np.exp(weights) / np.exp(weights).sum()
+        return float(((theory.link(signs @ shares) - target) ** 2).mean() / 2)
+
+    slopes = [(loss(1e-6 * unit) - loss(-1e-6 * unit)) / 2e-6 for unit in np.eye(5)]
+    assert theory.first_gradient(signs, target) == pytest.approx(slopes, abs=1e-7)
+
+
+def test_on_many_tokens_a_child_pulls_with_minus_eight_over_their_square():
+    child, other = theory.expected_first_gradient(4000)
+    assert child * 4000**2 == pytest.approx(-8, rel=0.01)
+    assert abs(other) < abs(child) / 1000
