@@ -182,7 +182,7 @@ class FinetuneConfig(SpeechConfig):
     """Weight of the method; with a budget, the first weight tried."""
     ramp: int = 0
     """Steps over which the weight rises from 0 (Align With Purpose only)."""
-    steps: int = 250
+    steps: int = 400
     """Steps with the method."""
     budget_wer: float | None = None
     """Percentage points of word error rate that may be spent: finds the largest weight within them."""
@@ -236,7 +236,7 @@ class SweepConfig(SpeechConfig):
     """Weights of Align With Purpose."""
     method_weights: dict[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     """Weights of other methods by name, e.g. {delay-penalty: [0.02, 0.1]}; else their defaults."""
-    steps: int = 250
+    steps: int = 400
     """Steps with each method, all from the same checkpoint and in the same order of batches."""
     seeds: int = 1
     """Independent repetitions: data, initial weights and order anew."""
