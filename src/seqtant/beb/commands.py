@@ -23,7 +23,7 @@ from seqtant.beb.config import (
 )
 from seqtant.commandline.execute import execute
 from seqtant.commandline.options import DEFAULT, Options, Whole
-from seqtant.errors import GateError
+from seqtant.errors import GateError, InconclusiveError
 
 app = App(name="beb", help="How long a prompt breaks the alignment?")
 
@@ -400,6 +400,8 @@ def gate(
     )
     if result is not None and result.values["passed"] == 0:
         raise GateError(result.findings[0].summary)
+    if result is not None and result.values["passed"] is None:
+        raise InconclusiveError(result.findings[0].summary)
 
 
 @app.command

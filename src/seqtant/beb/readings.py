@@ -13,7 +13,11 @@ from seqtant.beb.theory import bad_weight
 
 TAIL = 1 / 3
 """Share of the sentences, at the end of the prompts, whose unexplained divergence is the floor."""
-_ROUNDS = 60
+FLATTEST = -0.2
+"""Slope of the equation for log(1/alpha) above which its solution would multiply every error by more than five: the
+prompts are too short to tell a floor from what is still to come."""
+_ROUNDS = 40
+_STEP = 2.0
 
 Curve = Float[np.ndarray, " places"]
 
@@ -39,8 +43,8 @@ def read_area(to_model: Evidence, to_plus: Evidence | None) -> Area:
     log-ratio of a prompt have the same mean, and their combination of least variance is taken. What the prompts have
     not yet shown is the mean of -log w-, which the log-ratio against P+ gives. And the floor is what the last sentences
     have beyond what a mixture of that weight would: for an exact mixture it is 0 on every single prompt. The weight
-    that enters both is found by iteration. Without a P+ of its own (it is the model itself), or where no weight solves
-    this, the mean divergence of the last sentences is the floor, and nothing is added.
+    that enters both is found by Newton's method. Without a P+ of its own (it is the model itself), or where the prompts
+    are too short to solve for it, the mean divergence of the last sentences is the floor, and nothing is added.
 
     Args:
         to_model: Evidence of P- against the model.
@@ -54,18 +58,22 @@ def read_area(to_model: Evidence, to_plus: Evidence | None) -> Area:
     plain = Area(raw - least * sentences, raw, least, 0.0)
     if to_plus is None:
         return plain
-    value = raw
-    known = to_plus.log_ratio.cumsum(axis=1)
+    value, known = raw, to_plus.log_ratio.cumsum(axis=1)
     for _ in range(_ROUNDS):
-        log_weight = np.log(np.maximum(bad_weight(-max(value, 1e-6), known), 1e-300))
-        expected = (log_weight[:, -1] - log_weight[:, -1 - tail]) / tail
+        weight = np.maximum(bad_weight(-max(value, 1e-6), known[:, [-1 - tail, -1]]), 1e-300)
+        log_weight, lighter = np.log(weight), 1 - weight.mean(axis=0)
+        expected = (log_weight[:, 1] - log_weight[:, 0]) / tail
         unexplained = ratio[:, -tail:].mean(axis=1) - expected
         smoother = divergence[:, -tail:].mean(axis=1) - expected.mean()
-        floor, beyond = float(least_variance(unexplained, smoother).mean()), float(-log_weight[:, -1].mean())
-        whole = least_variance(ratio.sum(axis=1) - log_weight[:, -1], divergence.sum(axis=1) + beyond)
-        value, before = float(whole.mean()) - floor * sentences, value
-        if abs(value - before) < 1e-9:
-            return Area(value, raw, floor, beyond)
+        floor, beyond = float(least_variance(unexplained, smoother).mean()), float(-log_weight[:, 1].mean())
+        whole = least_variance(ratio.sum(axis=1) - log_weight[:, 1], divergence.sum(axis=1) + beyond)
+        gap = float(whole.mean()) - floor * sentences - value
+        if abs(gap) < 1e-10:
+            return Area(value, float(whole.mean()) - beyond, floor, beyond)
+        slope = -1 + lighter[1] + sentences / tail * (lighter[0] - lighter[1])
+        if slope > FLATTEST:
+            return plain
+        value += float(np.clip(-gap / slope, -_STEP, _STEP))
     return plain
 
 

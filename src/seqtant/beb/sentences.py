@@ -56,11 +56,11 @@ class SentenceEnds:
             return True
         if not said or not self._end.search(said):
             return False
-        if said.rstrip(_CLOSING).endswith(tuple(self._wide)) or text != said:
+        if said.rstrip(_CLOSING).endswith(tuple(self._wide)):
             return True
         if _ABBREVIATION.search(said):
             return False
-        if place + 1 == len(ids):
+        if text != said or place + 1 == len(ids):
             return True
         after = self._text(ids[begin : place + 2])[len(text) :]
         return not after or after[0].isspace()

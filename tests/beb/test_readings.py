@@ -1,0 +1,210 @@
+"""log(1/alpha), gates and half-way lengths on mixtures whose truth is known, and where they must refuse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from seqtant.beb.analytic import IidMixture
+from seqtant.beb.config import MeasureConfig
+from seqtant.beb.evidence import Evidence
+from seqtant.beb.gates import check
+from seqtant.beb.observed import Observed
+from seqtant.beb.paper_fits import behaviour_sigmoid, first_points_line, largest_ratio
+from seqtant.beb.readings import (
+    halfway_of,
+    largest_divergence,
+    least_divergence,
+    least_variance,
+    predicted_behaviour,
+    read_area,
+    variance_curve,
+    variance_slope,
+)
+from seqtant.beb.summary import numbers, summarise, worst_behaviour
+from seqtant.beb.theory import bad_weight
+from seqtant.findings import Estimate
+
+
+def drawn(mixture: IidMixture, prompts: int, sentences: int, *, error: float = 0.0, seed: int = 0) -> Observed:
+    """Exact evidence of prompts from P-; ``error`` is what the model lacks of P-, in nats per sentence."""
+    generator = np.random.default_rng(seed)
+    good, bad = np.log((1 - mixture.bad_minus) / (1 - mixture.bad_plus)), np.log(mixture.bad_minus / mixture.bad_plus)
+    said = generator.random((prompts, sentences)) < mixture.bad_minus
+    ratio = np.where(said, bad, good)
+    before = np.concatenate([np.zeros((prompts, 1)), ratio.cumsum(axis=1)], axis=1)
+    weight = bad_weight(mixture.log_alpha, before)
+    log_weight = np.log(weight)
+    minus = np.array([1 - mixture.bad_minus, mixture.bad_minus])
+    plus = np.array([1 - mixture.bad_plus, mixture.bad_plus])
+    mixed = weight[:, :-1, None] * minus + (1 - weight[:, :-1, None]) * plus
+    divergence = (minus * np.log(minus / mixed)).sum(axis=2)
+    noise = generator.normal(error, math.sqrt(2 * error), said.shape) if error else 0.0
+    to_model = Evidence(divergence + error, np.diff(log_weight, axis=1) + noise)
+    to_plus = Evidence(np.full(said.shape, mixture.beta), ratio)
+    from_plus = Evidence(np.full(said.shape, mixture.beta_prime), np.zeros(said.shape))
+    places = tuple(range(sentences + 1))
+    shape = (prompts, sentences + 1)
+    behaviour = np.stack([mixture.behaviour(line) for line in before])
+    return Observed(
+        (),
+        to_model,
+        to_plus,
+        from_plus,
+        places,
+        behaviour,
+        np.full(shape, mixture.gamma),
+        np.full(shape, 1 - 2 * mixture.bad_plus),
+        6.0,
+        0,
+    )
+
+
+@pytest.mark.parametrize("log_alpha", [-2.0, -7.0, -18.42])
+def test_an_exact_mixture_is_read_exactly_even_from_few_prompts(log_alpha: float) -> None:
+    observed = drawn(IidMixture(log_alpha, 0.8, 0.2), prompts=12, sentences=60)
+    area = read_area(observed.to_model, observed.to_plus)
+    assert area.value == pytest.approx(-log_alpha, abs=1e-6)
+    assert abs(area.floor) < 1e-6
+
+
+def test_without_a_p_plus_the_plain_area_is_read() -> None:
+    observed = drawn(IidMixture(-5.0, 0.8, 0.2), prompts=200, sentences=40)
+    area = read_area(observed.to_model, None)
+    assert area.value == pytest.approx(5.0, abs=0.05)
+    assert area.beyond == 0.0
+
+
+@pytest.mark.parametrize("error", [0.01, 0.05])
+def test_the_error_of_a_model_is_taken_off_as_floor(error: float) -> None:
+    observed = drawn(IidMixture(-3.9, 0.8, 0.3), prompts=1500, sentences=24, error=error)
+    area = read_area(observed.to_model, observed.to_plus)
+    assert area.floor == pytest.approx(error, abs=0.01)
+    assert area.value == pytest.approx(3.9, abs=0.2)
+
+
+def test_what_lies_beyond_short_prompts_is_added() -> None:
+    observed = drawn(IidMixture(-3.0, 0.8, 0.2), prompts=400, sentences=8)
+    area = read_area(observed.to_model, observed.to_plus)
+    assert area.raw < 2.9
+    assert area.value == pytest.approx(3.0, abs=1e-6)
+    assert area.raw + area.beyond == pytest.approx(3.0, abs=1e-6)
+
+
+def test_prompts_that_are_too_short_are_refused() -> None:
+    mixture = IidMixture(-9.0, 0.8, 0.3)
+    observed = drawn(mixture, prompts=400, sentences=12)
+    area = read_area(observed.to_model, observed.to_plus)
+    assert check(observed.to_model, area, mixture.beta, estimate(area.value)).refusals
+
+
+def test_the_paper_line_misses_the_weight_of_a_true_mixture() -> None:
+    mixture = IidMixture(-18.42, 0.8, 0.2)
+    line = first_points_line(mixture.target_divergences(10))
+    assert abs(line.start - 18.42) > 10
+    assert mixture.target_divergences(200).sum() == pytest.approx(18.42, abs=1e-6)
+
+
+def test_least_variance_beats_both_readings() -> None:
+    generator = np.random.default_rng(3)
+    truth = generator.normal(size=4000)
+    first, second = 1 + truth + 0.1 * generator.normal(size=4000), 1 - truth + 0.1 * generator.normal(size=4000)
+    together = least_variance(first, second)
+    assert together.std() < 0.2 * min(first.std(), second.std())
+    assert together.mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_picking_the_extreme_mean_is_not_biased_by_noise() -> None:
+    generator = np.random.default_rng(4)
+    noise = generator.normal(1.0, 1.0, size=(60, 40, 20))
+    least = np.mean([least_divergence(one) for one in noise])
+    most = np.mean([largest_divergence(one) for one in noise])
+    naive = np.mean([one.mean(axis=0).min() for one in noise])
+    assert naive < 0.75
+    assert least == pytest.approx(1.0, abs=0.05)
+    assert most == pytest.approx(1.0, abs=0.05)
+
+
+def test_variance_curve_and_slope_of_independent_sentences() -> None:
+    ratios = np.random.default_rng(5).normal(1.0, 2.0, size=(4000, 12))
+    assert variance_curve(ratios) == pytest.approx(np.full(12, 4.0), rel=0.1)
+    assert variance_slope(ratios) == pytest.approx(4.0, rel=0.1)
+    assert largest_ratio([4.0, 6.0, 15.0]) == 5.0
+
+
+def test_the_predicted_curve_is_that_of_the_mixture() -> None:
+    mixture = IidMixture(-4.0, 0.8, 0.3)
+    observed = drawn(mixture, prompts=3000, sentences=12)
+    curve = predicted_behaviour(4.0, observed.to_plus.log_ratio, observed.minus, observed.plus, observed.places)
+    assert curve == pytest.approx(observed.model.mean(axis=0), abs=1e-9)
+    assert curve == pytest.approx(mixture.behaviour_curve(12), abs=0.03)
+
+
+def test_half_way_is_interpolated_and_infinite_where_it_is_not_reached() -> None:
+    assert halfway_of(np.array([0.6, 0.2, -0.2, -0.6]), -1.0, (0, 1, 2, 3)) == pytest.approx(2.0)
+    assert halfway_of(np.array([0.6, 0.5, 0.5]), -1.0, (0, 1, 2)) == math.inf
+    assert halfway_of(np.array([0.6, 0.6, -0.6]), -1.0, (0, 2, 6)) == pytest.approx(2 + 4 * 0.8 / 1.2)
+
+
+def estimate(value: float) -> Estimate:
+    return Estimate(value=value, low=value, high=value)
+
+
+def test_gates_pass_a_mixture_and_refuse_what_never_learned_it() -> None:
+    mixture = IidMixture(-4.6, 0.8, 0.2)
+    fine = drawn(mixture, prompts=100, sentences=24)
+    area = read_area(fine.to_model, fine.to_plus)
+    gates = check(fine.to_model, area, mixture.beta, estimate(area.value))
+    assert not gates.refusals
+    assert gates.consistent
+    # A model that is P+ and nothing else: the divergence stays at beta for ever.
+    flat = Evidence(fine.to_plus.divergence, fine.to_plus.log_ratio)
+    area = read_area(flat, fine.to_plus)
+    gates = check(flat, area, mixture.beta, estimate(area.value))
+    assert any("% of beta" in reason for reason in gates.refusals)
+    assert any("does not fall" in reason for reason in gates.refusals)
+    assert not gates.consistent
+
+
+def test_the_published_curve_fails_consistency_against_its_published_weight() -> None:
+    published = np.array([30.82, 17.64, 9.67, 7.98, 7.11, 5.84, 5.34, 4.54, 3.85, 3.23])
+    rows = Evidence(np.tile(published, (10, 1)), np.tile(published, (10, 1)))
+    area = read_area(rows, None)
+    gates = check(rows, area, 22.72, estimate(29.95))
+    assert area.raw == pytest.approx(96.02, abs=0.01)
+    assert not gates.consistent
+
+
+def test_a_summary_gives_every_number_with_an_interval() -> None:
+    mixture = IidMixture(-4.0, 0.8, 0.3)
+    observed = drawn(mixture, prompts=64, sentences=20)
+    summary = summarise(observed, MeasureConfig(resamples=60), np.random.default_rng(0))
+    for name, one in summary.estimates.items():
+        assert one.low is not None, name
+        assert one.low <= one.value, name
+    assert summary.estimates["log_inverse_alpha"].value == pytest.approx(4.0, abs=1e-6)
+    assert summary.estimates["halfway_predicted"].value == pytest.approx(
+        summary.estimates["halfway_measured"].value, abs=1e-6
+    )
+    assert numbers(observed, MeasureConfig())["mass"] > numbers(observed, MeasureConfig())["mass_tight"]
+
+
+def test_intervals_of_gamma_at_the_edges() -> None:
+    all_bad = worst_behaviour(np.full((30, 3), -1.0))
+    assert (all_bad.value, all_bad.low) == (-1.0, -1.0)
+    assert all_bad.high is not None
+    assert -1.0 < all_bad.high < -0.5
+    all_good = worst_behaviour(np.full((30, 3), 1.0))
+    assert (all_good.value, all_good.high) == (1.0, 1.0)
+    soft = worst_behaviour(np.random.default_rng(0).uniform(-1, 0, size=(200, 4)))
+    assert soft.method.startswith("empirical Bernstein")
+    assert soft.low is not None
+    assert soft.low < -0.5 < (soft.high or 0)
+
+
+def test_a_sigmoid_fit_finds_its_own_parameters() -> None:
+    n = np.arange(1, 11)
+    fit = behaviour_sigmoid(n.tolist(), 1 / (1 + np.exp(0.7 * (n - 4.84))))
+    assert fit.parameters == pytest.approx([4.84, 0.7], abs=1e-6)
