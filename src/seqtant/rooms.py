@@ -34,6 +34,7 @@ ROOMS: dict[str, Room] = {
         Room("beb", "How long a prompt breaks the alignment?", (3,)),
         Room("steering", "How hard may I steer before the model gets useless?", (1,)),
         Room("ctc", "Can my CTC model have the property I care about?", (2,)),
+        Room("pretraining", "Which texts should share a training example?", (6,)),
         Room("quantum", "What is the ground state of this spin lattice?", (9,)),
     )
 }

@@ -54,7 +54,8 @@ def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> No
         "never_neighbor_share": hubs.never,
     }.items():
         record.value(name, number)
-    record.table("audit", "The arms in numbers", _COLUMNS, [_row(audit) for audit in audits], note=_NOTE)
+    record.table("audit", "The arms in numbers", _NUMBERS, [_numbers(audit) for audit in audits], note=_NUMBERS_NOTE)
+    record.table("company", "Company in the examples", _COMPANY, [_company(audit) for audit in audits], note=_NOTE)
     record.table(
         "similarity",
         "Mean similarity by distance between segments",
@@ -69,37 +70,29 @@ def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> No
     _record_company(record, first, audits, hubs)
 
 
-_COLUMNS = (
-    "arm",
-    "examples",
-    "tokens",
-    "fill",
-    "same document",
-    "near-duplicate",
-    "segments cut",
-    "tokens repeated",
-    "most repeats",
-    "test overlap",
-)
+_NUMBERS = ("arm", "examples", "tokens", "fill", "segments cut", "repeated", "most repeats")
+_NUMBERS_NOTE = "Repeated: share of the tokens whose segment stands in the arm more than once."
+_COMPANY = ("arm", "same document", "near-duplicate", "test overlap")
 _NOTE = (
-    "Same document and near-duplicate: shares of the pairs of segments of one example, up to the largest distance; "
-    "where an arm mixes groups of foreign segments with running text, of the groups' examples."
+    "Shares of the pairs of segments of one example, up to the largest distance; where an arm mixes groups of foreign "
+    "segments with running text, of the groups' examples. Test overlap: share of the segments."
 )
 
 
-def _row(audit: ArmAudit) -> tuple[Cell, ...]:
+def _numbers(audit: ArmAudit) -> tuple[Cell, ...]:
     return (
         audit.arm,
         audit.examples,
         audit.tokens,
         audit.fill,
-        audit.pooled("same_document"),
-        audit.pooled("near_duplicate"),
         audit.cut_segments,
         audit.repeated_tokens,
         audit.most_repeats,
-        audit.blocked_segments,
     )
+
+
+def _company(audit: ArmAudit) -> tuple[Cell, ...]:
+    return audit.arm, audit.pooled("same_document"), audit.pooled("near_duplicate"), audit.blocked_segments
 
 
 def _record_company(record: Recorder, first: ArmAudit, audits: list[ArmAudit], hubs: HubAudit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -87,9 +87,9 @@ def _record_values(record: Recorder, config: BiasConfig, found: Summary, pairs: 
 
 
 def _record_table(record: Recorder, config: BiasConfig, found: Summary) -> None:
-    rows = [("in context", str(found.in_context), str(found.in_context_random))]
+    rows = [("in context", _short(found.in_context), _short(found.in_context_random))]
     steps = zip(config.relative_steps, found.sequential, found.sequential_random, strict=True)
-    rows += [(f"step of {step:g}", str(related), str(control)) for step, related, control in steps]
+    rows += [(f"step of {step:g}", _short(related), _short(control)) for step, related, control in steps]
     record.table(
         "gains",
         "Gain in the loss of a text, in nats per token",
@@ -130,6 +130,11 @@ def _record_bias(record: Recorder, config: BiasConfig, found: Summary) -> None:
         if verdict == "agrees"
         else "Context brings this model little here: check with your own text (--corpus) before regrouping data.",
     )
+
+
+def _short(estimate: Estimate) -> str:
+    plain = replace(estimate, unit="")
+    return f"{plain.number} {plain.interval}"
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:
