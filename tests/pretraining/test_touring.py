@@ -44,10 +44,18 @@ def plain_tour(found: Neighbors, ranks: np.ndarray) -> tuple[list[int], int]:
 def test_tour_is_the_published_algorithm(seed: int) -> None:
     vectors = clusters(seed=seed)
     found = exact_neighbors(vectors, vectors, 6)
-    made = tour(found, seed=seed)
+    made = tour(found, seed=seed, hops=1)
     order, jumps = plain_tour(found, np.random.default_rng(seed).permutation(len(vectors)))
     assert made.order.tolist() == order
     assert made.jumps == jumps
+
+
+def test_a_second_hop_saves_jumps() -> None:
+    vectors = clusters(400)
+    found = exact_neighbors(vectors, vectors, 6)
+    one, two = tour(found, hops=1), tour(found, hops=2)
+    assert two.jumps < one.jumps
+    assert adjacent_similarity(two.order, vectors).mean() > adjacent_similarity(one.order, vectors).mean()
 
 
 def test_graph_is_symmetric_and_sorted_by_weight() -> None:
