@@ -27,8 +27,10 @@ SAMPLED_PLACES = 9
 class Reader(Protocol):
     """Reads behaviour from -1 (bad) to 1 (good)."""
 
-    tokens: int
-    """Most tokens that reading needs after a prompt."""
+    @property
+    def tokens(self) -> int:
+        """Most tokens that reading needs after a prompt."""
+        ...
 
     def curve(
         self, model: CausalLM, prompts: Sequence[Prompt], places: Sequence[int]

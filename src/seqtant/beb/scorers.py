@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -78,7 +78,7 @@ def _callable(target: str) -> Scorer:
         raise InputError(f"the scorer '{target}' cannot be imported: {error}") from error
     if not callable(found):
         raise InputError(f"the scorer '{target}' is no function of a list of answers")
-    return found
+    return cast(Scorer, found)
 
 
 def checked_scores(scorer: Scorer, answers: Sequence[Answer]) -> Float[np.ndarray, " answers"]:

@@ -73,7 +73,7 @@ def _table(record: Recorder, summaries: list[Summary]) -> None:
     record.table("models", "Before and after", ("quantity", "before", "after"), rows, note=DIRECTION)
 
 
-def _difference(observed: list[Observed], study: Study, name: str, generator: np.random.Generator) -> Estimate:
+def _difference(observed: list[Observed], study: Study, name: str, generator: np.random.Generator) -> Estimate | None:
     """After minus before, on the same resampled prompts; None where there was no number before."""
     count = len(observed[0].model)
 

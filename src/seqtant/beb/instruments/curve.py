@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -88,4 +89,5 @@ def _efficiency(
         weight = theory.sigmoid_weight(log_alpha, mean, places, math.exp(log_efficiency))
         return float(np.sum((weight * bad + (1 - weight) * good - measured) ** 2))
 
-    return math.exp(float(minimize_scalar(error, bounds=(-3.0, 3.0), method="bounded").x))
+    found: Any = minimize_scalar(error, bounds=(-3.0, 3.0), method="bounded")
+    return math.exp(float(found.x))

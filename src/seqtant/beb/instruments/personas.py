@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from seqtant.beb.components import Side, open_sides
-from seqtant.beb.config import PersonasConfig
+from seqtant.beb.config import PersonasConfig, Sides
 from seqtant.beb.instruments.measure import RESAMPLES
 from seqtant.beb.observed import Observed, observe
 from seqtant.beb.reporting import finite
@@ -74,11 +74,11 @@ def _measure(study: Study, context: Context) -> tuple[Observed, Summary]:
     return observed, summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
 
 
-def _record(record: Recorder, found: dict[str, tuple[object, Observed, Summary]]) -> None:
+def _record(record: Recorder, found: dict[str, tuple[Sides, Observed, Summary]]) -> None:
     rows: list[tuple[Cell, ...]] = []
     lengths: dict[str, float] = {}
     for name, (config, _, summary) in found.items():
-        known = true_log_inverse_alpha(config)  # type: ignore[arg-type]
+        known = true_log_inverse_alpha(config)
         read, beta, halfway = (summary.estimates[key] for key in ("log_inverse_alpha", "beta", "halfway_measured"))
         length = None if summary.refused else finite(summary.estimates["misalign_tight"].value)
         if length is not None:
