@@ -135,6 +135,10 @@ class PosteriorConfig(TaskSource):
     """JSON lines with ``input`` and ``label``: one prompt of yours, shot by shot; by default prompts of every task."""
     prompts: int = 40
     """Prompts per task."""
+    contexts: int = 2
+    """Many-shot contexts that stand for a task."""
+    examples: int = 100
+    """Held-out examples per task from which evidence per shot is predicted."""
     probes: int = 6
     """Inputs that are asked after every shot, to read the task off the model's answers."""
     stuck: float = 0.5
@@ -158,8 +162,12 @@ class CorruptConfig(TaskSource):
     variants: tuple[str, ...] = VARIANTS
     """Ways to corrupt the examples: gold, random, marginal, 75_correct to 0_correct, permuted, abstract,
     foreign_inputs, labels_only, inputs_only."""
-    prompts: int = 60
+    prompts: int = 40
     """Prompts per task and variant."""
+    contexts: int = 2
+    """Many-shot contexts that stand for a task."""
+    examples: int = 100
+    """Held-out examples per task from which the flip law is predicted."""
     abstract: tuple[str, ...] = ()
     """Words that stand for labels in the variant ``abstract``; by default those of the tasks, else A, B, C, ..."""
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
 from seqtant.icl import theory
 from seqtant.icl.components import Components
@@ -96,9 +95,9 @@ class Gathered:
         """The mixture's distribution of each query's label, the query's own input counted."""
         shape = self.log_posterior.shape
         joint = self.log_posterior + scores.inputs.reshape(shape)
-        joint = joint - logsumexp(joint, axis=0)
+        joint = joint - np.logaddexp.reduce(joint, axis=0)
         labels = scores.labels.reshape(*shape, -1)
-        return np.exp(logsumexp(joint[..., None] + labels, axis=0))
+        return np.exp(np.logaddexp.reduce(joint[..., None] + labels, axis=0))
 
 
 def gather(scores: Components, log_prior: Float[np.ndarray, " tasks"], prompts: int) -> Gathered:
@@ -106,7 +105,7 @@ def gather(scores: Components, log_prior: Float[np.ndarray, " tasks"], prompts: 
     whole = scores.whole.reshape(len(log_prior), prompts, -1)
     before = np.concatenate([np.zeros((*whole.shape[:2], 1)), whole[..., :-1].cumsum(axis=2)], axis=2)
     joint = before + log_prior[:, None, None]
-    return Gathered(joint - logsumexp(joint, axis=0))
+    return Gathered(joint - np.logaddexp.reduce(joint, axis=0))
 
 
 def bayes_gap(
@@ -119,5 +118,5 @@ def bayes_gap(
         said: The model's log-probabilities.
     """
     ours = np.log(predicted) - np.log(predicted.sum(axis=2, keepdims=True))
-    theirs = said - logsumexp(said, axis=2, keepdims=True)
+    theirs = said - np.logaddexp.reduce(said, axis=2, keepdims=True)
     return (np.exp(ours) * (ours - theirs)).sum(axis=2)

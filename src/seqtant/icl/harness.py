@@ -89,7 +89,9 @@ def harness_model(model: CausalLM, *, tokens_per_batch: int | None = None) -> An
             return sequence_log_probs(model, texts, tokens_per_batch=tokens_per_batch).tolist()
 
         def generate_until(self, requests: Sequence[Any]) -> list[str]:
-            raise InputError("this adapter scores and does not write: choose a task of multiple choice or perplexity")
+            raise InputError(
+                "this adapter scores and does not write text: choose a task of multiple choice or perplexity"
+            )
 
     return SeqtantHarness()
 

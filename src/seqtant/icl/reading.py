@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logsumexp
 
 from seqtant.icl.components import score_lines
 from seqtant.icl.encoding import EncodedExample, Ids
@@ -54,8 +53,8 @@ def task_weights(
         >>> task_weights(np.log([[0.7, 0.3]]), tasks).round(3).tolist()
         [0.75, 0.25]
     """
-    share = np.exp(said - logsumexp(said, axis=1, keepdims=True))
-    alone = np.exp(tasks - logsumexp(tasks, axis=2, keepdims=True))
+    share = np.exp(said - np.logaddexp.reduce(said, axis=1, keepdims=True))
+    alone = np.exp(tasks - np.logaddexp.reduce(tasks, axis=2, keepdims=True))
     weights = np.full(len(tasks), 1 / len(tasks)) if start is None else start
     for _ in range(steps):
         joint = weights[:, None, None] * alone

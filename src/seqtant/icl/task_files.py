@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqtant.errors import InputError, suggest
-from seqtant.icl.tasks import Example, Task
+from seqtant.icl.tasks import DELIMITER, TEMPLATE, Example, Task
+from seqtant.settings import build
 
-SETTINGS = ("name", "template", "labels", "delimiter", "opening", "weight", "abstract")
-"""Keys of the optional first line."""
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """The optional first line; the fields mean what those of :class:`Task` mean."""
+
+    name: str
+    template: str = TEMPLATE
+    labels: tuple[str, ...] = ()
+    delimiter: str = DELIMITER
+    opening: str = ""
+    weight: float = 1.0
+    abstract: tuple[str, ...] = ()
 
 
 def read_task(path: str) -> Task:
@@ -24,22 +36,27 @@ def read_task(path: str) -> Task:
         InputError: The file or a line cannot be used.
     """
     lines = _read_lines(path)
-    settings: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    place = f"'{path}'"
     if "input" not in lines[0][1]:
-        place, settings = lines.pop(0)
-        unknown = set(settings).difference(SETTINGS)
-        if unknown:
-            known = ", ".join(SETTINGS)
-            raise InputError(
-                f"{place}: unknown key '{min(unknown)}'{suggest(min(unknown), SETTINGS)}: known are {known}"
-            )
+        place, given = lines.pop(0)
     examples = tuple(dict.fromkeys(_example(record, place) for place, record in lines))
     if not examples:
         raise InputError(f"'{path}' holds no examples: give lines with 'input' and 'label'")
     for key in ("labels", "abstract"):
-        if key in settings:
-            settings[key] = tuple(_label(label, f"'{path}', {key}") for label in settings[key])
-    return Task(examples=examples, **{"name": Path(path).stem} | settings)
+        if isinstance(given.get(key), list):
+            given[key] = [_label(label, f"{place}, {key}") for label in given[key]]
+    settings = build(TaskSettings, {"name": Path(path).stem} | given, source=place)
+    return Task(
+        examples=examples,
+        name=settings.name,
+        template=settings.template,
+        labels=settings.labels,
+        delimiter=settings.delimiter,
+        opening=settings.opening,
+        weight=settings.weight,
+        abstract=settings.abstract,
+    )
 
 
 def read_shots(path: str) -> tuple[Example, ...]:

@@ -110,13 +110,18 @@ def _transformer(shape: GincNetwork, size: int, context: int, bos_id: int | None
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
     # GPT-2's usual 0.02 suits its width of 768; narrow layers need more, or attention stays uniform for long.
-    ids = {"vocab_size": size, "bos_token_id": bos_id, "eos_token_id": None, "pad_token_id": None}
-    spread = {"initializer_range": max(0.02, shape.width**-0.5 if shape.width < 512 else 0.02)}
+    ids: dict[str, Any] = {"vocab_size": size, "bos_token_id": bos_id, "eos_token_id": None, "pad_token_id": None}
+    spread: dict[str, Any] = {"initializer_range": max(0.02, shape.width**-0.5 if shape.width < 512 else 0.02)}
     if shape.name == "gpt2":
-        drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), shape.dropout)
-        sizes = {"n_embd": shape.width, "n_layer": shape.layers, "n_head": shape.heads, "n_positions": context}
+        drops: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), shape.dropout)
+        sizes: dict[str, Any] = {
+            "n_embd": shape.width,
+            "n_layer": shape.layers,
+            "n_head": shape.heads,
+            "n_positions": context,
+        }
         return GPT2LMHeadModel(GPT2Config(**sizes, **drops, **ids, **spread))
-    sizes = {
+    shapes: dict[str, Any] = {
         "hidden_size": shape.width,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
@@ -125,7 +130,7 @@ def _transformer(shape: GincNetwork, size: int, context: int, bos_id: int | None
         "max_position_embeddings": context,
         "attention_dropout": shape.dropout,
     }
-    return LlamaForCausalLM(LlamaConfig(**sizes, **ids, **spread))
+    return LlamaForCausalLM(LlamaConfig(**shapes, **ids, **spread))
 
 
 def tokenizer_of(names: tuple[str, ...], *, bos: bool, context: int) -> PreTrainedTokenizerFast:

@@ -171,7 +171,7 @@ def _concept(settings: GincSettings, state: np.random.RandomState) -> tuple[np.n
 def _block(size: int, temperature: float, state: np.random.RandomState) -> np.ndarray:
     """A mixture of as many random permutations as there are rows: the paper says 100, its code takes ``size``."""
     weights = _softmax(state.rand(size), temperature)
-    return sum(weight * np.eye(size)[state.permutation(size)] for weight in weights)
+    return np.sum([weight * np.eye(size)[state.permutation(size)] for weight in weights], axis=0)
 
 
 def _softmax(scores: np.ndarray, temperature: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqtant.findings import Assumption, Estimate, Result
+from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.icl.components import Components, score_components
 from seqtant.icl.config import CorruptConfig
 from seqtant.icl.corruptions import CUT, abstract_names, corrupt, renamed, shown_law, without, words_of
@@ -16,7 +16,7 @@ from seqtant.icl.study import Study, open_study
 from seqtant.icl.tasks import Example, Task
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.stats.intervals import clustered_mean, mean
+from seqtant.stats.intervals import clustered_mean, mean, share
 
 CORRUPTING = 22
 
@@ -132,23 +132,24 @@ def _bare(config: CorruptConfig, study: Study, number: int) -> np.ndarray:
 
 
 def _report(record: Recorder, config: CorruptConfig, study: Study, found: list[Spoiled], bare: np.ndarray) -> None:
-    zero = mean(bare.astype(float))
+    zero = share(int(bare.sum()), len(bare))
     record.value("accuracy_no_shots", zero.value)
     gold = np.concatenate([each.right for each in found if each.variant == "gold"]).astype(float)
-    rows = [("no examples", round(zero.value, 3), _range(zero), round(zero.value - float(gold.mean()), 3), None, None)]
+    rows: list[tuple[Cell, ...]] = [
+        ("no examples", round(zero.value, 3), _range(zero), round(zero.value - float(gold.mean()), 3), None, None)
+    ]
     for variant in config.variants:
         own = [each for each in found if each.variant == variant]
         right = np.concatenate([each.right for each in own]).astype(float)
-        rate, change = mean(right), mean(right - gold)
+        rate, change = share(int(right.sum()), len(right)), mean(right - gold)
         slopes = [each.slope.value for each in own if each.slope]
         laws = [each.law.value for each in own if each.law]
         record.value(f"accuracy_{variant}", rate.value)
         record.measure("accuracy", rate.value, group=variant)
         record.measure("accuracy_low", rate.low or 0.0, group=variant)
         record.measure("accuracy_high", min(1.0, rate.high or 1.0), group=variant)
-        rows.append((variant, round(rate.value, 3), _range(rate), round(change.value, 3),
-                     round(float(np.mean(laws)), 2) if laws else None,
-                     round(float(np.mean(slopes)), 2) if slopes else None))  # fmt: skip
+        law, slope = (round(float(np.mean(values)), 2) if values else None for values in (laws, slopes))
+        rows.append((variant, round(rate.value, 3), _range(rate), round(change.value, 3), law, slope))
     record.table(
         "variants",
         f"After {study.shots} examples of each kind",

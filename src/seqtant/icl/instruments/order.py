@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 from seqtant.findings import Estimate, Result
 from seqtant.icl.components import score_lines
@@ -35,7 +34,7 @@ def run(config: OrderConfig, context: Context) -> Result:
             for prompt in study.dealt[number].prompts:
                 said, right = _ask(config, study, number, prompt[:-1], generator)
                 hits = (said.argmax(axis=2) == right).mean(axis=1)
-                vote = (logsumexp(said, axis=0).argmax(axis=1) == right).mean()
+                vote = (np.logaddexp.reduce(said, axis=0).argmax(axis=1) == right).mean()
                 own.append((hits, vote))
                 bar.advance()
             worst, best = (np.array([fold(hits) for hits, _ in own]) for fold in (np.min, np.max))
