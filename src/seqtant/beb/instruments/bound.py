@@ -128,6 +128,7 @@ def _tables(
         (name.replace("_", " "), form, term, round(value, 4))
         for (name, form), length in lengths.items()
         for term, value in length.terms.items()
+        if len(length.terms) > 1
     ]
     record.table("terms", "What each length is made of", ("bound", "form", "term", "sentences"), terms)
     last = math.ceil(1.5 * lengths["mass", "tight"].sentences)

@@ -1,0 +1,135 @@
+"""Exact divergences in one pass per model, beside the published protocol of 64 sampled continuations per prefix.
+
+Both estimate the same curve on the same two networks: KL(P- || model) of the eight tokens that follow 1, 2, ...
+sentences drawn from P-. Run ``python benchmarks/beb_evidence/run.py`` (minutes on one core); it writes
+``benchmarks/results/beb_evidence.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+
+from seqtant.beb.alignment import tuned
+from seqtant.beb.components import world_side
+from seqtant.beb.drawing import Prompt, draw_prompts
+from seqtant.beb.sentences import SentenceEnds
+from seqtant.lm import encode, generate, load, log_prob_blocks, token_log_probs
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.runs.context import Context
+from seqtant.runs.environment import environment
+from seqtant.training import TrainingConfig
+
+PREFIXES, TOKENS, SAMPLES, PUBLISHED_PROMPTS, REPEATS = 10, 8, 64, 10, 3
+OUT = Path(__file__).parents[1] / "results" / "beb_evidence.json"
+
+
+def sides() -> tuple[HuggingFaceLM, HuggingFaceLM, SentenceEnds, list[int]]:
+    """The model that ships, and a copy tuned on its dark personas as P-: two networks of equal cost."""
+    model, dark = load("reference", device="cpu"), world_side("world:gloomy,grumpy")
+    splitter, opening = SentenceEnds(model, ".!"), encode(model, ["talk :"])[0]
+    documents = draw_prompts(dark, [opening] * 160, 12, splitter, generator=torch.Generator().manual_seed(1)).prompts
+    training = TrainingConfig(steps=20, learning_rate=1e-3, warmup=2)
+    minus = tuned(model, documents, training, 8, Context(device="cpu"), name="dark")
+    return minus, model, splitter, opening
+
+
+def draw(minus: HuggingFaceLM, splitter: SentenceEnds, opening: list[int], count: int, seed: int) -> tuple[Prompt, ...]:
+    # Three sentences more than prefixes: eight tokens must follow the last one.
+    generator = torch.Generator().manual_seed(seed)
+    return draw_prompts(minus, [opening] * count, PREFIXES + 3, splitter, generator=generator).prompts
+
+
+@torch.no_grad()
+def exact(minus: HuggingFaceLM, model: HuggingFaceLM, prompts: tuple[Prompt, ...]) -> np.ndarray:
+    """One pass of each model over each prompt; the divergence is summed over the vocabulary at every position."""
+    result = np.zeros((len(prompts), PREFIXES))
+    for block in log_prob_blocks([minus, model], [prompt.ids for prompt in prompts]):
+        own, other = (scores.double() for scores in block.log_probs)
+        by_position = (own.exp() * (own - other)).sum(dim=-1).numpy()
+        first = int(block.positions[0])
+        for line, row in enumerate(block.rows.tolist()):
+            for number, end in enumerate(prompts[row].ends[:PREFIXES]):
+                result[row, number] += by_position[line, max(0, end - first) : max(0, end - first + TOKENS)].sum()
+    return result
+
+
+@torch.no_grad()
+def published(minus: HuggingFaceLM, model: HuggingFaceLM, prompts: tuple[Prompt, ...]) -> np.ndarray:
+    """64 continuations of every prefix, each scored from its beginning by both models, as the authors' code does it.
+
+    Two of its faults are put right, or the numbers would differ: all eight tokens count, and nothing is truncated.
+    """
+    result = np.zeros((len(prompts), PREFIXES))
+    generator = torch.Generator().manual_seed(5)
+    for row, prompt in enumerate(prompts):
+        for number in range(PREFIXES):
+            prefix = prompt.upto(number + 1)
+            made = generate(minus, [prefix], max_tokens=TOKENS, min_tokens=TOKENS, samples=SAMPLES, generator=generator)
+            texts = [[*prefix, *one.tokens] for one in made]
+            ours, theirs = (token_log_probs(side, texts) for side in (minus, model))
+            ratios = [float((p - q)[-TOKENS:].sum()) for p, q in zip(ours, theirs, strict=True)]
+            result[row, number] = np.mean(ratios)
+    return result
+
+
+def error(values: np.ndarray) -> float:
+    """Root mean square over prefixes of the standard error over prompts."""
+    return float(np.sqrt((values.var(axis=0, ddof=1) / len(values)).mean()))
+
+
+def main() -> None:
+    minus, model, splitter, opening = sides()
+    records = []
+    for repeat in range(REPEATS):
+        start = time.process_time()
+        few = draw(minus, splitter, opening, PUBLISHED_PROMPTS, 10 + repeat)
+        sampled = published(minus, model, few)
+        theirs = time.process_time() - start
+        count = PUBLISHED_PROMPTS
+        while True:  # as many prompts as an equal standard error takes
+            start = time.process_time()
+            many = draw(minus, splitter, opening, count, 20 + repeat)
+            summed = exact(minus, model, many)
+            ours = time.process_time() - start
+            if error(summed) <= error(sampled):
+                break
+            count = int(count * 1.3) + 1
+        records.append(
+            {
+                "published": {"prompts": len(few), "cpu_seconds": theirs, "standard_error": error(sampled)},
+                "exact": {"prompts": len(many), "cpu_seconds": ours, "standard_error": error(summed)},
+                "times_fewer_cpu_seconds": theirs / ours,
+                "mean_published": float(sampled.mean()),
+                "mean_exact": float(summed.mean()),
+            }
+        )
+        print(json.dumps(records[-1]))
+    OUT.write_text(
+        json.dumps(
+            {
+                "what": __doc__.splitlines()[0],
+                "prefixes": PREFIXES,
+                "tokens": TOKENS,
+                "samples": SAMPLES,
+                "median_times_fewer_cpu_seconds": float(np.median([r["times_fewer_cpu_seconds"] for r in records])),
+                "repeats": records,
+                "load_average": os.getloadavg(),
+                "environment": environment(),
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    main()
