@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import accumulate, takewhile
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqtant.lm.batches import Batch, Tokens, as_tokens, group_by_length, pad
-from seqtant.lm.decoder import hidden_of, replaced, with_hidden
-from seqtant.lm.hooks import check_layers, decoder_blocks
+from seqtant.lm.decoder import ReachedError, find_decoder, hidden_of, replaced, with_hidden
+from seqtant.lm.hooks import check_layers, network
 from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import hidden_states, run_up_to
@@ -96,11 +96,19 @@ def _shared(group: Sequence[Tensor]) -> int:
 
 
 def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
-    """Keys and values of a batch up to a block; the blocks above let everything pass."""
+    """Keys and values of a batch up to a block; the blocks above let everything pass, the head is not reached."""
     output: list[Any] = []
-    blocks = decoder_blocks(model)
+
+    def stop(_module: nn.Module, _inputs: Any, whole: Any) -> None:
+        output.append(whole.past_key_values)
+        raise ReachedError
+
+    decoder, blocks = find_decoder(network(model))
     with ExitStack() as stack:
         stack.callback(blocks[top].register_forward_hook(lambda _module, _inputs, out: output.append(out)).remove)
+        stack.callback(decoder.register_forward_hook(stop).remove)
         for block in blocks[top + 1 :]:
             stack.enter_context(replaced(block, lambda hidden, *_inputs, **_named: with_hidden(output[0], hidden)))
-        return model.forward(batch.input_ids, batch.mask, keep=1, use_cache=True).cache
+        stack.enter_context(suppress(ReachedError))
+        model.forward(batch.input_ids, batch.mask, keep=1, use_cache=True)
+    return HuggingFaceCache(output[-1], batch.lengths, batch.mask, batch.input_ids.shape[1])

@@ -24,6 +24,8 @@ EXTRAPOLATION = 2.0
 """A strength is never predicted beyond this multiple of the largest one measured."""
 TOLERANCE = 0.1
 """How far from the budget the loss at the predicted strength may be, as a share of the budget."""
+MEASURED = 0.002
+"""How close to the budget the loss at a measured operating point must come, as a share of the budget."""
 REFITS = 3
 """How often the range is widened before the strength is bracketed instead."""
 
@@ -190,7 +192,10 @@ def choose(
         strength=percentile(side * chosen, side * roots, method="paired bootstrap over items", n=n),
         linear=percentile(float(law.linear), drawn.linear, method="paired bootstrap over items", n=n),
         quadratic=percentile(float(law.quadratic), drawn.quadratic, method="paired bootstrap over items", n=n),
-        predicted_loss=float(law.loss(side * chosen)),
+        # A bracket measures what the law misses: then the fitting items themselves say what the others will lose.
+        predicted_loss=_spent(observed, budget, side * chosen)
+        if bracketed and limited
+        else float(law.loss(side * chosen)),
         first=first,
         pure_quadratic=float(LocalLaw(np.zeros(()), law.quadratic).strength(budget.share, side)),
         limited=limited,
@@ -276,7 +281,7 @@ def operating_point(
         resamples: Bootstrap resamples.
         generator: Their randomness.
     """
-    root = bracket(observed, budget, abs(near))
+    root = bracket(observed, budget, abs(near), tolerance=MEASURED)
     if not np.isfinite(root):
         return None
     around = [budget.side * root * factor for factor in (0.75, 1.0, 1.25)]

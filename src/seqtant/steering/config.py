@@ -41,7 +41,7 @@ class VectorSource:
     it the reference model takes talks of its cheerful and its gloomy persona."""
     layers: str | None = None
     """Blocks to steer: ``2,3``, ``4:8`` or fractions of the depth ``0.3:0.6``; by default all a vector file holds, else
-    the middle third."""
+    from a fifth to two fifths of the depth, the part that the paper steers (blocks 8 to 15 of 40)."""
     method: Method = "mean"
     """How a direction is drawn from the pairs: mean difference, uncentred PCA of the differences, PCA of shuffled and
     centred differences (repe), logistic probe, or a random control."""
@@ -157,7 +157,7 @@ class ChooseConfig(Measured):
     """What the share is of: P_0 (relative), 1 (absolute), or P_0 minus the chance of guessing (above-chance)."""
     side: Literal[1, -1] = 1
     """1 steers towards the positive side of the pairs, -1 away from it."""
-    cap: float = 1.0
+    cap: float = 4.0
     """Largest strength that is tried, in mean hidden norms of the steered blocks."""
     resamples: int = 1000
     """Bootstrap resamples."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ from seqtant.steering.vectors import SteeringVector, check_vector
 POSITIVE, NEGATIVE, NEUTRAL = "cheerful", "gloomy", "plain"
 """Personas of the reference world: the two sides of its contrast pairs, and who speaks before a neutral question."""
 
-MIDDLE = (1 / 3, 2 / 3)
-"""Part of the depth that is steered by default."""
+STEERED = (0.2, 0.4)
+"""Part of the depth that is steered by default: the paper's blocks 8 to 15 of 40."""
 
 
 def open_model(config: VectorSource, context: Context) -> HuggingFaceLM:
@@ -57,7 +58,7 @@ def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *,
         return vector.at(
             [layer for layer in inside if layer in vector.layers] if ":" in (config.layers or "") else inside
         )
-    default = range(round(MIDDLE[0] * depth), max(round(MIDDLE[1] * depth), round(MIDDLE[0] * depth) + 1))
+    default = range(math.floor(STEERED[0] * depth), math.ceil(STEERED[1] * depth))
     return extract(
         model,
         open_pairs(config, context),

@@ -27,8 +27,10 @@ from seqtant.steering.slopes import alignment_slopes
 
 QUADRATIC = (1.8, 2.3)
 """Order of the loss that still counts as quadratic."""
-SMALL_LOSS = 0.03
-"""Relative loss up to which a strength counts as small."""
+SMALL = (0.025, 0.05, 0.1)
+"""Strengths, in hidden norms, that count as small: a push that a block's own output outweighs ten times."""
+USABLE = 0.05
+"""Relative loss up to which a strength counts as usable: the S-curve is fitted there."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class _Swept:
     strengths: list[float]
     items: np.ndarray
     """Helpfulness by the chosen score, (strengths, items)."""
+    norm: float
+    """Mean hidden norm of the steered blocks."""
     slope: Estimate | None
     """Exact slope of alignment at 0."""
     orders: list[LossOrder]
@@ -55,7 +59,7 @@ def run(config: SweepConfig, context: Context) -> Result:
         strengths = _strengths(config, bench)
         warn_of(record, bench, strengths)
         swept = _measure(config, context, bench, strengths)
-        record.value("hidden_norm", hidden_norm(bench))
+        record.value("hidden_norm", swept.norm)
         record.value("largest_strength", max(strengths))
         _record_alignment(record, swept)
         _record_helpfulness(record, config, swept)
@@ -75,9 +79,8 @@ def _strengths(config: SweepConfig, bench: Bench) -> list[float]:
 
 
 def _measure(config: SweepConfig, context: Context, bench: Bench, strengths: list[float]) -> _Swept:
-    # Quarters of a step below the grid: the law of small strengths is read off where the loss is still small.
-    step = min(value for value in strengths if value > 0) if any(value > 0 for value in strengths) else 0.0
-    finer = sorted({*strengths, *(sign * step / part for sign in (-1, 1) for part in (2, 4) if step)})
+    norm = hidden_norm(bench)
+    finer = sorted({*strengths, *(sign * share * norm for sign in (-1, 1) for share in SMALL)})
     read = bench(finer)
     items = getattr(read.helpfulness, config.score)
     slope = None
@@ -96,7 +99,7 @@ def _measure(config: SweepConfig, context: Context, bench: Bench, strengths: lis
             tokens_per_batch=config.tokens_per_batch,
             progress=context.progress,
         )
-    return _Swept(read, finer, items, slope, orders, said)
+    return _Swept(read, finer, items, norm, slope, orders, said)
 
 
 def _record_alignment(record: Recorder, swept: _Swept) -> None:
@@ -106,27 +109,59 @@ def _record_alignment(record: Recorder, swept: _Swept) -> None:
     record.value("alignment_at_zero", start.value)
     record.value("alignment_low", float(alignment.mean(axis=1).min()))
     record.value("alignment_high", float(alignment.mean(axis=1).max()))
-    fit = _fitted(lambda: fit_alignment(swept.strengths, alignment.mean(axis=1)))
+    means = alignment.mean(axis=1)
+    window = _usable(swept)
+    places = np.array(swept.strengths)
+    fit = _fitted(lambda: fit_alignment(places[window].tolist(), means[window]))
+    whole = _fitted(lambda: fit_alignment(swept.strengths, means))
     record.value("tanh_r2", fit.r_squared if fit else None)
+    record.value("tanh_r2_whole_range", whole.r_squared if whole else None)
+    record.value("tanh_range", float(places[window].max()))
     record.value("tanh_slope", float(fit.parameters[0]) if fit else None)
     record.value("tanh_offset", float(fit.parameters[1]) if fit else None)
-    if swept.slope is not None:
-        record.value("slope", swept.slope.value)
+    _record_slope(record, swept, means)
     good = fit is not None and fit.r_squared is not None and fit.r_squared >= 0.99
-    moved = float(np.ptp(alignment.mean(axis=1)))
+    moved = float(np.ptp(means[window]))
     record.finding(
         "alignment",
         "Does alignment follow the S-curve of Theorem 1?",
         "inconclusive" if fit is None or moved < 0.02 else ("agrees" if good else "disagrees"),
-        f"B runs from {alignment.mean(axis=1).min():.3f} to {alignment.mean(axis=1).max():.3f}, {start.value:.3f} "
-        f"without steering; tanh fits with R2 {fit.r_squared if fit and fit.r_squared is not None else 0:.4f}.",
+        f"Up to strength {places[window].max():.3g}, where at most {100 * USABLE:g} % of helpfulness are lost, B runs "
+        f"from {means[window].min():.3f} to {means[window].max():.3f} ({start.value:.3f} without steering); tanh fits "
+        f"with R2 {_r_squared(fit):.4f}; over the whole range with {_r_squared(whole):.4f}.",
         predicted=Estimate(value=1.0, method="R2 of a perfect fit") if fit else None,
-        measured=Estimate(value=fit.r_squared, method="least squares", n=len(swept.strengths))
+        measured=Estimate(value=fit.r_squared, method="least squares", n=int(window.sum()))
         if fit and fit.r_squared is not None
         else None,
         assumptions=(assumption(LINEAR), assumption(MARGIN)),
         advice="" if good else "Look at the coherence: where replies fall apart, the S-curve turns back.",
     )
+
+
+def _usable(swept: _Swept) -> np.ndarray:
+    """Which strengths lie where helpfulness, averaged over both directions, loses at most what counts as usable."""
+    places = np.abs(np.array(swept.strengths))
+    means = swept.items.mean(axis=1)
+    base = means[swept.strengths.index(0.0)]
+    lost = {r: 1 - float(means[np.isclose(places, r)].mean()) / base for r in places}
+    limit = min((r for r in places if lost[r] > USABLE), default=np.inf)
+    inside = places < limit
+    # A curve of two parameters through fewer points says nothing.
+    return inside if inside.sum() >= 5 else np.ones_like(inside)
+
+
+def _r_squared(fit: Fit | None) -> float:
+    return float("nan") if fit is None or fit.r_squared is None else fit.r_squared
+
+
+def _record_slope(record: Recorder, swept: _Swept, means: np.ndarray) -> None:
+    """The exact slope at 0 beside the central difference of the smallest strengths."""
+    if swept.slope is None:
+        return
+    nearest = min(value for value in swept.strengths if value > 0)
+    low, high = (means[swept.strengths.index(value)] for value in (-nearest, nearest))
+    record.value("slope", swept.slope.value)
+    record.value("slope_central_difference", float((high - low) / (2 * nearest)))
 
 
 def _record_helpfulness(record: Recorder, config: SweepConfig, swept: _Swept) -> None:
@@ -140,16 +175,19 @@ def _record_helpfulness(record: Recorder, config: SweepConfig, swept: _Swept) ->
     record.value("bell_r2", bell.r_squared if bell else None)
     record.value("bell_width", float(bell.parameters[0]) if bell else None)
     record.value("bell_height", float(bell.parameters[1]) if bell else None)
-    chosen = _small(swept, base.value)
+    small = [order for order in swept.orders if order.strength <= max(SMALL) * swept.norm * (1 + 1e-6)]
+    chosen = max(small, key=lambda order: order.strength, default=None)
+    last = max(swept.orders, key=lambda order: order.strength, default=None)
     record.value("loss_ratio_log2", chosen.order.value if chosen else None)
     record.value("loss_ratio_strength", chosen.strength if chosen else None)
-    if chosen is None:
+    record.value("loss_ratio_log2_at_the_end", last.order.value if last else None)
+    if chosen is None or last is None:
         record.finding(
             "order",
             "Is the loss of helpfulness quadratic in the strength?",
             "inconclusive",
-            "No loss that is the same sign at a strength and at its half was measured.",
-            advice="Give more items, or strengths with pairs r and 2r.",
+            "At small strengths steering costs nothing on average over both directions.",
+            advice="Give more items, or steer other blocks.",
         )
         return
     low, high = QUADRATIC
@@ -161,27 +199,12 @@ def _record_helpfulness(record: Recorder, config: SweepConfig, swept: _Swept) ->
         "Is the loss of helpfulness quadratic in the strength?",
         "agrees" if within and not wide else ("inconclusive" if wide else "disagrees"),
         f"From strength {chosen.strength / 2:.3g} to {chosen.strength:.3g} the symmetric loss grows by a factor of "
-        f"2^{order.value:.2f}; a quadratic law gives 2^2.",
+        f"2^{order.value:.2f}, and of 2^{last.order.value:.2f} from {last.strength / 2:.3g} to {last.strength:.3g}; a "
+        "quadratic law gives 2^2.",
         predicted=Estimate.exact(2.0),
         measured=order,
         assumptions=(assumption(NOISE),),
     )
-
-
-def _small(swept: _Swept, base: float) -> LossOrder | None:
-    """The order at the largest strength whose loss is small, among those with an interval if there are any."""
-    index = {round(value, 9): number for number, value in enumerate(swept.strengths)}
-    means = swept.items.mean(axis=1)
-
-    def lost(order: LossOrder) -> float:
-        sides = (means[index[round(sign * order.strength, 9)]] for sign in (-1, 1))
-        return 1 - sum(sides) / 2 / base
-
-    small = [order for order in swept.orders if lost(order) <= SMALL_LOSS and order.order.low is not None]
-    known = small or [order for order in swept.orders if order.order.low is not None] or swept.orders
-    if not known:
-        return None
-    return max(known, key=lambda order: order.strength) if small else min(known, key=lambda order: order.strength)
 
 
 def _record_coherence(record: Recorder, swept: _Swept) -> None:

@@ -139,7 +139,7 @@ class Studio:
             raise InputError(f"budget is {budget}: give a share between 0 and 1")
         bench = self.bench.steered_by(self.bench.vector.at(list(layers)))
         observed = Observed(bench, lambda read: getattr(read.helpfulness, self.config.score))
-        limit = Budget(share=budget, cap=hidden_norm(bench))
+        limit = Budget(share=budget, cap=self.config.cap * hidden_norm(bench))
         generator = np.random.default_rng([self.context.seed, 60])
         with self.turn:
             found = choose(observed, limit, first_strength(bench), resamples=200, generator=generator)
