@@ -16,12 +16,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from seqtant.errors import InputError
+from seqtant.errors import InputError, MissingExtraError
+from seqtant.pretraining import distributed
 from seqtant.pretraining.auditing import audit_arm, audit_hubs
 from seqtant.pretraining.building import Build, build
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.examples import parts_of, running_slices
+from seqtant.pretraining.pipeline import Pipeline
 from seqtant.pretraining.sections import ExampleSettings, FilterSettings, NeighborSettings, SegmentSettings
+from seqtant.pretraining.workspace import Workspace, write_once
 from tests.pretraining.samples import small_config, topical_documents, write_jsonl
 
 ARMS = ("knn", "random", "split", "contiguous", "tour", "stream")
@@ -223,8 +226,9 @@ def test_other_settings_reuse_what_is_the_same(tmp_path: Path) -> None:
         ["他走了很远的路。她也来了这里！真的吗？" * 3] * 6 + ["これは別の文章です。それは本です。" * 4] * 6,
         ["word " * 4000],
         ["a. b. c.", "\n\n\n", " "],
+        ["... !!! ??? --- ... ===", "!!! --- ... ??? *** +++"],
     ],
-    ids=["one document", "duplicates", "other scripts", "longer than any window", "almost empty"],
+    ids=["one document", "duplicates", "other scripts", "longer than any window", "almost empty", "no words"],
 )
 def test_odd_corpora_are_handled(tmp_path: Path, documents: list[str]) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", documents)
@@ -296,3 +300,26 @@ def test_folders_that_hold_no_build_are_refused(tmp_path: Path, built: Build) ->
 def test_default_corpus_is_the_world_that_ships(tmp_path: Path) -> None:
     made = build(BuildConfig.smoke(), tmp_path)[0]
     assert list(made.manifest["inputs"]) == ["reference"]
+
+
+def test_jobs_can_be_done_in_any_order_by_anybody(tmp_path: Path) -> None:
+    """What a cluster does: shards in another order, some twice, the rest of the build afterwards."""
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(24))
+    config = small_config(corpus)
+    build(config, tmp_path / "here")
+    pipeline = Pipeline(config, Workspace(tmp_path / "there"))
+    for jobs in (pipeline.segment_jobs, pipeline.vector_jobs):
+        for job in [*reversed(jobs), jobs[0]]:
+            write_once(job.path, job.make)
+    build(config, tmp_path / "there")
+    assert digest(tmp_path / "here") == digest(tmp_path / "there")
+
+
+def test_without_the_cluster_libraries_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datatrove", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    distributed._step_class.cache_clear()
+    with pytest.raises(MissingExtraError, match=r"pip install 'seqtant\[scale\]'"):
+        distributed.job_step([])
+    with pytest.raises(MissingExtraError, match=r"pip install 'seqtant\[scale\]'"):
+        distributed.run_on_ray([], concurrency=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,7 +167,8 @@ def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluatio
     together = same[left] == same[right]
     if together.all() or not together.any():
         return 0.0
-    return float(spearmanr((means @ means.T)[left, right], together).statistic)
+    found: Any = spearmanr((means @ means.T)[left, right], together)
+    return float(found.statistic)
 
 
 def train_arm(build: Build, arm: str, config: CompareArmsConfig, seed: int, context: Context) -> Decoder:

@@ -21,6 +21,10 @@ from seqtant.pretraining.segmentation import named_function
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[\u3040-\u30ff\u3400-\u9fff]", re.UNICODE)
 
 
+SparseRows = Any
+"""A ``scipy.sparse.csr_matrix`` of float32; SciPy ships no types."""
+
+
 class Encoder(Protocol):
     """Anything that turns texts into vectors, e.g. a sentence-transformers model's ``encode``."""
 
@@ -56,7 +60,7 @@ class LatentSemanticEncoder:
         """
         counts = _counts(texts, buckets)
         frequency = np.asarray((counts > 0).sum(axis=0)).ravel()
-        weights = np.log((1 + counts.shape[0]) / (1 + frequency)).astype(np.float32)
+        weights = np.log1p(counts.shape[0] / (1 + frequency)).astype(np.float32)
         return cls(weights, _leading_directions(_weighted(counts, weights), dimension))
 
     def __call__(self, texts: list[str], /) -> Float[np.ndarray, "texts dimension"]:
@@ -69,28 +73,33 @@ def _bucket(word: str, buckets: int) -> int:
     return crc32(word.encode()) % buckets
 
 
-def _counts(texts: Sequence[str], buckets: int) -> sparse.csr_matrix:
+def _counts(texts: Sequence[str], buckets: int) -> SparseRows:
     """Word counts by hash bucket, damped: 1 + ln(count)."""
     columns = [[_bucket(word, buckets) for word in _TOKEN.findall(text.lower())] for text in texts]
     pointers = np.cumsum([0, *map(len, columns)])
     flat = np.fromiter((column for row in columns for column in row), dtype=np.int32, count=int(pointers[-1]))
-    counts = sparse.csr_matrix((np.ones(len(flat), dtype=np.float32), flat, pointers), shape=(len(texts), buckets))
+    counts: SparseRows = sparse.csr_matrix(
+        (np.ones(len(flat), dtype=np.float32), flat, pointers), shape=(len(texts), buckets)
+    )
     counts.sum_duplicates()
     counts.data = 1 + np.log(counts.data)
     return counts
 
 
-def _weighted(counts: sparse.csr_matrix, weights: np.ndarray) -> sparse.csr_matrix:
+def _weighted(counts: SparseRows, weights: np.ndarray) -> SparseRows:
     """Rows of weighted counts, of length 1."""
-    rows = cast(sparse.csr_matrix, counts.multiply(weights[None, :]).tocsr())
+    rows = counts.multiply(weights[None, :]).tocsr()
     norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
-    return cast(sparse.csr_matrix, sparse.diags(1 / np.maximum(norms, 1e-12)).dot(rows).astype(np.float32).tocsr())
+    scale: Any = sparse.diags(1 / np.maximum(norms, 1e-12))
+    return scale.dot(rows).astype(np.float32).tocsr()
 
 
-def _leading_directions(rows: sparse.csr_matrix, dimension: int, *, spare: int = 16, rounds: int = 3) -> np.ndarray:
+def _leading_directions(rows: SparseRows, dimension: int, *, spare: int = 16, rounds: int = 3) -> np.ndarray:
     """Right singular vectors of the largest singular values, [buckets, dimension]; fewer where the rank is smaller."""
     used = np.flatnonzero(np.asarray(rows.sum(axis=0)).ravel())
-    inside = cast(sparse.csr_matrix, rows[:, used])
+    if not len(used):
+        return np.zeros((rows.shape[1], 1), dtype=np.float32)
+    inside = rows[:, used]
     size = min(dimension + spare, *inside.shape)
     found = np.random.default_rng(0).standard_normal((len(used), size)).astype(np.float32)
     for _ in range(rounds):
@@ -141,7 +150,7 @@ def _sentence_transformer(folder: str, rows: int) -> Encoder:
     return lambda texts: encode(texts, batch_size=rows, show_progress_bar=False, convert_to_numpy=True)
 
 
-def embed(texts: Sequence[str], encoder: Encoder, *, rows: int = 256) -> Float[np.ndarray, "texts dimension"]:
+def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.ndarray, "texts dimension"]:
     """Vectors of length 1 in half precision: a pure function of texts and encoder.
 
     Texts of like length share a batch. A text in which the encoder sees nothing gets the zero vector: it is nobody's

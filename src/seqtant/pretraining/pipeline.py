@@ -85,13 +85,13 @@ class Pipeline:
         return open_tokenizer(self.config.segment.tokenizer, self.tokenizer_path)
 
     @cached_property
-    def segment_paths(self) -> list[Path]:
-        """The segments of each shard."""
+    def segment_jobs(self) -> list[SegmentJob]:
+        """What cuts each shard: independent pieces of work, to be done here or anywhere."""
         settings = self.config.segment
         tests = tuple(open_corpus(settings.blocklist, field=settings.field))
         key = {name: value for name, value in plain(settings).items() if name not in ("blocklist", "hold_out")}
         key |= {"tokenizer": self.tokenizer.fingerprint, "tests": sorted(self.inputs.items()) if tests else []}
-        jobs = [
+        return [
             SegmentJob(
                 path=self.workspace.path("segments", key | {"of": path.name}, ".parquet"),
                 texts=path,
@@ -101,8 +101,12 @@ class Pipeline:
             )
             for path, _ in self.shards
         ]
-        run_jobs(jobs, workers=self.config.workers, what="segments", progress=self.progress)
-        return [job.path for job in jobs]
+
+    @cached_property
+    def segment_paths(self) -> list[Path]:
+        """The segments of each shard."""
+        run_jobs(self.segment_jobs, workers=self.config.workers, what="segments", progress=self.progress)
+        return [job.path for job in self.segment_jobs]
 
     @cached_property
     def segments(self) -> Segments:
@@ -130,12 +134,12 @@ class Pipeline:
             yield from segment_texts(read_texts(texts), segments)
 
     @cached_property
-    def vector_paths(self) -> list[Path]:
-        """The vectors of each shard's eligible segments."""
+    def vector_jobs(self) -> list[EmbedJob]:
+        """What embeds each shard; the encoder has been learned by then."""
         settings = self.config.embed
         key = {name: value for name, value in plain(settings).items() if name != "rows"}
         key["encoder"] = [settings.encoder, self.encoder_path.name]
-        jobs = [
+        return [
             EmbedJob(
                 path=self.workspace.path("vectors", key | {"of": segments.name}, ".safetensors"),
                 texts=texts,
@@ -145,8 +149,12 @@ class Pipeline:
             )
             for (texts, _), segments in zip(self.shards, self.segment_paths, strict=True)
         ]
-        run_jobs(jobs, workers=self.config.workers, what="vectors", progress=self.progress)
-        return [job.path for job in jobs]
+
+    @cached_property
+    def vector_paths(self) -> list[Path]:
+        """The vectors of each shard's eligible segments."""
+        run_jobs(self.vector_jobs, workers=self.config.workers, what="vectors", progress=self.progress)
+        return [job.path for job in self.vector_jobs]
 
     @cached_property
     def vectors(self) -> Float[np.ndarray, "segments dimension"]:

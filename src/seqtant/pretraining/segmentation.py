@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import cast
 
 from seqtant.errors import InputError
 from seqtant.registry import Registry, import_attribute
@@ -91,7 +92,7 @@ def find_splitter(name: str) -> Splitter:
     Raises:
         InputError: There is none of that name.
     """
-    return named_function(name, "splitter") if ":" in name else SPLITTERS[name]
+    return cast(Splitter, named_function(name, "splitter")) if ":" in name else SPLITTERS[name]
 
 
 def named_function(name: str, what: str) -> Callable[..., object]:

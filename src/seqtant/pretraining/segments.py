@@ -178,7 +178,7 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def segment_texts(texts: Sequence[str], path: Path, *, only_eligible: bool = True) -> Iterator[str]:
+def segment_texts(texts: list[str], path: Path, *, only_eligible: bool = True) -> Iterator[str]:
     """The texts of a shard's segments, read back from its documents and spans."""
     parquet: Any = require("pyarrow.parquet", extra="data")
     table = parquet.read_table(path, columns=["document", "start", "end", "eligible"]).to_pydict()

@@ -20,6 +20,9 @@ C(r+K, K) together. By Cauchy's estimate the k-th term is at most B q^k, the tai
 Nothing in it needs a polynomial network: for softmax, layer norms and GELU put D_L = infinity.
 """
 
+# SciPy ships no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import math

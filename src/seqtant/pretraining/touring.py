@@ -9,12 +9,16 @@ no neighbour is left, ``hops=2`` looks among the neighbours' neighbours before i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
 from seqtant.pretraining.neighbors import Neighbors
+
+SparseGraph = Any
+"""A square ``scipy.sparse.csr_matrix`` of weights; SciPy ships no types."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Tour:
     """Steps to a new start, because nothing near was left unvisited."""
 
 
-def symmetric_graph(found: Neighbors) -> sparse.csr_matrix:
+def symmetric_graph(found: Neighbors) -> SparseGraph:
     """The undirected neighbour graph: an edge where either is among the other's neighbours, weighted by similarity.
 
     Edges of a document are sorted by falling weight. Similarities are shifted by 2, so that none is zero, which a
@@ -38,13 +42,13 @@ def symmetric_graph(found: Neighbors) -> sparse.csr_matrix:
     rows = np.repeat(np.arange(count, dtype=np.int32), k)[real.ravel()]
     columns = found.ids.astype(np.int32).ravel()[real.ravel()]
     weights = found.similarity.astype(np.float32).ravel()[real.ravel()] + 2
-    one_way = sparse.csr_matrix((weights, (rows, columns)), shape=(count, count))
+    one_way: SparseGraph = sparse.csr_matrix((weights, (rows, columns)), shape=(count, count))
     graph = one_way.maximum(one_way.T).tocsr()
     graph.sort_indices()
     return _sorted_by_weight(graph)
 
 
-def _sorted_by_weight(graph: sparse.csr_matrix) -> sparse.csr_matrix:
+def _sorted_by_weight(graph: SparseGraph) -> SparseGraph:
     degrees = np.diff(graph.indptr)
     order = np.lexsort((graph.indices, -graph.data, np.repeat(np.arange(graph.shape[0], dtype=np.int32), degrees)))
     graph.indices, graph.data = graph.indices[order], graph.data[order]
@@ -87,7 +91,7 @@ def tour(found: Neighbors, *, seed: int = 0, hops: int = 2) -> Tour:
     return Tour(np.array(order, dtype=np.int64), jumps)
 
 
-def _edges(graph: sparse.csr_matrix, document: int) -> list[int]:
+def _edges(graph: SparseGraph, document: int) -> list[int]:
     # As a list, one document at a time: all of them would take ten times the memory of the graph.
     return graph.indices[graph.indptr[document] : graph.indptr[document + 1]].tolist()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -63,7 +64,8 @@ def _run(config: TaptConfig, context: Context, built: Build) -> Result:
 def _spearman(values: np.ndarray, score: np.ndarray) -> float:
     if np.ptp(values) == 0 or np.ptp(score) == 0:
         return 0.0
-    return float(spearmanr(values, score).statistic)
+    found: Any = spearmanr(values, score)
+    return float(found.statistic)
 
 
 def _record(

@@ -1,0 +1,73 @@
+"""Cuts and embeds a corpus through datatrove's local executor with two workers, then builds; bytes must be the same.
+
+    PYTHON_WITH_DATATROVE benchmarks/pretraining_scale/executor.py CORPUS... [--workers 2]
+
+Runs in an environment that has datatrove beside Seqtant. Writes ``benchmarks/results/pretraining_executor.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from datatrove.executor import LocalPipelineExecutor
+
+from seqtant.pretraining.building import build
+from seqtant.pretraining.config import BuildConfig
+from seqtant.pretraining.distributed import job_step
+from seqtant.pretraining.pipeline import Pipeline
+from seqtant.pretraining.workspace import Workspace
+
+RESULTS = Path(__file__).parents[1] / "results" / "pretraining_executor.json"
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of all files of a build and their names."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            whole.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return whole.hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus", nargs="+")
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    config = BuildConfig(corpus=tuple(given.corpus))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        pipeline = Pipeline(config, Workspace(place / "executor"))
+        seconds = {}
+        for stage in ("segment_jobs", "vector_jobs"):
+            jobs = getattr(pipeline, stage)
+            started = time.perf_counter()
+            LocalPipelineExecutor(
+                [job_step(jobs)], tasks=len(jobs), workers=given.workers, logging_dir=str(place / "logs" / stage)
+            ).run()
+            seconds[stage] = time.perf_counter() - started
+        build(config, place / "executor")
+        build(config, place / "alone")
+        same = digest(place / "executor") == digest(place / "alone")
+        result = {
+            "documents": sum(count for _, count in pipeline.shards),
+            "segments": len(pipeline.segments),
+            "shards": len(pipeline.shards),
+            "workers": given.workers,
+            "wall_seconds": seconds,
+            "byte_identical": same,
+            "datatrove": version("datatrove"),
+        }
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+    assert same, "the executor's build differs"
+
+
+if __name__ == "__main__":
+    main()
