@@ -79,9 +79,12 @@ def draw_prompts(
         if chunk > 0:
             _extend(model, lines, open_rows, chunk, generator)
         for row in open_rows:
-            ends[row] = splitter.ends(lines[row], start=len(openings[row]))[:sentences]
-        # A sentence at the very edge counts once something follows it: "3." may go on as "3.5".
+            begin = ends[row][-1] + 1 if ends[row] else len(openings[row])
+            ends[row] = [*ends[row], *splitter.ends(lines[row], start=begin)][:sentences]
         open_rows = [row for row in open_rows if not _settled(ends[row], sentences, len(lines[row]), most)]
+        for row in open_rows:
+            # A sentence at the very edge counts once something follows it: "3." may go on as "3.5".
+            ends[row] = [end for end in ends[row] if end + 1 < len(lines[row])]
     rows = [row for row, found in enumerate(ends) if len(found) == sentences]
     made = [Prompt(tuple(lines[row][: ends[row][-1] + 1]), len(openings[row]), tuple(ends[row])) for row in rows]
     lost = len(lines) - len(made)

@@ -38,11 +38,16 @@ class SentenceEnds:
         self._tokenizer = tokenizer_of(model)
         self._wide = "".join(mark for mark in marks if mark in _WIDE)
         self._end = re.compile(f"[{re.escape(marks)}][{re.escape(_CLOSING)}]*$")
+        # A token can end a sentence only if it holds such a character, or a part of one.
+        self._telling = re.compile(f"[{re.escape(marks + _CLOSING)}\n\ufffd]")
+        self._may_end: dict[int, bool] = {}
 
     def ends(self, ids: Sequence[int], *, start: int = 0) -> list[int]:
         """Positions of the tokens that end a sentence, from a position on; an open sentence at the end has none."""
         found, begin = [], start
         for place in range(start, len(ids)):
+            if not self._telling_token(ids[place]):
+                continue
             text = self._text(ids[begin : place + 1])
             if self._over(text, ids, begin, place):
                 begin = place + 1
@@ -64,6 +69,11 @@ class SentenceEnds:
             return True
         after = self._text(ids[begin : place + 2])[len(text) :]
         return not after or after[0].isspace()
+
+    def _telling_token(self, token: int) -> bool:
+        if token not in self._may_end:
+            self._may_end[token] = bool(self._telling.search(self._text([token])))
+        return self._may_end[token]
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
