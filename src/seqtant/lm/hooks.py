@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -28,10 +29,14 @@ class BlockCall:
 
     layer: int
     """Number of the block, from 0."""
-    positions: Int[Tensor, "batch time"]
-    """Position of each token among the real tokens of its row, from 0, cached ones counted; -1 on padding."""
     rows: Int[Tensor, " batch"] | None
     """The caller's row of each row (see :func:`seqtant.lm.interface.reading_rows`); None outside scoring."""
+    _place: _Place
+
+    @property
+    def positions(self) -> Int[Tensor, "batch time"]:
+        """Position of each token among the real tokens of its row, from 0, cached ones counted; -1 on padding."""
+        return self._place.positions
 
 
 Edit = Callable[[Float[Tensor, "batch time width"], BlockCall], Tensor]
@@ -149,7 +154,7 @@ def read_blocks(model: Model, layers: Sequence[int], read: Callable[[Tensor, Blo
 def _editor(layer: int, edit: Edit, place: _Place) -> Callable[..., Any]:
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         states = hidden_of(output)
-        edited = edit(states, BlockCall(layer, place.positions.to(states.device), current_rows()))
+        edited = edit(states, BlockCall(layer, current_rows(), place))
         if edited is states:
             return None
         if edited.shape != states.shape:
@@ -164,22 +169,30 @@ def _editor(layer: int, edit: Edit, place: _Place) -> Callable[..., Any]:
 class _Place:
     """Counts positions when the decoder is called, since blocks themselves are not always told."""
 
-    positions: Tensor
-
     def note(self, decoder: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        arguments = inspect.signature(type(decoder).forward).bind(decoder, *inputs, **named).arguments
+        arguments = _signature(type(decoder)).bind(decoder, *inputs, **named).arguments
         arguments = {**arguments, **arguments.get("kwargs", {})}
         tokens = arguments.get("input_ids")
         if tokens is None:
             tokens = arguments["inputs_embeds"][..., 0]
-        batch, time = tokens.shape
-        mask = arguments.get("attention_mask")
-        if mask is not None:
-            if mask.ndim != 2:
-                raise InputError("hooks need an attention_mask of shape (batch, time), one number per token")
-            counted = (mask.long().cumsum(dim=1) - 1).masked_fill(mask == 0, -1)
-            self.positions = counted[:, -time:]
-            return
+        self._tokens, self._mask = tokens, arguments.get("attention_mask")
+        if self._mask is not None and self._mask.ndim != 2:
+            raise InputError("hooks need an attention_mask of shape (batch, time), one number per token")
         past = arguments.get("past_key_values")
-        start = 0 if past is None else int(past.get_seq_length())
-        self.positions = torch.arange(start, start + time, device=tokens.device).expand(batch, time)
+        # Blocks lengthen the cache as they run: what it holds must be asked now.
+        self._start = 0 if past is None or self._mask is not None else int(past.get_seq_length())
+        self.__dict__.pop("positions", None)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """Counted once per call of the decoder, and only if an edit asks: most steer all tokens alike."""
+        batch, time = self._tokens.shape
+        if self._mask is not None:
+            counted = (self._mask.long().cumsum(dim=1) - 1).masked_fill(self._mask == 0, -1)
+            return counted[:, -time:]
+        return torch.arange(self._start, self._start + time, device=self._tokens.device).expand(batch, time)
+
+
+@cache
+def _signature(kind: type[nn.Module]) -> inspect.Signature:
+    return inspect.signature(kind.forward)

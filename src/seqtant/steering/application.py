@@ -87,7 +87,7 @@ def _adder(
     def edit(states: Tensor, call: BlockCall) -> Tensor:
         added = fixed if fixed is not None else _per_row(push, strengths, states, call).to(states.dtype)
         if place is not None:
-            added = added * place(call)[..., None].to(states.dtype)
+            added = added * place(call)[..., None].to(states.device, states.dtype)
         moved = states + added.to(states.device)
         if not keep_norm:
             return moved
