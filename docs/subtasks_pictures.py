@@ -42,8 +42,8 @@ def draw(results: list[dict]) -> str:
         for share in range(5)
     ]
     parts += [
-        f'<text x="{x(most * part / 4):.0f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{most * part / 4:.0f}</text>'
-        for part in range(5)
+        f'<text x="{x(update):.0f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{update:.0f}</text>'
+        for update in (most * part / 4 for part in range(5))
     ]
     for shade, (arm, each) in enumerate(runs.items()):
         for run in each:

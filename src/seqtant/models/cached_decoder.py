@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Float, Int
 from torch.nn import functional
 
 from seqtant.errors import InputError
-from seqtant.models.decoder import Attention, Decoder
+from seqtant.models.decoder import Attention, Decoder, Layer
 
 KeysValues = tuple[torch.Tensor, ...]
 """Keys and values of the tokens read so far, one (batch, 2, heads, time, head width) tensor per layer."""
@@ -45,7 +47,7 @@ class CachedDecoder(Decoder):
             raise InputError(f"{end} tokens do not fit a context of {self.config.context}: cut the text")
         x = self.embedding(input_ids) + self.positions.weight[past:end]
         kept: list[torch.Tensor] = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(cast(list[Layer], self.layers)):
             mixed, seen = _attend(layer.attention, layer.attention_norm(x), None if cache is None else cache[index])
             x = x + mixed
             x = x + layer.down(functional.gelu(layer.up(layer.network_norm(x))))

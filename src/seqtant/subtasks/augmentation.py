@@ -57,17 +57,17 @@ def _layout(
     tokenizer: PreTrainedTokenizerBase | None,
     pool: Sequence[str],
 ) -> Layout:
-    written = tuple(step.written for step in row.steps)
+    written: tuple[str, ...] = tuple(step.written for step in row.steps)
     if arm == "answer":
         return lay_out(row, ())
     if arm == "pause":
         return lay_out(row, (), filler=_pauses("\n".join(written), pause, tokenizer))
     if arm == "shuffled":
-        written = tuple(written[each] for each in generator.permutation(len(written)))
+        written = tuple(written[each] for each in map(int, generator.permutation(len(written))))
     if arm == "noisy":
         wrong = generator.random(len(written)) < settings.noise
-        other = generator.integers(len(pool), size=len(written)) if pool else ()
-        written = tuple(pool[new] if bad else own for own, bad, new in zip(written, wrong, other, strict=True))
+        other = [pool[each] for each in generator.integers(max(len(pool), 1), size=len(written)).tolist()]
+        written = tuple(new if bad else own for own, bad, new in zip(written, wrong, other, strict=True))
     return lay_out(row, written)
 
 

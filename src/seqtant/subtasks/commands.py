@@ -59,8 +59,17 @@ def make(
         digits: Digits of the numbers to add.
         options: Shared flags.
     """
-    sizes = {"terms": terms, "modulus": modulus, "digits": digits}
-    execute(MakeConfig, options, task=task, bits=bits, rows=rows, test_rows=test_rows, **sizes)
+    execute(
+        MakeConfig,
+        options,
+        task=task,
+        bits=bits,
+        rows=rows,
+        test_rows=test_rows,
+        terms=terms,
+        modulus=modulus,
+        digits=digits,
+    )
 
 
 @app.command
@@ -208,8 +217,16 @@ def compare(
         options: Shared flags.
     """
     shape = _section(kind=network, width=width)
-    own = {"updates": updates, "seeds": seeds}
-    execute(CompareConfig, options, task=task, bits=bits, arms=arm or None, network=shape, **own)
+    execute(
+        CompareConfig,
+        options,
+        task=task,
+        bits=bits,
+        arms=arm or None,
+        network=shape,
+        updates=updates,
+        seeds=seeds,
+    )
 
 
 @app.command

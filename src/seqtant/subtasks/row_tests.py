@@ -11,10 +11,11 @@ from seqtant.subtasks.augmentation import arm_layouts
 from seqtant.subtasks.config import ArmName, ArmSettings
 from seqtant.subtasks.layout import Layout
 from seqtant.subtasks.rows import Row
+from seqtant.subtasks.splits import Split
 
 
 def held_out(
-    splits: Mapping[str, Sequence[Row]], arm: ArmName, settings: ArmSettings, count: int, seed: int
+    splits: Mapping[Split, Sequence[Row]], arm: ArmName, settings: ArmSettings, count: int, seed: int
 ) -> tuple[list[Row], list[Layout]]:
     """Some rows of the test split, and how they should be written; noise is for training only.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from seqtant.subtasks.networks import NetworkLM, build_network, schedule_of
 from seqtant.subtasks.row_solving import solve_rows
 from seqtant.subtasks.rows import Row
 from seqtant.subtasks.scores import Scores
+from seqtant.subtasks.splits import SPLITS, Split
 from seqtant.training import train
 from seqtant.training.losses import IGNORED
 
@@ -95,7 +96,7 @@ class RowFitted:
 
 
 def fit_rows(
-    splits: dict[str, list[Row]],
+    splits: Mapping[Split, Sequence[Row]],
     arm: ArmName,
     settings: ArmSettings,
     network: NetworkConfig,
@@ -122,7 +123,7 @@ def fit_rows(
     Raises:
         InputError: A split is empty.
     """
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         if not splits[split]:
             raise InputError(f"there are no rows in the split '{split}': give more rows, a thousand or so")
     generator = np.random.default_rng([seed, 6])

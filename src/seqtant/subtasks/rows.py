@@ -157,7 +157,7 @@ def task_rows(task: Task, split: Split, count: int, generator: np.random.Generat
 def _task_row(task: Task, tokens: list[int], values: list[int]) -> Row:
     steps = tuple(RowStep(value=value, reads=step.reads) for step, value in zip(task.steps, values, strict=True))
     answer = tuple(values[each] for each in task.answer)
-    return Row(input=tuple(tokens), steps=steps, answer=answer if len(answer) > 1 else answer[0])
+    return Row(input=tuple(tokens), steps=steps, answer=answer if len(answer) > 1 else values[task.answer[0]])
 
 
 def split_own(rows: Sequence[Row]) -> dict[Split, list[Row]]:

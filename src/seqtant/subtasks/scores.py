@@ -45,7 +45,7 @@ class Scores:
     @property
     def chain(self) -> Bool[np.ndarray, " rows"]:
         """Rows in which every piece is right."""
-        return (self.right | ~self.present).all(axis=1)
+        return np.all(self.right | ~self.present, axis=1)
 
     @property
     def chain_accuracy(self) -> Estimate:

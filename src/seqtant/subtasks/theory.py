@@ -20,7 +20,6 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from scipy.special import comb, logsumexp
 
 
 def family_size(bits: int, size: int) -> int:
@@ -30,7 +29,7 @@ def family_size(bits: int, size: int) -> int:
         >>> family_size(16, 8)
         12870
     """
-    return int(comb(bits, size, exact=True))
+    return math.comb(bits, size)
 
 
 def gradient_variance_bound(gradient_square: float, targets: float) -> float:
@@ -240,7 +239,7 @@ def expected_first_gradient(tokens: int) -> tuple[float, float]:
     others = tokens - 2
     ones = np.arange(others + 1)
     log_choose = np.array([math.lgamma(others + 1) - math.lgamma(i + 1) - math.lgamma(others - i + 1) for i in ones])
-    weight = np.exp(log_choose - logsumexp(log_choose))
+    weight = np.exp(log_choose - others * math.log(2))
     rest = 2.0 * ones - others
     child = other = 0.0
     for first in (-1, 1):

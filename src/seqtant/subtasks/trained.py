@@ -117,4 +117,4 @@ def is_trained(folder: str) -> bool:
 
 
 def _way(data: dict[str, Any]) -> Arm:
-    return Arm(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+    return build(Arm, data, source=RECORD)

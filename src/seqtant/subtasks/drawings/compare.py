@@ -37,7 +37,7 @@ def _curves(result: Result, arms: list[str]) -> Figure:
     return Figure(
         name="curves",
         title="Right answers while learning, on the network's own steps",
-        caption=f"Mean of {seeds} seeds on validation inputs; bands from the worst to the best seed.",
+        caption=f"Mean over seeds ({seeds}) on validation inputs; bands from the worst to the best seed.",
         alt=f"Share of right answers against updates for {', '.join(arms)}.",
         data=data,
         layout=axes("updates", "right answers", yaxis={"range": [0, 1.03]}),

@@ -46,7 +46,9 @@ def run(config: CompareConfig, context: Context) -> Result:
         InputError: The task or the rows cannot be used.
         TrainingError: A loss or a gradient is not finite.
     """
-    with Recorder("subtasks.compare", f"{config.task} with and without steps", config, context, papers=(5,)) as record:
+    what = config.task if is_rows(config.task) else choose_task(config, context.seed).name
+    title = f"{what[0].upper()}{what[1:]} with and without steps"
+    with Recorder("subtasks.compare", title, config, context, papers=(5,)) as record:
         trials: list[Trial] = []
         bar = context.progress.task("comparing", config.seeds * len(config.arms))
         for seed in range(context.seed, context.seed + config.seeds):

@@ -45,7 +45,9 @@ def run(config: EvalConfig, context: Context) -> Result:
         elif config.model == REFERENCE:
             _evaluate_reference(record, config, context)
         else:
-            raise InputError(f"'{config.model}' is a language model: give --rows, problems with steps for it to solve")
+            raise InputError(
+                f"'{config.model}' is not what 'subtasks train' wrote: for a language model give --rows to solve"
+            )
     return record.result
 
 
