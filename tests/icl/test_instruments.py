@@ -174,7 +174,7 @@ def test_order_of_byte_pairs(tmp_path: Path) -> None:
     (("ginc", "eval", "reference"), "give a model that was trained on it"),
     (("shots", "some/model"), "which tasks shall"),
     (("shots", "--tasks", "none.jsonl"), "no file 'none.jsonl'"),
-    (("shots", "--tasks", "nonsense"), "unknown task 'nonsense'"),
+    (("shots", "--tasks", "nonsense"), "no file 'nonsense': give"),
     (("shots", "--eps", "0"), "eps is 0.0"),
     (("corrupt", "--variants", "gold", "--variants", "sideways"), "unknown variant 'sideways'"),
     (("order", "--shots", "1"), "shots is 1"),

@@ -126,13 +126,11 @@ def open_tasks(config: TaskSource, context: Context) -> list[Task]:
 def _open_task(name: str) -> Task:
     from seqtant.icl.task_files import read_task
 
-    if name.endswith((".jsonl", ".json")):
-        return read_task(name)
     if name.startswith("harness:"):
         from seqtant.icl.harness import harness_task
 
         return harness_task(name.removeprefix("harness:"))
-    return TASKS[name]()
+    return TASKS[name]() if name in TASKS else read_task(name)
 
 
 def needed(config: TaskSource) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.errors import InputError, suggest
-from seqtant.icl.tasks import DELIMITER, TEMPLATE, Example, Task
+from seqtant.icl.tasks import DELIMITER, TASKS, TEMPLATE, Example, Task
 from seqtant.settings import build
 
 
@@ -71,7 +71,8 @@ def read_shots(path: str) -> tuple[Example, ...]:
 def _read_lines(path: str) -> list[tuple[str, dict[str, Any]]]:
     file = Path(path).expanduser()
     if not file.is_file():
-        raise InputError(f"no file '{path}': give JSON lines with 'input' and 'label', or the name of a task")
+        known = f" ({', '.join(TASKS)})" if len(TASKS) else ""
+        raise InputError(f"no file '{path}': give JSON lines with 'input' and 'label', or the name of a task{known}")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -41,14 +41,17 @@ def figures(result: Result) -> list[Figure]:
 
 def _compared(result: Result, known: list[tuple[str, float, float]]) -> Figure:
     most = max(max(predicted, measured) for _, predicted, measured in known) * 1.2
+    places: dict[tuple[float, float], list[str]] = {}
+    for name, predicted, measured in known:
+        places.setdefault((predicted, measured), []).append(name)
     marks = {
         "type": "scatter",
         "mode": "markers+text",
         "name": "tasks",
-        "x": [predicted for _, predicted, _ in known],
-        "y": [measured for _, _, measured in known],
-        "text": [name for name, _, _ in known],
-        "textposition": "top center",
+        "x": [predicted for predicted, _ in places],
+        "y": [measured for _, measured in places],
+        "text": [", ".join(names) for names in places.values()],
+        "textposition": "middle right",
         "marker": {"color": COLORS[0], "size": 9},
     }
     wings = [

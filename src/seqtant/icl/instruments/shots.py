@@ -31,6 +31,8 @@ class TaskShots:
     separation: Separation
     predicted: Estimate
     measured: Estimate
+    mixture: float
+    """Shots that the exact mixture of the task's components needs in the same prompts."""
     identification: tuple[float, float]
     """Shots until the task is identified: predicted, and counted over prompts."""
     curve: ShotCurve
@@ -49,10 +51,13 @@ class TaskShots:
     @property
     def agrees(self) -> bool:
         """Whether prediction and measurement lie within a factor 1.5, or both lie beyond the prompts."""
-        first, second = self.predicted.value, self.measured.value
-        if math.isinf(first) or math.isinf(second):
-            return first == second
-        return max(first, second) <= FACTOR * min(first, second)
+        return _close(self.predicted.value, self.measured.value)
+
+
+def _close(first: float, second: float) -> bool:
+    if math.isinf(first) or math.isinf(second):
+        return first == second
+    return max(first, second) <= FACTOR * min(first, second)
 
 
 def run(config: ShotsConfig, context: Context) -> Result:
@@ -91,6 +96,7 @@ def _study_task(config: ShotsConfig, context: Context, study: Study, number: int
     known = prompted.labels[number].argmax(axis=1).reshape(shape) == labels
     gathered = gather(prompted, study.log_prior, len(dealt.prompts))
     curve = ShotCurve(known.astype(float) - right)
+    mixed = gathered.predicted(prompted)
     generator = np.random.default_rng([context.seed, number])
     return TaskShots(
         name=task.name,
@@ -109,6 +115,7 @@ def _study_task(config: ShotsConfig, context: Context, study: Study, number: int
             config.resamples,
             generator,
         ),
+        mixture=ShotCurve(known.astype(float) - (mixed.argmax(axis=2) == labels)).shots(config.eps),
         identification=(
             found.identification_shots(config.eps, config.delta),
             first_shots(identified_share(np.exp(gathered.log_posterior[number]), config.eps), 1 - config.delta),
@@ -117,7 +124,7 @@ def _study_task(config: ShotsConfig, context: Context, study: Study, number: int
         predicted_loss=found.loss_curve(range(shape[1])),
         accuracy=right.mean(axis=0),
         plateau=float(known.mean()),
-        gap=bayes_gap(gathered.predicted(prompted), said).mean(axis=0),
+        gap=bayes_gap(mixed, said).mean(axis=0),
         rarest=float(np.exp(scores.rarest.min())),
         margin=_margin(single.labels[number]),
         drift=_drift(config, study, number),
@@ -209,7 +216,7 @@ def _tables(record: Recorder, study: Study, found: list[TaskShots]) -> None:
     record.table(
         "identification",
         "Shots until the task is identified, and what is gained",
-        ("task", "predicted", "counted", "accuracy, no shot", "most shots", "plateau", "Bayes gap"),
+        ("task", "predicted", "counted", "no shot", "most shots", "plateau", "Bayes gap", "mixture"),
         [
             (
                 task.name,
@@ -219,10 +226,12 @@ def _tables(record: Recorder, study: Study, found: list[TaskShots]) -> None:
                     round(float(value), 3)
                     for value in (task.accuracy[0], task.accuracy[-1], task.plateau, task.gap[-1])
                 ),
+                format_number(task.mixture),
             )
             for task in found
         ],
-        note="Bayes gap: KL(mixture of the tasks || model) of the label after the most shots, in nats.",
+        note="No shot, most shots, plateau: accuracy. Bayes gap: KL(mixture of tasks || model) of the label after most "
+        "shots, in nats. Mixture: shots that the exact mixture of the components needs in the same prompts.",
     )
     for task in found:
         for shots in range(len(task.accuracy)):
@@ -303,6 +312,12 @@ def _assumptions(task: TaskShots, ratios: np.ndarray, study: Study, config: Shot
 def _advice(task: TaskShots) -> str:
     if task.agrees:
         return ""
-    if task.gap[-1] >= 0.1:
-        return "The model does not follow the mixture of these tasks: trust the measurement."
-    return "The prediction rests on means and variances of single examples: give more of them."
+    if _close(task.predicted.value, task.mixture):
+        return (
+            f"The exact mixture of the model's own components needs {format_number(task.mixture)} shots in the same "
+            "prompts, as predicted: in prompts the model departs from the mixture. Trust the measurement."
+        )
+    return (
+        f"The exact mixture of the components needs {format_number(task.mixture)} shots in the same prompts: means and "
+        "variances of single examples do not tell enough. Give more examples."
+    )
