@@ -1,7 +1,7 @@
 """Takes the pictures of the documentation from the pages that the commands write, in a headless browser.
 
-    python docs/pictures.py            all of them
-    python docs/pictures.py checkup    one
+python docs/pictures.py            all of them
+python docs/pictures.py checkup    one
 """
 
 from __future__ import annotations
