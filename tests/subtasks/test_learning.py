@@ -185,3 +185,11 @@ def test_padding_is_refused():
     network = build_network(NetworkConfig(width=4), vocabulary=2, context=4, seed=0)
     with pytest.raises(InputError, match="reads no padding"):
         NetworkLM(network, 2).forward(torch.zeros(1, 2, dtype=torch.long), torch.tensor([[0, 1]]))
+
+
+def test_position_vectors_can_be_long_from_the_start():
+    config = NetworkConfig(kind="decoder", width=64, depth=1, heads=2, embedding_scale=1.0)
+    network = build_network(config, vocabulary=2, context=50, seed=0)
+    assert float(network.get_parameter("positions.weight").detach().std()) == pytest.approx(1.0, rel=0.05)
+    with pytest.raises(InputError, match="embedding_scale"):
+        NetworkConfig(kind="decoder", embedding_scale=0.0)

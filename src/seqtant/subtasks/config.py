@@ -65,12 +65,17 @@ class NetworkConfig:
     """Layers of a decoder."""
     heads: int = 4
     """Attention heads of a decoder; must divide the width."""
+    embedding_scale: float | None = None
+    """Standard deviation of a decoder's fresh token and position vectors, by default 0.02; with 1 attention can tell
+    positions apart from the start."""
     trained: Literal["recurrent", "all"] | None = None
     """What is trained: the hidden-to-hidden matrix only (by default for an Elman network, as the theorem assumes)
     or everything."""
 
     def __post_init__(self) -> None:
         _at_least(1, width=self.width, depth=self.depth, heads=self.heads)
+        if self.embedding_scale is not None and not (math.isfinite(self.embedding_scale) and self.embedding_scale > 0):
+            raise InputError(f"embedding_scale is {self.embedding_scale}: give a finite number above 0")
         if self.kind == "decoder" and self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
         if self.kind == "decoder" and self.trained == "recurrent":

@@ -43,10 +43,19 @@ def build_network(config: NetworkConfig, *, vocabulary: int, context: int, seed:
         shape = DecoderConfig(
             vocabulary=vocabulary, depth=config.depth, width=config.width, heads=config.heads, context=context
         )
-        return CachedDecoder(shape, generator=generator)
+        return _rescaled(CachedDecoder(shape, generator=generator), config.embedding_scale, generator)
     trained = config.trained or ("recurrent" if config.kind == "elman" else "all")
     shape = RecurrentConfig(vocabulary=vocabulary, width=config.width, cell=config.kind, trained=trained)
     return RecurrentNetwork(shape, generator=generator)
+
+
+@torch.no_grad()
+def _rescaled(decoder: CachedDecoder, scale: float | None, generator: torch.Generator) -> CachedDecoder:
+    """The decoder with fresh token and position vectors of another length."""
+    if scale is not None:
+        for name in ("embedding.weight", "positions.weight"):
+            decoder.get_parameter(name).normal_(0.0, scale, generator=generator)
+    return decoder
 
 
 def schedule_of(network: nn.Module, config: OptimisationConfig, updates: int, evaluate_every: int) -> TrainingConfig:
