@@ -21,6 +21,7 @@ from seqtant.pretraining.building import build
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.distributed import job_step
 from seqtant.pretraining.pipeline import Pipeline
+from seqtant.pretraining.sections import SegmentSettings
 from seqtant.pretraining.workspace import Workspace
 
 RESULTS = Path(__file__).parents[1] / "results" / "pretraining_executor.json"
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("corpus", nargs="+")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    config = BuildConfig(corpus=tuple(given.corpus))
+    config = BuildConfig(corpus=tuple(given.corpus), segment=SegmentSettings(shard_documents=20))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         pipeline = Pipeline(config, Workspace(place / "executor"))

@@ -153,9 +153,16 @@ def _record_truth(record: Recorder, found: Summary, pairs: list[TextPair]) -> No
     low, high = _ends(found.in_context)
     record.finding(
         "world",
-        "How much of the gain that its world allows does the reference model reach?",
+        "Does the reference model gain as much as its world allows?",
         "agrees" if low <= truth.value <= high else "disagrees",
-        f"{found.in_context.number} of {truth.number}.",
+        f"{found.in_context.number} of the {truth.number} that exact inference gains on the same pairs.",
         predicted=Estimate.exact(truth.value, unit=_UNIT, method="exact posterior of the world, the same pairs"),
         measured=found.in_context,
+        assumptions=(
+            Assumption(
+                statement="The model has learned the stories of its world",
+                status="holds" if found.in_context.value > 0.9 * truth.value else "fails",
+                how=f"it reaches {found.in_context.value / truth.value:.0%} of the exact gain",
+            ),
+        ),
     )
