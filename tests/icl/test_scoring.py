@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.icl.components import score_components, score_lines
+from seqtant.icl.components import labels_behind, score_components, score_lines
 from seqtant.icl.encoding import Encoder
 from seqtant.icl.scoring import _by_segments, label_log_probs
 from seqtant.icl.tasks import Example, Task
@@ -168,3 +168,15 @@ def test_lines_are_whole_continuations() -> None:
     context, line = [0, 4, 5], [6, 7, 8]
     expected = sequence_log_probs(model, [context + line]) - sequence_log_probs(model, [context])
     assert score_lines(model, [context], [line])[0, 0] == pytest.approx(float(expected[0]), abs=1e-5)
+
+
+def test_labels_behind_contexts_are_those_of_prompts(bytes_model: HuggingFaceLM) -> None:
+    """A context with one more example asked is a prompt: one-token and longer labels alike."""
+    for labels in (("positive", "negative"), ("surely good", "surely bad")):
+        task = sentence_task(labels)
+        encoder = Encoder(bytes_model, labels)
+        shots, query = list(task.examples[:3]), task.examples[4]
+        found = labels_behind(
+            bytes_model, [encoder.encode_context(task, shots)], encoder.encode_examples(task, [query])
+        )
+        assert np.allclose(found[0, 0], alone(bytes_model, task, [*shots, query], labels)[-1], atol=1e-5)

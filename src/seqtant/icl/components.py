@@ -80,6 +80,24 @@ def score_components(
     return Components(inputs, labels, shown, tails, rarest)
 
 
+def labels_behind(
+    model: CausalLM,
+    contexts: Sequence[Ids],
+    encoded: Sequence[EncodedExample],
+    *,
+    tokens_per_batch: int | None = None,
+) -> Float[np.ndarray, "contexts examples labels"]:
+    """Log-probability of every label of some examples behind each context, which is read once.
+
+    Args:
+        model: The model.
+        contexts: Prompts that end with a whole example.
+        encoded: The examples that are asked.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
+    """
+    return np.stack([_under(model, context, encoded, tokens_per_batch)[1] for context in contexts])
+
+
 def _averaged(scored: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
     """The mean over contexts of joint probabilities, taken apart again."""
     inputs, labels, shown, tails, rarest = (np.stack(part) for part in zip(*scored, strict=True))

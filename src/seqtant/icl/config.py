@@ -198,8 +198,12 @@ class OrderConfig(TaskSource):
 
     shots: int = 4
     """Examples in a prompt."""
-    prompts: int = 10
+    prompts: int = 6
     """Sets of examples per task."""
+    contexts: int = 1
+    """Many-shot contexts that are set aside; this study reads none."""
+    examples: int = 60
+    """Held-out examples per task that queries are drawn from."""
     orders: int = 24
     """Orders of each set: all of them where there are no more, else so many drawn."""
     queries: int = 12

@@ -2,32 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
-
-from seqtant.icl.components import score_lines
-from seqtant.icl.encoding import EncodedExample, Ids
-from seqtant.lm.interface import CausalLM
-
-
-def answers_to(
-    model: CausalLM, prefixes: Sequence[Ids], probes: Sequence[EncodedExample], *, tokens_per_batch: int | None = None
-) -> Float[np.ndarray, "prefixes probes labels"]:
-    """Log-probability of every label of some probes behind each prefix, which is read once.
-
-    Args:
-        model: The model.
-        prefixes: Prompts that end with a whole example.
-        probes: Inputs that are asked.
-        tokens_per_batch: Most tokens in one forward pass; None suits the device.
-    """
-    heads = [probe.ids[: probe.label[0]] for probe in probes]
-    lines = [head + ids for head, probe in zip(heads, probes, strict=True) for ids in probe.answers]
-    scores = score_lines(model, prefixes, [*lines, *heads], tokens_per_batch=tokens_per_batch)
-    joint = scores[:, : len(lines)].reshape(len(prefixes), len(probes), -1)
-    return joint - scores[:, len(lines) :, None]
 
 
 def task_weights(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seqtant.findings import Estimate, Result
-from seqtant.icl.components import score_lines
+from seqtant.icl.components import labels_behind
 from seqtant.icl.config import OrderConfig
 from seqtant.icl.corruptions import permutations
 from seqtant.icl.study import Study, open_study
@@ -60,11 +60,8 @@ def _ask(
     orders = permutations(len(shots), config.orders, generator)
     prefixes = [study.encoder.encode_context(task, [shots[i] for i in order]) for order in orders]
     encoded = study.encoder.encode_examples(task, queries)
-    lines = [each.ids[: each.label[0]] + answer for each in encoded for answer in each.answers]
-    heads = [each.ids[: each.label[0]] for each in encoded]
-    scores = score_lines(study.model, prefixes, [*lines, *heads], tokens_per_batch=config.tokens_per_batch)
-    joint = scores[:, : len(lines)].reshape(len(orders), len(queries), -1)
-    return joint - scores[:, len(lines) :, None], study.label_numbers(queries)
+    said = labels_behind(study.model, prefixes, encoded, tokens_per_batch=config.tokens_per_batch)
+    return said, study.label_numbers(queries)
 
 
 def _report(

@@ -9,10 +9,10 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.icl.components import score_components
+from seqtant.icl.components import labels_behind, score_components
 from seqtant.icl.config import PosteriorConfig
 from seqtant.icl.evidence import gather
-from seqtant.icl.reading import answers_to, task_weights
+from seqtant.icl.reading import task_weights
 from seqtant.icl.study import Study, open_study
 from seqtant.icl.task_files import read_shots
 from seqtant.icl.tasks import Example
@@ -140,7 +140,7 @@ def _read(config: PosteriorConfig, study: Study, number: int) -> np.ndarray:
     found = []
     for prompt in dealt.prompts[:READ]:
         prefixes = [study.encoder.encode_context(task, prompt[:shots]) for shots in _places(study)]
-        said = answers_to(study.model, prefixes, encoded, tokens_per_batch=config.tokens_per_batch)
+        said = labels_behind(study.model, prefixes, encoded, tokens_per_batch=config.tokens_per_batch)
         found.append([task_weights(line, alone)[number] for line in said])
     return np.array(found)
 
