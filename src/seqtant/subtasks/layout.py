@@ -39,7 +39,7 @@ def lay_out(row: Row, steps: tuple[str, ...] | None = None, *, filler: str = "")
         >>> from seqtant.subtasks.rows import Row, RowStep
         >>> layout = lay_out(Row(input="2+3+4", steps=(RowStep(value=5, text="2+3=5"),), answer=9))
         >>> layout.text, [layout.text[start:end] for start, end in layout.pieces]
-        ('2+3+4\\n2+3=5\\n#### 9', ['2+3=5', '#### 9'])
+        ('2+3+4\n2+3=5\n#### 9', ['2+3=5', '#### 9'])
     """
     written = tuple(step.written for step in row.steps) if steps is None else steps
     prompt = f"{row.input_text}\n" + (f"{filler}\n" if filler else "")
@@ -55,7 +55,7 @@ def read_answer(completion: str) -> str:
     r"""The answer in a completion; empty if there is none.
 
     Example:
-        >>> read_answer("2+3=5\\n#### 9")
+        >>> read_answer("2+3=5\n#### 9")
         '9'
     """
     return completion.partition(ANSWER_MARK)[2].partition("\n")[0].strip()
@@ -65,7 +65,7 @@ def read_steps(completion: str) -> list[str]:
     r"""The steps in a completion, those before the answer.
 
     Example:
-        >>> read_steps("2+3=5\\n#### 9")
+        >>> read_steps("2+3=5\n#### 9")
         ['2+3=5']
     """
     return completion.partition(ANSWER_MARK)[0].splitlines()

@@ -24,7 +24,7 @@ def arithmetic_rows(
     Example:
         >>> row = arithmetic_rows(1, np.random.default_rng(1))[0]
         >>> row.input, [step.text for step in row.steps], row.answer
-        ('start 5 , sells 1 , buys 2', ['5 - 1 = 4', '4 + 2 = 6'], 6)
+        ('start 5 , finds 7 , buys 1 , sells 3', ['5 + 7 = 12', '12 + 1 = 13', '13 - 3 = 10'], 10)
     """
     found: dict[str, Row] = {}
     while len(found) < count:
