@@ -119,6 +119,7 @@ def test_progress_shows_loss_rate_and_speed(make_model, masked_tokens):
 
 def test_second_interrupt_does_not_wait(make_model, masked_tokens):
     steps = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def press_twice(step, model):
         steps.append(step)
@@ -128,7 +129,7 @@ def test_second_interrupt_does_not_wait(make_model, masked_tokens):
     with pytest.raises(KeyboardInterrupt):
         train(make_model(), masked_tokens(), TrainingConfig(steps=9), callbacks=[Periodic(1, press_twice)])
     assert steps == [1]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_one_step_of_adamw_in_closed_form():

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,13 @@ class Opened:
         self.page.wait_for_function(close, arg=strength, timeout=30_000)
         return self.page.inner_text("#plain"), self.page.inner_text("#steered")
 
+    def wait_until(self, happened: Callable[[], bool]) -> None:
+        for _ in range(500):
+            if happened():
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError("it did not happen within ten seconds")
+
     def move(self, strength: float) -> None:
         script = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }"
         self.page.eval_on_selector("#strength", script, strength)
@@ -164,7 +171,7 @@ def test_a_moved_slider_stops_the_model_of_the_one_before(
         strengths = [round(share * studio.reach, 6) for share in (0.2, 0.5, 0.9)]
         for strength in strengths:
             opened.move(strength)
-            opened.page.wait_for_function("document.getElementById('steered').textContent.length > 0")
+            opened.wait_until(lambda wanted=strength: wanted in spoken)
         opened.spoken(strengths[-1])
         assert spoken[strengths[-1]] == 2 * 40, "the last one speaks to the end, on both sides"
         assert all(0 < spoken[strength] < 40 for strength in strengths[:-1]), "the others were stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,10 +75,13 @@ def draw_prompts(
     ends: list[list[int]] = [[] for _ in lines]
     open_rows = list(range(len(lines)))
     while open_rows:
-        missing = max(sentences - len(ends[row]) for row in open_rows)
-        chunk = min(CHUNK * missing, *(most - len(lines[row]) for row in open_rows))
-        if chunk > 0:
-            _extend(model, lines, open_rows, chunk, generator)
+        wanted = CHUNK * max(sentences - len(ends[row]) for row in open_rows)
+        by_room: dict[int, list[int]] = defaultdict(list)
+        for row in open_rows:
+            by_room[min(wanted, most - len(lines[row]))].append(row)
+        for chunk, rows in by_room.items():
+            if chunk > 0:
+                _extend(model, lines, rows, chunk, generator)
         for row in open_rows:
             begin = ends[row][-1] + 1 if ends[row] else len(openings[row])
             ends[row] = [*ends[row], *splitter.ends(lines[row], start=begin)][:sentences]
@@ -85,15 +89,15 @@ def draw_prompts(
         for row in open_rows:
             # A sentence at the very edge counts once something follows it: "3." may go on as "3.5".
             ends[row] = [end for end in ends[row] if end + 1 < len(lines[row])]
-    rows = [row for row, found in enumerate(ends) if len(found) == sentences]
-    made = [Prompt(tuple(lines[row][: ends[row][-1] + 1]), len(openings[row]), tuple(ends[row])) for row in rows]
+    whole = [row for row, found in enumerate(ends) if len(found) == sentences]
+    made = [Prompt(tuple(lines[row][: ends[row][-1] + 1]), len(openings[row]), tuple(ends[row])) for row in whole]
     lost = len(lines) - len(made)
     if lost * 2 > len(lines):
         raise InputError(
             f"{lost} of {len(lines)} prompts of {sentences} sentences do not fit into the {most} tokens that "
             f"'{model.name}' and the others read: ask for fewer sentences"
         )
-    return Drawn(tuple(made), tuple(rows), lost)
+    return Drawn(tuple(made), tuple(whole), lost)
 
 
 def _settled(ends: Sequence[int], sentences: int, length: int, most: int) -> bool:
@@ -103,7 +107,7 @@ def _settled(ends: Sequence[int], sentences: int, length: int, most: int) -> boo
 def _extend(
     model: CausalLM, lines: list[list[int]], rows: Sequence[int], chunk: int, generator: torch.Generator
 ) -> None:
-    """Goes on with some rows by so many tokens; a row drops out of this where it would pass the context."""
+    """Goes on with some rows by so many tokens."""
     made = generate(model, [lines[row] for row in rows], max_tokens=chunk, min_tokens=chunk, generator=generator)
     for row, new in zip(rows, made, strict=True):
         lines[row] += new.tokens

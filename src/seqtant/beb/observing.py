@@ -106,7 +106,7 @@ def places_of(reader: Reader, sentences: int) -> tuple[int, ...]:
     Example:
         >>> from types import SimpleNamespace
         >>> places_of(SimpleNamespace(tokens=3), 24)
-        (0, 1, 2, 3, 4, 7, 10, 16, 24)
+        (0, 1, 2, 3, 4, 6, 10, 15, 24)
     """
     if isinstance(reader, Replies) or sentences < SAMPLED_PLACES:
         return tuple(range(sentences + 1))

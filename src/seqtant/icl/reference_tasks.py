@@ -25,8 +25,8 @@ def reference_tasks(count: int, generator: np.random.Generator) -> list[Task]:
 
     Example:
         >>> task = reference_tasks(3, np.random.default_rng(0))[0]
-        >>> task.name, task.labels, task.prompt(task.examples[:1])
-        ('size', ('small', 'big'), 'game : big red bear : big . ')
+        >>> task.name, task.labels[:2], task.prompt(task.examples[:1])
+        ('size', ('small', 'big'), 'game : big blue cat : small . ')
     """
     truths, game = task_truths(), WorldSettings().game
     weights = dict(zip(truths.tasks, truths.prior, strict=True))

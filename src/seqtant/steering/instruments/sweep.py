@@ -80,7 +80,9 @@ def _strengths(config: SweepConfig, bench: Bench) -> list[float]:
 
 def _measure(config: SweepConfig, context: Context, bench: Bench, strengths: list[float]) -> _Swept:
     norm = hidden_norm(bench)
-    finer = sorted({*strengths, *(sign * share * norm for sign in (-1, 1) for share in SMALL)})
+    reach = max(map(abs, strengths))
+    small = [share * norm for share in SMALL if share * norm <= reach]
+    finer = sorted({*strengths, *small, *(-strength for strength in small)})
     read = bench(finer)
     items = getattr(read.helpfulness, config.score)
     slope = None
