@@ -41,10 +41,10 @@ PICTURES = (
 def take(picture: Picture, browser: Browser) -> None:
     """Runs the command and saves the picture as a PNG file."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["seqtant", *picture.command.split(), "--out", folder]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = ["seqtant", *picture.command.split(), "--out", "report"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
         tab = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light")
-        tab.goto((Path(folder) / "report.html").resolve().as_uri())
+        tab.goto((Path(folder) / "report" / "report.html").resolve().as_uri())
         tab.wait_for_load_state("networkidle")
         shown = tab.locator(f"figure[id$='-{picture.figure}']") if picture.figure else tab
         shown.screenshot(path=IMAGES / f"{picture.name}.png")

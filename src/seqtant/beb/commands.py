@@ -172,8 +172,6 @@ def search(
     *,
     minus: str | None = None,
     plus: str | None = None,
-    scorer: str | None = None,
-    question: str | None = None,
     method: SearchMethod | None = None,
     candidates: Whole | None = None,
     searches: Whole | None = None,
@@ -188,8 +186,6 @@ def search(
         model: Model folder or hub name; the model that ships if none is given.
         minus: P-: model or adapter folder.
         plus: P+; the model itself if none is given.
-        scorer: As for measure.
-        question: Text after every prompt.
         method: theorem, best_of_m or beam.
         candidates: Sentences drawn at each step.
         searches: Independent searches.
@@ -204,7 +200,6 @@ def search(
         model=model,
         minus=minus,
         plus=plus,
-        behaviour=_behaviour(scorer, question),
         method=method,
         candidates=candidates,
         searches=searches,
@@ -222,8 +217,6 @@ def guard(
     guard: str | None = None,
     minus: str | None = None,
     plus: str | None = None,
-    scorer: str | None = None,
-    question: str | None = None,
     prompts: Whole | None = None,
     sentences: Whole | None = None,
     write_prompts: Flag = None,
@@ -236,8 +229,6 @@ def guard(
         guard: A system prompt of your own.
         minus: P-: model or adapter folder.
         plus: P+; the model itself if none is given.
-        scorer: As for measure.
-        question: Text after every prompt.
         prompts: Guards of each length.
         sentences: Sentences of each prompt.
         write_prompts: Write the prompts' texts too.
@@ -250,7 +241,6 @@ def guard(
         guard=guard,
         minus=minus,
         plus=plus,
-        behaviour=_behaviour(scorer, question),
         prompts=prompts,
         sentences=sentences,
         write_prompts=write_prompts,
@@ -264,8 +254,6 @@ def converse(
     *,
     minus: str | None = None,
     plus: str | None = None,
-    scorer: str | None = None,
-    question: str | None = None,
     turns: Whole | None = None,
     asked: Whole | None = None,
     answered: Whole | None = None,
@@ -279,8 +267,6 @@ def converse(
         model: Model folder or hub name; the model that ships if none is given.
         minus: P-: model or adapter folder.
         plus: P+; the model itself if none is given.
-        scorer: As for measure.
-        question: Text after every prompt.
         turns: Turns of a conversation.
         asked: Sentences of the user per turn.
         answered: Sentences of the model per turn.
@@ -294,7 +280,6 @@ def converse(
         model=model,
         minus=minus,
         plus=plus,
-        behaviour=_behaviour(scorer, question),
         turns=turns,
         asked=asked,
         answered=answered,
@@ -333,8 +318,6 @@ def compare(
     *,
     minus: str | None = None,
     plus: str | None = None,
-    scorer: str | None = None,
-    question: str | None = None,
     prompts: Whole | None = None,
     sentences: Whole | None = None,
     options: Options = DEFAULT,
@@ -346,8 +329,6 @@ def compare(
         after: The model after; without it a copy is aligned here.
         minus: P-: model or adapter folder.
         plus: P+; the model itself if none is given.
-        scorer: As for measure.
-        question: Text after every prompt.
         prompts: Prompts drawn from each part.
         sentences: Sentences of each prompt.
         options: Shared flags.
@@ -359,7 +340,6 @@ def compare(
         after=after,
         minus=minus,
         plus=plus,
-        behaviour=_behaviour(scorer, question),
         prompts=prompts,
         sentences=sentences,
     )

@@ -127,11 +127,8 @@ def _placed(facts: list[np.ndarray], generator: np.random.Generator) -> np.ndarr
 
 
 def _labels(rows: np.ndarray) -> np.ndarray:
-    """Only the last word of a fact can be known; the loss is on it alone."""
-    relation = (rows > _FILLER) & (rows < _RELATIONS)
-    labels = np.full_like(rows, _IGNORED)
-    labels[:, 1:] = np.where(relation[:, :-1], rows[:, 1:], _IGNORED)
-    return labels
+    """The next word everywhere, as in pretraining; fillers are not learned."""
+    return np.where(rows == _FILLER, _IGNORED, rows)
 
 
 @dataclass(frozen=True)

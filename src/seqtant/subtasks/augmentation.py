@@ -66,7 +66,7 @@ def _layout(
         written = tuple(written[each] for each in map(int, generator.permutation(len(written))))
     if arm == "noisy":
         wrong = generator.random(len(written)) < settings.noise
-        other = [pool[each] for each in generator.integers(max(len(pool), 1), size=len(written)).tolist()]
+        other = [pool[int(each)] for each in generator.integers(max(len(pool), 1), size=len(written))]
         written = tuple(new if bad else own for own, bad, new in zip(written, wrong, other, strict=True))
     return lay_out(row, written)
 
