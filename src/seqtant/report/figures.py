@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqtant.findings import Table
+from seqtant.findings import Result, Table
+from seqtant.registry import import_attribute
 
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#a16207", "#db2777")
 """One palette for all pages, told apart by the colour-blind."""
@@ -35,6 +37,17 @@ class Figure:
     data: list[dict[str, Any]]
     layout: dict[str, Any]
     table: Table
+
+
+def draw(result: Result, drawings: Mapping[str, str]) -> list[Figure]:
+    """Draws a result by its verb; a verb without drawings gives none.
+
+    Args:
+        result: What to draw.
+        drawings: Verb -> ``module:function`` that turns its result into figures, imported when it is needed.
+    """
+    verb = result.instrument.partition(".")[2]
+    return import_attribute(drawings[verb])(result) if verb in drawings else []
 
 
 def line(

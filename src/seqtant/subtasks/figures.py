@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from seqtant.findings import Result
-from seqtant.registry import import_attribute
-from seqtant.report.figures import Figure
+from seqtant.report.figures import Figure, draw
 
 DRAWINGS: dict[str, str] = {
     "compare": "seqtant.subtasks.drawings.compare:figures",
@@ -17,5 +16,4 @@ DRAWINGS: dict[str, str] = {
 
 def figures(result: Result) -> list[Figure]:
     """Draws a result of this room; a verb without drawings gives none."""
-    verb = result.instrument.partition(".")[2]
-    return import_attribute(DRAWINGS[verb])(result) if verb in DRAWINGS else []
+    return draw(result, DRAWINGS)
