@@ -10,11 +10,12 @@ from typing import Any
 from seqtant.errors import InputError, suggest
 
 
-def read_lines(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_lines(path: str, *, give: str = "a file of JSON lines") -> Iterator[tuple[str, dict[str, Any]]]:
     """Goes through the JSON objects of a file.
 
     Args:
         path: File with one JSON object per line; empty lines are skipped.
+        give: What to give instead of a file that is not there.
 
     Yields:
         Where the object stands, for messages, and the object.
@@ -24,7 +25,7 @@ def read_lines(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise InputError(f"no file '{path}': give a file of JSON lines")
+        raise InputError(f"no file '{path}': give {give}")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -46,15 +47,24 @@ def read_lines(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         raise InputError(f"'{path}' is empty: give at least one line")
 
 
+def value_of(record: dict[str, Any], key: str, place: str) -> Any:
+    """What stands under a key.
+
+    Raises:
+        InputError: It is missing.
+    """
+    if key not in record:
+        raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
+    return record[key]
+
+
 def text_of(record: dict[str, Any], key: str, place: str) -> str:
     """The text under a key.
 
     Raises:
         InputError: It is missing, empty or no text.
     """
-    if key not in record:
-        raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
-    value = record[key]
+    value = value_of(record, key, place)
     if not isinstance(value, str) or not value:
         raise InputError(f"{place}: '{key}' is {value!r}: it must be a text that is not empty")
     return value
@@ -66,9 +76,7 @@ def texts_of(record: dict[str, Any], key: str, place: str, *, least: int = 1) ->
     Raises:
         InputError: It is missing, too short, holds something else than texts, or holds one twice.
     """
-    value = record.get(key)
-    if key not in record:
-        raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
+    value = value_of(record, key, place)
     if not isinstance(value, list) or len(value) < least or not all(isinstance(v, str) and v for v in value):
         raise InputError(f"{place}: '{key}' must be a list of at least {least} text(s)")
     if len(set(value)) < len(value):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqtant.errors import InputError, suggest
+from seqtant.data.json_lines import read_lines, value_of
+from seqtant.errors import InputError
 from seqtant.icl.tasks import DELIMITER, TASKS, TEMPLATE, Example, Task
 from seqtant.settings import build
 
@@ -69,42 +69,15 @@ def read_shots(path: str) -> tuple[Example, ...]:
 
 
 def _read_lines(path: str) -> list[tuple[str, dict[str, Any]]]:
-    file = Path(path).expanduser()
-    if not file.is_file():
-        known = f" ({', '.join(TASKS)})" if len(TASKS) else ""
-        raise InputError(f"no file '{path}': give JSON lines with 'input' and 'label', or the name of a task{known}")
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not UTF-8 text (byte {error.start}): give JSON lines") from error
-    found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            place = f"'{path}', line {number}"
-            found.append((place, _record(line, place)))
-    if not found:
-        raise InputError(f"'{path}' is empty: give lines with 'input' and 'label'")
-    return found
-
-
-def _record(line: str, place: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place} is not JSON: {error.msg}") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{place} holds no JSON object: write {{...}}")
-    return record
+    known = f" ({', '.join(TASKS)})" if len(TASKS) else ""
+    return list(read_lines(path, give=f"JSON lines with 'input' and 'label', or the name of a task{known}"))
 
 
 def _example(record: dict[str, Any], place: str) -> Example:
-    for key in ("input", "label"):
-        if key not in record:
-            raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
-    shown = record["input"]
+    shown, label = (value_of(record, key, place) for key in ("input", "label"))
     if not isinstance(shown, str) or not shown.strip():
         raise InputError(f"{place}: 'input' is {shown!r}: it must be a text that is not empty")
-    return Example(shown, _label(record["label"], place))
+    return Example(shown, _label(label, place))
 
 
 def _label(value: Any, place: str) -> str:
