@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from seqtant.reference.vocabulary import BOS, BOS_ID, EOS, PAD, UNKNOWN, Vocabulary
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 
@@ -25,17 +26,29 @@ def build_tokenizer(vocabulary: Vocabulary, *, context_length: int) -> PreTraine
         >>> ids, tokenizer.decode(ids, skip_special_tokens=True)
         ([1, 6, 5, 7, 4], 'how are you ?')
     """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     words = Tokenizer(models.WordLevel(vocabulary.ids, unk_token=UNKNOWN))
     words.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
     words.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
-    words.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+    return finished(words, context_length=context_length)
+
+
+def finished(tokenizer: Tokenizer, *, context_length: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of any kind as transformers wants it, with the beginning-of-sequence token in front.
+
+    Args:
+        tokenizer: Knows the special tokens of the vocabulary under their ids.
+        context_length: Longest text in tokens.
+    """
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
         single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, BOS_ID)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=words,
+        tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,
         pad_token=PAD,

@@ -12,7 +12,8 @@ import numpy as np
 from seqtant.data.windows import TokenWindows
 from seqtant.reference.config import ShapeConfig
 from seqtant.reference.recipe import build_network
-from seqtant.reference.vocabulary import BOS, BOS_ID, EOS, PAD, SPECIALS, UNKNOWN
+from seqtant.reference.tokenizer import finished
+from seqtant.reference.vocabulary import SPECIALS
 from seqtant.runs.context import Context
 from seqtant.training import TrainingConfig, TrainingHistory, train
 
@@ -33,8 +34,7 @@ def learn_tokenizer(texts: Iterable[str], vocabulary: int, *, context_length: in
         >>> tokenizer.decode(tokenizer("Lower é").input_ids, skip_special_tokens=True)
         'lower é'
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     pairs = Tokenizer(models.BPE())
     pairs.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
@@ -47,19 +47,7 @@ def learn_tokenizer(texts: Iterable[str], vocabulary: int, *, context_length: in
         show_progress=False,
     )
     pairs.train_from_iterator(texts, trainer)
-    pairs.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
-        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, BOS_ID)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=pairs,
-        bos_token=BOS,
-        eos_token=EOS,
-        pad_token=PAD,
-        unk_token=UNKNOWN,
-        padding_side="left",
-        model_max_length=context_length,
-        clean_up_tokenization_spaces=False,
-    )
+    return finished(pairs, context_length=context_length)
 
 
 def token_row(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> np.ndarray:
