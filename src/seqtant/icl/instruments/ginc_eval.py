@@ -8,8 +8,9 @@ from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.icl.config import GincEvalConfig, GincNetwork, GincTrainConfig
 from seqtant.icl.ginc.answers import record_accuracy, right_answers
-from seqtant.icl.ginc.bayes import WHOLE, bayes_model, cross_entropy, query_log_probs, read_shots
+from seqtant.icl.ginc.bayes import bayes_model, query_log_probs, read_shots
 from seqtant.icl.ginc.learning import fit
+from seqtant.icl.ginc.losses import record_loss
 from seqtant.icl.ginc.networks import load_network, wrap
 from seqtant.icl.ginc.opening import open_ginc
 from seqtant.icl.ginc.parameters import Ginc
@@ -93,19 +94,14 @@ def _loss(
 ) -> None:
     length = min(config.document_length, (model.context_length or 10**9) - 1)
     tokens = draw_documents(ginc, config.documents, length, generator).tokens
-    ours = cross_entropy(model, tokens, progress=context.progress)
-    best = cross_entropy(bayes_model(ginc, smoothing=0.0), tokens, tokens_per_batch=WHOLE)
-    gap = mean(ours - best, unit="nats per symbol")
-    record.value("cross_entropy", float(ours.mean()))
-    record.value("bayes_cross_entropy", float(best.mean()))
-    record.value("cross_entropy_gap", gap.value)
-    record.finding(
-        "cross_entropy",
-        "How far is the model from the smallest possible loss on documents?",
-        "agrees" if gap.value < 0.05 else "disagrees",
-        f"{ours.mean():.3f} nats per symbol, {gap.value:.3f} above exact Bayes.",
-        predicted=mean(best, unit="nats per symbol"),
-        measured=mean(ours, unit="nats per symbol"),
+    record_loss(
+        record,
+        model,
+        ginc,
+        tokens,
+        question="How far is the model from the smallest possible loss on documents?",
+        summary="{ours:.3f} nats per symbol, {gap:.3f} above exact Bayes.",
+        progress=context.progress,
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from seqtant.findings import Estimate, Result
 from seqtant.icl.config import GincTrainConfig
 from seqtant.icl.ginc.answers import record_accuracy, right_answers
-from seqtant.icl.ginc.bayes import WHOLE, bayes_model, cross_entropy, query_log_probs
+from seqtant.icl.ginc.bayes import query_log_probs
 from seqtant.icl.ginc.learning import CHECKING, PROMPTING, fit
+from seqtant.icl.ginc.losses import record_loss
 from seqtant.icl.ginc.networks import save_network, wrap
 from seqtant.icl.ginc.opening import open_ginc
 from seqtant.icl.ginc.sampling import draw_documents, draw_prompts
@@ -48,19 +49,14 @@ def _loss(record: Recorder, config: GincTrainConfig, context: Context, model: Ca
     ginc = open_ginc(config)
     generator = np.random.default_rng([context.seed, CHECKING])
     documents = draw_documents(ginc, config.validation, config.context - 1, generator)
-    ours = cross_entropy(model, documents.tokens, progress=context.progress)
-    best = cross_entropy(bayes_model(ginc, smoothing=0.0), documents.tokens, tokens_per_batch=WHOLE)
-    gap = mean(ours - best, unit="nats per symbol")
-    record.value("cross_entropy", float(ours.mean()))
-    record.value("bayes_cross_entropy", float(best.mean()))
-    record.value("cross_entropy_gap", gap.value)
-    record.finding(
-        "cross_entropy",
-        "How far is the trained network from the exact Bayes predictor on documents?",
-        "agrees" if gap.value < 0.05 else "disagrees",
-        f"{ours.mean():.3f} nats per symbol against {best.mean():.3f} of exact Bayes.",
-        predicted=mean(best, unit="nats per symbol"),
-        measured=mean(ours, unit="nats per symbol"),
+    record_loss(
+        record,
+        model,
+        ginc,
+        documents.tokens,
+        question="How far is the trained network from the exact Bayes predictor on documents?",
+        summary="{ours:.3f} nats per symbol against {best:.3f} of exact Bayes.",
+        progress=context.progress,
     )
 
 
