@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import time
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,13 @@ from seqtant.ctc.purpose import AlignWithPurpose
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 
 RESULTS = Path(__file__).parents[1] / "results"
+README = Path(__file__).parent / "README.md"
+NAMES = {
+    "ctc": "CTC",
+    "ctc_and_purpose": "CTC and Align With Purpose",
+    "ctc_and_path_loop": "CTC and a loop over paths",
+    "ctc_and_published": "CTC and the published procedure",
+}
 
 
 def batch(options):
@@ -137,6 +145,29 @@ def summary(times):
     }
 
 
+def write_readme():
+    """Puts every stored record into the README."""
+    parts = []
+    for path in sorted(RESULTS.glob("ctc_cost_*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        machine = record["machine"]
+        parts.append(
+            f"{record['settings']['device']}, {machine['threads']} thread(s), torch {machine['torch']}; scores differ "
+            f"by {record['score_difference']:.1g}\n\n| what | of | median, ms | from | to | added, % |\n"
+            "| --- | --- | ---: | ---: | ---: | ---: |"
+        )
+        for part, unit in (("loss", "the loss"), ("step", "a training step")):
+            for name, row in record[part].items():
+                added = "" if name == "ctc" else f"{row['added_percent']:.1f}"
+                times = " | ".join(f"{row[key]:.1f}" for key in ("median_ms", "low_ms", "high_ms"))
+                parts[-1] += f"\n| {NAMES[name]} | {unit} | {times} | {added} |"
+    text = README.read_text(encoding="utf-8")
+    made = "<!-- results -->\n\n" + "\n\n".join(parts) + "\n\n<!-- end -->"
+    README.write_text(
+        re.sub(r"<!-- results -->.*<!-- end -->", lambda _: made, text, flags=re.DOTALL), encoding="utf-8"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in {"batch": 16, "frames": 400, "labels": 29, "tokens": 60, "samples": 5, "rounds": 40}.items():
@@ -160,6 +191,7 @@ def main():
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"ctc_cost_{options.device}_{torch.get_num_threads()}threads.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
+    write_readme()
     print(json.dumps(result, indent=1))
 
 
