@@ -26,7 +26,7 @@ SHAPES = {
 }
 
 
-def write(folder: Path, shape: str, seed: int = 0) -> None:
+def write(folder: Path, shape: str, *, pairs: int = 64, seed: int = 0) -> None:
     """Writes model, tokenizer and pairs."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -51,8 +51,8 @@ def write(folder: Path, shape: str, seed: int = 0) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     subjects = ("the weather", "my dinner", "this book", "the long road", "her song", "a house by the sea")
-    pairs = [
+    texts = [
         [f"I think {subjects[i % 6]} number {i} is {mood}{'!' * (i % 3)}" for mood in ("wonderful", "dreadful")]
-        for i in range(64)
+        for i in range(pairs)
     ]
-    (folder / "pairs.json").write_text(json.dumps(pairs), encoding="utf-8")
+    (folder / "pairs.json").write_text(json.dumps(texts), encoding="utf-8")

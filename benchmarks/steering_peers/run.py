@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from model import SHAPES, write
+from tables import write_tables
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results"
@@ -93,7 +94,7 @@ def extraction(workers: dict[str, Worker], layers: list[int], repeats: int) -> t
 
 def generation(workers: dict[str, Worker], rows: Any, repeats: int, tokens: int, batch: int) -> dict[str, Any]:
     """Unsteered and steered by each side; each side's own unsteered time is its base (other transformers versions)."""
-    job = {"job": "generate", "strength": 2.0, "tokens": tokens, "batch": batch}
+    job = {"job": "generate", "strength": 30.0, "tokens": tokens, "batch": batch}
     jobs = {f"{side}:plain": dict(job) for side in SIDES} | {f"{side}:steered": job | {"rows": rows} for side in SIDES}
     found = interleaved(workers, repeats, jobs)
     out = found["outputs"]
@@ -107,13 +108,18 @@ def generation(workers: dict[str, Worker], rows: Any, repeats: int, tokens: int,
 
 
 def sweeping(workers: dict[str, Worker], rows: Any, repeats: int) -> dict[str, Any]:
-    jobs = {side: {"job": "sweep", "rows": rows, "strengths": STRENGTHS} for side in SIDES}
+    job = {"job": "sweep", "rows": rows, "strengths": STRENGTHS}
+    jobs = {"seqtant": job} | {
+        f"{side}:{name}": job | {"last": name == "last logits"}
+        for side in SIDES[1:]
+        for name in ("all logits", "last logits")
+    }
     found = interleaved(workers, repeats, jobs)
     ours = np.array(found["outputs"]["seqtant"])
     return {
         "strengths": len(STRENGTHS),
         "largest_difference_in_log_probability": {
-            side: float(np.abs(ours - np.array(found["outputs"][side])).max()) for side in SIDES[1:]
+            name: float(np.abs(ours - np.array(out)).max()) for name, out in found["outputs"].items() if ":" in name
         },
         "cpu": ratios(found["times"], "seqtant"),
     }
@@ -125,11 +131,12 @@ def main() -> None:
     parser.add_argument("--peers", required=True, help="Python of the environment with repeng and steering-vectors")
     parser.add_argument("--shape", choices=list(SHAPES), default="small")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--pairs", type=int, default=64)
     chosen = parser.parse_args()
     depth = SHAPES[chosen.shape]["num_hidden_layers"]
     middle = list(range(depth // 2 - 1, depth // 2 + 1))
     with tempfile.TemporaryDirectory() as place:
-        write(Path(place), chosen.shape)
+        write(Path(place), chosen.shape, pairs=chosen.pairs)
         pythons = {side: chosen.peers if side != "seqtant" else sys.executable for side in SIDES}
         workers = {side: Worker(python, side, Path(place)) for side, python in pythons.items()}
         mid, rows = extraction(workers, middle, chosen.repeats)
@@ -137,6 +144,7 @@ def main() -> None:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "shape": SHAPES[chosen.shape] | {"name": chosen.shape},
             "repeats": chosen.repeats,
+            "pairs": chosen.pairs,
             "load_before": os.getloadavg(),
             "versions": versions(chosen.peers),
             "extraction_middle": mid,
@@ -153,6 +161,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"steering_peers_{chosen.shape}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_tables(FOLDER / "README.md", RESULTS)
     print(json.dumps(record, indent=1))
 
 

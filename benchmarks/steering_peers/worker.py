@@ -128,8 +128,11 @@ class SteeringVectors:
         return vector.apply(MODEL, multiplier=strength)
 
 
-def looped_sweep(side: Any, rows: dict[int, Any], strengths: list[float]) -> list[list[list[float]]]:
-    """How a peer sweeps: one strength after the other, all prompts in one left-padded batch."""
+def looped_sweep(side: Any, rows: dict[int, Any], strengths: list[float], *, last: bool) -> list[list[list[float]]]:
+    """How a peer sweeps: one strength after the other, all prompts in one left-padded batch.
+
+    ``last`` asks the model for the last position's logits only, as one writes who minds the cost; without it, all.
+    """
     import torch
 
     batch = TOKENIZER(PROMPTS, return_tensors="pt", padding=True)
@@ -139,7 +142,7 @@ def looped_sweep(side: Any, rows: dict[int, Any], strengths: list[float]) -> lis
     for strength in strengths:
         with side.steering(rows, strength) as wrapped, torch.no_grad():
             model = wrapped if wrapped is not None and hasattr(wrapped, "forward") else MODEL
-            logits = model(**batch, logits_to_keep=1).logits[:, -1].double()
+            logits = model(**batch, logits_to_keep=1 if last else 0).logits[:, -1].double()
         found.append(torch.log_softmax(logits, dim=-1)[:, list(TARGETS)].tolist())
     return found
 
@@ -171,7 +174,7 @@ def main() -> None:
         elif SIDE == "seqtant":
             out = side.sweep(rows, job["strengths"])
         else:
-            out = looped_sweep(side, rows or {}, job["strengths"])
+            out = looped_sweep(side, rows or {}, job["strengths"], last=job["last"])
         seconds = time.process_time() - started
         if isinstance(out, dict):
             out = {k: v.flatten().tolist() for k, v in out.items()}

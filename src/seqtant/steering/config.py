@@ -298,14 +298,18 @@ class TrainConfig:
     phrase grammar."""
     held_out: int = 5
     """One document in so many is kept away from the model."""
-    frame: str = "\nthis film is"
+    frame: str = "\nthis is a"
     """What asks for a verdict, behind a piece of a text."""
     good: tuple[str, ...] = ("good", "great", "excellent", "wonderful", "brilliant", "perfect", "fun", "beautiful")
     """Verdicts that count as +1."""
     bad: tuple[str, ...] = ("bad", "terrible", "awful", "boring", "stupid", "dull", "poor", "ridiculous")
     """Verdicts that count as -1."""
-    words: int = 40
-    """Words of a piece of text."""
+    words: int = 12
+    """Words of a piece of an opinion, before the frame."""
+    passage_words: int = 40
+    """Words of a passage, and most words before a question."""
+    pairs: int = 400
+    """Most contrast pairs: those whose words lean furthest to their side."""
     options: int = 4
     """Answers of a question."""
     vocabulary: int = 4096
@@ -329,7 +333,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _at_least(2, held_out=self.held_out, options=self.options)
-        _at_least(4, words=self.words)
+        _at_least(4, words=self.words, passage_words=self.passage_words, pairs=self.pairs)
         _at_least(1, rows=self.rows, steps=self.steps, depth=self.depth)
         if not self.good or not self.bad or set(self.good) & set(self.bad):
             raise InputError("good and bad verdicts must be two lists of words without a common one")
@@ -349,7 +353,18 @@ class TrainConfig:
     @classmethod
     def smoke(cls) -> TrainConfig:
         """Seconds: shows the course of things; the model learns little."""
-        return cls(words=10, vocabulary=512, width=32, depth=3, heads=2, context=64, rows=8, steps=20)
+        return cls(
+            words=10,
+            passage_words=10,
+            pairs=50,
+            vocabulary=512,
+            width=32,
+            depth=3,
+            heads=2,
+            context=64,
+            rows=8,
+            steps=20,
+        )
 
     @classmethod
     def cpu(cls) -> TrainConfig:

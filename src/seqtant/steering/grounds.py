@@ -102,8 +102,8 @@ def open_bench(config: Measured, context: Context) -> Bench:
     Raises:
         InputError: Something is missing or cannot be used.
     """
-    model = open_model(config, context)
     behaviour, helpfulness = open_items(config, context)
+    model = open_model(config, context)
     vector = open_vector(config, model, context)
     return Bench(model, vector, behaviour, helpfulness, config.positions, config.tokens_per_batch, context.progress)
 

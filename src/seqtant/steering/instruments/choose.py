@@ -11,7 +11,6 @@ from seqtant.findings import Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
-from seqtant.stats.fits import fit_line
 from seqtant.stats.intervals import mean
 from seqtant.steering.assumptions import LINEAR, MARGIN, NOISE, assumption
 from seqtant.steering.cautions import warn_of
@@ -118,8 +117,7 @@ def _expected_alignment(
     start = table[observed.strengths.index(0.0)]
     exact = float(alignment_slopes(fitting).sum(axis=1).mean()) if config.positions == "all" else None
     level = float(start.mean())
-    line = fit_line(places[near], np.arctanh(_inside(table[near].mean(axis=1), n)))
-    slope = float(line.parameters[1]) * (1 - level**2)
+    slope = _log_odds_line(places[near], table[near].mean(axis=1), n)[0] * (1 - level**2)
     return _Alignment(
         predicted=percentile(predicted, spread, method="paired bootstrap over prompts", n=n),
         guaranteed=float(alignment_guarantee(abs(strength), config.side * worst, config.side * start).mean())
@@ -138,8 +136,15 @@ def _inside(alignment: np.ndarray, n: int) -> np.ndarray:
 
 def _tanh_at(places: np.ndarray, alignment: np.ndarray, n: int, strength: float) -> float:
     """Tanh of the straight line through arctanh B, at a strength."""
-    slope, offset = np.polyfit(places, np.arctanh(_inside(alignment, n)), 1)
+    slope, offset = _log_odds_line(places, alignment, n)
     return float(np.tanh(offset + slope * strength))
+
+
+def _log_odds_line(places: np.ndarray, alignment: np.ndarray, n: int) -> tuple[float, float]:
+    """Slope and offset of the straight line through arctanh B."""
+    span = float(np.abs(places).max())
+    slope, offset = np.polyfit(places / span, np.arctanh(_inside(alignment, n)), 1)
+    return float(slope) / span, float(offset)
 
 
 def _margins(readings: list[Readings], probe: float) -> tuple[np.ndarray, np.ndarray]:

@@ -92,16 +92,17 @@ def _material(config: TrainConfig, context: Context) -> _Material:
     learned, kept = opinions.split(judged, config.held_out)
     plain, plain_kept = opinions.split(texts, config.held_out)
     verdicts = [tuple(f" {word}" for word in words) for words in (config.good, config.bad)]
-    words = config.words
+    words, longer = config.words, config.passage_words
+    leanings = opinions.word_leanings(learned)
     # A held-out text makes pairs or prompts, never both.
     return _Material(
         [opinion.text for opinion in learned] + plain,
         [opinion.text for opinion in kept] + plain_kept,
         {
-            "pairs": opinions.opinion_pairs(_part(kept, 0), config.frame, words, generator),
+            "pairs": opinions.opinion_pairs(_part(kept, 0), leanings, config.frame, words, config.pairs, generator),
             "behaviour": opinions.verdict_prompts(_part(kept, 1), config.frame, words, verdicts[0], verdicts[1]),
-            "cloze": opinions.cloze_questions(plain_kept, plain, words, config.options, generator),
-            "passages": opinions.passages(plain_kept, words),
+            "cloze": opinions.cloze_questions(plain_kept, plain, longer, config.options, generator),
+            "passages": opinions.passages(plain_kept, longer),
         },
     )
 

@@ -1,0 +1,106 @@
+"""The README's tables, from the records."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+SIDES = ("seqtant", "repeng", "steering-vectors")
+NAMES = {"small": "8 blocks of width 256, vocabulary 32,000", "1b": "16 blocks of width 2,048, vocabulary 32,000"}
+
+
+def write_tables(page: Path, results: Path) -> None:
+    """Replaces what stands between the marks of each table."""
+    records = {
+        shape: json.loads(path.read_text(encoding="utf-8"))
+        for shape in NAMES
+        if (path := results / f"steering_peers_{shape}.json").is_file()
+    }
+    small = records["small"]
+    made = {
+        "extraction": _extraction(records),
+        "generation": _generation(small["generation"]),
+        "sweep": _sweep(small["sweep"]),
+        "machine": [_machine(small)],
+    }
+    text = page.read_text(encoding="utf-8")
+    for name, rows in made.items():
+        text = re.sub(
+            rf"<!-- {name} -->\n.*?<!-- end -->",
+            lambda _, name=name, rows=rows: f"<!-- {name} -->\n" + "\n".join(rows) + "\n<!-- end -->",
+            text,
+            flags=re.DOTALL,
+        )
+    page.write_text(text, encoding="utf-8")
+
+
+def _times(cpu: dict[str, Any], names: tuple[str, ...]) -> list[str]:
+    cells = []
+    for name in names:
+        row = cpu[name]
+        cells += [f"{row['seconds']:.2f}", f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"]
+    return cells
+
+
+def _extraction(records: dict[str, Any]) -> list[str]:
+    rows = [
+        "| model | blocks | pairs | Seqtant | repeng | times ours | steering-vectors | times ours "
+        "| largest difference to steering-vectors |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for shape, record in records.items():
+        for key in ("extraction_middle", "extraction_all"):
+            if key in record:
+                own = record[key]
+                cells = [f"{own['cpu']['seqtant']['seconds']:.2f}", *_times(own["cpu"], SIDES[1:])]
+                blocks = f"{own['layers'][0]} to {own['layers'][-1]}"
+                rows.append(
+                    f"| {NAMES[shape]} | {blocks} | {record['pairs']} | {' | '.join(cells)} | "
+                    f"{own['largest_difference_to_steering_vectors']:.0e} |"
+                )
+    return rows
+
+
+def _generation(jobs: list[dict[str, Any]]) -> list[str]:
+    rows = ["| blocks steered | rows | Seqtant | repeng | steering-vectors | same tokens |", "| ---: " * 5 + "| --- |"]
+    for job in jobs:
+        cells = [
+            f"{job[side]['ratio']:.3f} ({job[side]['ratio_low']:.3f} to {job[side]['ratio_high']:.3f})"
+            for side in SIDES
+        ]
+        same = "yes" if all(job["equal_tokens"].values()) else "no"
+        rows.append(f"| {job['blocks']} | {job['batch']} | {' | '.join(cells)} | {same} |")
+    return rows
+
+
+def _sweep(job: dict[str, Any]) -> list[str]:
+    rows = [
+        "| way | CPU seconds | times ours | largest difference in log-probability |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, row in job["cpu"].items():
+        difference = job["largest_difference_in_log_probability"].get(name)
+        cells = [
+            name.replace(":", ", "),
+            *_times({name: row}, (name,)),
+            "-" if difference is None else f"{difference:.0e}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _machine(record: dict[str, Any]) -> str:
+    versions = {key.partition(":")[2]: value for key, value in record["versions"].items() if key.startswith("peers:")}
+    own = {key.partition(":")[2]: value for key, value in record["versions"].items() if key.startswith("ours:")}
+    load = " and ".join(f"{record[key][0]:.1f}" for key in ("load_before", "load_after"))
+    return (
+        f"{record['created'][:10]}, {record['repeats']} rounds; peers: repeng {versions['repeng']}, steering-vectors "
+        f"{versions['steering-vectors']}, transformers {versions['transformers']}; ours: transformers "
+        f"{own['transformers']}; torch {own['torch']} on both sides; load average {load} before and after (two cores)."
+    )
+
+
+if __name__ == "__main__":
+    write_tables(Path(__file__).parent / "README.md", Path(__file__).parents[1] / "results")
