@@ -121,6 +121,17 @@ def test_a_table_too_wide_is_printed_row_by_row_with_whole_numbers() -> None:
     assert len(wide.splitlines()) < 6 < len(narrow.splitlines())
 
 
+@pytest.mark.parametrize("width", [*range(100, 200, 7)])
+def test_where_headings_are_wider_than_numbers_they_fold_and_words_stay_whole(width: int) -> None:
+    columns = ("method", *(f"{name} at the end, ms" for name in "abcdefgh"), "said")
+    rows = tuple((method, *(250.5 + n for n in range(8)), "yes") for method in ("plain", "delay-penalty"))
+    lines = printed(Table(name="t", title="Folded", columns=columns, rows=rows), width).splitlines()
+    assert max(map(len, lines)) <= width
+    row = next(line for line in lines if line.startswith("delay-penalty"))
+    assert row.split() == ["delay-penalty", *(f"{250.5 + n:.4g}" for n in range(8)), "yes"]
+    assert any(line.startswith("method") for line in lines)
+
+
 def test_a_long_table_says_how_much_it_leaves_out() -> None:
     table = Table(name="t", title="Long", columns=("n",), rows=tuple((n,) for n in range(MOST_ROWS + 7)))
     result = Result(instrument="a.b", title="", id="0", created="", config={}, config_hash="", tables=(table,))

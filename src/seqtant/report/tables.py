@@ -77,8 +77,8 @@ def print_table(console: Console, table: Table, most: int | None = None) -> None
     """Prints a table; one too wide for the terminal is printed row by row, one of more than ``most`` rows is cut."""
     console.print(Text(table.title, style="bold"))
     rows = [[cell_text(cell) for cell in row] for row in table.rows[:most]]
-    fits = sum(_least_widths(table, rows)) <= console.width
-    console.print(_columns(table, rows) if fits else _records(table, rows))
+    fits = sum(_least_widths(table, rows)) + _PADDING * len(table.columns) <= console.width
+    console.print(_columns(table, rows, console.width) if fits else _records(table, rows))
     if len(rows) < len(table.rows):
         console.print(Text(f"... and {len(table.rows) - len(rows)} more rows", style="dim"))
     if table.note:
@@ -90,14 +90,21 @@ def _least_widths(table: Table, rows: Sequence[Sequence[str]]) -> Iterator[int]:
         widest = max([len(row[column]) for row in rows], default=0)
         longest_word = max([len(word) for word in name.split()], default=0)
         cells = widest if is_numeric(table, column) else min(widest, _LEAST_TEXT)
-        yield max(cells, longest_word) + _PADDING
+        yield max(cells, longest_word)
 
 
-def _columns(table: Table, rows: Sequence[Sequence[str]]) -> RenderableType:
+def _columns(table: Table, rows: Sequence[Sequence[str]], width: int) -> RenderableType:
+    """One line per row; headings over numbers fold only where words would lose their room otherwise."""
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    for column, name in enumerate(table.columns):
-        numeric = is_numeric(table, column)
-        drawn.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    least = list(_least_widths(table, rows))
+    numeric = [is_numeric(table, column) for column in range(len(table.columns))]
+    whole = [max(room, len(name) * flush) for room, name, flush in zip(least, table.columns, numeric, strict=True)]
+    if sum(whole) + _PADDING * len(whole) <= width:
+        least = whole
+    for name, room, flush in zip(table.columns, least, numeric, strict=True):
+        drawn.add_column(
+            Text(name), justify="right" if flush else "left", width=room if flush else None, overflow="fold"
+        )
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
     return drawn
