@@ -34,12 +34,14 @@ from seqtant.pretraining.touring import stream_order, tour
 
 @dataclass(frozen=True)
 class Counts:
-    """What could not be done as asked."""
+    """What a build met on its way: what could not be done as asked, and how long it took."""
 
     anchors_without_neighbors: int
     """Segments of the pool that no neighbour was left for."""
     unchanged: dict[str, int]
     """By control arm: slots whose segment stayed with its anchor, the only one of its length."""
+    seconds: dict[str, float]
+    """Wall time by stage; next to nothing where what an earlier run made was taken."""
 
 
 class Assembly:
@@ -198,5 +200,5 @@ class Assembly:
 
     @property
     def counts(self) -> Counts:
-        """What could not be done as asked, in the arms made so far."""
-        return Counts(self.anchors_without_neighbors, dict(self._unchanged))
+        """What was met in the arms made so far."""
+        return Counts(self.anchors_without_neighbors, dict(self._unchanged), dict(self.pipeline.workspace.seconds))

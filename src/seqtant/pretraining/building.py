@@ -39,7 +39,7 @@ def build(config: BuildConfig, folder: Path, *, seed: int = 0, progress: Progres
         progress: Told how far each stage is.
 
     Returns:
-        The build, and what could not be done as asked.
+        The build, and what was met on the way.
 
     Raises:
         InputError: A source cannot be used, or the folder holds the build of other inputs.
@@ -55,7 +55,8 @@ def build(config: BuildConfig, folder: Path, *, seed: int = 0, progress: Progres
     if config.segment.hold_out:
         makers |= {HELD_OUT: assembly.held_out, EVALUATION: assembly.evaluation}
     for name, make in track(makers.items(), progress, "examples", len(makers)):
-        slices = make()
+        with workspace.timed("examples"):
+            slices = make()
         path = workspace.once(
             "examples",
             key | {"arm": name},

@@ -105,7 +105,9 @@ class Pipeline:
     @cached_property
     def segment_paths(self) -> list[Path]:
         """The segments of each shard."""
-        run_jobs(self.segment_jobs, workers=self.config.workers, what="segments", progress=self.progress)
+        jobs = self.segment_jobs
+        with self.workspace.timed("segments"):
+            run_jobs(jobs, workers=self.config.workers, what="segments", progress=self.progress)
         return [job.path for job in self.segment_jobs]
 
     @cached_property
@@ -153,7 +155,9 @@ class Pipeline:
     @cached_property
     def vector_paths(self) -> list[Path]:
         """The vectors of each shard's eligible segments."""
-        run_jobs(self.vector_jobs, workers=self.config.workers, what="vectors", progress=self.progress)
+        jobs = self.vector_jobs
+        with self.workspace.timed("vectors"):
+            run_jobs(jobs, workers=self.config.workers, what="vectors", progress=self.progress)
         return [job.path for job in self.vector_jobs]
 
     @cached_property

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Protocol
 
 import numpy as np
@@ -93,9 +95,22 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, what: str, progress: Progress
             _make(job)
         return
     # Spawned, not forked: a fork copies the threads' locks of libraries that are already at work.
-    with ProcessPoolExecutor(min(workers, len(open_jobs)), mp_context=get_context("spawn")) as pool:
+    workers, spawn = min(workers, len(open_jobs)), get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
         for _ in track(pool.map(_make, open_jobs), progress, what, len(open_jobs)):
             pass
+
+
+def _end_with_parent() -> None:
+    """Ends a worker whose parent was killed: it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _make(job: Job) -> None:

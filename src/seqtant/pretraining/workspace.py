@@ -6,7 +6,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
         self.folder = folder
+        self.seconds: dict[str, float] = defaultdict(float)
         for left in folder.rglob(".*.partial"):
             if not _alive(left):
                 left.unlink(missing_ok=True)
@@ -55,8 +59,18 @@ class Workspace:
             make: Writes it to the path it is given.
         """
         path = self.path(stage, inputs, suffix)
-        write_once(path, make)
+        with self.timed(stage):
+            write_once(path, make)
         return path
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the wall time of what is done inside to the seconds of a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - started
 
     def demand_same_inputs(self, fingerprints: dict[str, str]) -> None:
         """Refuses a folder whose manifest was written for other inputs.

@@ -16,6 +16,8 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean
 
+_TIME_NOTE = "Wall time. A stage that an earlier run into this folder had made was taken from there."
+
 
 def run(config: BuildConfig, context: Context) -> Result:
     """Builds into the context's folder; without one, into a temporary folder that is not kept."""
@@ -31,13 +33,16 @@ def _run(config: BuildConfig, context: Context, folder: Path) -> Result:
         started = time.perf_counter()
         built, counts = build(config, folder, seed=context.seed, progress=context.progress)
         record.value("build_seconds", time.perf_counter() - started)
+        started = time.perf_counter()
         audits = [audit_arm(built, arm) for arm in built.arms]
         hubs = audit_hubs(built)
+        seconds = counts.seconds | {"audit": time.perf_counter() - started}
         record_audit(record, audits, hubs)
         _record_corpus(record, built)
         _record_recall(record, built)
         _record_filter(record, built)
         _record_controls(record, audits, counts)
+        record.table("stages", "Time of each stage", ("stage", "seconds"), list(seconds.items()), note=_TIME_NOTE)
         if context.folder is not None:
             record.artifact(folder / "manifest.json", "manifest")
             for arm in built.arms:
