@@ -16,7 +16,7 @@ from seqtant.ctc.labels import Labels
 from seqtant.ctc.latency import Heard, timing
 from seqtant.ctc.listener import listener
 from seqtant.ctc.live import LiveListener
-from seqtant.ctc.outcome import blank_share, load_timings, outcome, same_weights, save_timings, untimed
+from seqtant.ctc.outcome import blank_share, cramped, load_timings, outcome, same_weights, save_timings, untimed
 from seqtant.ctc.recogniser import Recogniser
 from seqtant.ctc.sources import load_corpora
 from seqtant.ctc.stages import finetune, objective_of
@@ -99,6 +99,13 @@ def test_letters_are_words_when_their_last_letter_is_out():
     spans = [Span(labels.encode(("ab", "c"))[i], start, start + 1, 0.0) for i, start in enumerate((2, 5, 6, 9))]
     words = labels.words(spans, frame_seconds=0.1)
     assert [(w.word, round(w.start, 6)) for w in words] == [("ab", 0.6), ("c", 1.0)]
+
+
+def test_utterances_too_short_for_their_texts_are_named(trained, corpora):
+    bands, stack = corpora.log_mel.bands, trained.encoder.config.stack
+    lengths, targets = (2 * stack, 3 * stack - 1, 3 * stack, 0), [[1, 2], [1, 1], [1, 1], []]
+    corpus = Corpus(corpora.test.utterances[:4], [torch.zeros(length, bands) for length in lengths], targets)
+    assert cramped(trained, corpus) == [corpus.utterances[1].id]
 
 
 def test_unknown_words_are_named():

@@ -50,6 +50,11 @@ class TestDigits:
         assert {digit.index for digit in split.development} == set(range(5, 10))
         assert {digit.index for digit in split.train} == {10, 11}
 
+    def test_other_takes_can_be_tested(self, digits_folder):
+        split = split_digits(read_fsdd(digits_folder), first_test_take=2)
+        parts = [{digit.index for digit in part} for part in (split.test, split.development, split.train)]
+        assert parts == [set(range(2, 7)), set(range(7, 12)), {0, 1}]
+
     def test_held_out_speaker_is_nowhere_else(self, digits_folder):
         split = split_digits(read_fsdd(digits_folder), test_speaker="ann")
         assert {digit.speaker for digit in split.test} == {"ann"}

@@ -32,6 +32,8 @@ class Utterances:
     """Slowest and fastest speed at which recordings are played for training, pitch and all; tests are at 1."""
     tail: float = 0.8
     """Seconds of silence at the end of development and test utterances, so that late words are not cut off."""
+    first_test_take: int = 0
+    """First of the five takes of every speaker's digits that are for testing; the next five are for development."""
 
     def __post_init__(self) -> None:
         for name in ("train", "development", "test"):
@@ -40,6 +42,7 @@ class Utterances:
         _demand(0 <= self.noise[0] <= self.noise[1], "utterances.noise", self.noise, "0 <= least <= most")
         _demand(0.5 <= self.speed[0] <= self.speed[1] <= 2, "utterances.speed", self.speed, "0.5 <= least <= most <= 2")
         _demand(self.tail >= 0, "utterances.tail", self.tail, "0 or more seconds")
+        _demand(self.first_test_take >= 0, "utterances.first_test_take", self.first_test_take, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +219,7 @@ DEFAULT_WEIGHTS: dict[str, tuple[float, ...]] = {
     "awp-mwer": (20.0,),
     "awp-both": (0.2,),
     "delay-penalty": (0.02, 0.1),
-    "trim-tail": (0.45,),
+    "trim-tail": (0.15, 0.45),
     "peak-first": (0.005, 0.02),
     "sampled-mwer": (0.3,),
     "nbest-mwer": (0.3,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -25,6 +26,16 @@ def outcome(recogniser: Recogniser, corpus: Corpus) -> list[Timing]:
 def untimed(corpus: Corpus) -> list[str]:
     """Names of the utterances whose word times are not known."""
     return [utterance.id for utterance in corpus.utterances if len(utterance.words) != len(utterance.text)]
+
+
+def cramped(recogniser: Recogniser, corpus: Corpus) -> list[str]:
+    """Names of the utterances with fewer model frames than their labels, and the blanks between equal ones, need."""
+    stack = recogniser.encoder.config.stack
+    return [
+        utterance.id
+        for utterance, frames, labels in zip(corpus.utterances, corpus.features, corpus.targets, strict=True)
+        if len(frames) // stack < len(labels) + sum(a == b for a, b in pairwise(labels))
+    ]
 
 
 def blank_share(recogniser: Recogniser, corpus: Corpus) -> float:

@@ -21,6 +21,15 @@ def warn_untimed(record: Recorder, names: Sequence[str], total: int) -> None:
         )
 
 
+def warn_cramped(record: Recorder, names: Sequence[str], total: int) -> None:
+    """Says from how many utterances nothing could be learned."""
+    if names:
+        record.warn(
+            f"{len(names)} of {total} training utterances are too short for their texts, '{names[0]}' first: CTC needs "
+            "a model frame per label, and one between equal labels; nothing was learned from them."
+        )
+
+
 def record_summary(record: Recorder, summary: LatencySummary) -> None:
     """Headline numbers of one system, and a table with their intervals."""
     numbers = {

@@ -67,7 +67,7 @@ def load_speech(
             raise InputError("test_speaker is for recordings of digits: lists and texts have a test part of their own")
         return given
     digits = tone_digits(np.random.default_rng(0)) if data is None else read_fsdd(Path(data))
-    split = split_digits(digits, test_speaker=test_speaker)
+    split = split_digits(digits, test_speaker=test_speaker, first_test_take=utterances.first_test_take)
     return Speech(
         _strings(
             split.train + ([] if with_development else split.development),

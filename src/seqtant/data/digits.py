@@ -68,10 +68,13 @@ class DigitSplit:
     test: list[SpokenDigit]
 
 
-def split_digits(digits: Sequence[SpokenDigit], *, test_speaker: str | None = None) -> DigitSplit:
-    """Splits recordings: takes 0-4 for testing, 5-9 for development, the rest for training.
+def split_digits(
+    digits: Sequence[SpokenDigit], *, test_speaker: str | None = None, first_test_take: int = 0
+) -> DigitSplit:
+    """Splits recordings: five takes of every speaker for testing, the next five for development, the rest for training.
 
-    With a test speaker, all of that speaker's takes are for testing and none of the others'.
+    By default takes 0-4 are for testing, as the data set's authors split it. With a test speaker, all of that speaker's
+    takes are for testing and none of the others'.
 
     Raises:
         InputError: The speaker is not in the data, or a part would be empty.
@@ -83,17 +86,19 @@ def split_digits(digits: Sequence[SpokenDigit], *, test_speaker: str | None = No
         >>> len(split.train), len(split.development), len(split.test)
         (7, 5, 12)
     """
+    held_back = range(first_test_take, first_test_take + 5)
     if test_speaker is None:
-        seen, test = list(digits), [digit for digit in digits if digit.index < 5]
+        seen, test = list(digits), [digit for digit in digits if digit.index in held_back]
     else:
         known = speakers(digits)
         if test_speaker not in known:
             raise InputError(f"no speaker '{test_speaker}'{suggest(test_speaker, known)}: known are {', '.join(known)}")
         seen = [digit for digit in digits if digit.speaker != test_speaker]
         test = [digit for digit in digits if digit.speaker == test_speaker]
-    held_back = range(0) if test_speaker else range(5)
-    development = [digit for digit in seen if digit.index in range(5, 10)]
-    train = [digit for digit in seen if digit.index not in held_back and digit.index not in range(5, 10)]
+        held_back = range(0)
+    decisive = range(first_test_take + 5, first_test_take + 10)
+    development = [digit for digit in seen if digit.index in decisive]
+    train = [digit for digit in seen if digit.index not in held_back and digit.index not in decisive]
     for name, part in {"training": train, "development": development, "test": test}.items():
         if not part:
             raise InputError(f"the split leaves no recording for {name}: more takes or speakers are needed")

@@ -8,9 +8,9 @@ from pathlib import Path
 from seqtant.ctc.budget import Purchase, spend
 from seqtant.ctc.config import FinetuneConfig
 from seqtant.ctc.latency import Timing, compare, summarise
-from seqtant.ctc.outcome import outcome, untimed
+from seqtant.ctc.outcome import cramped, outcome, untimed
 from seqtant.ctc.recogniser import Recogniser
-from seqtant.ctc.report import record_comparison, record_summary, warn_untimed
+from seqtant.ctc.report import record_comparison, record_summary, warn_cramped, warn_untimed
 from seqtant.ctc.sources import Corpora, corpora_of, load_corpora, load_speech
 from seqtant.ctc.stages import Finetuned, check_method, finetune, objective_of, reach_start, train_plain
 from seqtant.errors import InputError
@@ -20,6 +20,9 @@ from seqtant.runs.recorder import Recorder
 
 STATS_EVERY = 10
 """Steps between the statistics that are kept."""
+
+COURSE = (".gap", ".changed", ".active")
+"""Endings of the statistics that change from step to step."""
 
 
 def run(config: FinetuneConfig, context: Context) -> Result:
@@ -64,6 +67,7 @@ def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[
     if config.budget_wer is not None and len(late) == len(corpora.test):
         raise InputError("budget_wer buys latency, and no test utterance has word times: give 'words' in the lists")
     warn_untimed(record, late, len(corpora.test))
+    warn_cramped(record, cramped(recogniser, corpora.train), len(corpora.train))
     if config.data is None:
         record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
     recogniser, steps, wer = reach_start(
@@ -90,8 +94,8 @@ def _attempt(
 ) -> Finetuned:
     def keep(step: int, stats: Mapping[str, float]) -> None:
         if step % STATS_EVERY == 0:
-            for name, value in stats.items():
-                record.measure(name, value, step=step, group=f"{config.method} {weight:g}")
+            for name in (name for name in stats if name.endswith(COURSE)):
+                record.measure(name, stats[name], step=step, group=f"{config.method} {weight:g}")
 
     context.progress.note(f"{config.method} at weight {weight:g}")
     return finetune(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from seqtant.ctc.config import TrainConfig
 from seqtant.ctc.latency import summarise
-from seqtant.ctc.outcome import blank_share, outcome, untimed
-from seqtant.ctc.report import record_summary, warn_untimed
+from seqtant.ctc.outcome import blank_share, cramped, outcome, untimed
+from seqtant.ctc.report import record_summary, warn_cramped, warn_untimed
 from seqtant.ctc.sources import load_corpora
 from seqtant.ctc.stages import train_plain
 from seqtant.findings import Result
@@ -21,6 +21,7 @@ def run(config: TrainConfig, context: Context) -> Result:
             record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
         warn_untimed(record, untimed(corpora.test), len(corpora.test))
         recogniser = train_plain(config, corpora, context=context, seed=context.seed, to_zero=True)
+        warn_cramped(record, cramped(recogniser, corpora.train), len(corpora.train))
         record_summary(record, summarise(outcome(recogniser, corpora.test), seed=context.seed))
         record.value("blank_share", blank_share(recogniser, corpora.test))
         record.value("parameters", sum(weights.numel() for weights in recogniser.encoder.parameters()))
