@@ -20,17 +20,15 @@ def find_decoder(module: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
     """
     config: Any = module.config
     count = int(config.get_text_config(decoder=True).num_hidden_layers)
-    found = [
-        (name.count("."), name, item)
-        for name, item in module.named_modules()
-        if isinstance(item, nn.ModuleList) and len(item) == count
-    ]
-    if not found:
-        raise InputError(
-            f"no list of {count} decoder blocks found in {type(module).__name__}: this family is not known"
-        )
-    _, name, blocks = min(found, key=lambda entry: entry[0])
-    return module.get_submodule(name.rpartition(".")[0]), blocks
+    level = [module]
+    while level:
+        # Level by level, since the inside of blocks is most of a network and never looked for.
+        for parent in level:
+            for item in parent.children():
+                if isinstance(item, nn.ModuleList) and len(item) == count:
+                    return parent, item
+        level = [child for parent in level for child in parent.children()]
+    raise InputError(f"no list of {count} decoder blocks found in {type(module).__name__}: this family is not known")
 
 
 class ReachedError(Exception):

@@ -25,13 +25,16 @@ from seqtant.lm.interface import CausalLM, current_rows
 
 @dataclass(frozen=True)
 class BlockCall:
-    """Where in the text, and in whose rows, the states lie that a block has just put out."""
+    """Where in the text, and in whose rows, the states lie that a block has just put out; true until the next call."""
 
     layer: int
     """Number of the block, from 0."""
-    rows: Int[Tensor, " batch"] | None
-    """The caller's row of each row (see :func:`seqtant.lm.interface.reading_rows`); None outside scoring."""
     _place: _Place
+
+    @property
+    def rows(self) -> Int[Tensor, " batch"] | None:
+        """The caller's row of each row (see :func:`seqtant.lm.interface.reading_rows`); None outside scoring."""
+        return current_rows()
 
     @property
     def positions(self) -> Int[Tensor, "batch time"]:
@@ -152,9 +155,12 @@ def read_blocks(model: Model, layers: Sequence[int], read: Callable[[Tensor, Blo
 
 
 def _editor(layer: int, edit: Edit, place: _Place) -> Callable[..., Any]:
+    # Runs once per block and token of a generation: nothing is made here that can be made before.
+    call = BlockCall(layer, place)
+
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         states = hidden_of(output)
-        edited = edit(states, BlockCall(layer, current_rows(), place))
+        edited = edit(states, call)
         if edited is states:
             return None
         if edited.shape != states.shape:
@@ -170,8 +176,10 @@ class _Place:
     """Counts positions when the decoder is called, since blocks themselves are not always told."""
 
     def note(self, decoder: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        arguments = _signature(type(decoder)).bind(decoder, *inputs, **named).arguments
-        arguments = {**arguments, **arguments.get("kwargs", {})}
+        arguments = named
+        if inputs:
+            bound = _signature(type(decoder)).bind(decoder, *inputs, **named).arguments
+            arguments = {**bound, **bound.get("kwargs", {})}
         tokens = arguments.get("input_ids")
         if tokens is None:
             tokens = arguments["inputs_embeds"][..., 0]
