@@ -90,7 +90,17 @@ class HuggingFaceLM(CausalLM):
     def hidden(
         self, input_ids: Int[Tensor, "batch time"], *, cache: HuggingFaceCache | None = None
     ) -> Float[Tensor, "batch time width"]:
-        """See :meth:`CausalLM.hidden`: what the decoder hands to the head, after its final norm."""
+        """See :meth:`CausalLM.hidden`."""
+        return self.final_states(input_ids, cache=cache)
+
+    def final_states(
+        self,
+        input_ids: Int[Tensor, "batch time"],
+        attention_mask: Int[Tensor, "batch time"] | None = None,
+        *,
+        cache: HuggingFaceCache | None = None,
+    ) -> Float[Tensor, "batch time width"]:
+        """What the decoder hands to the head, after its final norm; arguments as for :meth:`forward`."""
         decoder, _ = find_decoder(self.model)
         found: list[Any] = []
 
@@ -100,7 +110,7 @@ class HuggingFaceLM(CausalLM):
 
         hook = decoder.register_forward_hook(stop)
         try:
-            self.model(**self._arguments(input_ids, None, cache), use_cache=cache is not None)
+            self.model(**self._arguments(input_ids, attention_mask, cache), use_cache=cache is not None)
         except ReachedError:
             return found[0][0]
         finally:

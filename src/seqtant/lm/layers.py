@@ -20,7 +20,7 @@ from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
 from seqtant.lm.decoder import ReachedError, hidden_of, replaced, with_hidden
 from seqtant.lm.hooks import check_layers, decoder_blocks, network, width
 from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
-from seqtant.lm.interface import Keep, reading_rows
+from seqtant.lm.interface import reading_rows
 from seqtant.lm.logits import tokens_per_pass
 from seqtant.progress import SILENT, Progress
 
@@ -121,10 +121,8 @@ def run_to_layer(
     return BlockStates(chosen, output, input_ids, attention_mask)
 
 
-def continue_from(
-    model: HuggingFaceLM, states: BlockStates, *, keep: Keep = None
-) -> Float[Tensor, "batch kept vocabulary"]:
-    """Runs the blocks above ``states.layer`` and the head; the blocks up to it are not run again.
+def continue_from(model: HuggingFaceLM, states: BlockStates) -> Float[Tensor, "batch time width"]:
+    """Runs the blocks above ``states.layer``; the blocks up to it are not run again.
 
     Edits of :func:`seqtant.lm.hooks.edit_blocks` act on ``states.layer`` and above, as they would in a full pass. So a
     sweep over steering strengths runs the blocks below the first steered one once, with no edit in place, and then
@@ -133,17 +131,16 @@ def continue_from(
     Args:
         model: The model that made the states.
         states: Where to go on from.
-        keep: Positions whose logits are wanted, as in :meth:`CausalLM.forward`.
 
     Returns:
-        Logits, (batch, kept, vocabulary).
+        The states from which :meth:`HuggingFaceLM.head` makes the logits of the positions that are wanted.
     """
     blocks = decoder_blocks(model)
     with ExitStack() as stack:
         for block in blocks[: states.layer]:
             stack.enter_context(replaced(block, _passing_on(states.output)))
         stack.enter_context(replaced(blocks[states.layer], lambda *_inputs, **_named: states.output))
-        return model.forward(states.input_ids, states.attention_mask, keep=keep).logits
+        return model.final_states(states.input_ids, states.attention_mask)
 
 
 def run_up_to(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from seqtant.steering.measuring import Bench
-from seqtant.steering.strength_sweep import Plan, Row, Swept, sweep_logits
+from seqtant.steering.strength_sweep import Plan, Row, Swept, sweep_states
 
 
 @torch.no_grad()
@@ -20,8 +20,8 @@ def logit_norms(bench: Bench, strengths: Sequence[float]) -> Float[np.ndarray, "
     scoring = _prompts_only(bench.behaviour_plan)
     found = np.zeros((len(strengths), len(scoring.rows)))
     for swept in _swept(bench, scoring, strengths):
-        for line, row in enumerate(swept.rows):
-            after = _after_prompt(swept.logits[:, line], swept.kept, scoring.rows[row].prompt_length)
+        for place, row in enumerate(swept.rows):
+            after = bench.model.head(swept.states[:, place])
             found[:, row] = (after[1:] - after[0]).norm(dim=-1).double().cpu().numpy()
     return found
 
@@ -52,8 +52,8 @@ def wrong_noise(bench: Bench, strengths: Sequence[float], top: int) -> Noise:
     right = _right_tokens(bench)
     parts: list[np.ndarray] = []
     for swept in _swept(bench, scoring, strengths):
-        for line, row in enumerate(swept.rows):
-            after = _after_prompt(swept.logits[:, line], swept.kept, scoring.rows[row].prompt_length).double()
+        for place, row in enumerate(swept.rows):
+            after = bench.model.head(swept.states[:, place]).double()
             correct = right[scoring.rows[row].item]
             start = after[0].clone()
             start[correct] = -torch.inf
@@ -64,7 +64,7 @@ def wrong_noise(bench: Bench, strengths: Sequence[float], top: int) -> Noise:
 
 
 def _swept(bench: Bench, scoring: Plan, strengths: Sequence[float]) -> Iterator[Swept]:
-    return sweep_logits(
+    return sweep_states(
         bench.model,
         bench.vector,
         scoring,
@@ -75,10 +75,6 @@ def _swept(bench: Bench, scoring: Plan, strengths: Sequence[float]) -> Iterator[
         progress=bench.progress,
         description="logits",
     )
-
-
-def _after_prompt(logits: torch.Tensor, kept: torch.Tensor, prompt_length: int) -> torch.Tensor:
-    return logits[:, prompt_length - 1 - int(kept[0])]
 
 
 def _prompts_only(scoring: Plan) -> Plan:

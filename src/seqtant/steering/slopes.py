@@ -15,7 +15,7 @@ from seqtant.lm.hooks import Edit, edit_blocks
 from seqtant.lm.layers import continue_from, run_to_layer
 from seqtant.steering.items import Passage
 from seqtant.steering.measuring import Bench
-from seqtant.steering.strength_sweep import Plan, target_score
+from seqtant.steering.strength_sweep import Places, Plan, target_scores
 
 
 def slopes(
@@ -39,9 +39,7 @@ def slopes(
         raise InputError("exact slopes are made for steering at all positions: use positions=all")
     model, vector = bench.model, bench.vector
     found = np.zeros((len(scoring.counts), len(vector.layers)))
-    of_row: dict[int, list[int]] = {}
-    for number, target in enumerate(scoring.targets):
-        of_row.setdefault(target.row, []).append(number)
+    targets_of = scoring.targets_of_rows()
     lengths = [row.tokens.numel() for row in scoring.rows]
     for group in group_by_length(lengths, bench.tokens_per_batch):
         batch = pad([row.tokens for row in scoring.rows], group, model, side="right")
@@ -52,15 +50,12 @@ def slopes(
             layer: _push(pushes[column], direction.to(model.device))
             for column, (layer, direction) in enumerate(vector.directions.items())
         }
-        kept = torch.arange(min(scoring.rows[i].prompt_length for i in group) - 1, max(lengths[i] for i in group))
+        places = Places.of([scoring.rows[index] for index in group], model.device)
+        owned = [(t, first) for row, first in zip(group, places.first, strict=True) for t in targets_of[row]]
+        weights = torch.tensor([float(coefficients[t.item][t.number]) for t, _ in owned], dtype=torch.float64)
         with torch.enable_grad(), edit_blocks(model, edits):
-            logits = continue_from(model, below, keep=kept.to(model.device))
-            total = torch.zeros((), dtype=torch.float64, device=model.device)
-            for line, row in enumerate(group):
-                for number in of_row.get(row, []):
-                    target = scoring.targets[number]
-                    weight = float(coefficients[target.item][target.number])
-                    total = total + weight * target_score(logits[line][None], kept, scoring.rows[row], target)[0]
+            states = continue_from(model, below)[places.lines, places.positions]
+            total = target_scores(model, states[None], owned)[0] @ weights.to(model.device)
             (gradient,) = torch.autograd.grad(total, pushes)
         for line, row in enumerate(group):
             found[scoring.rows[row].item] += gradient[:, line, 0, 0].double().cpu().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from seqtant.lm.batches import as_tokens, group_by_length, pad
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import continue_from, run_to_layer
-from seqtant.lm.logits import gathered, logits_per_pass
+from seqtant.lm.logits import logits_per_pass
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.application import steered
 from seqtant.steering.vectors import SteeringVector
@@ -56,6 +57,13 @@ class Plan:
     counts: list[int]
     """Continuations per item."""
 
+    def targets_of_rows(self) -> list[list[Target]]:
+        """Per row, the continuations that it holds."""
+        found: list[list[Target]] = [[] for _ in self.rows]
+        for target in self.targets:
+            found[target.row].append(target)
+        return found
+
 
 def plan(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> Plan:
     """Plans the scoring of continuations.
@@ -89,17 +97,39 @@ def plan(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequence[Seq
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the rows of a batch are scored: after which tokens the next one is asked for."""
+
+    lines: Int[Tensor, " places"]
+    """Row of the batch."""
+    positions: Int[Tensor, " places"]
+    """Token of the row."""
+    first: list[int]
+    """Per row its first place, the last token of its prompt; its others follow."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], device: torch.device, *, last_only: bool = False) -> Places:
+        """The places of some rows; with ``last_only`` only the ends of their prompts."""
+        spans = [range(row.prompt_length - 1, row.prompt_length if last_only else row.tokens.numel()) for row in rows]
+        lines = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(span) for span in spans]))
+        positions = torch.tensor([position for span in spans for position in span])
+        first = [0, *accumulate(len(span) for span in spans)][:-1]
+        return cls(lines.to(device), positions.to(device), first)
+
+
+@dataclass(frozen=True)
 class Swept:
-    """Logits of some rows at all strengths."""
+    """Final states of some rows wherever they are scored, at all strengths."""
 
     rows: list[int]
     """Rows of the plan."""
-    kept: Int[Tensor, " kept"]
-    """Positions within the sequences, ascending."""
-    logits: Float[Tensor, "strengths batch kept vocabulary"]
+    first: list[int]
+    """Per row its first place, the last token of its prompt; its others follow."""
+    states: Float[Tensor, "strengths places width"]
+    """What the model's head makes logits from."""
 
 
-def sweep_logits(
+def sweep_states(
     model: HuggingFaceLM,
     vector: SteeringVector,
     scoring: Plan,
@@ -111,7 +141,7 @@ def sweep_logits(
     progress: Progress = SILENT,
     description: str = "measuring",
 ) -> Iterator[Swept]:
-    """Logits wherever the plan scores, at every strength.
+    """The model's final states wherever the plan scores, at every strength.
 
     Args:
         model: The model.
@@ -119,7 +149,7 @@ def sweep_logits(
         scoring: What to read.
         strengths: The strengths.
         positions: Which tokens are steered.
-        last_only: Only the logits after each prompt.
+        last_only: Only after each prompt.
         tokens_per_batch: Most tokens in one forward pass, counting each strength.
         progress: Told how many rows are done.
         description: What the progress bar says.
@@ -130,26 +160,22 @@ def sweep_logits(
     wanted = torch.as_tensor(strengths, dtype=torch.float32)
     lengths = [row.tokens.numel() for row in scoring.rows]
     bar = progress.task(description, len(lengths))
-    budget = max(1, tokens_per_batch // max(1, min(len(wanted), 16)))
-    for group in group_by_length(lengths, max(budget, 1)):
+    for group in group_by_length(lengths, max(1, tokens_per_batch // max(1, len(wanted)))):
         batch = pad([row.tokens for row in scoring.rows], group, model, side="right")
-        first = min(scoring.rows[index].prompt_length for index in group) - 1
-        last = max(scoring.rows[i].prompt_length if last_only else lengths[i] for i in group)
-        kept = torch.arange(first, last, device=model.device)
+        places = Places.of([scoring.rows[index] for index in group], model.device, last_only=last_only)
         with reading_rows(batch.rows):
             below = run_to_layer(model, vector.layers[0], batch.input_ids)
         prompts = [scoring.rows[index].prompt_length for index in group]
         parts = []
-        size = max(1, logits_per_pass(model) // (len(group) * kept.numel() * model.vocabulary_size))
-        for chunk in wanted.split(size):
+        for chunk in wanted.split(max(1, tokens_per_batch // batch.input_ids.numel())):
             copies = torch.arange(len(group), device=model.device).repeat(len(chunk))
             own = chunk.repeat_interleave(len(group))
             where = {"positions": positions, "prompt_lengths": prompts * len(chunk)} if positions != "all" else {}
             # The hash was checked when the vector was taken up; here it would be computed per batch.
             with steered(model, vector, own, allow_other_model=True, **where):
-                logits = continue_from(model, below.select_rows(copies), keep=kept)
-            parts.append(logits.unflatten(0, (len(chunk), len(group))))
-        yield Swept(group, kept, torch.cat(parts))
+                states = continue_from(model, below.select_rows(copies))
+            parts.append(states.unflatten(0, (len(chunk), len(group)))[:, places.lines, places.positions])
+        yield Swept(group, places.first, torch.cat(parts))
         bar.advance(len(group))
     bar.close()
 
@@ -175,10 +201,8 @@ def sweep_log_probs(
         InputError: The steered model's output is not a number.
     """
     found = [np.full((len(strengths), count), np.nan) for count in scoring.counts]
-    of_row: dict[int, list[Target]] = {}
-    for target in scoring.targets:
-        of_row.setdefault(target.row, []).append(target)
-    for swept in sweep_logits(
+    targets_of = scoring.targets_of_rows()
+    for swept in sweep_states(
         model,
         vector,
         scoring,
@@ -188,10 +212,12 @@ def sweep_log_probs(
         progress=progress,
         description=description,
     ):
-        for line, row in enumerate(swept.rows):
-            for target in of_row.get(row, []):
-                score = target_score(swept.logits[:, line], swept.kept, scoring.rows[row], target)
-                found[target.item][:, target.number] = score.cpu().numpy()
+        owned = [
+            (target, first) for row, first in zip(swept.rows, swept.first, strict=True) for target in targets_of[row]
+        ]
+        scores = target_scores(model, swept.states, owned).cpu().numpy()
+        for column, (target, _) in enumerate(owned):
+            found[target.item][:, target.number] = scores[:, column]
     if any(np.isnan(scores).any() for scores in found):
         raise InputError(
             f"'{model.name}' gives no number at strength {max(strengths, key=abs):g}: steer less, or load it with "
@@ -200,11 +226,24 @@ def sweep_log_probs(
     return found
 
 
-def target_score(
-    logits: Float[Tensor, "strengths kept vocabulary"], kept: Tensor, row: Row, target: Target
-) -> Float[Tensor, " strengths"]:
-    """Log-probability of one continuation from the logits of its row."""
-    begin = row.prompt_length - 1 - int(kept[0])
-    window = logits[:, begin : begin + len(target.tokens)]
-    tokens = torch.tensor(target.tokens, device=logits.device).expand(window.shape[0], -1)
-    return gathered(window, tokens).sum(dim=-1)
+def target_scores(
+    model: HuggingFaceLM, states: Float[Tensor, "strengths places width"], targets: Sequence[tuple[Target, int]]
+) -> Float[Tensor, "strengths targets"]:
+    """Log-probability of some continuations, float64, in nats; logits are made of a bounded number of places at a time.
+
+    Args:
+        model: The model.
+        states: Its final states wherever tokens are scored.
+        targets: Continuations, each with the place of its first token; its others follow.
+    """
+    ids = [(token, first + step, n) for n, (t, first) in enumerate(targets) for step, token in enumerate(t.tokens)]
+    tokens, places, owners = torch.tensor(ids, device=states.device).T
+    found = torch.zeros(states.shape[0], len(targets), dtype=torch.float64, device=states.device)
+    size = max(1, logits_per_pass(model) // (states.shape[0] * model.vocabulary_size))
+    for start, part in zip(range(0, states.shape[1], size), states.split(size, dim=1), strict=True):
+        logits = model.head(part.flatten(0, 1)).unflatten(0, part.shape[:2])
+        here = (places >= start) & (places < start + size)
+        at = places[here] - start
+        scores = logits[:, at, tokens[here]] - logits.logsumexp(dim=-1)[:, at]
+        found = found.index_add(1, owners[here], scores.double())
+    return found
