@@ -298,6 +298,8 @@ class TrainConfig:
     phrase grammar."""
     held_out: int = 5
     """One document in so many is kept away from the model."""
+    fold: int = 0
+    """Which document of so many it is, from 0: another fold is another held-out set and another model."""
     frame: str = "\nthis is a"
     """What asks for a verdict, behind a piece of a text."""
     good: tuple[str, ...] = ("good", "great", "excellent", "wonderful", "brilliant", "perfect", "fun", "beautiful")
@@ -335,6 +337,10 @@ class TrainConfig:
         _at_least(2, held_out=self.held_out, options=self.options)
         _at_least(4, words=self.words, passage_words=self.passage_words, pairs=self.pairs)
         _at_least(1, rows=self.rows, steps=self.steps, depth=self.depth)
+        if not 0 <= self.fold < self.held_out:
+            raise InputError(
+                f"fold is {self.fold}: with held_out={self.held_out} it must lie in 0 to {self.held_out - 1}"
+            )
         if not self.good or not self.bad or set(self.good) & set(self.bad):
             raise InputError("good and bad verdicts must be two lists of words without a common one")
 

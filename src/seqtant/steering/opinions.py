@@ -57,15 +57,22 @@ def read_opinions(path: str) -> list[Opinion]:
     return found
 
 
-def split(documents: Sequence[T], every: int) -> tuple[list[T], list[T]]:
-    """Documents to learn from, and each ``every``-th one, which is kept away from the model.
+def split(documents: Sequence[T], every: int, fold: int = 0) -> tuple[list[T], list[T]]:
+    """Documents to learn from, and one of every so many, which is kept away from the model.
+
+    Args:
+        documents: All documents.
+        every: How many come to each one that is kept away.
+        fold: Which of so many is kept away, from 0.
 
     Example:
         >>> split([1, 2, 3, 4, 5], 2)
+        ([2, 4], [1, 3, 5])
+        >>> split([1, 2, 3, 4, 5], 2, fold=1)
         ([1, 3, 5], [2, 4])
     """
-    kept = [document for index, document in enumerate(documents) if index % every == every - 1]
-    return [document for index, document in enumerate(documents) if index % every != every - 1], kept
+    kept = [document for index, document in enumerate(documents) if index % every == fold]
+    return [document for index, document in enumerate(documents) if index % every != fold], kept
 
 
 def pieces(text: str, words: int) -> list[str]:

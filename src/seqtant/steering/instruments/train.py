@@ -89,8 +89,8 @@ def _material(config: TrainConfig, context: Context) -> _Material:
     generator = np.random.default_rng([context.seed, 70])
     texts = [text for name in config.text for text in TextFile(name)] if config.text else list(phrase_documents(200))
     judged = opinions.read_opinions(config.reviews) if config.reviews else _talks(generator)
-    learned, kept = opinions.split(judged, config.held_out)
-    plain, plain_kept = opinions.split(texts, config.held_out)
+    learned, kept = opinions.split(judged, config.held_out, config.fold)
+    plain, plain_kept = opinions.split(texts, config.held_out, config.fold)
     verdicts = [tuple(f" {word}" for word in words) for words in (config.good, config.bad)]
     words, longer = config.words, config.passage_words
     leanings = opinions.word_leanings(learned)
