@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from seqtant.beb.analytic import IidMixture
 from seqtant.beb.config import MeasureConfig
+from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.evidence import Evidence
 from seqtant.beb.gates import check
 from seqtant.beb.observed import Observed
@@ -208,3 +210,49 @@ def test_a_sigmoid_fit_finds_its_own_parameters() -> None:
     n = np.arange(1, 11)
     fit = behaviour_sigmoid(n.tolist(), 1 / (1 + np.exp(0.7 * (n - 4.84))))
     assert fit.parameters == pytest.approx([4.84, 0.7], abs=1e-6)
+
+
+def with_scorer(observed: Observed, check: ScorerCheck, rates: tuple[float, float]) -> Observed:
+    """The study as a scorer of true ``rates`` and a given check would have seen it."""
+
+    def seen(scores: np.ndarray) -> np.ndarray:
+        bad = (1 - scores) / 2
+        return check.corrected(1 - 2 * (rates[0] * bad + (1 - rates[1]) * (1 - bad)))
+
+    sides = {side: seen(getattr(observed, side)) for side in ("model", "minus", "plus")}
+    return replace(observed, check=check, **sides)
+
+
+def test_a_check_widens_the_intervals_by_its_own_uncertainty() -> None:
+    # Every prompt behaves alike, so nothing but the check is uncertain. By hand, P- has 90 % bad answers: for rates
+    # (s, p) behind a scorer of true rates (0.9, 0.8), corrected P- is 1 - 2 (0.83 - (1 - p)) / (s + p - 1).
+    plain = drawn(IidMixture(-3.0, 0.9, 0.2), prompts=40, sentences=10)
+    same = np.repeat(plain.model.mean(axis=0, keepdims=True), 40, axis=0)
+    plain = replace(plain, model=same)
+    check, generator = ScorerCheck(180, 200, 160, 200), np.random.default_rng(1)
+    seen = with_scorer(plain, check, (0.9, 0.8))
+    assert seen.minus == pytest.approx(plain.minus)
+    summary = summarise(seen, MeasureConfig(resamples=1500), generator)
+    s, p = generator.beta(180.5, 20.5, 200_000), generator.beta(160.5, 40.5, 200_000)
+    expected = np.clip(1 - 2 * (0.83 - (1 - p)) / (s + p - 1), -1, 1)
+    gamma = summary.estimates["gamma"]
+    assert gamma.value == pytest.approx(-0.8, abs=1e-9)
+    assert [gamma.low, gamma.high] == pytest.approx(np.quantile(expected, [0.025, 0.975]).tolist(), abs=0.02)
+    assert gamma.method == "bootstrap over prompts and scorer's check"
+    # The same of the model's own behaviour before any prompt: alpha = e^-3.
+    bad = (1 - float(plain.model[0, 0])) / 2
+    raw = 0.9 * bad + 0.2 * (1 - bad)
+    assert summary.errors[0] == pytest.approx(float(np.std(1 - 2 * (raw - (1 - p)) / (s + p - 1))), rel=0.1)
+    known = summarise(plain, MeasureConfig(resamples=60), np.random.default_rng(1))
+    assert known.errors[0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_large_check_leaves_the_intervals_as_they_are() -> None:
+    plain = drawn(IidMixture(-3.0, 0.9, 0.2), prompts=60, sentences=12)
+    seen = with_scorer(plain, ScorerCheck(9 * 10**8, 10**9, 8 * 10**8, 10**9), (0.9, 0.8))
+    ours, theirs = (summarise(one, MeasureConfig(resamples=400), np.random.default_rng(2)) for one in (seen, plain))
+    for name in ("halfway_measured", "halfway_predicted"):
+        found, known = ours.estimates[name], theirs.estimates[name]
+        assert found.value == pytest.approx(known.value, rel=1e-6)
+        assert found.low == pytest.approx(known.low, rel=0.1)
+        assert found.high == pytest.approx(known.high, rel=0.1)

@@ -42,10 +42,11 @@ class ScorerCheck:
     def corrected(
         self, scores: Float[np.ndarray, ...], sensitivity: float | None = None, specificity: float | None = None
     ) -> Float[np.ndarray, ...]:
-        """The true mean behind a mean score (Rogan and Gladen, 1978), kept inside -1 to 1.
+        """The true mean behind a mean score (Rogan and Gladen, 1978).
 
-        The scorer's mean is s q - (1 - q) b with the errors mixed in; solving for q needs sensitivity plus specificity
-        above 1.
+        The share called bad is sensitivity q + (1 - specificity)(1 - q), where q is the share that is bad; solving for
+        q needs sensitivity plus specificity above 1. The correction is linear, so it may be made before or after scores
+        are averaged; what it makes of few answers may lie beyond -1 and 1, and cutting that off would bias averages.
 
         Args:
             scores: Mean scores on the scale from -1 to 1.
@@ -64,7 +65,27 @@ class ScorerCheck:
             )
         called_bad = (1 - np.asarray(scores)) / 2
         true_bad = (called_bad - (1 - passes)) / gain
-        return np.clip(1 - 2 * true_bad, -1.0, 1.0)
+        return 1 - 2 * true_bad
+
+    def corrected_anew(
+        self, scores: Float[np.ndarray, ...], sensitivity: float, specificity: float
+    ) -> Float[np.ndarray, ...]:
+        """Scores that were corrected with the observed rates, as other rates would have corrected them.
+
+        Args:
+            scores: What :meth:`corrected` gave with the observed rates.
+            sensitivity: Another sensitivity.
+            specificity: Another specificity.
+
+        Example:
+            >>> check = ScorerCheck(90, 100, 95, 100)
+            >>> raw = np.array([0.25])
+            >>> bool(np.isclose(check.corrected_anew(check.corrected(raw), 0.8, 0.9), check.corrected(raw, 0.8, 0.9)))
+            True
+        """
+        gain = self.sensitivity + self.specificity - 1
+        called_bad = gain * (1 - np.asarray(scores)) / 2 + 1 - self.specificity
+        return self.corrected(1 - 2 * called_bad, sensitivity, specificity)
 
     def draws(self, count: int, generator: np.random.Generator) -> Float[np.ndarray, "draws 2"]:
         """Sensitivities and specificities that the check leaves possible: Jeffreys posterior draws, better than chance.
@@ -73,13 +94,10 @@ class ScorerCheck:
             count: Number of draws.
             generator: Source of chance.
         """
-        made = np.stack(
-            [
-                generator.beta(self.bad_found + 0.5, self.bad - self.bad_found + 0.5, count),
-                generator.beta(self.good_found + 0.5, self.good - self.good_found + 0.5, count),
-            ],
-            axis=1,
-        )
-        poor = made.sum(axis=1) <= 1
-        made[poor] = (self.sensitivity, self.specificity)
+        hits = self.bad_found + 0.5, self.bad - self.bad_found + 0.5
+        passes = self.good_found + 0.5, self.good - self.good_found + 0.5
+        made = np.zeros((count, 2))
+        while (poor := made.sum(axis=1) <= 1).any():
+            missing = int(poor.sum())
+            made[poor] = np.stack([generator.beta(*hits, missing), generator.beta(*passes, missing)], axis=1)
         return made

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.drawing import Prompt
 from seqtant.beb.evidence import Evidence, gather
 from seqtant.beb.observing import Reader, places_of
@@ -15,6 +16,18 @@ from seqtant.beb.study import MINUS, PLUS, Study
 from seqtant.lm.interface import CausalLM
 from seqtant.progress import SILENT, Progress
 from seqtant.runs.context import Context
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One way the study might have come out: other prompts, other errors of the scorer."""
+
+    rows: np.ndarray
+    """Prompts from P-, possibly repeated."""
+    plus_rows: np.ndarray
+    """Prompts from P+, likewise."""
+    rates: tuple[float, float] | None = None
+    """Sensitivity and specificity of the scorer; None leaves the scores as they are."""
 
 
 @dataclass(frozen=True)
@@ -41,27 +54,48 @@ class Observed:
     """Mean tokens of a sentence of P-."""
     lost: int
     """Prompts that did not fit the context."""
+    check: ScorerCheck | None = None
+    """How the scorer did on answers that people judged; behaviour has been corrected with it."""
 
     @property
     def own_plus(self) -> Evidence | None:
         """Evidence against P+, or None where P+ is the model itself and tells nothing new."""
         return None if self.to_plus is self.to_model else self.to_plus
 
-    def select(self, rows: np.ndarray, plus_rows: np.ndarray) -> Observed:
-        """The same of some prompts, possibly repeated."""
-        to_model = self.to_model.select(rows)
+    def draw(self, generator: np.random.Generator) -> Draw:
+        """Prompts with replacement, and rates of the scorer that its check leaves possible."""
+        count, plus_count = len(self.model), len(self.from_plus.divergence)
+        rows, plus_rows = generator.integers(count, size=count), generator.integers(plus_count, size=plus_count)
+        return Draw(rows, plus_rows, draw_rates(self.check, generator))
+
+    def select(self, draw: Draw) -> Observed:
+        """The same as it would be for a draw."""
+        rows, to_model = draw.rows, self.to_model.select(draw.rows)
+        scores = (rescored(self.check, each[rows], draw.rates) for each in (self.model, self.minus, self.plus))
         return Observed(
             self.prompts,
             to_model,
             to_model if self.own_plus is None else self.to_plus.select(rows),
-            self.from_plus.select(plus_rows),
+            self.from_plus.select(draw.plus_rows),
             self.places,
-            self.model[rows],
-            self.minus[rows],
-            self.plus[rows],
+            *scores,
             self.tokens_per_sentence,
             self.lost,
+            self.check,
         )
+
+
+def draw_rates(check: ScorerCheck | None, generator: np.random.Generator) -> tuple[float, float] | None:
+    """Sensitivity and specificity that a check leaves possible; None where there was none."""
+    if check is None:
+        return None
+    sensitivity, specificity = check.draws(1, generator)[0]
+    return float(sensitivity), float(specificity)
+
+
+def rescored(check: ScorerCheck | None, scores: np.ndarray, rates: tuple[float, float] | None) -> np.ndarray:
+    """Corrected scores as they would be had the scorer these rates."""
+    return scores if check is None or rates is None else check.corrected_anew(scores, *rates)
 
 
 @dataclass(frozen=True)
@@ -136,4 +170,5 @@ def observe_prompts(
         read[parts.plus],
         tokens / sum(len(prompt.ends) for prompt in prompts),
         lost,
+        reader.check,
     )

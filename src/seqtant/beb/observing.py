@@ -32,6 +32,11 @@ class Reader(Protocol):
         """Most tokens that reading needs after a prompt."""
         ...
 
+    @property
+    def check(self) -> ScorerCheck | None:
+        """How its scorer did on answers that people judged; None where there is no scorer, or no check."""
+        ...
+
     def curve(
         self, model: CausalLM, prompts: Sequence[Prompt], places: Sequence[int]
     ) -> Float[np.ndarray, "prompts places"]:

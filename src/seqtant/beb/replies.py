@@ -32,6 +32,9 @@ class Replies:
         bad: Token ids of replies that count as -1.
     """
 
+    check = None
+    """Nothing is sampled and nothing scored: there are no errors of a scorer."""
+
     def __init__(self, question: Sequence[int], good: Sequence[Sequence[int]], bad: Sequence[Sequence[int]]) -> None:
         self.question, self._good, self._bad = list(question), good, bad
         self.tokens = len(self.question) + max(map(len, [*good, *bad]))

@@ -160,13 +160,13 @@ def record_curves(record: Recorder, observed: Observed, summary: Summary) -> Non
         for key, value in zip(("divergence", "separation", "reverse", "variance"), row, strict=True):
             record.measure(key, float(value), unit="nats", step=n)
     rows: list[tuple[Cell, ...]] = []
-    means = [scores.mean(axis=0) for scores in (observed.model, observed.minus, observed.plus)]
-    errors = observed.model.std(axis=0, ddof=1) / math.sqrt(len(observed.model))
+    # A corrected mean can come to lie beyond the scale.
+    means = [scores.mean(axis=0).clip(-1, 1) for scores in (observed.model, observed.minus, observed.plus)]
     for place, n in enumerate(observed.places):
         values = (means[0][place], summary.predicted[place], means[1][place], means[2][place])
         for key, value in zip(("behaviour", "predicted", "minus", "plus"), values, strict=True):
             record.measure(key, float(value), step=n)
-        record.measure("behaviour_error", float(errors[place]), step=n)
+        record.measure("behaviour_error", float(summary.errors[place]), step=n)
         evidence = (float(to_model[n]), float(to_plus[n])) if n < len(to_model) else (None, None)
         rows.append((n, *(round(float(value), 4) for value in values), *(e and round(e, 4) for e in evidence)))
     record.table(

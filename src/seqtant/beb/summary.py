@@ -11,6 +11,7 @@ from scipy import stats
 
 from seqtant.beb import theory
 from seqtant.beb.config import Sides
+from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.gates import Gates, check
 from seqtant.beb.observed import Observed
 from seqtant.beb.readings import (
@@ -51,6 +52,8 @@ class Summary:
     """Whether it may be given."""
     predicted: Curve
     """Predicted mean behaviour at the places."""
+    errors: Curve
+    """Standard error of the measured mean behaviour there: of the prompts drawn and of the scorer's check."""
 
     @property
     def refused(self) -> bool:
@@ -67,21 +70,30 @@ def summarise(observed: Observed, config: Sides, generator: np.random.Generator)
         generator: Source of the resamples.
     """
     values = numbers(observed, config)
-    count, plus_count = len(observed.model), len(observed.from_plus.divergence)
+    count = len(observed.model)
     drawn: dict[str, list[float]] = {name: [] for name in values}
+    worst: list[float] = []
+    curves: list[Curve] = []
     for _ in range(config.resamples):
-        rows = generator.integers(count, size=count), generator.integers(plus_count, size=plus_count)
-        for name, value in numbers(observed.select(*rows), config).items():
+        other = observed.select(observed.draw(generator))
+        worst.append(_worst(other.minus))
+        curves.append(other.model.mean(axis=0))
+        for name, value in numbers(other, config).items():
             drawn[name].append(value)
-    estimates = {name: interval(values[name], drawn[name], count, UNITS.get(name, "sentences")) for name in values}
+    estimates = {
+        name: interval(values[name], drawn[name], count, UNITS.get(name, "sentences"), observed.check)
+        for name in values
+    }
     estimates |= {
         "beta": _simultaneous(observed.to_plus.divergence, values["beta"], "least"),
         "beta_prime": _simultaneous(observed.from_plus.divergence, values["beta_prime"], "largest"),
-        "gamma": worst_behaviour(observed.minus),
+        "gamma": worst_behaviour(observed.minus)
+        if observed.check is None
+        else interval(_worst(observed.minus), worst, count, "", observed.check),
     }
     area = read_area(observed.to_model, observed.own_plus)
     gates = check(observed.to_model, area, values["beta"], estimates["log_inverse_alpha"])
-    return Summary(estimates, area, gates, _prediction(observed, area.value))
+    return Summary(estimates, area, gates, _prediction(observed, area.value), np.std(curves, axis=0, ddof=1))
 
 
 def numbers(observed: Observed, config: Sides) -> dict[str, float]:
@@ -122,14 +134,28 @@ def _prediction(observed: Observed, log_inverse_alpha: float) -> Curve:
     )
 
 
-def interval(value: float, draws: list[float], count: int, unit: str) -> Estimate:
-    """A percentile interval whose upper end is open where resamples never got there."""
+def _worst(minus: np.ndarray) -> float:
+    return float(np.clip(minus.mean(axis=0).max(), -1.0, 1.0))
+
+
+def interval(
+    value: float, draws: list[float], count: int, unit: str, scorer_check: ScorerCheck | None = None
+) -> Estimate:
+    """A percentile interval whose upper end is open where resamples never got there.
+
+    Args:
+        value: The number.
+        draws: The same of resampled prompts; with a check, each also with rates of the scorer that it leaves possible.
+        count: Number of prompts.
+        unit: Unit of the number.
+        scorer_check: How the scorer did on answers that people judged.
+    """
     low, high = np.quantile(np.asarray(draws), [0.025, 0.975], method="inverted_cdf")
     return Estimate(
         value=value,
         low=float(min(low, value)),
         high=float(max(high, value)) if math.isfinite(high) else None,
-        method="bootstrap over prompts",
+        method="bootstrap over prompts" + (" and scorer's check" if scorer_check else ""),
         n=count,
         unit=unit,
     )

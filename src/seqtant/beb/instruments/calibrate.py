@@ -9,7 +9,7 @@ import numpy as np
 from seqtant.beb.bigrams import BOS, STOP, WORDS, Languages, MixedDocuments, as_prompts
 from seqtant.beb.config import CalibrateConfig, Sides
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import Observed, Parts, observe_prompts
+from seqtant.beb.observed import Draw, Observed, Parts, observe_prompts
 from seqtant.beb.replies import Replies
 from seqtant.beb.reporting import finite, record_alpha, record_curves, record_halfway, record_values
 from seqtant.beb.scope import DIRECTION
@@ -132,7 +132,7 @@ def _record_changes(
         after = numbers(observed, settings)
         count = len(observed.model)
         drawn = [generator.integers(count, size=(2, count)) for _ in range(settings.resamples)]
-        pairs = [(plain.select(a, a), observed.select(b, b)) for a, b in drawn]
+        pairs = [(plain.select(Draw(a, a)), observed.select(Draw(b, b))) for a, b in drawn]
         draws = [
             numbers(new, settings)["halfway_measured"] - numbers(old, settings)["halfway_measured"]
             for old, new in pairs

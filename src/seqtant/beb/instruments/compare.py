@@ -10,7 +10,7 @@ from seqtant.beb.alignment import align
 from seqtant.beb.components import Side, open_sides
 from seqtant.beb.config import CompareConfig
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import Observed, observe
+from seqtant.beb.observed import Draw, Observed, observe
 from seqtant.beb.reporting import finite, warn_of
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
@@ -77,20 +77,17 @@ def _difference(observed: list[Observed], study: Study, name: str, generator: np
     """After minus before, on the same resampled prompts; None where there was no number before."""
     count = len(observed[0].model)
 
-    def gap(rows: np.ndarray, plus_rows: np.ndarray) -> float:
-        first, second = (numbers(one.select(rows, plus_rows), study.config)[name] for one in observed)
+    def gap(draw: Draw) -> float:
+        first, second = (numbers(one.select(draw), study.config)[name] for one in observed)
         return second - first if np.isfinite(first) else float("nan")
 
     plus = len(observed[0].from_plus.divergence)
-    draws = [
-        gap(generator.integers(count, size=count), generator.integers(plus, size=plus))
-        for _ in range(study.config.resamples)
-    ]
-    value = gap(np.arange(count), np.arange(plus))
+    draws = [gap(observed[0].draw(generator)) for _ in range(study.config.resamples)]
+    value = gap(Draw(np.arange(count), np.arange(plus)))
     if np.isnan(value):
         return None
     unit = "nats" if name == "log_inverse_alpha" else "sentences"
-    return interval(value, [draw for draw in draws if not np.isnan(draw)], count, unit)
+    return interval(value, [draw for draw in draws if not np.isnan(draw)], count, unit, observed[0].check)
 
 
 def _alpha(

@@ -12,7 +12,7 @@ from seqtant.beb.config import ConverseConfig
 from seqtant.beb.drawing import Prompt, draw_prompts
 from seqtant.beb.evidence import gather
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import observe
+from seqtant.beb.observed import draw_rates, observe, rescored
 from seqtant.beb.readings import halfway_of
 from seqtant.beb.reporting import finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
@@ -61,8 +61,9 @@ def run(config: ConverseConfig, context: Context) -> Result:
         talks = converse(study, config)
         (evidence,) = gather(study.minus, [study.plus], talks.prompts, floor=config.floor)
         behaviour = study.reader.curve(study.model, talks.prompts, talks.places)
-        bottom = float(study.reader.curve(study.minus, talks.prompts, talks.places).mean())
-        _record(record, config, talks, evidence.log_ratio, behaviour, bottom, summary, generator)
+        bottom = study.reader.curve(study.minus, talks.prompts, talks.places)
+        halfway = _halfway(study, talks, behaviour, bottom, generator)
+        _record(record, config, talks, evidence.log_ratio, behaviour, summary, halfway)
         write_transcript(record, study, prompt_lines(study, talks.prompts, turns=talks.turns))
     return record.result
 
@@ -95,21 +96,34 @@ def converse(study: Study, config: ConverseConfig) -> Talks:
     return Talks(tuple(talks), config.turns, config.asked, config.answered)
 
 
+def _halfway(
+    study: Study,
+    talks: Talks,
+    behaviour: Float[np.ndarray, "talks places"],
+    bottom: Float[np.ndarray, "talks places"],
+    generator: np.random.Generator,
+) -> Estimate:
+    """Turns after which the behaviour has come half the way to that of P-."""
+    count, check = len(talks.prompts), study.reader.check
+    turns = range(talks.turns + 1)
+    draws = []
+    for _ in range(study.config.resamples):
+        rows, rates = generator.integers(count, size=count), draw_rates(check, generator)
+        curve = rescored(check, behaviour[rows], rates).mean(axis=0)
+        draws.append(halfway_of(curve, float(rescored(check, bottom[rows], rates).mean()), turns))
+    return interval(halfway_of(behaviour.mean(axis=0), float(bottom.mean()), turns), draws, count, "turns", check)
+
+
 def _record(
     record: Recorder,
     config: ConverseConfig,
     talks: Talks,
     log_ratio: Float[np.ndarray, "talks sentences"],
     behaviour: Float[np.ndarray, "talks places"],
-    bottom: float,
     summary: Summary,
-    generator: np.random.Generator,
+    halfway: Estimate,
 ) -> None:
     count = len(talks.prompts)
-    turns = range(talks.turns + 1)
-    draws = [generator.integers(count, size=count) for _ in range(config.resamples)]
-    crossing = [halfway_of(behaviour[rows].mean(axis=0), bottom, turns) for rows in draws]
-    halfway = interval(halfway_of(behaviour.mean(axis=0), bottom, turns), crossing, count, "turns")
     sums = np.concatenate([np.zeros((count, 1)), log_ratio.cumsum(axis=1)], axis=1)[:, list(talks.places)]
     weight = None if summary.refused else theory.bad_weight(-max(summary.area.value, 1e-9), sums)
     separation = float(summary.estimates["beta"].value)

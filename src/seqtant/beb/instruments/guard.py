@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from seqtant.beb.config import GuardConfig
+from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.drawing import draw_prompts
 from seqtant.beb.evidence import gather
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import observe
+from seqtant.beb.observed import draw_rates, observe, rescored
 from seqtant.beb.observing import places_of
 from seqtant.beb.readings import halfway_of
 from seqtant.beb.reporting import CLOSE, finite, record_alpha
@@ -44,11 +45,13 @@ class Guarded:
     places: tuple[int, ...]
     curves: dict[str, Float[np.ndarray, "prompts places"]]
     """Behaviour of ``model``, ``minus`` and ``plus``."""
+    check: ScorerCheck | None
+    """How the scorer did on answers that people judged."""
 
-    def halfway(self, rows: np.ndarray) -> float:
-        """Measured half-way length of some prompts."""
-        bottom = float(self.curves["minus"][rows].mean())
-        return halfway_of(self.curves["model"][rows].mean(axis=0), bottom, self.places)
+    def halfway(self, rows: np.ndarray, rates: tuple[float, float] | None = None) -> float:
+        """Measured half-way length of some prompts, for some rates of the scorer."""
+        model, minus = (rescored(self.check, self.curves[side][rows], rates) for side in ("model", "minus"))
+        return halfway_of(model.mean(axis=0), float(minus.mean()), self.places)
 
     def predicted(self, rows: np.ndarray, log_inverse_alpha: float) -> float:
         """Predicted half-way length: the guard's log-ratio is taken off the prompt's."""
@@ -105,7 +108,7 @@ def _attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> Guard
         for side, model in (("model", study.model), ("minus", study.minus), ("plus", study.plus))
     }
     said = [len(study.splitter.ends(start, start=len(study.opening))) for start in starts]
-    return Guarded(name, float(np.mean(said)), against, evidence.log_ratio, places, curves)
+    return Guarded(name, float(np.mean(said)), against, evidence.log_ratio, places, curves, study.reader.check)
 
 
 def _log_ratio(study: Study, openings: Sequence[Sequence[int]]) -> Float[np.ndarray, " prompts"]:
@@ -126,8 +129,11 @@ def _record(
     for each in guarded:
         count = len(each.against)
         everyone = np.arange(count)
-        draws = [generator.integers(count, size=count) for _ in range(config.resamples)]
-        measured = interval(each.halfway(everyone), [each.halfway(some) for some in draws], count, "sentences")
+        draws = [
+            each.halfway(generator.integers(count, size=count), draw_rates(each.check, generator))
+            for _ in range(config.resamples)
+        ]
+        measured = interval(each.halfway(everyone), draws, count, "sentences", each.check)
         predicted = None if summary.refused else finite(each.predicted(everyone, summary.area.value))
         found.append((each, measured, predicted))
         label = "your own" if each.name == OWN else each.name
