@@ -21,7 +21,7 @@ app = App(
     default_parameter=Parameter(negative_iterable=()),
 )
 _TABLE: dict[str, tuple[str, str]] = {
-    "checkup": ("seqtant.checkup:checkup", "Run every instrument that applies to a model; one report."),
+    "checkup": ("seqtant.checkup.commands:checkup", "Run every instrument that applies to a model; one report."),
     **{room.name: (f"seqtant.{room.name}.commands:app", room.question) for room in ROOMS.values()},
     "reference": ("seqtant.reference.commands:app", "The model that ships: its world, its training, its manifest."),
     "runs": ("seqtant.commandline.runs:app", "List, show, compare and export stored runs."),

@@ -22,6 +22,10 @@ class MissingExtraError(InputError):
     """An optional library is not installed; the message holds the line that installs it."""
 
 
+class NothingToSayError(SeqtantError):
+    """An instrument has nothing to say about this model; the message says what to give."""
+
+
 class GateError(SeqtantError):
     """A gate or a claim failed: the run is sound, the verdict is bad news."""
 

@@ -337,6 +337,17 @@ class Result:
         """The room the instrument belongs to."""
         return self.instrument.partition(".")[0]
 
+    def estimate(self, name: str) -> Estimate | None:
+        """A headline value with the interval of the finding that holds the same number; None if there is no value."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        for finding in sorted(self.findings, key=lambda each: each.key != name):
+            for estimate in (finding.measured, finding.predicted):
+                if estimate is not None and estimate.value == value:
+                    return estimate
+        return Estimate(value=value, method="single value")
+
     def series(self, key: str, group: str | None = None) -> list[Measurement]:
         """The raw rows of one quantity, in the order they were recorded."""
         return [m for m in self.measurements if m.key == key and group in (None, m.group)]

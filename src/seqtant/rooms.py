@@ -29,12 +29,12 @@ ROOMS: dict[str, Room] = {
     room.name: room
     for room in (
         Room("architecture", "How deep, how wide? Is the vocabulary choking the width?", (7, 8)),
+        Room("pretraining", "Which texts should share a training example?", (6,)),
         Room("subtasks", "Which steps make a compound task learnable?", (5,)),
         Room("icl", "How many examples must the prompt hold?", (4,)),
         Room("beb", "How long a prompt breaks the alignment?", (3,)),
         Room("steering", "How hard may I steer before the model gets useless?", (1,)),
         Room("ctc", "Can my CTC model have the property I care about?", (2,)),
-        Room("pretraining", "Which texts should share a training example?", (6,)),
         Room("quantum", "What is the ground state of this spin lattice?", (9,)),
     )
 }

@@ -24,6 +24,7 @@ from seqtant.errors import InputError, suggest
 
 __all__ = [
     "PRESETS",
+    "assignments",
     "build",
     "config_hash",
     "field_docs",
@@ -228,6 +229,40 @@ def config_hash(config: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def assignments(config: Any) -> list[str]:
+    """What must be given to ``--set`` to make this configuration: all that differs from the defaults of its type.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Chosen:
+        ...     budget: float = 0.05
+        ...     layers: tuple[int, ...] = ()
+        >>> assignments(Chosen(layers=(2, 3)))
+        ['layers=[2, 3]']
+    """
+    needed = [field for field in dataclasses.fields(config) if _has_no_default(field)]
+    usual = {} if needed else plain(type(config)())
+    return [f"{name}={_inline(value)}" for name, value in _changes(plain(config), usual)]
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _changes(data: Mapping[str, Any], usual: Mapping[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        before = usual.get(key, dataclasses.MISSING)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            yield from _changes(value, before, f"{prefix}{key}.")
+        elif value != before:
+            yield f"{prefix}{key}", value
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False).removesuffix("\n...\n").rstrip()
+
+
 def field_docs(kind: type) -> dict[str, str]:
     """The docstrings written under a dataclass's fields, inherited ones too, by field name."""
     docs: dict[str, str] = {}
@@ -258,7 +293,7 @@ def to_yaml(config: Any, indent: str = "") -> str:
 
 def _yaml_line(name: str, value: Any) -> str:
     """``name: value``, on one line unless the value holds line breaks."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False).rstrip()
+    text = _inline(value)
     if isinstance(value, dict | list) and "\n" not in text:
         return f"{name}: {text}"
     return yaml.safe_dump({name: value}, default_flow_style=False, width=10**6, sort_keys=False).rstrip("\n")

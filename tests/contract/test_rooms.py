@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from seqtant.registry import import_attribute
 from seqtant.report.page import write_page
 from seqtant.rooms import ROOMS, config_type, dispatch
 from seqtant.runs.context import Context
+from seqtant.runs.recorder import command_of
 from seqtant.settings import build, field_docs, plain, preset, to_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,14 @@ def test_unknown_keys_are_refused_by_name(name: str, verb: str) -> None:
     data = plain(smoke_config(name, verb)) | {"no_such_key": 1}
     with pytest.raises(InputError, match="unknown key 'no_such_key'"):
         build(config_type(f"{name}.{verb}"), data)
+
+
+@EACH_VERB
+def test_its_command_makes_the_same_settings_again(name: str, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    config = smoke_config(name, verb)
+    command = command_of(f"{name}.{verb}", config, Context())
+    assert cli.call([*shlex.split(command)[1:], "--print-config"]) == 0
+    assert capsys.readouterr().out == to_yaml(config)
 
 
 @EACH_VERB

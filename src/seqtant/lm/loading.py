@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,27 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_LOADED: ContextVar[dict[tuple[str, ...], HuggingFaceLM] | None] = ContextVar("loaded", default=None)
+"""Models that may be given out again; None outside of :func:`loaded_once`."""
+
+
+@contextmanager
+def loaded_once() -> Iterator[None]:
+    """Within the block, ``load(..., shared=True)`` reads a model's files once and gives the same object again."""
+    token = _LOADED.set({})
+    try:
+        yield
+    finally:
+        _LOADED.reset(token)
+
+
 def load(
     model: str | Path = REFERENCE,
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype | None = None,
     tokenizer: bool = True,
+    shared: bool = False,
 ) -> HuggingFaceLM:
     """Loads a causal language model, in evaluation mode and with frozen weights.
 
@@ -39,6 +55,8 @@ def load(
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         dtype: E.g. ``"float32"`` or ``torch.bfloat16``. None means float32 on a CPU and the checkpoint's own elsewhere.
         tokenizer: Whether the model must come with a tokenizer; False loads the network alone.
+        shared: Whether the caller leaves the network as it is, so that others may use the same object: within
+            :func:`loaded_once` it is loaded only once.
 
     Returns:
         The model behind the common interface.
@@ -48,12 +66,22 @@ def load(
     """
     where = pick_device(device)
     kind = pick_dtype(dtype, where)
+    known = _LOADED.get() if shared else None
+    if known is None:
+        return _open(model, where, kind, tokenizer=tokenizer)
+    key = (str(model), str(where), str(kind), str(tokenizer))
+    if key not in known:
+        known[key] = _open(model, where, kind, tokenizer=tokenizer)
+    return known[key]
+
+
+def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool) -> HuggingFaceLM:
     folder = locate(model)
     if folder is None:
-        return _load(str(model), where, kind, tokenizer=tokenizer, local=False, name=str(model))
+        return _load(str(model), device, dtype, tokenizer=tokenizer, local=False, name=str(model))
     check_folder(folder, tokenizer=tokenizer)
     name = REFERENCE if str(model) == REFERENCE else folder.resolve().name
-    return _load(folder, where, kind, tokenizer=tokenizer, local=True, name=name)
+    return _load(folder, device, dtype, tokenizer=tokenizer, local=True, name=name)
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -134,7 +162,7 @@ def _load_network(source: str | Path, dtype: str | torch.dtype, *, local: bool) 
     if surplus:
         warnings.warn(
             f"'{source}' holds {len(surplus)} tensors that its config.json does not use, such as '{surplus[0]}'",
-            stacklevel=4,
+            stacklevel=5,
         )
     return network
 

@@ -61,11 +61,16 @@ class Record:
 
 def sections_of(results: Sequence[Result]) -> list[Section]:
     """The sections of a page, in order."""
-    return [_section(each, each is result) for result in results for each in sections(result)]
+    return [
+        # A part may carry the command of the run that called it: that one makes more than the part again.
+        _section(each, own=each is result or each.command != result.command)
+        for result in results
+        for each in sections(result)
+    ]
 
 
-def _section(result: Result, asked: bool) -> Section:
-    given = result.command if asked else ""
+def _section(result: Result, *, own: bool) -> Section:
+    given = result.command if own else ""
     figures, problem = _figures_or_problem(result)
     again = ["seqtant", *result.instrument.split("."), "--config", "settings.yaml", "--seed", str(result.seed)]
     return Section(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from seqtant.errors import InputError
 from seqtant.findings import (
     Artifact,
     Assumption,
@@ -23,9 +25,10 @@ from seqtant.findings import (
     Table,
     Verdict,
 )
+from seqtant.rooms import config_type
 from seqtant.runs.context import Context
 from seqtant.runs.environment import accelerator, environment
-from seqtant.settings import config_hash, plain
+from seqtant.settings import assignments, config_hash, plain
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -39,6 +42,27 @@ def new_id() -> str:
     """
     number = int(time.time() * 1000) << 35 | int.from_bytes(os.urandom(5), "big") >> 5
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5))
+
+
+def command_of(instrument: str, config: Any, context: Context) -> str:
+    """The command line that makes a run again; empty where no command takes this configuration.
+
+    Example:
+        >>> from seqtant.architecture.config import PlanConfig
+        >>> from seqtant.runs.context import Context
+        >>> command_of("architecture.plan", PlanConfig(), Context(seed=3))
+        'seqtant architecture plan --seed 3'
+    """
+    try:
+        known = config_type(instrument)
+    except (InputError, ImportError):
+        return ""
+    if type(config) is not known:
+        return ""
+    given = [word for assignment in assignments(config) for word in ("--set", assignment)]
+    seed = ["--seed", str(context.seed)] if context.seed else []
+    device = ["--device", context.device] if context.device != "auto" else []
+    return shlex.join(["seqtant", *instrument.split("."), *given, *seed, *device])
 
 
 class Recorder:
@@ -74,7 +98,7 @@ class Recorder:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "config": plain(config),
             "config_hash": config_hash(config),
-            "command": context.command,
+            "command": context.command or command_of(instrument, config, context),
             "seed": context.seed,
             "papers": papers,
         }
@@ -128,7 +152,7 @@ class Recorder:
         advice: str = "",
     ) -> None:
         """Records one finding; see :class:`seqtant.findings.Finding`."""
-        self._lists["findings"].append(
+        self.add(
             Finding(
                 key=key,
                 question=question,
@@ -140,6 +164,10 @@ class Recorder:
                 advice=advice,
             )
         )
+
+    def add(self, finding: Finding) -> None:
+        """Records a finding that was made elsewhere."""
+        self._lists["findings"].append(finding)
 
     def measure(
         self,
@@ -155,6 +183,18 @@ class Recorder:
         self._lists["measurements"].append(
             Measurement(key=key, value=value, unit=unit, step=step, seed=seed, group=group)
         )
+
+    def items(self, key: str, values: Iterable[float], *, unit: str = "", kind: str = "item") -> None:
+        """Records one number per item (prompt, problem, text): runs over the same items are compared in pairs.
+
+        Args:
+            key: What was measured.
+            values: In the order of the items, which must depend on the seed and the user's files alone.
+            unit: Unit of the numbers.
+            kind: What an item is.
+        """
+        for number, value in enumerate(values):
+            self.measure(key, value, unit=unit, group=f"{kind} {number}")
 
     def table(
         self, name: str, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Cell, ...]], note: str = ""

@@ -143,7 +143,7 @@ def _record_bottlenecks(record: Recorder, shape: Shape) -> None:
             "bottlenecks",
             "Is anything narrower or wider than the residual stream?",
             "agrees",
-            f"No: input rank, attention inner size and feed-forward layers all serve the width of {shape.width}.",
+            f"Nothing: input rank, attention and feed-forward layers all serve the width of {shape.width}.",
             predicted=Estimate.exact(shape.width, unit="dimensions", method="no bottleneck"),
             measured=Estimate.exact(entry.rank, unit="dimensions", method="rank of the input"),
         )

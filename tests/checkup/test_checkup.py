@@ -1,0 +1,190 @@
+"""The checkup's course: sections that answer, fail, have nothing to say, and are taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seqtant import cli
+from seqtant.checkup import single
+from seqtant.checkup.config import CheckupConfig
+from seqtant.checkup.instrument import gated, run
+from seqtant.errors import InputError, MissingExtraError, NothingToSayError
+from seqtant.findings import Estimate, Result
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+Check = Callable[..., Result]
+
+
+@dataclass
+class Room:
+    """A room whose check is given."""
+
+    name: str
+    check: Check
+    question: str = "Is it so?"
+    papers: tuple[int, ...] = (8,)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def door(self, name: str) -> Any:
+        assert name == "checks"
+        return SimpleNamespace(check=self._check)
+
+    def _check(self, model: str, context: Context, **inputs: Any) -> Result:
+        self.asked.append({"model": model} | inputs)
+        return self.check(model, context)
+
+
+def answer(model: str, context: Context) -> Result:
+    """0.5 and 0.7 for two items; a model called ``better`` gets 0.1 more on each."""
+    more = 0.1 if model == "better" else 0.0
+    with Recorder("icl.shots", "Shots", CheckupConfig(model=model), context) as record:
+        record.value("accuracy", 0.6 + more)
+        record.items("accuracy_after_examples", [0.5 + more, 0.7 + more])
+        found = Estimate(value=0.6 + more, low=0.4 + more, high=0.8 + more, method="t")
+        record.finding("accuracy", "Is it right?", "agrees", "Often.", measured=found)
+    return record.result
+
+
+def failing(model: str, context: Context) -> Result:
+    raise RuntimeError("the tensor\nbroke")
+
+
+def silent(model: str, context: Context) -> Result:
+    raise NothingToSayError("give --tasks FILE")
+
+
+def lacking(model: str, context: Context) -> Result:
+    raise MissingExtraError("pip install 'seqtant[peft]'")
+
+
+@pytest.fixture
+def rooms(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Room]]:
+    def house(*checks: Check) -> list[Room]:
+        names = ("icl", "beb", "steering", "subtasks")
+        made = [Room(name, check) for name, check in zip(names, checks, strict=False)]
+        monkeypatch.setattr(single, "chosen", lambda config: made)
+        return made
+
+    return house
+
+
+def test_a_section_that_fails_says_why_and_the_others_go_on(rooms: Callable[..., list[Room]]) -> None:
+    rooms(failing, answer, silent, lacking)
+    result = run(CheckupConfig(model="some"))
+    failed, sound = result.parts
+    assert failed.status == "failed"
+    assert failed.warnings == ("icl failed: RuntimeError: the tensor broke",)
+    assert sound.status == "ok"
+    assert result.values == {"beb_accuracy": 0.6}
+    (table,) = result.tables
+    assert [row[0] for row in table.rows] == ["steering", "subtasks"]
+    assert table.rows[0][2] == "give --tasks FILE"
+
+
+def test_what_was_finished_before_a_kill_is_not_run_again(rooms: Callable[..., list[Room]], tmp_path: Path) -> None:
+    def killed(model: str, context: Context) -> Result:
+        raise KeyboardInterrupt
+
+    context = Context(folder=tmp_path)
+    rooms(answer, killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(CheckupConfig(model="some"), context)
+    first, second = rooms(answer, answer)
+    result = run(CheckupConfig(model="some"), context)
+    assert not first.asked
+    assert len(second.asked) == 1
+    assert len(result.parts) == 2
+    again, _ = rooms(answer, answer)
+    run(CheckupConfig(model="some"), context)
+    assert again.asked, "a finished checkup starts anew"
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"budget": 0.1}, {"model": "other"}])
+def test_a_changed_question_is_asked_anew(
+    rooms: Callable[..., list[Room]], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    def killed(model: str, context: Context) -> Result:
+        raise KeyboardInterrupt
+
+    rooms(answer, killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(CheckupConfig(model="some"), Context(folder=tmp_path))
+    first, _ = rooms(answer, answer)
+    seed = change.pop("seed", 0)
+    run(CheckupConfig(**({"model": "some"} | change)), Context(folder=tmp_path, seed=seed))
+    assert first.asked
+
+
+def test_sections_are_told_the_budget_and_the_files(rooms: Callable[..., list[Room]], tmp_path: Path) -> None:
+    file = tmp_path / "b.jsonl"
+    file.write_text('{"positive": "a", "negative": "b"}\n', encoding="utf-8")
+    (room,) = rooms(answer)
+    run(CheckupConfig(model="some", behavior=str(file), budget=0.02), Context(folder=tmp_path / "out"))
+    assert room.asked[0]["budget"] == 0.02
+    assert Path(room.asked[0]["pairs"]).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+
+
+def test_two_models_are_compared_item_by_item(rooms: Callable[..., list[Room]], tmp_path: Path) -> None:
+    rooms(answer)
+    result = run(CheckupConfig(compare=("plain", "better")), Context(folder=tmp_path))
+    (found,) = result.findings
+    assert found.measured is not None
+    assert found.measured.value == pytest.approx(0.1)
+    assert found.measured.low == pytest.approx(0.1), "the items differ by 0.1 each: no spread"
+    assert found.verdict == "disagrees"
+    assert [part.parts[0].values["accuracy"] for part in result.parts] == pytest.approx([0.6, 0.7])
+    same = run(CheckupConfig(compare=("plain", "other")))
+    assert same.findings[0].verdict == "agrees"
+
+
+def test_a_gate_is_read_before_anything_runs_and_becomes_a_part(
+    rooms: Callable[..., list[Room]], tmp_path: Path
+) -> None:
+    (room,) = rooms(answer)
+    with pytest.raises(InputError):
+        gated(tmp_path / "none.yaml")
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("icl: {accuracy: {least: 0.3}}", encoding="utf-8")
+    result = gated(gate)(CheckupConfig(model="some"), Context())
+    assert result.parts[-1].instrument == "checkup.gate"
+    assert result.parts[-1].findings[0].verdict == "agrees"
+    assert room.asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no/such/folder/here"], "does not exist"),
+        (["--only", "stering"], "did you mean 'steering'"),
+        (["--only", "icl", "--skip", "icl"], "no instrument is left"),
+        (["--budget", "2"], "budget is 2"),
+        (["--compare", "a", "a"], "twice"),
+        (["reference", "--compare", "a", "b"], "name one model"),
+        (["--gate", "none.yaml"], "none.yaml"),
+        (["--behavior", "none.jsonl"], "none.jsonl"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.call(["checkup", *arguments, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err.strip()
+    assert message in told
+    assert "\n" not in told
+
+
+def test_the_shape_alone_is_read_off_a_folder_without_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12}')
+    result = run(CheckupConfig(model=str(tmp_path), only=("architecture",)))
+    assert result.values["architecture_parameters"] == 124_439_808
+    command = result.parts[0].command
+    assert command == f"seqtant architecture audit --set model={tmp_path}", "what makes the section again"
+    with pytest.raises(InputError, match="weights"):
+        run(CheckupConfig(model=str(tmp_path)))
