@@ -82,11 +82,15 @@ def test_pairs_of_a_build_are_half_of_one_document(built: Build) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"first": "a", "second": "b"}\n', "line 1, is no pair"),
+        ('{"first": "a", "second": "b"}\n', "line 1 has no 'score'"),
+        ('{"first": "a", "second": "b", "score": "much"}\n', "line 1: 'score' is 'much'"),
+        ('{"first": "a", "second": "b", "score": NaN}\n', "line 1: 'score' is nan"),
+        ('{"first": "", "second": "b", "score": 1}\n', "line 1: 'first' is ''"),
+        ("\ud800", "is not UTF-8"),
         ('{"first": "a", "second": "b", "score": 1}\n', "1 pairs"),
     ],
 )
 def test_pairs_that_are_none_are_refused(built: Build, tmp_path, text: str, message: str) -> None:
-    (tmp_path / "pairs.jsonl").write_text(text)
+    (tmp_path / "pairs.jsonl").write_text(text, errors="surrogatepass", encoding="utf-8")
     with pytest.raises(InputError, match=message):
         read_pairs(str(tmp_path / "pairs.jsonl"), built)

@@ -6,7 +6,7 @@ the corpus as separate examples; that is the arm ``split`` here.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
+from seqtant.data.json_lines import read_lines, text_of, value_of
 from seqtant.errors import InputError
 from seqtant.pretraining.building import Build
 from seqtant.pretraining.config import TaptConfig
@@ -128,16 +129,8 @@ def read_pairs(path: str, build: Build) -> SentencePairs:
     Raises:
         InputError: The file is missing or a line is not what it should be.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise InputError(f"no file '{path}': give JSON lines with first, second and score")
-    rows: list[tuple[str, str, float]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            rows.append((str(record["first"]), str(record["second"]), float(record["score"])))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"'{path}', line {number}, is no pair: write first, second and score") from error
+    lines = read_lines(path, give="JSON lines with first, second and score")
+    rows = [(text_of(row, "first", at), text_of(row, "second", at), _score(row, at)) for at, row in lines]
     if len(rows) < 8:
         raise InputError(f"'{path}' holds {len(rows)} pairs: give at least 8")
     name = build.manifest["config"]["segment"]["tokenizer"]
@@ -145,6 +138,13 @@ def read_pairs(path: str, build: Build) -> SentencePairs:
     texts = [text for first, second, _ in rows for text in (first, second)]
     tokens = tokenizer.encode(texts)
     return SentencePairs(tokens[::2], tokens[1::2], np.array([score for *_, score in rows]))
+
+
+def _score(record: dict[str, Any], place: str) -> float:
+    score = value_of(record, "score", place)
+    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        raise InputError(f"{place}: 'score' is {score!r}: it must be a finite number")
+    return float(score)
 
 
 def pairs_of_build(build: Build, count: int, seed: int) -> SentencePairs:

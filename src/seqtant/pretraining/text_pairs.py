@@ -18,7 +18,8 @@ from seqtant.pretraining.sections import FilterSettings
 from seqtant.pretraining.segmentation import sentence_ends, split, text_hash
 from seqtant.reference.stories import ASKED, PLACES, THINGS, TOLD
 
-_MOST_SEGMENTS = 20_000
+_MOST_SEGMENTS, _MOST_READ = 20_000, 200_000
+"""Sentences that are searched, drawn from those that are read: the beginning of a corpus of many million words."""
 
 
 def story_pairs(model: CausalLM, count: int, generator: np.random.Generator) -> list[TextPair]:
@@ -95,7 +96,7 @@ def corpus_pairs(
 
 
 def _segments(names: Sequence[str], generator: np.random.Generator) -> tuple[list[str], np.ndarray]:
-    """Sentences of six words and more, each text once, at most some ten thousands, and the document of each."""
+    """Sentences of six words and more, each text once, and the document of each."""
     texts: list[str] = []
     document: list[int] = []
     seen: set[int] = set()
@@ -107,5 +108,7 @@ def _segments(names: Sequence[str], generator: np.random.Generator) -> tuple[lis
                 seen.add(key)
                 texts.append(piece)
                 document.append(number)
+        if len(texts) >= _MOST_READ:
+            break
     chosen = np.sort(generator.permutation(len(texts))[:_MOST_SEGMENTS])
     return [texts[index] for index in chosen], np.array(document, dtype=np.int64)[chosen]

@@ -64,6 +64,7 @@ def run(config: BiasConfig, context: Context) -> Result:
         gains = measure_gains(model, pairs, config.relative_steps, progress=context.progress)
         found = summarise(gains, pairs)
         _record_values(record, config, found, len(pairs))
+        record.items("gain_in_context", gains.related_in_context, unit=_UNIT, kind="pair")
         _record_table(record, config, found)
         _record_bias(record, config, found)
         if config.model == REFERENCE and not config.corpus:
