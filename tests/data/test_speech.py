@@ -116,6 +116,16 @@ class TestDigits:
             loudest = np.argmax(np.abs(np.fft.rfft(heard, 80_000))) / 10
             assert loudest == pytest.approx(500 * speed, rel=0.02)
 
+    def test_recordings_can_be_brought_to_one_level(self):
+        tone = np.sin(np.arange(4000)).astype(np.float32)
+        takes = [SpokenDigit(digit, "a", 0, Recording(tone * loud, 8000)) for digit, loud in enumerate((0.01, 0.5, 0))]
+        config = DigitStrings(count=10, noise=(0.0, 0.0), speed=(0.9, 1.1), level=0.06)
+        for utterance in connect_digits(takes, config, np.random.default_rng(0)):
+            for word in utterance.words:
+                heard = utterance.recording.samples[round(word.start * 8000) : round(word.end * 8000)]
+                expected = 0 if word.word == "two" else 0.06
+                assert np.sqrt(np.mean(heard**2)) == pytest.approx(expected, rel=1e-3)
+
     def test_wrong_folders(self, tmp_path):
         with pytest.raises(InputError, match="no folder"):
             read_fsdd(tmp_path / "none")

@@ -32,6 +32,8 @@ class Utterances:
     """Slowest and fastest speed at which recordings are played for training, pitch and all; tests are at 1."""
     tail: float = 0.8
     """Seconds of silence at the end of development and test utterances, so that late words are not cut off."""
+    level: float | None = None
+    """Root-mean-square level that every recording is brought to, full scale is 1; none: as loud as it was recorded."""
     first_test_take: int = 0
     """First of the five takes of every speaker's digits that are for testing; the next five are for development."""
 
@@ -42,6 +44,7 @@ class Utterances:
         _demand(0 <= self.noise[0] <= self.noise[1], "utterances.noise", self.noise, "0 <= least <= most")
         _demand(0.5 <= self.speed[0] <= self.speed[1] <= 2, "utterances.speed", self.speed, "0.5 <= least <= most <= 2")
         _demand(self.tail >= 0, "utterances.tail", self.tail, "0 or more seconds")
+        _demand(self.level is None or self.level > 0, "utterances.level", self.level, "above 0, or none")
         _demand(self.first_test_take >= 0, "utterances.first_test_take", self.first_test_take, "0 or more")
 
 

@@ -166,7 +166,7 @@ def new_recogniser(network: Network, corpora: Corpora, *, seed: int) -> Recognis
 def _strings(
     digits: Sequence[SpokenDigit], utterances: Utterances, count: int, seed: list[int], name: str
 ) -> list[Utterance]:
-    strings = DigitStrings(count=count, words=utterances.digits, noise=utterances.noise)
+    strings = DigitStrings(count=count, words=utterances.digits, noise=utterances.noise, level=utterances.level)
     if name == "train":
         strings = replace(strings, speed=utterances.speed)
     else:

@@ -123,6 +123,8 @@ class DigitStrings:
     """Amplitude (standard deviation) of white noise over the whole utterance; full scale is 1."""
     speed: tuple[float, float] = (1.0, 1.0)
     """Speed at which an utterance's recordings are played, pitch and all: variety for training."""
+    level: float | None = None
+    """Root-mean-square level that every recording is brought to; None leaves each as loud as it is."""
 
 
 def connect_digits(
@@ -166,7 +168,7 @@ def _connect(chosen: list[SpokenDigit], config: DigitStrings, rng: np.random.Gen
     words: list[TimedWord] = []
     position = len(pieces[0])
     for place, digit in enumerate(chosen):
-        samples = digit.recording.played(speed).samples
+        samples = _levelled(digit.recording.played(speed).samples, config.level)
         words.append(TimedWord(WORDS[digit.digit], position / rate, (position + len(samples)) / rate))
         silence = config.gap if place < len(chosen) - 1 else config.tail
         pieces += [samples, np.zeros(round(rng.uniform(*silence) * rate), np.float32)]
@@ -175,3 +177,8 @@ def _connect(chosen: list[SpokenDigit], config: DigitStrings, rng: np.random.Gen
     sound = sound + rng.uniform(*config.noise) * rng.standard_normal(len(sound), dtype=np.float32)
     text = tuple(word.word for word in words)
     return Utterance(name, Recording(sound.astype(np.float32), rate), text, tuple(words), chosen[0].speaker)
+
+
+def _levelled(samples: np.ndarray, level: float | None) -> np.ndarray:
+    loudness = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+    return samples * np.float32(level / loudness) if level is not None and loudness > 0 else samples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -77,12 +77,18 @@ def print_table(console: Console, table: Table, most: int | None = None) -> None
     """Prints a table; one too wide for the terminal is printed row by row, one of more than ``most`` rows is cut."""
     console.print(Text(table.title, style="bold"))
     rows = [[cell_text(cell) for cell in row] for row in table.rows[:most]]
-    fits = sum(_least_widths(table, rows)) + _PADDING * len(table.columns) <= console.width
+    fits = _width(_least_widths(table, rows)) <= console.width
     console.print(_columns(table, rows, console.width) if fits else _records(table, rows))
     if len(rows) < len(table.rows):
         console.print(Text(f"... and {len(table.rows) - len(rows)} more rows", style="dim"))
     if table.note:
         console.print(Text(table.note, style="dim"))
+
+
+def _width(columns: Iterable[int]) -> int:
+    """Characters of a line with columns of these widths."""
+    widths = list(columns)
+    return sum(widths) + _PADDING * (len(widths) - 1)
 
 
 def _least_widths(table: Table, rows: Sequence[Sequence[str]]) -> Iterator[int]:
@@ -99,7 +105,7 @@ def _columns(table: Table, rows: Sequence[Sequence[str]], width: int) -> Rendera
     least = list(_least_widths(table, rows))
     numeric = [is_numeric(table, column) for column in range(len(table.columns))]
     whole = [max(room, len(name) * flush) for room, name, flush in zip(least, table.columns, numeric, strict=True)]
-    if sum(whole) + _PADDING * len(whole) <= width:
+    if _width(whole) <= width:
         least = whole
     for name, room, flush in zip(table.columns, least, numeric, strict=True):
         drawn.add_column(

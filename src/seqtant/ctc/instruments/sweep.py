@@ -99,6 +99,7 @@ def _errors(point: Point) -> WordErrors:
 
 
 def _record_table(record: Recorder, points: list[Point], measured: list[Numbers]) -> None:
+    pairs = list(zip(points, measured, strict=True))
     record.table(
         "frontier",
         "Latency against word errors",
@@ -108,13 +109,9 @@ def _record_table(record: Recorder, points: list[Point], measured: list[Numbers]
             "WER, %",
             "WER low",
             "WER high",
-            "deletions, %",
             "delay, ms",
             "delay low",
             "delay high",
-            "p90, ms",
-            "after end, ms",
-            "last token, ms",
             "same words, ms",
             "WER change, points",
         ),
@@ -123,18 +120,30 @@ def _record_table(record: Recorder, points: list[Point], measured: list[Numbers]
                 point.method,
                 point.weight,
                 *interval_cells(found.wer),
-                round(found.deletions, 2),
                 *interval_cells(found.delay),
-                interval_cells(found.p90)[0],
-                interval_cells(found.after_end)[0],
-                interval_cells(found.last)[0],
                 None if found.change is None else interval_cells(found.change.delay)[0],
                 None if found.change is None else interval_cells(found.change.wer)[0],
             )
-            for point, found in zip(points, measured, strict=True)
+            for point, found in pairs
         ],
         note="Delays are after the word's start, of correct words; 'same words' is the change on words that plain CTC "
         "got right too. 95 %: over utterances with one seed, Student's t over seeds with several.",
+    )
+    record.table(
+        "tails",
+        "What is lost, and what is latest",
+        ("method", "weight", "deletions, %", "p90, ms", "after end, ms", "last token, ms"),
+        [
+            (
+                point.method,
+                point.weight,
+                round(found.deletions, 2),
+                *(interval_cells(each)[0] for each in (found.p90, found.after_end, found.last)),
+            )
+            for point, found in pairs
+        ],
+        note="p90 is of the delay after the word's start, 'after end' the mean delay after its end, 'last token' the time "
+        "after the end of speech.",
     )
 
 
