@@ -142,8 +142,8 @@ def _record_table(record: Recorder, points: list[Point], measured: list[Numbers]
             )
             for point, found in pairs
         ],
-        note="p90: of the delay after the word's start; after end: mean delay after its end; last token: after the end of "
-        "speech.",
+        note="p90: of the delay after the word's start; after end: mean delay after its end; last token: after the "
+        "end of speech.",
     )
 
 
