@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqtant.errors import InputError, NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.icl.checks import check
 from seqtant.icl.commands import app
@@ -196,12 +197,11 @@ def test_one_task_has_no_rival(own: tuple[str, list[str]]) -> None:
 
 
 def test_checkup_has_nothing_to_say_about_a_model_without_tasks(own: tuple[str, list[str]]) -> None:
-    assert check(own[0], Context(device="cpu")) is None
+    with pytest.raises(NothingToSayError, match="give two or more with --tasks"):
+        check(own[0], Context(device="cpu"))
 
 
 def test_settings_are_refused_where_they_cannot_be() -> None:
-    from seqtant.errors import InputError
-
     with pytest.raises(InputError, match="prompts"):
         replace(PosteriorConfig(), prompts=1)
 

@@ -100,7 +100,7 @@ def open_model(config: TaskSource, context: Context) -> CausalLM:
         return WorldLM(reference_world())
     from seqtant.lm.loading import load
 
-    return load(config.model, device=context.device, dtype=config.dtype)
+    return load(config.model, device=context.device, dtype=config.dtype, shared=True)
 
 
 def open_tasks(config: TaskSource, context: Context) -> list[Task]:

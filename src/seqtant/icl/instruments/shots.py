@@ -37,6 +37,8 @@ class TaskShots:
     """Shots until the task is identified: predicted, and counted over prompts."""
     curve: ShotCurve
     predicted_loss: np.ndarray
+    right: np.ndarray
+    """Per prompt: whether the label after most shots is right."""
     accuracy: np.ndarray
     plateau: float
     gap: np.ndarray
@@ -122,6 +124,7 @@ def _study_task(config: ShotsConfig, context: Context, study: Study, number: int
         ),
         curve=curve,
         predicted_loss=found.loss_curve(range(shape[1])),
+        right=right[:, -1],
         accuracy=right.mean(axis=0),
         plateau=float(known.mean()),
         gap=bayes_gap(mixed, said).mean(axis=0),
@@ -241,6 +244,7 @@ def _tables(record: Recorder, study: Study, found: list[TaskShots]) -> None:
             record.measure("loss_error", float(task.curve.error[shots]), **row)
             record.measure("predicted_loss", float(min(1.0, task.predicted_loss[shots])), **row)
             record.measure("bayes_gap", float(task.gap[shots]), unit="nats", **row)
+        record.items("accuracy_after_examples", task.right, kind=f"{task.name} prompt")
 
 
 def _shots_cell(estimate: Estimate) -> str:
@@ -249,6 +253,16 @@ def _shots_cell(estimate: Estimate) -> str:
 
 
 def _findings(record: Recorder, config: ShotsConfig, study: Study, found: list[TaskShots]) -> None:
+    close = sum(task.agrees for task in found)
+    record.finding(
+        "within_factor",
+        "Are predicted and measured shots within a factor 1.5?",
+        "agrees" if close >= 0.8 * len(found) else "disagrees",
+        f"For {close} of {len(found)} tasks; the slowest needs "
+        f"{format_number(max(task.measured.value for task in found))} shots.",
+        predicted=Estimate(value=0.8, low=0.8, method="wanted at least"),
+        measured=Estimate(value=close / len(found), method="share of tasks", n=len(found)),
+    )
     for task in found:
         divergence = task.separation.ratios[:, int(task.separation.divergences.argmin())]
         silent = math.isinf(task.measured.value)
@@ -262,15 +276,6 @@ def _findings(record: Recorder, config: ShotsConfig, study: Study, found: list[T
             assumptions=_assumptions(task, divergence, study, config),
             advice=_advice(task),
         )
-    close = sum(task.agrees for task in found)
-    record.finding(
-        "within_factor",
-        "Are predicted and measured shots within a factor 1.5?",
-        "agrees" if close >= 0.8 * len(found) else "disagrees",
-        f"For {close} of {len(found)} tasks.",
-        predicted=Estimate(value=0.8, low=0.8, method="wanted at least"),
-        measured=Estimate(value=close / len(found), method="share of tasks", n=len(found)),
-    )
 
 
 def _summary(task: TaskShots, study: Study) -> str:
