@@ -42,7 +42,7 @@ def frontier(result: dict, path: Path) -> None:
     parts = [_axes(x, y, least, most, highest)]
     for shade, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row["delay, ms"])
-        parts.append(_curve(x, y, mine, COLORS[shade], method, TOP + 16 + 22 * shade))
+        parts.append(_curve(x, y, mine, shade, method))
     title = (
         "Word error rate against mean delay after the word's start, one curve per method; the table holds the numbers."
     )
@@ -72,7 +72,10 @@ def _axes(x: Scale, y: Scale, least: float, most: float, highest: float) -> str:
     )
 
 
-def _curve(x: Scale, y: Scale, rows: list[dict], color: str, name: str, legend: float) -> str:
+def _curve(x: Scale, y: Scale, rows: list[dict], shade: int, name: str) -> str:
+    color, legend = COLORS[shade], TOP + 16 + 22 * shade
+    # Weights of neighbouring methods stand on either side of their points, so that they do not cover each other.
+    aside = 16 if shade % 2 else -6
     points = " ".join(f"{x(row['delay, ms']):.1f},{y(row['WER, %']):.1f}" for row in rows)
     parts = [f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.5"/>']
     for row in rows:
@@ -87,7 +90,7 @@ def _curve(x: Scale, y: Scale, rows: list[dict], color: str, name: str, legend: 
             parts.append(f'<line x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{up:.1f}" y2="{up:.1f}" stroke="{color}"/>')
         parts.append(f'<circle cx="{across:.1f}" cy="{up:.1f}" r="4" fill="{color}"/>')
         if row["method"] != "ctc":
-            parts.append(f'<text x="{across + 6:.1f}" y="{up - 6:.1f}" font-size="11">{row["weight"]:g}</text>')
+            parts.append(f'<text x="{across + 6:.1f}" y="{up + aside:.1f}" font-size="11">{row["weight"]:g}</text>')
     parts.append(
         f'<circle cx="{WIDTH - RIGHT + 20}" cy="{legend}" r="4" fill="{color}"/>'
         f'<text x="{WIDTH - RIGHT + 30}" y="{legend + 4}">{name}</text>'
