@@ -163,7 +163,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_clear_message():
         fit(updates=200, learning_rate=1e30, clip=1e30)
 
 
-@pytest.mark.parametrize("kind", ["elman", "lstm", "decoder"])
+@pytest.mark.parametrize("kind", ["elman", "lstm", "decoder", "masked"])
 def test_a_trained_network_is_kept_and_read_back(tmp_path, kind):
     config = NetworkConfig(kind=kind, width=8, depth=1, heads=2)
     task = parity(8)

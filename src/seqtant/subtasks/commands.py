@@ -16,6 +16,7 @@ from seqtant.subtasks.config import (
     CompareConfig,
     Decoding,
     EvalConfig,
+    Kind,
     MakeConfig,
     OneStepConfig,
     ProbeConfig,
@@ -25,7 +26,6 @@ from seqtant.subtasks.config import (
 
 app = App(name="subtasks", help="Which steps make a compound task learnable?")
 
-Kind = Literal["elman", "lstm", "decoder"]
 Arms = Annotated[tuple[ArmName, ...] | None, Parameter(name="--arm", negative="")]
 
 
@@ -135,7 +135,7 @@ def train(
         task: parity, sum, addition, a circuit.json, a .jsonl of rows, or arithmetic.
         bits: Bits of a parity, a multiple of 4.
         arm: steps, answer, pause, shuffled, noisy or partial.
-        network: elman, lstm or decoder.
+        network: elman, lstm, decoder or masked.
         width: Width of the network.
         base: Language model to adapt to rows with LoRA instead.
         updates: Updates of the weights.
@@ -183,7 +183,7 @@ def probe(
     Args:
         task: parity, sum, addition, or a circuit.json.
         bits: Bits of a parity, a multiple of 4.
-        network: elman, lstm or decoder.
+        network: elman, lstm, decoder or masked.
         width: Width of the network.
         samples: Inputs behind each gradient; all there are if so many suffice.
         options: Shared flags.
@@ -210,7 +210,7 @@ def compare(
         task: parity, sum, addition, a circuit.json, a .jsonl of rows, or arithmetic.
         bits: Bits of a parity, a multiple of 4.
         arm: steps, answer, pause, shuffled, noisy or partial (may be repeated); by default steps and answer.
-        network: elman, lstm or decoder.
+        network: elman, lstm, decoder or masked.
         width: Width of the network.
         updates: Updates of every run.
         seeds: Runs per arm.

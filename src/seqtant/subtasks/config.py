@@ -13,6 +13,7 @@ ArmName = Literal["steps", "answer", "pause", "shuffled", "noisy", "partial"]
 the steps in a wrong order; steps of which some are wrong; the higher steps only."""
 
 Decoding = Literal["free", "teacher", "sample"]
+Kind = Literal["elman", "lstm", "decoder", "masked"]
 
 
 def _at_least(least: int, **fields: int | None) -> None:
@@ -57,12 +58,13 @@ class TaskChoice:
 class NetworkConfig:
     """A network of our own."""
 
-    kind: Literal["elman", "lstm", "decoder"] = "elman"
-    """Elman network with ReLU, LSTM, or decoder transformer with learned positions."""
+    kind: Kind = "elman"
+    """Elman network with ReLU, LSTM, decoder transformer with learned positions, or masked feed-forward network whose
+    positions each have weights of their own."""
     width: int = 256
     """Size of the hidden state or of the residual stream."""
     depth: int = 2
-    """Layers of a decoder."""
+    """Layers of a decoder or a masked network."""
     heads: int = 4
     """Attention heads of a decoder; must divide the width."""
     embedding_scale: float | None = None
@@ -78,8 +80,13 @@ class NetworkConfig:
             raise InputError(f"embedding_scale is {self.embedding_scale}: give a finite number above 0")
         if self.kind == "decoder" and self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
-        if self.kind == "decoder" and self.trained == "recurrent":
-            raise InputError("trained is 'recurrent', but a decoder has no recurrent matrix: use 'all'")
+        if self.positional and self.trained == "recurrent":
+            raise InputError(f"trained is 'recurrent', but a {self.kind} network has no recurrent matrix: use 'all'")
+
+    @property
+    def positional(self) -> bool:
+        """Whether it has weights for every position, and so reads only as many tokens as it was made for."""
+        return self.kind in ("decoder", "masked")
 
 
 @dataclass(frozen=True, kw_only=True)

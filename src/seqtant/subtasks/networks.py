@@ -14,6 +14,7 @@ from seqtant.models.cached_decoder import CachedDecoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.models.recurrent import RecurrentConfig, RecurrentNetwork
 from seqtant.subtasks.config import NetworkConfig, OptimisationConfig
+from seqtant.subtasks.masked_network import MaskedConfig, MaskedNetwork
 from seqtant.training.config import TrainingConfig
 
 
@@ -35,7 +36,7 @@ def build_network(config: NetworkConfig, *, vocabulary: int, context: int, seed:
     Args:
         config: Its kind and shape.
         vocabulary: Number of tokens.
-        context: Longest row that a decoder must hold.
+        context: Longest row that a decoder or a masked network must hold.
         seed: Seed of the weights.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -44,6 +45,9 @@ def build_network(config: NetworkConfig, *, vocabulary: int, context: int, seed:
             vocabulary=vocabulary, depth=config.depth, width=config.width, heads=config.heads, context=context
         )
         return _rescaled(CachedDecoder(shape, generator=generator), config.embedding_scale, generator)
+    if config.kind == "masked":
+        shape = MaskedConfig(vocabulary=vocabulary, width=config.width, depth=config.depth, context=context)
+        return MaskedNetwork(shape, generator=generator)
     trained = config.trained or ("recurrent" if config.kind == "elman" else "all")
     shape = RecurrentConfig(vocabulary=vocabulary, width=config.width, cell=config.kind, trained=trained)
     return RecurrentNetwork(shape, generator=generator)

@@ -46,10 +46,17 @@ def record_steps(record: Recorder, names: Sequence[str], free: Scores, teacher: 
     )
 
 
+def record_row_steps(record: Recorder, free: Scores, teacher: Scores, seed: int) -> None:
+    """Records steps and exposure of rows, whose last piece is the answer."""
+    names = [f"step {number}" for number in range(free.right.shape[1] - 1)]
+    record_steps(record, [*names, "answer"], free, teacher)
+    record_exposure(record, free, teacher, None, seed)
+
+
 def record_exposure(record: Recorder, free: Scores, teacher: Scores, task: Task | None, seed: int) -> None:
     """Holds solutions on own steps against what the accuracies on true steps predict."""
     measured = free.chain_accuracy
-    predicted = _resampled(teacher, chain_accuracy, "product of step accuracies", seed)
+    predicted = _resampled(teacher, _chains(teacher), "product of step accuracies", seed)
     gap = predicted.value - measured.value
     record.value("chain_accuracy", measured.value)
     record.value("chain_predicted", predicted.value)
@@ -82,6 +89,17 @@ def _record_piling_up(record: Recorder, free: Scores, teacher: Scores, seed: int
         measured=measured,
         assumptions=(INDEPENDENT,),
     )
+
+
+def _chains(scores: Scores) -> Callable[[np.ndarray], float]:
+    """Chance that all pieces of a row are right, over rows that have different numbers of them."""
+    patterns, counts = np.unique(scores.present, axis=0, return_counts=True)
+
+    def formula(shares: np.ndarray) -> float:
+        chains = [chain_accuracy(shares[pattern]) for pattern in patterns]
+        return float(np.average(chains, weights=counts))
+
+    return formula
 
 
 def _resampled(teacher: Scores, formula: Callable[[np.ndarray], float], method: str, seed: int) -> Estimate:

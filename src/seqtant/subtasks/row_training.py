@@ -20,6 +20,7 @@ from seqtant.subtasks.fitting import relative_change
 from seqtant.subtasks.layout import Layout
 from seqtant.subtasks.networks import NetworkLM, build_network, schedule_of
 from seqtant.subtasks.row_solving import solve_rows
+from seqtant.subtasks.row_teacher import character_pieces, given_true_text
 from seqtant.subtasks.rows import Row
 from seqtant.subtasks.scores import Scores
 from seqtant.subtasks.splits import SPLITS, Split
@@ -90,6 +91,10 @@ class RowFitted:
         self.model.device = next(self.network.parameters()).device
         return solve_rows(self.model, self.tokens, rows, layouts, longest=self.longest)
 
+    def given_true_text(self, layouts: Sequence[Layout]) -> Scores:
+        """What the network would write after the true text."""
+        return given_true_text(self.model, [character_pieces(self.tokens, each) for each in layouts], self.tokens)
+
     def updates_to(self, accuracy: float) -> int | None:
         """Updates at the first look at which so many answers were right; None if never."""
         return next((update for update, answer, _ in self.curve if answer >= accuracy), None)
@@ -133,7 +138,7 @@ def fit_rows(
     context_length = max(len(layout.text) for split in every.values() for layout in split) + 1
     longest = max(len(layout.completion) for split in every.values() for layout in split) + 1
     fresh = build_network(network, vocabulary=tokens.vocabulary, context=context_length, seed=seed)
-    model = NetworkLM(fresh, tokens.vocabulary)
+    model = NetworkLM(fresh, tokens.vocabulary, context_length if network.positional else None)
     fitted = RowFitted(fresh, model, tokens, arm, context_length, longest, [], 0.0, 0.0)
     start = [each.detach().clone() for each in fresh.parameters()]
     started = time.process_time()

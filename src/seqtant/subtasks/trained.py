@@ -46,7 +46,7 @@ class Trained:
     @property
     def model(self) -> NetworkLM:
         """The network behind the interface of language models."""
-        return NetworkLM(self.network, self.vocabulary, self.context if self.config.kind == "decoder" else None)
+        return NetworkLM(self.network, self.vocabulary, self.context if self.config.positional else None)
 
     @property
     def tokens(self) -> CharacterTokens:

@@ -18,8 +18,9 @@ from seqtant.stats.intervals import share
 from seqtant.subtasks.config import ArmName, ArmSettings, EvalConfig
 from seqtant.subtasks.language_model import solve_with
 from seqtant.subtasks.problems import SolvedProblems, solve_problems
-from seqtant.subtasks.reporting import INDEPENDENT, record_exposure, record_steps
+from seqtant.subtasks.reporting import INDEPENDENT, record_exposure, record_row_steps, record_steps
 from seqtant.subtasks.row_solving import solve_rows
+from seqtant.subtasks.row_teacher import character_pieces, given_true_text, model_pieces
 from seqtant.subtasks.row_tests import held_out
 from seqtant.subtasks.rows import load_rows
 from seqtant.subtasks.scores import Scores
@@ -77,8 +78,10 @@ def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: Trained, co
         raise InputError(
             f"the rows hold {sorted(unknown)[0]!r}, which '{config.model}' never saw: give rows of its kind"
         )
-    scores = solve_rows(trained.model, trained.tokens, rows, layouts, longest=trained.longest)
-    _record_rows(record, scores)
+    model, tokens = trained.model, trained.tokens
+    scores = solve_rows(model, tokens, rows, layouts, longest=trained.longest)
+    teacher = given_true_text(model, [character_pieces(tokens, layout) for layout in layouts], tokens)
+    _record_rows(record, scores, teacher, context.seed)
 
 
 def _evaluate_language_model(record: Recorder, config: EvalConfig, context: Context) -> None:
@@ -89,7 +92,8 @@ def _evaluate_language_model(record: Recorder, config: EvalConfig, context: Cont
         rows, layouts = held_out(splits, arm, SETTINGS, config.test_rows, context.seed)
         scores = solve_with(model, rows, layouts)
         if arm == "steps":
-            _record_rows(record, scores)
+            teacher = given_true_text(model, [model_pieces(model, layout) for layout in layouts])
+            _record_rows(record, scores, teacher, context.seed)
         else:
             record.value("accuracy_direct", scores.answer_accuracy.value)
 
@@ -99,10 +103,8 @@ def _only_free(config: EvalConfig) -> None:
         raise InputError(f"decode is '{config.decode}', which is for tasks: rows are solved on the model's own steps")
 
 
-def _record_rows(record: Recorder, scores: Scores) -> None:
-    names = [f"step {number}" for number in range(scores.right.shape[1] - 1)]
-    record_steps(record, [*names, "answer"], scores)
-    record.value("chain_accuracy", scores.chain_accuracy.value)
+def _record_rows(record: Recorder, scores: Scores, teacher: Scores, seed: int) -> None:
+    record_row_steps(record, scores, teacher, seed)
     _record_answer(record, scores)
 
 

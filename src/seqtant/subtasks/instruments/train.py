@@ -11,7 +11,7 @@ from seqtant.runs.recorder import Recorder
 from seqtant.subtasks.arms import arm_of
 from seqtant.subtasks.config import TrainConfig
 from seqtant.subtasks.fitting import final_scores, fit_network
-from seqtant.subtasks.reporting import record_exposure, record_steps
+from seqtant.subtasks.reporting import record_exposure, record_row_steps, record_steps
 from seqtant.subtasks.row_tests import held_out
 from seqtant.subtasks.row_training import fit_rows
 from seqtant.subtasks.rows import is_rows, load_rows
@@ -104,8 +104,7 @@ def _train_rows(record: Recorder, config: TrainConfig, context: Context) -> None
         record.measure("chain", chain, step=update, seed=context.seed, group=config.arm)
     rows, layouts = held_out(splits, config.arm, config.settings, config.test_rows, context.seed)
     scores = fitted.solve(rows, layouts)
-    names = [f"step {number}" for number in range(scores.right.shape[1] - 1)]
-    record_steps(record, [*names, "answer"], scores)
+    record_row_steps(record, scores, fitted.given_true_text(layouts), context.seed)
     _record_outcome(record, scores, fitted.weight_change, fitted.cpu_seconds, fitted.updates_to(0.99))
     if context.folder is not None:
         kept = Trained(

@@ -1,0 +1,105 @@
+"""Rows given their true text: held against writing freely, where a greedy model must agree with itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seqtant.data.tokens import CharacterTokens
+from seqtant.lm.interface import CausalLM, LMOutput
+from seqtant.lm.loading import load
+from seqtant.runs.context import Context
+from seqtant.subtasks.augmentation import arm_layouts
+from seqtant.subtasks.config import ArmSettings, EvalConfig
+from seqtant.subtasks.instrument import run
+from seqtant.subtasks.language_model import solve_with
+from seqtant.subtasks.reporting import record_exposure
+from seqtant.subtasks.row_solving import solve_rows
+from seqtant.subtasks.row_teacher import character_pieces, given_true_text, model_pieces
+from seqtant.subtasks.scores import Scores
+from seqtant.subtasks.word_arithmetic import arithmetic_rows
+
+ROWS = arithmetic_rows(12, np.random.default_rng(3))
+LAYOUTS = arm_layouts(ROWS, "steps", ArmSettings(), np.random.default_rng(0))
+TOKENS = CharacterTokens(layout.text for layout in LAYOUTS)
+
+
+class ByHeart(CausalLM):
+    """Knows some texts by their beginning; on others' steps it writes nines instead of the character at one place."""
+
+    name = "by heart"
+    vocabulary_size = TOKENS.vocabulary
+
+    def __init__(self, wrong=None):
+        self.wrong = wrong
+        self.texts = [[*TOKENS.encode(layout.text).tolist(), TOKENS.separator] for layout in LAYOUTS]
+        self.prompts = [len(layout.prompt) for layout in LAYOUTS]
+
+    def forward(self, input_ids, attention_mask=None, *, cache=None, keep=None, use_cache=False):
+        seen = input_ids if cache is None else torch.cat([cache, input_ids], dim=1)
+        logits = torch.zeros(*input_ids.shape, self.vocabulary_size)
+        for line, row in enumerate(seen.tolist()):
+            mine = next(n for n, text in enumerate(self.texts) if text[: self.prompts[n]] == row[: self.prompts[n]])
+            for offset in range(input_ids.shape[1]):
+                place = len(row) - input_ids.shape[1] + offset + 1
+                text = self.texts[mine]
+                token = text[place] if place < len(text) else TOKENS.separator
+                if place == self.wrong:
+                    token = TOKENS.unknown
+                logits[line, offset, token] = 5.0
+        kept = logits[:, -keep:] if isinstance(keep, int) else logits if keep is None else logits[:, keep]
+        return LMOutput(kept, cache=seen if use_cache else None)
+
+    def select_rows(self, cache, rows):
+        return cache[rows]
+
+
+def pieces():
+    return [character_pieces(TOKENS, layout) for layout in LAYOUTS]
+
+
+def test_who_knows_the_text_is_right_everywhere():
+    scores = given_true_text(ByHeart(), pieces(), TOKENS)
+    assert scores.chain.all()
+    assert scores.present.sum(axis=1).tolist() == [len(row.steps) + 1 for row in ROWS]
+
+
+@pytest.mark.parametrize("wrong", [40, 45, 60])
+def test_one_wrong_character_costs_the_piece_it_stands_in_and_no_other(wrong):
+    scores = given_true_text(ByHeart(wrong), pieces(), TOKENS)
+    for line, layout in enumerate(LAYOUTS):
+        hit = [start <= wrong <= end for start, end in layout.pieces]
+        assert (scores.right[line][scores.present[line]] == ~np.array(hit)).all()
+
+
+def test_rows_without_an_error_are_those_that_a_greedy_model_writes(tiny_model):
+    model = load(str(tiny_model), device="cpu")
+    given = given_true_text(model, [model_pieces(model, layout) for layout in LAYOUTS])
+    assert (given.chain == solve_with(model, ROWS, LAYOUTS).chain).all()
+    for wrong in (None, 50):
+        own = solve_rows(ByHeart(wrong), TOKENS, ROWS, LAYOUTS, longest=60)
+        assert (own.chain == given_true_text(ByHeart(wrong), pieces(), TOKENS).chain).all()
+
+
+def test_eval_of_rows_tells_the_exposure_gap(tiny_model):
+    result = run(EvalConfig(model=str(tiny_model), rows="arithmetic", test_rows=4), Context(device="cpu"))
+    assert {"chain_predicted", "exposure_gap"} <= result.values.keys()
+    assert result.series("true_steps")
+
+
+def test_rows_of_different_length_are_predicted_by_the_steps_they_have():
+    class Kept:
+        values: dict = {}
+
+        def value(self, name, number):
+            self.values[name] = number
+
+        def finding(self, *_, **__):
+            pass
+
+    there = np.array([[1, 0, 1]] * 3 + [[1, 1, 1]], dtype=bool)
+    right = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [1, 0, 1]], dtype=bool)
+    scores = Scores(right, right[:, -1], there)
+    record_exposure(Kept(), scores, scores, None, 0)
+    assert Kept.values["chain_predicted"] == pytest.approx(0.75 * (0.75 * 1) + 0.25 * (0.75 * 0 * 1))
