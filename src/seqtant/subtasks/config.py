@@ -99,6 +99,8 @@ class OptimisationConfig:
     """Peak learning rate; by default 0.1 for gradient descent, 0.002 for AdamW."""
     batch: int = 64
     """Rows per update."""
+    accumulation: int = 1
+    """Passes over which the rows of an update are shared, where they do not fit into memory at once."""
     warmup: int | None = None
     """Updates over which the learning rate rises; by default 100 for AdamW and none for gradient descent."""
     clip: float = 1.0
@@ -109,7 +111,7 @@ class OptimisationConfig:
     """Whether the network is compiled."""
 
     def __post_init__(self) -> None:
-        _at_least(1, batch=self.batch)
+        _at_least(1, batch=self.batch, accumulation=self.accumulation)
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

@@ -77,6 +77,7 @@ def schedule_of(network: nn.Module, config: OptimisationConfig, updates: int, ev
         weight_decay=0.0,
         betas=(0.9, 0.98),
         clip=config.clip,
+        accumulation=config.accumulation,
         precision=config.precision,
         compile=config.compile,
         evaluate_every=evaluate_every,
