@@ -186,6 +186,29 @@ def test_written_data_load_with_datasets(tmp_path):
     assert {"prompt", "completion"} <= set(loaded["train"].column_names)
 
 
+def test_written_tokens_are_learned_by_plain_transformers(tmp_path, tiny_model):
+    """Its Trainer, given input_ids and labels, must start at the mean of -log p over the learned tokens."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq
+
+    run(AugmentConfig(arms=("steps",), tokenizer=str(tiny_model)), Context(device="cpu", folder=tmp_path))
+    lines = (tmp_path / "steps" / "train.jsonl").read_text().splitlines()[:5]
+    rows = [{key: json.loads(line)[key] for key in ("input_ids", "labels")} for line in lines]
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model, pad_token="</s>")
+    batch = DataCollatorForSeq2Seq(tokenizer)(rows)
+    with torch.no_grad():
+        together = float(model(**batch).loss)
+        scores = [torch.log_softmax(model(torch.tensor([row["input_ids"]])).logits[0], dim=-1) for row in rows]
+    learned = [
+        -float(score[place - 1, token])
+        for row, score in zip(rows, scores, strict=True)
+        for place, token in enumerate(row["labels"])
+        if token != -100
+    ]
+    assert together == pytest.approx(np.mean(learned), rel=1e-5)
+
+
 def test_scores_compare_line_by_line():
     rows = rows_of(GOOD, GOOD)
     layouts = [lay_out(row) for row in rows]
