@@ -1,6 +1,6 @@
 """How the cost grows: neighbours, filter, tour and examples for 10,000 to 1,000,000 synthetic sentences.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_scale/run.py
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_scale/run.py [--sizes 10000 30000 100000]
 
 Every size runs in a process of its own, so that its peak memory is its own. Vectors are clustered random ones, tokens
 random; text is neither cut nor embedded here. Writes ``benchmarks/results/pretraining_scale.json``, with the slope of
@@ -121,7 +121,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 30_000, 100_000, 300_000, 1_000_000])
-    parser.add_argument("--dimension", type=int, default=64)
+    parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--one", type=int)
     given = parser.parse_args()
     if given.one:
@@ -134,8 +134,9 @@ def main() -> None:
             json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         )
         print(count, {name: round(rows[-1]["stages"][name]["cpu_seconds"], 1) for name in STAGES}, flush=True)
-    result = {"dimension": given.dimension, "rows": rows, **summary(rows), "environment": environment()}
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        if len(rows) >= 3:
+            result = {"dimension": given.dimension, "rows": rows, **summary(rows), "environment": environment()}
+            RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(summary(rows), indent=1))
 
 
