@@ -14,7 +14,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import pyarrow.parquet as parquet
 import torch
 from litdata import optimize
 from litdata.streaming import TokensLoader
@@ -22,6 +21,7 @@ from litgpt import GPT, Config
 from litgpt.args import EvalArgs, TrainArgs
 from litgpt.data import LitData
 from litgpt.pretrain import setup
+from pyarrow import parquet
 
 STEPS, ROWS = 60, 8
 

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_loading/run.py --trl PYTHON --litgpt PYTHON
 
-PYTHON is that of an environment with the peer (litgpt with litdata); it needs no Seqtant. Every peer must hand its model
+PYTHON is that of an environment with the peer (litgpt with litdata); it needs no Seqtant. Each must hand its model
 the very tokens of the Parquet file, and must not mask the segments of an example from each other. Writes
 ``benchmarks/results/pretraining_loading.json``.
 """
