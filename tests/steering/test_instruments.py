@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqtant.errors import NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.runs.context import Context
 from seqtant.settings import resolve
@@ -171,7 +172,8 @@ def test_an_unknown_model_needs_the_users_files(
 def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) -> None:
     from seqtant.steering.checks import check
 
-    assert check(str(folder), Context(device="cpu")) is None
+    with pytest.raises(NothingToSayError, match="contrast pairs .*, prompts .*, questions .*--behavior FILE"):
+        check(str(folder), Context(device="cpu"), budget=0.05)
     behaviour, helpfulness = tmp_path / "b.jsonl", tmp_path / "h.jsonl"
     records = [
         {"prompt": f"talk : the {n} is", "good": [" nice"], "bad": [" bad"]} for n in ("lamp", "hill", "lake", "sun")
@@ -183,10 +185,19 @@ def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) 
     sides = [{"positive": f"the {n} is nice .", "negative": f"the {n} is bad ."} for n in ("lamp", "hill", "lake")]
     pairs.write_text("\n".join(map(json.dumps, sides)), encoding="utf-8")
     result = check(
-        str(folder), Context(device="cpu"), behaviour=str(behaviour), helpfulness=str(helpfulness), pairs=str(pairs)
+        str(folder),
+        Context(device="cpu"),
+        behaviour=str(behaviour),
+        helpfulness=str(helpfulness),
+        pairs=str(pairs),
+        budget=0.1,
     )
-    assert result is not None
     assert "strength" in result.values
+    assert result.config["budget"] == 0.1
+    asked = result.series("helpfulness_unsteered")
+    table = next(table for table in result.tables if table.name == "held_out")
+    unsteered = next(row for row in table.rows if row[0] == 0.0)
+    assert np.mean([row.value for row in asked]) == pytest.approx(unsteered[1], abs=1e-4)
 
 
 def test_same_seed_same_numbers_and_another_seed_another_split(folder: Path) -> None:

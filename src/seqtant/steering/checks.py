@@ -1,33 +1,43 @@
-"""What the checkup asks this room about a language model: how hard it may be steered for 5 % of helpfulness."""
+"""What the checkup asks this room about a language model: how hard it may be steered for a share of helpfulness."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.lm.folder import REFERENCE
 from seqtant.rooms import config_type, dispatch
 from seqtant.runs.context import Context
 
 
-def check(model: str, context: Context, **inputs: Any) -> Result | None:
-    """Chooses the strength for a budget of 5 %.
+def check(model: str, context: Context, **inputs: Any) -> Result:
+    """Chooses the strength for a budget of helpfulness.
 
     The reference model is steered along the axis of its own personas and asked its own facts. Another model is checked
-    where the user's inputs say what it should do; without them there is nothing to say.
+    where the user's inputs say what it should do.
 
     Args:
         model: Hugging Face folder, hub name or ``reference``.
         context: Seed, device, folder and progress.
-        **inputs: ``vector`` or ``pairs``, ``behaviour`` and ``helpfulness``, as in ``steering choose``.
+        **inputs: ``vector`` or ``pairs``, ``behaviour``, ``helpfulness``, ``layers`` and ``budget``, as in
+            ``steering choose``.
 
     Raises:
+        NothingToSayError: The model is not the reference model, and an input is missing.
         InputError: The model or an input cannot be used.
     """
-    given = {key: value for key, value in inputs.items() if key in _NEEDED and value is not None}
-    if model != REFERENCE and not (given.keys() >= {"behaviour", "helpfulness"} and given.keys() & {"vector", "pairs"}):
-        return None
+    given = {key: value for key, value in inputs.items() if key in _TAKEN and value is not None}
+    missing = [need for keys, need in _NEEDED.items() if not given.keys() & set(keys)]
+    if model != REFERENCE and missing:
+        raise NothingToSayError(f"JSON lines of {', '.join(missing)}: --behavior FILE")
     return dispatch(config_type("steering.choose")(model=model, **given), context)
 
 
-_NEEDED = ("vector", "pairs", "behaviour", "helpfulness", "layers")
+_NEEDED = {
+    ("vector", "pairs"): "contrast pairs (positive, negative)",
+    ("behaviour",): "prompts with replies (prompt, good, bad)",
+    ("helpfulness",): "questions (prompt, options, answer)",
+}
+"""Inputs of which one is needed, and what they are in the checkup's file."""
+_TAKEN = (*(key for keys in _NEEDED for key in keys), "layers", "budget")

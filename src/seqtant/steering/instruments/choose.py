@@ -209,6 +209,7 @@ def _record(
         "items_needed": choice.items_needed,
     }.items():
         record.value(name, number)
+    record.items("helpfulness_unsteered", held.items[held.strengths.index(0.0)], kind="held-out item")
     record.finding(
         "strength",
         f"How hard may I steer before {100 * config.budget:g} % of helpfulness is lost?",
