@@ -136,7 +136,11 @@ def test_strength_for_budget_and_copy_as_command(browser: Any, address: str) -> 
         opened.spoken(0.0)
         opened.page.click("#budget")
         opened.page.wait_for_function("document.getElementById('status').textContent.match(/spends|no limit/)")
-        assert float(opened.page.input_value("#strength")) > 0
+        chosen = float(opened.page.input_value("#strength"))
+        assert chosen > 0
+        answer = opened.page.inner_text("#status")
+        opened.spoken(chosen)
+        assert opened.page.inner_text("#status") == answer, "it stays when the replies come"
         opened.page.click("#copy")
         opened.page.wait_for_function("document.getElementById('status').textContent.includes('steering apply')")
         told = opened.page.inner_text("#status")
