@@ -172,7 +172,7 @@ class SpeechConfig:
 class TrainConfig(SpeechConfig):
     """Train a streaming recogniser with plain CTC."""
 
-    base_steps: int = 750
+    base_steps: int = 900
     """Steps, with the learning rate falling to 0 at the end."""
 
 
@@ -188,6 +188,8 @@ class FinetuneConfig(SpeechConfig):
     """Weight of the method; with a budget, the first weight tried."""
     ramp: int = 0
     """Steps over which the weight rises from 0 (Align With Purpose only)."""
+    base_steps: int = 900
+    """Steps of plain CTC where no model is given, with the learning rate falling to 0 at the end."""
     steps: int = 400
     """Steps with the method."""
     budget_wer: float | None = None

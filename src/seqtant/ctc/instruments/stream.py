@@ -61,7 +61,7 @@ def _listen(record: Recorder, recogniser: Recogniser, utterance: Utterance, conf
     record.value(f"compute_seconds_per_second{suffix}", seconds / utterance.recording.seconds)
     record.finding(
         f"same{suffix}",
-        "Does the stream say what the whole recording says?",
+        f"Does the stream say what the whole recording says{', by the second model' if suffix else ''}?",
         "agrees" if same and difference < 1e-3 else "disagrees",
         f"Chunks of {config.chunk_ms:g} ms give {'the same' if same else 'OTHER'} labels.",
         predicted=Estimate.exact(0, "nats", "the network is causal"),
