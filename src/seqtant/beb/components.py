@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqtant.beb.adapters import adapted, base_of, is_adapter
+from seqtant.beb.spelling import share_words
 from seqtant.beb.system_prompt import SystemPromptLM
 from seqtant.errors import InputError
 from seqtant.lm.folder import REFERENCE
@@ -33,19 +34,22 @@ def of_reference(source: str) -> bool:
     return source == REFERENCE or source.partition(":")[0] == WORLD
 
 
-def open_sides(sides: Mapping[str, Side], *, device: str, dtype: str | None) -> dict[str, CausalLM]:
+def open_sides(
+    sides: Mapping[str, Side], *, device: str, dtype: str | None, one_tokenizer: bool = True
+) -> dict[str, CausalLM]:
     """Opens sides by name; models that several of them use are loaded once.
 
     Args:
         sides: Name -> where it comes from.
         device: As for :func:`seqtant.lm.loading.load`.
         dtype: As for :func:`seqtant.lm.loading.load`.
+        one_tokenizer: Whether the sides must share one.
 
     Returns:
-        Name -> model, all over one vocabulary.
+        Name -> model.
 
     Raises:
-        InputError: A side cannot be opened, or the sides do not share one tokenizer.
+        InputError: A side cannot be opened, or the sides do not share one tokenizer where they must.
     """
     sources = list(dict.fromkeys(side.source for side in sides.values()))
     adapters = [source for source in sources if is_adapter(source)]
@@ -60,7 +64,8 @@ def open_sides(sides: Mapping[str, Side], *, device: str, dtype: str | None) -> 
         opened |= {source: made[_name(source)] for source in mine}
         opened |= {source: made[None] for source in plain if _key(source) == key}
     models = {name: _with_system(opened[side.source], side.system) for name, side in sides.items()}
-    same_words(models)
+    if one_tokenizer:
+        same_words(models)
     return models
 
 
@@ -105,12 +110,8 @@ def same_words(models: Mapping[str, CausalLM]) -> None:
     """
     (first_name, first), *others = models.items()
     for name, model in others:
-        words, own = first.tokenizer, model.tokenizer
-        same = model.vocabulary_size == first.vocabulary_size and model.bos_id == first.bos_id
-        if words is not None and own is not None and words is not own:
-            same = same and words.get_vocab() == own.get_vocab()
-        if not same:
+        if not share_words(first, model):
             raise InputError(
-                f"{first_name} ('{first.name}') and {name} ('{model.name}') have different tokenizers: divergences "
-                "token by token need one; use sides made from the same base model"
+                f"{first_name} ('{first.name}') and {name} ('{model.name}') have different tokenizers: only 'beb "
+                "measure' and 'beb curve' can compare texts; use sides made from the same base model"
             )

@@ -16,6 +16,9 @@ from seqtant.lm.interface import CausalLM
 CHUNK = 8
 """Tokens drawn per sentence that is missing, before looking again where sentences end."""
 
+LONGEST = 256
+"""Tokens per sentence after which a model without a context length is not asked to go on."""
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -70,7 +73,8 @@ def draw_prompts(
     Raises:
         InputError: More than half of the prompts do not fit into the context.
     """
-    most = min((limit for limit in (room, model.context_length) if limit is not None), default=10**9)
+    endless = max(map(len, openings)) + LONGEST * sentences
+    most = min((limit for limit in (room, model.context_length) if limit is not None), default=endless)
     lines = [list(opening) for opening in openings]
     ends: list[list[int]] = [[] for _ in lines]
     open_rows = list(range(len(lines)))
@@ -95,7 +99,7 @@ def draw_prompts(
     if lost * 2 > len(lines):
         raise InputError(
             f"{lost} of {len(lines)} prompts of {sentences} sentences do not fit into the {most} tokens that "
-            f"'{model.name}' and the others read: ask for fewer sentences"
+            f"'{model.name}' and the others read: ask for fewer sentences, or set marks to what ends a sentence there"
         )
     return Drawn(tuple(made), tuple(whole), lost)
 

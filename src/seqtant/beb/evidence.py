@@ -61,10 +61,10 @@ def gather(
     models = list(dict.fromkeys([source, *others]))
     count, sentences = len(prompts), len(prompts[0].ends)
     # The sentence of every token; one more column takes the opening's.
-    owner = [_sentence_of(prompt) for prompt in prompts]
+    owner = [sentence_of(prompt) for prompt in prompts]
     sums = np.zeros((len(models), 2, count, sentences + 1))
     for block in log_prob_blocks(models, [prompt.ids for prompt in prompts], progress=progress):
-        kept = [_going_on(scores.double(), source.eos_id) for scores in block.log_probs]
+        kept = [going_on(scores.double(), source.eos_id) for scores in block.log_probs]
         if floor is not None:
             kept[1:] = [scores.clamp(min=floor) for scores in kept[1:]]
         for row, line in zip(block.rows.tolist(), range(len(block.rows)), strict=True):
@@ -82,14 +82,14 @@ def gather(
     return [Evidence(*found[models.index(other)]) for other in others]
 
 
-def _sentence_of(prompt: Prompt) -> np.ndarray:
+def sentence_of(prompt: Prompt) -> np.ndarray:
     """Number of the sentence that each token belongs to; tokens of the opening get the number after the last."""
     places = np.arange(len(prompt.ids))
     numbers = np.searchsorted(np.asarray(prompt.ends), places)
     return np.where(places < prompt.start, len(prompt.ends), numbers)
 
 
-def _going_on(log_probs: Tensor, eos_id: int | None) -> Tensor:
+def going_on(log_probs: Tensor, eos_id: int | None) -> Tensor:
     """The next-token distributions given that the text does not end here."""
     if eos_id is None:
         return log_probs

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.drawing import Prompt
-from seqtant.beb.evidence import Evidence, gather
+from seqtant.beb.evidence import Evidence
 from seqtant.beb.observing import Reader, places_of
+from seqtant.beb.spelling import evidence_of, respell, share_words
 from seqtant.beb.study import MINUS, PLUS, Study
 from seqtant.lm.interface import CausalLM
 from seqtant.progress import SILENT, Progress
@@ -70,18 +71,18 @@ class Observed:
 
     def select(self, draw: Draw) -> Observed:
         """The same as it would be for a draw."""
-        rows, to_model = draw.rows, self.to_model.select(draw.rows)
-        scores = (rescored(self.check, each[rows], draw.rates) for each in (self.model, self.minus, self.plus))
-        return Observed(
-            self.prompts,
-            to_model,
-            to_model if self.own_plus is None else self.to_plus.select(rows),
-            self.from_plus.select(draw.plus_rows),
-            self.places,
-            *scores,
-            self.tokens_per_sentence,
-            self.lost,
-            self.check,
+        to_model = self.to_model.select(draw.rows)
+        model, minus, plus = (
+            rescored(self.check, each[draw.rows], draw.rates) for each in (self.model, self.minus, self.plus)
+        )
+        return replace(
+            self,
+            to_model=to_model,
+            to_plus=to_model if self.own_plus is None else self.to_plus.select(draw.rows),
+            from_plus=self.from_plus.select(draw.plus_rows),
+            model=model,
+            minus=minus,
+            plus=plus,
         )
 
 
@@ -153,11 +154,11 @@ def observe_prompts(
         InputError: A divergence is infinite.
     """
     others = list(dict.fromkeys([parts.model, parts.plus]))
-    found = gather(parts.minus, others, prompts, floor=floor, progress=progress)
-    (from_plus,) = gather(parts.plus, [parts.minus], bright, floor=floor, progress=progress)
+    found = evidence_of(parts.minus, others, prompts, floor=floor, progress=progress)
+    (from_plus,) = evidence_of(parts.plus, [parts.minus], bright, floor=floor, progress=progress)
     places = places_of(reader, len(prompts[0].ends))
     sides = dict.fromkeys([parts.model, parts.minus, parts.plus])
-    read = {side: reader.curve(side, prompts, places) for side in sides}
+    read = {side: _read(reader, side, parts.minus, prompts, places) for side in sides}
     tokens = sum(len(prompt.ids) - prompt.start for prompt in prompts)
     return Observed(
         tuple(prompts),
@@ -172,3 +173,13 @@ def observe_prompts(
         lost,
         reader.check,
     )
+
+
+def _read(
+    reader: Reader, side: CausalLM, writer: CausalLM, prompts: Sequence[Prompt], places: Sequence[int]
+) -> Float[np.ndarray, "prompts places"]:
+    """Behaviour of one side after prompts of another, in its own tokens where they differ."""
+    if share_words(writer, side):
+        return reader.curve(side, prompts, places)
+    own = reader.of_model(side)
+    return own.curve(side, respell(prompts, writer, side, reserve=own.tokens), places)

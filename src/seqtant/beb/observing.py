@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -43,6 +43,10 @@ class Reader(Protocol):
         """Mean behaviour of a model after so many sentences of each prompt."""
         ...
 
+    def of_model(self, model: CausalLM) -> Reader:
+        """The same reader in the tokens of another model."""
+        ...
+
 
 @dataclass
 class SampledAnswers:
@@ -69,6 +73,12 @@ class SampledAnswers:
         columns = [self._scores(model, prompts, place) for place in places]
         scores = np.stack(columns, axis=1)
         return scores if self.check is None else self.check.corrected(scores)
+
+    def of_model(self, model: CausalLM) -> SampledAnswers:
+        """See :class:`Reader`; answers go to the same transcript."""
+        return replace(
+            self, splitter=SentenceEnds(model, self.splitter.marks), question=_question(model, self.settings.question)
+        )
 
     def _scores(self, model: CausalLM, prompts: Sequence[Prompt], place: int) -> Float[np.ndarray, " prompts"]:
         heads = [[*prompt.upto(place), *self.question] for prompt in prompts]
@@ -100,9 +110,12 @@ def open_reader(
     if settings.scorer == "replies":
         return Replies.of_texts(minus, settings.question, settings.good, settings.bad)
     scorer = open_scorer(settings, minus, plus)
-    question = encode(minus, [settings.question], start=False)[0] if settings.question else []
     check = ScorerCheck(*settings.checked) if settings.checked else None
-    return SampledAnswers(scorer, settings, splitter, question, generator, check)
+    return SampledAnswers(scorer, settings, splitter, _question(minus, settings.question), generator, check)
+
+
+def _question(model: CausalLM, text: str) -> list[int]:
+    return encode(model, [text], start=False)[0] if text else []
 
 
 def places_of(reader: Reader, sentences: int) -> tuple[int, ...]:

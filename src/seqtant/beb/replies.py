@@ -37,6 +37,7 @@ class Replies:
 
     def __init__(self, question: Sequence[int], good: Sequence[Sequence[int]], bad: Sequence[Sequence[int]]) -> None:
         self.question, self._good, self._bad = list(question), good, bad
+        self._texts: tuple[str, Sequence[str], Sequence[str]] | None = None
         self.tokens = len(self.question) + max(map(len, [*good, *bad]))
 
     @classmethod
@@ -57,7 +58,13 @@ class Replies:
         if set(good) & set(bad):
             raise InputError(f"the reply '{min(set(good) & set(bad))}' is both good and bad")
         sides = (encode(model, list(texts), start=False) for texts in (good, bad))
-        return cls(encode(model, [question], start=False)[0] if question else [], *sides)
+        made = cls(encode(model, [question], start=False)[0] if question else [], *sides)
+        made._texts = (question, good, bad)
+        return made
+
+    def of_model(self, model: CausalLM) -> Replies:
+        """The same question and replies in the tokens of another model."""
+        return self if self._texts is None else Replies.of_texts(model, *self._texts)
 
     @torch.no_grad()
     def curve(

@@ -7,6 +7,8 @@ import math
 from seqtant.beb.observed import Observed
 from seqtant.beb.readings import variance_curve
 from seqtant.beb.scope import DIRECTION, LIMITS
+from seqtant.beb.spelling import share_words
+from seqtant.beb.study import Study
 from seqtant.beb.summary import Summary
 from seqtant.beb.theory import evidence_needed
 from seqtant.findings import Cell, Estimate, Verdict
@@ -184,4 +186,14 @@ def warn_of(record: Recorder, observed: Observed, *, own_plus: bool) -> None:
     if not own_plus:
         record.warn(
             "P+ is the model itself, as in the paper: beta is the evidence against the whole mixture, too small"
+        )
+
+
+def warn_of_tokenizers(record: Recorder, study: Study) -> None:
+    """Says which sides could be compared on texts only."""
+    far = [side.name for side in (study.model, study.plus) if not share_words(study.minus, side)]
+    if far:
+        record.warn(
+            f"P- and {' and '.join(dict.fromkeys(far))} have different tokenizers: divergences are means of log-ratios "
+            "of texts, each read in the model's own tokens; they scatter more, and one spelling stands for a text"
         )

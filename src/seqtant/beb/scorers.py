@@ -102,9 +102,9 @@ def likelihood(needs: ScorerNeeds) -> Scorer:
         texts = [answer.text.strip() for answer in answers]
         said = [number for number, text in enumerate(texts) if text]
         scores = [0.0] * len(texts)
-        ids = encode(needs.minus, [texts[number] for number in said])
-        gap = sequence_log_probs(needs.plus, ids) - sequence_log_probs(needs.minus, ids)
-        for number, value in zip(said, gap.tolist(), strict=True):
+        heard = [texts[number] for number in said]
+        plus, minus = (sequence_log_probs(side, encode(side, heard)) for side in (needs.plus, needs.minus))
+        for number, value in zip(said, (plus - minus).tolist(), strict=True):
             scores[number] = 1.0 if value > 0 else -1.0
         return scores
 

@@ -35,6 +35,7 @@ class SentenceEnds:
     """
 
     def __init__(self, model: CausalLM, marks: str) -> None:
+        self.marks = marks
         self._tokenizer = tokenizer_of(model)
         self._wide = "".join(mark for mark in marks if mark in _WIDE)
         self._end = re.compile(f"[{re.escape(marks)}][{re.escape(_CLOSING)}]*$")

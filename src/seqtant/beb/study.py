@@ -13,6 +13,7 @@ from seqtant.beb.drawing import Drawn, draw_prompts
 from seqtant.beb.observing import SampledAnswers, open_reader
 from seqtant.beb.replies import Replies
 from seqtant.beb.sentences import SentenceEnds
+from seqtant.beb.spelling import share_words
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.text import encode
@@ -57,12 +58,13 @@ class Study:
 
     def draw(self, source: CausalLM, use: int, *, openings: Sequence[Sequence[int]] | None = None) -> Drawn:
         """Draws as many prompts as the settings say from one of the sides, after the opening or after given ones."""
-        starts = [self.opening] * self.config.prompts if openings is None else openings
+        same = share_words(self.minus, source)
+        opening = self.opening if same else opening_of(source, self.config)
         return draw_prompts(
             source,
-            starts,
+            [opening] * self.config.prompts if openings is None else openings,
             self.config.sentences,
-            self.splitter,
+            self.splitter if same else SentenceEnds(source, self.config.marks),
             generator=self.generator(use),
             room=self.room,
         )
@@ -112,8 +114,25 @@ def with_defaults(config: Sides) -> Sides:
     )
 
 
-def open_study(config: Sides, context: Context) -> Study:
+def opening_of(source: CausalLM, config: Sides) -> tuple[int, ...]:
+    """Token ids that every prompt of one side begins with.
+
+    Raises:
+        InputError: There are none.
+    """
+    ids = encode(source, [config.opening or ""])[0]
+    if not ids:
+        raise InputError(f"'{source.name}' has no beginning-of-sequence token: give opening, a text prompts begin with")
+    return tuple(ids)
+
+
+def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -> Study:
     """Opens the models of a study.
+
+    Args:
+        config: What to open, and how behaviour is read.
+        context: Seed and device.
+        one_tokenizer: Whether all sides must share one: only texts can be compared where they do not.
 
     Raises:
         InputError: A side cannot be opened, or the sides do not fit together.
@@ -126,11 +145,9 @@ def open_study(config: Sides, context: Context) -> Study:
         "P-": Side(full.minus, full.minus_system),
         "P+": Side(full.plus, full.plus_system),
     }
-    model, minus, plus = open_sides(sides, device=context.device, dtype=full.dtype).values()
+    opened = open_sides(sides, device=context.device, dtype=full.dtype, one_tokenizer=one_tokenizer)
+    model, minus, plus = opened.values()
     splitter = SentenceEnds(minus, full.marks)
     generator = seeded(context.seed, ANSWERS)
     reader = open_reader(full.behaviour, minus, plus, splitter, generator)
-    opening = encode(minus, [full.opening or ""])[0]
-    if not opening:
-        raise InputError(f"'{minus.name}' has no beginning-of-sequence token: give opening, a text prompts begin with")
-    return Study(full, model, minus, plus, splitter, tuple(opening), reader, context.seed)
+    return Study(full, model, minus, plus, splitter, opening_of(minus, full), reader, context.seed)

@@ -13,7 +13,7 @@ from seqtant.beb.config import CurveConfig
 from seqtant.beb.instruments.measure import RESAMPLES
 from seqtant.beb.observed import Observed, observe
 from seqtant.beb.readings import halfway_of
-from seqtant.beb.reporting import finite, record_curves, record_halfway, record_values, warn_of
+from seqtant.beb.reporting import finite, record_curves, record_halfway, record_values, warn_of, warn_of_tokenizers
 from seqtant.beb.study import open_study
 from seqtant.beb.summary import Summary, summarise
 from seqtant.beb.transcript import prompt_lines, write_transcript
@@ -31,7 +31,7 @@ def run(config: CurveConfig, context: Context) -> Result:
     """
     title = f"Behaviour of {config.model} against prompt length"
     with Recorder("beb.curve", title, config, context, papers=(3,)) as record:
-        study = open_study(config, context)
+        study = open_study(config, context, one_tokenizer=False)
         observed = observe(study, context)
         summary = summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
         record_values(record, summary, true_log_inverse_alpha(study.config))
@@ -40,6 +40,7 @@ def run(config: CurveConfig, context: Context) -> Result:
         if not summary.refused and summary.area.value > 0:
             _laws(record, observed, summary, fit=config.fit_efficiency)
         warn_of(record, observed, own_plus=observed.own_plus is not None)
+        warn_of_tokenizers(record, study)
         write_transcript(record, study, prompt_lines(study, observed.prompts))
     return record.result
 

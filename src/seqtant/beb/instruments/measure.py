@@ -14,6 +14,7 @@ from seqtant.beb.reporting import (
     record_halfway,
     record_values,
     warn_of,
+    warn_of_tokenizers,
 )
 from seqtant.beb.study import open_study
 from seqtant.beb.summary import summarise
@@ -35,7 +36,7 @@ def run(config: MeasureConfig, context: Context) -> Result:
     """
     title = f"By how long a prompt does the alignment of {config.model} fail?"
     with Recorder("beb.measure", title, config, context, papers=(3,)) as record:
-        study = open_study(config, context)
+        study = open_study(config, context, one_tokenizer=False)
         observed = observe(study, context)
         summary = summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
         truth = true_log_inverse_alpha(study.config)
@@ -54,5 +55,6 @@ def run(config: MeasureConfig, context: Context) -> Result:
         record.value("tokens_per_sentence", observed.tokens_per_sentence)
         record_curves(record, observed, summary)
         warn_of(record, observed, own_plus=observed.own_plus is not None)
+        warn_of_tokenizers(record, study)
         write_transcript(record, study, prompt_lines(study, observed.prompts))
     return record.result
