@@ -1,0 +1,103 @@
+"""Writes the pages of the Python reference: one for each package, a heading for each public name.
+
+``python docs/api_pages.py`` writes ``docs/api/*.md``; mkdocstrings fills them from the docstrings when the site is
+built. A test fails where a page is not what this would write, so a new public name cannot stay undocumented.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from seqtant.rooms import ROOMS
+
+FOLDER = Path(__file__).parent / "api"
+
+SHARED = {
+    "lm": "what reads, scores and samples language models",
+    "training": "the one training loop",
+    "reference": "the model that ships and its world",
+    "findings": "what instruments say",
+    "runs": "what happened, and where it is kept",
+    "report": "a result as a page, on the terminal, as a table",
+    "stats": "intervals, bootstraps, fits",
+    "checkup": "the main job",
+}
+"""What all instruments stand on."""
+
+CHOSEN = {
+    "findings": ("Estimate", "Finding", "Assumption", "Claim", "Table", "Result", "to_json", "from_json"),
+    "runs": (
+        "context.Context",
+        "recorder.Recorder",
+        "store.Store",
+        "compare.compare",
+        "export.export",
+        "reuse.find_or_run",
+    ),
+    "report": (
+        "page.write_page",
+        "terminal.print_result",
+        "summary.headline",
+        "figures.Figure",
+        "tables.to_markdown",
+        "citations.cited_by",
+    ),
+    "stats": (
+        "intervals.mean",
+        "intervals.clustered_mean",
+        "intervals.share",
+        "bootstrap.bootstrap",
+        "bootstrap.cluster_bootstrap",
+        "fits.fit_curve",
+        "fits.fit_line",
+        "logmath.log_matmul",
+    ),
+    "checkup": ("instrument.run", "config.CheckupConfig", "gates.read_gates", "gates.findings", "inputs.gather"),
+}
+"""Public names of packages that keep no list of their own."""
+
+INDEX = """# Python reference
+
+What a package's `__init__` names is public and stands here; everything else may change. Importing a package loads
+neither NumPy nor torch: a name is imported when it is first used.
+
+"""
+
+
+def public_names(package: str) -> list[str]:
+    """Where the public names of a package are defined, dotted, in the order of the names."""
+    if package in CHOSEN:
+        return [f"seqtant.{package}.{name}" for name in CHOSEN[package]]
+    listed: dict[str, str] = import_module(f"seqtant.{package}")._PUBLIC
+    ordered = sorted(listed.items(), key=lambda pair: pair[0].lower())
+    return [target.replace(":", ".") for _, target in ordered]
+
+
+def page(package: str) -> str:
+    """The page of one package."""
+    if package in ROOMS:
+        opening = (
+            f"{ROOMS[package].question} What it measures: [the page of the instrument](../instruments/{package}.md)."
+        )
+    else:
+        opening = f"{SHARED[package][0].upper()}{SHARED[package][1:]}."
+    return "\n".join([f"# seqtant.{package}\n", f"{opening}\n", *(f"::: {name}\n" for name in public_names(package))])
+
+
+def index_page() -> str:
+    """All packages."""
+    rooms = [f"| [`seqtant.{name}`]({name}.md) | {room.question} |" for name, room in ROOMS.items()]
+    shared = [f"| [`seqtant.{name}`]({name}.md) | {what} |" for name, what in SHARED.items()]
+    return INDEX + "\n".join(["| package | |", "| --- | --- |", *rooms, *shared]) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """File name -> content."""
+    return {"index.md": index_page(), **{f"{name}.md": page(name) for name in (*ROOMS, *SHARED)}}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for file, content in pages().items():
+        (FOLDER / file).write_text(content, encoding="utf-8")
