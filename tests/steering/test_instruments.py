@@ -172,7 +172,7 @@ def test_an_unknown_model_needs_the_users_files(
 def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) -> None:
     from seqtant.steering.checks import check
 
-    with pytest.raises(NothingToSayError, match="contrast pairs .*, prompts .*, questions .*--behavior FILE"):
+    with pytest.raises(NothingToSayError, match=r"contrast pairs .*, prompts .*, questions .*--behavior FILE"):
         check(str(folder), Context(device="cpu"), budget=0.05)
     behaviour, helpfulness = tmp_path / "b.jsonl", tmp_path / "h.jsonl"
     records = [
