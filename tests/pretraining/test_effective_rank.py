@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from seqtant.pretraining.config import EpsilonRankConfig
 from seqtant.pretraining.effective_rank import (
     RandomNetwork,
     draw_texts,
@@ -16,6 +19,8 @@ from seqtant.pretraining.effective_rank import (
     text_gradients,
     truncation_errors,
 )
+from seqtant.pretraining.instruments.epsilon_rank import run
+from seqtant.runs.context import Context
 
 
 def rows(depth: int, seed: int) -> dict[float | None, tuple[int, int]]:
@@ -101,3 +106,15 @@ def test_truncation_errors_fall_by_the_next_power() -> None:
         generator=torch.Generator().manual_seed(0),
     )
     assert np.log10(errors[:, 0] / errors[:, 1]) == pytest.approx([1, 2, 3], abs=0.06)
+
+
+def test_the_gap_is_told_for_every_network() -> None:
+    config = EpsilonRankConfig(depths=(2,), relative_steps=(1e-4,), precisions=(1e-3,), texts=30, networks=3)
+    result = run(config, Context(seed=5))
+    table = next(table for table in result.tables if table.name == "networks")
+    assert [row[0] for row in table.rows] == [5, 6, 7]
+    alone = run(replace(config, networks=1), Context(seed=6))
+    row = table.rows[1]
+    names = ("in_context_rank_lower", "in_context_rank_upper", "sequential_rank_lower", "sequential_rank_upper")
+    assert list(row[1:]) == [alone.values[name] for name in names]
+    assert result.values["sequential_rank_upper_largest"] == max(row[4] for row in table.rows)  # type: ignore[type-var]

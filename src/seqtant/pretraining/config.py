@@ -149,9 +149,11 @@ class EpsilonRankConfig:
     """Steps, as mean length of the weights' change over their length."""
     precisions: tuple[float, ...] = (1e-2, 1e-3)
     """Precisions eps, relative to the largest output."""
+    networks: int = 1
+    """Random networks: the first gives the table, all of them the gap between one pass and one step."""
 
     def __post_init__(self) -> None:
-        at_least(1, heads=self.heads, width=self.width)
+        at_least(1, heads=self.heads, width=self.width, networks=self.networks)
         at_least(2, vocabulary=self.vocabulary, words=self.words, texts=self.texts)
         if self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
@@ -170,8 +172,8 @@ class EpsilonRankConfig:
 
     @classmethod
     def cpu(cls) -> EpsilonRankConfig:
-        """The whole table."""
-        return cls()
+        """The whole table, and the gap in twenty networks."""
+        return cls(networks=20)
 
 
 @dataclass(frozen=True, kw_only=True)

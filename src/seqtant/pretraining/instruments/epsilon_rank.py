@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import torch
 
@@ -23,20 +25,60 @@ def run(config: EpsilonRankConfig, context: Context) -> Result:
         rows = [
             row
             for depth in track(config.depths, context.progress, "depths")
-            for row in rank_rows(
-                RandomNetwork(depth, config.width, config.heads),
-                vocabulary=config.vocabulary,
-                words=config.words,
-                texts=config.texts,
-                relative_steps=config.relative_steps,
-                precisions=config.precisions,
-                generator=torch.Generator().manual_seed(context.seed),
-            )
+            for row in _rows(config, depth, context.seed)
         ]
         _record_table(record, rows)
-        _record_gap(record, config, rows)
+        gaps = [_Gap.of(config, rows, context.seed)]
+        _record_gap(record, config, gaps[0])
+        if config.networks > 1:
+            alone = _gap_alone(config)
+            seeds = range(context.seed + 1, context.seed + config.networks)
+            more = track(seeds, context.progress, "networks")
+            gaps += [_Gap.of(alone, _rows(alone, alone.depths[0], seed), seed) for seed in more]
+            _record_networks(record, gaps)
         _record_slopes(record, context.seed)
     return record.result
+
+
+def _rows(config: EpsilonRankConfig, depth: int, seed: int) -> list[RankRow]:
+    return rank_rows(
+        RandomNetwork(depth, config.width, config.heads),
+        vocabulary=config.vocabulary,
+        words=config.words,
+        texts=config.texts,
+        relative_steps=config.relative_steps,
+        precisions=config.precisions,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _gap_alone(config: EpsilonRankConfig) -> EpsilonRankConfig:
+    """The depth, step and precision of the gap, and no others."""
+    depth = 2 if 2 in config.depths else config.depths[-1]
+    step, precision = min(config.relative_steps), min(config.precisions)
+    return replace(config, depths=(depth,), relative_steps=(step,), precisions=(precision,))
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """One pass against the smallest step, at the finest precision."""
+
+    seed: int
+    inside: RankRow
+    across: RankRow
+
+    @classmethod
+    def of(cls, config: EpsilonRankConfig, rows: list[RankRow], seed: int) -> _Gap:
+        alone = _gap_alone(config)
+        here = [r for r in rows if (r.depth, r.precision) == (alone.depths[0], alone.precisions[0])]
+        inside = next(row for row in here if row.relative_step is None)
+        across = next(row for row in here if row.relative_step == alone.relative_steps[0])
+        return cls(seed, inside, across)
+
+    @property
+    def proved(self) -> bool:
+        """Whether the bounds do not touch."""
+        return self.inside.lower > self.across.upper
 
 
 def _record_table(record: Recorder, rows: list[RankRow]) -> None:
@@ -58,26 +100,47 @@ def _seen(row: RankRow) -> str:
     return "in context" if row.relative_step is None else f"step {row.relative_step:g}"
 
 
-def _record_gap(record: Recorder, config: EpsilonRankConfig, rows: list[RankRow]) -> None:
-    depth = 2 if 2 in config.depths else config.depths[-1]
-    precision, step = min(config.precisions), min(config.relative_steps)
-    here = [row for row in rows if row.depth == depth and row.precision == precision]
-    inside = next(row for row in here if row.relative_step is None)
-    across = next(row for row in here if row.relative_step == step)
+def _record_gap(record: Recorder, config: EpsilonRankConfig, gap: _Gap) -> None:
+    inside, across = gap.inside, gap.across
     record.value("in_context_rank_lower", inside.lower)
     record.value("in_context_rank_upper", inside.upper)
     record.value("sequential_rank_lower", across.lower)
     record.value("sequential_rank_upper", across.upper)
     record.finding(
         "rank_gap",
-        f"Is the rank larger in context than across a step of {step:g}, at depth {depth} and precision {precision:g}?",
-        "agrees" if inside.lower > across.upper else "disagrees" if inside.upper < across.lower else "inconclusive",
+        f"Is the rank larger in context than across a step of {across.relative_step:g}, at depth {inside.depth} and "
+        f"precision {inside.precision:g}?",
+        "agrees" if gap.proved else "disagrees" if inside.upper < across.lower else "inconclusive",
         f"At least {inside.lower} of {config.texts} in context, at most {across.upper} across the step.",
         predicted=Estimate(value=across.upper, high=across.upper, method="across the step, proved"),
         measured=Estimate(value=inside.lower, low=inside.lower, high=inside.upper, method="singular values"),
         assumptions=(
             Assumption(statement="Trained networks behave as random ones do", how="random weights only; not probed"),
         ),
+    )
+
+
+def _record_networks(record: Recorder, gaps: list[_Gap]) -> None:
+    lower, upper = [gap.inside.lower for gap in gaps], [gap.across.upper for gap in gaps]
+    proved = sum(gap.proved for gap in gaps)
+    record.value("networks", len(gaps))
+    record.value("networks_with_gap", proved)
+    record.value("in_context_rank_lower_least", min(lower))
+    record.value("sequential_rank_upper_largest", max(upper))
+    record.table(
+        "networks",
+        "The gap in each random network",
+        ("seed", "in context, at least", "at most", "across the step, at least", "at most "),
+        [(g.seed, g.inside.lower, g.inside.upper, g.across.lower, g.across.upper) for g in gaps],
+    )
+    record.finding(
+        "networks",
+        "Is it larger in every random network?",
+        "agrees" if proved == len(gaps) else "disagrees",
+        f"In {proved} of {len(gaps)}: in context at least {min(lower)} (median {np.median(lower):g}), across the step "
+        f"at most {max(upper)} (median {np.median(upper):g}).",
+        predicted=Estimate(value=max(upper), high=max(upper), method="across the step, the largest bound"),
+        measured=Estimate(value=min(lower), low=min(lower), method="in context, the least bound"),
     )
 
 
