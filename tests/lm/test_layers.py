@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm import HuggingFaceLM, continue_from, edit_blocks, hidden_states, run_to_layer
+from seqtant.lm import HuggingFaceLM, continue_from, edit_blocks, hidden_states, read_from, run_to_layer
 from seqtant.lm.batches import pad
+from seqtant.lm.decoder import with_hidden
 from seqtant.lm.hooks import BlockCall, decoder_blocks
+from seqtant.lm.layers import BlockStates
 
 
 def counted(model: HuggingFaceLM) -> dict[str, int]:
@@ -82,6 +86,28 @@ def test_a_sweep_shares_the_lower_blocks(family: HuggingFaceLM) -> None:
         found = family.head(continue_from(family, states).flatten(0, 1))
     torch.testing.assert_close(found, torch.cat(expected).flatten(0, 1), atol=1e-5, rtol=1e-5)
     assert calls == {"0": 1, "1": 1, "2": 1, "head": 1}
+
+
+def test_what_texts_begin_with_is_read_once(family: HuggingFaceLM) -> None:
+    """Two beginnings of unlike length and three texts: their ends over copies of the keys equal whole runs."""
+    beginnings, owner, ends = [[0, 2, 3], [4, 3]], [1, 0, 0], [[2, 4], [4, 3], [2, 2]]
+    texts = [torch.tensor([beginnings[own] + end]) for own, end in zip(owner, ends, strict=True)]
+    lower = [run_to_layer(family, 0, text).hidden for text in texts]
+    first = pad([torch.tensor(ids) for ids in beginnings], [0, 1], family, side="left")
+    below = run_to_layer(family, 0, first.input_ids, first.mask)
+    rest = BlockStates(0, below.output, torch.tensor(ends), None)
+    rest = replace(rest, output=with_hidden(below.output, torch.cat([states[:, -2:] for states in lower])))
+
+    def steer(states: Tensor, call: BlockCall) -> Tensor:
+        return states + torch.linspace(-1.0, 2.0, 16) * (call.positions >= 1)[..., None]
+
+    with edit_blocks(family, {0: steer, 2: steer}):
+        expected = torch.cat([family.forward(text, keep=2).logits for text in texts])
+        calls = counted(family)
+        cache = family.select_rows(read_from(family, below), torch.tensor(owner))
+        found = family.head(continue_from(family, rest, cache=cache).flatten(0, 1))
+    torch.testing.assert_close(found, expected.flatten(0, 1), atol=1e-5, rtol=1e-5)
+    assert calls == {"0": 0, "1": 2, "2": 2, "head": 1}
 
 
 def test_places_that_are_not_there_are_refused(family: HuggingFaceLM) -> None:

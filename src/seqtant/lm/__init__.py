@@ -32,6 +32,7 @@ _PUBLIC = {
     "next_token_log_probs": "seqtant.lm.scoring:next_token_log_probs",
     "read_blocks": "seqtant.lm.hooks:read_blocks",
     "reading_rows": "seqtant.lm.interface:reading_rows",
+    "read_from": "seqtant.lm.layers:read_from",
     "run_to_layer": "seqtant.lm.layers:run_to_layer",
     "sequence_log_probs": "seqtant.lm.scoring:sequence_log_probs",
     "token_log_probs": "seqtant.lm.scoring:token_log_probs",

@@ -73,19 +73,15 @@ class HuggingFaceLM(CausalLM):
         use_cache: bool = False,
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`; the logits are float32, or float64 for a float64 model."""
-        batch, time = input_ids.shape
         arguments = self._arguments(input_ids, attention_mask, cache) | {"use_cache": use_cache}
-        kept = None if keep is None else kept_positions(keep, time, input_ids.device)
+        kept = None if keep is None else kept_positions(keep, input_ids.shape[1], input_ids.device)
         if kept is not None and self._takes_keep:
             arguments["logits_to_keep"] = keep if isinstance(keep, int) else kept
         output = self.model(**arguments)
         logits = _single(output.logits if kept is None or self._takes_keep else output.logits[:, kept])
         if not use_cache:
             return LMOutput(logits)
-        read = input_ids.new_full((batch,), time) if attention_mask is None else attention_mask.sum(dim=1)
-        mask = joint_mask(cache, attention_mask, input_ids)
-        lengths, past_time = (read, time) if cache is None else (cache.lengths + read, cache.time + time)
-        return LMOutput(logits, HuggingFaceCache(output.past_key_values, lengths, mask, past_time))
+        return LMOutput(logits, self._lengthened(cache, input_ids, attention_mask, output.past_key_values))
 
     def hidden(
         self, input_ids: Int[Tensor, "batch time"], *, cache: HuggingFaceCache | None = None
@@ -101,6 +97,19 @@ class HuggingFaceLM(CausalLM):
         cache: HuggingFaceCache | None = None,
     ) -> Float[Tensor, "batch time width"]:
         """What the decoder hands to the head, after its final norm; arguments as for :meth:`forward`."""
+        return self._decoded(input_ids, attention_mask, cache, use_cache=cache is not None)[0]
+
+    def read(
+        self, input_ids: Int[Tensor, "batch time"], attention_mask: Int[Tensor, "batch time"] | None = None
+    ) -> HuggingFaceCache:
+        """Keys and values of some tokens, without any logits; arguments as for :meth:`forward`."""
+        past = self._decoded(input_ids, attention_mask, None, use_cache=True).past_key_values
+        return self._lengthened(None, input_ids, attention_mask, past)
+
+    def _decoded(
+        self, input_ids: Tensor, attention_mask: Tensor | None, cache: HuggingFaceCache | None, *, use_cache: bool
+    ) -> Any:
+        """The decoder's output in the family's own form; the head is not run."""
         decoder, _ = find_decoder(self.model)
         found: list[Any] = []
 
@@ -110,12 +119,23 @@ class HuggingFaceLM(CausalLM):
 
         hook = decoder.register_forward_hook(stop)
         try:
-            self.model(**self._arguments(input_ids, attention_mask, cache), use_cache=cache is not None)
+            self.model(**self._arguments(input_ids, attention_mask, cache), use_cache=use_cache)
         except ReachedError:
-            return found[0][0]
+            return found[0]
         finally:
             hook.remove()
         raise InputError(f"{type(self.model).__name__} never ran its decoder: this family is not known")
+
+    @staticmethod
+    def _lengthened(
+        cache: HuggingFaceCache | None, input_ids: Tensor, attention_mask: Tensor | None, past: Any
+    ) -> HuggingFaceCache:
+        """The cache after some more tokens."""
+        batch, time = input_ids.shape
+        read = input_ids.new_full((batch,), time) if attention_mask is None else attention_mask.sum(dim=1)
+        mask = joint_mask(cache, attention_mask, input_ids)
+        lengths, past_time = (read, time) if cache is None else (cache.lengths + read, cache.time + time)
+        return HuggingFaceCache(past, lengths, mask, past_time)
 
     def head(self, hidden: Float[Tensor, "positions width"]) -> Float[Tensor, "positions vocabulary"]:
         """See :meth:`CausalLM.head`: all that the network does after its decoder, such as capping or scaling logits."""

@@ -6,8 +6,8 @@ is being varied (a steering strength, say) are run once for all variants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,13 @@ class BlockStates:
         mask = None if self.attention_mask is None else self.attention_mask[rows]
         output = with_hidden(self.output, self.hidden[rows])
         return BlockStates(self.layer, output, self.input_ids[rows], mask)
+
+    def select_tokens(
+        self, rows: Int[Tensor, " selected"], positions: Int[Tensor, "selected time"], real: Tensor | None = None
+    ) -> BlockStates:
+        """Some tokens of some rows, at given positions; ``real`` is the mask of the result, None where all are."""
+        at = (rows[:, None], positions)
+        return BlockStates(self.layer, with_hidden(self.output, self.hidden[at]), self.input_ids[at], real)
 
 
 @torch.no_grad()
@@ -121,7 +128,9 @@ def run_to_layer(
     return BlockStates(chosen, output, input_ids, attention_mask)
 
 
-def continue_from(model: HuggingFaceLM, states: BlockStates) -> Float[Tensor, "batch time width"]:
+def continue_from(
+    model: HuggingFaceLM, states: BlockStates, *, cache: HuggingFaceCache | None = None
+) -> Float[Tensor, "batch time width"]:
     """Runs the blocks above ``states.layer``; the blocks up to it are not run again.
 
     Edits of :func:`seqtant.lm.hooks.edit_blocks` act on ``states.layer`` and above, as they would in a full pass. So a
@@ -131,16 +140,45 @@ def continue_from(model: HuggingFaceLM, states: BlockStates) -> Float[Tensor, "b
     Args:
         model: The model that made the states.
         states: Where to go on from.
+        cache: Keys and values of the tokens before them, from :func:`read_from`.
 
     Returns:
         The states from which :meth:`HuggingFaceLM.head` makes the logits of the positions that are wanted.
     """
+    with _standing_in(model, states):
+        return model.final_states(states.input_ids, states.attention_mask, cache=cache)
+
+
+def read_from(model: HuggingFaceLM, states: BlockStates) -> HuggingFaceCache:
+    """Keys and values of the blocks above ``states.layer``, for texts that begin with these tokens to continue from.
+
+    Args:
+        model: The model that made the states.
+        states: Where to go on from.
+
+    Returns:
+        A cache for :func:`continue_from`, and for nothing else: of the blocks up to ``states.layer`` it knows only how
+        many tokens they have read.
+    """
+    with _standing_in(model, states):
+        cache = model.read(states.input_ids, states.attention_mask)
+    batch, time = states.input_ids.shape
+    nothing = states.hidden.new_zeros(batch, 1, time, 1)
+    for layer in cache.past.layers[: states.layer + 1]:
+        # Lengths and masks of the whole network are read off its first blocks, which have not been run here.
+        layer.update(nothing, nothing)
+    return cache
+
+
+@contextmanager
+def _standing_in(model: HuggingFaceLM, states: BlockStates) -> Iterator[None]:
+    """Lets states stand for what the blocks up to theirs put out."""
     blocks = decoder_blocks(model)
     with ExitStack() as stack:
         for block in blocks[: states.layer]:
             stack.enter_context(replaced(block, _passing_on(states.output)))
         stack.enter_context(replaced(blocks[states.layer], lambda *_inputs, **_named: states.output))
-        return model.final_states(states.input_ids, states.attention_mask)
+        yield
 
 
 def run_up_to(
