@@ -10,7 +10,6 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.lm import continuation_log_probs, encode_continuations
-from seqtant.lm.hooks import read_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world import World
 from seqtant.steering.application import steered
@@ -73,24 +72,29 @@ def test_texts_are_scored_by_perplexity(exact_model: HuggingFaceLM, vector: Stee
     assert read.restricted is read.full
 
 
-def test_blocks_below_the_vector_run_once(model: HuggingFaceLM, vector: SteeringVector) -> None:
-    rows = {0: 0, 3: 0}
+def test_what_no_strength_changes_and_what_rows_begin_with_is_read_once(
+    model: HuggingFaceLM, vector: SteeringVector
+) -> None:
+    tokens = {0: 0, 3: 0}
 
-    def count(states: torch.Tensor, call: object) -> None:
-        rows[call.layer] += len(states)  # type: ignore[attr-defined]
+    def counting(layer: int):
+        def hook(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            tokens[layer] += output.shape[0] * output.shape[1]
 
-    bench = make_bench(model, vector, prompts=2, items=4)
-    with read_blocks(model, [0], count), read_blocks(model, [3], count):
-        bench.read_helpfulness(STRENGTHS)
-    # continue_from passes the lower blocks on; hooks fire, but the block's own computation is replaced.
-    assert rows[3] == 4 * len(STRENGTHS)
-    inner = {"calls": 0}
-    handle = model.model.model.layers[0].mlp.register_forward_hook(  # type: ignore[union-attr, index]
-        lambda module, inputs, output: inner.__setitem__("calls", inner["calls"] + len(output))
-    )
+        return hook
+
+    texts = ("the lamp is very nice", "the lamp is very bad", "the lamp is very cold", "the lamp is very old and grim")
+    questions = [Question(f"talk : {text}", (" .", " !"), 0) for text in texts]
+    bench = Bench(model, vector, [], questions)
+    mlps = [model.model.model.layers[layer].mlp for layer in tokens]  # type: ignore[union-attr, index]
+    hooks = [mlp.register_forward_hook(counting(layer)) for mlp, layer in zip(mlps, tokens, strict=True)]
     bench.read_helpfulness(STRENGTHS)
-    handle.remove()
-    assert inner["calls"] == 4
+    for hook in hooks:
+        hook.remove()
+    lengths = [row.tokens.numel() for row in bench.helpfulness_plan.rows]
+    assert tokens[0] == len(lengths) * max(lengths), "once, padding included"
+    shared = lengths[0] - 1
+    assert tokens[3] == len(STRENGTHS) * (shared + len(lengths) * (max(lengths) - shared))
 
 
 def test_one_token_answers_share_a_row(model: HuggingFaceLM) -> None:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from scipy import stats
 
 from seqtant.steering.measuring import Bench
-from seqtant.steering.strength_sweep import Plan, Row, Swept, sweep_states
+from seqtant.steering.strength_sweep import Plan, Swept, sweep_states
+from seqtant.steering.sweep_batches import Row
 
 
 @torch.no_grad()

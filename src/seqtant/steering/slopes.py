@@ -15,7 +15,8 @@ from seqtant.lm.hooks import Edit, edit_blocks
 from seqtant.lm.layers import continue_from, run_to_layer
 from seqtant.steering.items import Passage
 from seqtant.steering.measuring import Bench
-from seqtant.steering.strength_sweep import Places, Plan, target_scores
+from seqtant.steering.strength_sweep import Plan, target_scores
+from seqtant.steering.sweep_batches import Places
 
 
 def slopes(

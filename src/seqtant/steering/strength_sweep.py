@@ -1,37 +1,25 @@
-"""Scores continuations at many strengths at once: blocks below the vector run once, the rest one row per strength."""
+"""Scores continuations at many strengths at once: what no strength changes, and what rows begin with, is read once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import as_tokens, group_by_length, pad
+from seqtant.lm.batches import as_tokens
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.interface import reading_rows
-from seqtant.lm.layers import continue_from, run_to_layer
+from seqtant.lm.layers import continue_from, read_from
 from seqtant.lm.logits import logits_per_pass
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.application import steered
+from seqtant.steering.sweep_batches import Lower, Places, Row, lower_batches
 from seqtant.steering.vectors import SteeringVector
-
-
-@dataclass(frozen=True)
-class Row:
-    """One sequence to read, and which of its tokens are scored."""
-
-    tokens: Int[Tensor, " time"]
-    """Tokens read."""
-    prompt_length: int
-    """How many of them are the prompt."""
-    item: int
-    """Whose row it is."""
 
 
 @dataclass(frozen=True)
@@ -97,27 +85,6 @@ def plan(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequence[Seq
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the rows of a batch are scored: after which tokens the next one is asked for."""
-
-    lines: Int[Tensor, " places"]
-    """Row of the batch."""
-    positions: Int[Tensor, " places"]
-    """Token of the row."""
-    first: list[int]
-    """Per row its first place, the last token of its prompt; its others follow."""
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], device: torch.device, *, last_only: bool = False) -> Places:
-        """The places of some rows; with ``last_only`` only the ends of their prompts."""
-        spans = [range(row.prompt_length - 1, row.prompt_length if last_only else row.tokens.numel()) for row in rows]
-        lines = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(span) for span in spans]))
-        positions = torch.tensor([position for span in spans for position in span])
-        first = [0, *accumulate(len(span) for span in spans)][:-1]
-        return cls(lines.to(device), positions.to(device), first)
-
-
-@dataclass(frozen=True)
 class Swept:
     """Final states of some rows wherever they are scored, at all strengths."""
 
@@ -158,26 +125,46 @@ def sweep_states(
         Blocks that together cover all rows.
     """
     wanted = torch.as_tensor(strengths, dtype=torch.float32)
-    lengths = [row.tokens.numel() for row in scoring.rows]
-    bar = progress.task(description, len(lengths))
-    for group in group_by_length(lengths, max(1, tokens_per_batch // max(1, len(wanted)))):
-        batch = pad([row.tokens for row in scoring.rows], group, model, side="right")
-        places = Places.of([scoring.rows[index] for index in group], model.device, last_only=last_only)
-        with reading_rows(batch.rows):
-            below = run_to_layer(model, vector.layers[0], batch.input_ids)
-        prompts = [scoring.rows[index].prompt_length for index in group]
-        parts = []
-        for chunk in wanted.split(max(1, tokens_per_batch // batch.input_ids.numel())):
-            copies = torch.arange(len(group), device=model.device).repeat(len(chunk))
-            own = chunk.repeat_interleave(len(group))
-            where = {"positions": positions, "prompt_lengths": prompts * len(chunk)} if positions != "all" else {}
-            # The hash was checked when the vector was taken up; here it would be computed per batch.
-            with steered(model, vector, own, allow_other_model=True, **where):
-                states = continue_from(model, below.select_rows(copies))
-            parts.append(states.unflatten(0, (len(chunk), len(group)))[:, places.lines, places.positions])
-        yield Swept(group, places.first, torch.cat(parts))
-        bar.advance(len(group))
+    bar = progress.task(description, len(scoring.rows))
+    share = max(1, tokens_per_batch // max(1, len(wanted)))
+    for lower in lower_batches(model, vector.layers[0], scoring.rows, share, last_only=last_only):
+        rows = [scoring.rows[row] for row in lower.rows]
+        places = Places.of(rows, model.device, last_only=last_only)
+        at = places.lines, places.positions - lower.skipped[places.lines]
+        prompts = [row.prompt_length for row in rows]
+        chunks = wanted.split(max(1, tokens_per_batch // lower.rests.input_ids.numel()))
+        parts = [_above(model, vector, lower, chunk, positions, prompts)[:, at[0], at[1]] for chunk in chunks]
+        yield Swept(lower.rows, places.first, torch.cat(parts))
+        bar.advance(len(rows))
     bar.close()
+
+
+def _above(
+    model: HuggingFaceLM, vector: SteeringVector, lower: Lower, strengths: Tensor, positions: str, prompts: list[int]
+) -> Float[Tensor, "strengths rows time width"]:
+    """Final states of what follows the beginnings of a batch; these are read once per strength."""
+    count, rows, cache = len(strengths), len(lower.rows), None
+    if lower.beginnings is not None:
+        groups, time = lower.beginnings.input_ids.shape
+        copies = torch.arange(groups, device=model.device).repeat(count)
+        with _pushed(model, vector, strengths, positions, [time + 1] * groups):
+            cache = read_from(model, lower.beginnings.select_rows(copies))
+        first = groups * torch.arange(count, device=model.device)
+        cache = model.select_rows(cache, (first[:, None] + lower.owner).flatten())
+    copies = torch.arange(rows, device=model.device).repeat(count)
+    with _pushed(model, vector, strengths, positions, prompts):
+        states = continue_from(model, lower.rests.select_rows(copies), cache=cache)
+    return states.unflatten(0, (count, rows))
+
+
+def _pushed(
+    model: HuggingFaceLM, vector: SteeringVector, strengths: Tensor, positions: str, prompts: list[int]
+) -> AbstractContextManager[None]:
+    """Steers a batch that holds all its rows at the first strength, then all at the second, and so on."""
+    own = strengths.repeat_interleave(len(prompts))
+    where = {"positions": positions, "prompt_lengths": prompts * len(strengths)} if positions != "all" else {}
+    # The hash was checked when the vector was taken up; here it would be computed per batch.
+    return steered(model, vector, own, allow_other_model=True, **where)
 
 
 @torch.no_grad()
