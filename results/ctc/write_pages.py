@@ -156,9 +156,11 @@ def budget() -> str:
     earlier = finding(result, "earlier")
     trials = next(each for each in result.tables if each.name == "trials")
     return (
-        f"`--budget-wer {result.config['budget_wer']:g}`: weight {format_number(float(values['weight'] or 0))} after "
+        f"`--budget-wer {result.config['budget_wer']:g}` on a recogniser of {result.config['base_steps']} steps of CTC, "
+        f"{number(values['wer_before'])} % word errors: weight {format_number(float(values['weight'] or 0))} after "
         f"{values['runs']} runs; on held-out utterances {measured(spent)} spent of {result.config['budget_wer']:g} "
-        f"({spent.verdict}), mean delay on the same words {measured(earlier)}. The search, on development utterances:"
+        f"({spent.verdict}), mean delay on the same words {measured(earlier)}. Further training lowers the errors as well, so "
+        "a change below 0 is not the purpose's doing. The search, on development utterances:"
         f"\n\n{to_markdown(trials)}"
     )
 
