@@ -155,12 +155,13 @@ def budget() -> str:
     spent = finding(result, "budget")
     earlier = finding(result, "earlier")
     trials = next(each for each in result.tables if each.name == "trials")
+    points, steps = result.config["budget_wer"], result.config["base_steps"]
     return (
-        f"`--budget-wer {result.config['budget_wer']:g}` on a recogniser of {result.config['base_steps']} steps of CTC, "
+        f"`--budget-wer {points:g}` on a recogniser of {steps} steps of CTC, "
         f"{number(values['wer_before'])} % word errors: weight {format_number(float(values['weight'] or 0))} after "
-        f"{values['runs']} runs; on held-out utterances {measured(spent)} spent of {result.config['budget_wer']:g} "
-        f"({spent.verdict}), mean delay on the same words {measured(earlier)}. Further training lowers the errors as well, so "
-        "a change below 0 is not the purpose's doing. The search, on development utterances:"
+        f"{values['runs']} runs; on held-out utterances {measured(spent)} spent of {points:g} "
+        f"({spent.verdict}), mean delay on the same words {measured(earlier)}. Further training lowers the errors as "
+        "well, so a change below 0 is not the purpose's doing. The search, on development utterances:"
         f"\n\n{to_markdown(trials)}"
     )
 
