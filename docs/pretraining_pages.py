@@ -1,6 +1,8 @@
 """Draws the picture of the pretraining page from a stored result: the effective rank, one pass against one step.
 
 python docs/pretraining_pages.py results/pretraining/epsilon-rank-cpu.json docs/images/pretraining/effective-rank.svg
+
+``results/pretraining/write_pages.py`` calls it, and fills the page's tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Real text from files to audited examples in one command; then killed at random moments, resumed, and compared.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_text/run.py CORPUS... [--kills 5] [--folders 2]
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_text/run.py CORPUS... [--kills 5]
 
 The command is `seqtant pretraining build CORPUS... --hold-out 10 --workers 2`. It is run once without disturbance; then
 into fresh folders where SIGKILL ends it, several times, at moments drawn at random, until it is let finish. Every file
@@ -32,10 +32,11 @@ OF_THE_RUN = {"result.json", "report.html"}
 """What says when and how long a run was; everything else must not depend on it."""
 
 
-def command(corpus: list[str], folder: Path) -> list[str]:
-    """The one command."""
-    flags = ["--hold-out", "10", "--workers", "2", "--out", str(folder), "--json"]
-    return [str(Path(sys.executable).with_name("seqtant")), "pretraining", "build", *corpus, *flags]
+def command(corpus: list[Path], folder: Path) -> list[str]:
+    """The one command, given where the corpus lies."""
+    flags = ["--hold-out", "10", "--workers", "2", "--out", folder.name, "--json"]
+    names = [path.name for path in corpus]
+    return [str(Path(sys.executable).with_name("seqtant")), "pretraining", "build", *names, *flags]
 
 
 def digest(folder: Path) -> str:
@@ -47,30 +48,37 @@ def digest(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def kill_after(seconds: float, corpus: list[str], folder: Path) -> dict[str, Any]:
-    """Starts the command and kills it; tells what was there by then."""
-    process = subprocess.Popen(command(corpus, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    return {
-        "after_seconds": seconds,
-        "killed": process.wait() == -9,
-        "files_there": sum(path.is_file() for path in (folder / "stages").rglob("*")),
-    }
+def kill_at(files: int, seconds: float, corpus: list[Path], folder: Path) -> dict[str, Any]:
+    """Starts the command and kills it some seconds after so many files of its stages are there."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = time.perf_counter()
+    process = subprocess.Popen(command(corpus, folder), cwd=folder.parent, **silent)
+    while process.poll() is None and made(folder) < files:
+        time.sleep(0.1)
+    time.sleep(seconds)
+    process.kill()
+    killed = process.wait() == -9
+    return {"killed": killed, "after_seconds": time.perf_counter() - started, "files_there": made(folder)}
+
+
+def made(folder: Path) -> int:
+    """Finished files of the stages."""
+    return sum(path.is_file() and not path.name.startswith(".") for path in (folder / "stages").rglob("*"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("corpus", nargs="+")
+    parser.add_argument("corpus", nargs="+", type=Path)
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--folders", type=int, default=2)
+    parser.add_argument("--folders", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
+        for path in given.corpus:
+            (Path(place) / path.name).symlink_to(path.resolve())
         whole = Path(place) / "whole"
         started = time.perf_counter()
-        printed = subprocess.run(command(given.corpus, whole), check=True, stdout=subprocess.PIPE, text=True).stdout
+        call = command(given.corpus, whole)
+        printed = subprocess.run(call, cwd=place, check=True, stdout=subprocess.PIPE, text=True).stdout
         wall = time.perf_counter() - started
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         record = from_json(Result, printed)
@@ -79,17 +87,15 @@ def main() -> None:
         runs = []
         for number in range(given.folders):
             folder = Path(place) / f"killed-{number}"
-            kills = [kill_after(moments.uniform(0, wall), given.corpus, folder)]
-            # What is left to do shrinks, so later moments are drawn from what the run has left.
-            while len(kills) < given.kills and kills[-1]["killed"]:
-                kills.append(kill_after(moments.uniform(0, wall / 2), given.corpus, folder))
-            subprocess.run(command(given.corpus, folder), check=True, stdout=subprocess.DEVNULL)
+            files = sorted(moments.randrange(made(whole)) for _ in range(given.kills))
+            kills = [kill_at(each, moments.uniform(0, 5), given.corpus, folder) for each in files]
+            subprocess.run(command(given.corpus, folder), cwd=place, check=True, stdout=subprocess.DEVNULL)
             runs.append({"kills": kills, "byte_identical": digest(folder) == digest(whole)})
             print(json.dumps(runs[-1]), flush=True)
     stages = next(table for table in record.tables if table.name == "stages")
     result = {
-        "corpus": [Path(name).name for name in given.corpus],
-        "bytes": sum(Path(name).stat().st_size for name in given.corpus),
+        "corpus": [path.name for path in given.corpus],
+        "bytes": sum(path.stat().st_size for path in given.corpus),
         "workers": 2,
         "command_wall_seconds": wall,
         "command_cpu_seconds": used.ru_utime + used.ru_stime,

@@ -43,7 +43,9 @@ def _run(config: BuildConfig, context: Context, folder: Path) -> Result:
         _record_filter(record, built)
         _record_controls(record, audits, counts)
         record.table("stages", "Time of each stage", ("stage", "seconds"), list(seconds.items()), note=_TIME_NOTE)
-        if context.folder is not None:
+        if context.folder is None:
+            record.warn("the examples were not kept: give a folder (--out DIR)")
+        else:
             record.artifact(folder / "manifest.json", "manifest")
             for arm in built.arms:
                 record.artifact(built.path(arm), f"examples {arm}")

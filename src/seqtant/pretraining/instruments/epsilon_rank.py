@@ -137,8 +137,8 @@ def _record_networks(record: Recorder, gaps: list[_Gap]) -> None:
         "networks",
         "Is it larger in every random network?",
         "agrees" if proved == len(gaps) else "disagrees",
-        f"In {proved} of {len(gaps)}: in context at least {min(lower)} (median {np.median(lower):g}), across the step "
-        f"at most {max(upper)} (median {np.median(upper):g}).",
+        f"In {proved} of {len(gaps)} networks: in context at least {min(lower)} (median {np.median(lower):g}), across "
+        f"the step at most {max(upper)} (median {np.median(upper):g}).",
         predicted=Estimate(value=max(upper), high=max(upper), method="across the step, the largest bound"),
         measured=Estimate(value=min(lower), low=min(lower), method="in context, the least bound"),
     )
