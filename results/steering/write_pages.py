@@ -95,8 +95,7 @@ def trained(found: dict[str, Result]) -> str:
     return (
         f"{v['parameters']:,} parameters, {v['tokens']:,} tokens; perplexity {_number(v['held_out_perplexity'])} per "
         f"token on held-out text, {_percent(v['cloze_accuracy'])} of held-out words right among four (guessing: "
-        f"{_percent(v['chance'])}). Its record is of a run that went on from the last checkpoint: the times in it are "
-        "not those of the training."
+        f"{_percent(v['chance'])})."
     )
 
 
