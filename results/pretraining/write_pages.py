@@ -186,7 +186,7 @@ def scale() -> str:
 
 def memory(row: dict[str, Any]) -> str:
     """What a billion sentences would take, that is, why they are searched in parts."""
-    return f"{row['peak_bytes'] / row['count']:.1f} TB of memory in one piece, or parts of it in turn."
+    return f"{row['peak_bytes'] / row['count'] / 1e3:.1f} TB of memory in one piece, or parts of it in turn."
 
 
 def before_search() -> str:
