@@ -23,7 +23,7 @@ from seqtant.settings import plain
 from seqtant.training import TrainingHistory, train
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 HELD_OUT = 1
 TRAINING = 0
@@ -118,11 +118,19 @@ def fit(config: TrainConfig, context: Context) -> tuple[LlamaForCausalLM, Traini
     return network, history
 
 
-def save_model(network: LlamaForCausalLM, folder: Path) -> None:
-    """Writes configuration, weights and tokenizer so that plain transformers loads them."""
-    world = World.of(WorldSettings())
+def save_model(network: LlamaForCausalLM, folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+    """Writes configuration, weights and tokenizer so that plain transformers loads them.
+
+    Args:
+        network: The network.
+        folder: Where they go; made if it is missing.
+        tokenizer: Its tokenizer; that of the reference world if none is given.
+    """
+    if tokenizer is None:
+        words = World.of(WorldSettings()).vocabulary
+        tokenizer = build_tokenizer(words, context_length=network.config.max_position_embeddings)
     network.generation_config.max_length = None
     network.save_pretrained(folder)
     for path in folder.glob("*.safetensors"):
         path.chmod(0o644)  # safetensors writes for the owner alone; a package is read by everybody
-    build_tokenizer(world.vocabulary, context_length=network.config.max_position_embeddings).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,10 +1,9 @@
-"""A small causal model of its own on given texts: learned tokens, a Llama, and the folder that transformers loads."""
+"""A small causal model of its own on given texts: learned tokens and a Llama."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,11 +74,3 @@ def train_small(
     folder = None if context.folder is None else context.folder / "checkpoints"
     own = Context(seed=context.seed, device=context.device, folder=folder, progress=context.progress)
     return network, train(network, windows, settings, context=own)
-
-
-def save_small(network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Writes a folder that plain transformers loads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    network.generation_config.max_length = None
-    network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

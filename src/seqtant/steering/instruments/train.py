@@ -19,6 +19,7 @@ from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.text import encode_continuations
 from seqtant.reference.config import ShapeConfig
+from seqtant.reference.recipe import save_model
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
@@ -29,7 +30,7 @@ from seqtant.steering.grounds import persona_pairs
 from seqtant.steering.items import BehaviourPrompt, Passage, Question
 from seqtant.steering.pairs import ContrastPair
 from seqtant.steering.readings import questions_read
-from seqtant.steering.small_model import learn_tokenizer, save_small, token_row, train_small
+from seqtant.steering.small_model import learn_tokenizer, token_row, train_small
 from seqtant.training import TrainingHistory, mean_loss
 
 ASKED = 400
@@ -79,7 +80,7 @@ def run(config: TrainConfig, context: Context) -> Result:
         for name, lines in material.files.items():
             record.value(name, len(lines))
         if context.folder is not None:
-            save_small(network, tokenizer, context.folder / "model")
+            save_model(network, context.folder / "model", tokenizer)
             record.artifact(context.folder / "model" / "model.safetensors", "weights")
             _write(record, context.folder, material)
     return record.result
