@@ -139,13 +139,14 @@ def main() -> None:
         write(Path(place), chosen.shape, pairs=chosen.pairs)
         pythons = {side: chosen.peers if side != "seqtant" else sys.executable for side in SIDES}
         workers = {side: Worker(python, side, Path(place)) for side, python in pythons.items()}
+        before = os.getloadavg()
         mid, rows = extraction(workers, middle, chosen.repeats)
         record: dict[str, Any] = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "shape": SHAPES[chosen.shape] | {"name": chosen.shape},
             "repeats": chosen.repeats,
             "pairs": chosen.pairs,
-            "load_before": os.getloadavg(),
+            "load_before": before,
             "versions": versions(chosen.peers),
             "extraction_middle": mid,
         }

@@ -24,6 +24,7 @@ def write_tables(page: Path, results: Path) -> None:
         "generation": _generation(small["generation"]),
         "sweep": _sweep(small["sweep"]),
         "machine": [_machine(small)],
+        "readers": _readers(json.loads((results / "steering_readers.json").read_text(encoding="utf-8"))),
     }
     text = page.read_text(encoding="utf-8")
     for name, rows in made.items():
@@ -46,9 +47,9 @@ def _times(cpu: dict[str, Any], names: tuple[str, ...]) -> list[str]:
 
 def _extraction(records: dict[str, Any]) -> list[str]:
     rows = [
-        "| model | blocks | pairs | Seqtant | repeng | times ours | steering-vectors | times ours "
+        "| model | blocks | pairs | rounds | Seqtant | repeng | times ours | steering-vectors | times ours "
         "| largest difference to steering-vectors |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for shape, record in records.items():
         for key in ("extraction_middle", "extraction_all"):
@@ -57,7 +58,7 @@ def _extraction(records: dict[str, Any]) -> list[str]:
                 cells = [f"{own['cpu']['seqtant']['seconds']:.2f}", *_times(own["cpu"], SIDES[1:])]
                 blocks = f"{own['layers'][0]} to {own['layers'][-1]}"
                 rows.append(
-                    f"| {NAMES[shape]} | {blocks} | {record['pairs']} | {' | '.join(cells)} | "
+                    f"| {NAMES[shape]} | {blocks} | {record['pairs']} | {record['repeats']} | {' | '.join(cells)} | "
                     f"{own['largest_difference_to_steering_vectors']:.0e} |"
                 )
     return rows
@@ -88,6 +89,18 @@ def _sweep(job: dict[str, Any]) -> list[str]:
             "-" if difference is None else f"{difference:.0e}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _readers(record: dict[str, Any]) -> list[str]:
+    rows = [
+        "| reader | version | blocks read | largest difference to what was written |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    names = {"repeng": "repeng, `ControlVector.import_gguf`", "llama.cpp": "llama.cpp, `common_control_vector_load`"}
+    for name, call in names.items():
+        own = record[name]
+        rows.append(f"| {call} | {own['version']} | {own['blocks']} | {own['largest_difference']:g} |")
     return rows
 
 
