@@ -29,6 +29,9 @@ format: $(VENV)/dev.done
 docs: $(VENV)/docs.done  ## build the documentation, warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+bench: $(VENV)/dev.done  ## compare with peers, each in an environment of its own; write the tables
+	$(BIN)/python benchmarks/bench.py
+
 clean:
 	rm -rf $(VENV) site seqtant-checkup
 

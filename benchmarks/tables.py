@@ -1,0 +1,251 @@
+"""The tables of all comparisons, written from the stored records alone: benchmarks/README.md and the README's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results"
+BEGIN, END = "<!-- {name}: from benchmarks/results -->", "<!-- end -->"
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job beside one peer."""
+
+    job: str
+    peer: str
+    ratio: float
+    """CPU seconds of the peer over ours: above 1, ours is faster."""
+    low: float
+    high: float
+    outputs: str
+    """What was compared before times were."""
+    short: bool = False
+    """Whether the README shows it."""
+
+
+def _scoring(record: Record) -> Iterator[Row]:
+    jobs = {"scores": "log-probability of every token", "choices": "ranking answers", "prefixes": "every prefix"}
+    for key, job in jobs.items():
+        for each in record[key]:
+            ours = each["times"]["seqtant"]
+            for peer in ("plain loop", "padded batches", "lm-eval"):
+                if peer in each["times"]:
+                    theirs = each["times"][peer]
+                    yield Row(
+                        f"{job}, {each['size']}",
+                        peer,
+                        theirs["cpu_seconds"] / ours["cpu_seconds"],
+                        theirs["fastest"] / ours["slowest"],
+                        theirs["slowest"] / ours["fastest"],
+                        f"equal to {each['largest_difference']:.0e} nats",
+                        short=peer == "lm-eval" and each["size"] == "6M",
+                    )
+
+
+def _shots(record: Record) -> Iterator[Row]:
+    ours, theirs = record["seqtant"]["cpu_seconds"], record["lm-eval"]["cpu_seconds"]
+    yield Row(
+        f"accuracy after 0 to {record['shots']} shots, {record['queries']} queries",
+        f"lm-eval {record['lm-eval']['version']}",
+        median(theirs) / median(ours),
+        min(theirs) / max(ours),
+        max(theirs) / min(ours),
+        f"equal to {record['largest_difference_nats']:.0e} nats",
+        short=True,
+    )
+
+
+def _steering(record: Record) -> Iterator[Row]:
+    versions = {name.partition(":")[2]: version for name, version in record["versions"].items()}
+
+    def rows(job: str, cpu: Record, outputs: str, *, short: bool) -> Iterator[Row]:
+        for peer, timed in cpu.items():
+            if peer != "seqtant":
+                name = peer.partition(":")[0]
+                shown = peer.replace(name, f"{name} {versions[name]}").replace(":", ", ")
+                yield Row(job, shown, timed["ratio"], timed["ratio_low"], timed["ratio_high"], outputs, short=short)
+
+    size = record["shape"]["name"]
+    for key, what in (("extraction_middle", "the middle blocks"), ("extraction_all", "all blocks")):
+        if key in record:
+            same = f"steering-vectors' to {record[key]['largest_difference_to_steering_vectors']:.0e}"
+            yield from rows(f"steering vectors of {what}, {size}", record[key]["cpu"], same, short="middle" in key)
+    if "sweep" in record:
+        worst = max(record["sweep"]["largest_difference_in_log_probability"].values())
+        job = f"sweep of {record['sweep']['strengths']} strengths, {size}"
+        yield from rows(job, record["sweep"]["cpu"], f"equal to {worst:.0e} nats", short=size == "small")
+
+
+def _packing(record: Record) -> Iterator[Row]:
+    rows = record["rows"]
+    for own, peer in (("seqtant best-fit", "TRL bfd_split"), ("seqtant wrapped", "TRL wrapped")):
+        ratio = rows[peer]["cpu_seconds"] / rows[own]["cpu_seconds"]
+        kept = rows[own]["tokens_kept"] - rows[peer]["tokens_kept"]
+        fill = f"fill {rows[own]['fill']:.4f} beside {rows[peer]['fill']:.4f}"
+        yield Row(
+            f"packing {record['documents']:,} documents, {own.partition(' ')[2]}",
+            peer.replace("TRL", f"TRL {record['peer']['trl']}"),
+            ratio,
+            ratio,
+            ratio,
+            f"{kept:+,} tokens kept, {fill}",
+            short=own.endswith("fit"),
+        )
+
+
+def _ctc(record: Record) -> Iterator[Row]:
+    same = f"scores equal to {record['score_difference']:.0e}"
+    for name, peer in (("ctc_and_path_loop", "a loop over paths"), ("ctc_and_published", "the published procedure")):
+        ours, theirs = record["loss"]["ctc_and_purpose"], record["loss"][name]
+        yield Row(
+            "CTC with a purpose, loss and gradient",
+            peer,
+            theirs["median_ms"] / ours["median_ms"],
+            theirs["low_ms"] / ours["high_ms"],
+            theirs["high_ms"] / ours["low_ms"],
+            same,
+            short=name.endswith("published"),
+        )
+
+
+def _evidence(record: Record) -> Iterator[Row]:
+    ratios = [each["times_fewer_cpu_seconds"] for each in record["repeats"]]
+    yield Row(
+        "divergence along prompts, at an equal standard error",
+        f"{record['samples']} samples per prefix",
+        median(ratios),
+        min(ratios),
+        max(ratios),
+        "same curve within its error",
+        short=True,
+    )
+
+
+def _netket(record: Record) -> Iterator[Row]:
+    for each in record["speed"]:
+        theirs, ours = each["step"]["netket"]["cpu"], each["step"]["seqtant"]["cpu"]
+        yield Row(
+            f"one step, {each['side']}x{each['side']} spins, {each['layers']} layers, {each['method']}",
+            f"NetKet {each['versions']['netket']}",
+            theirs["median"] / ours["median"],
+            theirs["low"] / ours["high"],
+            theirs["high"] / ours["low"],
+            f"log psi equal to {each['largest_difference_of_log_psi']:.0e}",
+            short=each["side"] == 6,
+        )
+
+
+SOURCES: dict[str, Callable[[Record], Iterator[Row]]] = {
+    "scoring*.json": _scoring,
+    "icl_harness.json": _shots,
+    "steering_peers_*.json": _steering,
+    "pretraining_packing.json": _packing,
+    "ctc_cost_cpu_*.json": _ctc,
+    "beb_evidence.json": _evidence,
+    "quantum_netket_*.json": _netket,
+}
+
+
+def rows() -> list[Row]:
+    """Every comparison that has a record."""
+    return [
+        row for pattern, read in SOURCES.items() for path in sorted(RESULTS.glob(pattern)) for row in read(_load(path))
+    ]
+
+
+def _load(path: Path) -> Record:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def comparison_table(shown: list[Row]) -> str:
+    """Ratios with the range over repeats."""
+    lines = ["| job | beside | CPU seconds, times ours | outputs |", "| --- | --- | ---: | --- |"]
+    lines += [f"| {row.job} | {row.peer} | {_ratio(row)} | {row.outputs} |" for row in shown]
+    return "\n".join(lines)
+
+
+def _ratio(row: Row) -> str:
+    spread = "" if row.low == row.high else f" ({row.low:.3g} to {row.high:.3g})"
+    return f"{row.ratio:.3g}{spread}"
+
+
+def limits_table() -> str:
+    """How near the hot paths are to what the machine can do."""
+    lines = [
+        "| path | counted | the machine's rate | CPU seconds | share of the limit |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for each in _load(RESULTS / "limits.json")["paths"]:
+        rate = f"{each['rate_per_second'] / 1e9:.3g} G{each['unit']}/s"
+        share = (
+            f"{100 * each['share_of_limit']:.1f} % ({100 * each['share_low']:.1f} to {100 * each['share_high']:.1f})"
+        )
+        lines.append(f"| {each['path']} | {each['counted']}: {each['amount'] / 1e9:.3g} G{each['unit']} | {rate} | "
+                     f"{each['cpu_seconds']:.3g} | {share} |")  # fmt: skip
+    return "\n".join(lines)
+
+
+def growth_table() -> str:
+    """How the cost grows: slopes of log time in log size, and memory where it was measured."""
+    lines = ["| job | sizes | slope of log time | memory at the largest |", "| --- | --- | ---: | ---: |"]
+    lines += [f"| {job} | {sizes} | {slope} | {memory} |" for job, sizes, slope, memory in _growth()]
+    return "\n".join(lines)
+
+
+def _growth() -> Iterator[tuple[str, str, str, str]]:
+    steps = RESULTS / "quantum_step_cost.json"
+    if steps.is_file():
+        values = _load(steps)["values"]
+        slope = f"{values['slope_of_seconds']:.2f} (counted operations: {values['slope_counted']:.2f})"
+        yield "ground-state step", "spins", slope, "-"
+    for path in sorted(RESULTS.glob("scoring*.json")):
+        for each in _load(path)["lengths"]:
+            slope = f"{each['slope_of_log_time_in_log_length']['seqtant']:.2f}"
+            yield f"scoring a text, {each['size']}", "32 to 512 tokens", slope, "-"
+    scale = RESULTS / "pretraining_scale.json"
+    if scale.is_file():
+        record = _load(scale)
+        sizes = sorted(record["sizes"], key=lambda each: each["sentences"])
+        span = f"{sizes[0]['sentences']:,} to {sizes[-1]['sentences']:,} sentences"
+        memory = f"{sizes[-1]['peak_memory_bytes'] / 2**30:.1f} GiB"
+        for stage, slope in record["slopes"].items():
+            yield f"pretraining, {stage}", span, f"{slope:.2f}", memory
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """A text with every named table put between its marks."""
+    for name, table in tables.items():
+        begin = BEGIN.format(name=name)
+        before, mark, rest = text.partition(begin)
+        if not mark:
+            raise ValueError(f"no mark '{begin}'")
+        text = f"{before}{begin}\n{table}\n{END}{rest.partition(END)[2]}"
+    return text
+
+
+def pages() -> dict[Path, dict[str, str]]:
+    """Which tables stand on which page."""
+    found = rows()
+    return {
+        FOLDER / "README.md": {
+            "comparisons": comparison_table(found),
+            "limits": limits_table(),
+            "growth": growth_table(),
+        },
+        FOLDER.parent / "README.md": {"comparisons": comparison_table([row for row in found if row.short])},
+    }
+
+
+def write_tables() -> None:
+    """Brings both pages up to date."""
+    for path, tables in pages().items():
+        path.write_text(filled(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
