@@ -218,9 +218,13 @@ class Claim:
     """Key in the result's ``values``."""
     scale: Literal["smoke", "cpu", "gpu"] = "smoke"
     """Smallest scale at which it can be observed."""
+    why_not: str = ""
+    """Why it is not observed here: data or a machine that is out of reach, or a number that is no measurement."""
 
     def __post_init__(self) -> None:
         _tidy_floats(self, "published", "tolerance")
+        if self.why_not and self.instrument and self.scale != "gpu":
+            raise InputError(f"claim '{self.id}' says why it is not observed, and which instrument observes it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,6 +133,15 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.Monke
     assert "pip install" in entries[1].reason
 
 
+def test_a_claim_that_nothing_observes_says_why() -> None:
+    (entry,) = check_claims([claim(instrument="", why_not="the tower is closed")], Context(), Store())
+    assert (entry.check.verdict, entry.reason, entry.failed) == ("not run", "the tower is closed", False)
+    (entry,) = check_claims([claim(scale="gpu", why_not="it needs a tower")], Context(), Store())
+    assert (entry.check.verdict, entry.reason) == ("not run", "it needs a tower")
+    with pytest.raises(InputError, match="claim 'x' says why it is not observed, and which instrument observes it"):
+        claim(why_not="the tower is closed")
+
+
 def test_a_claim_with_a_bad_configuration_is_named() -> None:
     with pytest.raises(InputError, match=r"x: unknown key 'lenth' \(did you mean 'length'\?\)"):
         check_claims([claim(config={"lenth": 1})], Context(), Store())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -39,6 +40,7 @@ def check(
     room: str = "",
     scale: Literal["smoke", "cpu", "gpu"] = "smoke",
     format: Literal["table", "json", "markdown"] = "table",
+    records: Path | None = None,
     force: Flag = False,
     seed: int = 0,
     device: str = "auto",
@@ -52,6 +54,8 @@ def check(
         room: Only claims of this room.
         scale: Largest scale to run.
         format: How to print.
+        records: Folder with kept records, taken where they fit; by default "results" of the source tree or of the
+            working directory.
         force: Run again what is stored.
         seed: Seed of new runs.
         device: auto, cpu, cuda, cuda:1 or mps.
@@ -63,25 +67,27 @@ def check(
     from seqtant.commandline.progress import TerminalProgress
     from seqtant.errors import GateError
     from seqtant.report.console import Terminal
-    from seqtant.report.listing import entries_note
+    from seqtant.report.listing import entries_note, made
     from seqtant.report.tables import claims_table, to_markdown
     from seqtant.report.terminal import print_claims
     from seqtant.runs.context import Context
+    from seqtant.runs.kept import Records, default_folder
     from seqtant.runs.ledger import check_claims, read_claims
     from seqtant.runs.store import Store
 
     claims = read_claims(paper=paper, only=room)
     with TerminalProgress() as progress:
         context = Context(seed=seed, device=device, progress=progress, command=command_line(sys.argv[1:]))
-        entries = check_claims(claims, context, Store(), scale=scale, force=force)
+        kept = Records(records or default_folder())
+        entries = check_claims(claims, context, Store(), records=kept, scale=scale, force=force)
     checks = [entry.check for entry in entries]
     if format == "json":
         print_json(entries)
     elif format == "markdown":
-        print(to_markdown(claims_table(checks)))
+        print(to_markdown(claims_table(checks, made=[made(entry) for entry in entries])))
     else:
         console = Terminal()
-        print_claims(checks, console)
+        print_claims(checks, console, made=[made(entry) for entry in entries])
         console.print(Text(entries_note(entries)))
     failed = [entry.check.claim.id for entry in entries if entry.failed]
     if failed:

@@ -49,16 +49,23 @@ def _claim(claim: Claim) -> tuple[str, ...]:
     return claim.id, published, claim.source, claim.scale if claim.instrument else "not observed"
 
 
+def made(entry: Entry) -> str:
+    """When its run was made: a date for a stored one, ``now`` for a new one, empty without one."""
+    if entry.check.observed is None:
+        return ""
+    return f"stored {entry.stored[:10]}" if entry.stored else "now"
+
+
 def entries_note(entries: Sequence[Entry]) -> str:
-    """How many claims stand how, what was taken from stored runs, and why some could not be observed."""
-    verdicts = [entry.check.verdict for entry in entries]
-    lines = [", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))]
+    """Why some could not be observed, what was taken from stored runs, and, last, how many claims stand how."""
+    lines = [f"{entry.check.claim.id}: {entry.reason}" for entry in entries if entry.reason]
     stored = {entry.run: entry.stored for entry in entries if entry.stored}
     if stored:
         lines.append(
             f"{len(stored)} runs were stored before, the oldest on {min(stored.values())[:10]}: --force runs anew"
         )
-    lines += [f"{entry.check.claim.id}: {entry.reason}" for entry in entries if entry.reason]
+    verdicts = [entry.check.verdict for entry in entries]
+    lines.append(", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)))
     return "\n".join(lines)
 
 

@@ -43,10 +43,13 @@ def values_table(result: Result) -> Table:
     return Table(name="values", title="Headline numbers", columns=("name", "value"), rows=rows)
 
 
-def claims_table(checks: Sequence[ClaimCheck]) -> Table:
-    """Published numbers beside ours."""
+def claims_table(checks: Sequence[ClaimCheck], made: Sequence[str] = ()) -> Table:
+    """Published numbers beside ours; where given, also when each was observed."""
     columns = ("claim", "published", "observed", "interval", "verdict")
-    return Table(name="claims", title="Published beside observed", columns=columns, rows=tuple(_claim_rows(checks)))
+    rows = tuple(_claim_rows(checks))
+    if made:
+        columns, rows = (*columns, "made"), tuple((*row, when or None) for row, when in zip(rows, made, strict=True))
+    return Table(name="claims", title="Published beside observed", columns=columns, rows=rows)
 
 
 def _claim_rows(checks: Sequence[ClaimCheck]) -> Iterator[tuple[Cell, ...]]:

@@ -94,15 +94,16 @@ def _print_section(result: Result, console: Console, *, bare: bool) -> None:
         console.print()
 
 
-def print_claims(checks: Sequence[ClaimCheck], console: Console) -> None:
-    """Prints published numbers beside ours, two lines each, the verdict first."""
+def print_claims(checks: Sequence[ClaimCheck], console: Console, made: Sequence[str] = ()) -> None:
+    """Prints published numbers beside ours, two lines each, the verdict first; where given, when each was observed."""
     grid = RichTable.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     table = claims_table(checks)
-    for check, row in zip(checks, table.rows, strict=True):
+    for check, row, when in zip(checks, table.rows, made or [""] * len(checks), strict=True):
         name, published, observed, interval, verdict = (cell_text(cell) for cell in row)
         numbers = f"published {published}   observed {observed}" + (f" {interval}" if interval != "–" else "")
+        numbers += f"   {when}" if when else ""
         body = Text.assemble((name, "bold"), (f"\n{numbers}", "dim"))
         grid.add_row(Text(verdict, style=CLAIM_STYLES[check.verdict]), body)
     console.print(Text(table.title, style="bold"))

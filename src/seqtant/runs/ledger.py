@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from seqtant.findings import Claim, ClaimCheck, ClaimVerdict, Estimate, Result
 from seqtant.progress import track
 from seqtant.rooms import ROOMS, config_type, room
 from seqtant.runs.context import Context
+from seqtant.runs.kept import Records
 from seqtant.runs.reuse import find_or_run
 from seqtant.runs.store import Store
 from seqtant.settings import build, config_hash, read_yaml
@@ -65,7 +67,13 @@ def _claims_of(name: str) -> Iterator[Claim]:
 
 
 def check_claims(
-    claims: Sequence[Claim], context: Context, store: Store, *, scale: Scale = "smoke", force: bool = False
+    claims: Sequence[Claim],
+    context: Context,
+    store: Store,
+    *,
+    records: Records | None = None,
+    scale: Scale = "smoke",
+    force: bool = False,
 ) -> list[Entry]:
     """Holds claims against runs: stored ones where they exist, new ones (saved) where they do not.
 
@@ -76,6 +84,7 @@ def check_claims(
         claims: What to check.
         context: Seed, device, folder and progress of new runs.
         store: Where runs are found and saved.
+        records: Where runs are found besides.
         scale: Largest scale to run; claims that need a larger one are ``not run``.
         force: Run again what is stored.
 
@@ -87,20 +96,24 @@ def check_claims(
     configs: dict[tuple[str, str], Any] = {}
     for claim in claims:
         if not claim.instrument or _SCALES.index(claim.scale) > _SCALES.index(scale):
-            entries[claim.id] = Entry(check=judge(claim, None))
+            entries[claim.id] = Entry(check=judge(claim, None), reason=claim.why_not)
             continue
         config = build(config_type(claim.instrument), claim.config, source=claim.id)
         key = claim.instrument, config_hash(config)
         groups[key].append(claim)
         configs[key] = config
+
+    def run(config: Any) -> tuple[Result, bool]:
+        return find_or_run(config, context, store, records=records, force=force)
+
     for key, group in track(groups.items(), context.progress, "claims", len(groups)):
-        entries |= {entry.check.claim.id: entry for entry in _observe(group, configs[key], context, store, force)}
+        entries |= {entry.check.claim.id: entry for entry in _observe(group, partial(run, configs[key]), store)}
     return [entries[claim.id] for claim in claims]
 
 
-def _observe(group: Sequence[Claim], config: Any, context: Context, store: Store, force: bool) -> list[Entry]:
+def _observe(group: Sequence[Claim], run: Callable[[], tuple[Result, bool]], store: Store) -> list[Entry]:
     try:
-        result, found = find_or_run(config, context, store, force=force)
+        result, found = run()
     except SeqtantError as error:
         failed = not isinstance(error, MissingExtraError)
         return [Entry(check=judge(claim, None), reason=str(error), failed=failed) for claim in group]

@@ -8,11 +8,14 @@ from seqtant.findings import Result
 from seqtant.rooms import dispatch, verb_of
 from seqtant.runs.context import Context
 from seqtant.runs.environment import environment
+from seqtant.runs.kept import Records
 from seqtant.runs.store import Store
 from seqtant.settings import config_hash
 
 
-def find_or_run(config: Any, context: Context, store: Store, *, force: bool = False) -> tuple[Result, bool]:
+def find_or_run(
+    config: Any, context: Context, store: Store, *, records: Records | None = None, force: bool = False
+) -> tuple[Result, bool]:
     """Finds the newest sound run of a configuration, or makes it.
 
     A configuration that names a file or a model counts as the same whatever that file holds now: after changing it,
@@ -21,16 +24,21 @@ def find_or_run(config: Any, context: Context, store: Store, *, force: bool = Fa
     Args:
         config: Configuration of an instrument.
         context: Seed, device, folder, progress.
-        store: Where to look; a new run is not saved here.
+        store: Where to look first; a new run is not saved here.
+        records: Where to look next, whatever version of the package made the record.
         force: Run even if there is one.
 
     Returns:
         The result, and whether it was found.
     """
-    instrument = ".".join(verb_of(config))
+    found = None if force else _find(config, context, store, records)
+    return (found, True) if found is not None else (dispatch(config, context), False)
+
+
+def _find(config: Any, context: Context, store: Store, records: Records | None) -> Result | None:
+    instrument, key = ".".join(verb_of(config)), config_hash(config)
     version = environment().get("seqtant", "")
-    if not force:
-        found = store.find(config_hash(config), instrument=instrument, seed=context.seed, version=version)
-        if found is not None:
-            return found, True
-    return dispatch(config, context), False
+    found = store.find(key, instrument=instrument, seed=context.seed, version=version)
+    if found is None and records is not None:
+        found = records.find(instrument, key, seed=context.seed)
+    return found
