@@ -364,10 +364,12 @@ class Result:
 
     @property
     def verdict(self) -> Verdict | None:
-        """One word for all findings, parts included: the worst news that is certain; None without findings."""
-        found = {finding.verdict for result in self.walk() for finding in result.findings}
-        order: tuple[Verdict, ...] = ("disagrees", "agrees", "inconclusive", "vacuous")
-        return next((verdict for verdict in order if verdict in found), None)
+        """One word for all findings, parts included: bad news if there is any, else the answer to the first question.
+
+        None without findings.
+        """
+        found = [finding.verdict for result in self.walk() for finding in result.findings]
+        return "disagrees" if "disagrees" in found else next(iter(found), None)
 
 
 T = TypeVar("T")

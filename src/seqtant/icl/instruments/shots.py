@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def run(config: ShotsConfig, context: Context) -> Result:
     Raises:
         InputError: The model or a task cannot be used.
     """
-    with Recorder("icl.shots", f"Shots that tasks need from {config.model}", config, context, papers=(4,)) as record:
+    with Recorder("icl.shots", f"Shots that tasks need from {Path(config.model).name}", config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
         found = [_study_task(config, context, study, number) for number in range(len(study.tasks))]
         _values(record, config, study, found)
