@@ -1,8 +1,25 @@
-"""``python -m seqtant``, and ``accelerate launch -m seqtant`` on several processes."""
+"""``python -m seqtant``, and ``accelerate launch -m seqtant`` on several processes, of which the first one speaks."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from contextlib import redirect_stdout
+from pathlib import Path
+
 from seqtant.cli import main
 
+
+def _compute_in_silence() -> None:
+    """Runs the command as one of several processes: what the first one prints and stores is not told twice."""
+    with tempfile.TemporaryDirectory(prefix="seqtant-") as home, Path(os.devnull).open("w") as nowhere:
+        os.environ["SEQTANT_HOME"] = home
+        with redirect_stdout(nowhere):
+            main()
+
+
 if __name__ == "__main__":
-    main()
+    if int(os.environ.get("RANK", "0")) > 0:
+        _compute_in_silence()
+    else:
+        main()
