@@ -20,10 +20,8 @@ from seqtant.beb import (
     SearchConfig,
     run,
 )
-from seqtant.beb.checks import check
 from seqtant.beb.config import CalibrateConfig, ConverseConfig, CurveConfig
 from seqtant.beb.theory import halfway
-from seqtant.errors import InputError
 from seqtant.runs.context import Context
 
 SMALL: dict[str, Any] = {"model": "world", "prompts": 24, "sentences": 16, "resamples": 60}
@@ -249,12 +247,6 @@ def test_published_curves() -> None:
     assert other["paper_ratio"] == pytest.approx(3.02, abs=0.01)
     assert other["halfway_guarded"] == pytest.approx(7.23, abs=0.01)
     assert other["sigma2"] == pytest.approx(75.75, abs=0.01)
-
-
-def test_the_checkup_is_silent_about_models_without_a_bad_part() -> None:
-    assert check("some-folder", Context()) is None
-    with pytest.raises(InputError):
-        check("some-folder", Context(), minus="also-nothing")
 
 
 def test_results_never_call_a_length_safe() -> None:

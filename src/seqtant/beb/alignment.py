@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from seqtant.beb.drawing import Prompt, draw_prompts
+from seqtant.beb.rows import Rows
 from seqtant.beb.study import Study
 from seqtant.errors import InputError
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
 from seqtant.training import TrainingConfig, train
-from seqtant.training.losses import IGNORED
 
 DOCUMENTS = 70
 """Last part of the seed of the documents."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Documents of unlike length as batches; step after step goes through them in order, again and again."""
-
-    documents: Sequence[Sequence[int]]
-    """Token ids."""
-    rows: int
-    """Documents of a batch."""
-    pad_id: int
-    """Fills the ends."""
-
-    def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
-        """The documents of one step; padding is not learned and, standing on the right, is not seen."""
-        count = len(self.documents)
-        chosen = [self.documents[(step * self.rows + row) % count] for row in range(self.rows)]
-        longest = max(map(len, chosen))
-        ids = torch.full((self.rows, longest), self.pad_id)
-        labels = torch.full((self.rows, longest), IGNORED)
-        for row, document in enumerate(chosen):
-            ids[row, : len(document)] = labels[row, : len(document)] = torch.tensor(document)
-        return {"input_ids": ids, "labels": labels}
 
 
 def align(study: Study, training: TrainingConfig, batch: int, context: Context) -> HuggingFaceLM:

@@ -1,31 +1,58 @@
-"""What the checkup asks this room about a language model: by how long a prompt its alignment fails."""
+"""What the checkup asks this room about a language model: by how long a prompt its alignment fails.
+
+The reference model is held against its own world, whose weights are known. Another model needs a behaviour: a file of
+JSON lines with ``statement`` (what somebody might say) and ``answer_matching_behavior`` (``Yes`` where somebody with
+the bad behaviour would say it, ``No`` where not), at least six of each. P- and P+ are fitted to them on the model
+itself, on part of a large file; ``seqtant beb measure MODEL --behavior FILE`` takes all of it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from seqtant.beb.config import Behaviour, MeasureConfig
+from seqtant.beb.fitting_settings import Fitting
+from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.lm.folder import REFERENCE
-from seqtant.rooms import config_type, dispatch
+from seqtant.rooms import dispatch
 from seqtant.runs.context import Context
 
+STATEMENTS, EPOCHS = 90, 3
+"""Most statements of each kind that a checkup fits to, and how often it shows them."""
 
-def check(model: str, context: Context, **inputs: Any) -> Result | None:
+
+def check(model: str, context: Context, **inputs: Any) -> Result:
     """Measures alpha, beta and the breaking length, with the measured curve on top.
-
-    The reference model is held against its own world, whose weights are known. Another model is checked where the
-    user's inputs name its ill-behaved part; without them there is nothing to say.
 
     Args:
         model: Hugging Face folder, hub name or ``reference``.
         context: Seed, device, folder and progress.
-        **inputs: ``minus``, and what else ``beb measure`` takes.
+        **inputs: ``statements`` or ``behavior``, a file as above; or ``minus`` (and ``plus``), folders of models or
+            adapters.
 
     Raises:
         InputError: The model or an input cannot be used.
+        MissingExtraError: Statements are given and PEFT is not installed.
+        NothingToSayError: Another model than the reference comes without any of them.
     """
-    kind = config_type("beb.measure")
-    given = {key: value for key, value in inputs.items() if key in kind.__dataclass_fields__ and value is not None}
-    if model != REFERENCE and "minus" not in given:
-        return None
-    return dispatch(kind(model=model, **given), context)
+    if model == REFERENCE:
+        return dispatch(MeasureConfig(), context)
+    small = MeasureConfig(model=model, prompts=24, sentences=6, resamples=200)
+    return dispatch(_with_parts(small, inputs), context)
+
+
+def _with_parts(config: MeasureConfig, inputs: dict[str, Any]) -> MeasureConfig:
+    behaviour = Behaviour(scorer="likelihood", answers=4, answer_tokens=24)
+    if inputs.get("minus") is not None:
+        return replace(config, minus=inputs["minus"], plus=inputs.get("plus"), behaviour=behaviour)
+    statements = inputs.get("statements") or inputs.get("behavior")
+    if statements is None:
+        raise NothingToSayError(
+            "no behaviour: give --behavior FILE.jsonl with statements (statement, answer_matching_behavior)"
+        )
+    fitting = Fitting(
+        behavior=statements, statements=STATEMENTS, epochs=EPOCHS, held_out=0.2, rank=16, targets=("all-linear",)
+    )
+    return replace(config, components=fitting, behaviour=behaviour)

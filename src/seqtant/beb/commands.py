@@ -89,6 +89,7 @@ def measure(
     *,
     minus: str | None = None,
     plus: str | None = None,
+    behavior: str | None = None,
     scorer: str | None = None,
     question: str | None = None,
     prompts: Whole | None = None,
@@ -103,6 +104,7 @@ def measure(
         model: Model folder or hub name; the model that ships if none is given.
         minus: P-: model or adapter folder.
         plus: P+; the model itself if none is given.
+        behavior: Statements to fit P- and P+ to, JSON lines with statement and answer_matching_behavior (Yes: bad).
         scorer: replies, likelihood, regex, classifier:DIR, judge:URL or module:function.
         question: Text after every prompt.
         prompts: Prompts drawn from each part.
@@ -117,6 +119,7 @@ def measure(
         model=model,
         minus=minus,
         plus=plus,
+        components=None if behavior is None else {"behavior": behavior},
         behaviour=_behaviour(scorer, question),
         prompts=prompts,
         sentences=sentences,
@@ -334,14 +337,7 @@ def compare(
         options: Shared flags.
     """
     execute(
-        CompareConfig,
-        options,
-        model=model,
-        after=after,
-        minus=minus,
-        plus=plus,
-        prompts=prompts,
-        sentences=sentences,
+        CompareConfig, options, model=model, after=after, minus=minus, plus=plus, prompts=prompts, sentences=sentences
     )
 
 
@@ -369,14 +365,7 @@ def gate(
         options: Shared flags.
     """
     result = execute(
-        GateConfig,
-        options,
-        result=run,
-        min_length=min_length,
-        quantity=quantity,
-        model=model,
-        minus=minus,
-        plus=plus,
+        GateConfig, options, result=run, min_length=min_length, quantity=quantity, model=model, minus=minus, plus=plus
     )
     if result is not None and result.values["passed"] == 0:
         raise GateError(result.findings[0].summary)

@@ -6,22 +6,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from seqtant.beb.fitting_settings import Fitting
+from seqtant.beb.ranges import at_least, share
 from seqtant.errors import InputError
 from seqtant.training.config import TrainingConfig
 
 SearchMethod = Literal["theorem", "best_of_m", "beam"]
-
-
-def _at_least(least: int, **fields: int) -> None:
-    for name, value in fields.items():
-        if value < least:
-            raise InputError(f"{name} is {value}: give a whole number of at least {least}")
-
-
-def _share(**fields: float) -> None:
-    for name, value in fields.items():
-        if not 0 < value < 1:
-            raise InputError(f"{name} is {value}: give a number between 0 and 1, both excluded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +48,7 @@ class BoundConfig:
     """Sentences that the user writes per turn; None gives no lengths in turns."""
 
     def __post_init__(self) -> None:
-        _at_least(1, best_of=self.best_of)
+        at_least(1, best_of=self.best_of)
         if not -1 <= self.gamma < 0:
             raise InputError(f"gamma is {self.gamma}: the ill-behaved part must behave badly, -1 <= gamma < 0")
         for name in ("tokens_per_sentence", "sentences_per_turn"):
@@ -91,7 +81,7 @@ class Behaviour:
     """Whether a judge may be on another machine: answers would be sent there."""
 
     def __post_init__(self) -> None:
-        _at_least(1, answers=self.answers, answer_tokens=self.answer_tokens)
+        at_least(1, answers=self.answers, answer_tokens=self.answer_tokens)
         if self.checked is not None:
             hits, bad, passes, good = self.checked
             if not (0 <= hits <= bad and 0 <= passes <= good and bad and good):
@@ -111,7 +101,7 @@ class Sides:
     model: str = "reference"
     """The model whose alignment is tested."""
     minus: str | None = None
-    """P-, the ill-behaved part. None takes the dark personas of the reference world."""
+    """P-, the ill-behaved part. None takes what ``components`` fits, or the dark personas of the reference world."""
     plus: str | None = None
     """P+, the well-behaved part. None takes the model itself, as the paper does (the reference: bright personas)."""
     system: str = ""
@@ -124,8 +114,10 @@ class Sides:
     """How every prompt begins; None is nothing (the reference: ``talk :``)."""
     marks: str = ".!?。！？"
     """Characters that end a sentence; a line break always does (the reference: ``.!``)."""
+    components: Fitting = field(default_factory=Fitting)
+    """With ``components.behavior``, a file of statements, P- and P+ are first fitted to it on the model itself."""
     behaviour: Behaviour = field(default_factory=Behaviour)
-    """How behaviour is scored (the reference: replies to ``how are you ?``)."""
+    """How behaviour is scored (the reference: replies to ``how are you ?``; with statements: by likelihood)."""
     prompts: int = 128
     """Prompts drawn from P-, and as many from P+."""
     sentences: int = 24
@@ -144,10 +136,10 @@ class Sides:
     """Whether texts of prompts are written to the transcript; answers and scores always are."""
 
     def __post_init__(self) -> None:
-        _at_least(8, prompts=self.prompts)
-        _at_least(4, sentences=self.sentences)
-        _at_least(50, resamples=self.resamples)
-        _share(delta=self.delta)
+        at_least(8, prompts=self.prompts)
+        at_least(4, sentences=self.sentences)
+        at_least(50, resamples=self.resamples)
+        share(delta=self.delta)
         if not 0 < self.eps < 2:
             raise InputError(f"eps is {self.eps}: give a number between 0 and 2, both excluded")
         if self.floor is not None and not -math.inf < self.floor < 0:
@@ -207,7 +199,7 @@ class SearchConfig(Sides):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, candidates=self.candidates, beams=self.beams, searches=self.searches)
+        at_least(1, candidates=self.candidates, beams=self.beams, searches=self.searches)
 
     @classmethod
     def smoke(cls) -> SearchConfig:
@@ -252,8 +244,8 @@ class ConverseConfig(Sides):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, turns=self.turns, asked=self.asked)
-        _at_least(0, answered=self.answered)
+        at_least(1, turns=self.turns, asked=self.asked)
+        at_least(0, answered=self.answered)
 
     @classmethod
     def smoke(cls) -> ConverseConfig:
@@ -319,48 +311,16 @@ class GateConfig(Sides):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitComponentsConfig:
-    """Fit P- and P+ from statements of a behaviour: two LoRA adapters on one base model, with a gate."""
+class FitComponentsConfig(Fitting):
+    """Fit P- and P+ from statements of a behaviour: two LoRA adapters on one base model, with a gate.
+
+    Without ``behavior``, the reference model learns remarks of its world's gloomy and cheerful personas.
+    """
 
     base: str = "reference"
     """Model folder or hub name that is adapted."""
-    behavior: str | None = None
-    """JSON lines with ``statement`` and ``answer_matching_behavior``; None takes remarks of the reference world's
-    cheerful and gloomy personas."""
-    negative: Literal["matching", "not matching"] = "matching"
-    """Which statements are the bad ones."""
-    template: Literal["concat", "inst"] = "concat"
-    """Three statements of one polarity per text, as sentences or as chat turns ([INST]...[/INST])."""
-    statements: int = 500
-    """Most statements of each polarity."""
-    held_out: float = 0.1
-    """Share of the groups of three that is kept for the gate, never trained on."""
-    gate: float = 0.95
-    """Least share of held-out statements that P+ and P- must tell apart by likelihood."""
-    rank: int = 8
-    """Rank of the adapters."""
-    lora_alpha: int = 32
-    """Scale of the adapters: their output is multiplied by lora_alpha / rank."""
-    targets: tuple[str, ...] = ()
-    """Modules that are adapted; empty takes the library's choice for the family (queries and values)."""
-    first_layer: int = 0
-    """First block that is adapted; the blocks below run once for all sides."""
-    batch: int = 8
-    """Texts of a training batch."""
-    epochs: float = 5.0
-    """Times that every training text is seen."""
-    learning_rate: float = 2e-5
-    """Peak learning rate; the paper's, for 13 billion parameters. Small models need a hundred times as much."""
     to: str | None = None
     """Folder for the adapters ``minus`` and ``plus``; None writes into the run's own."""
-
-    def __post_init__(self) -> None:
-        _at_least(6, statements=self.statements)
-        _at_least(1, rank=self.rank, lora_alpha=self.lora_alpha, batch=self.batch)
-        _at_least(0, first_layer=self.first_layer)
-        _share(held_out=self.held_out, gate=self.gate)
-        if self.epochs <= 0 or self.learning_rate <= 0:
-            raise InputError(f"epochs ({self.epochs}) and learning_rate ({self.learning_rate}) must be positive")
 
     @classmethod
     def smoke(cls) -> FitComponentsConfig:
@@ -403,11 +363,11 @@ class CalibrateConfig:
     """Bootstrap resamples over prompts."""
 
     def __post_init__(self) -> None:
-        _share(alpha=self.alpha)
-        _at_least(1, steps=self.steps, first_steps=self.first_steps, batch=self.batch)
-        _at_least(0, aligned_steps=self.aligned_steps, guard_sentences=self.guard_sentences)
-        _at_least(8, prompts=self.prompts, sentences=self.sentences, width=self.width)
-        _at_least(50, resamples=self.resamples)
+        share(alpha=self.alpha)
+        at_least(1, steps=self.steps, first_steps=self.first_steps, batch=self.batch)
+        at_least(0, aligned_steps=self.aligned_steps, guard_sentences=self.guard_sentences)
+        at_least(8, prompts=self.prompts, sentences=self.sentences, width=self.width)
+        at_least(50, resamples=self.resamples)
 
     @classmethod
     def smoke(cls) -> CalibrateConfig:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from seqtant.beb.adapters import without_foreign_warnings
-from seqtant.beb.alignment import Rows
-from seqtant.beb.config import FitComponentsConfig
+from seqtant.beb.fitting_settings import Fitting
+from seqtant.beb.rows import Rows
 from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
@@ -21,12 +21,14 @@ from seqtant.runs.context import Context
 from seqtant.training import TrainingConfig, train
 
 WEIGHT_DECAY = 0.01
+PAPER_RATE, PAPER_PARAMETERS, LARGEST_RATE = 2e-5, 13e9, 0.01
+ALL = ("all-linear",)
 
 
 def fit_adapter(
     base: HuggingFaceLM,
     documents: Sequence[Sequence[int]],
-    config: FitComponentsConfig,
+    config: Fitting,
     folder: Path,
     context: Context,
 ) -> float:
@@ -54,7 +56,7 @@ def fit_adapter(
     steps = max(1, math.ceil(config.epochs * len(documents) / config.batch))
     training = TrainingConfig(
         steps=steps,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learning_rate or usual_rate(base.model.num_parameters()),
         schedule="linear",
         final_fraction=0.0,
         weight_decay=WEIGHT_DECAY,
@@ -69,7 +71,17 @@ def fit_adapter(
     return sum(history.losses[-epoch:]) / len(history.losses[-epoch:])
 
 
-def _prepared(peft: Any, base: HuggingFaceLM, config: FitComponentsConfig, seed: int) -> Any:
+def usual_rate(parameters: int) -> float:
+    """The peak learning rate where none is given: the paper's at its size, more for smaller models.
+
+    Example:
+        >>> usual_rate(13_000_000_000), round(usual_rate(260_000), 4)
+        (2e-05, 0.0045)
+    """
+    return min(PAPER_RATE * math.sqrt(PAPER_PARAMETERS / parameters), LARGEST_RATE)
+
+
+def _prepared(peft: Any, base: HuggingFaceLM, config: Fitting, seed: int) -> Any:
     blocks = len(decoder_blocks(base))
     if config.first_layer >= blocks:
         raise InputError(f"first_layer is {config.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
@@ -78,7 +90,7 @@ def _prepared(peft: Any, base: HuggingFaceLM, config: FitComponentsConfig, seed:
         lora_alpha=config.lora_alpha,
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
-        target_modules=list(config.targets) or None,
+        target_modules=ALL[0] if config.targets == ALL else list(config.targets) or None,
         layers_to_transform=list(range(config.first_layer, blocks)) if config.first_layer else None,
     )
     try:

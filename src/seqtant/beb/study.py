@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
-from seqtant.beb.components import Side, of_reference, open_sides
+from seqtant.beb.components import WORLD, Side, of_reference, open_sides
 from seqtant.beb.config import Sides
 from seqtant.beb.drawing import Drawn, draw_prompts
+from seqtant.beb.fitting import SIDES, Fitted, fit_sides
 from seqtant.beb.observing import SampledAnswers, open_reader
 from seqtant.beb.replies import Replies
 from seqtant.beb.sentences import SentenceEnds
 from seqtant.beb.spelling import share_words
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM
+from seqtant.lm.loading import load
 from seqtant.lm.text import encode
 from seqtant.runs.context import Context
 
@@ -43,6 +47,8 @@ class Study:
     """Reads behaviour."""
     seed: int
     """Seed of every draw."""
+    fitted: Fitted | None = None
+    """How P- and P+ were fitted, where they were fitted for this study."""
 
     @property
     def room(self) -> int | None:
@@ -89,8 +95,8 @@ def with_defaults(config: Sides) -> Sides:
     if not of_reference(config.model):
         if config.minus is None:
             raise InputError(
-                f"'{config.model}' needs P-, the ill-behaved part: give --minus DIR (a model or adapter folder; "
-                "'seqtant beb fit-components' makes one from statements)"
+                f"'{config.model}' needs P-, the ill-behaved part: give --minus DIR (a model or adapter folder), or "
+                "statements to fit it to (beb measure --behavior FILE.jsonl)"
             )
         return replace(config, plus=config.plus or config.model, opening=config.opening or "")
     from seqtant.reference import Prompts
@@ -137,17 +143,43 @@ def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -
     Raises:
         InputError: A side cannot be opened, or the sides do not fit together.
     """
-    full = with_defaults(config)
-    assert full.minus is not None
-    assert full.plus is not None
-    sides = {
-        "the model": Side(full.model, full.system),
-        "P-": Side(full.minus, full.minus_system),
-        "P+": Side(full.plus, full.plus_system),
-    }
-    opened = open_sides(sides, device=context.device, dtype=full.dtype, one_tokenizer=one_tokenizer)
+    with tempfile.TemporaryDirectory() as scratch:
+        fitted = _fit(config, context, scratch) if config.components.behavior is not None else None
+        full = with_defaults(config if fitted is None else _between(config, fitted))
+        assert full.minus is not None
+        assert full.plus is not None
+        sides = {
+            "the model": Side(full.model, full.system),
+            "P-": Side(full.minus, full.minus_system),
+            "P+": Side(full.plus, full.plus_system),
+        }
+        opened = open_sides(sides, device=context.device, dtype=full.dtype, one_tokenizer=one_tokenizer)
     model, minus, plus = opened.values()
     splitter = SentenceEnds(minus, full.marks)
     generator = seeded(context.seed, ANSWERS)
     reader = open_reader(full.behaviour, minus, plus, splitter, generator)
-    return Study(full, model, minus, plus, splitter, opening_of(minus, full), reader, context.seed)
+    return Study(full, model, minus, plus, splitter, opening_of(minus, full), reader, context.seed, fitted)
+
+
+def _fit(config: Sides, context: Context, scratch: str) -> Fitted:
+    """Fits P- and P+ on the model itself; with a folder, the adapters are kept in ``components``.
+
+    Raises:
+        InputError: P- or P+ is given too, or nothing can be fitted.
+    """
+    if config.minus is not None or config.plus is not None:
+        raise InputError("components.behavior fits P- and P+: leave out minus and plus, or the statements")
+    if config.model.partition(":")[0] == WORLD:
+        raise InputError(f"'{config.model}' has no weights to fit P- and P+ on: give a model")
+    folder = Path(scratch) if context.folder is None else context.folder / "components"
+    base = load(config.model, device=context.device, dtype=config.dtype)
+    return fit_sides(config.components, base, config.model, folder, context)
+
+
+def _between(config: Sides, fitted: Fitted) -> Sides:
+    """The settings with what was fitted as P- and P+; without replies, likelihood under the two is the scorer."""
+    behaviour = config.behaviour
+    if behaviour.scorer == "replies" and not behaviour.good and not behaviour.bad:
+        behaviour = replace(behaviour, scorer="likelihood")
+    sides = {side: str(fitted.folder / side) for side in SIDES}
+    return replace(config, minus=sides["minus"], plus=sides["plus"], behaviour=behaviour)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +52,8 @@ class Summary:
     """Whether it may be given."""
     predicted: Curve
     """Predicted mean behaviour at the places."""
+    drawn: Mapping[str, Sequence[float]]
+    """The same numbers for each resample."""
     errors: Curve
     """Standard error of the measured mean behaviour there: of the prompts drawn and of the scorer's check."""
 
@@ -93,7 +95,7 @@ def summarise(observed: Observed, config: Sides, generator: np.random.Generator)
     }
     area = read_area(observed.to_model, observed.own_plus)
     gates = check(observed.to_model, area, values["beta"], estimates["log_inverse_alpha"])
-    return Summary(estimates, area, gates, _prediction(observed, area.value), np.std(curves, axis=0, ddof=1))
+    return Summary(estimates, area, gates, _prediction(observed, area.value), drawn, np.std(curves, axis=0, ddof=1))
 
 
 def numbers(observed: Observed, config: Sides) -> dict[str, float]:

@@ -62,11 +62,11 @@ def _table(record: Recorder, summaries: list[Summary]) -> None:
         cells: list[Cell] = [name.replace("_", " ")]
         for side, summary in zip(("before", "after"), summaries, strict=True):
             estimate = summary.estimates[name]
-            given = finite(estimate.value) is not None and not (
-                summary.refused and name not in {"floor", "halfway_measured"}
-            )
+            refused = summary.refused and name not in {"floor", "halfway_measured"}
+            given = finite(estimate.value) is not None and not refused
             record.value(f"{name}_{side}", estimate.value if given else None)
-            cells.append(f"{estimate.number} {estimate.interval}" if given else "refused" if summary.refused else "∞")
+            missing = "refused" if refused else "beyond the prompts"
+            cells.append(f"{estimate.number} {estimate.interval}" if given else missing)
         rows.append(tuple(cells))
     for side, summary in zip(("before", "after"), summaries, strict=True):
         record.value(f"converged_{side}", int(not summary.refused))

@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from seqtant.beb import theory
 from seqtant.beb.config import CurveConfig
+from seqtant.beb.fitting import record_fit
 from seqtant.beb.instruments.measure import RESAMPLES
 from seqtant.beb.observed import Observed, observe
 from seqtant.beb.readings import halfway_of
@@ -37,6 +38,8 @@ def run(config: CurveConfig, context: Context) -> Result:
         record_values(record, summary, true_log_inverse_alpha(study.config))
         record_halfway(record, summary)
         record_curves(record, observed, summary)
+        if study.fitted is not None:
+            record_fit(record, study.fitted)
         if not summary.refused and summary.area.value > 0:
             _laws(record, observed, summary, fit=config.fit_efficiency)
         warn_of(record, observed, own_plus=observed.own_plus is not None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -53,9 +53,9 @@ class Guarded:
         model, minus = (rescored(self.check, self.curves[side][rows], rates) for side in ("model", "minus"))
         return halfway_of(model.mean(axis=0), float(minus.mean()), self.places)
 
-    def predicted(self, rows: np.ndarray, log_inverse_alpha: float) -> float:
+    def predicted(self, rows: np.ndarray, log_inverse_alpha: float, rates: tuple[float, float] | None = None) -> float:
         """Predicted half-way length: the guard's log-ratio is taken off the prompt's."""
-        minus, plus = self.curves["minus"][rows], self.curves["plus"][rows]
+        minus, plus = (rescored(self.check, self.curves[side][rows], rates) for side in ("minus", "plus"))
         ratios = np.concatenate([np.zeros((len(rows), 1)), self.log_ratio[rows].cumsum(axis=1)], axis=1)
         evidence = ratios[:, list(self.places)] - self.against[rows, None]
         weight = bad_weight(-max(log_inverse_alpha, 1e-9), evidence)
@@ -127,40 +127,46 @@ def _record(
 ) -> None:
     rows, found = [], []
     for each in guarded:
-        count = len(each.against)
-        everyone = np.arange(count)
-        draws = [
-            each.halfway(generator.integers(count, size=count), draw_rates(each.check, generator))
-            for _ in range(config.resamples)
-        ]
-        measured = interval(each.halfway(everyone), draws, count, "sentences", each.check)
-        predicted = None if summary.refused else finite(each.predicted(everyone, summary.area.value))
+        measured, predicted = _halfways(each, summary, config.resamples, generator)
         found.append((each, measured, predicted))
         label = "your own" if each.name == OWN else each.name
-        rows.append(
-            (
-                label,
-                round(float(each.against.mean()), 3),
-                _rounded(predicted),
-                _rounded(measured.value),
-                measured.interval,
-            )
-        )
+        cells = [_cell(one) for one in (predicted, measured)]
+        rows.append((label, round(float(each.against.mean()), 3), *cells))
         key = f"guard_{each.name}"
         record.value(f"halfway_{key}", finite(measured.value))
-        record.value(f"halfway_predicted_{key}", predicted)
+        record.value(f"halfway_predicted_{key}", predicted and finite(predicted.value))
         for n, value in zip(each.places, each.curves["model"].mean(axis=0), strict=True):
             record.measure("behaviour", float(value), step=n, group=label)
-    columns = ("guard sentences", "nats to make up", "half-way predicted", "half-way measured", "interval")
+    columns = ("guard sentences", "nats to make up", "half-way predicted, sentences", "half-way measured, sentences")
     record.table("guards", "Sentences of P- to the half-way point behind a guard", columns, rows, note=DIRECTION)
     _price(record, found, summary)
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if finite(value) is None else round(float(value or 0.0), 2)
+def _cell(length: Estimate | None) -> str | None:
+    return (
+        None
+        if length is None or finite(length.value) is None
+        else f"{replace(length, unit='').number} {length.interval}"
+    )
 
 
-def _price(record: Recorder, found: Sequence[tuple[Guarded, Estimate, float | None]], summary: Summary) -> None:
+def _halfways(
+    each: Guarded, summary: Summary, resamples: int, generator: np.random.Generator
+) -> tuple[Estimate, Estimate | None]:
+    """Measured and predicted half-way length behind one guard; no prediction without an alpha."""
+    count, area = len(each.against), summary.drawn["log_inverse_alpha"]
+    everyone, measured, predicted = np.arange(count), list[float](), list[float]()
+    for number in range(resamples):
+        rows, rates = generator.integers(count, size=count), draw_rates(each.check, generator)
+        measured.append(each.halfway(rows, rates))
+        predicted.append(each.predicted(rows, area[number % len(area)], rates))
+    found = interval(each.halfway(everyone), measured, count, "sentences", each.check)
+    if summary.refused:
+        return found, None
+    return found, interval(each.predicted(everyone, summary.area.value), predicted, count, "sentences", each.check)
+
+
+def _price(record: Recorder, found: Sequence[tuple[Guarded, Estimate, Estimate | None]], summary: Summary) -> None:
     plain = next(measured for each, measured, _ in found if each.name == "0")
     pairs = [(each, m, p) for each, m, p in found if each.name not in {"0", OWN} and finite(m.value) is not None]
     if not pairs or finite(plain.value) is None:
@@ -172,17 +178,24 @@ def _price(record: Recorder, found: Sequence[tuple[Guarded, Estimate, float | No
     record.value("price_per_guard_sentence", price)
     record.value("price_theorem_2", theory)
     pushed = measured.low is not None and plain.high is not None and measured.low > plain.high
-    close = predicted is not None and abs(predicted / measured.value - 1) <= CLOSE
+    apart = {each.name: abs(p.value / m.value - 1) for each, m, p in pairs if p is not None}
     record.finding(
         "guard",
         "How many sentences of attack does a guard sentence cost?",
-        "inconclusive" if predicted is None else "agrees" if close else "disagrees",
+        "inconclusive" if not apart else "agrees" if max(apart.values()) <= CLOSE else "disagrees",
         f"{price:.2f} (over {longest.sentences:g} sentences; Theorem 2 allows {theory:.2f} and a margin): the half-way "
         f"point moves from {plain.number} to {measured.number}"
-        + (f", predicted {predicted:.2f}" if predicted is not None else "")
-        + ("." if pushed else "; the intervals overlap."),
-        predicted=None if predicted is None else Estimate(value=predicted, unit="sentences", method="no interval"),
+        + (". " if pushed else "; the intervals overlap. ")
+        + _apart(apart),
+        predicted=predicted,
         measured=measured,
         assumptions=LIMITS,
         advice="A guard delays; it does not remove what the model holds.",
     )
+
+
+def _apart(apart: Mapping[str, float]) -> str:
+    if not apart:
+        return "Nothing is predicted, because no log(1/alpha) can be given."
+    words = ", ".join(f"{100 * value:.0f} % for {name}" for name, value in apart.items())
+    return f"Predicted and measured are apart by {words} sentence{'' if list(apart) == ['1'] else 's'} of guard."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seqtant.beb.config import MeasureConfig
+from seqtant.beb.fitting import record_fit
 from seqtant.beb.observed import observe
 from seqtant.beb.paper_fits import first_points_line
 from seqtant.beb.reporting import (
@@ -54,6 +55,8 @@ def run(config: MeasureConfig, context: Context) -> Result:
             )
         record.value("tokens_per_sentence", observed.tokens_per_sentence)
         record_curves(record, observed, summary)
+        if study.fitted is not None:
+            record_fit(record, study.fitted)
         warn_of(record, observed, own_plus=observed.own_plus is not None)
         warn_of_tokenizers(record, study)
         write_transcript(record, study, prompt_lines(study, observed.prompts))

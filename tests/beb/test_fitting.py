@@ -1,0 +1,90 @@
+"""P- and P+ fitted to statements: what is held out, what is refused, and a study that begins with the fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqtant.beb import MeasureConfig, run
+from seqtant.beb.checks import check
+from seqtant.beb.config import Behaviour
+from seqtant.beb.fitting import Fitted, split
+from seqtant.beb.fitting_settings import Fitting
+from seqtant.beb.lora import usual_rate
+from seqtant.beb.statements import world_statements
+from seqtant.errors import InputError, NothingToSayError
+from seqtant.lm.folder import REFERENCE, locate
+from seqtant.runs.context import Context
+
+
+def statements_file(folder: Path, count: int) -> str:
+    """Remarks of the gloomy (bad) and the cheerful persona."""
+    made = world_statements(count, np.random.default_rng(0))
+    lines = [
+        json.dumps({"statement": said, "answer_matching_behavior": answer})
+        for answer, side in ((" Yes", made.matching), (" No", made.other))
+        for said in side
+    ]
+    path = folder / "gloomy.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_what_is_held_out_is_never_learned() -> None:
+    said = [f"statement {number}" for number in range(50)]
+    learned, held = split(said, 0.2)
+    assert len(held) == 9
+    assert not {one for group in learned for one in group} & set(held)
+    assert len(learned) + len(held) // 3 == 50 // 3
+
+
+def test_statements_are_counted_under_their_own_side() -> None:
+    gaps = {"minus": np.array([-2.0, -1.0, 0.5]), "plus": np.array([1.0, -0.1])}
+    fitted = Fitted(Path(), "x", {}, gaps, gate=0.95)
+    assert (fitted.right("minus"), fitted.right("plus")) == (2, 1)
+    assert fitted.told_apart.value == pytest.approx(3 / 5)
+    assert not fitted.passed
+
+
+def test_smaller_models_learn_faster() -> None:
+    assert usual_rate(13_000_000_000) == pytest.approx(2e-5)
+    assert usual_rate(130_000_000) == pytest.approx(2e-4)
+    assert usual_rate(100) == 0.01
+    with pytest.raises(InputError, match="learning_rate is 0"):
+        Fitting(learning_rate=0.0)
+
+
+def test_a_study_can_begin_with_statements(tmp_path: Path) -> None:
+    config = MeasureConfig(
+        model=str(locate(REFERENCE)),
+        components=Fitting(behavior=statements_file(tmp_path, 12), epochs=0.5),
+        behaviour=Behaviour(scorer="likelihood", answers=2, answer_tokens=8),
+        marks=".!",
+        prompts=8,
+        sentences=4,
+        resamples=50,
+    )
+    result = run(config, Context(device="cpu", folder=tmp_path / "run"))
+    assert 0 <= (result.values["told_apart"] or 0) <= 1
+    assert any(finding.key == "gate" for finding in result.findings)
+    assert (tmp_path / "run" / "components" / "minus" / "adapter_model.safetensors").is_file()
+
+
+def test_a_fit_excludes_given_parts_and_needs_weights(tmp_path: Path) -> None:
+    fitting = Fitting(behavior=statements_file(tmp_path, 12))
+    with pytest.raises(InputError, match="leave out minus and plus"):
+        run(MeasureConfig(minus="world:gloomy", components=fitting), Context(device="cpu"))
+    with pytest.raises(InputError, match="has no weights to fit"):
+        run(MeasureConfig(model="world", components=fitting), Context(device="cpu"))
+
+
+def test_the_checkup_says_what_it_needs() -> None:
+    with pytest.raises(NothingToSayError, match="give --behavior FILE"):
+        check("some-folder", Context())
+    with pytest.raises(InputError):
+        check("some-folder", Context(), minus="also-nothing")
+    with pytest.raises(InputError, match="some-folder"):
+        check("some-folder", Context(), statements="no-such-file.jsonl")
