@@ -27,6 +27,9 @@ ASKED = {
 }
 """What is asked of the two, and the quantities that answer it, the best first."""
 
+FEWEST = 8
+"""Rows of fewer groups are points of a curve, not a sample of items."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -66,9 +69,10 @@ def check_both(config: CheckupConfig, context: Context) -> Result:
         record.table(
             "differences",
             "Second minus first",
-            ("instrument", "quantity", "first", "second", "difference", "how"),
+            ("instrument", "quantity", "first", "second", "difference", "items"),
             [row for each in compared for row in _rows(each)],
-            note="Paired: the same prompts, problems or texts. Equal numbers are left out.",
+            note="Items: how many prompts, problems or texts were compared in pairs; without a number, the two "
+            "intervals are combined as independent ones. Numbers without an interval are in the two records.",
         )
         record.part(first)
         record.part(second)
@@ -118,9 +122,11 @@ def _verdict(change: Estimate) -> Verdict:
 
 
 def _rows(each: Compared) -> Iterator[tuple[Cell, ...]]:
+    """What has an interval: measured sides of findings, and means over items."""
     for found in each.differences:
-        change = found.difference
-        if (change.value == 0 and change.is_exact) or (change.low is None and found.first == found.second):
+        change, (name, _, kind) = found.difference, found.quantity.partition(", ")
+        items = change.clusters if kind == "mean of pairs" else None
+        if change.low is None or change.is_exact or not (kind == "measured" or (items or 0) >= FEWEST):
             continue
-        shown = f"{change.number} {change.interval}".strip()
-        yield each.room, found.quantity, format_number(found.first), format_number(found.second), shown, change.basis
+        shown = f"{change.number} {change.interval}"
+        yield each.room, name.replace("_", " "), format_number(found.first), format_number(found.second), shown, items
