@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from seqtant import cli
-from seqtant.errors import InputError
+from seqtant.errors import InputError, NothingToSayError
 from seqtant.runs.context import Context
 from seqtant.subtasks.checks import check
 from seqtant.subtasks.config import CompareConfig, EvalConfig, NetworkConfig, OptimisationConfig, TrainConfig
 from seqtant.subtasks.figures import figures
 from seqtant.subtasks.instrument import run
 from seqtant.subtasks.instruments.compare import median_updates
+from seqtant.subtasks.rows import write_rows
+from seqtant.subtasks.word_arithmetic import arithmetic_rows
 
 CPU = Context(device="cpu")
 DECODER = NetworkConfig(kind="decoder", width=16, depth=1, heads=2)
@@ -26,7 +28,15 @@ def test_checkup_solves_the_reference_models_sums_with_and_without_steps():
     assert result.values["accuracy_with_steps"] > result.values["accuracy_without_steps"] + 0.3
     table = next(table for table in result.tables if table.name == "problems")
     assert [row[0] for row in table.rows] == list(range(1, 8))
-    assert check("some/other-model", CPU) is None
+
+
+def test_checkup_solves_a_users_rows_and_says_what_it_needs_without_them(tmp_path, tiny_model):
+    with pytest.raises(NothingToSayError, match="--rows ROWS"):
+        check("some/other-model", CPU)
+    rows = tmp_path / "rows.jsonl"
+    write_rows(rows, arithmetic_rows(60, np.random.default_rng(0), longest=2))
+    result = check(str(tiny_model), CPU, rows=rows)
+    assert {"accuracy", "accuracy_direct", "exposure_gap"} <= result.values.keys()
 
 
 def test_train_then_eval_on_a_task(tmp_path):
@@ -60,7 +70,6 @@ def test_a_small_decoder_can_learn_rows_by_heart(tmp_path):
     from seqtant.subtasks.augmentation import arm_layouts
     from seqtant.subtasks.config import ArmSettings
     from seqtant.subtasks.row_training import fit_rows
-    from seqtant.subtasks.word_arithmetic import arithmetic_rows
 
     rows = arithmetic_rows(6, np.random.default_rng(0), longest=2)
     fitted = fit_rows(

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.lm.folder import REFERENCE
 from seqtant.rooms import config_type, dispatch
 from seqtant.runs.context import Context
 
 
-def check(model: str, context: Context, **inputs: Any) -> Result | None:
+def check(model: str, context: Context, **inputs: Any) -> Result:
     """Solves compound problems step by step and at once.
 
-    The reference model solves the sums of its own world. Another model is checked on rows that the user gives; without
-    them there is nothing to say.
+    The reference model solves the sums of its own world. Another model solves the user's rows.
 
     Args:
         model: Hugging Face folder, hub name or ``reference``.
         context: Seed, device, folder and progress.
-        **inputs: ``rows``, as in ``subtasks eval``.
+        **inputs: ``rows``, problems with their steps as in ``subtasks eval``.
 
     Raises:
+        NothingToSayError: The model is not the reference model, and no rows are given.
         InputError: The model or the rows cannot be used.
     """
     rows = inputs.get("rows")
     if model != REFERENCE and rows is None:
-        return None
-    return dispatch(config_type("subtasks.eval")(model=model, rows=rows, test_rows=100), context)
+        raise NothingToSayError(
+            "problems with their steps: --rows ROWS.jsonl, lines of 'input', 'steps' and 'answer', a hundred or more"
+        )
+    config = config_type("subtasks.eval")(model=model, rows=None if rows is None else str(rows), test_rows=100)
+    return dispatch(config, context)

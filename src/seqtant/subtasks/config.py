@@ -196,32 +196,42 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(TaskChoice):
-    """One network, trained on one arm."""
+class Learning(TaskChoice):
+    """What training one network and comparing several have in common."""
 
-    arm: ArmName = "steps"
-    """What is written after the input."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """The network."""
-    base: str | None = None
-    """Language model to adapt with LoRA instead of a network of our own; rows only."""
-    lora_rank: int = 8
-    """Rank of the LoRA matrices."""
     optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
     """How it is trained."""
     settings: ArmSettings = field(default_factory=ArmSettings)
     """What control arms are made with."""
     updates: int = 2000
-    """Updates of the weights."""
+    """Updates of the weights, for every run the same."""
     evaluate_every: int = 100
     """Updates between two looks at the validation rows."""
     test_rows: int = 1024
-    """Fresh inputs that the trained network is tested on; with rows, at most so many of the test split."""
+    """Fresh inputs that a trained network is tested on; with rows, at most so many of the test split."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, updates=self.updates, evaluate_every=self.evaluate_every, lora_rank=self.lora_rank)
+        _at_least(1, updates=self.updates, evaluate_every=self.evaluate_every)
         _at_least(2, test_rows=self.test_rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Learning):
+    """One network, trained on one arm."""
+
+    arm: ArmName = "steps"
+    """What is written after the input."""
+    base: str | None = None
+    """Language model to adapt with LoRA instead of a network of our own; rows only."""
+    lora_rank: int = 8
+    """Rank of the LoRA matrices."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(1, lora_rank=self.lora_rank)
 
     @classmethod
     def smoke(cls) -> TrainConfig:
@@ -284,30 +294,17 @@ class ProbeConfig(TaskChoice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(TaskChoice):
+class CompareConfig(Learning):
     """The same network and seeds with and without steps."""
 
     arms: tuple[ArmName, ...] = ("steps", "answer")
     """What is compared; ``steps`` and ``answer`` give the headline numbers."""
     seeds: int = 3
     """Runs per arm; each has its own subset, network and data."""
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    """The network."""
-    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
-    """How it is trained."""
-    settings: ArmSettings = field(default_factory=ArmSettings)
-    """What control arms are made with."""
-    updates: int = 2000
-    """Updates of every run: all arms get the same."""
-    evaluate_every: int = 100
-    """Updates between two looks at the validation rows."""
-    test_rows: int = 1024
-    """Fresh inputs that each trained network is tested on."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, seeds=self.seeds, updates=self.updates, evaluate_every=self.evaluate_every)
-        _at_least(2, test_rows=self.test_rows)
+        _at_least(1, seeds=self.seeds)
         if not self.arms or len(set(self.arms)) < len(self.arms):
             raise InputError(f"arms are {list(self.arms)}: name each arm once")
 

@@ -3,6 +3,10 @@
 A step's target is told from others of its kind: the same table read at other places. What varies from target to target
 is signal; what varies from input to input is noise. The signal of a whole task is told from the same task with its
 inputs in another order.
+
+The theorem bounds the variance summed over weights. Whether training sees a target is another matter: a few weights
+with large gradients may hold most of the noise and none of the signal, and an optimiser that scales every weight does
+not mind them. Therefore the visibility is a mean over weights of signal over noise, weight by weight.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from seqtant.stats.bootstrap import percentile
 from seqtant.subtasks.tasks.task import Step, Task
 
 RESAMPLES = 400
+SIGNS = 16
+"""Random signs per input behind the noise of each weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +43,10 @@ class Signal:
     """Variance of the gradient from input to input, summed over weights."""
     gradient_square: float
     """Mean over inputs of the squared length of the output's gradient, F^2."""
-
-    def samples(self, variance: float) -> float:
-        """Inputs whose mean gradient has as much signal as noise; infinite without signal."""
-        return self.noise / variance if variance > 0 else math.inf
+    visibility: Estimate
+    """Mean over weights of signal over noise: the inverse is the number of inputs that show the target."""
+    square_over_noise: float
+    """Mean over weights of F^2 over noise, which bounds the visibility as F^2 bounds the variance."""
 
 
 def whole_signal(
@@ -104,8 +110,19 @@ def _signal(
         for half in halves[: 1 if all_inputs else 2]
     ]
     square, noise = _scatter(network, weights, task, context, targets_of[0], generator)
-    variance = _variance(sides[0], sides[-1], generator)
-    return Signal(name=name, targets=targets, variance=variance, noise=noise, gradient_square=square)
+    moved = noise > 0
+    scale = (noise[moved] * moved.sum()).sqrt()
+    # Dividing by a sum of n squares of normal numbers overstates a ratio by n / (n - 2).
+    correction = (SIGNS - 2) / SIGNS
+    return Signal(
+        name=name,
+        targets=targets,
+        variance=_variance(sides[0], sides[-1], generator),
+        noise=float(noise.sum()),
+        gradient_square=float(square.sum()),
+        visibility=_variance(*(side[:, moved] / scale * correction**0.5 for side in (sides[0], sides[-1])), generator),
+        square_over_noise=float((square[moved] / noise[moved]).mean()) * correction,
+    )
 
 
 def _gradients(
@@ -140,23 +157,22 @@ def _scatter(
     context: np.ndarray,
     labels: Tensor,
     generator: np.random.Generator,
-    draws: int = 8,
-) -> tuple[float, float]:
-    """Mean squared length of the gradients of output and loss, input by input.
+) -> tuple[Tensor, Tensor]:
+    """Mean squared gradient of output and loss by each weight, input by input.
 
-    With random signs in front of the inputs, the squared length of a sum is the sum of squared lengths on average.
+    With random signs in front of the inputs, the square of a sum is the sum of squares on average.
     """
     outputs = _outputs(network, task, context)
     losses = _loss(outputs, labels, task)
     scores = outputs if outputs.ndim == 1 else outputs.gather(1, labels[:, None])[:, 0]
-    found = np.zeros((2, draws))
-    for draw in range(draws):
+    found = torch.zeros(2, sum(each.numel() for each in weights), dtype=torch.float64)
+    for _ in range(SIGNS):
         signs = torch.from_numpy(generator.choice([-1.0, 1.0], size=len(context))).float()
         for place, values in enumerate((scores, losses)):
             gradient = torch.autograd.grad((signs * values).sum(), weights, retain_graph=True)
-            found[place, draw] = sum(float(each.double().square().sum()) for each in gradient) / len(context)
-    square, noise = found.mean(axis=1)
-    return float(square), float(noise)
+            flat = torch.cat([each.flatten() for each in gradient]).double()
+            found[place] += flat.square() / len(context) / SIGNS
+    return found[0], found[1]
 
 
 def _variance(first: Tensor, second: Tensor, generator: np.random.Generator) -> Estimate:

@@ -18,7 +18,7 @@ from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import gradient_variance_bound
 
 UPDATES_PER_UNIT = 20
-"""Updates to learn a target, in units of the updates that show it at all: measured on parities, see the page."""
+"""Updates to learn a target, in units of the updates that show it at all: see benchmarks/subtasks_probe."""
 
 
 def run(config: ProbeConfig, context: Context) -> Result:
@@ -57,17 +57,28 @@ def _inputs(task: Task, samples: int, generator: np.random.Generator) -> np.ndar
 
 def updates_for(signal: Signal, batch: int) -> tuple[float, float, float]:
     """Updates until a target is learned, and the interval of that number; infinite where no signal was seen."""
-    ends = (signal.variance.value, signal.variance.high or 0.0, signal.variance.low or 0.0)
-    value, low, high = (UPDATES_PER_UNIT * max(1.0, signal.samples(end) / batch) for end in ends)
+    seen = signal.visibility
+    value, low, high = (_updates(end, batch) for end in (seen.value, seen.high or 0.0, seen.low or 0.0))
     return value, low, high
 
 
-def verdict(signal: Signal, bound: float | None, config: ProbeConfig) -> str:
-    """``learnable in about N updates``, ``not by gradients`` or ``inconclusive``."""
+def _updates(visibility: float, batch: int) -> float:
+    return UPDATES_PER_UNIT * max(1.0, 1 / (visibility * batch)) if visibility > 0 else math.inf
+
+
+def verdict(signal: Signal, config: ProbeConfig, *, bounded: bool) -> str:
+    """``learnable in about N updates``, ``not by gradients`` or ``inconclusive``.
+
+    Args:
+        signal: What the gradients see.
+        config: Rows per update and the most updates.
+        bounded: Whether the theorem's bound holds, which it does weight by weight.
+    """
     value, low, high = updates_for(signal, config.batch)
     if high <= config.budget:
         return f"learnable in about {_rounded(value)} updates"
-    proven = bound is not None and UPDATES_PER_UNIT * signal.samples(bound) / config.batch > config.budget
+    most = gradient_variance_bound(signal.square_over_noise, signal.targets)
+    proven = bounded and _updates(most, config.batch) > config.budget
     if proven or (math.isfinite(low) and low > config.budget):
         return "not by gradients"
     return "inconclusive"
@@ -91,20 +102,22 @@ def _record(record: Recorder, config: ProbeConfig, task: Task, steps: list[Signa
         level = task.depth if signal is whole else task.levels[int(signal.name)]
         variance = signal.variance
         rows.append(
-            (signal.name, level, variance.value, variance.low, variance.high, bound, signal.noise,
-             verdict(signal, bound, config))
+            (signal.name, level, variance.value, variance.low, variance.high, bound, signal.visibility.value,
+             _told(signal, task, config))
         )  # fmt: skip
         record.measure("signal", variance.value, step=level, group=signal.name)
         record.measure("noise", signal.noise, step=level, group=signal.name)
+        record.measure("visibility", signal.visibility.value, step=level, group=signal.name)
         if bound is not None:
             record.measure("bound", bound, step=level, group=signal.name)
-    columns = ("target", "level", "signal", "low", "high", "bound", "noise", "verdict")
+    columns = ("target", "level", "signal", "low", "high", "bound", "visibility", "verdict")
     record.table(
         "signals",
         "Gradient signal of each step and of the whole task",
         columns,
         rows,
-        note="Signal: variance of the gradient from target to target; noise: from input to input; summed over weights.",
+        note="Signal: variance of the gradient from target to target, summed over weights. Visibility: mean over "
+        "weights of that variance over the one from input to input.",
     )
     slowest = max(updates_for(signal, config.batch)[0] for signal in steps)
     alone = updates_for(whole, config.batch)[0]
@@ -112,15 +125,19 @@ def _record(record: Recorder, config: ProbeConfig, task: Task, steps: list[Signa
     record.value("updates_without_steps", alone if math.isfinite(alone) else None)
     record.value("weakest_step_signal", min(signal.variance.value for signal in steps))
     record.value("whole_signal", whole.variance.value)
-    record.value("learnable_steps", sum(verdict(s, _bound(s, task), config).startswith("learnable") for s in steps))
+    record.value("learnable_steps", sum(_told(s, task, config).startswith("learnable") for s in steps))
     _conclude(record, config, task, steps, whole)
 
 
+def _told(signal: Signal, task: Task, config: ProbeConfig) -> str:
+    return verdict(signal, config, bounded=task.is_parity_tree)
+
+
 def _conclude(record: Recorder, config: ProbeConfig, task: Task, steps: list[Signal], whole: Signal) -> None:
-    told = [verdict(signal, _bound(signal, task), config) for signal in steps]
+    told = [_told(signal, task, config) for signal in steps]
     every = all(text.startswith("learnable") for text in told)
-    at_once = verdict(whole, _bound(whole, task), config)
-    weakest = min(steps, key=lambda signal: signal.variance.value)
+    at_once = _told(whole, task, config)
+    weakest = min(steps, key=lambda signal: signal.visibility.value)
     record.finding(
         "steps",
         "Can gradients see every step?",
