@@ -111,6 +111,28 @@ def check_claims(
     return [entries[claim.id] for claim in claims]
 
 
+def kept_claims(claims: Sequence[Claim], records: Records) -> list[Entry]:
+    """Holds claims against kept records only: nothing is run, whatever the scale.
+
+    Args:
+        claims: What to check.
+        records: Where runs are found.
+
+    Returns:
+        One entry per claim, in the order given; without a record its verdict is ``not run``.
+    """
+    return [_kept(claim, records) for claim in claims]
+
+
+def _kept(claim: Claim, records: Records) -> Entry:
+    if claim.instrument:
+        config = build(config_type(claim.instrument), claim.config, source=claim.id)
+        result = records.find(claim.instrument, config_hash(config), seed=0)
+        if result is not None:
+            return _entry(claim, result, result.created)
+    return Entry(check=judge(claim, None), reason=claim.why_not)
+
+
 def _observe(group: Sequence[Claim], run: Callable[[], tuple[Result, bool]], store: Store) -> list[Entry]:
     try:
         result, found = run()
