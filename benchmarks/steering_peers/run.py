@@ -125,42 +125,60 @@ def sweeping(workers: dict[str, Worker], rows: Any, repeats: int) -> dict[str, A
     }
 
 
+def extracted(workers: dict[str, Worker], depth: int, repeats: int, *, everywhere: bool) -> dict[str, Any]:
+    found = {"extraction_middle": extraction(workers, middle(depth), repeats)[0]}
+    return found | ({"extraction_all": extraction(workers, list(range(depth)), repeats)[0]} if everywhere else {})
+
+
+def generated(workers: dict[str, Worker], depth: int, repeats: int) -> dict[str, Any]:
+    rows = workers["seqtant"].ask(job="extract", layers=list(range(depth)))["output"]
+    one = {str(middle(depth)[0]): rows[str(middle(depth)[0])]}
+    jobs = ((one, 1), (rows, 1), (rows, 8))
+    return {"generation": [generation(workers, chosen, repeats, 24, batch) for chosen, batch in jobs]}
+
+
+def swept(workers: dict[str, Worker], depth: int, repeats: int) -> dict[str, Any]:
+    rows = workers["seqtant"].ask(job="extract", layers=middle(depth)[:1])["output"]
+    return {"sweep": sweeping(workers, rows, repeats)}
+
+
+def middle(depth: int) -> list[int]:
+    """The two blocks in the middle."""
+    return [depth // 2 - 1, depth // 2]
+
+
 def main() -> None:
-    """Runs all, keeps the record, prints it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Runs all or one part, keeps the record, prints it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", required=True, help="Python of the environment with repeng and steering-vectors")
     parser.add_argument("--shape", choices=list(SHAPES), default="small")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--part", choices=["extraction", "generation", "sweep"], help="this part only")
     chosen = parser.parse_args()
-    depth = SHAPES[chosen.shape]["num_hidden_layers"]
-    middle = list(range(depth // 2 - 1, depth // 2 + 1))
+    depth, small = SHAPES[chosen.shape]["num_hidden_layers"], chosen.shape == "small"
+    parts = {"extraction": lambda workers: extracted(workers, depth, chosen.repeats, everywhere=small)}
+    if small:
+        parts["generation"] = lambda workers: generated(workers, depth, chosen.repeats)
+        parts["sweep"] = lambda workers: swept(workers, depth, chosen.repeats)
+    path = RESULTS / f"steering_peers_{chosen.shape}.json"
+    record = json.loads(path.read_text(encoding="utf-8")) if chosen.part and path.is_file() else {"made": {}}
+    record |= {"shape": SHAPES[chosen.shape] | {"name": chosen.shape}, "versions": versions(chosen.peers)}
     with tempfile.TemporaryDirectory() as place:
         write(Path(place), chosen.shape, pairs=chosen.pairs)
         pythons = {side: chosen.peers if side != "seqtant" else sys.executable for side in SIDES}
         workers = {side: Worker(python, side, Path(place)) for side, python in pythons.items()}
-        before = os.getloadavg()
-        mid, rows = extraction(workers, middle, chosen.repeats)
-        record: dict[str, Any] = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "shape": SHAPES[chosen.shape] | {"name": chosen.shape},
-            "repeats": chosen.repeats,
-            "pairs": chosen.pairs,
-            "load_before": before,
-            "versions": versions(chosen.peers),
-            "extraction_middle": mid,
-        }
-        if chosen.shape == "small":
-            record["extraction_all"], all_rows = extraction(workers, list(range(depth)), chosen.repeats)
-            record["generation"] = [
-                generation(workers, {str(middle[0]): rows[str(middle[0])]}, chosen.repeats, 24, 1),
-                generation(workers, all_rows, chosen.repeats, 24, 1),
-                generation(workers, all_rows, chosen.repeats, 24, 8),
-            ]
-            record["sweep"] = sweeping(workers, {str(middle[0]): rows[str(middle[0])]}, chosen.repeats)
-        record["load_after"] = os.getloadavg()
+        for name, run in parts.items():
+            if chosen.part in (None, name):
+                load = [os.getloadavg()[0]]
+                record |= run(workers)
+                record["made"][name] = {
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "repeats": chosen.repeats,
+                    "pairs": chosen.pairs,
+                    "load": [*load, os.getloadavg()[0]],
+                }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"steering_peers_{chosen.shape}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     write_tables(FOLDER / "README.md", RESULTS)
     print(json.dumps(record, indent=1))

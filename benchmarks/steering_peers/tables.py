@@ -54,11 +54,11 @@ def _extraction(records: dict[str, Any]) -> list[str]:
     for shape, record in records.items():
         for key in ("extraction_middle", "extraction_all"):
             if key in record:
-                own = record[key]
+                own, made = record[key], record["made"]["extraction"]
                 cells = [f"{own['cpu']['seqtant']['seconds']:.2f}", *_times(own["cpu"], SIDES[1:])]
                 blocks = f"{own['layers'][0]} to {own['layers'][-1]}"
                 rows.append(
-                    f"| {NAMES[shape]} | {blocks} | {record['pairs']} | {record['repeats']} | {' | '.join(cells)} | "
+                    f"| {NAMES[shape]} | {blocks} | {made['pairs']} | {made['repeats']} | {' | '.join(cells)} | "
                     f"{own['largest_difference_to_steering_vectors']:.0e} |"
                 )
     return rows
@@ -107,11 +107,15 @@ def _readers(record: dict[str, Any]) -> list[str]:
 def _machine(record: dict[str, Any]) -> str:
     versions = {key.partition(":")[2]: value for key, value in record["versions"].items() if key.startswith("peers:")}
     own = {key.partition(":")[2]: value for key, value in record["versions"].items() if key.startswith("ours:")}
-    load = " and ".join(f"{record[key][0]:.1f}" for key in ("load_before", "load_after"))
+    parts = [
+        f"{name}: {made['created'][:10]}, {made['repeats']} rounds, load average {made['load'][0]:.1f} before and "
+        f"{made['load'][1]:.1f} after"
+        for name, made in record["made"].items()
+    ]
     return (
-        f"{record['created'][:10]}, {record['repeats']} rounds; peers: repeng {versions['repeng']}, steering-vectors "
-        f"{versions['steering-vectors']}, transformers {versions['transformers']}; ours: transformers "
-        f"{own['transformers']}; torch {own['torch']} on both sides; load average {load} before and after (two cores)."
+        f"Peers: repeng {versions['repeng']}, steering-vectors {versions['steering-vectors']}, transformers "
+        f"{versions['transformers']}; ours: transformers {own['transformers']}; torch {own['torch']} on both sides; "
+        f"two cores. {'; '.join(parts)}."
     )
 
 
