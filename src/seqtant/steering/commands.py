@@ -27,6 +27,9 @@ from seqtant.steering.config import (
 
 app = App(name="steering", help="How hard may I steer before the model gets useless?")
 
+Behaviour = Annotated[str | None, Parameter(name=("--behaviour", "--behavior"))]
+"""``seqtant checkup`` and half of the world spell it the other way."""
+
 
 @app.command
 def extract(
@@ -59,7 +62,7 @@ def sweep(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: str | None = None,
+    behaviour: Behaviour = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     strengths: str | None = None,
@@ -74,7 +77,7 @@ def sweep(
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
         behaviour: JSON lines with prompt, good and bad.
-        helpfulness: JSON lines with prompt, options and answer, or with text.
+        helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         strengths: first:last:step, or numbers with commas; the range is found if none is given.
         score: restricted or full.
@@ -126,7 +129,7 @@ def choose(
     budget: float | None = None,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: str | None = None,
+    behaviour: Behaviour = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     side: int | None = None,
@@ -141,7 +144,7 @@ def choose(
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
         behaviour: JSON lines with prompt, good and bad.
-        helpfulness: JSON lines with prompt, options and answer, or with text.
+        helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         side: 1 towards the positive side of the pairs, -1 away from it.
         score: restricted or full.
@@ -169,7 +172,7 @@ def diagnose(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: str | None = None,
+    behaviour: Behaviour = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     options: Options = DEFAULT,
@@ -181,7 +184,7 @@ def diagnose(
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
         behaviour: JSON lines with prompt, good and bad.
-        helpfulness: JSON lines with prompt, options and answer, or with text.
+        helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         options: Shared flags.
     """
@@ -204,7 +207,7 @@ def layers(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: str | None = None,
+    behaviour: Behaviour = None,
     helpfulness: str | None = None,
     budget: float | None = None,
     options: Options = DEFAULT,
@@ -216,7 +219,7 @@ def layers(
         vector: Steering vector of all blocks; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
         behaviour: JSON lines with prompt, good and bad.
-        helpfulness: JSON lines with prompt, options and answer, or with text.
+        helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         budget: Share of helpfulness at which layers are compared.
         options: Shared flags.
     """
@@ -369,7 +372,7 @@ def playground(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: str | None = None,
+    behaviour: Behaviour = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     port: int = 8765,
@@ -384,7 +387,7 @@ def playground(
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
         behaviour: JSON lines with prompt, good and bad.
-        helpfulness: JSON lines with prompt, options and answer, or with text.
+        helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         port: Where the page is served.
         device: auto, cpu, cuda, cuda:1 or mps.
