@@ -181,7 +181,9 @@ def scale() -> str:
         f"Clustered random vectors of {found['dimension']} dimensions, one thread:\n\n{markdown(columns, rows)}\n\n"
         f"Slopes of log time against log size (1 is linear): {slopes}. At the largest size's rates a billion sentences "
         f"would take {plain(sum(hours.values()))} core hours ({plain(hours['neighbors'])} of them the search) and "
-        f"{found['billion_bytes_written'] / 1e12:.2f} TB of examples, and {memory(found['rows'][-1])}{before_search()}"
+        f"{found['billion_bytes_written'] / 1e12:.2f} TB of examples, and {memory(found['rows'][-1])}{before_search()} "
+        "These are lower bounds: the choice of lists is hidden in the cost up to a million, but grows with the square "
+        "of the corpus, and far beyond it wants a graph over the centroids or an accelerator."
     )
 
 
