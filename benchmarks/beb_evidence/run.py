@@ -8,9 +8,12 @@ sentences drawn from P-. Run ``python benchmarks/beb_evidence/run.py`` (minutes 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -27,7 +30,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.environment import environment
 from seqtant.training import TrainingConfig
 
-PREFIXES, TOKENS, SAMPLES, PUBLISHED_PROMPTS, REPEATS = 10, 8, 64, 10, 3
+PREFIXES, TOKENS, SAMPLES, PUBLISHED_PROMPTS, EXACT_PROMPTS, REPEATS = 10, 8, 64, 10, 60, 5
 OUT = Path(__file__).parents[1] / "results" / "beb_evidence.json"
 
 
@@ -80,55 +83,72 @@ def published(minus: HuggingFaceLM, model: HuggingFaceLM, prompts: tuple[Prompt,
     return result
 
 
-def error(values: np.ndarray) -> float:
-    """Root mean square over prefixes of the standard error over prompts."""
-    return float(np.sqrt((values.var(axis=0, ddof=1) / len(values)).mean()))
+def variance(values: np.ndarray) -> float:
+    """Mean over prefixes of the variance over prompts."""
+    return float(values.var(axis=0, ddof=1).mean())
+
+
+def timed(make: Callable[[], np.ndarray]) -> dict[str, float]:
+    """One estimate of the curve: what it cost, and how far off it is likely to be."""
+    start = time.process_time()
+    values = make()
+    seconds, spread = time.process_time() - start, variance(values)
+    return {
+        "prompts": len(values),
+        "cpu_seconds": seconds,
+        "variance": spread,
+        "standard_error": math.sqrt(spread / len(values)),
+        "mean": float(values.mean()),
+    }
+
+
+def ratio(theirs: dict[str, float], ours: dict[str, float]) -> float:
+    """How many times fewer CPU seconds exact divergences need for the same standard error.
+
+    Their cost grows with the number of prompts, and their variance falls with it.
+    """
+    needed = ours["variance"] / theirs["standard_error"] ** 2
+    return theirs["cpu_seconds"] / (ours["cpu_seconds"] / ours["prompts"] * needed)
+
+
+def pooled(records: Sequence[dict[str, Any]], side: str) -> dict[str, float]:
+    """The repeats of one protocol together: a standard error from ten prompts alone is itself uncertain."""
+    means = {key: float(np.mean([record[side][key] for record in records])) for key in ("cpu_seconds", "variance")}
+    prompts = records[0][side]["prompts"]
+    return means | {"prompts": prompts, "standard_error": math.sqrt(means["variance"] / prompts)}
 
 
 def main() -> None:
     minus, model, splitter, opening = sides()
-    records = []
+    records: list[dict[str, Any]] = []
     for repeat in range(REPEATS):
-        start = time.process_time()
-        few = draw(minus, splitter, opening, PUBLISHED_PROMPTS, 10 + repeat)
-        sampled = published(minus, model, few)
-        theirs = time.process_time() - start
-        count = PUBLISHED_PROMPTS
-        while True:  # as many prompts as an equal standard error takes
-            start = time.process_time()
-            many = draw(minus, splitter, opening, count, 20 + repeat)
-            summed = exact(minus, model, many)
-            ours = time.process_time() - start
-            if error(summed) <= error(sampled):
-                break
-            count = int(count * 1.3) + 1
-        records.append(
-            {
-                "published": {"prompts": len(few), "cpu_seconds": theirs, "standard_error": error(sampled)},
-                "exact": {"prompts": len(many), "cpu_seconds": ours, "standard_error": error(summed)},
-                "times_fewer_cpu_seconds": theirs / ours,
-                "mean_published": float(sampled.mean()),
-                "mean_exact": float(summed.mean()),
-            }
-        )
-        print(json.dumps(records[-1]))
-    OUT.write_text(
-        json.dumps(
-            {
-                "what": __doc__.splitlines()[0],
-                "prefixes": PREFIXES,
-                "tokens": TOKENS,
-                "samples": SAMPLES,
-                "median_times_fewer_cpu_seconds": float(np.median([r["times_fewer_cpu_seconds"] for r in records])),
-                "repeats": records,
-                "load_average": os.getloadavg(),
-                "environment": environment(),
-            },
-            indent=1,
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+        seeds = 10 + repeat, 20 + repeat
+        record = {
+            "published": timed(
+                lambda seed=seeds[0]: published(minus, model, draw(minus, splitter, opening, PUBLISHED_PROMPTS, seed))
+            ),
+            "exact": timed(
+                lambda seed=seeds[1]: exact(minus, model, draw(minus, splitter, opening, EXACT_PROMPTS, seed))
+            ),
+        }
+        fewer = ratio(record["published"], record["exact"])
+        records.append({**record, "times_fewer_cpu_seconds": fewer})
+        print(json.dumps(records[-1]), flush=True)
+    times = [record["times_fewer_cpu_seconds"] for record in records]
+    found = {
+        "what": (__doc__ or "").splitlines()[0],
+        "prefixes": PREFIXES,
+        "tokens": TOKENS,
+        "samples": SAMPLES,
+        "times_fewer_cpu_seconds": ratio(pooled(records, "published"), pooled(records, "exact")),
+        "median_times_fewer_cpu_seconds": float(np.median(times)),
+        "least_times_fewer_cpu_seconds": min(times),
+        "most_times_fewer_cpu_seconds": max(times),
+        "repeats": records,
+        "load_average": os.getloadavg(),
+        "environment": environment(),
+    }
+    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

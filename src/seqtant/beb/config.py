@@ -341,9 +341,9 @@ class CalibrateConfig:
     """Weight of the rare language at the end of training."""
     first_alpha: float | None = 0.3
     """Its weight in a first phase, in which it is learned; None trains in one phase."""
-    steps: int = 350
+    steps: int = 1000
     """Steps at the final weight."""
-    first_steps: int = 600
+    first_steps: int = 1000
     """Steps of the first phase."""
     learning_rate: float = 4e-3
     """Peak learning rate of the first phase; the second has half of it."""
