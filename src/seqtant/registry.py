@@ -51,14 +51,17 @@ class Registry(Generic[T]):
         self._group = group
         self._entries: dict[str, Any] = dict(entries or {})
         self._plugins_read = group is None
+        self._plugged: set[str] = set()
 
     def add(self, name: str, value: T | str) -> None:
         """Adds an entry: an object, or a lazy string ``"module:attribute"``.
 
+        Ours come first: a name that an installed package also offers stays ours.
+
         Raises:
             InputError: The name is already taken.
         """
-        if name in self:
+        if name in self._entries:
             raise InputError(f"{self.kind} '{name}' is already registered: choose another name")
         self._entries[name] = value
 
@@ -78,8 +81,17 @@ class Registry(Generic[T]):
             raise InputError(f"unknown {self.kind} '{name}'{suggest(name, self._entries)}: known are {known}")
         value: Any = self._entries[name]
         if isinstance(value, str) and ":" in value:
-            value = self._entries[name] = import_attribute(value)
+            value = self._entries[name] = self._imported(name, value)
         return cast(T, value)
+
+    def _imported(self, name: str, target: str) -> Any:
+        try:
+            return import_attribute(target)
+        except (ImportError, AttributeError) as error:
+            if name not in self._plugged:
+                raise
+            place = f"the {self.kind} '{name}' that an installed package adds"
+            raise InputError(f"{place} cannot be imported from '{target}': {error}: mend or remove it") from error
 
     def __contains__(self, name: object) -> bool:
         self._read_plugins()
@@ -98,4 +110,6 @@ class Registry(Generic[T]):
             return
         self._plugins_read = True
         for point in entry_points(group=self._group or ""):
-            self._entries.setdefault(point.name, point.value)
+            if point.name not in self._entries:
+                self._entries[point.name] = point.value
+                self._plugged.add(point.name)

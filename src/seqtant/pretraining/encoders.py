@@ -17,6 +17,7 @@ from seqtant.errors import InputError
 from seqtant.optional import require
 from seqtant.pretraining.sections import EmbedSettings
 from seqtant.pretraining.segmentation import named_function
+from seqtant.registry import Registry
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[\u3040-\u30ff\u3400-\u9fff]", re.UNICODE)
 
@@ -31,6 +32,10 @@ class Encoder(Protocol):
     def __call__(self, texts: list[str], /) -> Any:
         """Vectors, one row per text."""
         ...
+
+
+ENCODERS: Registry[Encoder] = Registry("encoder", group="seqtant.encoders")
+"""Encoders by name; packages add theirs under the entry point ``seqtant.encoders``."""
 
 
 class LatentSemanticEncoder:
@@ -137,7 +142,10 @@ def open_encoder(settings: EmbedSettings, learned: Path) -> Encoder:
         return _sentence_transformer(name, settings.rows)
     if ":" in name:
         return cast(Encoder, named_function(name, "encoder"))
-    raise InputError(f"no encoder '{name}': give 'lsa', a sentence-transformers folder, or module:function")
+    if name in ENCODERS:
+        return ENCODERS[name]
+    added = "".join(f", '{each}'" for each in ENCODERS)
+    raise InputError(f"no encoder '{name}': give 'lsa'{added}, a sentence-transformers folder, or module:function")
 
 
 def _sentence_transformer(folder: str, rows: int) -> Encoder:
