@@ -1,4 +1,4 @@
-"""Draws the picture of the sub-tasks page from stored results.
+"""Draws the pictures of the sub-tasks page from stored results; results/subtasks/write_pages.py draws them all.
 
 python docs/subtasks_pictures.py RESULT.json [RESULT.json ...] docs/images/subtasks/parity16.svg
 """
@@ -23,6 +23,16 @@ def curves(results: list[dict]) -> dict[str, list[list[tuple[float, float]]]]:
                 runs = found.setdefault(row["group"], {})
                 runs.setdefault((number, row["seed"]), []).append((row["step"], row["value"]))
     return {arm: list(runs.values()) for arm, runs in found.items()}
+
+
+def ends(runs: dict[str, list[list[tuple[float, float]]]]) -> str:
+    """Where the lines of each arm end, in words."""
+    said = []
+    for arm, each in runs.items():
+        last = sorted(run[-1][1] for run in each)
+        span = f"{100 * last[0]:.0f}" if last[0] == last[-1] else f"{100 * last[0]:.0f} to {100 * last[-1]:.0f}"
+        said.append(f"{arm} {span} %")
+    return ", ".join(said)
 
 
 def draw(results: list[dict]) -> str:
@@ -59,9 +69,7 @@ def draw(results: list[dict]) -> str:
         f'<text transform="translate(18 {(HEIGHT - BOTTOM + TOP) / 2:.0f}) rotate(-90)" text-anchor="middle">'
         "right answers, %</text>"
     )
-    title = (
-        "Right answers against updates, one line per seed: with steps all reach 100 %, without steps all stay at 50 %."
-    )
+    title = f"Right answers against updates, one line per seed. At the end: {ends(runs)}."
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-family="sans-serif" '
         f'font-size="13" fill="#6b7280"><title>{title}</title>{"".join(parts)}</svg>\n'

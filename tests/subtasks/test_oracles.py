@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +15,15 @@ from seqtant.subtasks.config import NetworkConfig, OneStepConfig, ProbeConfig, S
 from seqtant.subtasks.gf2 import solve_gf2
 from seqtant.subtasks.gradient_signal import step_signal, whole_signal
 from seqtant.subtasks.instrument import run
+from seqtant.subtasks.instruments.probe import UPDATES_PER_UNIT
 from seqtant.subtasks.networks import build_network
 from seqtant.subtasks.tasks.arithmetic import modular_sum
 from seqtant.subtasks.tasks.parity import parity
 from seqtant.subtasks.theory import gradient_variance_bound
 
 CPU = Context(device="cpu")
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+CALIBRATION = json.loads((RESULTS / "subtasks_probe.json").read_text(encoding="utf-8"))["cases"]
 
 
 @pytest.mark.parametrize("bits", [1, 7, 64, 130])
@@ -106,6 +111,24 @@ def test_larger_alphabets_are_probed_by_cross_entropy():
     )
     assert result.values["weakest_step_signal"] > 0
     assert modular_sum(3, 3).is_parity_tree is False
+
+
+@pytest.mark.parametrize("case", CALIBRATION.values(), ids=CALIBRATION)
+def test_the_forecast_is_that_of_the_kept_trainings(case):
+    """Updates until each step was learned over the updates that show it, as benchmarks/subtasks_probe measured them."""
+    ratios = [step["updates"] / step["unit"] for step in case["steps"]]
+    assert UPDATES_PER_UNIT / 4 < np.median(ratios) < 4 * UPDATES_PER_UNIT
+
+
+def test_weights_that_only_make_noise_hide_a_target_from_the_sum_but_not_from_the_visibility():
+    """A decoder's position vectors of scale 1 shout; the target is seen by other weights."""
+    task = parity(8, seed=0)
+    config = NetworkConfig(kind="decoder", width=16, depth=1, heads=2, embedding_scale=1.0)
+    network = build_network(config, vocabulary=2, context=12, seed=0)
+    signal = step_signal(network, task, 0, exact_inputs(8), 12, np.random.default_rng(0))
+    assert signal.visibility.value > 2 * signal.variance.value / signal.noise
+    bound = gradient_variance_bound(signal.square_over_noise, signal.targets)
+    assert (signal.visibility.low or 0) <= bound
 
 
 def test_thirty_two_bits_are_out_of_reach_by_the_bound():

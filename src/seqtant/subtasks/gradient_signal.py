@@ -114,13 +114,14 @@ def _signal(
     scale = (noise[moved] * moved.sum()).sqrt()
     # Dividing by a sum of n squares of normal numbers overstates a ratio by n / (n - 2).
     correction = (SIGNS - 2) / SIGNS
+    first, second = (side[:, moved] / scale * correction**0.5 for side in (sides[0], sides[-1]))
     return Signal(
         name=name,
         targets=targets,
         variance=_variance(sides[0], sides[-1], generator),
         noise=float(noise.sum()),
         gradient_square=float(square.sum()),
-        visibility=_variance(*(side[:, moved] / scale * correction**0.5 for side in (sides[0], sides[-1])), generator),
+        visibility=_variance(first, second, generator),
         square_over_noise=float((square[moved] / noise[moved]).mean()) * correction,
     )
 

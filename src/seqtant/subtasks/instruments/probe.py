@@ -17,7 +17,7 @@ from seqtant.subtasks.tasks.choice import choose_task
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import gradient_variance_bound
 
-UPDATES_PER_UNIT = 20
+UPDATES_PER_UNIT = 10
 """Updates to learn a target, in units of the updates that show it at all: see benchmarks/subtasks_probe."""
 
 
@@ -149,8 +149,8 @@ def _conclude(record: Recorder, config: ProbeConfig, task: Task, steps: list[Sig
         measured=Estimate(value=sum(t.startswith("learnable") for t in told) / len(told), method="share of steps"),
         assumptions=(
             Assumption(
-                statement="Learning takes about 20 times the updates that show the target in a fresh gradient.",
-                how="measured on parities of 8 to 16 bits with this network; other tasks may differ tenfold",
+                statement="Learning takes about ten times the updates that show the target in a fresh gradient.",
+                how="so it was on parities of few bits, within a factor of four in the median; see the page",
             ),
         ),
         advice="" if every else f"Split step {weakest.name} further, or give more samples.",

@@ -1,0 +1,210 @@
+"""Writes what the documentation says of runs from the records in this folder: no number in it is typed by hand.
+
+    python results/subtasks/write_pages.py
+
+Fills the marked parts of docs/instruments/subtasks.md and recipes/subtasks/README.md, draws docs/images/subtasks and
+writes README.md of this folder. A part whose records are not there is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from seqtant.findings import Cell, Result, Table, from_json
+from seqtant.report.tables import to_markdown
+from seqtant.stats.intervals import share
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+PAGES = (ROOT / "docs" / "instruments" / "subtasks.md", ROOT / "recipes" / "subtasks" / "README.md")
+PROBED = ROOT / "benchmarks" / "results" / "subtasks_probe.json"
+sys.path.insert(0, str(ROOT / "docs"))
+
+from subtasks_pictures import draw  # noqa: E402  (a script beside the pages, not a package)
+
+LEARNED = 0.95
+NETWORKS = {"elman": "Elman network", "lstm": "LSTM", "decoder": "decoder", "masked": "masked network"}
+
+
+def read(pattern: str) -> list[Result]:
+    """Records of this folder."""
+    return [from_json(Result, path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob(pattern))]
+
+
+def table(columns: tuple[str, ...], rows: list[tuple[Cell, ...]]) -> str:
+    """Markdown of a table."""
+    return to_markdown(Table(name="page", title="", columns=columns, rows=tuple(rows)))
+
+
+def interval(accuracy: float, count: int) -> str:
+    """A share with Wilson's interval."""
+    found = share(round(accuracy * count), count)
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def value(record: Result, name: str) -> float:
+    """A number of a record that must be there."""
+    found = record.values[name]
+    assert found is not None
+    return float(found)
+
+
+def parities() -> str:
+    """Every kept comparison of parities: all seeds of one size together."""
+    rows: list[tuple[Cell, ...]] = []
+    for bits in (16, 32, 64, 128):
+        records = read(f"parity-{bits}*.json")
+        arms = records[0].config["arms"] if records else []
+        for arm in arms:
+            seeds = sum(record.config["seeds"] for record in records)
+            tested = sum(record.config["seeds"] * record.config["test_rows"] for record in records)
+            right = sum(
+                value(record, f"accuracy_{arm}") * record.config["seeds"] * record.config["test_rows"]
+                for record in records
+            )
+            seconds = sum(value(record, f"training_cpu_seconds_{arm}") for record in records) / seeds
+            network = records[0].config["network"]["kind"]
+            needed = [row.value for record in records for row in record.series("updates_to_90", arm)]
+            shown = "–" if len(needed) < seeds else f"{statistics.median(needed):.0f}"
+            budget = records[0].config["updates"]
+            rows.append(
+                (bits, NETWORKS[network], arm, interval(right / tested, tested), seeds, f"{shown} of {budget}",
+                 f"{seconds:.0f}")
+            )  # fmt: skip
+    headings = ("bits", "network", "written", "right answers", "seeds", "updates to 90 %", "CPU seconds a run")
+    return (
+        table(headings, rows)
+        + "\n\nRight answers on unseen inputs and the network's own steps, Wilson's 95 % interval over all inputs; "
+        "median of seeds; – where a seed never got there. Training on one core."
+    )
+
+
+def tries() -> str:
+    """What every small network learned of 32 bits."""
+    rows = [_try(record) for record in read("try-*.json")]
+    headings = ("network", "optimiser", "updates", "CPU seconds", "steps learned", "weakest step", "answers")
+    return (
+        table(headings, sorted(rows, key=lambda row: int(str(row[4]).split()[0])))
+        + f"\n\nOne seed each. A step counts as learned if it is right in {100 * LEARNED:.0f} % of the unseen inputs "
+        "given the true earlier steps."
+    )
+
+
+def _try(record: Result) -> tuple[Cell, ...]:
+    network, chosen = record.config["network"], record.config["optimisation"]
+    shape = f"{NETWORKS[network['kind']]} of {network['width']}"
+    if network["kind"] in ("decoder", "masked"):
+        shape += f", {network['depth']} layer{'s' * (network['depth'] > 1)}"
+    if network["kind"] == "decoder":
+        shape += f", {network['heads']} heads, position vectors of {network['embedding_scale'] or 0.02}"
+    if network["kind"] == "elman":
+        shape += ", everything trained" if network["trained"] == "all" else ", recurrent matrix only"
+    descent = network["kind"] == "elman" and network["trained"] != "all"
+    rate = chosen["learning_rate"] or (0.1 if descent else 0.002)
+    steps = [row.value for row in record.series("true_steps")]
+    learned = sum(value >= LEARNED for value in steps)
+    return (
+        shape,
+        f"{'descent' if descent else 'AdamW'} {rate:g}, batch {chosen['batch']}",
+        record.config["updates"],
+        f"{value(record, 'training_cpu_seconds'):.0f}",
+        f"{learned} of {len(steps)}",
+        f"{min(steps):.2f}",
+        interval(value(record, "accuracy"), record.config["test_rows"]),
+    )
+
+
+def own_rows() -> str:
+    """What steps bought on a thousand rows, arm by arm."""
+    rows: list[tuple[Cell, ...]] = []
+    records = read("own-rows*.json")
+    for record in records:
+        found = next(each for each in record.tables if each.name == "arms")
+        for row in (dict(zip(found.columns, row, strict=True)) for row in found.rows):
+            right = f"{row['answers right']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+            seconds = value(record, f"training_cpu_seconds_{row['arm']}")
+            rows.append((row["arm"], right, f"{row['end to end']:.3f}", f"{seconds:.0f}"))
+    first = records[0]
+    said = (
+        f"The steps bought {100 * value(first, 'gain'):+.0f} points over answering at once; the commonest answer is "
+        f"right {value(first, 'chance'):.2f} of the time."
+    )
+    headings = ("written", "right answers", "whole solution right", "CPU seconds")
+    updates, seeds = first.config["updates"], first.config["seeds"]
+    made = f"{updates:,} updates, {seeds} seed{'s' * (seeds > 1)}, Wilson's 95 % interval."
+    return f"{table(headings, rows)}\n\n{said} {made}"
+
+
+def controls() -> str:
+    """Every arm on one parity."""
+    (record,) = read("controls*.json")
+    found = next(each for each in record.tables if each.name == "arms")
+    return f"{to_markdown(found)}\n\n{found.note} {record.config['updates']:,} updates, {record.config['seeds']} seeds."
+
+
+def probed() -> str:
+    """Updates needed over units foretold, network by network."""
+    cases: dict[str, Any] = json.loads(PROBED.read_text(encoding="utf-8"))["cases"]
+    rows: list[tuple[Cell, ...]] = []
+    for name, case in cases.items():
+        network, bits = name.split("-")
+        steps = [each for each in case["steps"] if each["unit"] and each["updates"]]
+        ratios = sorted(each["updates"] / each["unit"] for each in steps)
+        needed = sorted(each["updates"] for each in steps)
+        rows.append(
+            (NETWORKS[network], bits, f"{len(steps)} of {len(case['steps'])}", f"{needed[0]:.0f} to {needed[-1]:.0f}",
+             f"{statistics.median(ratios):.0f}", f"{ratios[0]:.0f} to {ratios[-1]:.0f}")
+        )  # fmt: skip
+    headings = ("network", "bits", "steps learned", "updates needed", "times the unit, median", "from step to step")
+    return table(headings, rows)
+
+
+SECTIONS = {
+    "parities": (parities, "parity-*.json"),
+    "tries": (tries, "try-*.json"),
+    "own-rows": (own_rows, "own-rows*.json"),
+    "controls": (controls, "controls*.json"),
+    "probed": (probed, "../../benchmarks/results/subtasks_probe.json"),
+}
+"""Parts of the pages, what writes them, and the records they need."""
+
+
+def fill(page: Path) -> None:
+    """Replaces what stands between the marks of a page."""
+    text = page.read_text(encoding="utf-8")
+    for name, (write, records) in SECTIONS.items():
+        if f"<!-- {name} -->" in text and any(FOLDER.glob(records)):
+            made = f"<!-- {name} -->\n\n{write()}\n\n<!-- end -->"
+            text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, made=made: made, text, flags=re.DOTALL)
+    page.write_text(text, encoding="utf-8")
+
+
+def readme() -> str:
+    """How each record was made."""
+    rows: list[tuple[Cell, ...]] = []
+    for path in sorted(FOLDER.glob("*.json")):
+        record = from_json(Result, path.read_text(encoding="utf-8"))
+        rows.append((path.name, f"`{record.command}`", record.created[:10], f"{record.cpu_seconds:.0f}"))
+    listed = table(("record", "command", "made", "CPU seconds"), rows)
+    return f"# Runs of the sub-tasks room\n\nWritten by `write_pages.py` from the records in this folder.\n\n{listed}\n"
+
+
+def pictures() -> None:
+    """Learning curves of every size that has records."""
+    for bits in (16, 32, 128):
+        records = sorted(FOLDER.glob(f"parity-{bits}*.json"))
+        if records:
+            drawn = draw([json.loads(path.read_text(encoding="utf-8")) for path in records])
+            (ROOT / "docs" / "images" / "subtasks" / f"parity{bits}.svg").write_text(drawn, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    pictures()
+    for chosen in PAGES:
+        fill(chosen)
+    (FOLDER / "README.md").write_text(readme(), encoding="utf-8")
