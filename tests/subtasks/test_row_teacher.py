@@ -91,15 +91,19 @@ def test_eval_of_rows_tells_the_exposure_gap(tiny_model):
 def test_rows_of_different_length_are_predicted_by_the_steps_they_have():
     class Kept:
         values: dict = {}
+        verdicts: list = []
 
         def value(self, name, number):
             self.values[name] = number
 
-        def finding(self, *_, **__):
-            pass
+        def finding(self, key, question, verdict, *_, **__):
+            self.verdicts.append(verdict)
 
     there = np.array([[1, 0, 1]] * 3 + [[1, 1, 1]], dtype=bool)
     right = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [1, 0, 1]], dtype=bool)
     scores = Scores(right, right[:, -1], there)
     record_exposure(Kept(), scores, scores, None, 0)
     assert Kept.values["chain_predicted"] == pytest.approx(0.75 * (0.75 * 1) + 0.25 * (0.75 * 0 * 1))
+    nothing = Scores(np.zeros((4, 3), dtype=bool), np.zeros(4, dtype=bool), there)
+    record_exposure(Kept(), nothing, nothing, None, 0)
+    assert Kept.verdicts == ["agrees", "vacuous"], "two zeros agree on nothing"

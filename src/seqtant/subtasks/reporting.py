@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from seqtant.findings import Assumption, Estimate
+from seqtant.findings import Assumption, Estimate, Verdict
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
 from seqtant.subtasks.scores import Scores
@@ -64,7 +64,7 @@ def record_exposure(record: Recorder, free: Scores, teacher: Scores, task: Task 
     record.finding(
         "exposure",
         "Does the model do on its own steps what it does on true ones?",
-        "agrees" if _overlap(measured, predicted) else "disagrees",
+        _verdict(measured, predicted, len(free.answer)),
         f"{measured.value:.3f} of the solutions are right from end to end; the accuracies on true steps predict "
         f"{predicted.value:.3f}.",
         predicted=predicted,
@@ -89,6 +89,13 @@ def _record_piling_up(record: Recorder, free: Scores, teacher: Scores, seed: int
         measured=measured,
         assumptions=(INDEPENDENT,),
     )
+
+
+def _verdict(measured: Estimate, predicted: Estimate, rows: int) -> Verdict:
+    """Whether both agree; vacuous where neither expects a single right solution."""
+    if max(measured.value, predicted.value) * rows < 1:
+        return "vacuous"
+    return "agrees" if _overlap(measured, predicted) else "disagrees"
 
 
 def _chains(scores: Scores) -> Callable[[np.ndarray], float]:
