@@ -85,7 +85,7 @@ def test_a_command_takes_the_hamiltonian(site: Path, tmp_path: Path) -> None:
         "icl shots --tasks first --tasks second",
         "steering sweep --scorer thanks",
         "pretraining build --encoder letters",
-        "beb curve --scorer thanks --set prompts=8 --set sentences=3",
+        "beb curve --scorer thanks --set prompts=8 --set sentences=4",
     ],
 )
 def test_commands_take_tasks_scorers_and_encoders(command: str, site: Path, tmp_path: Path) -> None:

@@ -114,6 +114,15 @@ def test_margin_condition_of_theorem_two_keeps_two_thirds() -> None:
             assert theory.component_margin(high, low, c1) >= 2 * margin / 3 - 1e-12
 
 
+@pytest.mark.parametrize(
+    ("margin", "divergence", "c1", "holds"),
+    [(0.77, 60.0, 0.9, True), (0.75, 60.0, 0.9, False), (0.5, 18.43, 1.0, True), (0.5, 18.41, 1.0, False)],
+)
+def test_conditions_of_theorem_two_at_their_edges(margin: float, divergence: float, c1: float, holds: bool) -> None:
+    # 4 (1 - 0.81) = 0.76, and 8 log 10 = 18.42.
+    assert theory.efficiently_learnable(margin, divergence, c1, 0.1) is holds
+
+
 def test_identification_shots_against_simulated_walks() -> None:
     """Normal log-odds: after the predicted shots a share 1 - delta has reached the goal."""
     mean, variance, prior, epsilon, delta = 0.5, 2.0, 0.2, 0.05, 0.1
