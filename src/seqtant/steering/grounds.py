@@ -9,7 +9,7 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.lm import hooks
-from seqtant.lm.folder import REFERENCE
+from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.loading import load
 from seqtant.runs.context import Context
@@ -133,6 +133,7 @@ def open_items(config: Measured, context: Context) -> tuple[list[BehaviourPrompt
 
 def _refuse_unknown(model: str, wanted: str) -> None:
     if model != REFERENCE and not _is_of_reference_world(model):
+        locate(model)  # a folder that is not there is told first
         raise InputError(f"nothing is known of what '{model}' should do: give {wanted}")
 
 
