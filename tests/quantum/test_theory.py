@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from seqtant.quantum import theory
 from seqtant.quantum.exact import ground_state
@@ -73,3 +75,15 @@ def test_scores_and_counts():
     assert theory.relaxation_time(1.0) == math.inf
     assert theory.relaxation_time(0.94263428) == pytest.approx(16.9, abs=0.05)
     assert theory.suffix_share(1) == 1
+
+
+def test_operations_are_those_that_a_counter_finds_in_the_published_convolutions():
+    rows, columns, width = 4, 5, 6
+    shapes = [(3, 3, width, width), (1, 3, width, width), *[(1, 1, width, width // 2)] * 2, (3, 3, width, width)]
+    with FlopCounterMode(display=False) as counter:
+        for height, length, inputs, outputs in shapes:
+            padded = torch.zeros(1, inputs, rows + height - 1, columns + length - 1)
+            torch.nn.functional.conv2d(padded, torch.zeros(outputs, inputs, height, length))
+    # Depth 2 has two blocks; the counter counts a multiply-add as two operations.
+    assert theory.paper_operations(rows * columns, 2, width) == 2 * counter.get_total_flops() / 2
+    assert theory.paper_operations(rows * columns, 7, width) == 6 * theory.paper_operations(rows * columns, 2, width)
