@@ -75,6 +75,8 @@ def test_scores_and_counts():
     assert theory.relaxation_time(1.0) == math.inf
     assert theory.relaxation_time(0.94263428) == pytest.approx(16.9, abs=0.05)
     assert theory.suffix_share(1) == 1
+    # The weight files of the official code.
+    assert (theory.paper_parameters(10, 32), theory.paper_parameters(20, 32)) == (398_340, 854_020)
 
 
 def test_operations_are_those_that_a_counter_finds_in_the_published_convolutions():

@@ -60,6 +60,23 @@ def test_variance_stays_below_the_bound_and_the_bound_shrinks(bits):
         assert 0 <= theory.parity_gradient_variance(slopes, size) <= bound
 
 
+def test_bound_on_the_variance_is_reached_over_all_parities():
+    """Parseval: over all 2^d parities a gradient that vanishes where all of them are 1 varies by the bound itself."""
+    bits = 6
+    inputs = 1 - 2 * all_bits(bits)
+    slopes = np.random.default_rng(0).normal(size=2**bits)
+    slopes[(inputs == 1).all(axis=1)] = 0.0
+    parities = np.array(
+        [
+            inputs[:, list(chosen)].prod(axis=1)
+            for size in range(bits + 1)
+            for chosen in itertools.combinations(range(bits), size)
+        ]
+    )
+    gradients = -2 * (parities * slopes).mean(axis=1)
+    assert gradients.var() == pytest.approx(theory.gradient_variance_bound((slopes**2).mean(), 2**bits))
+
+
 def test_piling_up_is_the_chance_of_an_even_number_of_errors():
     accuracies = [0.9, 0.8, 0.95, 0.6]
     even = chain = 0.0
