@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seqtant.findings import Cell, Result, Table, from_json
+from seqtant.findings import Cell, Estimate, Result, Table, from_json
 from seqtant.report.tables import to_markdown
 from seqtant.stats.intervals import share
 
@@ -41,10 +41,14 @@ def table(columns: tuple[str, ...], rows: list[tuple[Cell, ...]]) -> str:
     return to_markdown(Table(name="page", title="", columns=columns, rows=tuple(rows)))
 
 
+def shown(found: Estimate) -> str:
+    """A share with its interval."""
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
 def interval(accuracy: float, count: int) -> str:
     """A share with Wilson's interval."""
-    found = share(round(accuracy * count), count)
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return shown(share(round(accuracy * count), count))
 
 
 def value(record: Result, name: str) -> float:
@@ -121,23 +125,27 @@ def _try(record: Result) -> tuple[Cell, ...]:
 
 def own_rows() -> str:
     """What steps bought on a thousand rows, arm by arm."""
+    records = {str(record.config["arm"]): record for record in read("own-rows*.json")}
     rows: list[tuple[Cell, ...]] = []
-    records = read("own-rows*.json")
-    for record in records:
-        found = next(each for each in record.tables if each.name == "arms")
-        for row in (dict(zip(found.columns, row, strict=True)) for row in found.rows):
-            right = f"{row['answers right']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-            seconds = value(record, f"training_cpu_seconds_{row['arm']}")
-            rows.append((row["arm"], right, f"{row['end to end']:.3f}", f"{seconds:.0f}"))
-    first = records[0]
-    said = (
-        f"The steps bought {100 * value(first, 'gain'):+.0f} points over answering at once; the commonest answer is "
-        f"right {value(first, 'chance'):.2f} of the time."
-    )
-    headings = ("written", "right answers", "whole solution right", "CPU seconds")
-    updates, seeds = first.config["updates"], first.config["seeds"]
-    made = f"{updates:,} updates, {seeds} seed{'s' * (seeds > 1)}, Wilson's 95 % interval."
-    return f"{table(headings, rows)}\n\n{said} {made}"
+    for arm, record in records.items():
+        rows.append(
+            (arm, shown(learned(record)), f"{value(record, 'chain_accuracy'):.3f}", f"{value(record, 'chain_predicted'):.3f}",
+             f"{value(record, 'training_cpu_seconds'):.0f}")
+        )  # fmt: skip
+    first = next(iter(records.values()))
+    said = f"{first.config['updates']:,} updates, one seed, {learned(first).n} unseen problems, Wilson's 95 % interval."
+    if {"steps", "answer"} <= records.keys():
+        gain = value(records["steps"], "accuracy") - value(records["answer"], "accuracy")
+        said = f"The steps bought {100 * gain:+.0f} points over answering at once. {said}"
+    headings = ("written", "right answers", "whole solution right", "foretold from true steps", "CPU seconds")
+    return f"{table(headings, rows)}\n\n{said}"
+
+
+def learned(record: Result) -> Estimate:
+    """Right answers of a trained network."""
+    found = next(finding.measured for finding in record.findings if finding.key == "learned")
+    assert found is not None
+    return found
 
 
 def controls() -> str:
