@@ -119,7 +119,8 @@ def test_claims_check(call: Any) -> None:
         "demo.remembered": "unverified source",
         "demo.needs_a_tower": "not run",
     }
-    assert "published 2.006 s   observed 2.006 s exact" in done.out
+    assert "published 2.006 s   observed 2.006 s exact   now" in done.out
+    assert "observed 2.006 s exact   stored 20" in call("claims", "check").out
     assert "stored before" not in done.out
     assert "2 runs were stored before, the oldest on 20" in call("claims", "check").out
     assert "2 reproduced, 1 unverified source, 1 not run" in done.out
@@ -168,6 +169,7 @@ def test_recipe(call: Any) -> None:
         (["cite", "zzz"], "no stored run 'zzz'"),
         (["claims", "check", "--room", "demoo"], "did you mean 'demo'?"),
         (["claims", "check", "--scale", "huge"], "smoke"),
+        (["claims", "check", "--records", "nowhere"], "no folder 'nowhere'"),
         (["recipe", "run", "nothing"], "no recipe 'nothing'"),
         (["recipe", "run", "gone.yaml"], "no file 'gone.yaml'"),
         (["env", "--jsn"], "--json"),
