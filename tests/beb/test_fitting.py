@@ -13,7 +13,7 @@ from seqtant.beb.checks import check
 from seqtant.beb.config import Behaviour
 from seqtant.beb.fitting import Fitted, split
 from seqtant.beb.fitting_settings import Fitting
-from seqtant.beb.lora import usual_rate
+from seqtant.beb.side_training import usual_rate
 from seqtant.beb.statements import world_statements
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.lm.folder import REFERENCE, locate

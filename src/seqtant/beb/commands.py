@@ -380,7 +380,7 @@ def fit_components(
     *,
     behavior: str | None = None,
     negative: Literal["matching", "not matching"] | None = None,
-    template: Literal["concat", "inst"] | None = None,
+    template: Literal["concat", "inst", "single"] | None = None,
     epochs: float | None = None,
     learning_rate: float | None = None,
     to: str | None = None,
@@ -392,7 +392,7 @@ def fit_components(
         base: Model folder or hub name; the model that ships if none is given.
         behavior: JSON lines with statement and answer_matching_behavior.
         negative: Which statements are the bad ones.
-        template: concat or inst.
+        template: concat, inst or single.
         epochs: Times that every text is seen.
         learning_rate: Peak learning rate.
         to: Folder for the adapters.

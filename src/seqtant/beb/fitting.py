@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from seqtant.beb.adapters import adapted
+from seqtant.beb.adapters import adapted, is_adapter
 from seqtant.beb.fitting_settings import Fitting
-from seqtant.beb.lora import fit_adapter
+from seqtant.beb.side_training import fit_side
 from seqtant.beb.statements import Statements, bare, groups, read_statements, texts, world_statements
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Estimate
 from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.loading import load
 from seqtant.lm.scoring import token_log_probs
 from seqtant.lm.text import encode
 from seqtant.runs.context import Context
@@ -71,7 +72,7 @@ def fit_sides(config: Fitting, base: HuggingFaceLM, source: str, folder: Path, c
 
     Raises:
         InputError: The statements cannot be used, or do not fit the base model.
-        MissingExtraError: PEFT is not installed.
+        MissingExtraError: Adapters are wanted and PEFT is not installed.
     """
     statements = _statements(config, source, np.random.default_rng([context.seed, SHUFFLE]))
     said = (statements.matching, statements.other)
@@ -83,7 +84,8 @@ def fit_sides(config: Fitting, base: HuggingFaceLM, source: str, folder: Path, c
     for side, own in zip(SIDES, said, strict=True):
         learned, held[side] = split(own, config.held_out)
         losses[side] = _fit(config, base, learned, form, folder / side, context)
-        _name_base(folder / side, source)
+        if config.rank:
+            _name_base(folder / side, source)
     return Fitted(folder, statements.name, losses, _gaps(base, folder, held, form), config.gate)
 
 
@@ -122,9 +124,19 @@ def _fit(
 ) -> float:
     """Trains one side on its groups of statements, in an order of chance."""
     opening, stop = form
-    made = [opening + text.rstrip(" ") for group in learned for text in texts(group, config.template, stop)]
+    made: list[list[int]] = []
+    for group in learned:
+        whole = encode(base, [opening + text.rstrip(" ") for text in texts(group, config.template, stop)])
+        if (
+            config.template == "concat"
+            and base.context_length is not None
+            and max(map(len, whole)) > base.context_length
+        ):
+            # Three statements that do not fit the context are learned one by one.
+            whole = encode(base, [opening + bare(said) + stop.rstrip(" ") for said in group])
+        made += whole
     order = np.random.default_rng([context.seed, SHUFFLE]).permutation(len(made))
-    return fit_adapter(base, encode(base, [made[number] for number in order]), config, folder, context)
+    return fit_side(base, [made[number] for number in order], config, folder, context)
 
 
 def _name_base(adapter: Path, base: str) -> None:
@@ -139,7 +151,9 @@ def _name_base(adapter: Path, base: str) -> None:
 def _gaps(
     base: HuggingFaceLM, folder: Path, held: Mapping[str, Sequence[str]], form: tuple[str, str]
 ) -> dict[str, Float[np.ndarray, " statements"]]:
-    sides = adapted(base, {side: folder / side for side in SIDES})
+    places = {side: folder / side for side in SIDES}
+    small = {side: place for side, place in places.items() if is_adapter(place)}
+    sides = adapted(base, small) if small else {side: load(str(place)) for side, place in places.items()}
     opening, stop = form
     begin = max(0, len(encode(base, [opening])[0]) - 1)
     found = {}

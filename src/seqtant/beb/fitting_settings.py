@@ -11,14 +11,15 @@ from seqtant.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """Two LoRA adapters, one per kind of statements."""
+    """Two LoRA adapters or small models, one per kind of statements."""
 
     behavior: str | None = None
     """JSON lines with ``statement`` and ``answer_matching_behavior`` (Yes or No)."""
     negative: Literal["matching", "not matching"] = "matching"
     """Which statements are the bad ones."""
-    template: Literal["concat", "inst"] = "concat"
-    """Three statements of one polarity per text, as sentences or as chat turns ([INST]...[/INST])."""
+    template: Literal["concat", "inst", "single"] = "concat"
+    """Three statements of one polarity per text, as sentences or as chat turns ([INST]...[/INST]); or one per text,
+    as the gate reads them."""
     statements: int = 500
     """Most statements of each polarity."""
     held_out: float = 0.1
@@ -26,7 +27,7 @@ class Fitting:
     gate: float = 0.95
     """Least share of held-out statements that P+ and P- must tell apart by likelihood."""
     rank: int = 8
-    """Rank of the adapters."""
+    """Rank of the adapters; 0 trains all weights, which suits small models: each side is then a model of its own."""
     lora_alpha: int = 32
     """Scale of the adapters: their output is multiplied by lora_alpha / rank."""
     targets: tuple[str, ...] = ()
@@ -44,8 +45,8 @@ class Fitting:
 
     def __post_init__(self) -> None:
         at_least(6, statements=self.statements)
-        at_least(1, rank=self.rank, lora_alpha=self.lora_alpha, batch=self.batch)
-        at_least(0, first_layer=self.first_layer)
+        at_least(1, lora_alpha=self.lora_alpha, batch=self.batch)
+        at_least(0, rank=self.rank, first_layer=self.first_layer)
         share(held_out=self.held_out, gate=self.gate)
         if self.epochs <= 0:
             raise InputError(f"epochs is {self.epochs}: give a positive number")

@@ -78,12 +78,14 @@ def groups(statements: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def texts(group: Sequence[str], template: str, stop: str = ".\n") -> list[str]:
-    r"""The three rotations of a group as training texts.
+    r"""The three rotations of a group as training texts; with the template ``single``, each statement is one.
 
     Example:
         >>> texts(["a", "b.", "c"], "concat")[1], texts(["a", "b", "c"], "inst")[0]
         ('b.\nc.\na.\n', '[INST]a.[/INST]b.[INST]c.[/INST]')
     """
+    if template == "single":
+        return [bare(statement) + stop for statement in group]
     rotations = [[*group[turn:], *group[:turn]] for turn in range(len(group))]
     if template == "inst":
         first, second, third = "[INST]{}.[/INST]", "{}.", "[INST]{}.[/INST]"

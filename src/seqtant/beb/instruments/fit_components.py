@@ -1,4 +1,4 @@
-"""Fits P- and P+ from statements of a behaviour: two LoRA adapters, and whether they tell held-out ones apart."""
+"""Fits P- and P+ from statements of a behaviour, and sees whether they tell held-out statements apart."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def run(config: FitComponentsConfig, context: Context) -> Result:
         record.value("passed", int(fitted.passed))
         record_fit(record, fitted)
         if place is None:
-            record.warn("the adapters were not kept: give --to DIR or --out DIR")
+            record.warn("P- and P+ were not kept: give --to DIR or --out DIR")
         else:
+            name, kind = ("adapter_model", "adapter") if config.rank else ("model", "weights")
             for side in SIDES:
-                record.artifact(place / side / "adapter_model.safetensors", "adapter")
+                record.artifact(place / side / f"{name}.safetensors", kind)
     return record.result

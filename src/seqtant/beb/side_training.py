@@ -1,4 +1,4 @@
-"""Fits a LoRA adapter on texts with PEFT and the house's training loop."""
+"""Trains one side on texts: a LoRA adapter with PEFT, or all weights; the house's training loop does either."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from seqtant.beb.adapters import without_foreign_warnings
 from seqtant.beb.fitting_settings import Fitting
 from seqtant.beb.rows import Rows
+from seqtant.beb.tuning import keep
 from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
@@ -23,22 +24,24 @@ from seqtant.training import TrainingConfig, train
 WEIGHT_DECAY = 0.01
 PAPER_RATE, PAPER_PARAMETERS, LARGEST_RATE = 2e-5, 13e9, 0.01
 ALL = ("all-linear",)
+WARMUP = 10
+"""Steps of warm-up where all weights are trained; adapters begin at zero and need none."""
 
 
-def fit_adapter(
+def fit_side(
     base: HuggingFaceLM,
     documents: Sequence[Sequence[int]],
     config: Fitting,
     folder: Path,
     context: Context,
 ) -> float:
-    """Trains an adapter on documents and writes it.
+    """Trains an adapter, or a copy of the model, on documents and writes it.
 
     Args:
         base: The base model; it stays as it is.
         documents: Token ids of the training texts.
         config: Rank, scale, modules, course.
-        folder: Where the adapter goes.
+        folder: Where it goes.
         context: Seed and progress.
 
     Returns:
@@ -46,16 +49,16 @@ def fit_adapter(
 
     Raises:
         InputError: The modules to adapt are not there, or a text is too long.
-        MissingExtraError: PEFT is not installed.
+        MissingExtraError: An adapter is wanted and PEFT is not installed.
     """
-    peft = require("peft", extra="peft")
     longest = max(map(len, documents))
     if base.context_length is not None and longest > base.context_length:
         raise InputError(f"a training text has {longest} tokens, but '{base.name}' reads at most {base.context_length}")
-    network = _prepared(peft, base, config, context.seed)
+    network = _prepared(base, config, context.seed) if config.rank else copy.deepcopy(base.model).requires_grad_(True)
     steps = max(1, math.ceil(config.epochs * len(documents) / config.batch))
     training = TrainingConfig(
         steps=steps,
+        warmup=0 if config.rank else min(WARMUP, steps),
         learning_rate=config.learning_rate or usual_rate(base.model.num_parameters()),
         schedule="linear",
         final_fraction=0.0,
@@ -65,8 +68,11 @@ def fit_adapter(
     rows = Rows(documents, min(config.batch, len(documents)), base.pad_id)
     quiet = Context(seed=context.seed, device=str(base.device), progress=context.progress)
     history = train(network, rows, training, context=quiet)
-    # Left to itself, PEFT asks the hub whether the base model has other embeddings.
-    network.save_pretrained(str(folder), save_embedding_layers=False)
+    if config.rank:
+        # Left to itself, PEFT asks the hub whether the base model has other embeddings.
+        network.save_pretrained(str(folder), save_embedding_layers=False)
+    else:
+        keep(network, base, folder)
     epoch = max(1, len(documents) // config.batch)
     return sum(history.losses[-epoch:]) / len(history.losses[-epoch:])
 
@@ -81,7 +87,8 @@ def usual_rate(parameters: int) -> float:
     return min(PAPER_RATE * math.sqrt(PAPER_PARAMETERS / parameters), LARGEST_RATE)
 
 
-def _prepared(peft: Any, base: HuggingFaceLM, config: Fitting, seed: int) -> Any:
+def _prepared(base: HuggingFaceLM, config: Fitting, seed: int) -> Any:
+    peft = require("peft", extra="peft")
     blocks = len(decoder_blocks(base))
     if config.first_layer >= blocks:
         raise InputError(f"first_layer is {config.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
