@@ -128,10 +128,9 @@ def own_rows() -> str:
     records = {str(record.config["arm"]): record for record in read("own-rows*.json")}
     rows: list[tuple[Cell, ...]] = []
     for arm, record in records.items():
-        rows.append(
-            (arm, shown(learned(record)), f"{value(record, 'chain_accuracy'):.3f}", f"{value(record, 'chain_predicted'):.3f}",
-             f"{value(record, 'training_cpu_seconds'):.0f}")
-        )  # fmt: skip
+        whole, foretold = value(record, "chain_accuracy"), value(record, "chain_predicted")
+        seconds = value(record, "training_cpu_seconds")
+        rows.append((arm, shown(learned(record)), f"{whole:.3f}", f"{foretold:.3f}", f"{seconds:.0f}"))
     first = next(iter(records.values()))
     said = f"{first.config['updates']:,} updates, one seed, {learned(first).n} unseen problems, Wilson's 95 % interval."
     if {"steps", "answer"} <= records.keys():
