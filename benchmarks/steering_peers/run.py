@@ -55,7 +55,8 @@ def interleaved(workers: dict[str, Worker], repeats: int, jobs: dict[str, dict[s
     times: dict[str, list[float]] = {name: [] for name in jobs}
     outputs: dict[str, Any] = {}
     for round_ in range(repeats + 1):
-        for name, job in jobs.items():
+        # There and back again: what runs second on warm caches runs first in the next round.
+        for name, job in list(jobs.items())[:: 1 if round_ % 2 else -1]:
             answer = workers[name.split(":")[0]].ask(**job)
             outputs[name] = answer["output"]
             if round_:
@@ -95,7 +96,9 @@ def extraction(workers: dict[str, Worker], layers: list[int], repeats: int) -> t
 def generation(workers: dict[str, Worker], rows: Any, repeats: int, tokens: int, batch: int) -> dict[str, Any]:
     """Unsteered and steered by each side; each side's own unsteered time is its base (other transformers versions)."""
     job = {"job": "generate", "strength": 30.0, "tokens": tokens, "batch": batch}
-    jobs = {f"{side}:plain": dict(job) for side in SIDES} | {f"{side}:steered": job | {"rows": rows} for side in SIDES}
+    # A side's two jobs stand next to each other, so that the machine's moods touch both alike.
+    kinds = {"plain": dict(job), "steered": job | {"rows": rows}}
+    jobs = {f"{side}:{kind}": own for side in SIDES for kind, own in kinds.items()}
     found = interleaved(workers, repeats, jobs)
     out = found["outputs"]
     record = {"blocks": len(rows), "batch": batch, "tokens": tokens}
@@ -152,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", required=True, help="Python of the environment with repeng and steering-vectors")
     parser.add_argument("--shape", choices=list(SHAPES), default="small")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--part", choices=["extraction", "generation", "sweep"], help="this part only")
     chosen = parser.parse_args()
