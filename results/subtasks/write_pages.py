@@ -9,6 +9,7 @@ writes README.md of this folder. A part whose records are not there is left as i
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 import sys
@@ -134,10 +135,21 @@ def own_rows() -> str:
     first = next(iter(records.values()))
     said = f"{first.config['updates']:,} updates, one seed, {learned(first).n} unseen problems, Wilson's 95 % interval."
     if {"steps", "answer"} <= records.keys():
-        gain = value(records["steps"], "accuracy") - value(records["answer"], "accuracy")
-        said = f"The steps bought {100 * gain:+.0f} points over answering at once. {said}"
+        said = f"The steps bought {gain(learned(records['steps']), learned(records['answer']))} points. {said}"
     headings = ("written", "right answers", "whole solution right", "foretold from true steps", "CPU seconds")
     return f"{table(headings, rows)}\n\n{said}"
+
+
+def gain(first: Estimate, second: Estimate) -> str:
+    """Difference of two shares in points; interval by Newcombe's method from both Wilson intervals (1998)."""
+    assert first.low is not None
+    assert first.high is not None
+    assert second.low is not None
+    assert second.high is not None
+    middle = first.value - second.value
+    low = middle - math.hypot(first.value - first.low, second.high - second.value)
+    high = middle + math.hypot(first.high - first.value, second.value - second.low)
+    return f"{100 * middle:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]"
 
 
 def learned(record: Result) -> Estimate:
