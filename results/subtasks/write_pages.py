@@ -135,7 +135,8 @@ def own_rows() -> str:
     first = next(iter(records.values()))
     said = f"{first.config['updates']:,} updates, one seed, {learned(first).n} unseen problems, Wilson's 95 % interval."
     if {"steps", "answer"} <= records.keys():
-        said = f"The steps bought {gain(learned(records['steps']), learned(records['answer']))} points. {said}"
+        bought = gain(learned(records["steps"]), learned(records["answer"]))
+        said = f"The steps bought {bought} points over answering at once. {said}"
     headings = ("written", "right answers", "whole solution right", "foretold from true steps", "CPU seconds")
     return f"{table(headings, rows)}\n\n{said}"
 
