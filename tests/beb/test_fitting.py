@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from seqtant.beb.checks import check
 from seqtant.beb.config import Behaviour
 from seqtant.beb.fitting import Fitted, split
 from seqtant.beb.fitting_settings import Fitting
-from seqtant.beb.side_training import usual_rate
+from seqtant.beb.side_training import fit_side, usual_rate
 from seqtant.beb.statements import world_statements
 from seqtant.errors import InputError, NothingToSayError
+from seqtant.lm import MarkovLM
 from seqtant.lm.folder import REFERENCE, locate
 from seqtant.runs.context import Context
 
@@ -88,3 +90,12 @@ def test_the_checkup_says_what_it_needs() -> None:
         check("some-folder", Context(), minus="also-nothing")
     with pytest.raises(InputError, match="some-folder"):
         check("some-folder", Context(), statements="no-such-file.jsonl")
+
+
+def test_a_folder_with_another_kind_of_fit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}")
+    model = MarkovLM([0.5, 0.5])
+    for rank, kind in ((8, "a model"), (0, "an adapter")):
+        with pytest.raises(InputError, match=f"holds {kind} of an earlier fit"):
+            fit_side(cast(Any, model), [[0, 1]], Fitting(rank=rank), tmp_path, Context())

@@ -48,9 +48,14 @@ def fit_side(
         Mean training loss of the last epoch, in nats per token.
 
     Raises:
-        InputError: The modules to adapt are not there, or a text is too long.
+        InputError: The modules to adapt are not there, a text is too long, or the folder holds another kind of fit.
         MissingExtraError: An adapter is wanted and PEFT is not installed.
     """
+    other = folder / ("config.json" if config.rank else "adapter_config.json")
+    if other.is_file():
+        raise InputError(
+            f"'{folder}' holds {'a model' if config.rank else 'an adapter'} of an earlier fit: give another folder"
+        )
     longest = max(map(len, documents))
     if base.context_length is not None and longest > base.context_length:
         raise InputError(f"a training text has {longest} tokens, but '{base.name}' reads at most {base.context_length}")
