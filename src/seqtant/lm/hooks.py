@@ -167,7 +167,7 @@ def _editor(layer: int, edit: Edit, place: _Place) -> Callable[..., Any]:
             raise InputError(
                 f"the edit of layer {layer} turned states of shape {tuple(states.shape)} into {tuple(edited.shape)}"
             )
-        return with_hidden(output, edited.to(states.dtype))
+        return with_hidden(output, edited if edited.dtype == states.dtype else edited.to(states.dtype))
 
     return hook
 

@@ -82,7 +82,7 @@ def _adder(push: Tensor, strengths: Tensor, place: Place | None, *, keep_norm: b
     # The product is made in float32 and once where it can be: half precision would lose small strengths.
     fixed = (push * strengths).to(dtype) if strengths.ndim == 0 else None
     if fixed is not None and place is None and not keep_norm:
-        return lambda states, _call: states + fixed.to(states.device)
+        return lambda states, _call: states + (fixed if fixed.device == states.device else fixed.to(states.device))
 
     def edit(states: Tensor, call: BlockCall) -> Tensor:
         added = fixed if fixed is not None else _per_row(push, strengths, states, call).to(states.dtype)
