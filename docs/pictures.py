@@ -6,6 +6,7 @@ python docs/pictures.py checkup    one
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -41,8 +42,9 @@ PICTURES = (
 def take(picture: Picture, browser: Browser) -> None:
     """Runs the command and saves the picture as a PNG file."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["seqtant", *picture.command.split(), "--out", "report"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        command = [sys.executable, "-m", "seqtant", *picture.command.split(), "--out", "report"]
+        home = os.environ | {"SEQTANT_HOME": folder}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=home)
         tab = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light")
         tab.goto((Path(folder) / "report" / "report.html").resolve().as_uri())
         tab.wait_for_load_state("networkidle")
