@@ -63,9 +63,9 @@ def parities() -> str:
     """Every kept comparison of parities: all seeds of one size together."""
     rows: list[tuple[Cell, ...]] = []
     for bits in (16, 32, 64, 128):
-        records = read(f"parity-{bits}*.json")
-        arms = records[0].config["arms"] if records else []
-        for arm in arms:
+        every = read(f"parity-{bits}*.json") + (read("controls-*.json") if bits == 32 else [])
+        for arm in dict.fromkeys(arm for record in every for arm in record.config["arms"]):
+            records = [record for record in every if arm in record.config["arms"]]
             seeds = sum(record.config["seeds"] for record in records)
             tested = sum(record.config["seeds"] * record.config["test_rows"] for record in records)
             right = sum(
@@ -160,13 +160,6 @@ def learned(record: Result) -> Estimate:
     return found
 
 
-def controls() -> str:
-    """Every arm on one parity."""
-    (record,) = read("controls*.json")
-    found = next(each for each in record.tables if each.name == "arms")
-    return f"{to_markdown(found)}\n\n{found.note} {record.config['updates']:,} updates, {record.config['seeds']} seeds."
-
-
 def probed() -> str:
     """Updates needed over units foretold, network by network."""
     cases: dict[str, Any] = json.loads(PROBED.read_text(encoding="utf-8"))["cases"]
@@ -188,7 +181,6 @@ SECTIONS = {
     "parities": (parities, "parity-*.json"),
     "tries": (tries, "try-*.json"),
     "own-rows": (own_rows, "own-rows*.json"),
-    "controls": (controls, "controls*.json"),
     "probed": (probed, "../../benchmarks/results/subtasks_probe.json"),
 }
 """Parts of the pages, what writes them, and the records they need."""
