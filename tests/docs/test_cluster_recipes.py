@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_the_command_reaches_every_node_with_its_words_unbroken(tmp_path: Path) 
         check=True,
     )
     words = done.stdout.splitlines()
-    given = dict(zip(words, words[1:], strict=False))
+    given = dict(itertools.pairwise(words))
     assert given["--num_processes"] == "8"
     assert given["--num_machines"] == "2"
     assert given["--machine_rank"] == "1"
