@@ -26,7 +26,7 @@ PAGES = (ROOT / "docs" / "instruments" / "subtasks.md", ROOT / "recipes" / "subt
 PROBED = ROOT / "benchmarks" / "results" / "subtasks_probe.json"
 sys.path.insert(0, str(ROOT / "docs"))
 
-from subtasks_pictures import draw  # noqa: E402  (a script beside the pages, not a package)
+from subtasks_pictures import draw  # noqa: E402  # pyright: ignore[reportMissingImports]  (a script, no package)
 
 LEARNED = 0.95
 NETWORKS = {"elman": "Elman network", "lstm": "LSTM", "decoder": "decoder", "masked": "masked network"}
