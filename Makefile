@@ -43,7 +43,7 @@ $(VENV)/base.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/dev.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install -q -c constraints.txt -e '.[all,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[all,dev,docs]'
 	touch $@
 
 $(VENV)/docs.done: pyproject.toml constraints.txt | $(VENV)/bin/python

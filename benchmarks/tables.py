@@ -214,9 +214,9 @@ def _growth() -> Iterator[tuple[str, str, str, str]]:
     scale = RESULTS / "pretraining_scale.json"
     if scale.is_file():
         record = _load(scale)
-        sizes = sorted(record["sizes"], key=lambda each: each["sentences"])
-        span = f"{sizes[0]['sentences']:,} to {sizes[-1]['sentences']:,} sentences"
-        memory = f"{sizes[-1]['peak_memory_bytes'] / 2**30:.1f} GiB"
+        sizes = sorted(record["rows"], key=lambda each: each["count"])
+        span = f"{sizes[0]['count']:,} to {sizes[-1]['count']:,} vectors of {record['dimension']}"
+        memory = f"{sizes[-1]['peak_bytes'] / 2**30:.1f} GiB"
         for stage, slope in record["slopes"].items():
             yield f"pretraining, {stage}", span, f"{slope:.2f}", memory
 

@@ -60,7 +60,8 @@ def open_sides(
     bases = {_key(source): source for source in [*plain, *map(base_of, adapters)]}
     for key, base in bases.items():
         mine = {source: source for source in adapters if _key(base_of(source)) == key}
-        made = adapted(load(base, device=device, dtype=dtype), {_name(source): source for source in mine})
+        loaded = load(base, device=device, dtype=dtype, shared=not mine)  # adapters change the network
+        made = adapted(loaded, {_name(source): source for source in mine})
         opened |= {source: made[_name(source)] for source in mine}
         opened |= {source: made[None] for source in plain if _key(source) == key}
     models = {name: _with_system(opened[side.source], side.system) for name, side in sides.items()}

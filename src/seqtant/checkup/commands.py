@@ -22,7 +22,7 @@ def checkup(
     model: str | None = None,
     /,
     *,
-    compare: tuple[str, str] | None = None,
+    compare: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
     behavior: str | None = None,
     tasks: Names = None,
     corpus: Names = None,

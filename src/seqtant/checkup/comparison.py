@@ -9,6 +9,7 @@ from seqtant.checkup.config import CheckupConfig
 from seqtant.checkup.single import check_model
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Estimate, Result, Verdict, format_number
+from seqtant.lm.folder import name_of
 from seqtant.rooms import ROOMS
 from seqtant.runs.compare import Difference, compare
 from seqtant.runs.context import Context
@@ -61,19 +62,12 @@ def check_both(config: CheckupConfig, context: Context) -> Result:
     if config.compare is None:
         raise InputError("no two models are given: write --compare BEFORE AFTER")
     names = config.compare
-    with Recorder("checkup", f"{names[1]} beside {names[0]}", config, context) as record:
+    with Recorder("checkup", f"{name_of(names[1])} beside {name_of(names[0])}", config, context) as record:
         first, second = (_check(config, name, place, context) for name, place in zip(names, _PLACES, strict=True))
         compared = list(_compared(first, second))
         for each in compared:
             _record(record, each, names)
-        record.table(
-            "differences",
-            "Second minus first",
-            ("instrument", "quantity", "first", "second", "difference", "items"),
-            [row for each in compared for row in _rows(each)],
-            note="Items: how many prompts, problems or texts were compared in pairs; without a number, the two "
-            "intervals are combined as independent ones. Numbers without an interval are in the two records.",
-        )
+        _record_differences(record, [row for each in compared for row in _rows(each)])
         record.part(first)
         record.part(second)
     return record.result
@@ -95,6 +89,18 @@ def _compared(first: Result, second: Result) -> Iterator[Compared]:
             yield Compared(part.room, part, other, compare(part, other).differences)
 
 
+def _record_differences(record: Recorder, rows: list[tuple[Cell, ...]]) -> None:
+    if rows:
+        record.table(
+            "differences",
+            "Second minus first",
+            ("instrument", "quantity", "first", "second", "difference", "items"),
+            rows,
+            note="Items: how many prompts, problems or texts were compared in pairs; without a number, the two "
+            "intervals are combined as independent ones. Numbers without an interval are in the two records.",
+        )
+
+
 def _record(record: Recorder, each: Compared, names: tuple[str, str]) -> None:
     question, quantities = ASKED.get(each.room, (ROOMS[each.room].question, ()))
     known = {difference.quantity: difference for difference in each.differences}
@@ -102,12 +108,13 @@ def _record(record: Recorder, each: Compared, names: tuple[str, str]) -> None:
     if found is None:
         return
     change = found.difference
+    first, second = (name_of(name) for name in names)
     record.value(f"{each.room}_difference", change.value)
     record.finding(
         each.room,
         question,
         _verdict(change),
-        f"{names[0]}: {format_number(found.first)}, {names[1]}: {format_number(found.second)}; difference "
+        f"{first}: {format_number(found.first)}, {second}: {format_number(found.second)}; difference "
         f"{change.number}{' ' + change.interval if change.interval else ''}.",
         predicted=Estimate.exact(0.0, unit=change.unit, method="no difference"),
         measured=change,

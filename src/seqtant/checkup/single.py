@@ -13,7 +13,7 @@ from seqtant.checkup.inputs import Inputs, gather
 from seqtant.checkup.sections import Unasked, chosen, section
 from seqtant.errors import InputError
 from seqtant.findings import Result
-from seqtant.lm.folder import check_folder, locate
+from seqtant.lm.folder import check_folder, locate, name_of
 from seqtant.lm.loading import loaded_once
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -36,7 +36,7 @@ def check_model(config: CheckupConfig, context: Context) -> Result:
         raise InputError("no instrument is left to run: widen --only or drop --skip")
     _check_there(config.model, [room.name for room in rooms])
     with ExitStack() as stack:
-        record = stack.enter_context(Recorder("checkup", f"Checkup of {_name(config.model)}", config, context))
+        record = stack.enter_context(Recorder("checkup", f"Checkup of {name_of(config.model)}", config, context))
         stack.enter_context(loaded_once())
         inputs = _inputs(config, context, stack)
         stamp = f"{stamps.of_model(config.model)}:{context.seed}:{inputs.stamp}:{config.budget}"
@@ -66,11 +66,6 @@ def _check_there(model: str, rooms: list[str]) -> None:
     folder = locate(model)
     if folder is not None and rooms != ["architecture"]:
         check_folder(folder)
-
-
-def _name(model: str) -> str:
-    folder = locate(model)
-    return model if folder is None or model == "reference" else folder.resolve().name
 
 
 def _inputs(config: CheckupConfig, context: Context, stack: ExitStack) -> Inputs:

@@ -58,6 +58,17 @@ def locate(model: str | Path) -> Path | None:
     return None
 
 
+def name_of(model: str | Path) -> str:
+    """What to call a model in a title: the name of its folder, not the way to it.
+
+    Example:
+        >>> name_of("/models/after/tuning"), name_of("organisation/model"), name_of("reference")
+        ('tuning', 'organisation/model', 'reference')
+    """
+    folder = Path(model).expanduser()
+    return folder.resolve().name if folder.is_absolute() or folder.is_dir() else str(model)
+
+
 def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
     """Checks a local model folder: configuration, weights, tokenizer.
 

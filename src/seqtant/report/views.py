@@ -110,7 +110,9 @@ def strip_lines(sections: Sequence[Section]) -> list[Line]:
         result = replace(sections[0].result, parts=())
         alone = [(finding, replace(result, findings=(finding,))) for finding in result.findings]
         return [_line(each, finding_anchor(result, finding), finding.question) for finding, each in alone]
-    return [_line(replace(each.result, parts=()), each.anchor, each.result.title) for each in sections]
+    # What only holds others together has no answer of its own: its tables are on the page.
+    asked = [each for each in sections if each.result.findings or not each.result.parts]
+    return [_line(replace(each.result, parts=()), each.anchor, each.result.title) for each in asked]
 
 
 def _line(result: Result, anchor: str, label: str) -> Line:

@@ -34,7 +34,7 @@ def open_model(config: VectorSource, context: Context) -> HuggingFaceLM:
     Raises:
         InputError: It cannot be loaded.
     """
-    return load(config.model, device=context.device, dtype=config.dtype)
+    return load(config.model, device=context.device, dtype=config.dtype, shared=True)
 
 
 def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *, folds: int = 0) -> SteeringVector:

@@ -22,6 +22,7 @@ from seqtant.beb.summary import summarise
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.findings import Result
+from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
@@ -35,7 +36,7 @@ def run(config: MeasureConfig, context: Context) -> Result:
     Raises:
         InputError: A side cannot be opened, prompts do not fit, or a divergence is infinite.
     """
-    title = f"By how long a prompt does the alignment of {config.model} fail?"
+    title = f"By how long a prompt does the alignment of {name_of(config.model)} fail?"
     with Recorder("beb.measure", title, config, context, papers=(3,)) as record:
         study = open_study(config, context, one_tokenizer=False)
         observed = observe(study, context)

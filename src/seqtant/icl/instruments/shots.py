@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from seqtant.icl.evidence import Separation, bayes_gap, gather, separation
 from seqtant.icl.scoring import label_log_probs
 from seqtant.icl.shot_curves import ShotCurve, first_shots, identified_share, resampled
 from seqtant.icl.study import Study, open_study
+from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import bootstrap
@@ -69,7 +69,8 @@ def run(config: ShotsConfig, context: Context) -> Result:
     Raises:
         InputError: The model or a task cannot be used.
     """
-    with Recorder("icl.shots", f"Shots that tasks need from {Path(config.model).name}", config, context, papers=(4,)) as record:
+    title = f"Shots that tasks need from {name_of(config.model)}"
+    with Recorder("icl.shots", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
         found = [_study_task(config, context, study, number) for number in range(len(study.tasks))]
         _values(record, config, study, found)

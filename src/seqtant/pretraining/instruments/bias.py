@@ -53,7 +53,7 @@ def summarise(gains: Gains, pairs: list[TextPair]) -> Summary:
 
 def run(config: BiasConfig, context: Context) -> Result:
     """Measures both gains on one model."""
-    model = load(config.model, device=context.device, dtype="float32")
+    model = load(config.model, device=context.device, dtype="float32", shared=True)
     generator = np.random.default_rng([context.seed, 6])
     title = f"What {model.name} gains from related text, in context and by one gradient step"
     with Recorder("pretraining.bias", title, config, context, papers=(6,)) as record:

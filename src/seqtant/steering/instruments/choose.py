@@ -8,6 +8,7 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result, Verdict
+from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
@@ -46,7 +47,7 @@ def run(config: ChooseConfig, context: Context) -> Result:
     Raises:
         InputError: Something cannot be read, or there is no helpfulness to lose.
     """
-    title = f"Strength for a budget of {100 * config.budget:g} % on {config.model}"
+    title = f"Strength for a budget of {100 * config.budget:g} % on {name_of(config.model)}"
     with Recorder("steering.choose", title, config, context, papers=(1,)) as record:
         bench = open_bench(config, context)
         fitting, fresh = halves(bench, context.seed)

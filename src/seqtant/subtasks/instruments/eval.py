@@ -9,7 +9,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.lm.folder import REFERENCE
+from seqtant.lm.folder import REFERENCE, name_of
 from seqtant.lm.loading import load
 from seqtant.reference.prompts import Prompts
 from seqtant.runs.context import Context
@@ -38,7 +38,7 @@ def run(config: EvalConfig, context: Context) -> Result:
     Raises:
         InputError: The model or the rows cannot be used, or the rows do not suit the model.
     """
-    with Recorder("subtasks.eval", f"{config.model} on its own steps", config, context, papers=(5,)) as record:
+    with Recorder("subtasks.eval", f"{name_of(config.model)} on its own steps", config, context, papers=(5,)) as record:
         if is_trained(config.model):
             _evaluate_trained(record, config, load_trained(Path(config.model)), context)
         elif config.rows is not None:
@@ -86,7 +86,7 @@ def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: Trained, co
 
 def _evaluate_language_model(record: Recorder, config: EvalConfig, context: Context) -> None:
     _only_free(config)
-    model = load(config.model, device=context.device)
+    model = load(config.model, device=context.device, shared=True)
     splits = load_rows(str(config.rows), context.seed)
     for arm in ("steps", "answer"):
         rows, layouts = held_out(splits, arm, SETTINGS, config.test_rows, context.seed)
@@ -123,7 +123,7 @@ def _record_answer(record: Recorder, scores: Scores) -> None:
 
 def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) -> None:
     _only_free(config)
-    model, prompts = load(config.model, device=context.device), Prompts()
+    model, prompts = load(config.model, device=context.device, shared=True), Prompts()
     solved = solve_problems(model, prompts, config.test_rows, np.random.default_rng([context.seed, 12]))
     guess = 1 / len(prompts.settings.sums.digits)
     record.table(
