@@ -368,7 +368,7 @@ class Result:
 
         None without findings.
         """
-        found = [finding.verdict for result in self.walk() for finding in result.findings]
+        found: list[Verdict] = [finding.verdict for result in self.walk() for finding in result.findings]
         return "disagrees" if "disagrees" in found else next(iter(found), None)
 
 

@@ -56,4 +56,4 @@ def _verdict(finding: Finding) -> str:
     reasons = [each for each in finding.assumptions if each.status == "fails"]
     if finding.verdict == "agrees" or not reasons:
         return finding.verdict
-    return f"{finding.verdict}: fails: {reasons[0].statement} ({reasons[0].how})"
+    return f"{finding.verdict}; fails: {reasons[0].statement} ({reasons[0].how})"

@@ -262,8 +262,8 @@ def _findings(record: Recorder, config: ShotsConfig, study: Study, found: list[T
         "agrees" if close >= 0.8 * len(found) else "disagrees",
         f"For {close} of {len(found)} tasks; the slowest needs "
         f"{format_number(max(task.measured.value for task in found))} shots.",
-        predicted=Estimate(value=0.8, low=0.8, method="wanted at least"),
-        measured=Estimate(value=close / len(found), method="share of tasks", n=len(found)),
+        predicted=Estimate(value=0.8, low=0.8, method="wanted at least", unit="of the tasks"),
+        measured=Estimate(value=close / len(found), method="count", n=len(found), unit="of the tasks"),
     )
     for task in found:
         divergence = task.separation.ratios[:, int(task.separation.divergences.argmin())]
