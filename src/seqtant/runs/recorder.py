@@ -50,8 +50,8 @@ def command_of(instrument: str, config: Any, context: Context) -> str:
     Example:
         >>> from seqtant.architecture.config import PlanConfig
         >>> from seqtant.runs.context import Context
-        >>> command_of("architecture.plan", PlanConfig(), Context(seed=3))
-        'seqtant architecture plan --seed 3'
+        >>> command_of("architecture.plan", PlanConfig(params=8.5e7), Context(seed=3))
+        'seqtant architecture plan --set params=85000000.0 --seed 3'
     """
     try:
         known = config_type(instrument)
