@@ -240,8 +240,9 @@ def assignments(config: Any) -> list[str]:
         >>> assignments(Chosen(layers=(2, 3)))
         ['layers=[2, 3]']
     """
-    needed = [field for field in dataclasses.fields(config) if _has_no_default(field)]
-    usual = {} if needed else plain(type(config)())
+    needed = {field.name for field in dataclasses.fields(config) if _has_no_default(field)}
+    usual = plain(type(config)(**{name: getattr(config, name) for name in needed}))
+    usual = {name: value for name, value in usual.items() if name not in needed}
     return [f"{name}={_inline(value)}" for name, value in _changes(plain(config), usual)]
 
 
