@@ -140,7 +140,7 @@ def _netket(record: Record) -> Iterator[Row]:
             theirs["low"] / ours["high"],
             theirs["high"] / ours["low"],
             f"log psi equal to {each['largest_difference_of_log_psi']:.0e}",
-            short=each["side"] == 6,
+            short=True,
         )
 
 
