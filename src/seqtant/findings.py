@@ -341,8 +341,13 @@ class Result:
         """The room the instrument belongs to."""
         return self.instrument.partition(".")[0]
 
-    def estimate(self, name: str) -> Estimate | None:
-        """A headline value with the interval of the finding that holds the same number; None if there is no value."""
+    def estimate(self, name: str, *, unit: str = "") -> Estimate | None:
+        """A headline value with the interval of the finding that holds the same number; None if there is no value.
+
+        Args:
+            name: Key in ``values``.
+            unit: Unit of the value where no finding tells it.
+        """
         value = self.values.get(name)
         if value is None:
             return None
@@ -350,7 +355,7 @@ class Result:
             for estimate in (finding.measured, finding.predicted):
                 if estimate is not None and estimate.value == value:
                     return estimate
-        return Estimate(value=value, method="single value")
+        return Estimate(value=value, unit=unit, method="single value")
 
     def series(self, key: str, group: str | None = None) -> list[Measurement]:
         """The raw rows of one quantity, in the order they were recorded."""

@@ -146,24 +146,11 @@ def _observe(group: Sequence[Claim], run: Callable[[], tuple[Result, bool]], sto
 
 
 def _entry(claim: Claim, result: Result, stored: str) -> Entry:
-    check = judge(claim, _observed(claim, result))
+    check = judge(claim, result.estimate(claim.value, unit=claim.unit))
     if check.observed is None:
         reason = f"{result.instrument} gives no value '{claim.value}'{suggest(claim.value, result.values)}"
         return Entry(check=check, run=result.id, stored=stored, reason=reason, failed=True)
     return Entry(check=check, run=result.id, stored=stored, failed=check.verdict == "not reproduced")
-
-
-def _observed(claim: Claim, result: Result) -> Estimate | None:
-    """The claim's value with the interval of the finding that holds the same number."""
-    value = result.values.get(claim.value)
-    if value is None:
-        return None
-    findings = sorted(result.findings, key=lambda finding: finding.key != claim.value)
-    for finding in findings:
-        for estimate in (finding.measured, finding.predicted):
-            if estimate is not None and estimate.value == value:
-                return estimate
-    return Estimate(value=value, unit=claim.unit, method="single value")
 
 
 def judge(claim: Claim, observed: Estimate | None) -> ClaimCheck:
