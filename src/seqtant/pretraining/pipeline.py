@@ -108,7 +108,7 @@ class Pipeline:
         jobs = self.segment_jobs
         with self.workspace.timed("segments"):
             run_jobs(jobs, workers=self.config.workers, what="segments", progress=self.progress)
-        return [job.path for job in self.segment_jobs]
+        return [job.path for job in jobs]
 
     @cached_property
     def segments(self) -> Segments:
@@ -158,7 +158,7 @@ class Pipeline:
         jobs = self.vector_jobs
         with self.workspace.timed("vectors"):
             run_jobs(jobs, workers=self.config.workers, what="vectors", progress=self.progress)
-        return [job.path for job in self.vector_jobs]
+        return [job.path for job in jobs]
 
     @cached_property
     def vectors(self) -> Float[np.ndarray, "segments dimension"]:
