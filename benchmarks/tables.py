@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from seqtant.report.marked import put
+
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
-BEGIN, END = "<!-- {name}: from benchmarks/results -->", "<!-- end -->"
 
 Record = dict[str, Any]
 
@@ -224,11 +225,7 @@ def _growth() -> Iterator[tuple[str, str, str, str]]:
 def filled(text: str, tables: dict[str, str]) -> str:
     """A text with every named table put between its marks."""
     for name, table in tables.items():
-        begin = BEGIN.format(name=name)
-        before, mark, rest = text.partition(begin)
-        if not mark:
-            raise ValueError(f"no mark '{begin}'")
-        text = f"{before}{begin}\n{table}\n{END}{rest.partition(END)[2]}"
+        text = put(text, f"{name}: from benchmarks/results", table)
     return text
 
 

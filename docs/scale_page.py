@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Estimate
+from seqtant.report.marked import put
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs"
@@ -130,8 +130,7 @@ def table() -> str:
 def pages() -> dict[str, str]:
     """File name -> content."""
     text = (FOLDER / PAGE).read_text(encoding="utf-8")
-    mark = re.compile(r"(?<=<!-- costs -->\n\n).*?(?=\n\n<!-- end -->)", re.DOTALL)
-    return {PAGE: mark.sub(lambda _: table(), text, count=1)}
+    return {PAGE: put(text, "costs", f"\n{table()}\n")}
 
 
 if __name__ == "__main__":

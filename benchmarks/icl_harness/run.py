@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +29,7 @@ from seqtant.icl.reference_tasks import reference_tasks
 from seqtant.icl.scoring import label_log_probs
 from seqtant.icl.tasks import Example, Task
 from seqtant.lm import load, locate
+from seqtant.report.marked import put
 from seqtant.runs.environment import environment
 
 FOLDER = Path(__file__).parent
@@ -113,13 +113,7 @@ def write_table(record: dict[str, Any]) -> None:
     rows += ["", f"Largest difference of {record['log_likelihoods']} log-likelihoods: "
              f"{record['largest_difference_nats']:.1e} nats."]  # fmt: skip
     page = FOLDER / "README.md"
-    text = re.sub(
-        r"(<!-- sweep -->\n).*?(<!-- end -->)",
-        lambda m: m[1] + "\n".join(rows) + "\n" + m[2],
-        page.read_text(),
-        flags=re.S,
-    )
-    page.write_text(text, encoding="utf-8")
+    page.write_text(put(page.read_text(encoding="utf-8"), "sweep", "\n".join(rows)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
+
+from seqtant.report.marked import put
 
 
 def write_tables(page: Path, record: dict[str, Any]) -> None:
@@ -17,12 +18,7 @@ def write_tables(page: Path, record: dict[str, Any]) -> None:
         "prefixes": _times(record["prefixes"]),
     }
     for name, rows in made.items():
-        text = re.sub(
-            rf"<!-- {name} -->\n.*?<!-- end -->",
-            lambda _, name=name, rows=rows: f"<!-- {name} -->\n" + "\n".join(rows) + "\n<!-- end -->",
-            text,
-            flags=re.DOTALL,
-        )
+        text = put(text, name, "\n".join(rows))
     page.write_text(text, encoding="utf-8")
 
 

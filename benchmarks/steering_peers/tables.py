@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
+
+from seqtant.report.marked import put
 
 SIDES = ("seqtant", "repeng", "steering-vectors")
 NAMES = {"small": "8 blocks of width 256, vocabulary 32,000", "1b": "16 blocks of width 2,048, vocabulary 32,000"}
@@ -28,12 +29,7 @@ def write_tables(page: Path, results: Path) -> None:
     }
     text = page.read_text(encoding="utf-8")
     for name, rows in made.items():
-        text = re.sub(
-            rf"<!-- {name} -->\n.*?<!-- end -->",
-            lambda _, name=name, rows=rows: f"<!-- {name} -->\n" + "\n".join(rows) + "\n<!-- end -->",
-            text,
-            flags=re.DOTALL,
-        )
+        text = put(text, name, "\n".join(rows))
     page.write_text(text, encoding="utf-8")
 
 

@@ -9,12 +9,12 @@ write README.md of this folder, and docs/beb_page.py draw the picture of the pag
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from statistics import median
 
 from seqtant.findings import Cell, Result, Table, format_number, from_json
+from seqtant.report.marked import put
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent
@@ -139,10 +139,7 @@ def page() -> str:
     """The page with its marked parts filled."""
     text = PAGE.read_text(encoding="utf-8")
     for name, make in PARTS.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text, count = pattern.subn(lambda found, made=make: f"{found[1]}{made()}\n{found[2]}", text)
-        if count != 1:
-            raise SystemExit(f"{PAGE} has {count} parts called {name}")
+        text = put(text, name, make())
     return text
 
 

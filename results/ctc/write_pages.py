@@ -9,11 +9,11 @@ How each record was made stands in README.md, which this script writes as well.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
 from seqtant.findings import Cell, Finding, Result, Table, format_number, from_json
+from seqtant.report.marked import fill
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent
@@ -211,16 +211,6 @@ SECTIONS = {
 """Parts of the pages, what writes them, and the records they need: a part without its record is left as it is."""
 
 
-def fill(page: Path) -> None:
-    """Replaces what stands between the marks of a page."""
-    text = page.read_text(encoding="utf-8")
-    for name, (write, records) in SECTIONS.items():
-        if f"<!-- {name} -->" in text and any(FOLDER.glob(records)):
-            made = f"<!-- {name} -->\n\n{write()}\n\n<!-- end -->"
-            text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, made=made: made, text, flags=re.DOTALL)
-    page.write_text(text, encoding="utf-8")
-
-
 def readme() -> str:
     """How each record was made."""
     rows: list[tuple[Cell, ...]] = []
@@ -249,5 +239,5 @@ if __name__ == "__main__":
         ROOT / "docs" / "instruments" / "ctc-frontier.svg",
     )
     for chosen in PAGES:
-        fill(chosen)
+        fill(chosen, SECTIONS, FOLDER)
     (FOLDER / "README.md").write_text(readme(), encoding="utf-8")

@@ -9,13 +9,13 @@ write_readme.py write README.md of this folder and docs/pretraining_pages.py dra
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Cell, Finding, Result, Table, format_number, from_json
+from seqtant.report.marked import put
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent
@@ -234,11 +234,8 @@ def main() -> None:
     """Fills the page."""
     page = PAGE.read_text(encoding="utf-8")
     for name, (write, needed) in PARTS.items():
-        if not (ROOT / needed).is_file():
-            continue
-        made = f"<!-- {name} -->\n\n{write()}\n\n<!-- end -->"
-        page, filled = re.subn(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, m=made: m, page, flags=re.DOTALL)
-        assert filled == 1, f"the page has no part '{name}'"
+        if (ROOT / needed).is_file():
+            page = put(page, name, f"\n{write()}\n")
     PAGE.write_text(page, encoding="utf-8")
     pretraining_pages.effective_rank(read("epsilon-rank-cpu"), PICTURE)
     (FOLDER / "README.md").write_text(write_readme.page(), encoding="utf-8")

@@ -5,11 +5,11 @@ Run it as ``python results/steering/write_pages.py`` after adding or replacing a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from seqtant.findings import Result, from_json
+from seqtant.report.marked import put
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent
@@ -161,21 +161,14 @@ def _curve(
     )
 
 
-def fill(page: str, name: str, text: str) -> str:
-    """Replaces what stands between two marks of a page."""
-    return re.sub(
-        rf"<!-- {name} -->\n.*?<!-- end -->", lambda _: f"<!-- {name} -->\n{text}\n<!-- end -->", page, flags=re.DOTALL
-    )
-
-
 if __name__ == "__main__":
     every = records()
     (FOLDER / "README.md").write_text(readme(every), encoding="utf-8")
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     FIGURE.write_text(figure(every["film-sweep"], "Alignment and helpfulness against the strength"), encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
-    text = fill(text, "film: model", trained(every))
-    text = fill(text, "film: budgets", budgets(every, "film"))
-    text = fill(text, "reference: budgets", budgets(every, "reference"))
-    text = fill(text, "sweeps", curves(every))
+    text = put(text, "film: model", trained(every))
+    text = put(text, "film: budgets", budgets(every, "film"))
+    text = put(text, "reference: budgets", budgets(every, "reference"))
+    text = put(text, "sweeps", curves(every))
     PAGE.write_text(text, encoding="utf-8")

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Cell, Estimate, Result, Table, from_json
+from seqtant.report.marked import fill
 from seqtant.report.tables import to_markdown
 from seqtant.stats.intervals import share
 
@@ -186,16 +186,6 @@ SECTIONS = {
 """Parts of the pages, what writes them, and the records they need."""
 
 
-def fill(page: Path) -> None:
-    """Replaces what stands between the marks of a page."""
-    text = page.read_text(encoding="utf-8")
-    for name, (write, records) in SECTIONS.items():
-        if f"<!-- {name} -->" in text and any(FOLDER.glob(records)):
-            made = f"<!-- {name} -->\n\n{write()}\n\n<!-- end -->"
-            text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, made=made: made, text, flags=re.DOTALL)
-    page.write_text(text, encoding="utf-8")
-
-
 def readme() -> str:
     """How each record was made."""
     rows: list[tuple[Cell, ...]] = []
@@ -218,5 +208,5 @@ def pictures() -> None:
 if __name__ == "__main__":
     pictures()
     for chosen in PAGES:
-        fill(chosen)
+        fill(chosen, SECTIONS, FOLDER)
     (FOLDER / "README.md").write_text(readme(), encoding="utf-8")
