@@ -40,7 +40,7 @@ def prefix_groups(sequences: Sequence[Sequence[int]], most: Sequence[int]) -> li
         [PrefixGroup(rows=[0, 2], shared=3), PrefixGroup(rows=[1], shared=0)]
     """
     order = sorted(range(len(sequences)), key=lambda index: tuple(sequences[index][: most[index]]))
-    common = [0, *(_common(sequences[a], sequences[b], min(most[a], most[b])) for a, b in pairwise(order))]
+    common = [0, *(common_length([sequences[row][: most[row]] for row in both]) for both in pairwise(order))]
     ends = [0, *accumulate(len(sequences[index]) for index in order)]
     # Up to each place of the row: fewest tokens, where the last group starts, what it shares.
     best: list[tuple[int, int, int]] = [(0, 0, 0)]
@@ -64,6 +64,11 @@ def prefix_groups(sequences: Sequence[Sequence[int]], most: Sequence[int]) -> li
     return groups[::-1]
 
 
-def _common(first: Sequence[int], second: Sequence[int], most: int) -> int:
-    pairs = zip(first[:most], second[:most], strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def common_length(sequences: Sequence[Sequence[int]]) -> int:
+    """Tokens at the beginning that all sequences have in common.
+
+    Example:
+        >>> common_length([[1, 2, 3], [1, 2, 4, 5], [1, 2]])
+        2
+    """
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*sequences, strict=False)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -18,10 +18,8 @@ from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import hidden_states, run_up_to
 from seqtant.lm.logits import tokens_per_pass
+from seqtant.lm.prefix_groups import WORTH, common_length
 from seqtant.progress import SILENT, Progress
-
-WORTH = 0.25
-"""Share of all tokens that must be saved before reading in two steps pays for its second step."""
 
 
 @torch.no_grad()
@@ -62,7 +60,8 @@ def last_states(
     chosen = check_layers(model, layers)
     ids = [as_tokens(model, group) for group in groups]
     flat = [line for group in ids for line in group]
-    shared = [_shared(group) for group in ids]
+    # The last token of each is left over, for its own state is what is asked for.
+    shared = [common_length([line[:-1].tolist() for line in group]) for group in ids]
     saved = sum(length * (len(group) - 1) for length, group in zip(shared, ids, strict=True))
     if not chosen or not all(shared) or saved < WORTH * sum(line.numel() for line in flat):
         return hidden_states(model, flat, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
@@ -87,12 +86,6 @@ def last_states(
     bar.close()
     dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
     return torch.stack([parts[number] for number in range(len(flat))]).to(dtype).cpu()
-
-
-def _shared(group: Sequence[Tensor]) -> int:
-    """Tokens at the beginning that all sequences of a group have in common; the last token of each is left over."""
-    rows = [line[:-1].tolist() for line in group]
-    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False)))
 
 
 def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
