@@ -28,6 +28,8 @@ def test_checkup_solves_the_reference_models_sums_with_and_without_steps():
     assert result.values["accuracy_with_steps"] > result.values["accuracy_without_steps"] + 0.3
     table = next(table for table in result.tables if table.name == "problems")
     assert [row[0] for row in table.rows] == list(range(1, 8))
+    problems = [row.value for row in result.measurements if row.key == "right_on_own_steps"]
+    assert np.mean(problems) == pytest.approx(result.values["accuracy_with_steps"]), "kept one by one, for pairs"
 
 
 def test_checkup_solves_a_users_rows_and_says_what_it_needs_without_them(tmp_path, tiny_model):
@@ -37,6 +39,7 @@ def test_checkup_solves_a_users_rows_and_says_what_it_needs_without_them(tmp_pat
     write_rows(rows, arithmetic_rows(60, np.random.default_rng(0), longest=2))
     result = check(str(tiny_model), CPU, rows=rows)
     assert {"accuracy", "accuracy_direct", "exposure_gap"} <= result.values.keys()
+    assert result.series("right_on_own_steps")
 
 
 def test_train_then_eval_on_a_task(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from seqtant.data.tokens import CharacterTokens
+from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.lm.loading import load
 from seqtant.runs.context import Context
@@ -17,6 +18,7 @@ from seqtant.subtasks.language_model import solve_with
 from seqtant.subtasks.reporting import record_exposure
 from seqtant.subtasks.row_solving import solve_rows
 from seqtant.subtasks.row_teacher import character_pieces, given_true_text, model_pieces
+from seqtant.subtasks.rows import Row, RowStep
 from seqtant.subtasks.scores import Scores
 from seqtant.subtasks.word_arithmetic import arithmetic_rows
 
@@ -86,6 +88,13 @@ def test_eval_of_rows_tells_the_exposure_gap(tiny_model):
     result = run(EvalConfig(model=str(tiny_model), rows="arithmetic", test_rows=4), Context(device="cpu"))
     assert {"chain_predicted", "exposure_gap"} <= result.values.keys()
     assert result.series("true_steps")
+
+
+def test_a_vocabulary_that_cannot_write_the_answers_mark_is_told_instead_of_scored_as_wrong():
+    rows = (Row(input="add first one second two .", steps=(RowStep(value="three"),), answer="three"),)
+    layouts = arm_layouts(rows, "steps", ArmSettings(), np.random.default_rng(0))
+    with pytest.raises(InputError, match="loses line breaks or the mark '####'"):
+        solve_with(load("reference", device="cpu"), rows, layouts)
 
 
 def test_rows_of_different_length_are_predicted_by_the_steps_they_have():

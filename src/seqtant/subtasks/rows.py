@@ -104,6 +104,8 @@ def parse_row(record: Mapping[str, Any], place: str) -> Row:
     Example:
         >>> parse_row({"input": "2+3+4", "steps": [{"text": "2+3=5", "value": 5}], "answer": 9}, "here").answer_text
         '9'
+        >>> parse_row({"input": "2+3+4", "steps": ["2+3=5"], "answer": 9}, "here").steps[0].written
+        '2+3=5'
     """
     for key in ("input", "steps", "answer"):
         if key not in record:
@@ -124,8 +126,10 @@ def parse_row(record: Mapping[str, Any], place: str) -> Row:
 
 
 def _step(record: Any, place: str) -> RowStep:
+    if isinstance(record, str) and record:
+        return RowStep(value=record)
     if not isinstance(record, Mapping) or not ({"value", "text"} & set(record)):
-        raise InputError(f'{place}: write {{"text": ..., "value": ...}}, and \'reads\' if you know them')
+        raise InputError(f'{place}: write a text, or {{"text": ..., "value": ...}} and \'reads\' if you know them')
     text = record.get("text", "")
     value = record.get("value", text)
     reads = record.get("reads")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Bool
+
 from seqtant.findings import Estimate
 from seqtant.lm.generation import generate
 from seqtant.lm.interface import CausalLM
@@ -17,14 +20,29 @@ from seqtant.stats.intervals import share
 
 @dataclass(frozen=True)
 class Solved:
-    """Accuracy on problems of one length, greedy decoding."""
+    """Which problems of one length are solved, by greedy decoding."""
 
-    step_by_step: Estimate
-    """Right answers after the model's own steps."""
-    chain: Estimate
-    """Solutions right word for word."""
-    at_once: Estimate
-    """Right answers without steps."""
+    own_steps: Bool[np.ndarray, " problems"]
+    """Whether the answer after the model's own steps is right."""
+    word_for_word: Bool[np.ndarray, " problems"]
+    """Whether the whole solution is right."""
+    direct: Bool[np.ndarray, " problems"]
+    """Whether the answer without steps is right."""
+
+    @property
+    def step_by_step(self) -> Estimate:
+        """Share of right answers after the model's own steps."""
+        return _share(self.own_steps)
+
+    @property
+    def chain(self) -> Estimate:
+        """Share of solutions right word for word."""
+        return _share(self.word_for_word)
+
+    @property
+    def at_once(self) -> Estimate:
+        """Share of right answers without steps."""
+        return _share(self.direct)
 
 
 def solve(model: CausalLM, world: World, problems: Sequence[Problem]) -> Solved:
@@ -44,20 +62,18 @@ def solve(model: CausalLM, world: World, problems: Sequence[Problem]) -> Solved:
     solutions = [problem.text(steps=True).removeprefix(f"{problem.question} ") for problem in problems]
     asked = [[*opening, world.vocabulary.id("answer")] for opening in openings]
     direct = next_token_log_probs(model, asked)
-    count = len(problems)
+    answers = [problem.answer for problem in problems]
     return Solved(
-        step_by_step=share(
-            sum(_answer(text) == problem.answer for text, problem in zip(words, problems, strict=True)), count
-        ),
-        chain=share(sum(text.startswith(right) for text, right in zip(words, solutions, strict=True)), count),
-        at_once=share(
-            sum(
-                world.words(int(row[-1].argmax())) == problem.answer
-                for row, problem in zip(direct, problems, strict=True)
-            ),
-            count,
+        own_steps=np.array([_answer(text) == right for text, right in zip(words, answers, strict=True)]),
+        word_for_word=np.array([text.startswith(right) for text, right in zip(words, solutions, strict=True)]),
+        direct=np.array(
+            [world.words(int(row[-1].argmax())) == right for row, right in zip(direct, answers, strict=True)]
         ),
     )
+
+
+def _share(right: Bool[np.ndarray, " problems"]) -> Estimate:
+    return share(int(right.sum()), len(right))
 
 
 def _answer(text: str) -> str:

@@ -30,6 +30,8 @@ from seqtant.subtasks.theory import chain_accuracy
 from seqtant.subtasks.trained import Trained, is_trained, load_trained
 
 SETTINGS = ArmSettings()
+OWN_STEPS = "right_on_own_steps"
+"""Per problem, so that two models are compared on the same ones."""
 
 
 def run(config: EvalConfig, context: Context) -> Result:
@@ -111,6 +113,7 @@ def _record_rows(record: Recorder, scores: Scores, teacher: Scores, seed: int) -
 def _record_answer(record: Recorder, scores: Scores) -> None:
     accuracy = scores.answer_accuracy
     record.value("accuracy", accuracy.value)
+    record.items(OWN_STEPS, scores.answer, kind="problem")
     record.finding(
         "answers",
         "Are the answers right on the model's own steps?",
@@ -138,6 +141,7 @@ def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) 
             record.measure("accuracy", found.value, step=each.steps, group=name)
             record.measure("accuracy_low", found.low or 0.0, step=each.steps, group=name)
             record.measure("accuracy_high", found.high or 1.0, step=each.steps, group=name)
+        record.items(OWN_STEPS, each.solved.own_steps, kind=f"{each.steps} steps problem")
     _conclude_reference(record, solved, guess)
 
 
