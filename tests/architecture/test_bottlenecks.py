@@ -57,6 +57,16 @@ def test_balanced_shapes_have_none(name: str) -> None:
     assert redundant_parameters(published(name), rank=None, cut_heads=True) == 0
 
 
+def test_advice_to_go_deeper_stops_where_the_plan_stops() -> None:
+    tiny = describe(
+        {"model_type": "llama", "vocab_size": 26, "hidden_size": 104, "num_hidden_layers": 6, "num_attention_heads": 4}
+    )
+    (free,), (cut,) = find_bottlenecks(tiny), find_bottlenecks(tiny, deepest=18)
+    assert "take width 26" in free.advice
+    assert "stop at 18 layers" in cut.advice
+    assert "would take 96;" in cut.advice, "a quarter of the width at equal size is sixteen times the depth"
+
+
 def test_redundant_heads_are_what_a_network_with_fewer_heads_would_save() -> None:
     for name, heads, field in (("gemma-7b", 12, "num_attention_heads"), ("t5-11b", 8, "num_heads")):
         change = {field: heads} | ({"num_key_value_heads": heads} if name == "gemma-7b" else {})

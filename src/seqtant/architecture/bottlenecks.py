@@ -114,13 +114,18 @@ def redundant_parameters(shape: Shape, *, rank: int | None = None, cut_heads: bo
     return int(full - kept)
 
 
-def find_bottlenecks(shape: Shape) -> tuple[Bottleneck, ...]:
-    """All narrow places of a shape, one per kind, the input first."""
-    found = [_at_the_input(shape), *_in_attention(shape), _in_feed_forward(shape), _at_the_head(shape)]
+def find_bottlenecks(shape: Shape, *, deepest: int | None = None) -> tuple[Bottleneck, ...]:
+    """All narrow places of a shape, one per kind, the input first.
+
+    Args:
+        shape: The network.
+        deepest: Depth at which advice to go deeper stops; None where nothing stops it.
+    """
+    found = [_at_the_input(shape, deepest), *_in_attention(shape), _in_feed_forward(shape), _at_the_head(shape)]
     return tuple(each for each in found if each is not None)
 
 
-def _at_the_input(shape: Shape) -> Bottleneck | None:
+def _at_the_input(shape: Shape, deepest: int | None) -> Bottleneck | None:
     entry = input_rank(shape)
     if entry.kind is None:
         return None
@@ -141,13 +146,18 @@ def _at_the_input(shape: Shape) -> Bottleneck | None:
         width=d,
         redundant=redundant_parameters(shape, rank=q),
         says=f"{cost}, so the input has rank at most {q} in a width of {d}; {lifted}.",
-        advice=_input_advice(shape, entry),
+        advice=_input_advice(shape, entry, deepest),
     )
 
 
-def _input_advice(shape: Shape, entry: InputRank) -> str:
+def _input_advice(shape: Shape, entry: InputRank, deepest: int | None) -> str:
     q, d = entry.rank, shape.width
     deeper = f"take width {q} and spend the parameters on depth"
+    if deepest is not None:
+        deeper = (
+            f"spend parameters on depth, but stop at {deepest} layers: width {q} at this size would take "
+            f"{shape.depth * (d / q) ** 2:,.0f}; more tokens, or larger patches, lift the limit"
+        )
     if entry.kind != "factorised embedding" or shape.vocabulary is None:
         return f"At this input {deeper}."
     factorised, plain = shape.vocabulary * q + q * d, shape.vocabulary * d

@@ -39,8 +39,10 @@ def run(config: AuditConfig, context: Context) -> Result:
         cache = count_cache(shape, length, config.dtype or shape.dtype)
         _record_counts(record, shape, counted, flops, cache)
         record.value("flops_per_token_masked", count_flops(shape, length, pairs="masked").per_token)
-        record_depth(record, check_depth(shape, counted))
-        _record_bottlenecks(record, shape)
+        depth = check_depth(shape, counted)
+        record_depth(record, depth)
+        cut = depth.band if depth.band and depth.band.cap == "three times the law" else None
+        _record_bottlenecks(record, shape, cut.high if cut else None)
         _record_weights(record, source, shape, counted)
         _record_scores(record, shape)
         for note in shape.notes:
@@ -127,8 +129,8 @@ def _record_weights(record: Recorder, source: Source, shape: Shape, counted: Par
     )
 
 
-def _record_bottlenecks(record: Recorder, shape: Shape) -> None:
-    found = find_bottlenecks(shape)
+def _record_bottlenecks(record: Recorder, shape: Shape, deepest: int | None) -> None:
+    found = find_bottlenecks(shape, deepest=deepest)
     entry = input_rank(shape)
     rank = entry.rank if entry.kind else None
     cut = any(place.kind == "wide attention" for place in found)
