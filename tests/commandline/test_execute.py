@@ -123,6 +123,23 @@ def test_places_are_checked_before_the_work(call: Any, tmp_path: Path, monkeypat
         execute(PendulumConfig, Options(), run=refuse_to_run)
 
 
+def test_work_that_fails_leaves_no_empty_folder_and_loses_nothing(call: Any, tmp_path: Path) -> None:
+    from seqtant.demo.config import PendulumConfig  # pyright: ignore[reportMissingImports]
+
+    def leave_and_fail(config: Any, context: Any) -> Result:
+        if context.folder.name == "half":
+            (context.folder / "checkpoint").write_text("paid for")
+        raise InputError("nothing to swing")
+
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("new", "half", "mine"):
+        with pytest.raises(InputError, match="nothing to swing"):
+            execute(PendulumConfig, Options(out=tmp_path / name), run=leave_and_fail)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} >= {"half", "mine"}
+    assert not (tmp_path / "new").exists()
+
+
 def test_numbers_are_printed_even_where_they_cannot_be_kept(
     call: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

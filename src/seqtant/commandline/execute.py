@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,8 @@ def execute(
     if options.print_config:
         print(to_yaml(config), end="")
         return None
-    _check_places(options)
     instrument = run or room(config_type.__module__.split(".")[1]).door("instrument").run
-    with TerminalProgress() as progress:
+    with _places(options), TerminalProgress() as progress:
         context = Context(
             seed=options.seed,
             device=options.device,
@@ -57,14 +57,23 @@ def execute(
     return result
 
 
-def _check_places(options: Options) -> None:
-    """Fails before the work, not after it, where its result could not be kept."""
+@contextmanager
+def _places(options: Options) -> Iterator[None]:
+    """Fails before the work, not after it, where its result could not be kept; work that fails leaves no empty folder."""
     from seqtant.runs.files import make_folder
     from seqtant.runs.store import Store
 
     Store()
-    if options.out is not None:
-        make_folder(options.out)
+    folder = options.out
+    is_new = folder is not None and not folder.exists()
+    if folder is not None:
+        make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if is_new and folder is not None and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
 
 
 def command_line(arguments: Sequence[str]) -> str:
