@@ -59,7 +59,7 @@ def execute(
 
 @contextmanager
 def _places(options: Options) -> Iterator[None]:
-    """Fails before the work, not after it, where its result could not be kept; work that fails leaves no empty folder."""
+    """Fails before the work where its result could not be kept; work that fails leaves no empty folder."""
     from seqtant.runs.files import make_folder
     from seqtant.runs.store import Store
 
