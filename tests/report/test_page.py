@@ -249,3 +249,27 @@ def test_written_whole_or_not_at_all(bare: Result, tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
     with pytest.raises(InputError, match="cannot make the folder"):
         write_page([bare], path / "page.html")
+
+
+def test_only_findings_that_agree_and_advise_nothing_are_folded(single: Result) -> None:
+    def named(name: str, verdict: str, advice: str = "") -> Finding:
+        return replace(single.findings[0], key=name, question=f"Is {name} so?", verdict=verdict, advice=advice)
+
+    verdicts = ["agrees", "disagrees", "agrees", "agrees", "disagrees", "agrees", "agrees"]
+    many = [named(f"f{number}", verdict) for number, verdict in enumerate(verdicts)]
+    advised = named("f7", "agrees", "Mend it.")
+    (section,) = views.sections_of([replace(single, findings=(*many, advised))])
+    assert [each.key for each in section.shown] == ["f0", "f1", "f2", "f4", "f7"]
+    assert [each.key for each in section.folded] == ["f3", "f5", "f6"]
+    text = Page(render_page([section.result])).words
+    assert "3 more findings, all agree" in text
+    assert all(f"Is f{number} so?" in text for number in range(8)), "folded, not lost"
+    (short,) = views.sections_of([replace(single, findings=tuple(many[:4]))])
+    assert short.folded == (), "one finding is not worth a click"
+
+
+def test_long_tables_are_folded_whole(single: Result) -> None:
+    table = replace(single.tables[0], title="Long", columns=("row",), rows=tuple((number,) for number in range(13)))
+    text = render_page([replace(single, tables=(table, replace(table, title="Short", rows=table.rows[:12])))])
+    assert "<summary>Long (13 rows)</summary>" in text
+    assert "<caption>Short</caption>" in text

@@ -21,7 +21,7 @@ from seqtant.report.figures import COLORS, DARK_COLORS
 from seqtant.report.intervals import strip
 from seqtant.report.summary import MEANINGS, SIGNS
 from seqtant.report.tables import cell_text, claims_table, is_numeric, values_table
-from seqtant.report.views import counts, finding_anchor, records, sections_of, strip_lines
+from seqtant.report.views import LONGEST_TABLE, counts, finding_anchor, records, sections_of, strip_lines
 from seqtant.runs.files import write_text
 
 _BACKTICKS = re.compile(r"`([^`\n]+)`")
@@ -89,6 +89,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "SIGNS": SIGNS,
         "MEANINGS": MEANINGS,
+        "LONGEST_TABLE": LONGEST_TABLE,
         "is_numeric": is_numeric,
         "finding_anchor": finding_anchor,
         "interval_strip": strip,

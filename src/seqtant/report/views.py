@@ -17,6 +17,12 @@ from seqtant.rooms import ROOMS, room
 MOST_RECORD_BYTES = 2_000_000
 """A record longer than this is embedded without its raw rows, which would make the page too large to send."""
 
+UNFOLDED = 3
+"""Findings of a section that are shown whatever they say."""
+
+LONGEST_TABLE = 12
+"""Rows of a table that is shown unfolded."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -39,6 +45,10 @@ class Section:
 
     anchor: str
     result: Result
+    shown: tuple[Finding, ...]
+    """Findings to read: the first ones, and all that do not simply agree."""
+    folded: tuple[Finding, ...]
+    """Findings that agree and advise nothing: a click away."""
     figures: tuple[Figure, ...]
     command: str
     """What makes this section again."""
@@ -73,15 +83,26 @@ def _section(result: Result, *, own: bool) -> Section:
     given = result.command if own else ""
     figures, problem = _figures_or_problem(result)
     again = ["seqtant", *result.instrument.split("."), "--config", "settings.yaml", "--seed", str(result.seed)]
+    shown, folded = _fold(result.findings)
     return Section(
         anchor=f"run-{result.id}",
         result=result,
+        shown=shown,
+        folded=folded,
         figures=figures,
         command=given or shlex.join(again),
         settings=yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True) if result.config else "",
         needs_file=not given,
         problem=problem,
     )
+
+
+def _fold(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """Parts findings into those to show and those to fold away; a single one is not worth a click."""
+    quiet = [each for each in findings[UNFOLDED:] if each.verdict == "agrees" and not each.advice]
+    if len(quiet) < 2:
+        return tuple(findings), ()
+    return tuple(each for each in findings if each not in quiet), tuple(quiet)
 
 
 def _figures_or_problem(result: Result) -> tuple[tuple[Figure, ...], str]:

@@ -21,6 +21,7 @@ from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import bootstrap
 
 FACTOR = 1.5
+_SHARE = "% of the tasks"
 """Predicted and measured shots that differ by no more than this factor agree."""
 
 
@@ -262,8 +263,8 @@ def _findings(record: Recorder, config: ShotsConfig, study: Study, found: list[T
         "agrees" if close >= 0.8 * len(found) else "disagrees",
         f"For {close} of {len(found)} tasks; the slowest needs "
         f"{format_number(max(task.measured.value for task in found))} shots.",
-        predicted=Estimate(value=0.8, low=0.8, method="wanted at least", unit="of the tasks"),
-        measured=Estimate(value=close / len(found), method="count", n=len(found), unit="of the tasks"),
+        predicted=Estimate(value=80.0, low=80.0, method="wanted at least", unit=_SHARE),
+        measured=Estimate(value=100.0 * close / len(found), method="count", n=len(found), unit=_SHARE),
     )
     for task in found:
         divergence = task.separation.ratios[:, int(task.separation.divergences.argmin())]
