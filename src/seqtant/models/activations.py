@@ -1,4 +1,4 @@
-"""Pointwise functions of causal networks: plain for training, in place for the paths without gradients.
+"""Pointwise functions of causal networks: plain for training, in place and with slopes for the paths without autograd.
 
 Each maps 0 to 0, so that padding and untouched features stay zero.
 """
@@ -18,12 +18,14 @@ _SELU_ALPHA = 1.6732632423543772
 
 @dataclass(frozen=True)
 class Activation:
-    """A pointwise function in two forms that give the same numbers."""
+    """A pointwise function in two forms that give the same numbers, and its derivative."""
 
     plain: Callable[[Tensor], Tensor]
     """With gradients; returns a new tensor."""
     in_place: Callable[[Tensor], Tensor]
     """Without gradients; overwrites its argument and returns it."""
+    slope: Callable[[Tensor, Tensor], Tensor]
+    """Derivative from the argument and the value; returns a new tensor."""
 
 
 def _selu(x: Tensor) -> Tensor:
@@ -32,10 +34,19 @@ def _selu(x: Tensor) -> Tensor:
     return x.clamp_(min=0).mul_(_SELU_SCALE).add_(negative)
 
 
+def _silu_slope(x: Tensor, y: Tensor) -> Tensor:
+    share = torch.sigmoid(x)
+    return torch.addcmul(share + y, y, share, value=-1)
+
+
+def _selu_slope(x: Tensor, y: Tensor) -> Tensor:
+    return torch.where(y > 0, _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA)
+
+
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(lambda x: x, lambda x: x),
-    "relu": Activation(functional.relu, torch.relu_),
-    "silu": Activation(functional.silu, lambda x: functional.silu(x, inplace=True)),
-    "tanh": Activation(torch.tanh, torch.tanh_),
-    "selu": Activation(functional.selu, _selu),
+    "identity": Activation(lambda x: x, lambda x: x, lambda x, y: torch.ones_like(x)),
+    "relu": Activation(functional.relu, torch.relu_, lambda x, y: (x > 0).to(x.dtype)),
+    "silu": Activation(functional.silu, lambda x: functional.silu(x, inplace=True), _silu_slope),
+    "tanh": Activation(torch.tanh, torch.tanh_, lambda x, y: 1 - y * y),
+    "selu": Activation(functional.selu, _selu, _selu_slope),
 }

@@ -131,7 +131,7 @@ class CausalGraph:
             total = np.zeros((rows, columns, sites), dtype=bool)
             for tap in node.taps:
                 for offset in tap.offsets:
-                    here, there = _overlap(shape, offset)
+                    here, there = overlap(shape, offset)
                     total[here] |= seen[tap.source][there]
             for skip in node.skips:
                 total |= seen[skip]
@@ -191,7 +191,7 @@ class CausalGraph:
                     raise InputError(f"node '{node.name}' reads '{source}' ahead of the site being drawn")
 
 
-def _overlap(shape: tuple[int, int], offset: Offset) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def overlap(shape: tuple[int, int], offset: Offset) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Slices of the sites whose neighbour at an offset lies on the lattice, and of those neighbours."""
     here, there = zip(*(span(size, step) for size, step in zip(shape, offset, strict=True)), strict=True)
     return here, there  # type: ignore[return-value]

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
 from seqtant.models.autoregressive import AutoregressiveState
+from seqtant.models.back_propagation import backward, by_weights
 from seqtant.models.causal import Node
-from seqtant.models.causal_network import NodeWeights, cells, norm, pad, window
+from seqtant.models.causal_network import NodeWeights, norm
 from seqtant.models.causal_state import CausalState
+from seqtant.models.site_cache import FrozenWeights, SiteCache
 from seqtant.models.symmetrised_state import SymmetrisedState
 
 
@@ -53,48 +54,46 @@ def jacobian(state: AutoregressiveState | SymmetrisedState, spins: Tensor) -> It
 
 def _causal(state: CausalState, spins: Tensor) -> Iterator[Block]:
     network = state.network
-    with torch.enable_grad():
-        features = network.features(spins)
-        amplitude, phase = state.read(network.final(features), spins)
-        nodes = [node for node in network.graph.nodes if node.taps]
-        inputs = [features[node.name][0] for node in nodes]
-        by_amplitude = torch.autograd.grad(amplitude.sum(), inputs, retain_graph=state.has_phase)
-        by_phase = torch.autograd.grad(phase.sum(), inputs) if state.has_phase else None
     with torch.no_grad():
-        for n, node in enumerate(nodes):
-            patches = [read(features[tap.source][1], node, t) for t, tap in enumerate(node.taps)]
-            weights = network.weights(node.name)
-            names = [f"network.of.{node.name}.{name}" for name, _ in weights.named_parameters()]
-            parts = [_weights(patches, grads[n], weights) for grads in (by_amplitude, by_phase) if grads is not None]
-            yield Block(tuple(names), parts[0], parts[1] if state.has_phase else None)
+        cache = SiteCache.of(FrozenWeights(network), spins)
+    start = _output_derivatives(state, cache, spins)
+    with torch.no_grad():
+        for node, delta in backward(cache, start):
+            if node.taps:
+                parts = [_weights(cache, node, part, network.weights(node.name)) for part in delta.unbind(2)]
+                names = [f"network.of.{node.name}.{name}" for name, _ in network.weights(node.name).named_parameters()]
+                yield Block(tuple(names), parts[0], parts[1] if state.has_phase else None)
 
 
-def read(source: Tensor, node: Node, tap_number: int) -> Tensor:
-    """What a tap reads at every site: shape (batch, offsets, channels, sites)."""
-    tap = node.taps[tap_number]
-    low, high, step = window(tap)
-    size = ((high[0] - low[0]) // step[0] + 1, (high[1] - low[1]) // step[1] + 1)
-    flat = functional.unfold(pad(source, low, high), size, dilation=step)
-    everything = flat.unflatten(1, (source.shape[1], -1)).transpose(1, 2)
-    places = list(cells(tap))
-    chosen = [places.index(offset) for offset in tap.offsets]
-    return everything if chosen == list(range(len(places))) else everything[:, chosen]
+def _output_derivatives(state: CausalState, cache: SiteCache, spins: Tensor) -> Tensor:
+    """Derivatives of log-amplitude and phase by the outputs, shape (rows, columns, parts, batch, channels)."""
+    outputs = cache.values[cache.frozen.graph.output.name].detach().requires_grad_(True)
+    with torch.enable_grad():
+        parts = state.read(outputs.flatten(0, 1).transpose(0, 1), spins)[: 1 + state.has_phase]
+    return torch.stack([torch.autograd.grad(part.sum(), outputs, retain_graph=True)[0] for part in parts], dim=2)
 
 
-def _weights(patches: list[Tensor], cotangent: Tensor, weights: NodeWeights) -> Tensor:
+def _weights(cache: SiteCache, node: Node, delta: Tensor, weights: NodeWeights) -> Tensor:
     """Derivatives with respect to all parameters of a node, in the order of its ``named_parameters``."""
-    back = cotangent.flatten(2).transpose(1, 2)
-    taps = [torch.matmul(patch.flatten(1, 2), back).unflatten(1, patch.shape[1:3]) for patch in patches]
-    found = {"bias": cotangent.sum(dim=(2, 3))}
+    sizes = {name: parameter.numel() for name, parameter in weights.named_parameters()}
+    found = delta.new_empty(delta.shape[2], sum(sizes.values()))
+    places = dict(zip(sizes, found.split(list(sizes.values()), dim=1), strict=True))
+    places["bias"].copy_(delta.sum(dim=(0, 1)))
+    taps = [places[f"taps.{n}"].unflatten(1, raw.shape) for n, raw in enumerate(weights.taps)]
+    for tap, out in zip(node.taps, taps, strict=True):
+        by_weights(cache.values[tap.source], delta, tap.offsets, out)
     if weights.log_gain is not None:
-        raw = list(weights.taps)
-        length = norm(raw)
-        along = torch.stack([(g * w / length).sum(dim=(1, 2)) for g, w in zip(taps, raw, strict=True)]).sum(0)
-        scale = weights.log_gain.exp() / length
-        taps = [scale * (g - w / length * along[:, None, None]) for g, w in zip(taps, raw, strict=True)]
-        found["log_gain"] = along * weights.log_gain.exp()
-    found |= {f"taps.{n}": tap for n, tap in enumerate(taps)}
-    return torch.cat([found[name].flatten(1) for name, _ in weights.named_parameters()], dim=1)
+        _normalise(list(weights.taps), weights.log_gain.exp(), taps, places["log_gain"])
+    return found
+
+
+def _normalise(raw: list[Tensor], scale: Tensor, taps: list[Tensor], gain: Tensor) -> None:
+    """Turns derivatives by the effective weights into those by raw weights and log-gain, in place."""
+    length = norm(raw)
+    along = torch.stack([(g * w / length).sum(dim=(1, 2)) for g, w in zip(taps, raw, strict=True)]).sum(0)
+    for g, w in zip(taps, raw, strict=True):
+        g.sub_(w / length * along[:, None, None]).mul_(scale / length)
+    gain.copy_(along * scale)
 
 
 def _generic(state: AutoregressiveState, spins: Tensor, chunk: int = 64) -> Iterator[Block]:
