@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.ranges import at_least, at_most, positive
 from seqtant.training.config import TrainingConfig
 
 Modality = Literal["text", "bytes", "image-tokens", "pixels", "amino-acids", "dna", "patches"]
@@ -17,23 +17,11 @@ MAX_DEPTH = 600
 """Deepest network the closed forms accept: 3^depth must stay a finite float64."""
 
 
-def _at_least(least: int, **fields: int | None) -> None:
-    for name, value in fields.items():
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}: give a whole number of at least {least}")
-
-
 def _depths_within(**fields: int) -> None:
-    _at_least(1, **fields)
+    at_least(1, **fields)
     for name, depth in fields.items():
         if depth > MAX_DEPTH:
             raise InputError(f"{name} is {depth}: the closed forms reach {MAX_DEPTH} layers, give fewer")
-
-
-def _positive(**fields: float | None) -> None:
-    for name, value in fields.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value}: give a finite number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +56,15 @@ class PlanConfig:
     """Number format of the key-value cache."""
 
     def __post_init__(self) -> None:
-        _positive(params=self.params, d_ff_ratio=self.d_ff_ratio)
+        positive(params=self.params, d_ff_ratio=self.d_ff_ratio)
         if self.params < 1e3:
             raise InputError(f"params is {self.params:g}: give the size of a network, at least 1000 parameters")
         if self.params > 1e18:
             raise InputError(f"params is {self.params:g}: give at most 1e18 parameters")
-        _at_least(1, embed_rank=self.embed_rank, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
-        for name in ("head_dim", "kv_heads", "snap"):
-            if (getattr(self, name) or 0) > 1024:
-                raise InputError(f"{name} is {getattr(self, name)}: give at most 1024")
-        _at_least(1, context=self.context)
-        _at_least(2, vocab=self.vocab)
+        at_least(1, embed_rank=self.embed_rank, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
+        at_most(1024, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
+        at_least(1, context=self.context)
+        at_least(2, vocab=self.vocab)
 
     @classmethod
     def smoke(cls) -> PlanConfig:
@@ -111,7 +97,7 @@ class BoundsConfig:
 
     def __post_init__(self) -> None:
         _depths_within(depth=self.depth)
-        _at_least(1, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
+        at_least(1, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
         if self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
 
@@ -134,7 +120,7 @@ class MatchConfig:
 
     def __post_init__(self) -> None:
         _depths_within(depth=self.depth, to_depth=self.to_depth)
-        _at_least(1, width=self.width)
+        at_least(1, width=self.width)
 
     @classmethod
     def smoke(cls) -> MatchConfig:
@@ -172,14 +158,14 @@ class RankConfig:
     """Largest number of inputs per half; beyond it the result is a lower bound."""
 
     def __post_init__(self) -> None:
-        _at_least(1, depth=self.depth, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
+        at_least(1, depth=self.depth, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
         if self.depth > 10 or self.width > 64:
             raise InputError(
                 f"depth is {self.depth} and width {self.width}: exact ranks are measured up to depth 10 and width 64; "
                 "use 'seqtant architecture bounds' beyond"
             )
-        _at_least(1, inner_dim=self.inner_dim, vocab=self.vocab, projection=self.projection, templates=self.templates)
-        _at_least(2, tokens=self.tokens, max_templates=self.max_templates)
+        at_least(1, inner_dim=self.inner_dim, vocab=self.vocab, projection=self.projection, templates=self.templates)
+        at_least(2, tokens=self.tokens, max_templates=self.max_templates)
         if self.tokens % 2:
             raise InputError(f"tokens is {self.tokens}: give an even number, half of them on each side of the cut")
         if self.inner % self.heads:
@@ -209,7 +195,7 @@ class AuditConfig:
     """Number format of the key-value cache, e.g. bfloat16; by default the one the configuration names."""
 
     def __post_init__(self) -> None:
-        _at_least(1, length=self.length)
+        at_least(1, length=self.length)
 
     @classmethod
     def smoke(cls) -> AuditConfig:
@@ -276,7 +262,7 @@ class SweepConfig:
     """Windows on which the loss is measured, the same for every network."""
 
     def __post_init__(self) -> None:
-        _at_least(
+        at_least(
             1,
             heads=self.heads,
             head_size=self.head_size,
@@ -284,17 +270,17 @@ class SweepConfig:
             steps=self.steps,
             tuning_steps=self.tuning_steps,
         )
-        _at_least(2, context=self.context, seeds=self.seeds, validation_windows=self.validation_windows)
+        at_least(2, context=self.context, seeds=self.seeds, validation_windows=self.validation_windows)
         for name in ("sizes", "depths", "embeddings", "learning_rates"):
             values = getattr(self, name)
             if len(set(values)) != len(values) or not values:
                 raise InputError(f"{name} is {list(values)}: give at least one value, each once")
-        _positive(**{f"sizes[{index}]": size for index, size in enumerate(self.sizes)})
-        _positive(**{f"learning_rates[{index}]": rate for index, rate in enumerate(self.learning_rates)})
+        positive(**{f"sizes[{index}]": size for index, size in enumerate(self.sizes)})
+        positive(**{f"learning_rates[{index}]": rate for index, rate in enumerate(self.learning_rates)})
         if len(self.depths) < 2 or list(self.depths) != sorted(self.depths) or self.depths[0] < 1:
             raise InputError(f"depths is {list(self.depths)}: give at least two, rising from 1 or more")
         for embedding in self.embeddings:
-            _at_least(1, embeddings=embedding if isinstance(embedding, int) else 1)
+            at_least(1, embeddings=embedding if isinstance(embedding, int) else 1)
         if any(isinstance(embedding, int) for embedding in self.embeddings) and "control" not in self.embeddings:
             raise InputError("a rank needs its control: add 'control' (factorised, full rank) to embeddings")
         if not 0 <= self.warmup <= min(self.steps, self.tuning_steps):
@@ -368,11 +354,11 @@ class FitConfig:
     """Depths of simulated losses."""
 
     def __post_init__(self) -> None:
-        _at_least(100, draws=self.draws)
-        _positive(spread=self.spread)
+        at_least(100, draws=self.draws)
+        positive(spread=self.spread)
         if len(self.simulated_depths) < 2 or list(self.simulated_depths) != sorted(set(self.simulated_depths)):
             raise InputError(f"simulated_depths is {list(self.simulated_depths)}: give at least two, rising")
-        _at_least(1, simulated_depths=self.simulated_depths[0])
+        at_least(1, simulated_depths=self.simulated_depths[0])
 
     @classmethod
     def smoke(cls) -> FitConfig:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.ranges import at_least, fraction
 from seqtant.training.config import TrainingConfig
 
 LabelLaw = Literal["gold", "random", "permuted"]
@@ -25,18 +26,6 @@ VARIANTS = (
     "inputs_only",
 )
 """Ways to corrupt the examples of a prompt, after Min et al. (arXiv 2202.12837)."""
-
-
-def _at_least(least: float, **fields: float | None) -> None:
-    for name, value in fields.items():
-        if value is not None and not value >= least:
-            raise InputError(f"{name} is {value}: it must be at least {least}")
-
-
-def _between(**fields: float) -> None:
-    for name, value in fields.items():
-        if not 0 < value < 1:
-            raise InputError(f"{name} is {value}: it must lie between 0 and 1")
 
 
 def _ascending(name: str, numbers: tuple[int, ...]) -> None:
@@ -98,9 +87,9 @@ class TaskSource:
     """Number type to load the model in; float32 on a CPU and the checkpoint's own elsewhere."""
 
     def __post_init__(self) -> None:
-        _at_least(1, shots=self.shots, contexts=self.contexts, context_shots=self.context_shots)
-        _at_least(2, prompts=self.prompts, examples=self.examples)
-        _at_least(1, tokens_per_batch=self.tokens_per_batch)
+        at_least(1, shots=self.shots, contexts=self.contexts, context_shots=self.context_shots)
+        at_least(2, prompts=self.prompts, examples=self.examples)
+        at_least(1, tokens_per_batch=self.tokens_per_batch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +107,8 @@ class ShotsConfig(TaskSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _between(eps=self.eps, delta=self.delta)
-        _at_least(2, pairs=self.pairs, resamples=self.resamples)
+        fraction(eps=self.eps, delta=self.delta)
+        at_least(2, pairs=self.pairs, resamples=self.resamples)
 
     @classmethod
     def smoke(cls) -> ShotsConfig:
@@ -146,8 +135,8 @@ class PosteriorConfig(TaskSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _between(stuck=self.stuck)
-        _at_least(1, probes=self.probes)
+        fraction(stuck=self.stuck)
+        at_least(1, probes=self.probes)
 
     @classmethod
     def smoke(cls) -> PosteriorConfig:
@@ -211,7 +200,7 @@ class OrderConfig(TaskSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(2, shots=self.shots, orders=self.orders, queries=self.queries)
+        at_least(2, shots=self.shots, orders=self.orders, queries=self.queries)
 
     @classmethod
     def smoke(cls) -> OrderConfig:
@@ -255,10 +244,10 @@ class GincMakeConfig(GincSource):
     """Most shots of a prompt; it holds every smaller number."""
 
     def __post_init__(self) -> None:
-        _at_least(1, documents=self.documents, validation=self.validation, prompts=self.prompts)
-        _at_least(2, document_length=self.document_length, validation_length=self.validation_length)
-        _at_least(0, shots=self.shots)
-        _at_least(2, **{f"example length {length}": length for length in self.example_lengths})
+        at_least(1, documents=self.documents, validation=self.validation, prompts=self.prompts)
+        at_least(2, document_length=self.document_length, validation_length=self.validation_length)
+        at_least(0, shots=self.shots)
+        at_least(2, **{f"example length {length}": length for length in self.example_lengths})
 
     @classmethod
     def smoke(cls) -> GincMakeConfig:
@@ -289,8 +278,8 @@ class GincPrompts(GincSource):
 
     def __post_init__(self) -> None:
         _ascending("shots", self.shots)
-        _at_least(2, example_length=self.example_length, prompts=self.prompts, documents=self.documents)
-        _at_least(2, document_length=self.document_length)
+        at_least(2, example_length=self.example_length, prompts=self.prompts, documents=self.documents)
+        at_least(2, document_length=self.document_length)
         if not 0 < self.smoothing < 1:
             raise InputError(f"smoothing is {self.smoothing}: between 0 and 1, since unsmoothed prompts are impossible")
 
@@ -338,7 +327,7 @@ class GincNetwork:
     """Dropout."""
 
     def __post_init__(self) -> None:
-        _at_least(1, layers=self.layers, width=self.width, heads=self.heads)
+        at_least(1, layers=self.layers, width=self.width, heads=self.heads)
         if self.name != "lstm" and self.width % self.heads:
             raise InputError(f"network.heads is {self.heads}: it must divide the width {self.width}")
         if not 0 <= self.dropout < 1:
@@ -374,8 +363,8 @@ class GincTrainConfig(GincSource):
 
     def __post_init__(self) -> None:
         _ascending("shots", self.shots)
-        _at_least(1, rows=self.rows)
-        _at_least(2, context=self.context, prompts=self.prompts, validation=self.validation)
+        at_least(1, rows=self.rows)
+        at_least(2, context=self.context, prompts=self.prompts, validation=self.validation)
         longest = max(self.example_lengths, default=2)
         if (max(self.shots) + 1) * (longest + 1) > self.context:
             raise InputError(

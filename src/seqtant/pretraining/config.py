@@ -13,10 +13,8 @@ from seqtant.pretraining.sections import (
     NeighborSettings,
     SegmentSettings,
     Strategy,
-    at_least,
-    between,
-    positive,
 )
+from seqtant.ranges import at_least, between, fraction, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +192,7 @@ class DeficitConfig:
         if self.depth > 600:
             raise InputError(f"depth is {self.depth}: the closed forms reach 600 layers, give fewer")
         positive(span=self.span)
-        for name, value in (("step", self.step), ("precision", self.precision)):
-            if not 0 < value < 1:
-                raise InputError(f"{name} is {value}: the bound holds for numbers between 0 and 1")
+        fraction(step=self.step, precision=self.precision)
 
     @classmethod
     def smoke(cls) -> DeficitConfig:

@@ -1,37 +1,16 @@
-"""The sections of a build's configuration, one per stage, and the checks that all configurations share."""
+"""The sections of a build's configuration, one per stage."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.ranges import at_least, between
 
 Arm = Literal["knn", "random", "split", "contiguous", "tour", "stream"]
 Strategy = Literal["best-fit", "tour", "wrapped"]
 IndexKind = Literal["auto", "exact", "ivf", "pq"]
-
-
-def at_least(least: int, **fields: int | None) -> None:
-    """Refuses whole numbers below a least one."""
-    for name, value in fields.items():
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}: give a whole number of at least {least}")
-
-
-def between(low: float, high: float, **fields: float | None) -> None:
-    """Refuses numbers outside an interval."""
-    for name, value in fields.items():
-        if value is not None and not (math.isfinite(value) and low <= value <= high):
-            raise InputError(f"{name} is {value}: give a number from {low:g} to {high:g}")
-
-
-def positive(**fields: float) -> None:
-    """Refuses what is not a finite number above 0."""
-    for name, value in fields.items():
-        if not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value}: give a finite number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.ranges import at_least, at_most, between, positive
 
 ArmName = Literal["steps", "answer", "pause", "shuffled", "noisy", "partial"]
 """What is written after the input: all steps; the answer alone; the answer after as many pauses as there are steps;
@@ -14,18 +14,6 @@ the steps in a wrong order; steps of which some are wrong; the higher steps only
 
 Decoding = Literal["free", "teacher", "sample"]
 Kind = Literal["elman", "lstm", "decoder", "masked"]
-
-
-def _at_least(least: int, **fields: int | None) -> None:
-    for name, value in fields.items():
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}: give a whole number of at least {least}")
-
-
-def _share(**fields: float) -> None:
-    for name, value in fields.items():
-        if not 0 <= value <= 1:
-            raise InputError(f"{name} is {value}: give a share between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +36,8 @@ class TaskChoice:
     """Digits of the numbers to add."""
 
     def __post_init__(self) -> None:
-        _at_least(1, bits=self.bits, digits=self.digits)
-        _at_least(2, terms=self.terms, modulus=self.modulus)
+        at_least(1, bits=self.bits, digits=self.digits)
+        at_least(2, terms=self.terms, modulus=self.modulus)
         if self.bits > 4096 or self.modulus > 1000 or self.terms > 4096 or self.digits > 512:
             raise InputError("the task is too large: bits and terms reach 4096, modulus 1000, digits 512")
 
@@ -75,9 +63,8 @@ class NetworkConfig:
     or everything."""
 
     def __post_init__(self) -> None:
-        _at_least(1, width=self.width, depth=self.depth, heads=self.heads)
-        if self.embedding_scale is not None and not (math.isfinite(self.embedding_scale) and self.embedding_scale > 0):
-            raise InputError(f"embedding_scale is {self.embedding_scale}: give a finite number above 0")
+        at_least(1, width=self.width, depth=self.depth, heads=self.heads)
+        positive(embedding_scale=self.embedding_scale)
         if self.kind == "decoder" and self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
         if self.positional and self.trained == "recurrent":
@@ -111,11 +98,8 @@ class OptimisationConfig:
     """Whether the network is compiled."""
 
     def __post_init__(self) -> None:
-        _at_least(1, batch=self.batch, accumulation=self.accumulation)
-        for name in ("learning_rate", "clip"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value}: give a finite number above 0")
+        at_least(1, batch=self.batch, accumulation=self.accumulation)
+        positive(learning_rate=self.learning_rate, clip=self.clip)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +112,8 @@ class ArmSettings:
     """Lowest level of the steps that the arm ``partial`` keeps."""
 
     def __post_init__(self) -> None:
-        _share(noise=self.noise)
-        _at_least(1, level=self.level)
+        between(0, 1, noise=self.noise)
+        at_least(1, level=self.level)
 
 
 _TINY = NetworkConfig(width=32)
@@ -146,7 +130,7 @@ class MakeConfig(TaskChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, rows=self.rows, test_rows=self.test_rows)
+        at_least(1, rows=self.rows, test_rows=self.test_rows)
 
     @classmethod
     def smoke(cls) -> MakeConfig:
@@ -168,7 +152,7 @@ class CheckConfig:
     """Violations of each kind that are shown."""
 
     def __post_init__(self) -> None:
-        _at_least(1, max_arity=self.max_arity, examples=self.examples)
+        at_least(1, max_arity=self.max_arity, examples=self.examples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,8 +198,8 @@ class Learning(TaskChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, updates=self.updates, evaluate_every=self.evaluate_every)
-        _at_least(2, test_rows=self.test_rows)
+        at_least(1, updates=self.updates, evaluate_every=self.evaluate_every)
+        at_least(2, test_rows=self.test_rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +215,7 @@ class TrainConfig(Learning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, lora_rank=self.lora_rank)
+        at_least(1, lora_rank=self.lora_rank)
 
     @classmethod
     def smoke(cls) -> TrainConfig:
@@ -258,7 +242,7 @@ class EvalConfig:
     """Problems (for ``reference``: of each number of steps)."""
 
     def __post_init__(self) -> None:
-        _at_least(2, test_rows=self.test_rows)
+        at_least(2, test_rows=self.test_rows)
 
     @classmethod
     def smoke(cls) -> EvalConfig:
@@ -283,9 +267,9 @@ class ProbeConfig(TaskChoice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(3, candidates=self.candidates)
-        _at_least(64, samples=self.samples)
-        _at_least(1, batch=self.batch)
+        at_least(3, candidates=self.candidates)
+        at_least(64, samples=self.samples)
+        at_least(1, batch=self.batch)
 
     @classmethod
     def smoke(cls) -> ProbeConfig:
@@ -304,7 +288,7 @@ class CompareConfig(Learning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, seeds=self.seeds)
+        at_least(1, seeds=self.seeds)
         if not self.arms or len(set(self.arms)) < len(self.arms):
             raise InputError(f"arms are {list(self.arms)}: name each arm once")
 
@@ -342,11 +326,10 @@ class OneStepConfig:
     """Fresh inputs that are solved on the network's own steps."""
 
     def __post_init__(self) -> None:
-        _at_least(2, bits=self.bits, subset_size=self.subset_size, samples=self.samples, test_rows=self.test_rows)
+        at_least(2, bits=self.bits, subset_size=self.subset_size, samples=self.samples, test_rows=self.test_rows)
         if self.subset_size > self.bits or self.subset_size & (self.subset_size - 1):
             raise InputError(f"subset_size is {self.subset_size}: give a power of two of at most {self.bits} bits")
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise InputError(f"scale is {self.scale}: give a finite number above 0")
+        positive(scale=self.scale)
 
     @classmethod
     def smoke(cls) -> OneStepConfig:
@@ -368,10 +351,9 @@ class SolveGf2Config:
     """Share of wrong answers among the samples: one is enough to defeat elimination."""
 
     def __post_init__(self) -> None:
-        _at_least(1, bits=self.bits, samples=self.samples)
-        _share(noise=self.noise)
-        if self.bits > 8192:
-            raise InputError(f"bits is {self.bits}: give at most 8192")
+        at_least(1, bits=self.bits, samples=self.samples)
+        between(0, 1, noise=self.noise)
+        at_most(8192, bits=self.bits)
 
     @classmethod
     def smoke(cls) -> SolveGf2Config:

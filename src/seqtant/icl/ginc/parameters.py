@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from seqtant.errors import InputError
+from seqtant.ranges import at_least, between, positive
 
 DELIMITER = 0
 """The symbol of property 0 of every entity: it stands between examples."""
@@ -49,12 +50,11 @@ class GincSettings:
     """Seed of the parameters; 1111 is the published one."""
 
     def __post_init__(self) -> None:
-        least = {"vocabulary": 2, "entities": 1, "properties": 2, "concepts": 4}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be at least {smallest}")
-        if min(self.transition_temperature, self.start_temperature) <= 0 or not 0 <= self.identity <= 1:
-            raise InputError("temperatures must be positive and identity between 0 and 1")
+        at_least(1, entities=self.entities)
+        at_least(2, vocabulary=self.vocabulary, properties=self.properties)
+        at_least(4, concepts=self.concepts)
+        positive(transition_temperature=self.transition_temperature, start_temperature=self.start_temperature)
+        between(0, 1, identity=self.identity)
 
 
 @dataclass(frozen=True)
