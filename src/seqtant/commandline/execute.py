@@ -11,6 +11,7 @@ from typing import Any
 
 from seqtant.commandline.options import Options
 from seqtant.commandline.progress import TerminalProgress
+from seqtant.commandline.threads import tell_crowded
 from seqtant.errors import GateError, InconclusiveError
 from seqtant.findings import Result, to_json
 from seqtant.rooms import room
@@ -53,6 +54,7 @@ def execute(
         )
         result = instrument(config, context)
     deliver(result, options)
+    tell_crowded(result.wall_seconds)
     judge(result)
     return result
 
