@@ -1,4 +1,4 @@
-"""Tells who waited on a busy machine what to do: threads that wait for a core can cost tenfold."""
+"""Tells who waited on a busy machine what to do: threads that wait for a core cost several times the work."""
 
 from __future__ import annotations
 
