@@ -7,7 +7,7 @@ from scipy import stats
 from seqtant.models.causal_network import CausalNetwork
 from seqtant.models.causal_state import CausalState
 from seqtant.models.jacobian import jacobian
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrised_state import SymmetrisedState, first_image
 from seqtant.models.two_stack import light_two_stack
 
 SITES = 6
@@ -16,17 +16,18 @@ SIGNS = torch.tensor([1, 1, 1, 1, -1, -1, -1, -1])
 EVERYTHING = 1 - 2 * ((torch.arange(2**SITES)[:, None] >> torch.arange(SITES)) & 1)
 
 
-def make(kind="complex", magnetisation=None):
+def make(kind="complex", magnetisation=None, phases="mean"):
     network = CausalNetwork(
         light_two_stack(2, 5, 4 if kind == "complex" else 2), (2, 3), torch.Generator().manual_seed(1)
     )
-    return SymmetrisedState(CausalState(network.double(), kind, magnetisation), MIRRORS, SIGNS)
+    return SymmetrisedState(CausalState(network.double(), kind, magnetisation), MIRRORS, SIGNS, phases)
 
 
+@pytest.mark.parametrize("phases", ["mean", "first"])
 @pytest.mark.parametrize("magnetisation", [None, 0])
 @pytest.mark.parametrize("kind", ["positive", "real", "complex"])
-def test_normalised_and_invariant(kind, magnetisation):
-    state = make(kind, magnetisation)
+def test_normalised_and_invariant(kind, magnetisation, phases):
+    state = make(kind, magnetisation, phases)
     amplitude, phase = (x.detach() for x in state.log_psi(EVERYTHING))
     assert abs(float((2 * amplitude).exp().sum()) - 1) < 1e-10
     for image in state.images(EVERYTHING):
@@ -44,9 +45,10 @@ def test_frequencies_match_the_symmetrised_probabilities():
     assert stats.chisquare(seen, expected / expected.sum() * 20_000).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("phases", ["mean", "first"])
 @pytest.mark.parametrize("moves", [tuple((i,) for i in range(SITES)), ((0, 1), (0, 3)), ((2,),)])
-def test_ratios_equal_full_evaluation(moves):
-    state = make()
+def test_ratios_equal_full_evaluation(moves, phases):
+    state = make(phases=phases)
     spins = state.sample(10, torch.Generator().manual_seed(3))
     amplitude, phase = state.log_ratios(spins, moves)
     base = [x.detach() for x in state.log_psi(spins)]
@@ -58,8 +60,9 @@ def test_ratios_equal_full_evaluation(moves):
         assert torch.allclose(torch.cos(phase[:, n] - new[1] + base[1]), torch.ones(10, dtype=torch.float64), atol=1e-9)
 
 
-def test_derivatives_equal_automatic_differentiation():
-    state = make()
+@pytest.mark.parametrize("phases", ["mean", "first"])
+def test_derivatives_equal_automatic_differentiation(phases):
+    state = make(phases=phases)
     spins = state.sample(4, torch.Generator().manual_seed(4))
     names = [name for name, _ in state.plain.named_parameters()]
     sizes = {name: p.numel() for name, p in state.plain.named_parameters()}
@@ -75,3 +78,11 @@ def test_derivatives_equal_automatic_differentiation():
             slow = torch.autograd.grad(value, list(state.plain.parameters()))
             for name, gradient in zip(names, slow, strict=True):
                 assert torch.allclose(gradient.flatten(), fast[name][number][row], atol=1e-9)
+
+
+def test_the_first_image_is_found_among_more_sites_than_one_number_holds():
+    images = 1 - 2 * torch.randint(0, 2, (5, 7, 130), generator=torch.Generator().manual_seed(1))
+    images[1, 0] = images[0, 0]
+    numbers = [[sum(1 << n for n, s in enumerate(row) if s < 0) for row in image] for image in images.tolist()]
+    expected = [min(range(5), key=lambda g: (numbers[g][b], g)) for b in range(7)]
+    assert first_image(images).tolist() == expected

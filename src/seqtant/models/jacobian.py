@@ -115,9 +115,7 @@ def _symmetrised(state: SymmetrisedState, spins: Tensor) -> Iterator[Block]:
     elements, batch = images.shape[:2]
     with torch.no_grad():
         amplitude, phase = (x.view(elements, batch) for x in state.plain.log_psi(images.flatten(0, 1)))
-        by_amplitude = (2 * amplitude).softmax(0)[..., None]
-        turning = torch.polar(torch.ones_like(phase), phase)
-        by_phase = (turning / turning.sum(0)).real[..., None]
+        by_amplitude, by_phase = (share[..., None] for share in state.shares(amplitude, phase, images))
     for block in jacobian(state.plain, images.flatten(0, 1)):
         total = (block.amplitude.view(elements, batch, -1) * by_amplitude).sum(0)
         turned = None if block.phase is None else (block.phase.view(elements, batch, -1) * by_phase).sum(0)

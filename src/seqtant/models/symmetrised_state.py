@@ -1,8 +1,9 @@
 """A wave function averaged over a symmetry group: probabilities over all images, phases by their mean direction.
 
 With images g s of a configuration: |psi_sym(s)|^2 is the mean of |psi(g s)|^2, and the phase is the argument of the
-mean of e^{i phi(g s)}.
+mean of e^{i phi(g s)}, or simply that of the image that comes first when configurations are read as binary numbers.
 The result is normalised, and drawing from psi and then applying a random group element draws from it exactly.
+Where signs must be learnt the second phase is the better one: the mean may vanish while images change one by one.
 
 Source: the official code of Sharir et al., Phys. Rev. Lett. 124, 020503 (2020).
 """
@@ -15,7 +16,12 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
-from seqtant.models.autoregressive import AutoregressiveState, Move
+from seqtant.models.autoregressive import AutoregressiveState, Move, flipped
+from seqtant.models.readout import Kind
+
+Phases = Literal["mean", "first"]
+BITS = 60
+"""Spins that are read as one binary number."""
 
 
 class SymmetrisedState(nn.Module):
@@ -25,6 +31,7 @@ class SymmetrisedState(nn.Module):
         state: The plain state.
         permutations: Shape (elements, sites): image g of s has spin ``s[permutations[g, i]]`` at site i.
         signs: +1, or -1 where the element flips all spins too, shape (elements,).
+        phases: ``"mean"`` direction over all images, or the phase of the ``"first"`` image.
 
     Example:
         >>> from seqtant.models.causal_network import CausalNetwork
@@ -37,12 +44,15 @@ class SymmetrisedState(nn.Module):
         True
     """
 
-    def __init__(self, state: AutoregressiveState, permutations: Tensor, signs: Tensor) -> None:
+    def __init__(
+        self, state: AutoregressiveState, permutations: Tensor, signs: Tensor, phases: Phases = "mean"
+    ) -> None:
         super().__init__()
         self.plain = state
+        self.phases: Phases = phases
         self.permutations = permutations
         self.signs = signs
-        self.kind = state.kind
+        self.kind: Kind = state.kind
         self.sites = state.sites
         self.magnetisation = state.magnetisation
 
@@ -61,9 +71,22 @@ class SymmetrisedState(nn.Module):
         images = self.images(spins)
         amplitude, phase = self.plain.log_psi(images.flatten(0, 1))
         shape = images.shape[:2]
-        return mean_amplitude(amplitude.view(shape)), mean_phase(phase.view(shape), self.kind)
+        return mean_amplitude(amplitude.view(shape)), self._phase(phase.view(shape), images)
 
     forward = log_psi
+
+    def _phase(self, phase: Tensor, images: Tensor) -> Tensor:
+        if self.kind == "positive" or self.phases == "mean":
+            return mean_phase(phase, self.kind)
+        return phase.gather(0, first_image(images)[None])[0]
+
+    def shares(self, amplitude: Tensor, phase: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What each image counts in the derivatives of log-amplitude and phase, each (elements, batch)."""
+        by_amplitude = (2 * amplitude).softmax(0)
+        if self.phases == "first":
+            return by_amplitude, torch.zeros_like(phase).scatter(0, first_image(images)[None], 1.0)
+        turning = torch.polar(torch.ones_like(phase), phase)
+        return by_amplitude, (turning / turning.sum(0)).real
 
     def log_prob(self, spins: Tensor) -> Tensor:
         """Log-probabilities, shape (batch,)."""
@@ -111,8 +134,15 @@ class SymmetrisedState(nn.Module):
         new_phase = torch.stack([p for _, p in changed]) + phase[..., None]
         return (
             mean_amplitude(new_amplitude) - mean_amplitude(amplitude)[:, None],
-            mean_phase(new_phase, self.kind) - mean_phase(phase, self.kind)[:, None],
+            self._moved_phase(new_phase, spins, moves) - self._phase(phase, images)[:, None],
         )
+
+    def _moved_phase(self, phase: Tensor, spins: Tensor, moves: tuple[Move, ...]) -> Tensor:
+        """Phases (batch, moves) of moved configurations from those of their images (elements, batch, moves)."""
+        if self.kind == "positive" or self.phases == "mean":
+            return mean_phase(phase, self.kind)
+        found = [self._phase(phase[..., n], self.images(flipped(spins, move))) for n, move in enumerate(moves)]
+        return torch.stack(found, dim=1)
 
     def _image_ratios(self, image: Tensor, moves: tuple[Move, ...], element: int) -> tuple[Tensor, Tensor]:
         # Spin i of s is spin j of g s where permutations[g, j] = i, so a move of s is a move of its image there.
@@ -131,7 +161,28 @@ def mean_amplitude(amplitude: Tensor) -> Tensor:
     return 0.5 * (torch.logsumexp(2 * amplitude, dim=0) - math.log(len(amplitude)))
 
 
-def mean_phase(phase: Tensor, kind: str) -> Tensor:
+def first_image(images: Tensor) -> Tensor:
+    """Which image comes first, configurations read as binary numbers whose last digit is the first site; 1 is spin -1.
+
+    Args:
+        images: Shape (elements, batch, sites).
+
+    Returns:
+        Shape (batch,).
+
+    Example:
+        >>> first_image(torch.tensor([[[1, -1], [1, 1]], [[-1, 1], [-1, 1]]])).tolist()
+        [1, 0]
+    """
+    left = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+    for part in reversed(images.split(BITS, dim=2)):
+        number = ((part < 0).long() << torch.arange(part.shape[2], device=part.device)).sum(2)
+        number = number.masked_fill(~left, torch.iinfo(torch.int64).max)
+        left &= number == number.min(0).values
+    return left.long().argmax(0)
+
+
+def mean_phase(phase: Tensor, kind: Kind) -> Tensor:
     """Direction of the mean of e^{i phase} over the first axis; of the majority of signs for real states."""
     if kind == "positive":
         return torch.zeros_like(phase[0])

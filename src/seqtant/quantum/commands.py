@@ -33,7 +33,7 @@ def ground_state(
     second_coupling: float | None = None,
     operators: str | None = None,
     steps: int | None = None,
-    samples: int | None = None,
+    samples: int | Literal["all"] | None = None,
     transfer_from: str | None = None,
     options: Options = DEFAULT,
 ) -> None:
@@ -49,7 +49,7 @@ def ground_state(
         second_coupling: J2 between second neighbours.
         operators: JSON file with Pauli strings instead of a named Hamiltonian.
         steps: Optimisation steps.
-        samples: Configurations drawn per step.
+        samples: Configurations drawn per step; all sums over every one, up to 16 spins.
         transfer_from: Folder of a trained state to start from.
         options: Shared flags.
     """

@@ -8,9 +8,11 @@ from typing import Literal
 from seqtant.errors import InputError
 
 Boundary = Literal["open", "periodic"]
+Samples = int | Literal["auto", "all"]
 NetworkName = Literal["auto", "two-stack", "paper", "single-stack", "chain", "recurrent", "transformer"]
 KindName = Literal["auto", "positive", "real", "complex"]
-Method = Literal["spring", "minsr", "adam"]
+PhasesName = Literal["auto", "mean", "first"]
+Method = Literal["auto", "spring", "minsr", "adam"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,9 @@ class NetworkConfig:
     """auto takes a positive state where the Hamiltonian has no sign problem, else a complex one."""
     magnetisation: int | Literal["auto"] | None = "auto"
     """Sum of all spins (+1, -1) to stay in; auto takes the smallest where it is conserved; null takes none."""
+    phases: PhasesName = "auto"
+    """Phase of the symmetrised state: the mean direction over all images, as published, or that of the first image;
+    auto takes the first where steps sum over all configurations."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or (self.depth is not None and self.depth < 1):
@@ -65,14 +70,16 @@ class NetworkConfig:
 class OptimiserConfig:
     """How the parameters are moved."""
 
-    method: Method = "spring"
-    """spring and minsr take natural-gradient steps; adam is the published optimiser."""
+    method: Method = "auto"
+    """spring and minsr take natural-gradient steps, with and without momentum; adam is the published optimiser; auto
+    takes spring, or minsr where steps sum over all configurations."""
     learning_rate: float | None = None
-    """Step size; by default 0.05 for spring, 0.02 for minsr (more for weak couplings), 0.001 for adam."""
+    """Step size; by default 0.05 for spring, 0.02 for minsr (more for weak couplings), 0.001 for adam; where steps sum
+    over all configurations, 0.8 over the largest sum of absolute elements in a row of the Hamiltonian."""
     momentum: float = 0.9
     """Share of the last step that spring keeps; adam's second-moment decay."""
-    damping: float = 1e-3
-    """Shift of the kernel's diagonal in natural-gradient steps."""
+    damping: float | None = None
+    """Shift of the kernel's diagonal in natural-gradient steps; by default 0.001, or 0.003 where steps sum over all."""
     trust: float = 0.15
     """Longest natural-gradient step: the standard deviation of the change that it makes to log psi."""
     decay_from: float = 0.6
@@ -87,8 +94,8 @@ class OptimiserConfig:
     """Train the symmetrised state, not only evaluate it."""
 
     def __post_init__(self) -> None:
-        rate = 1.0 if self.learning_rate is None else self.learning_rate
-        if not (rate > 0 and self.damping > 0 and self.trust > 0 and 0 <= self.momentum < 1):
+        given = [x for x in (self.learning_rate, self.damping) if x is not None]
+        if not (min([self.trust, *given]) > 0 and 0 <= self.momentum < 1):
             raise InputError("learning_rate, damping and trust must be above 0, momentum in [0, 1)")
         if any(steps < 1 or samples < 2 for steps, samples in self.stages):
             raise InputError("each stage needs at least 1 step and 2 samples")
@@ -100,8 +107,9 @@ class GroundStateConfig(SystemConfig):
 
     steps: int = 100
     """Optimisation steps."""
-    samples: int = 512
-    """Configurations drawn per step."""
+    samples: Samples = "auto"
+    """Configurations drawn per step; all sums over every one of up to 16 spins, symmetrised, and draws none; auto draws
+    512, but takes all where the signs of the ground state must be learnt and that is possible."""
     evaluation_samples: int = 8192
     """Configurations of the final evaluation; lattices up to 16 sites are summed exactly instead."""
     symmetrise: bool = True
@@ -116,7 +124,8 @@ class GroundStateConfig(SystemConfig):
     """The optimiser."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.samples < 2 or self.evaluation_samples < 2 or self.checkpoint_every < 1:
+        drawn = 2 if isinstance(self.samples, str) else self.samples
+        if self.steps < 0 or min(drawn, self.evaluation_samples) < 2 or self.checkpoint_every < 1:
             raise InputError("steps must be at least 0, samples and evaluation_samples at least 2, checkpoint_every 1")
 
     @classmethod

@@ -110,8 +110,11 @@ def amplitudes(state: AutoregressiveState | SymmetrisedState, chunk: int = 4096)
         # Images of all configurations are a reordering of all configurations: no further evaluation is needed.
         index = torch.stack([_index(image) for image in state.images(everything)])
         probability = (2 * amplitude).exp()[index].mean(0)
-        turning = torch.polar(torch.ones_like(phase), phase)[index].sum(0)
-        return (probability.sqrt() * torch.polar(torch.ones_like(phase), turning.angle())).numpy()
+        if state.phases == "first":
+            phase = phase[index.min(0).values]
+        else:
+            phase = torch.polar(torch.ones_like(phase), phase)[index].sum(0).angle()
+        return torch.polar(probability.sqrt(), phase).numpy()
     return torch.polar(amplitude.exp(), phase).numpy()
 
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from seqtant.errors import InputError
+from seqtant.models.autoregressive import AutoregressiveState
 from seqtant.models.symmetrised_state import SymmetrisedState
 from seqtant.quantum.checkpoint import RECORD, Record, folder_of, load_weights, pinned, read_record
-from seqtant.quantum.config import GroundStateConfig, NetworkConfig, SystemConfig
+from seqtant.quantum.config import GroundStateConfig, NetworkConfig, Samples, SystemConfig
 from seqtant.quantum.draws import generator_for
-from seqtant.quantum.evaluation import Energy, evaluate
+from seqtant.quantum.evaluation import ENUMERATED, Energy, evaluate
 from seqtant.quantum.local_energy import Hamiltonian
+from seqtant.quantum.orbits import Orbits
 from seqtant.quantum.processes import Processes
 from seqtant.quantum.symmetries import Group, symmetry_group
 from seqtant.quantum.systems import System, choose_kind, choose_magnetisation, choose_network, default_depth, make_state
 from seqtant.quantum.vmc import Training
 from seqtant.runs.context import Context
 from seqtant.settings import config_hash
+
+DRAWN = 512
+"""Configurations drawn per step by default."""
+MOST_ORBITS = 4096
+"""Orbits beyond which the kernel of a step grows too large."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,8 @@ class Trained:
     """Energy of the state as trained."""
     energy: Energy
     """Energy of the state as evaluated: symmetrised, if that was asked for."""
-
-    @property
-    def state(self) -> SymmetrisedState:
-        """The symmetrised state."""
-        return self.group.symmetrise(self.training.state)
+    state: SymmetrisedState
+    """The symmetrised state."""
 
 
 def resolved(config: NetworkConfig, system: System) -> NetworkConfig:
@@ -67,15 +71,19 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
         load_weights(state, folder_of(config.transfer_from))
     state = state.to(processes.device(context.device))
     group = symmetry_group(system.lattice, system.pauli, state.magnetisation)
+    orbits = orbits_to_sum(config, system, state, group)
+    network = replace(network, phases=network.phases if orbits is None else "first")
+    symmetrised = group.symmetrise(state, "first" if network.phases == "first" else "mean")
     training = Training(
         state,
         Hamiltonian(system.pauli),
         config.optimiser,
         steps=config.steps,
-        samples=config.samples,
+        samples=_samples(config.samples) if orbits is None else len(orbits.spins),
         seed=context.seed,
         processes=processes,
-        symmetrised=group.symmetrise(state) if config.optimiser.symmetrise else None,
+        symmetrised=symmetrised if config.optimiser.symmetrise or orbits is not None else None,
+        orbits=orbits,
     )
     record = Record(_system_of(config), network, 0, context.seed, config_hash(config))
     _resume(training, record, context)
@@ -83,7 +91,6 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     plain = evaluate(state, training.hamiltonian, config.evaluation_samples, generator_for(context.seed, 1))
     best = plain
     if config.symmetrise and len(group) > 1:
-        symmetrised = group.symmetrise(state)
         generator = generator_for(context.seed, 2)
         found = evaluate(
             symmetrised, training.hamiltonian, config.evaluation_samples, generator, progress=context.progress
@@ -91,7 +98,36 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
         # Averaged phases only fit a ground state that the group leaves alone; for positive states it always is.
         if state.kind == "positive" or found.total <= plain.total:
             best = found
-    return Trained(system, training, group, plain, best)
+    return Trained(system, training, group, plain, best, symmetrised)
+
+
+def orbits_to_sum(config: GroundStateConfig, system: System, state: AutoregressiveState, group: Group) -> Orbits | None:
+    """All configurations in their orbits, where steps are to sum over them; None where samples are drawn.
+
+    Raises:
+        InputError: Sums were asked for where there are too many configurations, or with averaged phases.
+    """
+    if isinstance(config.samples, int) or config.optimiser.stages:
+        return None
+    asked, averaged = config.samples == "all", config.network.phases == "mean" and state.has_phase
+    if asked and system.sites > ENUMERATED:
+        raise InputError(f"samples=all sums over every configuration: {system.sites} spins have too many, draw some")
+    if asked and averaged:
+        raise InputError("samples=all takes the phase of the first image: leave network.phases at auto")
+    # From the sign rule on, the ground state is known to be even under every symmetry as long as frustration is weak.
+    signs = state.has_phase and bool(system.pauli.rotated_sites)
+    if not asked and (averaged or not signs or system.sites > ENUMERATED):
+        return None
+    orbits = Orbits.of(system.pauli, group, state.magnetisation)
+    if len(orbits) > MOST_ORBITS:
+        if asked:
+            raise InputError(f"samples=all would solve for {len(orbits)} orbits: at most {MOST_ORBITS}, draw samples")
+        return None
+    return orbits.to(next(state.parameters()).device)
+
+
+def _samples(samples: Samples) -> int:
+    return samples if isinstance(samples, int) else DRAWN
 
 
 def _system_of(config: GroundStateConfig) -> SystemConfig:

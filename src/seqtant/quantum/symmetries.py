@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrised_state import Phases, SymmetrisedState
 from seqtant.quantum.lattices import Lattice
 from seqtant.quantum.pauli import PauliSum
 
@@ -31,9 +31,9 @@ class Group:
     def __len__(self) -> int:
         return len(self.signs)
 
-    def symmetrise(self, state: AutoregressiveState) -> SymmetrisedState:
+    def symmetrise(self, state: AutoregressiveState, phases: Phases = "mean") -> SymmetrisedState:
         """The state averaged over the group."""
-        return SymmetrisedState(state, torch.from_numpy(self.permutations), torch.from_numpy(self.signs))
+        return SymmetrisedState(state, torch.from_numpy(self.permutations), torch.from_numpy(self.signs), phases)
 
 
 def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetisation: int | None = None) -> Group:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from seqtant.errors import TrainingError
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.jacobian import jacobian
+from seqtant.models.jacobian import Block, jacobian
 from seqtant.models.symmetrised_state import SymmetrisedState
 from seqtant.progress import SILENT, Progress
 from seqtant.quantum.checkpoint import Record, read_record, read_tensors, save_state
@@ -21,22 +22,57 @@ from seqtant.quantum.config import OptimiserConfig
 from seqtant.quantum.draws import uniforms
 from seqtant.quantum.local_energy import Hamiltonian
 from seqtant.quantum.natural_gradient import NaturalGradient
+from seqtant.quantum.orbits import Orbits
 from seqtant.quantum.pauli import PauliSum
 from seqtant.quantum.processes import Processes
 from seqtant.quantum.theory import v_score
 
 RATES = {"spring": 0.05, "minsr": 0.02, "adam": 1e-3}
+DAMPING, DAMPING_OF_SUMS = 1e-3, 3e-3
+SMALLEST_FACTOR = 0.05
+"""No amplitude is asked to shrink by more than this in one step."""
 
 
-def default_rate(method: str, pauli: PauliSum) -> float:
-    """Learning rate that suits a method and the size of a Hamiltonian's coefficients.
+def settled(config: OptimiserConfig, pauli: PauliSum, orbits: Orbits | None = None) -> OptimiserConfig:
+    """An optimiser's settings with everything that was left open decided.
 
-    Natural gradients follow imaginary time, whose unit is one over the energy: weak couplings need longer steps.
+    Natural gradients follow imaginary time, whose unit is one over the energy: weak couplings need longer steps. Sums
+    over all configurations know the largest row of the Hamiltonian, which bounds the step that is stable.
     """
-    if method == "adam":
-        return RATES[method]
-    largest = max(abs(string.coefficient) for string in pauli.strings)
-    return RATES[method] / math.sqrt(min(1.0, largest))
+    method = config.method
+    if method == "auto":
+        method = "spring" if orbits is None else "minsr"
+    rate = RATES[method]
+    if orbits is not None and method == "minsr":
+        rate = 0.8 / orbits.largest_row
+    elif method != "adam":
+        rate /= math.sqrt(min(1.0, max(abs(string.coefficient) for string in pauli.strings)))
+    return replace(
+        config,
+        method=method,
+        learning_rate=config.learning_rate or rate,
+        damping=config.damping or (DAMPING if orbits is None else DAMPING_OF_SUMS),
+    )
+
+
+def imaginary_time(energies: Tensor, mean: Tensor, rate: float) -> Tensor:
+    """Local energies that ask for a step of imaginary time as it is, not for its linear part.
+
+    The step multiplies each amplitude by 1 - 2 rate (E_loc - E). Where this is negative the sign of the amplitude
+    turns; the linear part would only shrink it, and wrong signs would end as amplitudes of almost nothing.
+
+    Args:
+        energies: Local energies.
+        mean: Their mean E.
+        rate: Learning rate.
+
+    Example:
+        >>> found = imaginary_time(torch.tensor([0.0, 1e-6, 20.0]), torch.tensor(0.0), 0.05)
+        >>> [round(x, 3) for x in (found[1].real * 1e6, -0.1 * found[2].imag)]
+        [0.954, 3.142]
+    """
+    factor = (1 - 2 * rate * (energies - mean)).to(torch.complex128)
+    return -torch.complex(factor.abs().clamp(min=SMALLEST_FACTOR).log(), factor.angle()) / (2 * rate)
 
 
 @dataclass(frozen=True)
@@ -64,6 +100,24 @@ class Step:
         } | seconds
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The configurations of one step and all that the step needs to know of them."""
+
+    spins: Tensor
+    """Shape (configurations, sites)."""
+    weights: Tensor
+    """Share of each, adding up to 1."""
+    energies: Tensor
+    """Local energies."""
+    spread: float
+    """Factor from the mean square deviation to the variance: n / (n - 1) for n samples, 1 for a sum over everything."""
+    blocks: Callable[[], Iterable[Block]]
+    """Derivatives of log psi."""
+    log_prob: Callable[[], Tensor]
+    """Log-probabilities, for the entropy."""
+
+
 @dataclass
 class Training:
     """One optimisation: the state, what it is trained on, and where it stands.
@@ -77,6 +131,7 @@ class Training:
         seed: Seed of every draw.
         processes: The processes of this run.
         symmetrised: The state to train on instead, if symmetrised training is asked for.
+        orbits: All configurations, if steps are to sum over them instead of drawing some.
     """
 
     state: AutoregressiveState
@@ -87,16 +142,18 @@ class Training:
     seed: int
     processes: Processes = field(default_factory=Processes)
     symmetrised: SymmetrisedState | None = None
+    orbits: Orbits | None = None
     done: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.config = settled(self.config, self.hamiltonian.pauli, self.orbits)
         stages = self.config.stages or ((self.steps, self.samples),)
         self.schedule = [samples for steps, samples in stages for _ in range(steps)]
         momentum = self.config.momentum if self.config.method == "spring" else 0.0
-        self.natural = NaturalGradient(self.state, self.config.damping, momentum)
+        self.natural = NaturalGradient(self.state, self.config.damping or DAMPING, momentum)
         betas = (0.9, self.config.momentum)
-        self.first_rate = self.config.learning_rate or default_rate(self.config.method, self.hamiltonian.pauli)
+        self.first_rate = self.config.learning_rate or RATES[self.config.method]
         self.adam = torch.optim.Adam(self.state.parameters(), lr=self.first_rate, betas=betas)
 
     @property
@@ -129,41 +186,76 @@ class Training:
             TrainingError: The energy is not finite.
         """
         marks = [time.perf_counter()]
-        number, samples = self.done, self.schedule[self.done]
-        device = next(self.state.parameters()).device
-        share = uniforms(
-            self.seed, number, samples, self.state.sites, share=self.processes.rank, shares=self.processes.count
-        )
-        drawn = self.state.sample(len(share), uniforms=share.to(device))
-        spins, counts = torch.unique(drawn, dim=0, return_counts=True)
+        number = self.done
+        drawn = self._draw(number) if self.orbits is None else None
         marks.append(time.perf_counter())
-        energies = self.hamiltonian.local_energy(self.trained, spins)
-        spins, counts, energies = (self.processes.gather(x) for x in (spins, counts, energies))
-        weights = counts.to(energies.real.dtype) / samples
-        energy = float((weights * energies.real).sum())
-        variance = float((weights * (energies - energy).abs() ** 2).sum()) * samples / max(1, samples - 1)
+        seen = self._measured(*drawn, self.schedule[number]) if drawn is not None else self._all()
+        energy = float((seen.weights * seen.energies.real).sum())
+        variance = float((seen.weights * (seen.energies - energy).abs() ** 2).sum()) * seen.spread
         if not math.isfinite(energy) or not math.isfinite(variance):
             raise TrainingError(f"the energy is {energy} at step {number}: lower optimiser.learning_rate")
         marks.append(time.perf_counter())
-        self._update(spins, weights, self._objective(energies, spins, number), number)
+        self._update(seen, number)
         self.done += 1
         marks.append(time.perf_counter())
         sampling, local, update = (b - a for a, b in itertools.pairwise(marks))
-        error = math.sqrt(variance / samples)
-        found = Step(number, energy, error, variance, len(spins), (sampling, local, update))
+        error = 0.0 if drawn is None else math.sqrt(variance / self.schedule[number])
+        found = Step(number, energy, error, variance, len(seen.spins), (sampling, local, update))
         self.history.append(found.plain())
         return found
 
-    @torch.no_grad()
-    def _objective(self, energies: Tensor, spins: Tensor, number: int) -> Tensor:
-        temperature = self.temperature(number)
-        return energies if temperature == 0 else energies + temperature * self.state.log_prob(spins)
+    def _draw(self, number: int) -> tuple[Tensor, Tensor]:
+        """Distinct configurations of this process's share of a step, with their counts."""
+        device = next(self.state.parameters()).device
+        share = uniforms(
+            self.seed,
+            number,
+            self.schedule[number],
+            self.state.sites,
+            share=self.processes.rank,
+            shares=self.processes.count,
+        )
+        drawn = self.state.sample(len(share), uniforms=share.to(device))
+        return torch.unique(drawn, dim=0, return_counts=True)
 
-    def _update(self, spins: Tensor, weights: Tensor, energies: Tensor, number: int) -> None:
+    def _measured(self, spins: Tensor, counts: Tensor, samples: int) -> Seen:
+        energies = self.hamiltonian.local_energy(self.trained, spins)
+        spins, counts, energies = (self.processes.gather(x) for x in (spins, counts, energies))
+        return Seen(
+            spins,
+            counts.to(energies.real.dtype) / samples,
+            energies,
+            samples / max(1, samples - 1),
+            lambda: jacobian(self.trained, spins),
+            lambda: self.state.log_prob(spins),
+        )
+
+    def _all(self) -> Seen:
+        orbits = self.orbits
+        assert orbits is not None
+        found = orbits.amplitudes(self.state)
+        return Seen(
+            orbits.spins[orbits.first],
+            found.probability,
+            found.energies,
+            1.0,
+            lambda: orbits.jacobian(self.state, found),
+            lambda: 2 * found.log_amplitude,
+        )
+
+    @torch.no_grad()
+    def _objective(self, seen: Seen, number: int) -> Tensor:
+        temperature = self.temperature(number)
+        return seen.energies if temperature == 0 else seen.energies + temperature * seen.log_prob()
+
+    def _update(self, seen: Seen, number: int) -> None:
+        objective = self._objective(seen, number)
         if self.config.method == "adam":
-            self._adam(spins, weights, energies, number)
+            self._adam(seen.spins, seen.weights, objective, number)
             return
-        step = self.natural.step(lambda: jacobian(self.trained, spins), weights, energies)
+        if self.state.has_phase:
+            objective = imaginary_time(objective, (seen.weights * objective).sum(), self.rate(number))
+        step = self.natural.step(seen.blocks, seen.weights, objective)
         step *= min(self.rate(number), self.config.trust / max(1e-300, self.natural.length))
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():

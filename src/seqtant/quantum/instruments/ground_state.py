@@ -88,7 +88,7 @@ def _against(record: Recorder, trained: Trained, reference: Reference | None) ->
         "energy_per_site",
         "How close is the trained state to the ground state?",
         verdict,
-        f"relative error {shown} (standard error {noise:.1e}); {convention}",
+        f"relative error {shown} (standard error {noise:.1e}){_how(trained)}; {convention}",
         predicted=estimate(reference, sites),
         measured=measured,
         assumptions=(
@@ -100,6 +100,13 @@ def _against(record: Recorder, trained: Trained, reference: Reference | None) ->
         ),
         advice=advice,
     )
+
+
+def _how(trained: Trained) -> str:
+    orbits = trained.training.orbits
+    if orbits is None:
+        return ""
+    return f"; each step summed over all {len(orbits.spins)} configurations ({len(orbits)} orbits), none was drawn"
 
 
 def judge(gap: float, error: float, reference: Reference) -> tuple[Verdict, str]:

@@ -33,11 +33,12 @@ def run(config: ObserveConfig, context: Context) -> Result:
         InputError: The folder holds no sound state.
     """
     device = Processes(context.device).device(context.device)
-    system, plain, _ = load_state(folder_of(config.checkpoint), device=device)
+    system, plain, record_of = load_state(folder_of(config.checkpoint), device=device)
     title = f"Observables of {system.config.hamiltonian} on {system.lattice}, {system.lattice.boundary}"
     with Recorder("quantum.observe", title, config, context, papers=(9,)) as record:
         group = symmetry_group(system.lattice, system.pauli, plain.magnetisation)
-        state = group.symmetrise(plain) if config.symmetrise and len(group) > 1 else plain
+        phases = "first" if record_of.network.phases == "first" else "mean"
+        state = group.symmetrise(plain, phases) if config.symmetrise and len(group) > 1 else plain
         vector = amplitudes(state) if system.sites <= ENUMERATED else None
         energy = _energy(config, context, system, state) if vector is None else summed(vector, system.pauli)
         spins = state.sample(config.samples, generator_for(context.seed, 4))

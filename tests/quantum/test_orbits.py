@@ -1,0 +1,86 @@
+"""Sums over all orbits: against exact vectors, finite differences, and the symmetrised state's own derivatives."""
+
+import math
+
+import pytest
+import torch
+
+from seqtant.models.jacobian import jacobian
+from seqtant.quantum.config import NetworkConfig, SystemConfig
+from seqtant.quantum.evaluation import amplitudes, summed
+from seqtant.quantum.orbits import Orbits
+from seqtant.quantum.symmetries import symmetry_group
+from seqtant.quantum.systems import System, make_state
+
+SYSTEMS = {
+    "frustrated": SystemConfig(hamiltonian="j1j2", lattice="2x4", second_coupling=0.5),
+    "ring": SystemConfig(hamiltonian="heisenberg", lattice="6", boundary="periodic"),
+    "ising": SystemConfig(lattice="2x3", field=1.3),
+}
+
+
+def make(name, kind="auto"):
+    system = System.of(SYSTEMS[name])
+    state = make_state(system, NetworkConfig(depth=2, width=4, kind=kind), torch.Generator().manual_seed(2)).double()
+    group = symmetry_group(system.lattice, system.pauli, state.magnetisation)
+    return system, state, group, Orbits.of(system.pauli, group, state.magnetisation)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("frustrated", "auto"), ("ring", "auto"), ("ring", "complex"), ("ising", "auto")]
+)
+def test_energy_and_variance_are_those_of_the_full_vector(name, kind):
+    system, state, group, orbits = make(name, kind)
+    found = orbits.amplitudes(state)
+    truth = summed(amplitudes(group.symmetrise(state, "first")), system.pauli)
+    energy = float((found.probability * found.energies.real).sum())
+    assert float(found.probability.sum()) == pytest.approx(1, abs=1e-12)
+    assert energy == pytest.approx(truth.total, abs=1e-10)
+    variance = float((found.probability * (found.energies - energy).abs() ** 2).sum())
+    assert variance == pytest.approx(truth.variance, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["frustrated", "ising"])
+def test_orbits_share_out_the_sector(name):
+    system, state, group, orbits = make(name)
+    sector = math.comb(system.sites, system.sites // 2) if state.magnetisation == 0 else 2**system.sites
+    assert len(orbits.spins) == len(orbits.orbit) == sector
+    seen = {tuple(s): int(o) for s, o in zip(orbits.spins.tolist(), orbits.orbit, strict=True)}
+    for image in group.symmetrise(state, "first").images(orbits.spins):
+        assert [seen[tuple(s)] for s in image.tolist()] == orbits.orbit.tolist()
+    assert len(set(orbits.orbit.tolist())) == len(orbits)
+
+
+@pytest.mark.parametrize("name", ["frustrated", "ising"])
+def test_derivatives_are_those_of_the_symmetrised_state(name, monkeypatch):
+    _, state, group, orbits = make(name)
+    monkeypatch.setattr("seqtant.quantum.orbits.AT_ONCE", 7)
+    found = {block.parameters: block for block in orbits.jacobian(state, orbits.amplitudes(state))}
+    for block in jacobian(group.symmetrise(state, "first"), orbits.spins[orbits.first]):
+        assert torch.allclose(found[block.parameters].amplitude, block.amplitude, atol=1e-10)
+        if block.phase is not None:
+            assert torch.allclose(found[block.parameters].phase, block.phase, atol=1e-10)
+
+
+def test_the_gradient_is_that_of_the_exact_energy():
+    system, state, group, orbits = make("frustrated")
+
+    def energy():
+        return summed(amplitudes(group.symmetrise(state, "first")), system.pauli).total
+
+    found = orbits.amplitudes(state)
+    centred = found.energies - (found.probability * found.energies).sum()
+    weighted = 2 * found.probability * centred
+    (block,) = [b for b in orbits.jacobian(state, found) if "network.of.output.bias" in b.parameters]
+    slope = weighted.real @ block.amplitude + weighted.imag @ block.phase
+    bias = state.network.weights("output").bias
+    start = block.parameters.index("network.of.output.bias")
+    before = sum(dict(state.named_parameters())[name].numel() for name in block.parameters[:start])
+    for place in range(len(bias)):
+        values = []
+        for change in (1e-5, -1e-5):
+            with torch.no_grad():
+                bias[place] += change
+                values.append(energy())
+                bias[place] -= change
+        assert float(slope[before + place]) == pytest.approx((values[0] - values[1]) / 2e-5, abs=1e-6)
