@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from seqtant import lazy
 from seqtant.rooms import ROOMS
 
 FOLDER = Path(__file__).parent / "api"
@@ -59,7 +60,7 @@ CHOSEN = {
 
 INDEX = """# Python reference
 
-What a package's `__init__` names is public and stands here; everything else may change. Importing a package loads
+What a package's `__init__.pyi` names is public and stands here; everything else may change. Importing a package loads
 neither NumPy nor torch: a name is imported when it is first used.
 
 """
@@ -69,9 +70,8 @@ def public_names(package: str) -> list[str]:
     """Where the public names of a package are defined, dotted, in the order of the names."""
     if package in CHOSEN:
         return [f"seqtant.{package}.{name}" for name in CHOSEN[package]]
-    listed: dict[str, str] = import_module(f"seqtant.{package}")._PUBLIC
-    ordered = sorted(listed.items(), key=lambda pair: pair[0].lower())
-    return [target.replace(":", ".") for _, target in ordered]
+    homes = lazy.public_names(str(import_module(f"seqtant.{package}").__file__))
+    return [f"{home}.{name}" for name, home in sorted(homes.items(), key=lambda pair: pair[0].lower())]
 
 
 def page(package: str) -> str:

@@ -15,7 +15,6 @@ import yaml
 from seqtant import cli
 from seqtant.errors import InputError
 from seqtant.findings import Claim, Result, from_json, to_json
-from seqtant.registry import import_attribute
 from seqtant.report.page import write_page
 from seqtant.rooms import ROOMS, config_type, dispatch
 from seqtant.runs.context import Context
@@ -159,10 +158,3 @@ def test_examples_run(name: str, tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
-
-
-def test_public_names_resolve() -> None:
-    import seqtant
-
-    for name, target in seqtant._PUBLIC.items():
-        assert import_attribute(target) is getattr(seqtant, name)

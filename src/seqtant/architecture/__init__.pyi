@@ -1,0 +1,14 @@
+from seqtant.architecture.config import AuditConfig as AuditConfig
+from seqtant.architecture.config import BoundsConfig as BoundsConfig
+from seqtant.architecture.config import EmbeddingRankConfig as EmbeddingRankConfig
+from seqtant.architecture.config import FitConfig as FitConfig
+from seqtant.architecture.config import MatchConfig as MatchConfig
+from seqtant.architecture.config import PlanConfig as PlanConfig
+from seqtant.architecture.config import RankConfig as RankConfig
+from seqtant.architecture.config import SweepConfig as SweepConfig
+from seqtant.architecture.instrument import run as run
+from seqtant.architecture.matching import matching_width as matching_width
+from seqtant.architecture.planning import make_plan as make_plan
+from seqtant.architecture.polynomial_attention import separation_rank as separation_rank
+from seqtant.architecture.theory import closed_form_rank as closed_form_rank
+from seqtant.architecture.theory import optimal_depth as optimal_depth
