@@ -74,10 +74,10 @@ def test_mixtures_of_experts_and_quantised_matrices_are_refused(model: HuggingFa
     block = nn.Module()
     block.mlp = nn.Module()
     block.mlp.down_proj = Quantised()
-    from seqtant.steering.folding import _last_matrix
+    from seqtant.steering.last_matrices import last_matrix
 
     with pytest.raises(InputError, match="quantised"):
-        _last_matrix(block, 0)
+        last_matrix(block, 0)
 
 
 def test_folded_folder_is_a_plain_model(model: HuggingFaceLM, vector: SteeringVector, tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from seqtant.steering.application import steered
 from seqtant.steering.items import BehaviourPrompt, Passage, Question, read_behaviour, read_helpfulness
 from seqtant.steering.measuring import Bench
 from seqtant.steering.slopes import alignment_slopes, helpfulness_slopes
-from seqtant.steering.strength_sweep import plan
+from seqtant.steering.strength_sweep import plan, sweep_log_probs
 from seqtant.steering.vectors import SteeringVector
-from tests.steering.samples import make_bench, make_model
+from tests.lm.conftest import build
+from tests.steering.samples import make_bench, make_model, random_vector
 
 STRENGTHS = [-3.0, 0.0, 0.5, 4.0]
 LONG = Question("talk : how are", (" you ?", " you .", " glad and well", " sad"), 0)
@@ -75,7 +76,7 @@ def test_texts_are_scored_by_perplexity(exact_model: HuggingFaceLM, vector: Stee
 def test_what_no_strength_changes_and_what_rows_begin_with_is_read_once(
     model: HuggingFaceLM, vector: SteeringVector
 ) -> None:
-    tokens = {0: 0, 3: 0}
+    tokens = {0: 0, 2: 0, 3: 0}
 
     def counting(layer: int):
         def hook(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
@@ -83,7 +84,7 @@ def test_what_no_strength_changes_and_what_rows_begin_with_is_read_once(
 
         return hook
 
-    texts = ("the lamp is very nice", "the lamp is very bad", "the lamp is very cold", "the lamp is very old and grim")
+    texts = ("the lamp is nice and old .", "the lamp is bad and old .", "the lamp is cold . we love the lamp .")
     questions = [Question(f"talk : {text}", (" .", " !"), 0) for text in texts]
     bench = Bench(model, vector, [], questions)
     mlps = [model.model.model.layers[layer].mlp for layer in tokens]  # type: ignore[union-attr, index]
@@ -93,8 +94,31 @@ def test_what_no_strength_changes_and_what_rows_begin_with_is_read_once(
         hook.remove()
     lengths = [row.tokens.numel() for row in bench.helpfulness_plan.rows]
     assert tokens[0] == len(lengths) * max(lengths), "once, padding included"
-    shared = lengths[0] - 1
-    assert tokens[3] == len(STRENGTHS) * (shared + len(lengths) * (max(lengths) - shared))
+    assert vector.layers == (1, 2)
+    shared, longest = 6, max(lengths)  # "talk : the lamp is" and what begins all texts
+    assert tokens[2] == len(STRENGTHS) * (shared + len(lengths) * (longest - shared))
+    ends = longest - (min(lengths) - 1)
+    assert tokens[3] == len(STRENGTHS) * len(lengths) * ends, "before a scored place the last block stores its keys"
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "neox", "gemma2", "mistral", "gptj", "bloom"])
+def test_stages_of_a_sweep_are_one_pass_in_every_family(family: str) -> None:
+    """Prompts with a common beginning, unlike middles and a window shorter than they are, at every strength."""
+    network, push = build(family), random_vector([1], width=16)
+    prompts = [
+        [0, 3, 4, 2, 3, 3, 2, 4, 2],
+        [0, 3, 4, 2, 4, 3, 3, 2, 2, 4, 3],
+        [0, 3, 4, 2, 2, 2, 3, 4],
+        [2, 4, 3, 2, 2],
+    ]
+    scoring = plan(network, [(ids, [[2], [3, 4]]) for ids in prompts])
+    found = sweep_log_probs(network, push, scoring, STRENGTHS)
+    for row, strength in enumerate(STRENGTHS):
+        with steered(network, push, strength):
+            expected = [
+                [float(s.sum()) for s in continuation_log_probs(network, ids, [[2], [3, 4]])] for ids in prompts
+            ]
+        assert np.array([own[row] for own in found]) == pytest.approx(np.array(expected), abs=2e-5)
 
 
 def test_one_token_answers_share_a_row(model: HuggingFaceLM) -> None:

@@ -20,6 +20,7 @@ from seqtant.steering.items import Question as Question
 from seqtant.steering.measuring import Bench as Bench
 from seqtant.steering.pairs import ContrastPair as ContrastPair
 from seqtant.steering.scorers import SCORERS as SCORERS
+from seqtant.steering.temporary_bias import steered_in_bias as steered_in_bias
 from seqtant.steering.theory import alignment_guarantee as alignment_guarantee
 from seqtant.steering.theory import budget_strength as budget_strength
 from seqtant.steering.vectors import SteeringVector as SteeringVector

@@ -63,19 +63,29 @@ def steered(
         [False, True]
     """
     check_vector(vector, model, allow_other=allow_other_model)
-    if set(weights or {}) - set(vector.layers):
-        raise InputError(f"weights name layers that the vector does not steer: it steers {list(vector.layers)}")
     place = _place(positions, prompt_lengths)
     strengths = torch.as_tensor(strength, dtype=torch.float32)
     if strengths.ndim > 1 or not bool(torch.isfinite(strengths).all()):
         raise InputError("strength must be one finite number, or one per row")
-    dtype = _float_type(model)
-    edits: dict[int, Edit] = {}
-    for layer, direction in vector.directions.items():
-        push = (direction * (weights or {}).get(layer, 1.0)).to(model.device)
-        edits[layer] = _adder(push, strengths.to(model.device), place, keep_norm=keep_norm, dtype=dtype)
+    dtype, strengths = float_type(model), strengths.to(model.device)
+    edits = {
+        layer: _adder(push.to(model.device), strengths, place, keep_norm=keep_norm, dtype=dtype)
+        for layer, push in weighted(vector, weights).items()
+    }
     with edit_blocks(model, edits):
         yield
+
+
+def weighted(vector: SteeringVector, weights: Mapping[int, float] | None) -> dict[int, Float[Tensor, " width"]]:
+    """Directions times the factors of their blocks.
+
+    Raises:
+        InputError: There is a factor for a block that is not steered.
+    """
+    factors = weights or {}
+    if set(factors) - set(vector.layers):
+        raise InputError(f"weights name layers that the vector does not steer: it steers {list(vector.layers)}")
+    return {layer: direction * factors.get(layer, 1.0) for layer, direction in vector.directions.items()}
 
 
 def _adder(push: Tensor, strengths: Tensor, place: Place | None, *, keep_norm: bool, dtype: torch.dtype) -> Edit:
@@ -138,7 +148,8 @@ def _place(positions: str, prompt_lengths: int | Sequence[int] | None) -> Place 
     return inside
 
 
-def _float_type(model: HuggingFaceLM) -> torch.dtype:
+def float_type(model: HuggingFaceLM) -> torch.dtype:
+    """The number type that a model computes in."""
     return next((p.dtype for p in network(model).parameters() if p.is_floating_point()), torch.float32)
 
 
@@ -147,7 +158,7 @@ def resolution_warning(model: HuggingFaceLM, vector: SteeringVector, strength: f
 
     A push below about 2^-8 of the number it is added to is lost in bfloat16, and float16 overflows at 65,504.
     """
-    dtype, norm = _float_type(model), vector.hidden_norm
+    dtype, norm = float_type(model), vector.hidden_norm
     if norm is None or strength == 0 or dtype not in {torch.bfloat16, torch.float16}:
         return None
     step = torch.finfo(dtype).eps

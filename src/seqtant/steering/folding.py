@@ -1,9 +1,4 @@
-"""Folds a vector into weights: as a bias of the last matrix of each block, where that is exactly the same.
-
-Adding a constant to a block's output at all positions is what a bias of its last linear map does, as long as nothing
-but the residual sum comes after it. Blocks with a norm behind the feed-forward layer (Gemma 2 and 3, OLMo 2), mixtures
-of experts and quantised matrices have no such place. What was folded is compared with steering by hooks before use.
-"""
+"""Folds a vector into a copy of the weights, and writes the copy as a folder that others load."""
 
 from __future__ import annotations
 
@@ -17,11 +12,9 @@ from torch import nn
 from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.application import steered
+from seqtant.steering.application import float_type
+from seqtant.steering.last_matrices import bias_errors, bias_with, is_rounding, last_matrix
 from seqtant.steering.vectors import SteeringVector, check_vector
-
-LAST_MATRICES = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc2", "mlp.fc_out", "fc2")
-"""Where families keep the last matrix of a block."""
 
 BIAS_FIELDS = {"llama": "mlp_bias", "granite": "mlp_bias"}
 """Families whose configuration can say that feed-forward matrices have biases."""
@@ -44,55 +37,16 @@ def fold(
     check_vector(vector, model, allow_other=allow_other_model)
     network = copy.deepcopy(model.model)
     folded = HuggingFaceLM(network, model.tokenizer, name=f"{model.name} + steering")
-    blocks = decoder_blocks(folded)
+    for layer, error in bias_errors(folded, vector.layers).items():
+        if not is_rounding(error, float_type(folded)):
+            raise InputError(
+                f"{type(network).__name__} changes what the last matrix of layer {layer} adds (a norm comes after it, "
+                "or a factor): folding is not exact here; steer by hooks (steering apply) or export to gguf"
+            )
     for layer, direction in vector.directions.items():
-        _add_bias(_last_matrix(blocks[layer], layer), strength * direction)
-    _check_exact(model, folded, vector, strength)
+        matrix = last_matrix(decoder_blocks(folded)[layer], layer)
+        matrix.bias = bias_with(matrix, strength * direction)
     return folded
-
-
-def _last_matrix(block: nn.Module, layer: int) -> Any:
-    for name in LAST_MATRICES:
-        try:
-            found = block.get_submodule(name)
-        except AttributeError:
-            continue
-        weight = getattr(found, "weight", None)
-        if isinstance(weight, torch.Tensor) and weight.is_floating_point():
-            return found
-        raise InputError(
-            f"layer {layer} is quantised: a bias would be rounded or has no slot; steer by hooks (steering apply) or "
-            "export to gguf"
-        )
-    raise InputError(
-        f"layer {layer} ({type(block).__name__}) has no single last matrix, as in a mixture of experts: steer by hooks "
-        "(steering apply) or export to gguf"
-    )
-
-
-def _add_bias(matrix: Any, push: torch.Tensor) -> None:
-    bias = getattr(matrix, "bias", None)
-    own = push.to(matrix.weight.device, torch.float32)
-    total = own if bias is None else own + bias.detach().float()
-    matrix.bias = nn.Parameter(total.to(matrix.weight.dtype), requires_grad=False)
-
-
-@torch.no_grad()
-def _check_exact(model: HuggingFaceLM, folded: HuggingFaceLM, vector: SteeringVector, strength: float) -> None:
-    """Folding must do what hooks do, on a few tokens; anything else (a norm behind the bias) is refused."""
-    count = min(8, model.context_length or 8)
-    ids = torch.arange(count, device=model.device)[None] % model.vocabulary_size
-    with steered(model, vector, strength, allow_other_model=True):
-        expected = model.forward(ids).logits
-    found = folded.forward(ids).logits
-    scale = float((expected - model.forward(ids).logits).abs().max())
-    error = float((found - expected).abs().max())
-    tolerance = 64 * torch.finfo(next(model.model.parameters()).dtype).eps * float(expected.abs().max())
-    if error > max(1e-3 * scale, tolerance):
-        raise InputError(
-            f"{type(model.model).__name__} changes what its last matrix adds (a norm comes after it): folding is not "
-            "exact here; steer by hooks (steering apply) or export to gguf"
-        )
 
 
 def save_folded(folded: HuggingFaceLM, folder: Path) -> None:

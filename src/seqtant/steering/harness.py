@@ -14,8 +14,8 @@ from typing import Any
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.optional import require
-from seqtant.steering.application import steered
 from seqtant.steering.items import Question
+from seqtant.steering.temporary_bias import steered_in_bias
 from seqtant.steering.vectors import SteeringVector
 
 PREFIX = "lm-eval:"
@@ -96,7 +96,7 @@ def evaluate(
     harness = wrappers.HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=batch_size)
     found: list[TaskScore] = []
     for strength in strengths:
-        with steered(model, vector, strength):
+        with steered_in_bias(model, vector, strength):
             done = evaluator.simple_evaluate(
                 harness, tasks=list(loaded.values()), limit=limit, bootstrap_iters=0, log_samples=False
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +13,10 @@ from torch import Tensor
 from seqtant.errors import InputError
 from seqtant.lm.batches import as_tokens
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.layers import continue_from, read_from
 from seqtant.lm.logits import logits_per_pass
 from seqtant.progress import SILENT, Progress
-from seqtant.steering.application import steered
-from seqtant.steering.sweep_batches import Lower, Places, Row, lower_batches
+from seqtant.steering.sweep_batches import Places, Row, lower_batches
+from seqtant.steering.upper_blocks import upper_states
 from seqtant.steering.vectors import SteeringVector
 
 
@@ -130,41 +128,15 @@ def sweep_states(
     for lower in lower_batches(model, vector.layers[0], scoring.rows, share, last_only=last_only):
         rows = [scoring.rows[row] for row in lower.rows]
         places = Places.of(rows, model.device, last_only=last_only)
-        at = places.lines, places.positions - lower.skipped[places.lines]
+        at = places.positions - lower.read[places.lines]
         prompts = [row.prompt_length for row in rows]
-        chunks = wanted.split(max(1, tokens_per_batch // lower.rests.input_ids.numel()))
-        parts = [_above(model, vector, lower, chunk, positions, prompts)[:, at[0], at[1]] for chunk in chunks]
+        parts = [
+            upper_states(model, vector, lower, chunk, positions=positions, prompts=prompts)[:, places.lines, at]
+            for chunk in wanted.split(max(1, tokens_per_batch // lower.tokens))
+        ]
         yield Swept(lower.rows, places.first, torch.cat(parts))
         bar.advance(len(rows))
     bar.close()
-
-
-def _above(
-    model: HuggingFaceLM, vector: SteeringVector, lower: Lower, strengths: Tensor, positions: str, prompts: list[int]
-) -> Float[Tensor, "strengths rows time width"]:
-    """Final states of what follows the beginnings of a batch; these are read once per strength."""
-    count, rows, cache = len(strengths), len(lower.rows), None
-    if lower.beginnings is not None:
-        groups, time = lower.beginnings.input_ids.shape
-        copies = torch.arange(groups, device=model.device).repeat(count)
-        with _pushed(model, vector, strengths, positions, [time + 1] * groups):
-            cache = read_from(model, lower.beginnings.select_rows(copies))
-        first = groups * torch.arange(count, device=model.device)
-        cache = model.select_rows(cache, (first[:, None] + lower.owner).flatten())
-    copies = torch.arange(rows, device=model.device).repeat(count)
-    with _pushed(model, vector, strengths, positions, prompts):
-        states = continue_from(model, lower.rests.select_rows(copies), cache=cache)
-    return states.unflatten(0, (count, rows))
-
-
-def _pushed(
-    model: HuggingFaceLM, vector: SteeringVector, strengths: Tensor, positions: str, prompts: list[int]
-) -> AbstractContextManager[None]:
-    """Steers a batch that holds all its rows at the first strength, then all at the second, and so on."""
-    own = strengths.repeat_interleave(len(prompts))
-    where = {"positions": positions, "prompt_lengths": prompts * len(strengths)} if positions != "all" else {}
-    # The hash was checked when the vector was taken up; here it would be computed per batch.
-    return steered(model, vector, own, allow_other_model=True, **where)
 
 
 @torch.no_grad()

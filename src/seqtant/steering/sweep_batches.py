@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -14,7 +14,7 @@ from seqtant.lm.batches import group_by_length, pad
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import BlockStates, run_to_layer
-from seqtant.lm.prefix_groups import PrefixGroup, prefix_groups
+from seqtant.lm.prefix_groups import WORTH, PrefixGroup, prefix_groups
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,19 @@ class Lower:
     """Which rows."""
     beginnings: BlockStates | None
     """What groups of rows begin with, a line per group, padding on the left; None where every row is read whole."""
-    rests: BlockStates
-    """What follows, a line per row, padding on the right."""
+    middles: BlockStates | None
+    """What follows up to the first place, a line per row, of one length; None where that is not worth a stage."""
+    ends: BlockStates
+    """What follows then, a line per row, padding on the right."""
     owner: Int[Tensor, " rows"]
     """Whose beginning each row has."""
-    skipped: Int[Tensor, " rows"]
-    """How long that is."""
+    read: Int[Tensor, " rows"]
+    """How many tokens of each row come before its end."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens behind the beginnings, padding included."""
+        return self.ends.input_ids.numel() + (0 if self.middles is None else self.middles.input_ids.numel())
 
 
 def lower_batches(
@@ -78,31 +85,51 @@ def lower_batches(
         tokens_per_batch: Most tokens in a batch.
         last_only: Nothing behind the prompts is read.
     """
-    tokens = [row.tokens[: row.prompt_length] if last_only else row.tokens for row in rows]
-    groups = prefix_groups([ids.tolist() for ids in tokens], [row.prompt_length - 1 for row in rows])
+    if last_only:
+        rows = [replace(row, tokens=row.tokens[: row.prompt_length]) for row in rows]
+    groups = prefix_groups([row.tokens.tolist() for row in rows], [row.prompt_length - 1 for row in rows])
     for sharing in (True, False):
         own = [group for group in groups if bool(group.shared) == sharing]
-        costs = [group.shared + sum(tokens[row].numel() - group.shared for row in group.rows) for group in own]
+        costs = [
+            group.shared + sum(rows[number].tokens.numel() - group.shared for number in group.rows) for group in own
+        ]
         for chunk in group_by_length(costs, tokens_per_batch):
-            yield _lower(model, layer, tokens, [own[index] for index in chunk])
+            yield _lower(model, layer, rows, [own[index] for index in chunk])
 
 
-def _lower(model: HuggingFaceLM, layer: int, tokens: Sequence[Tensor], groups: Sequence[PrefixGroup]) -> Lower:
-    rows = [row for group in groups for row in group.rows]
-    batch = pad(tokens, rows, model, side="right")
+def _lower(model: HuggingFaceLM, layer: int, rows: Sequence[Row], groups: Sequence[PrefixGroup]) -> Lower:
+    numbers = [number for group in groups for number in group.rows]
+    batch = pad([row.tokens for row in rows], numbers, model, side="right")
     with reading_rows(batch.rows):
         whole = run_to_layer(model, layer, batch.input_ids)
-    counts = torch.tensor([len(group.rows) for group in groups], device=model.device)
-    shared = torch.tensor([group.shared for group in groups], device=model.device)
-    owner = torch.arange(len(groups), device=model.device).repeat_interleave(counts)
-    skipped = shared[owner]
+    device = model.device
+    counts = torch.tensor([len(group.rows) for group in groups], device=device)
+    shared = torch.tensor([group.shared for group in groups], device=device)
+    owner = torch.arange(len(groups), device=device).repeat_interleave(counts)
+    places = torch.tensor([rows[number].prompt_length - 1 for number in numbers], device=device)
+    skipped, lines = shared[owner], torch.arange(len(numbers), device=device)
+    # One length for all: padding between tokens that are read later would shorten a sliding window.
+    middle = int((places - skipped).min())
+    if middle < WORTH * int((batch.lengths - skipped).max()):
+        middle = 0
+    read = skipped + middle
+    between = skipped[:, None] + torch.arange(middle, device=device)
+    after = read[:, None] + torch.arange(int((batch.lengths - read).max()), device=device)
+    return Lower(
+        rows=numbers,
+        beginnings=_beginnings(whole, counts, shared),
+        middles=whole.select_tokens(lines, between) if middle else None,
+        ends=whole.select_tokens(lines, after.clamp(max=batch.input_ids.shape[1] - 1)),
+        owner=owner,
+        read=read,
+    )
+
+
+def _beginnings(whole: BlockStates, counts: Tensor, shared: Tensor) -> BlockStates | None:
+    """What each group of so many rows begins with, taken from its first row."""
     time = int(shared.max())
     if time == 0:
-        return Lower(rows, None, whole, owner, skipped)
-    before = torch.arange(time, device=model.device) - (time - shared)[:, None]
+        return None
+    before = torch.arange(time, device=shared.device) - (time - shared)[:, None]
     real = (before >= 0).long() if bool((before < 0).any()) else None
-    beginnings = whole.select_tokens(counts.cumsum(0) - counts, before.clamp(min=0), real)
-    after = skipped[:, None] + torch.arange(int((batch.lengths - skipped).max()), device=model.device)
-    lines = torch.arange(len(rows), device=model.device)
-    rests = whole.select_tokens(lines, after.clamp(max=batch.input_ids.shape[1] - 1))
-    return Lower(rows, beginnings, rests, owner, skipped)
+    return whole.select_tokens(counts.cumsum(0) - counts, before.clamp(min=0), real)
