@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -63,9 +64,10 @@ def is_group(command: App) -> bool:
 def flags(command: App) -> list[str]:
     """One line of Markdown for each argument and flag of a command."""
     text = command.generate_docs(output_format="markdown", include_hidden=False)
+    joined = re.sub(r"(?<=\S)\n {4}(?=\S)", " ", text)  # what a help text says on a further line
     return [
         row.replace(" *[default: False]*", "").replace(" *[default: ()]*", "")
-        for row in text.splitlines()
+        for row in joined.splitlines()
         if row.startswith("* ")
     ]
 
@@ -85,7 +87,7 @@ def own_flags(command: App) -> tuple[list[str], bool]:
 
 def what(command: App) -> str:
     """What a command does: its docstring up to the list of arguments."""
-    return re.split(r"\n\s*(?:Args:|Parameters\n)", command.help)[0].strip()
+    return re.split(r"\n(?:Args:|Parameters\n)", inspect.cleandoc(command.help))[0].strip()
 
 
 def section(command: App, called: str, level: int) -> Iterator[str]:
