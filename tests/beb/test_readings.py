@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from seqtant.beb.analytic import IidMixture
+from seqtant.beb.area import least_variance, read_area
 from seqtant.beb.config import MeasureConfig
 from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.evidence import Evidence
@@ -19,9 +20,7 @@ from seqtant.beb.readings import (
     halfway_of,
     largest_divergence,
     least_divergence,
-    least_variance,
     predicted_behaviour,
-    read_area,
     variance_curve,
     variance_slope,
 )

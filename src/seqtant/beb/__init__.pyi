@@ -1,5 +1,6 @@
 from seqtant.beb.adapters import adapted as adapted
 from seqtant.beb.analytic import IidMixture as IidMixture
+from seqtant.beb.area import read_area as read_area
 from seqtant.beb.components import Side as Side
 from seqtant.beb.components import open_sides as open_sides
 from seqtant.beb.config import Behaviour as Behaviour
@@ -20,9 +21,8 @@ from seqtant.beb.evidence import Evidence as Evidence
 from seqtant.beb.evidence import gather as gather
 from seqtant.beb.instrument import run as run
 from seqtant.beb.lengths import Length as Length
-from seqtant.beb.readings import read_area as read_area
-from seqtant.beb.scorers import SCORERS as SCORERS
 from seqtant.beb.scorers import Answer as Answer
+from seqtant.beb.scorers import SCORERS as SCORERS
 from seqtant.beb.system_prompt import SystemPromptLM as SystemPromptLM
 from seqtant.beb.theory import guard as guard
 from seqtant.beb.theory import mass as mass

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seqtant.beb.by_sentence import of_targets, sum_by_sentence
 from seqtant.beb.drawing import Prompt
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM
-from seqtant.lm.scoring import log_prob_blocks
 from seqtant.progress import SILENT, Progress
 
 
@@ -31,7 +31,6 @@ class Evidence:
         return Evidence(self.divergence[rows], self.log_ratio[rows])
 
 
-@torch.no_grad()
 def gather(
     source: CausalLM,
     others: Sequence[CausalLM],
@@ -59,55 +58,36 @@ def gather(
         InputError: A divergence is infinite, a prompt cannot be read, or vocabularies differ.
     """
     models = list(dict.fromkeys([source, *others]))
-    count, sentences = len(prompts), len(prompts[0].ends)
-    # The sentence of every token; one more column takes the opening's.
-    owner = [sentence_of(prompt) for prompt in prompts]
-    sums = np.zeros((len(models), 2, count, sentences + 1))
-    for block in log_prob_blocks(models, [prompt.ids for prompt in prompts], progress=progress):
-        kept = [going_on(scores.double(), source.eos_id) for scores in block.log_probs]
-        if floor is not None:
-            kept[1:] = [scores.clamp(min=floor) for scores in kept[1:]]
-        for row, line in zip(block.rows.tolist(), range(len(block.rows)), strict=True):
-            real = block.real[line]
-            column = owner[row][block.positions[real].cpu().numpy() + 1]
-            token = block.targets[line, real][:, None]
-            own = kept[0][line, real]
-            for number in range(1, len(models)):
-                other = kept[number][line, real]
-                parts = (_divergences(own, other), (own - other).gather(1, token)[:, 0])
-                for part, values in enumerate(parts):
-                    np.add.at(sums[number, part, row], column, values.cpu().numpy())
-    found = sums[..., :sentences]
-    _refuse_infinite(models, found)
-    return [Evidence(*found[models.index(other)]) for other in others]
+
+    def read(scores: list[Tensor], targets: Tensor) -> list[Tensor]:
+        own, *rest = scores
+        found: list[Tensor] = []
+        for one in rest:
+            other = one if floor is None else one.clamp(min=floor)
+            found += [_divergences(own, other), of_targets(own - other, targets)]
+        return found
+
+    # Nothing tells the source from itself.
+    pairs = {source: np.zeros((2, len(prompts), len(prompts[0].ends)))}
+    if len(models) > 1:
+        sums = sum_by_sentence(models, prompts, read, progress=progress)
+        pairs |= {model: sums[2 * number : 2 * number + 2] for number, model in enumerate(models[1:])}
+    for model, found in pairs.items():
+        _refuse_infinite(source, model, found)
+    return [Evidence(*pairs[other]) for other in others]
 
 
-def sentence_of(prompt: Prompt) -> np.ndarray:
-    """Number of the sentence that each token belongs to; tokens of the opening get the number after the last."""
-    places = np.arange(len(prompt.ids))
-    numbers = np.searchsorted(np.asarray(prompt.ends), places)
-    return np.where(places < prompt.start, len(prompt.ends), numbers)
-
-
-def going_on(log_probs: Tensor, eos_id: int | None) -> Tensor:
-    """The next-token distributions given that the text does not end here."""
-    if eos_id is None:
-        return log_probs
-    ends = torch.tensor([eos_id], device=log_probs.device)
-    return torch.log_softmax(log_probs.index_fill(-1, ends, -torch.inf), dim=-1)
-
-
-def _divergences(own: Tensor, other: Tensor) -> Float[Tensor, " positions"]:
+def _divergences(own: Tensor, other: Tensor) -> Float[Tensor, "B T"]:
     """KL at every position; a token that cannot come counts nothing."""
     probabilities = own.exp()
     return torch.where(probabilities > 0, probabilities * (own - other), 0.0).sum(dim=-1)
 
 
-def _refuse_infinite(models: Sequence[CausalLM], sums: np.ndarray) -> None:
+def _refuse_infinite(source: CausalLM, model: CausalLM, sums: np.ndarray) -> None:
     bad = np.argwhere(~np.isfinite(sums))
     if len(bad):
-        number, _, prompt, sentence = bad[0].tolist()
+        _, prompt, sentence = bad[0].tolist()
         raise InputError(
-            f"'{models[number].name}' gives probability 0 to what '{models[0].name}' may say (sentence {sentence + 1} "
+            f"'{model.name}' gives probability 0 to what '{source.name}' may say (sentence {sentence + 1} "
             f"of prompt {prompt + 1}): the divergence is infinite; set floor, e.g. -40, to clamp it"
         )

@@ -1,95 +1,15 @@
-"""From evidence to numbers: log(1/alpha), beta, variances, half-way lengths; also on resampled prompts."""
+"""From evidence to numbers: beta, variances, predicted behaviour, half-way lengths."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from seqtant.beb.evidence import Evidence
 from seqtant.beb.theory import bad_weight
 
-TAIL = 1 / 3
-"""Share of the sentences, at the end of the prompts, whose unexplained divergence is the floor."""
-FLATTEST = -0.2
-"""Slope of the equation for log(1/alpha) above which its solution would multiply every error by more than five: the
-prompts are too short to tell a floor from what is still to come."""
-_ROUNDS = 40
-_STEP = 2.0
-
 Curve = Float[np.ndarray, " places"]
-
-
-@dataclass(frozen=True)
-class Area:
-    """log(1/alpha), read off the divergence of P- from the model."""
-
-    value: float
-    """log(1/alpha): the area above the floor and what is left of it beyond the prompts, in nats."""
-    raw: float
-    """The area under the divergence as far as the prompts go, in nats: at most log(1/alpha) for an exact mixture."""
-    floor: float
-    """Divergence that no mixture explains, in nats per sentence: what P- has and the model has not."""
-    beyond: float
-    """What of the area lies beyond the prompts, in nats."""
-
-
-def read_area(to_model: Evidence, to_plus: Evidence | None) -> Area:
-    """log(1/alpha) by the chain rule: the divergences of all sentences from the model sum to it.
-
-    Three refinements of the plain area make it as exact as the prompts allow. The summed divergences and the summed
-    log-ratio of a prompt have the same mean, and their combination of least variance is taken. What the prompts have
-    not yet shown is the mean of -log w-, which the log-ratio against P+ gives. And the floor is what the last sentences
-    have beyond what a mixture of that weight would: for an exact mixture it is 0 on every single prompt. The weight
-    that enters both is found by Newton's method. Without a P+ of its own (it is the model itself), or where the prompts
-    are too short to solve for it, the mean divergence of the last sentences is the floor, and nothing is added.
-
-    Args:
-        to_model: Evidence of P- against the model.
-        to_plus: Evidence of P- against P+, along the same prompts; None where P+ is the model.
-    """
-    divergence, ratio = to_model.divergence, to_model.log_ratio
-    sentences = divergence.shape[1]
-    tail = max(2, round(TAIL * sentences))
-    raw = float(least_variance(ratio.sum(axis=1), divergence.sum(axis=1)).mean())
-    least = float(divergence[:, -tail:].mean())
-    plain = Area(raw - least * sentences, raw, least, 0.0)
-    if to_plus is None:
-        return plain
-    value, known = raw, to_plus.log_ratio.cumsum(axis=1)
-    for _ in range(_ROUNDS):
-        weight = np.maximum(bad_weight(-max(value, 1e-6), known[:, [-1 - tail, -1]]), 1e-300)
-        log_weight, lighter = np.log(weight), 1 - weight.mean(axis=0)
-        expected = (log_weight[:, 1] - log_weight[:, 0]) / tail
-        unexplained = ratio[:, -tail:].mean(axis=1) - expected
-        smoother = divergence[:, -tail:].mean(axis=1) - expected.mean()
-        floor, beyond = float(least_variance(unexplained, smoother).mean()), float(-log_weight[:, 1].mean())
-        whole = least_variance(ratio.sum(axis=1) - log_weight[:, 1], divergence.sum(axis=1) + beyond)
-        gap = float(whole.mean()) - floor * sentences - value
-        if abs(gap) < 1e-10:
-            return Area(value, float(whole.mean()) - beyond, floor, beyond)
-        slope = -1 + lighter[1] + sentences / tail * (lighter[0] - lighter[1])
-        if slope > FLATTEST:
-            return plain
-        value += float(np.clip(-gap / slope, -_STEP, _STEP))
-    return plain
-
-
-def least_variance(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The combination of two paired readings with the same mean that scatters least, weights within 0 to 1.
-
-    Example:
-        >>> least_variance(np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, 2.0])).tolist()
-        [1.0, 1.0, 1.0]
-    """
-    apart = second - first
-    spread = apart.var()
-    if spread == 0:
-        return first
-    share = -np.mean((first - first.mean()) * (apart - apart.mean())) / spread
-    return first + np.clip(share, 0.0, 1.0) * apart
 
 
 def least_divergence(divergence: Float[np.ndarray, "prompts sentences"]) -> float:
@@ -152,10 +72,48 @@ def halfway_of(curve: Curve, bottom: float, places: Sequence[int]) -> float:
         >>> halfway_of(np.array([1.0, 0.5, -0.5]), -1.0, (0, 1, 2))
         1.5
     """
-    goal = (curve[0] + bottom) / 2
-    below = np.flatnonzero(curve <= goal)
-    if not len(below) or below[0] == 0:
+    after = _crossing(curve, bottom)
+    if after is None:
         return float("inf")
-    after = int(below[0])
-    high, low = curve[after - 1], curve[after]
+    goal, (high, low) = (curve[0] + bottom) / 2, curve[after - 1 : after + 1]
     return float(places[after - 1] + (places[after] - places[after - 1]) * (high - goal) / (high - low))
+
+
+def halfway_by_prompt(
+    model: Float[np.ndarray, "prompts places"], bottoms: Float[np.ndarray, " prompts"], places: Sequence[int]
+) -> Float[np.ndarray, " prompts"] | None:
+    """What each prompt has to do with the half-way length: numbers whose mean it is, and whose scatter is its error.
+
+    To first order, a prompt that behaves better than the mean just there, or begins worse, puts the length off by the
+    difference over the curve's slope (the influence function of the crossing).
+
+    Args:
+        model: Behaviour of the model after each prompt's first sentences.
+        bottoms: Mean behaviour of P- along each.
+        places: Numbers of sentences.
+
+    Returns:
+        Sentences, one number per prompt; None where the mean curve never comes half the way.
+
+    Example:
+        >>> curves = np.array([[1.0, 0.5, -0.5], [1.0, 0.3, -0.7]])
+        >>> halfway_by_prompt(curves, np.array([-1.0, -1.0]), (0, 1, 2)).round(2).tolist()
+        [1.5, 1.3]
+        >>> halfway_of(curves.mean(axis=0), -1.0, (0, 1, 2))
+        1.4
+    """
+    curve, bottom = model.mean(axis=0), float(bottoms.mean())
+    after = _crossing(curve, bottom)
+    if after is None:
+        return None
+    length = halfway_of(curve, bottom, places)
+    gap = places[after] - places[after - 1]
+    share = (length - places[after - 1]) / gap
+    there = (1 - share) * model[:, after - 1] + share * model[:, after]
+    return length + (there - (model[:, 0] + bottoms) / 2) * gap / (curve[after - 1] - curve[after])
+
+
+def _crossing(curve: Curve, bottom: float) -> int | None:
+    """The first place where a curve has come half the way; None if there is none, or it begins there."""
+    below = np.flatnonzero(curve <= (curve[0] + bottom) / 2)
+    return int(below[0]) if len(below) and below[0] > 0 else None

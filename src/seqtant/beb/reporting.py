@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from seqtant.beb.area import Area
 from seqtant.beb.observed import Observed
-from seqtant.beb.readings import variance_curve
+from seqtant.beb.readings import halfway_by_prompt, variance_curve
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.spelling import share_words
 from seqtant.beb.study import Study
@@ -45,8 +46,11 @@ def record_values(record: Recorder, summary: Summary, truth: float | None) -> No
         for end, value in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high)):
             if finite(value) is not None:
                 record.measure(name, float(value or 0.0), unit=estimate.unit, group=end)
+    for stop, value in zip(("even", "end"), summary.area.others or (), strict=False):
+        record.measure("log_inverse_alpha", value, unit="nats", group=f"stopped at {stop}")
     record.value("converged", int(not summary.refused))
     record.value("consistent", int(summary.gates.consistent))
+    record.value("systematic_error", summary.gates.systematic)
     if truth is not None:
         record.value("true_log_inverse_alpha", truth)
 
@@ -59,10 +63,7 @@ def record_alpha(record: Recorder, summary: Summary, truth: float | None) -> Non
     else:
         verdict = "agrees" if truth is None or abs(read.value - truth) <= NEAR else "disagrees"
         known = "" if truth is None else f"; the truth is {truth:.3f}, and {NEAR:g} nats are allowed"
-        summary_text = (
-            f"log(1/alpha) is {read.number}: {summary.area.raw:.3f} under the divergence, {summary.area.beyond:.3f} "
-            f"beyond the prompts, a floor of {summary.area.floor:.4f} per sentence taken off{known}."
-        )
+        summary_text = f"log(1/alpha) is {read.number}: {_readings(summary.area)}{known}."
     record.finding(
         "log_inverse_alpha",
         "How rare is the bad part, log(1/alpha)?",
@@ -72,6 +73,18 @@ def record_alpha(record: Recorder, summary: Summary, truth: float | None) -> Non
         measured=read,
         assumptions=summary.gates.assumptions(),
         advice="Use longer prompts, or a P- that is nearer to what the model holds." if summary.refused else "",
+    )
+
+
+def _readings(area: Area) -> str:
+    """How log(1/alpha) was read."""
+    floor = f"a floor of {area.floor:.4f} per sentence taken off"
+    if not area.others:
+        return f"the area of {area.raw:.3f} under the divergence, {floor}"
+    early, late = area.others
+    return (
+        f"the area until P- has taken over ({early:.3f} until it is as likely as P+, {late:.3f} to the end of the "
+        f"prompts and beyond), {floor}"
     )
 
 
@@ -89,6 +102,13 @@ def record_halfway(record: Recorder, summary: Summary) -> None:
         assumptions=LIMITS,
         advice=DIRECTION,
     )
+
+
+def record_items(record: Recorder, observed: Observed) -> None:
+    """What each prompt has to do with the measured half-way length, for comparisons on the same prompts."""
+    found = halfway_by_prompt(observed.model, observed.minus.mean(axis=1), observed.places)
+    if found is not None:
+        record.items("breaking_length", found.tolist(), unit="sentences", kind="prompt")
 
 
 def _halfway_verdict(summary: Summary, predicted: Estimate, measured: Estimate) -> tuple[Verdict, str]:

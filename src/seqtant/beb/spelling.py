@@ -11,14 +11,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
+from seqtant.beb.by_sentence import of_targets, sum_by_sentence
 from seqtant.beb.drawing import Prompt
-from seqtant.beb.evidence import Evidence, gather, going_on, sentence_of
+from seqtant.beb.evidence import Evidence, gather
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM
-from seqtant.lm.scoring import log_prob_blocks
 from seqtant.lm.text import decode, tokenizer_of
 from seqtant.progress import SILENT, Progress
 
@@ -113,15 +112,6 @@ def evidence_of(
     return [found[other] for other in others]
 
 
-@torch.no_grad()
 def _spoken(model: CausalLM, prompts: Sequence[Prompt]) -> Float[np.ndarray, "prompts sentences"]:
     """Log-probability of every sentence, given the prompt so far and that the text goes on."""
-    owner = [sentence_of(prompt) for prompt in prompts]
-    sums = np.zeros((len(prompts), len(prompts[0].ends) + 1))
-    for block in log_prob_blocks([model], [prompt.ids for prompt in prompts]):
-        scores = going_on(block.log_probs[0].double(), model.eos_id)
-        said = scores.gather(2, block.targets[..., None])[..., 0].cpu().numpy()
-        for line, row in enumerate(block.rows.tolist()):
-            real = block.real[line].cpu().numpy()
-            np.add.at(sums[row], owner[row][block.positions.cpu().numpy()[real] + 1], said[line, real])
-    return sums[:, :-1]
+    return sum_by_sentence([model], prompts, lambda scores, targets: [of_targets(scores[0], targets)])[0]

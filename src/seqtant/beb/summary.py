@@ -10,18 +10,17 @@ import numpy as np
 from scipy import stats
 
 from seqtant.beb import theory
+from seqtant.beb.area import Area, read_area
 from seqtant.beb.config import Sides
 from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.gates import Gates, check
 from seqtant.beb.observed import Observed
 from seqtant.beb.readings import (
-    Area,
     Curve,
     halfway_of,
     largest_divergence,
     least_divergence,
     predicted_behaviour,
-    read_area,
     variance_curve,
     variance_slope,
 )
@@ -94,6 +93,10 @@ def summarise(observed: Observed, config: Sides, generator: np.random.Generator)
         else interval(_worst(observed.minus), worst, count, "", observed.check),
     }
     area = read_area(observed.to_model, observed.own_plus)
+    least, most = (_of_alpha(observed, config, end) for end in area.ends)
+    for name, value in _of_alpha(observed, config, area.value).items():
+        down, up = value - min(value, least[name], most[name]), max(value, least[name], most[name]) - value
+        estimates[name] = _widened(estimates[name], down, up, area)
     gates = check(observed.to_model, area, values["beta"], estimates["log_inverse_alpha"])
     return Summary(estimates, area, gates, _prediction(observed, area.value), drawn, np.std(curves, axis=0, ddof=1))
 
@@ -101,21 +104,32 @@ def summarise(observed: Observed, config: Sides, generator: np.random.Generator)
 def numbers(observed: Observed, config: Sides) -> dict[str, float]:
     """Every number of some prompts; lengths that cannot be are infinite."""
     area = read_area(observed.to_model, observed.own_plus)
-    beta = least_divergence(observed.to_plus.divergence)
-    sigma2 = float(variance_curve(observed.to_plus.log_ratio).max())
     bottom = float(observed.minus.mean())
     return {
-        "log_inverse_alpha": area.value,
         "raw_area": area.raw,
         "floor": area.floor,
-        "beta": beta,
+        "beta": least_divergence(observed.to_plus.divergence),
         "beta_prime": largest_divergence(observed.from_plus.divergence),
-        "sigma2": sigma2,
+        "sigma2": _sigma2(observed),
         "sigma2_slope": variance_slope(observed.to_plus.log_ratio),
-        "halfway_predicted": halfway_of(_prediction(observed, area.value), bottom, observed.places),
         "halfway_measured": halfway_of(observed.model.mean(axis=0), bottom, observed.places),
-        **lengths(area.value, beta, sigma2, config),
+        **_of_alpha(observed, config, area.value),
     }
+
+
+def _of_alpha(observed: Observed, config: Sides, log_inverse_alpha: float) -> dict[str, float]:
+    """What follows from log(1/alpha), and itself."""
+    curve = _prediction(observed, log_inverse_alpha)
+    beta, sigma2 = least_divergence(observed.to_plus.divergence), _sigma2(observed)
+    return {
+        "log_inverse_alpha": log_inverse_alpha,
+        "halfway_predicted": halfway_of(curve, float(observed.minus.mean()), observed.places),
+        **lengths(log_inverse_alpha, beta, sigma2, config),
+    }
+
+
+def _sigma2(observed: Observed) -> float:
+    return float(variance_curve(observed.to_plus.log_ratio).max())
 
 
 def lengths(log_inverse_alpha: float, beta: float, sigma2: float, config: Sides) -> dict[str, float]:
@@ -161,6 +175,15 @@ def interval(
         n=count,
         unit=unit,
     )
+
+
+def _widened(estimate: Estimate, down: float, up: float, area: Area) -> Estimate:
+    """An interval with what other stops would have made of the number; the bootstrap alone knows nothing of it."""
+    if not area.others or not math.isfinite(estimate.value):
+        return estimate
+    low = None if estimate.low is None else estimate.low - down
+    high = None if estimate.high is None or not math.isfinite(up) else estimate.high + up
+    return replace(estimate, low=low, high=high, method=f"{estimate.method} and stops")
 
 
 def _simultaneous(divergence: np.ndarray, value: float, which: str) -> Estimate:

@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seqtant.beb.area import read_area
 from seqtant.beb.bigrams import BOS, STOP, WORDS, Languages, MixedDocuments, as_prompts
 from seqtant.beb.config import CalibrateConfig, Sides
+from seqtant.beb.gates import check
 from seqtant.beb.instruments.measure import RESAMPLES
 from seqtant.beb.observed import Draw, Observed, Parts, observe_prompts
 from seqtant.beb.replies import Replies
 from seqtant.beb.reporting import finite, record_alpha, record_curves, record_halfway, record_values
 from seqtant.beb.scope import DIRECTION
 from seqtant.beb.summary import interval, numbers, summarise
-from seqtant.findings import Cell, Result
+from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -139,9 +141,10 @@ def _record_changes(
         ]
         value = after["halfway_measured"] - before["halfway_measured"]
         record.value(f"halfway_{name}", finite(after["halfway_measured"]))
+        read = _given(observed, after)
         if name == "alignment":
-            record.value("log_inverse_alpha_alignment", after["log_inverse_alpha"])
-        rows.append((name, finite(after["halfway_measured"]), round(after["log_inverse_alpha"], 3)))
+            record.value("log_inverse_alpha_alignment", read)
+        rows.append((name, finite(after["halfway_measured"]), "refused" if read is None else round(read, 3)))
         if not np.isfinite(before["halfway_measured"]) or not np.isfinite(value):
             record.warn(f"the half-way length with {name} lies beyond the prompts")
             continue
@@ -157,3 +160,10 @@ def _record_changes(
         )
     if rows:
         record.table("changes", "Half-way length after a change", ("change", "half-way, sentences", "area, nats"), rows)
+
+
+def _given(observed: Observed, found: dict[str, float]) -> float | None:
+    """log(1/alpha), behind a guard as if it were a prior; None where the gates refuse it."""
+    area = read_area(observed.to_model, observed.own_plus)
+    gates = check(observed.to_model, area, found["beta"], Estimate(value=area.value))
+    return None if gates.refusals else area.value

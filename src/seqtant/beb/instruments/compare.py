@@ -10,7 +10,8 @@ from seqtant.beb.alignment import align
 from seqtant.beb.components import Side, open_sides
 from seqtant.beb.config import CompareConfig
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import Draw, Observed, observe
+from seqtant.beb.observed import Draw, Observed, Parts, observe
+from seqtant.beb.posterior import own_weights
 from seqtant.beb.reporting import finite, warn_of
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
@@ -38,7 +39,7 @@ def run(config: CompareConfig, context: Context) -> Result:
         summaries = [
             summarise(one, before.config, np.random.default_rng([context.seed, RESAMPLES])) for one in observed
         ]
-        _table(record, summaries)
+        _table(record, summaries, [_believed(study, one) for study, one in zip((before, after), observed, strict=True)])
         generator = np.random.default_rng([context.seed, RESAMPLES + 1])
         _alpha(record, observed, summaries, before, generator)
         _halfway(record, observed, before, generator)
@@ -56,7 +57,13 @@ def _after(before: Study, config: CompareConfig, context: Context) -> CausalLM:
     return open_sides({"after": Side(config.after, config.system)}, device=context.device, dtype=config.dtype)["after"]
 
 
-def _table(record: Recorder, summaries: list[Summary]) -> None:
+def _believed(study: Study, observed: Observed) -> float:
+    """Half-way length by the weights that the model itself gives to P-, by any rule."""
+    weights = own_weights(Parts(study.model, study.minus, study.plus), observed.prompts)
+    return weights.halfway(observed.minus, observed.plus, observed.places, np.arange(len(observed.model)))
+
+
+def _table(record: Recorder, summaries: list[Summary], believed: list[float]) -> None:
     rows: list[tuple[Cell, ...]] = []
     for name in SHOWN:
         cells: list[Cell] = [name.replace("_", " ")]
@@ -68,8 +75,12 @@ def _table(record: Recorder, summaries: list[Summary]) -> None:
             missing = "refused" if refused else "beyond the prompts"
             cells.append(f"{estimate.number} {estimate.interval}" if given else missing)
         rows.append(tuple(cells))
-    for side, summary in zip(("before", "after"), summaries, strict=True):
+    for side, summary, length in zip(("before", "after"), summaries, believed, strict=True):
         record.value(f"converged_{side}", int(not summary.refused))
+        record.value(f"systematic_error_{side}", summary.gates.systematic)
+        record.value(f"halfway_believed_{side}", finite(length))
+    shown = (round(length, 2) if finite(length) else "beyond the prompts" for length in believed)
+    rows.append(("halfway by the model's own weights", *shown))
     record.table("models", "Before and after", ("quantity", "before", "after"), rows, note=DIRECTION)
 
 
@@ -101,12 +112,22 @@ def _alpha(
         "alpha",
         "Did alignment make the bad part rarer?",
         "inconclusive" if refused else _direction(moved),
-        f"The gate refuses log(1/alpha) {' and '.join(refused)} alignment."
+        _refused(summaries)
         if refused
         else f"log(1/alpha) changes by {moved.number} {moved.interval}; alignment makes alpha small, never zero.",
-        measured=moved,
+        measured=None if refused else moved,
         assumptions=LIMITS,
     )
+
+
+def _refused(summaries: list[Summary]) -> str:
+    """Which log(1/alpha) is not given, and why."""
+    reasons = (
+        f"{side} alignment: {'; '.join(summary.gates.refusals)}"
+        for side, summary in zip(("Before", "After"), summaries, strict=True)
+        if summary.refused
+    )
+    return f"No number is given. {'. '.join(reasons)}."
 
 
 def _halfway(record: Recorder, observed: list[Observed], study: Study, generator: np.random.Generator) -> None:

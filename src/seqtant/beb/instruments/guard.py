@@ -13,8 +13,9 @@ from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.drawing import draw_prompts
 from seqtant.beb.evidence import gather
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import draw_rates, observe, rescored
+from seqtant.beb.observed import Parts, draw_rates, observe, rescored
 from seqtant.beb.observing import places_of
+from seqtant.beb.posterior import OwnWeights, own_weights
 from seqtant.beb.readings import halfway_of
 from seqtant.beb.reporting import CLOSE, finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
@@ -23,7 +24,7 @@ from seqtant.beb.summary import Summary, interval, summarise
 from seqtant.beb.theory import bad_weight
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
-from seqtant.findings import Estimate, Result
+from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.text import encode
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -45,6 +46,8 @@ class Guarded:
     places: tuple[int, ...]
     curves: dict[str, Float[np.ndarray, "prompts places"]]
     """Behaviour of ``model``, ``minus`` and ``plus``."""
+    weights: OwnWeights
+    """What the model itself believes along the prompts."""
     check: ScorerCheck | None
     """How the scorer did on answers that people judged."""
 
@@ -60,6 +63,23 @@ class Guarded:
         evidence = ratios[:, list(self.places)] - self.against[rows, None]
         weight = bad_weight(-max(log_inverse_alpha, 1e-9), evidence)
         return halfway_of((weight * minus + (1 - weight) * plus).mean(axis=0), float(minus.mean()), self.places)
+
+    def believed(self, rows: np.ndarray, rates: tuple[float, float] | None = None) -> float:
+        """Half-way length by the weights that the model itself gives to P-: no alpha, no rule of Bayes."""
+        minus, plus = (rescored(self.check, self.curves[side][rows], rates) for side in ("minus", "plus"))
+        return self.weights.halfway(minus, plus, self.places, rows)
+
+
+@dataclass(frozen=True)
+class Halfways:
+    """Half-way lengths behind one guard."""
+
+    behind: Guarded
+    measured: Estimate
+    predicted: Estimate | None
+    """From alpha, by Bayes' rule; None where there is no alpha."""
+    believed: Estimate
+    """From the weights that the model itself gives to P-."""
 
 
 def run(config: GuardConfig, context: Context) -> Result:
@@ -108,7 +128,8 @@ def _attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> Guard
         for side, model in (("model", study.model), ("minus", study.minus), ("plus", study.plus))
     }
     said = [len(study.splitter.ends(start, start=len(study.opening))) for start in starts]
-    return Guarded(name, float(np.mean(said)), against, evidence.log_ratio, places, curves, study.reader.check)
+    weights = own_weights(Parts(study.model, study.minus, study.plus), drawn.prompts)
+    return Guarded(name, float(np.mean(said)), against, evidence.log_ratio, places, curves, weights, study.reader.check)
 
 
 def _log_ratio(study: Study, openings: Sequence[Sequence[int]]) -> Float[np.ndarray, " prompts"]:
@@ -125,19 +146,20 @@ def _log_ratio(study: Study, openings: Sequence[Sequence[int]]) -> Float[np.ndar
 def _record(
     record: Recorder, config: GuardConfig, guarded: Sequence[Guarded], summary: Summary, generator: np.random.Generator
 ) -> None:
-    rows, found = [], []
+    rows: list[tuple[Cell, ...]] = []
+    found: list[Halfways] = []
     for each in guarded:
-        measured, predicted = _halfways(each, summary, config.resamples, generator)
-        found.append((each, measured, predicted))
+        lengths = _halfways(each, summary, config.resamples, generator)
+        found.append(lengths)
         label = "your own" if each.name == OWN else each.name
-        cells = [_cell(one) for one in (predicted, measured)]
+        cells = [_cell(one) for one in (lengths.predicted, lengths.believed, lengths.measured)]
         rows.append((label, round(float(each.against.mean()), 3), *cells))
-        key = f"guard_{each.name}"
-        record.value(f"halfway_{key}", finite(measured.value))
-        record.value(f"halfway_predicted_{key}", predicted and finite(predicted.value))
+        record.value(f"halfway_guard_{each.name}", finite(lengths.measured.value))
+        record.value(f"halfway_predicted_guard_{each.name}", lengths.predicted and finite(lengths.predicted.value))
+        record.value(f"halfway_believed_guard_{each.name}", finite(lengths.believed.value))
         for n, value in zip(each.places, each.curves["model"].mean(axis=0), strict=True):
             record.measure("behaviour", float(value), step=n, group=label)
-    columns = ("guard sentences", "nats to make up", "half-way predicted, sentences", "half-way measured, sentences")
+    columns = ("guard sentences", "nats to make up", "half-way predicted", "by the model's own weights", "measured")
     record.table("guards", "Sentences of P- to the half-way point behind a guard", columns, rows, note=DIRECTION)
     _price(record, found, summary)
 
@@ -150,35 +172,40 @@ def _cell(length: Estimate | None) -> str | None:
     )
 
 
-def _halfways(
-    each: Guarded, summary: Summary, resamples: int, generator: np.random.Generator
-) -> tuple[Estimate, Estimate | None]:
-    """Measured and predicted half-way length behind one guard; no prediction without an alpha."""
+def _halfways(each: Guarded, summary: Summary, resamples: int, generator: np.random.Generator) -> Halfways:
+    """All half-way lengths behind one guard, on the same resampled guards and prompts."""
     count, area = len(each.against), summary.drawn["log_inverse_alpha"]
-    everyone, measured, predicted = np.arange(count), list[float](), list[float]()
+    everyone, drawn = np.arange(count), list[tuple[float, float, float]]()
     for number in range(resamples):
         rows, rates = generator.integers(count, size=count), draw_rates(each.check, generator)
-        measured.append(each.halfway(rows, rates))
-        predicted.append(each.predicted(rows, area[number % len(area)], rates))
-    found = interval(each.halfway(everyone), measured, count, "sentences", each.check)
-    if summary.refused:
-        return found, None
-    return found, interval(each.predicted(everyone, summary.area.value), predicted, count, "sentences", each.check)
+        predicted = each.predicted(rows, area[number % len(area)], rates)
+        drawn.append((each.halfway(rows, rates), predicted, each.believed(rows, rates)))
+    values = each.halfway(everyone), each.predicted(everyone, summary.area.value), each.believed(everyone)
+    measured, predicted, believed = (
+        interval(value, list(draws), count, "sentences", each.check)
+        for value, draws in zip(values, zip(*drawn, strict=True), strict=True)
+    )
+    return Halfways(each, measured, None if summary.refused else predicted, believed)
 
 
-def _price(record: Recorder, found: Sequence[tuple[Guarded, Estimate, Estimate | None]], summary: Summary) -> None:
-    plain = next(measured for each, measured, _ in found if each.name == "0")
-    pairs = [(each, m, p) for each, m, p in found if each.name not in {"0", OWN} and finite(m.value) is not None]
+def _price(record: Recorder, found: Sequence[Halfways], summary: Summary) -> None:
+    plain = next(each.measured for each in found if each.behind.name == "0")
+    pairs = [each for each in found if each.behind.name not in {"0", OWN} and finite(each.measured.value) is not None]
     if not pairs or finite(plain.value) is None:
         record.warn("the half-way point lies beyond the prompts: ask for more sentences")
         return
-    longest, measured, predicted = pairs[-1]
+    longest, measured = pairs[-1].behind, pairs[-1].measured
     price = (measured.value - plain.value) / longest.sentences
     theory = summary.estimates["beta_prime"].value / summary.estimates["beta"].value
     record.value("price_per_guard_sentence", price)
     record.value("price_theorem_2", theory)
     pushed = measured.low is not None and plain.high is not None and measured.low > plain.high
-    apart = {each.name: abs(p.value / m.value - 1) for each, m, p in pairs if p is not None}
+    apart = {each.behind.name: _distance(each.predicted, each.measured) for each in pairs if each.predicted is not None}
+    believed = {
+        each.behind.name: _distance(each.believed, each.measured)
+        for each in pairs
+        if finite(each.believed.value) is not None
+    }
     record.finding(
         "guard",
         "How many sentences of attack does a guard sentence cost?",
@@ -186,16 +213,31 @@ def _price(record: Recorder, found: Sequence[tuple[Guarded, Estimate, Estimate |
         f"{price:.2f} (over {longest.sentences:g} sentences; Theorem 2 allows {theory:.2f} and a margin): the half-way "
         f"point moves from {plain.number} to {measured.number}"
         + (". " if pushed else "; the intervals overlap. ")
-        + _apart(apart),
-        predicted=predicted,
+        + _apart(apart)
+        + (
+            f" With the weights that the model itself gives to P-, by any rule: {_listed(believed)}."
+            if believed
+            else ""
+        ),
+        predicted=pairs[-1].predicted,
         measured=measured,
         assumptions=LIMITS,
         advice="A guard delays; it does not remove what the model holds.",
     )
 
 
+def _distance(one: Estimate, measured: Estimate) -> float:
+    """Relative distance of a length from the measured one."""
+    return abs(one.value / measured.value - 1)
+
+
 def _apart(apart: Mapping[str, float]) -> str:
     if not apart:
         return "Nothing is predicted, because no log(1/alpha) can be given."
-    words = ", ".join(f"{100 * value:.0f} % for {name}" for name, value in apart.items())
-    return f"Predicted and measured are apart by {words} sentence{'' if list(apart) == ['1'] else 's'} of guard."
+    return (
+        f"Predicted and measured are apart by {_listed(apart)} sentence{'' if list(apart) == ['1'] else 's'} of guard."
+    )
+
+
+def _listed(apart: Mapping[str, float]) -> str:
+    return ", ".join(f"{100 * value:.0f} % for {name}" for name, value in apart.items())

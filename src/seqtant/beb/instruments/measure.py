@@ -13,6 +13,7 @@ from seqtant.beb.reporting import (
     record_bounds,
     record_curves,
     record_halfway,
+    record_items,
     record_values,
     warn_of,
     warn_of_tokenizers,
@@ -56,7 +57,9 @@ def run(config: MeasureConfig, context: Context) -> Result:
             )
         record.value("tokens_per_sentence", observed.tokens_per_sentence)
         record_curves(record, observed, summary)
-        if study.fitted is not None:
+        if study.fitted is None:
+            record_items(record, observed)
+        else:  # prompts of a P- that was fitted on the model itself are not those of another model
             record_fit(record, study.fitted)
         warn_of(record, observed, own_plus=observed.own_plus is not None)
         warn_of_tokenizers(record, study)

@@ -1,0 +1,113 @@
+"""log(1/alpha) at several stops: the same for every exact mixture, apart for models that learn by another rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from seqtant.beb.area import Area, read_area
+from seqtant.beb.evidence import Evidence
+from seqtant.beb.gates import LARGEST_SYSTEMATIC, Gates, check
+from seqtant.beb.theory import bad_weight
+from seqtant.findings import Estimate
+
+MINUS, PLUS = np.array([0.2, 0.8]), np.array([0.7, 0.3])
+BETA = float((MINUS * np.log(MINUS / PLUS)).sum())
+
+
+def coins(
+    log_inverse_alpha: float,
+    belief: Callable[[np.ndarray], np.ndarray] = expit,
+    *,
+    prompts: int = 400,
+    sentences: int = 24,
+    seed: int = 0,
+) -> tuple[Evidence, Evidence]:
+    """Two coins mixed: evidence against a model that believes ``belief(log-odds)`` in P-, and against P+."""
+    generator = np.random.default_rng(seed)
+    said = (generator.random((prompts, sentences)) < MINUS[1]).astype(int)
+    ratio = np.log(MINUS / PLUS)[said]
+    odds = ratio.cumsum(axis=1) - ratio - np.log(np.expm1(log_inverse_alpha))
+    weight = belief(odds)[..., None]
+    logs = np.log(MINUS / (weight * MINUS + (1 - weight) * PLUS))
+    drawn = np.take_along_axis(logs, said[..., None], axis=2)[..., 0]
+    return Evidence((MINUS * logs).sum(axis=2), drawn), Evidence(np.full(ratio.shape, BETA), ratio)
+
+
+def gates_of(area: Area, to_model: Evidence) -> Gates:
+    return check(to_model, area, BETA, Estimate(value=area.value))
+
+
+@pytest.mark.parametrize("log_inverse_alpha", [0.7, 3.0, 9.0, 18.42])
+def test_an_exact_mixture_reads_the_same_at_every_stop_even_from_few_prompts(log_inverse_alpha: float) -> None:
+    to_model, to_plus = coins(log_inverse_alpha, prompts=10, sentences=80)
+    area = read_area(to_model, to_plus)
+    assert area.others is not None
+    assert [area.value, *area.others] == pytest.approx([log_inverse_alpha] * 3, abs=1e-8)
+    gates = gates_of(area, to_model)
+    assert gates.consistent
+    assert not gates.inconsistent
+
+
+def test_every_stop_that_looks_at_the_text_alone_has_the_mixture_law() -> None:
+    # The law itself, at stops by a rule of its own: the third tail, or after nine sentences.
+    to_model, to_plus = coins(3.0, prompts=200)
+    sums, known = to_model.log_ratio.cumsum(axis=1), to_plus.log_ratio.cumsum(axis=1)
+    tails = (to_plus.log_ratio < 0).cumsum(axis=1) >= 3
+    stops = np.minimum(np.where(tails.any(axis=1), tails.argmax(axis=1), 8), 8)
+    rows = np.arange(len(stops))
+    assert sums[rows, stops] - np.log(bad_weight(-3.0, known[rows, stops])) == pytest.approx(3.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("surest", [0.9, 0.8])
+def test_a_model_that_is_never_sure_is_read_better_before_that_shows(surest: float) -> None:
+    to_model, to_plus = coins(3.0, lambda odds: surest * expit(odds))
+    area = read_area(to_model, to_plus)
+    assert area.others is not None
+    assert abs(area.value - 3.0) < 0.11
+    assert abs(area.others[1] - 3.0) > 1.5 * abs(area.value - 3.0)
+    assert not gates_of(area, to_model).refusals
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.7])
+@pytest.mark.parametrize("log_inverse_alpha", [3.0, 4.0])
+def test_a_model_that_learns_too_slowly_from_its_prompt_is_refused(factor: float, log_inverse_alpha: float) -> None:
+    to_model, to_plus = coins(log_inverse_alpha, lambda odds: expit(factor * odds))
+    area = read_area(to_model, to_plus)
+    assert abs(area.value - log_inverse_alpha) > 0.25
+    gates = gates_of(area, to_model)
+    assert not gates.unconverged
+    assert any("stopped sooner or later" in reason for reason in gates.refusals)
+    assert not gates.consistent
+    assert gates.systematic is not None
+    assert gates.systematic > LARGEST_SYSTEMATIC
+
+
+def test_errors_that_no_sentence_is_spared_are_floor_and_not_inconsistency() -> None:
+    (to_model, to_plus), generator = coins(3.5, prompts=1500), np.random.default_rng(1)
+    noise = generator.normal(0.03, np.sqrt(0.06), to_model.divergence.shape)
+    area = read_area(Evidence(to_model.divergence + 0.03, to_model.log_ratio + noise), to_plus)
+    assert area.floor == pytest.approx(0.03, abs=0.005)
+    assert area.value == pytest.approx(3.5, abs=0.06)
+    assert area.systematic is not None
+    assert area.systematic < 0.06
+
+
+def test_a_mixture_of_another_weight_cannot_be_told_from_errors_before_the_first_stop() -> None:
+    # What no test of this kind can see, and the documentation says so: up to there the model is that other mixture.
+    to_model, to_plus = coins(3.0, lambda odds: expit(odds - 0.5))
+    area = read_area(to_model, to_plus)
+    assert area.systematic == pytest.approx(0.0, abs=1e-8)
+    assert area.value == pytest.approx(np.log1p(np.exp(np.log(np.expm1(3.0)) + 0.5)), abs=1e-8)
+
+
+def test_without_a_p_plus_there_is_one_reading() -> None:
+    to_model, _ = coins(3.0)
+    area = read_area(to_model, None)
+    assert area.others is None
+    assert area.systematic is None
+    gates = gates_of(area, to_model)
+    assert [each.status for each in gates.assumptions()][1] == "not checked"
