@@ -152,9 +152,11 @@ def test_half_written_tokens_are_made_again(tmp_path):
     assert len(again.validation) > 0
 
 
-def test_too_few_documents_are_refused():
-    with pytest.raises(InputError, match="fewer than 10 documents"):
-        build_corpus(TextList(["a"] * 9), "bytes")
+def test_too_few_documents_are_refused_and_nothing_is_left(tmp_path):
+    for folder in (None, tmp_path):
+        with pytest.raises(InputError, match="fewer than 10 documents"):
+            build_corpus(TextList(["a"] * 9), "bytes", folder=folder)
+    assert not any(tmp_path.iterdir())
     with pytest.raises(InputError, match="give at least 2"):
         build_corpus(TextList(["a"] * 9), "bytes", every=1)
 

@@ -66,12 +66,13 @@ def build_corpus(
     """
     if every < 2:
         raise InputError(f"every {every}-th document cannot validate: give at least 2")
+    if next(_side(documents, every, validating=True), None) is None:
+        raise InputError(f"the text has fewer than {every} documents: one in {every} must validate; give more text")
     tokens = learn_tokens(kind, _side(documents, every, validating=False), vocabulary=vocabulary)
     name = hashlib.sha256(f"{documents.fingerprint} {tokens.fingerprint} {every}".encode()).hexdigest()[:16]
     if folder is not None:
         return _on_disk(folder / f"tokens-{name}", documents, tokens, every, name)
     sides = [_in_memory(_side(documents, every, validating=side), tokens) for side in (False, True)]
-    _refuse_empty(sides[1], every)
     return Corpus(
         train=sides[0],
         validation=sides[1],
@@ -102,11 +103,6 @@ def _in_memory(texts: Iterator[str], tokens: Tokens) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint16)
 
 
-def _refuse_empty(validation: np.ndarray, every: int) -> None:
-    if len(validation) == 0:
-        raise InputError(f"the text has fewer than {every} documents: one in {every} must validate; give more text")
-
-
 def _on_disk(place: Path, documents: Documents, tokens: Tokens, every: int, name: str) -> Corpus:
     about = place / "corpus.json"
     if not about.is_file():
@@ -118,7 +114,6 @@ def _on_disk(place: Path, documents: Documents, tokens: Tokens, every: int, name
                     kind = part.dtype.str
                     file.write(part.tobytes())
                 sizes[side] = file.tell()
-        _refuse_empty(np.zeros(sizes["validation"]), every)
         write_text(about, json.dumps({"kind": kind, "bytes": sizes, "validation_bytes": _bytes(documents, every)}))
     state = json.loads(about.read_text(encoding="utf-8"))
     sides: dict[str, np.ndarray] = {}
