@@ -65,7 +65,23 @@ def test_a_function_by_name() -> None:
     assert embed(["abc", "ab"], encoder).shape == (2, 8)
 
 
-@pytest.mark.parametrize(("encoder", "message"), [(broken, "not finite for 'a bad one'"), (short, "one row each")])
+def failing(texts: list[str]) -> np.ndarray:
+    raise TypeError("no texts, please")
+
+
+def ragged(texts: list[str]) -> list[list[float]]:
+    return [[1.0] * (1 + number) for number in range(len(texts))]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (broken, "not finite for 'a bad one'"),
+        (short, "one row each"),
+        (failing, "failed on 2 texts: TypeError: no texts, please"),
+        (ragged, "failed on 2 texts: ValueError"),
+    ],
+)
 def test_encoders_that_answer_nonsense_are_refused(encoder, message: str) -> None:
     with pytest.raises(InputError, match=message):
         embed(["a good one", "a bad one"], encoder)

@@ -104,6 +104,7 @@ def test_pairs_of_a_corpus_are_related_and_from_two_documents(tmp_path: Path) ->
 
 
 def test_a_corpus_without_related_segments_is_refused(tmp_path: Path) -> None:
-    corpus = write_jsonl(tmp_path / "corpus.jsonl", ["One sentence of six words here."])
-    with pytest.raises(InputError, match="give more text"):
-        corpus_pairs(load("reference"), [str(corpus)], 8, np.random.default_rng(0))
+    for text in ("One sentence of six words here.", "Too short."):
+        corpus = write_jsonl(tmp_path / "corpus.jsonl", [text])
+        with pytest.raises(InputError, match="give more text"):
+            corpus_pairs(load("reference"), [str(corpus)], 8, np.random.default_rng(0))

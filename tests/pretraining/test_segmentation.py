@@ -64,6 +64,8 @@ def test_an_empty_text_has_no_segments() -> None:
 def test_a_splitter_that_loses_characters_is_refused() -> None:
     with pytest.raises(InputError, match="do not rise to the text's 3 characters"):
         split("abc", lambda text: [1], "here")
+    with pytest.raises(InputError, match="here: the splitter failed: ZeroDivisionError"):
+        split("abc", lambda text: [len(text) // 0], "here")
 
 
 def test_splitters_by_name() -> None:

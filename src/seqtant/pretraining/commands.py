@@ -76,7 +76,7 @@ def build(
         window: Tokens of an example.
         share: Share of the examples that is made of foreign segments.
         k: Neighbours kept per segment.
-        encoder: 'lsa', a sentence-transformers folder, or module:function.
+        encoder: 'lsa', a sentence-transformers folder, module:function, or a name that a plug-in adds.
         tokenizer: 'bpe' (learned), 'bytes', or a folder with a tokenizer.json.
         index: How neighbours are searched.
         hold_out: Keep one in so many documents out of all examples.

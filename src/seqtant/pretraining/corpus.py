@@ -103,7 +103,7 @@ def _reference_documents(count: int = 400) -> list[str]:
 
     world = reference_world()
     drawn = world.draw(count, np.random.default_rng(0), longest=96)
-    return [_with_line_breaks(world.vocabulary.decode(document.tokens[1:])) for document in drawn]
+    return [_with_line_breaks(world.vocabulary.decode(document.tokens[1:].tolist())) for document in drawn]
 
 
 def _with_line_breaks(text: str) -> str:

@@ -138,8 +138,20 @@ def open_encoder(settings: EmbedSettings, learned: Path) -> Encoder:
         from safetensors.numpy import load_file
 
         return LatentSemanticEncoder(**load_file(learned))
-    if Path(name).is_dir():
-        return _sentence_transformer(name, settings.rows)
+    return _sentence_transformer(name, settings.rows) if Path(name).is_dir() else _function(name)
+
+
+def demand_encoder(name: str) -> None:
+    """Refuses an encoder that is not there before any work is done; a folder is looked into when it is opened.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    if name != "lsa" and not Path(name).is_dir():
+        _function(name)
+
+
+def _function(name: str) -> Encoder:
     if ":" in name:
         return cast(Encoder, named_function(name, "encoder"))
     if name in ENCODERS:
@@ -170,13 +182,13 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
         rows: Texts per call.
 
     Raises:
-        InputError: The encoder gave another number of rows, or a number that is not finite.
+        InputError: The encoder failed, or gave another number of rows, or a number that is not finite.
     """
     order = np.argsort([len(text) for text in texts], kind="stable")
     parts: list[np.ndarray] = []
     for start in range(0, len(texts), rows):
         chosen = [texts[index] for index in order[start : start + rows]]
-        found = np.asarray(encoder(chosen), dtype=np.float32)
+        found = _encoded(encoder, chosen)
         if found.ndim != 2 or len(found) != len(chosen):
             raise InputError(f"the encoder gave an array of shape {found.shape} for {len(chosen)} texts: one row each")
         if not np.isfinite(found).all():
@@ -189,3 +201,10 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
     vectors[order] = np.concatenate(parts)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.where(norms > 1e-9, vectors / np.maximum(norms, 1e-9), 0).astype(np.float16)
+
+
+def _encoded(encoder: Encoder, texts: list[str]) -> Float[np.ndarray, "texts dimension"]:
+    try:
+        return np.asarray(encoder(texts), dtype=np.float32)
+    except Exception as error:  # a user's function may raise anything
+        raise InputError(f"the encoder failed on {len(texts)} texts: {type(error).__name__}: {error}") from error

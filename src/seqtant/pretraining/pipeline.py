@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float, Int
 from seqtant.errors import InputError
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.corpus import Corpus, open_corpus
-from seqtant.pretraining.encoders import learn_encoder
+from seqtant.pretraining.encoders import demand_encoder, learn_encoder
 from seqtant.pretraining.filtering import Filtered, filter_neighbors, load_filtered, save_filtered
 from seqtant.pretraining.neighbors import choose_index, load_neighbors, recall, search
+from seqtant.pretraining.segmentation import find_splitter
 from seqtant.pretraining.segments import Segments, read_segments, read_texts, segment_texts, write_texts
 from seqtant.pretraining.shards import EmbedJob, SegmentJob, run_jobs, sampled, text_shards
 from seqtant.pretraining.tokenizer import AnyTokenizer, learn_tokenizer, open_tokenizer
@@ -35,13 +36,22 @@ class Pipeline:
         progress: Told how far each stage is.
 
     Raises:
-        InputError: A source cannot be read, or the folder holds the build of other inputs.
+        InputError: A source cannot be read, there is no such tokenizer, splitter or encoder, or the folder holds the
+            build of other inputs.
     """
 
     def __init__(self, config: BuildConfig, workspace: Workspace, progress: Progress = SILENT) -> None:
         self.config, self.workspace, self.progress = config, workspace, progress
         self.corpus: Corpus = open_corpus(config.corpus, field=config.segment.field)
+        self._demand_tools()
         workspace.demand_same_inputs(self.inputs)
+
+    def _demand_tools(self) -> None:
+        """Refuses names that lead nowhere before any work is done."""
+        find_splitter(self.config.segment.splitter)
+        demand_encoder(self.config.embed.encoder)
+        if self.config.segment.tokenizer != "bpe":
+            open_tokenizer(self.config.segment.tokenizer, Path())
 
     @cached_property
     def inputs(self) -> dict[str, str]:

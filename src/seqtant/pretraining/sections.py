@@ -20,7 +20,8 @@ class SegmentSettings:
     field: str = "text"
     """Name of the text in a JSON line, a Parquet column or a data set."""
     splitter: str = "sentences"
-    """``sentences``, ``lines``, or ``module:function`` that turns a text into the ends of its segments."""
+    """``sentences``, ``lines``, a name that a plug-in adds, or ``module:function`` that turns a text into the ends of
+    its segments."""
     tokenizer: str = "bpe"
     """``bpe`` learns byte-pair encoding from the corpus; or a folder with a Hugging Face tokenizer; or ``bytes``."""
     vocabulary: int = 4000
@@ -51,7 +52,8 @@ class EmbedSettings:
 
     encoder: str = "lsa"
     """``lsa`` (hashed words, inverse document frequency, truncated singular value decomposition; needs no download), a
-    folder with a sentence-transformers model, or ``module:function`` that turns a list of texts into an array."""
+    folder with a sentence-transformers model, ``module:function`` that turns a list of texts into an array, or a name
+    that a plug-in adds."""
     dimension: int = 128
     """Length of an ``lsa`` vector."""
     buckets: int = 32768

@@ -114,9 +114,12 @@ def split(text: str, splitter: Splitter, place: str) -> list[int]:
     """Ends of the segments of a text, checked.
 
     Raises:
-        InputError: The splitter lost characters or gave ends that do not rise.
+        InputError: The splitter failed, lost characters or gave ends that do not rise.
     """
-    ends = list(splitter(text))
+    try:
+        ends = list(splitter(text))
+    except Exception as error:  # a user's function may raise anything
+        raise InputError(f"{place}: the splitter failed: {type(error).__name__}: {error}") from error
     if ends != sorted(set(ends)) or (ends[-1] if ends else 0) != len(text) or (ends and ends[0] <= 0):
         raise InputError(f"{place}: the splitter's ends do not rise to the text's {len(text)} characters")
     return ends

@@ -70,6 +70,8 @@ def corpus_pairs(
         InputError: A source cannot be used, or has too few segments with related ones in other documents.
     """
     texts, document = _segments(names, generator)
+    if not texts:
+        raise InputError("the corpus has no sentence of six words or more: give more text")
     vectors = embed(texts, LatentSemanticEncoder.learn(texts, dimension=64, buckets=16384), rows=4096).astype(
         np.float32
     )

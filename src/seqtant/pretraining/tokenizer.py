@@ -12,6 +12,9 @@ import numpy as np
 from seqtant.errors import InputError
 
 SEPARATOR = "<|separator|>"
+"""What ends a segment where the tokenizer is learned here."""
+SEPARATORS = (SEPARATOR, "<|endoftext|>", "</s>", "<eos>", "[SEP]", "<|end_of_text|>")
+"""What may end one, first come first served: tokens that such files commonly call end of text."""
 
 
 class ByteTokenizer:
@@ -31,13 +34,12 @@ class FileTokenizer:
 
     Args:
         path: The file.
-        separator: The token that ends a segment; by default one that such files commonly call end of text.
 
     Raises:
         InputError: The file is missing or broken, or no token can separate.
     """
 
-    def __init__(self, path: Path, separator: str | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         from tokenizers import Tokenizer
 
         if not path.is_file():
@@ -46,11 +48,10 @@ class FileTokenizer:
             self._tokenizer: Any = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare exceptions
             raise InputError(f"'{path}' is not a tokenizer: {str(error).splitlines()[0]}") from error
-        names = (separator,) if separator else (SEPARATOR, "<|endoftext|>", "</s>", "<eos>", "[SEP]", "<|end_of_text|>")
-        found = [self._tokenizer.token_to_id(name) for name in names]
+        found = [self._tokenizer.token_to_id(name) for name in SEPARATORS]
         known = [token for token in found if token is not None]
         if not known:
-            raise InputError(f"'{path}' has none of the tokens {', '.join(names)} to end a segment with: add one")
+            raise InputError(f"'{path}' has none of the tokens {', '.join(SEPARATORS)} to end a segment with: add one")
         self.separator: int = known[0]
         self.vocabulary: int = 1 + max(self._tokenizer.get_vocab().values())
         self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
