@@ -178,7 +178,10 @@ def test_order_of_byte_pairs(tmp_path: Path) -> None:
     (("shots", "--tasks", "nonsense"), "no file 'nonsense': give"),
     (("shots", "--eps", "0"), "eps is 0.0"),
     (("corrupt", "--variants", "gold", "--variants", "sideways"), "unknown variant 'sideways'"),
+    (("corrupt", "--variants", "gold", "--variants", "gold"), "name each once"),
     (("order", "--shots", "1"), "shots is 1"),
+    (("ginc", "make", "--vocabulary", "40000"), "vocabulary is 40000: give at most 4096"),
+    (("ginc", "make", "--identity", "2"), "identity is 2.0: give a number from 0 to 1"),
     (("posterior", "--set", "stuck=2"), "stuck is 2"),
 ])  # fmt: skip
 def test_bad_input_is_one_line(

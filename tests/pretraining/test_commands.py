@@ -104,6 +104,8 @@ def test_deficit_grows_with_depth(capsys: pytest.CaptureFixture[str]) -> None:
         (["bias", "--pairs", "2"], "pairs is 2"),
         (["deficit", "--step", "2"], "between 0 and 1"),
         (["epsilon-rank", "--heads", "3"], "must divide"),
+        (["epsilon-rank", "--texts", "100000"], "texts is 100000: give at most 2000"),
+        (["epsilon-rank", "--width", "4096"], "width 4096: the gradients of all texts take 215 GB"),
         (["compose", "--seeds", "0"], "seeds is 0"),
         (["compare-arms", "nowhere"], "holds no manifest.json"),
         (["tapt", "--pairs", "none.jsonl"], "no file"),
@@ -118,6 +120,16 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert message in complaint
     assert "Traceback" not in complaint
     assert complaint.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--encoder", "nothing"), ("--encoder", "no.module:there"), ("--tokenizer", "nowhere")],
+    ids=" ".join,
+)
+def test_a_tool_that_is_not_there_is_refused_before_any_work(flags: tuple[str, str], tmp_path: Path) -> None:
+    assert cli.call(["pretraining", "build", *flags, "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_compare_arms_needs_held_out_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

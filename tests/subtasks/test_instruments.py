@@ -162,32 +162,35 @@ def test_commands_speak_json(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        ["make", "parity", "--bits", "10"],
-        ["make", "parity", "--bits", "8", "--rows", "9999"],
-        ["make", "paritty"],
-        ["make", "missing.json"],
-        ["check", "missing.jsonl"],
-        ["augment", "missing.jsonl"],
-        ["augment", "--arm", "partial"],
-        ["train", "parity", "--network", "decoder", "--width", "30", "--set", "network.heads=4"],
-        ["train", "arithmetic"],
-        ["train", "parity", "--base", "reference"],
-        ["eval", "missing-folder"],
-        ["eval", "reference", "--decode", "teacher"],
-        ["probe", "arithmetic"],
-        ["probe", "rows.jsonl"],
-        ["compare", "parity", "--arm", "steps", "--arm", "steps"],
-        ["compare", "parity", "--bits", "0"],
-        ["one-step", "--subset-size", "24"],
-        ["solve-gf2", "--bits", "0"],
-        ["solve-gf2", "--rows", "missing.jsonl"],
+        (("make", "parity", "--bits", "10"), "multiple of 4"),
+        (("make", "parity", "--bits", "8", "--rows", "9999"), "ask for fewer rows"),
+        (("make", "paritty"), "unknown task 'paritty' (did you mean 'parity'?)"),
+        (("make", "missing.json"), "no file 'missing.json'"),
+        (("check", "missing.jsonl"), "no file 'missing.jsonl'"),
+        (("augment", "missing.jsonl"), "no file 'missing.jsonl'"),
+        (("augment", "--arm", "partial"), 'Choose from: "steps", "answer", "pause", "shuffled", "noisy"'),
+        (("train", "parity", "--network", "decoder", "--width", "30", "--set", "network.heads=4"), "divide the width"),
+        (("train", "arithmetic"), "give --network decoder"),
+        (("train", "parity", "--base", "reference"), "give a .jsonl file"),
+        (("eval", "missing-folder"), "is not what 'subtasks train' wrote"),
+        (("eval", "reference", "--decode", "teacher"), "rows are solved on the model's own steps"),
+        (("probe", "arithmetic"), "'arithmetic' holds rows, not a task"),
+        (("probe", "rows.jsonl"), "'rows.jsonl' holds rows, not a task"),
+        (("probe", "paritty"), "give addition, parity, sum or a circuit.json"),
+        (("compare", "parity", "--arm", "steps", "--arm", "steps"), "name each arm once"),
+        (("compare", "parity", "--bits", "0"), "bits is 0"),
+        (("one-step", "--subset-size", "24"), "power of two"),
+        (("one-step", "--samples", "1e12"), "of 64 bits at most 4194304 fit"),
+        (("solve-gf2", "--bits", "0"), "bits is 0"),
+        (("solve-gf2", "--samples", "1e12"), "of 512 bits at most 524288 fit"),
+        (("solve-gf2", "--rows", "missing.jsonl"), "no file 'missing.jsonl'"),
     ],
-    ids=" ".join,
 )
-def test_bad_input_ends_in_one_line_and_exit_code_2(arguments, capsys):
+def test_bad_input_ends_in_one_line_and_exit_code_2(arguments, says, capsys):
     assert cli.call(["subtasks", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len([line for line in captured.err.splitlines() if line.strip()]) == 1
+    assert says in captured.err

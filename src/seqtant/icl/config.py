@@ -165,6 +165,8 @@ class CorruptConfig(TaskSource):
         for name in self.variants:
             if name not in VARIANTS:
                 raise InputError(f"unknown variant '{name}': known are {', '.join(VARIANTS)}")
+        if len(set(self.variants)) < len(self.variants):
+            raise InputError(f"variants are {list(self.variants)}: name each once")
         if "gold" not in self.variants:
             raise InputError("variants must include gold: it is what the others are held against")
 

@@ -14,7 +14,9 @@ from seqtant.pretraining.sections import (
     SegmentSettings,
     Strategy,
 )
-from seqtant.ranges import at_least, between, fraction, positive
+from seqtant.ranges import at_least, at_most, between, fraction, positive
+
+_MOST_GIGABYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,18 @@ class EpsilonRankConfig:
             at_least(1, depths=depth)
         for number in (*self.relative_steps, *self.precisions):
             between(1e-12, 1, **{"relative_steps and precisions": number})
+        self._demand_memory()
+
+    def _demand_memory(self) -> None:
+        """Refuses what would hold more gradients at a time than a common machine."""
+        at_most(2000, texts=self.texts)
+        weights = 4 * max(self.depths) * self.width**2 + 2 * (self.vocabulary + self.words) * self.width
+        gigabytes = 8e-9 * self.texts * weights
+        if gigabytes > _MOST_GIGABYTES:
+            raise InputError(
+                f"texts is {self.texts} and width {self.width}: the gradients of all texts take {gigabytes:.0f} GB, "
+                "give fewer texts or a smaller width"
+            )
 
     @classmethod
     def smoke(cls) -> EpsilonRankConfig:

@@ -20,13 +20,14 @@ from seqtant.subtasks.config import (
     MakeConfig,
     OneStepConfig,
     ProbeConfig,
+    RowArmName,
     SolveGf2Config,
     TrainConfig,
 )
 
 app = App(name="subtasks", help="Which steps make a compound task learnable?")
 
-Arms = Annotated[tuple[ArmName, ...] | None, Parameter(name="--arm", negative="")]
+Several = Parameter(name="--arm", negative="")
 
 
 def _section(**values: Any) -> dict[str, Any] | None:
@@ -99,7 +100,7 @@ def augment(
     rows: str | None = None,
     /,
     *,
-    arm: Arms = None,
+    arm: Annotated[tuple[RowArmName, ...] | None, Several] = None,
     form: Literal["causal", "seq2seq"] | None = None,
     tokenizer: str | None = None,
     options: Options = DEFAULT,
@@ -197,7 +198,7 @@ def compare(
     /,
     *,
     bits: Whole | None = None,
-    arm: Arms = None,
+    arm: Annotated[tuple[ArmName, ...] | None, Several] = None,
     network: Kind | None = None,
     width: Whole | None = None,
     updates: Whole | None = None,

@@ -12,8 +12,20 @@ ArmName = Literal["steps", "answer", "pause", "shuffled", "noisy", "partial"]
 """What is written after the input: all steps; the answer alone; the answer after as many pauses as there are steps;
 the steps in a wrong order; steps of which some are wrong; the higher steps only."""
 
+RowArmName = Literal["steps", "answer", "pause", "shuffled", "noisy"]
+"""The arms of rows: their steps have no levels, so none can be dropped by level."""
+
 Decoding = Literal["free", "teacher", "sample"]
 Kind = Literal["elman", "lstm", "decoder", "masked"]
+
+
+_MOST_NUMBERS = 2**28
+
+
+def _fits_memory(samples: int, bits: int) -> None:
+    """Refuses more samples than can be held at a time."""
+    if samples * bits > _MOST_NUMBERS:
+        raise InputError(f"samples is {samples}: of {bits} bits at most {_MOST_NUMBERS // bits} fit, give fewer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +173,7 @@ class AugmentConfig:
 
     rows: str = "arithmetic"
     """A .jsonl file, a folder of them, or ``arithmetic``."""
-    arms: tuple[ArmName, ...] = ("steps", "answer", "pause", "shuffled", "noisy")
+    arms: tuple[RowArmName, ...] = ("steps", "answer", "pause", "shuffled", "noisy")
     """Arms to write, a folder each."""
     form: Literal["causal", "seq2seq"] = "causal"
     """``causal`` writes prompt and completion, ``seq2seq`` source and target."""
@@ -173,7 +185,7 @@ class AugmentConfig:
     """Noise of the control arms."""
 
     def __post_init__(self) -> None:
-        if not self.arms or "partial" in self.arms:
+        if not self.arms:
             raise InputError("arms: give at least one of steps, answer, pause, shuffled, noisy")
         if not self.pause or "\n" in self.pause:
             raise InputError(f"pause is {self.pause!r}: give a short text without line breaks")
@@ -329,6 +341,7 @@ class OneStepConfig:
         at_least(2, bits=self.bits, subset_size=self.subset_size, samples=self.samples, test_rows=self.test_rows)
         if self.subset_size > self.bits or self.subset_size & (self.subset_size - 1):
             raise InputError(f"subset_size is {self.subset_size}: give a power of two of at most {self.bits} bits")
+        _fits_memory(self.samples, self.bits)
         positive(scale=self.scale)
 
     @classmethod
@@ -354,6 +367,7 @@ class SolveGf2Config:
         at_least(1, bits=self.bits, samples=self.samples)
         between(0, 1, noise=self.noise)
         at_most(8192, bits=self.bits)
+        _fits_memory(self.samples or self.bits, self.bits)
 
     @classmethod
     def smoke(cls) -> SolveGf2Config:

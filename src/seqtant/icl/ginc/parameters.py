@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from seqtant.errors import InputError
-from seqtant.ranges import at_least, between, positive
+from seqtant.ranges import at_least, at_most, between, positive
 
 DELIMITER = 0
 """The symbol of property 0 of every entity: it stands between examples."""
@@ -53,6 +53,7 @@ class GincSettings:
         at_least(1, entities=self.entities)
         at_least(2, vocabulary=self.vocabulary, properties=self.properties)
         at_least(4, concepts=self.concepts)
+        at_most(4096, vocabulary=self.vocabulary)
         positive(transition_temperature=self.transition_temperature, start_temperature=self.start_temperature)
         between(0, 1, identity=self.identity)
 

@@ -12,7 +12,6 @@ from seqtant.icl.theory import ShotBound
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
-PAPER = "16 T^2, one rival, threshold 8 log(1/(c1 c2))"
 ASSUMPTIONS = (
     Assumption(statement="Examples are independent across the delimiter up to a factor c1.", how="taken as given"),
     Assumption(statement="No token is rarer than c2 in any task, after any prefix.", how="taken as given"),

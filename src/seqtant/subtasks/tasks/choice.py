@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seqtant.errors import InputError
+from seqtant.errors import InputError, suggest
 from seqtant.registry import Registry
 from seqtant.subtasks.config import TaskChoice
+from seqtant.subtasks.rows import is_rows
 from seqtant.subtasks.tasks.arithmetic import addition, modular_sum
 from seqtant.subtasks.tasks.circuits import read_circuit
 from seqtant.subtasks.tasks.parity import parity
@@ -43,8 +44,9 @@ def choose_task(choice: TaskChoice, seed: int) -> Task:
     """
     if choice.task.endswith(".json"):
         return read_circuit(choice.task)
-    if choice.task.endswith(".jsonl"):
-        raise InputError(
-            f"'{choice.task}' holds rows, not a task: this verb wants parity, sum, addition or a circuit.json"
-        )
+    known = f"{', '.join(sorted(TASKS))} or a circuit.json"
+    if is_rows(choice.task):
+        raise InputError(f"'{choice.task}' holds rows, not a task: this verb wants {known}")
+    if choice.task not in TASKS:
+        raise InputError(f"unknown task '{choice.task}'{suggest(choice.task, TASKS)}: give {known}")
     return TASKS[choice.task](choice, seed)
