@@ -157,6 +157,9 @@ BAD = [
     (("match", "--to-depth", "0"), "to_depth is 0"),
     (("match", "--width", "1.5"), "--width: '1.5' is not a whole number"),
     (("rank", "--depth", "inf"), "--depth: 'inf' is not a whole number"),
+    (("sweep", "--seeds", "2.5"), "--seeds: '2.5' is not a whole number"),
+    (("sweep", "--steps", "2.5"), "--steps: '2.5' is not a whole number"),
+    (("sweep", "--depths", "1", "--depths", "4.4"), "4.4"),
 ]
 
 

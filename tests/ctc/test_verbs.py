@@ -292,6 +292,30 @@ def test_lists_on_the_command_line(capsys):
     assert printed["test_speaker"] == "theo"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("train", "--base-steps", "1.5"), "--base-steps: '1.5' is not a whole number"),
+        (("train", "--data", "nowhere"), "no folder 'nowhere'"),
+        (("finetune", "--model", "nowhere"), "'nowhere' holds no recogniser.json"),
+        (("finetune", "--method", "awpp"), "unknown CTC method 'awpp' (did you mean 'awp'?)"),
+        (("finetune", "--budget-wer", "0"), "budget_wer is 0.0"),
+        (("sweep", "--weights", "much"), "--weights"),
+        (("stream", "sound.wav"), "give --model"),
+        (("latency", "--hyp", "none.ctm", "--ref", "none.ctm"), "no CTM file 'none.ctm'"),
+        (("diagnose", "--utterances", "0"), "utterances is 0"),
+        (("align", "sound.wav"), "text is None"),
+        (("decode", "--best", "9"), "best is 9"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, says, capsys):
+    assert cli.call(["ctc", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert says in captured.err
+
+
 def test_commands_and_settings_load_no_torch():
     import subprocess
     import sys

@@ -181,9 +181,9 @@ def sweep(
     *,
     text: str | None = None,
     tokens: str | None = None,
-    depths: tuple[int, ...] | None = None,
-    seeds: int | None = None,
-    steps: int | None = None,
+    depths: tuple[Whole, ...] | None = None,
+    seeds: Whole | None = None,
+    steps: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Train networks of equal size and different depth; test whether a limited rank moves the balance to depth.

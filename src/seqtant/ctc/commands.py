@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from seqtant.commandline.execute import execute
-from seqtant.commandline.options import DEFAULT, Options
+from seqtant.commandline.options import DEFAULT, Options, Whole
 from seqtant.ctc.config import (
     AlignConfig,
     DecodeConfig,
@@ -42,7 +42,7 @@ def train(
     *,
     data: Path | None = None,
     test_speaker: str | None = None,
-    base_steps: int | None = None,
+    base_steps: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Train a streaming recogniser with plain CTC; with --out it is kept there.
@@ -65,7 +65,7 @@ def finetune(
     method: str | None = None,
     weight: float | None = None,
     budget_wer: float | None = None,
-    steps: int | None = None,
+    steps: Whole | None = None,
     start_wer: float | None = None,
     options: Options = DEFAULT,
 ) -> None:
@@ -75,7 +75,8 @@ def finetune(
         model: Folder of the recogniser to start from; none trains one first.
         data: Spoken-digit checkout, or a folder of lists (see train); tones if none.
         test_speaker: Speaker to keep out of training and test on.
-        method: awp, awp-mwer, awp-both, delay-penalty, trim-tail, peak-first, ...
+        method: ctc, awp, awp-mwer, awp-both, sampled-mwer, nbest-mwer, delay-penalty, trim-tail, peak-first,
+            bayes-risk, label-prior, or a name that a plug-in adds.
         weight: Weight of the method.
         budget_wer: Percentage points of word error rate that may be spent on latency.
         steps: Optimizer steps with the method.
@@ -103,8 +104,8 @@ def sweep(
     test_speaker: str | None = None,
     methods: Names | None = None,
     weights: Numbers | None = None,
-    seeds: int | None = None,
-    steps: int | None = None,
+    seeds: Whole | None = None,
+    steps: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Compare methods from one checkpoint: latency bought, word errors paid.
@@ -114,7 +115,7 @@ def sweep(
     Args:
         data: Spoken-digit checkout, or a folder of lists (see train); tones if none.
         test_speaker: Speaker to keep out of training and test on.
-        methods: Methods by name, e.g. --methods ctc,awp,delay-penalty.
+        methods: Methods by name (see finetune), e.g. --methods ctc,awp,delay-penalty.
         weights: Weights of Align With Purpose, e.g. --weights 0.2,0.5.
         seeds: Independent repetitions.
         steps: Optimizer steps with each method.
@@ -180,7 +181,7 @@ def diagnose(
     *,
     data: Path | None = None,
     test_speaker: str | None = None,
-    utterances: int | None = None,
+    utterances: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Look into a CTC model: how peaked, sure, silent and late it is, and the gradient of its loss.
@@ -228,8 +229,8 @@ def decode(
     /,
     *,
     model: Path | None = None,
-    beam: int | None = None,
-    best: int | None = None,
+    beam: Whole | None = None,
+    best: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Recognise a sound file: greedily and by prefix beam search, with time stamps.

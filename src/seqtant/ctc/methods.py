@@ -56,9 +56,6 @@ METHODS: Registry[Method] = Registry(
     },
 )
 
-PURPOSEFUL = frozenset({"awp", "awp-mwer", "awp-both"})
-"""Methods whose number is the weight of an Align With Purpose loss."""
-
 FEWER_ERRORS = frozenset({"awp-mwer", "awp-both", "sampled-mwer", "nbest-mwer"})
 """Methods that are asked for fewer word errors."""
 
