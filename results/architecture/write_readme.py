@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seqtant.findings import Result, from_json
-from seqtant.report.tables import to_markdown
+from seqtant.report.markdown import section
 
 FOLDER = Path(__file__).parent
 
@@ -17,25 +17,17 @@ def page() -> str:
     """The text of the page."""
     records = {path.name: from_json(Result, path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
     parts = ["# Runs of the architecture room\n\nWritten by `write_readme.py` from the records in this folder."]
-    return "\n\n".join([*parts, *(section(name, record) for name, record in records.items())]) + "\n"
+    return "\n\n".join([*parts, *(section(name, record, made(record)) for name, record in records.items())]) + "\n"
 
 
-def section(name: str, record: Result) -> str:
-    """One record: how it was made, what it found, its tables."""
+def made(record: Result) -> str:
+    """How a record was made, and in what time."""
     environment = record.environment
-    made = (
+    return (
         f"`{record.command}`, {record.created[:10]}, torch {environment.get('torch', '?')}, "
         f"{record.wall_seconds / 60:.0f} min wall and {record.cpu_seconds / 60:.0f} min of CPU "
         f"on {environment.get('processor', '?')}"
     )
-    findings = [
-        f"- **{finding.verdict}**: {finding.question} {finding.summary}"
-        + (f" Measured {finding.measured}." if finding.measured else "")
-        for finding in record.findings
-    ]
-    warnings = [f"- warning: {warning}" for warning in record.warnings]
-    tables = [f"{table.title}:\n\n{to_markdown(table)}\n\n{table.note}".rstrip() for table in record.tables]
-    return "\n\n".join([f"## {name}\n\n{record.title}. {made}.", "\n".join(findings + warnings), *tables])
 
 
 if __name__ == "__main__":

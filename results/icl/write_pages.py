@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqtant.findings import Result, from_json
 from seqtant.report.figures import COLORS
-from seqtant.report.tables import to_markdown
+from seqtant.report.markdown import section
 
 FOLDER = Path(__file__).parent
 DRAWING = FOLDER.parents[1] / "docs" / "images" / "icl" / "claim-and-limit.svg"
@@ -27,25 +27,17 @@ def read(name: str) -> Result:
 def page() -> str:
     """The text of the page."""
     parts = ["# Runs of the in-context learning room\n\nWritten by `write_pages.py` from the records in this folder."]
-    return "\n\n".join([*parts, *(section(path.name) for path in sorted(FOLDER.glob("*.json")))]) + "\n"
+    records = {path.name: read(path.name) for path in sorted(FOLDER.glob("*.json"))}
+    return "\n\n".join([*parts, *(section(name, record, made(record)) for name, record in records.items())]) + "\n"
 
 
-def section(name: str) -> str:
-    """One record: how it was made, what it found, its tables."""
-    record = read(name)
+def made(record: Result) -> str:
+    """How a record was made, and in what time."""
     environment = record.environment
-    made = (
+    return (
         f"`{record.command or record.instrument}`, {record.created[:10]}, torch {environment.get('torch', '?')}, "
         f"{record.cpu_seconds:.0f} s of CPU on {environment.get('processor', '?')}"
     )
-    findings = [
-        f"- **{finding.verdict}**: {finding.question} {finding.summary}"
-        + (f" Measured {finding.measured}." if finding.measured else "")
-        for finding in record.findings
-    ]
-    warnings = [f"- warning: {warning}" for warning in record.warnings]
-    tables = [f"{table.title}:\n\n{to_markdown(table)}\n\n{table.note}".rstrip() for table in record.tables]
-    return "\n\n".join([f"## {name}\n\n{record.title}. {made}.", "\n".join(findings + warnings), *tables])
 
 
 def drawing() -> str:

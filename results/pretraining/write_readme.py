@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Result, Table, format_number, from_json
+from seqtant.report.markdown import section
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent
@@ -20,7 +21,7 @@ def page() -> str:
     """The text of the page."""
     records = {path.name: from_json(Result, path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
     parts = ["# Runs of the pretraining room\n\nWritten by `write_readme.py` from the records in this folder."]
-    parts += [section(name, record) for name, record in records.items()]
+    parts += [section(name, record, made(record)) for name, record in records.items()]
     parts += [beside(path) for path in sorted(BENCHMARKS.glob("pretraining_*.json"))]
     return "\n\n".join(parts) + "\n"
 
@@ -65,19 +66,12 @@ def _table(group: dict[str, dict[str, Any]]) -> str:
     return to_markdown(Table(name="rows", title="", columns=("", *columns), rows=rows))
 
 
-def section(name: str, record: Result) -> str:
-    """One record: how it was made, what it found, its tables."""
-    made = (
+def made(record: Result) -> str:
+    """How a record was made, and in what time."""
+    return (
         f"{record.created[:10]}, {record.wall_seconds:.0f} s wall and {record.cpu_seconds:.0f} s of CPU in the main "
         f"process, on {record.environment.get('processor', '?')}, a machine that was busy with other work"
     )
-    findings = [
-        f"- **{finding.verdict}**: {finding.question} {finding.summary}"
-        + (f" Measured {finding.measured}." if finding.measured else "")
-        for finding in record.findings
-    ]
-    tables = [f"{table.title}:\n\n{to_markdown(table)}\n\n{table.note}".rstrip() for table in record.tables]
-    return "\n\n".join([f"## {name}\n\n{record.title}. {made}.", "\n".join(findings), *tables])
 
 
 if __name__ == "__main__":
