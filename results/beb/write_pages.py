@@ -3,7 +3,7 @@
     python results/beb/write_pages.py
 
 Fills the marked parts of docs/instruments/beb.md from the records here and in benchmarks/results, lets write_readme.py
-write README.md of this folder, and docs/beb_page.py draw the picture of the page.
+write README.md of this folder, and docs/beb_pictures.py draw the picture of the page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "instruments" / "beb.md"
 PICTURE = ROOT / "docs" / "images" / "beb" / "behaviour.svg"
 sys.path[:0] = [str(FOLDER), str(ROOT / "docs")]
 
-import beb_page  # noqa: E402
+import beb_pictures  # noqa: E402
 import write_readme  # noqa: E402
 
 
@@ -146,4 +146,4 @@ def page() -> str:
 if __name__ == "__main__":
     (FOLDER / "README.md").write_text(write_readme.page(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
-    PICTURE.write_text(beb_page.draw(read("measure-reference")), encoding="utf-8")
+    PICTURE.write_text(beb_pictures.draw(read("measure-reference")), encoding="utf-8")

@@ -232,7 +232,7 @@ def readme() -> str:
 
 
 if __name__ == "__main__":
-    from ctc_pages import frontier as draw
+    from ctc_pictures import frontier as draw
 
     draw(
         json.loads((FOLDER / "frontier.json").read_text(encoding="utf-8")),

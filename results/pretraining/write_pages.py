@@ -3,7 +3,7 @@
     python results/pretraining/write_pages.py
 
 Fills the marked parts of docs/instruments/pretraining.md from the records here and in benchmarks/results, and lets
-write_readme.py write README.md of this folder and docs/pretraining_pages.py draw the picture of the page.
+write_readme.py write README.md of this folder and docs/pretraining_pictures.py draw the picture of the page.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "instruments" / "pretraining.md"
 PICTURE = ROOT / "docs" / "images" / "pretraining" / "effective-rank.svg"
 sys.path[:0] = [str(FOLDER), str(ROOT / "docs")]
 
-import pretraining_pages  # noqa: E402
+import pretraining_pictures  # noqa: E402
 import write_readme  # noqa: E402
 
 
@@ -237,7 +237,7 @@ def main() -> None:
         if (ROOT / needed).is_file():
             page = put(page, name, f"\n{write()}\n")
     PAGE.write_text(page, encoding="utf-8")
-    pretraining_pages.effective_rank(read("epsilon-rank-cpu"), PICTURE)
+    pretraining_pictures.effective_rank(read("epsilon-rank-cpu"), PICTURE)
     (FOLDER / "README.md").write_text(write_readme.page(), encoding="utf-8")
 
 

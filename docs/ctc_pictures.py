@@ -1,7 +1,7 @@
 """Draws the two pictures of the CTC page from stored results: the frontier, and the timeline that plays.
 
-    python docs/ctc_pages.py frontier RESULT.json docs/instruments/ctc-frontier.svg
-    python docs/ctc_pages.py timeline ONE.jsonl PLAIN_MODEL PURPOSEFUL_MODEL docs/instruments/ctc-timeline.html
+    python docs/ctc_pictures.py frontier RESULT.json docs/instruments/ctc-frontier.svg
+    python docs/ctc_pictures.py timeline ONE.jsonl PLAIN_MODEL PURPOSEFUL_MODEL docs/instruments/ctc-timeline.html
 
 The timeline holds the outline of the sound, not the sound: the recordings belong to their makers.
 """
@@ -13,10 +13,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from seqtant.ctc.live import LiveListener
-from seqtant.ctc.recogniser import Recogniser
-from seqtant.ctc.timeline import Track, write_timeline
-from seqtant.data.speech import read_manifest
 from seqtant.report.figures import COLORS
 
 Scale = Callable[[float], float]
@@ -100,6 +96,12 @@ def _curve(x: Scale, y: Scale, rows: list[dict], shade: int, name: str) -> str:
 
 def timeline(sound: Path, plain: Path, purposeful: Path, path: Path) -> None:
     """Writes the page that plays one utterance, heard by both models, without its sound."""
+    # Here and not above: whoever draws the frontier from a record needs no torch.
+    from seqtant.ctc.live import LiveListener
+    from seqtant.ctc.recogniser import Recogniser
+    from seqtant.ctc.timeline import Track, write_timeline
+    from seqtant.data.speech import read_manifest
+
     (utterance,) = read_manifest(sound)
     tracks = []
     for name, folder in (("plain CTC", plain), ("with purpose", purposeful)):

@@ -1,6 +1,6 @@
 """Draws the picture of the pretraining page from a stored result: the effective rank, one pass against one step.
 
-python docs/pretraining_pages.py results/pretraining/epsilon-rank-cpu.json docs/images/pretraining/effective-rank.svg
+python docs/pretraining_pictures.py results/pretraining/epsilon-rank-cpu.json docs/images/pretraining/effective-rank.svg
 
 ``results/pretraining/write_pages.py`` calls it, and fills the page's tables.
 """

@@ -1,6 +1,6 @@
 """Draws the picture of the page on breaking lengths from a stored result: behaviour, predicted and measured.
 
-python docs/beb_page.py results/beb/measure-reference.json docs/images/beb/behaviour.svg
+python docs/beb_pictures.py results/beb/measure-reference.json docs/images/beb/behaviour.svg
 """
 
 from __future__ import annotations
