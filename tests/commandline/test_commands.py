@@ -125,7 +125,9 @@ def test_claims_check(call: Any) -> None:
     assert "2 runs were stored before, the oldest on 20" in call("claims", "check").out
     assert "2 reproduced, 1 unverified source, 1 not run" in done.out
     assert call("claims", "check", "--format", "markdown").out.startswith("| claim | published | observed |")
-    assert len(json.loads(call("claims", "check", "--format", "json", "--paper", "8").out)) == 2
+    as_json = json.loads(call("claims", "check", "--json", "--paper", "8").out)
+    assert [each["check"]["claim"]["paper"] for each in as_json] == [8, 8]
+    assert json.loads(call("claims", "check", "--format", "json", "--paper", "8").out) == as_json
 
 
 def test_a_claim_that_fails_is_exit_code_1(call: Any, demo_room: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ def check(
     room: str = "",
     scale: Literal["smoke", "cpu", "gpu"] = "smoke",
     format: Literal["table", "json", "markdown"] = "table",
+    json: Flag = False,
     records: Path | None = None,
     force: Flag = False,
     seed: int = 0,
@@ -54,6 +55,7 @@ def check(
         room: Only claims of this room.
         scale: Largest scale to run.
         format: How to print.
+        json: The same as --format json.
         records: Folder with kept records, taken where they fit; by default "results" of the source tree or of the
             working directory.
         force: Run again what is stored.
@@ -81,7 +83,7 @@ def check(
         kept = Records(records or default_folder())
         entries = check_claims(claims, context, Store(), records=kept, scale=scale, force=force)
     checks = [entry.check for entry in entries]
-    if format == "json":
+    if json or format == "json":
         print_json(entries)
     elif format == "markdown":
         print(to_markdown(claims_table(checks, made=[made(entry) for entry in entries])))

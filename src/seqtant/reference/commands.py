@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from cyclopts import App
@@ -27,7 +28,7 @@ def train(*, options: Options = DEFAULT) -> int:
 
 
 @app.command
-def check(model: str | None = None, *, options: Options = DEFAULT) -> int:
+def check(model: str | None = None, /, *, options: Options = DEFAULT) -> int:
     """Measure a model against the world; exit code 1 if it misses a requirement.
 
     Args:
@@ -80,7 +81,7 @@ def describe(*, sentences: int | None = None, options: Options = DEFAULT) -> Non
     execute(DescribeConfig, options, run=_instrument("describe"), sentences=sentences)
 
 
-def _instrument(verb: str):  # noqa: ANN202
+def _instrument(verb: str) -> Callable[[object, Context], Result]:
     def run(config: object, context: Context) -> Result:
         return import_attribute(f"seqtant.reference.instruments.{verb}:run")(config, context)
 
@@ -88,5 +89,4 @@ def _instrument(verb: str):  # noqa: ANN202
 
 
 def _exit_code(result: Result | None) -> int:
-    checked = [] if result is None else [result, *result.parts]
-    return int(any(finding.verdict == "disagrees" for part in checked for finding in part.findings))
+    return int(result is not None and result.verdict == "disagrees")
