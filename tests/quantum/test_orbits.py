@@ -5,12 +5,18 @@ import math
 import pytest
 import torch
 
+from seqtant.errors import InputError
 from seqtant.models.jacobian import jacobian
-from seqtant.quantum.config import NetworkConfig, SystemConfig
+from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimiserConfig, SystemConfig
 from seqtant.quantum.evaluation import amplitudes, summed
+from seqtant.quantum.instrument import run
 from seqtant.quantum.orbits import Orbits
 from seqtant.quantum.symmetries import symmetry_group
 from seqtant.quantum.systems import System, make_state
+from seqtant.quantum.vmc import imaginary_time
+from seqtant.runs.context import Context
+
+QUIET = Context(seed=1, device="cpu")
 
 SYSTEMS = {
     "frustrated": SystemConfig(hamiltonian="j1j2", lattice="2x4", second_coupling=0.5),
@@ -84,3 +90,52 @@ def test_the_gradient_is_that_of_the_exact_energy():
                 values.append(energy())
                 bias[place] -= change
         assert float(slope[before + place]) == pytest.approx((values[0] - values[1]) / 2e-5, abs=1e-6)
+
+
+def frustrated(**changes):
+    settings = {"hamiltonian": "j1j2", "second_coupling": 0.5, "lattice": "2x4", "steps": 40}
+    return GroundStateConfig(**(settings | {"network": NetworkConfig(depth=2, width=6)} | changes))
+
+
+def test_signs_are_learnt_by_default_and_the_result_says_that_nothing_was_drawn():
+    result = run(frustrated(steps=30), QUIET)
+    assert 0 <= result.values["relative_error"] < 1e-3
+    assert "summed over all 70 configurations" in result.findings[0].summary
+    assert all(m.value == 0 for m in result.series("energy_error"))
+    drawn = run(frustrated(steps=2, samples=64), QUIET)
+    assert "summed" not in drawn.findings[0].summary
+
+
+def test_a_ground_state_of_another_symmetry_is_not_passed_off():
+    # The two lowest states of this ring cross: its ground state is odd under a symmetry.
+    result = run(frustrated(lattice="10", boundary="periodic", second_coupling=0.6), QUIET)
+    assert result.values["relative_error"] > 3e-3
+    assert result.findings[0].verdict == "disagrees"
+    assert "even under every symmetry" in result.findings[0].advice
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lattice": "4x5"}, "20 spins have too many"),
+        ({"network": NetworkConfig(phases="mean")}, "leave network.phases at auto"),
+    ],
+)
+def test_sums_that_cannot_be_are_refused_in_one_line(changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        run(frustrated(samples="all", **changes), QUIET)
+    assert "\n" not in str(caught.value)
+
+
+def test_sums_serve_every_optimiser_and_positive_states():
+    for method in ("spring", "adam"):
+        config = frustrated(hamiltonian="heisenberg", samples="all", steps=8, optimiser=OptimiserConfig(method=method))
+        steps = run(config, QUIET).series("energy_per_site")
+        assert steps[-1].value < steps[0].value
+
+
+def test_a_step_of_imaginary_time_multiplies_each_amplitude():
+    energies = torch.tensor([-3.0, 0.4, 30.0], dtype=torch.complex128)
+    mean, rate = torch.tensor(-1.0), 0.04
+    asked = torch.exp(-2 * rate * imaginary_time(energies, mean, rate))
+    assert torch.allclose(asked, 1 - 2 * rate * (energies - mean))

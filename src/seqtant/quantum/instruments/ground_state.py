@@ -82,6 +82,10 @@ def _against(record: Recorder, trained: Trained, reference: Reference | None) ->
     relative = gap / abs(reference.energy) if reference.energy else None
     record.value("relative_error", relative)
     verdict, advice = judge(gap, energy.error, reference)
+    if verdict == "disagrees" and gap > 0 and trained.training.orbits is not None:
+        advice += (
+            "; the ground state may not be even under every symmetry: --samples 512 draws, and trains without them"
+        )
     shown = "not defined" if relative is None else f"{relative:.2e}"
     noise = energy.error / max(1e-300, abs(reference.energy))
     record.finding(
