@@ -2,7 +2,7 @@
 
     python results/beb/stops.py
 
-Writes stops.json: log(1/alpha) as each stop reads it, for exact mixtures whose weights are put out by known amounts, and
+Writes stops.json: log(1/alpha) as each stop reads it, for exact mixtures whose weights are off by known amounts, and
 for small networks trained on mixtures of known weight (a quarter of an hour on one core).
 """
 

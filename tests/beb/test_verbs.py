@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seqtant import cli
@@ -22,6 +23,7 @@ from seqtant.beb import (
 )
 from seqtant.beb.config import CalibrateConfig, ConverseConfig, CurveConfig
 from seqtant.beb.theory import halfway
+from seqtant.runs.compare import compare
 from seqtant.runs.context import Context
 
 SMALL: dict[str, Any] = {"model": "world", "prompts": 24, "sentences": 16, "resamples": 60}
@@ -116,6 +118,27 @@ def test_measuring_the_exact_world(tmp_path: Path) -> None:
     assert all("text" not in line for line in lines)
 
 
+def test_two_models_are_compared_on_the_same_prompts() -> None:
+    small = SMALL | {"prompts": 16, "sentences": 8}
+    first, second = (
+        run(MeasureConfig(**(small | {"model": model})), Context(device="cpu")) for model in ("world", "reference")
+    )
+    again = compare(first, first).differences
+    paired = next(one.difference for one in again if one.quantity == "breaking_length, mean of pairs")
+    assert (paired.value, paired.n) == (0.0, 16)
+    assert np.mean([row.value for row in first.series("breaking_length")]) == pytest.approx(
+        first.values["halfway_measured"], abs=1e-9
+    )
+    both = {one.quantity: one.difference for one in compare(first, second).differences}
+    paired, apart = both["breaking_length, mean of pairs"], both["breaking_length, measured"]
+    assert paired.value == pytest.approx(apart.value, abs=1e-9)
+    assert paired.low is not None
+    assert paired.high is not None
+    assert apart.low is not None
+    assert apart.high is not None
+    assert paired.high - paired.low < 0.8 * (apart.high - apart.low)
+
+
 def test_prompts_are_written_only_on_request(tmp_path: Path) -> None:
     run(MeasureConfig(**SMALL, write_prompts=True), Context(device="cpu", folder=tmp_path))
     first = json.loads((tmp_path / "transcript.jsonl").read_text().splitlines()[0])
@@ -152,6 +175,8 @@ def test_guards_push_the_half_way_length_out_as_predicted() -> None:
     assert values["halfway_guard_3"] > values["halfway_guard_0"] + 1
     assert values["halfway_guard_3"] == pytest.approx(values["halfway_predicted_guard_3"], rel=1e-6)
     assert values["halfway_guard_own"] == pytest.approx(values["halfway_predicted_guard_own"], rel=1e-6)
+    # The world learns by Bayes' rule, so what it believes at each sentence's beginning leads to the same lengths.
+    assert values["halfway_believed_guard_3"] == pytest.approx(values["halfway_guard_3"], rel=0.15)
     assert values["price_per_guard_sentence"] > 0
 
 

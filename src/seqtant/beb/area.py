@@ -151,7 +151,7 @@ def _read_stopped(sums: tuple[Sums, ...], stops: np.ndarray, whole: Area) -> flo
     for reach in _REACHES:
         low, high = max(whole.value - reach, 1e-6), max(whole.value, 0.0) + reach
         if gap(low) >= 0 >= gap(high):
-            return brentq(gap, low, high, xtol=1e-10)
+            return float(brentq(gap, low, high, xtol=1e-10))  # type: ignore[arg-type]
     return None
 
 
