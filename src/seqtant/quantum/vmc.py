@@ -44,7 +44,7 @@ def settled(config: OptimiserConfig, pauli: PauliSum, orbits: Orbits | None = No
         method = "spring" if orbits is None else "minsr"
     rate = RATES[method]
     if orbits is not None and method == "minsr":
-        rate = 0.8 / orbits.largest_row
+        rate = stable_rate(pauli, orbits)
     elif method != "adam":
         rate /= math.sqrt(min(1.0, max(abs(string.coefficient) for string in pauli.strings)))
     return replace(
@@ -53,6 +53,12 @@ def settled(config: OptimiserConfig, pauli: PauliSum, orbits: Orbits | None = No
         learning_rate=config.learning_rate or rate,
         damping=config.damping or (DAMPING if orbits is None else DAMPING_OF_SUMS),
     )
+
+
+def stable_rate(pauli: PauliSum, orbits: Orbits | None = None) -> float:
+    """Learning rate up to which a step of imaginary time raises no excited state: below one over the largest energy."""
+    bound = sum(abs(string.coefficient) for string in pauli.strings) if orbits is None else orbits.largest_row
+    return 0.8 / bound
 
 
 def imaginary_time(energies: Tensor, mean: Tensor, rate: float) -> Tensor:
@@ -254,7 +260,8 @@ class Training:
             self._adam(seen.spins, seen.weights, objective, number)
             return
         if self.state.has_phase:
-            objective = imaginary_time(objective, (seen.weights * objective).sum(), self.rate(number))
+            rate = min(self.rate(number), stable_rate(self.hamiltonian.pauli, self.orbits))
+            objective = imaginary_time(objective, (seen.weights * objective).sum(), rate)
         step = self.natural.step(seen.blocks, seen.weights, objective)
         step *= min(self.rate(number), self.config.trust / max(1e-300, self.natural.length))
         with torch.no_grad():
