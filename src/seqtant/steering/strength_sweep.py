@@ -203,6 +203,6 @@ def target_scores(
         logits = model.head(part.flatten(0, 1)).unflatten(0, part.shape[:2])
         here = (places >= start) & (places < start + size)
         at = places[here] - start
-        scores = logits[:, at, tokens[here]] - logits.logsumexp(dim=-1)[:, at]
+        scores = torch.log_softmax(logits, dim=-1)[:, at, tokens[here]]
         found = found.index_add(1, owners[here], scores.double())
     return found

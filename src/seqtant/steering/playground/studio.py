@@ -46,12 +46,19 @@ class Studio:
         self.config, self.context = config, context
         self.bench: Bench = open_bench(config, context)
         self.turn = threading.Lock()
-        """Held by whoever runs the model, token by token."""
+        """Held by whoever runs the model, token by token: what steers one request is seen by all threads."""
 
     @cached_property
     def reach(self) -> float:
         """Largest strength of the slider: where about a fifth of helpfulness is lost."""
-        return usable_range(self.bench, 0.2, lambda read: getattr(read, self.config.score))
+        with self.turn:
+            return usable_range(self.bench, 0.2, lambda read: getattr(read, self.config.score))
+
+    @cached_property
+    def norm(self) -> float:
+        """Mean norm of the states that are steered."""
+        with self.turn:
+            return hidden_norm(self.bench)
 
     def about(self) -> dict[str, Any]:
         """What the page shows before anything is asked."""
@@ -61,7 +68,7 @@ class Studio:
             "pairs": self.config.pairs,
             "layers": list(self.bench.vector.layers),
             "reach": self.reach,
-            "hidden_norm": hidden_norm(self.bench),
+            "hidden_norm": self.norm,
             "prompt": self.bench.behaviour[0].prompt,
             "budget": self.config.budget,
         }
@@ -139,9 +146,9 @@ class Studio:
             raise InputError(f"budget is {budget}: give a share between 0 and 1")
         bench = self.bench.steered_by(self.bench.vector.at(list(layers)))
         observed = Observed(bench, lambda read: getattr(read.helpfulness, self.config.score))
-        limit = Budget(share=budget, cap=self.config.cap * hidden_norm(bench))
         generator = np.random.default_rng([self.context.seed, 60])
         with self.turn:
+            limit = Budget(share=budget, cap=self.config.cap * hidden_norm(bench))
             found = choose(observed, limit, first_strength(bench), resamples=200, generator=generator)
         low, high = found.strength.low, found.strength.high
         return {
