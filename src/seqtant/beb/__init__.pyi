@@ -21,8 +21,8 @@ from seqtant.beb.evidence import Evidence as Evidence
 from seqtant.beb.evidence import gather as gather
 from seqtant.beb.instrument import run as run
 from seqtant.beb.lengths import Length as Length
-from seqtant.beb.scorers import Answer as Answer
 from seqtant.beb.scorers import SCORERS as SCORERS
+from seqtant.beb.scorers import Answer as Answer
 from seqtant.beb.system_prompt import SystemPromptLM as SystemPromptLM
 from seqtant.beb.theory import guard as guard
 from seqtant.beb.theory import mass as mass

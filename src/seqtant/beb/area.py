@@ -16,6 +16,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 
 from seqtant.beb.evidence import Evidence
+from seqtant.beb.readings import Sums, sums_so_far
 from seqtant.beb.theory import bad_weight
 
 TAIL = 1 / 3
@@ -74,7 +75,7 @@ def read_area(to_model: Evidence, to_plus: Evidence | None) -> Area:
     whole = _read_whole(to_model, to_plus)
     if to_plus is None or whole.others is None:
         return whole
-    sums = tuple(_sums(each) for each in (to_model.log_ratio, to_model.divergence, to_plus.log_ratio))
+    sums = tuple(sums_so_far(each) for each in (to_model.log_ratio, to_model.divergence, to_plus.log_ratio))
     weight = bad_weight(-max(whole.value, 1e-6), sums[2])
     early, value = (_read_stopped(sums, _stops(weight, least), whole) for least in (EVEN, TAKEN_OVER))
     if early is None or value is None:
@@ -116,14 +117,6 @@ def _read_whole(to_model: Evidence, to_plus: Evidence | None) -> Area:
             return plain
         value += float(np.clip(-gap / slope, -_STEP, _STEP))
     return plain
-
-
-Sums = Float[np.ndarray, "prompts places"]
-
-
-def _sums(values: Float[np.ndarray, "prompts sentences"]) -> Sums:
-    """Sums of the first 0, 1, ... sentences."""
-    return np.concatenate([np.zeros((len(values), 1)), values.cumsum(axis=1)], axis=1)
 
 
 def _stops(weight: Sums, least: float) -> np.ndarray:

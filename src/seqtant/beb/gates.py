@@ -17,7 +17,7 @@ SLACK = 0.25
 """Nats by which sums may exceed log(1/alpha) before the mixture is called inexact."""
 LARGEST_SYSTEMATIC = 0.125
 """Nats by which readings at different stops may differ: half of the 0.25 that log(1/alpha) is allowed to be off, since
-errors before the first stop are not seen. It was held against the cases of results/beb/stops.json."""
+errors before the first stop are not seen. It was held against the cases of results/beb/stops/stops.json."""
 LARGEST_SHARE = 0.03
 """The same as a share of log(1/alpha), for rarer parts: lengths are proportional to it."""
 

@@ -10,6 +10,17 @@ from jaxtyping import Float
 from seqtant.beb.theory import bad_weight
 
 Curve = Float[np.ndarray, " places"]
+Sums = Float[np.ndarray, "prompts places"]
+
+
+def sums_so_far(values: Float[np.ndarray, "prompts sentences"]) -> Sums:
+    """Sums over the first 0, 1, 2, ... sentences.
+
+    Example:
+        >>> sums_so_far(np.array([[1.0, 2.0]])).tolist()
+        [[0.0, 1.0, 3.0]]
+    """
+    return np.concatenate([np.zeros((len(values), 1)), values.cumsum(axis=1)], axis=1)
 
 
 def least_divergence(divergence: Float[np.ndarray, "prompts sentences"]) -> float:
@@ -60,8 +71,7 @@ def predicted_behaviour(
         plus: Behaviour of P+ there.
         places: Numbers of sentences.
     """
-    ratios = np.concatenate([np.zeros((len(log_ratio), 1)), log_ratio.cumsum(axis=1)], axis=1)[:, list(places)]
-    weight = bad_weight(-max(log_inverse_alpha, 1e-9), ratios)
+    weight = bad_weight(-max(log_inverse_alpha, 1e-9), sums_so_far(log_ratio)[:, list(places)])
     return (weight * minus + (1 - weight) * plus).mean(axis=0)
 
 

@@ -13,7 +13,7 @@ from seqtant.beb.drawing import Prompt, draw_prompts
 from seqtant.beb.evidence import gather
 from seqtant.beb.instruments.measure import RESAMPLES
 from seqtant.beb.observed import draw_rates, observe, rescored
-from seqtant.beb.readings import halfway_of
+from seqtant.beb.readings import halfway_of, sums_so_far
 from seqtant.beb.reporting import finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
@@ -123,8 +123,7 @@ def _record(
     summary: Summary,
     halfway: Estimate,
 ) -> None:
-    count = len(talks.prompts)
-    sums = np.concatenate([np.zeros((count, 1)), log_ratio.cumsum(axis=1)], axis=1)[:, list(talks.places)]
+    sums = sums_so_far(log_ratio)[:, list(talks.places)]
     weight = None if summary.refused else theory.bad_weight(-max(summary.area.value, 1e-9), sums)
     separation = float(summary.estimates["beta"].value)
     reverse = float(summary.estimates["beta_prime"].value)

@@ -16,7 +16,7 @@ from seqtant.beb.instruments.measure import RESAMPLES
 from seqtant.beb.observed import Parts, draw_rates, observe, rescored
 from seqtant.beb.observing import places_of
 from seqtant.beb.posterior import OwnWeights, own_weights
-from seqtant.beb.readings import halfway_of
+from seqtant.beb.readings import halfway_of, sums_so_far
 from seqtant.beb.reporting import CLOSE, finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
@@ -59,8 +59,7 @@ class Guarded:
     def predicted(self, rows: np.ndarray, log_inverse_alpha: float, rates: tuple[float, float] | None = None) -> float:
         """Predicted half-way length: the guard's log-ratio is taken off the prompt's."""
         minus, plus = (rescored(self.check, self.curves[side][rows], rates) for side in ("minus", "plus"))
-        ratios = np.concatenate([np.zeros((len(rows), 1)), self.log_ratio[rows].cumsum(axis=1)], axis=1)
-        evidence = ratios[:, list(self.places)] - self.against[rows, None]
+        evidence = sums_so_far(self.log_ratio[rows])[:, list(self.places)] - self.against[rows, None]
         weight = bad_weight(-max(log_inverse_alpha, 1e-9), evidence)
         return halfway_of((weight * minus + (1 - weight) * plus).mean(axis=0), float(minus.mean()), self.places)
 

@@ -1,6 +1,6 @@
 """Chooses how far readings at different stops may differ, on cases that no other record here uses.
 
-    python results/beb/stops.py
+    python results/beb/stops/stops.py
 
 Writes stops.json: log(1/alpha) as each stop reads it, for exact mixtures whose weights are off by known amounts, and
 for small networks trained on mixtures of known weight (a quarter of an hour on one core).
