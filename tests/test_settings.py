@@ -12,19 +12,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqtant.boundary import parse_size
 from seqtant.errors import InputError
 from seqtant.settings import (
     build,
     config_hash,
-    field_docs,
     override,
-    parse_size,
     plain,
     preset,
     read_yaml,
     resolve,
-    to_yaml,
 )
+from seqtant.settings_text import field_docs, to_yaml
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,8 @@ SCHEMA_VERSION = 1
 Verdict = Literal["agrees", "disagrees", "vacuous", "inconclusive"]
 AssumptionStatus = Literal["holds", "fails", "not checked"]
 ClaimVerdict = Literal["reproduced", "not reproduced", "unverified source", "not run"]
+Scale = Literal["smoke", "cpu", "gpu"]
+"""Seconds, minutes to an hour on two processor cores, or a graphics processor."""
 Cell = str | int | float | bool | None
 
 # JSON knows no infinity, yet a vacuous bound is infinite: written as "Infinity", read back as the number.
@@ -216,7 +218,7 @@ class Claim:
     """Configuration of that instrument."""
     value: str = ""
     """Key in the result's ``values``."""
-    scale: Literal["smoke", "cpu", "gpu"] = "smoke"
+    scale: Scale = "smoke"
     """Smallest scale at which it can be observed."""
     why_not: str = ""
     """Why it is not observed here: data or a machine that is out of reach, or a number that is no measurement."""

@@ -19,7 +19,8 @@ from seqtant.report.page import write_page
 from seqtant.rooms import ROOMS, config_type, dispatch
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import command_of
-from seqtant.settings import build, field_docs, plain, preset, to_yaml
+from seqtant.settings import build, plain, preset
+from seqtant.settings_text import field_docs, to_yaml
 
 ROOT = Path(__file__).parents[2]
 DOORS = ("theory", "config", "instrument", "figures", "commands")

@@ -29,7 +29,8 @@ from seqtant.quantum.instruments.ground_state import judge
 from seqtant.quantum.references import Reference, find
 from seqtant.quantum.systems import System
 from seqtant.runs.context import Context
-from seqtant.settings import build, plain, to_yaml
+from seqtant.settings import build, plain
+from seqtant.settings_text import to_yaml
 
 DRAWN = {"ground-state", "observe", "transfer", "compare-sampling", "benchmark"}
 

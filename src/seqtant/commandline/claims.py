@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
+
+from seqtant.commandline.options import Flag
+from seqtant.findings import Scale
 
 app = App(name="claims", help="Published numbers beside ours.")
-
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 @app.command(name="list")
@@ -38,7 +39,7 @@ def check(
     *,
     paper: int | None = None,
     room: str = "",
-    scale: Literal["smoke", "cpu", "gpu"] = "smoke",
+    scale: Scale = "smoke",
     format: Literal["table", "json", "markdown"] = "table",
     json: Flag = False,
     records: Path | None = None,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
+from seqtant.commandline.options import Flag
 
 
-def env(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def env(*, json: Flag = False) -> None:
     """Print versions, machine, device, optional libraries and where runs are kept.
 
     Args:

@@ -16,7 +16,8 @@ from seqtant.errors import GateError, InconclusiveError
 from seqtant.findings import Result, to_json
 from seqtant.rooms import room
 from seqtant.runs.context import Context
-from seqtant.settings import resolve, to_yaml
+from seqtant.settings import resolve
+from seqtant.settings_text import to_yaml
 
 
 def execute(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from seqtant.boundary import parse_size
+from seqtant.findings import Scale
 
 
 def _whole(kind: Any, tokens: Any) -> int:
@@ -22,6 +23,9 @@ def _whole(kind: Any, tokens: Any) -> int:
 Whole = Annotated[int, Parameter(converter=_whole)]
 """Type of a flag that takes a whole number."""
 
+Flag = Annotated[bool, Parameter(negative="")]
+"""Type of a flag that is given or not, without a ``--no-`` form."""
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,7 @@ class Options:
     """YAML file with the configuration."""
     set: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     """Override one value: --set section.key=value (may be repeated)."""
-    preset: Literal["smoke", "cpu", "gpu"] | None = None
+    preset: Scale | None = None
     """Start from the configuration of this scale."""
     seed: int = 0
     """Seed of every random draw."""
@@ -40,9 +44,9 @@ class Options:
     """auto, cpu, cuda, cuda:1 or mps."""
     out: Path | None = None
     """Folder for result.json, report.html and artifacts."""
-    json: Annotated[bool, Parameter(negative="")] = False
+    json: Flag = False
     """Print the result as one JSON object on stdout and nothing else."""
-    print_config: Annotated[bool, Parameter(negative="")] = False
+    print_config: Flag = False
     """Print the resolved configuration as YAML and stop."""
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
+
+from seqtant.commandline.options import Flag
+from seqtant.findings import Scale
 
 app = App(name="recipe", help="List and run the recipes.")
-
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 @app.command(name="list")
@@ -36,7 +36,7 @@ def run(
     recipe: str,
     /,
     *,
-    scale: Literal["smoke", "cpu", "gpu"] = "smoke",
+    scale: Scale = "smoke",
     out: Path | None = None,
     force: Flag = False,
     seed: int = 0,

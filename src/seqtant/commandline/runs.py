@@ -7,15 +7,14 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from seqtant.commandline.options import Flag
 from seqtant.runs.export import Format
 
 app = App(name="runs", help="List, show, compare and export stored runs.")
 
-Json = Annotated[bool, Parameter(negative="")]
-
 
 @app.command(name="list")
-def list_runs(*, instrument: str = "", limit: int = 20, parts: Json = False, json: Json = False) -> None:
+def list_runs(*, instrument: str = "", limit: int = 20, parts: Flag = False, json: Flag = False) -> None:
     """List stored runs, the newest first.
 
     Args:
@@ -36,7 +35,7 @@ def list_runs(*, instrument: str = "", limit: int = 20, parts: Json = False, jso
 
 
 @app.command
-def show(run: str, /, *, json: Json = False) -> None:
+def show(run: str, /, *, json: Flag = False) -> None:
     """Print a run again.
 
     Args:
@@ -55,7 +54,7 @@ def show(run: str, /, *, json: Json = False) -> None:
 
 
 @app.command
-def compare(first: str, second: str, /, *, level: float = 0.95, json: Json = False) -> None:
+def compare(first: str, second: str, /, *, level: float = 0.95, json: Flag = False) -> None:
     """Print what two runs set differently, and by how much their numbers differ.
 
     Args:

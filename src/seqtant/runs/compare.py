@@ -191,7 +191,7 @@ def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
 
 
 def _measured(quantity: str, before: Sequence[Measurement], after: Sequence[Measurement], level: float) -> Difference:
-    first, second = _means_bycell(before), _means_bycell(after)
+    first, second = _means_by_cell(before), _means_by_cell(after)
     shared = [cell for cell in first if cell in second]
     unit = after[0].unit
     if shared:
@@ -207,7 +207,7 @@ def _measured(quantity: str, before: Sequence[Measurement], after: Sequence[Meas
     )
 
 
-def _means_bycell(rows: Sequence[Measurement]) -> _Cells:
+def _means_by_cell(rows: Sequence[Measurement]) -> _Cells:
     cells: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows:
         cells[row.seed, row.group, row.step].append(row.value)

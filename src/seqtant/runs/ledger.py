@@ -8,20 +8,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from seqtant.errors import InputError, MissingExtraError, SeqtantError, suggest
-from seqtant.findings import Claim, ClaimCheck, ClaimVerdict, Estimate, Result
+from seqtant.findings import Claim, ClaimCheck, ClaimVerdict, Estimate, Result, Scale
 from seqtant.progress import track
 from seqtant.rooms import ROOMS, config_type, room
 from seqtant.runs.context import Context
 from seqtant.runs.kept import Records
 from seqtant.runs.reuse import find_or_run
 from seqtant.runs.store import Store
-from seqtant.settings import build, config_hash, read_yaml
-
-Scale = Literal["smoke", "cpu", "gpu"]
-_SCALES = ("smoke", "cpu", "gpu")
+from seqtant.settings import PRESETS, build, config_hash, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +92,16 @@ def check_claims(
     groups: defaultdict[tuple[str, str], list[Claim]] = defaultdict(list)
     configs: dict[tuple[str, str], Any] = {}
     for claim in claims:
-        if not claim.instrument or _SCALES.index(claim.scale) > _SCALES.index(scale):
+        if not claim.instrument or PRESETS.index(claim.scale) > PRESETS.index(scale):
             entries[claim.id] = Entry(check=judge(claim, None), reason=claim.why_not)
             continue
         config = build(config_type(claim.instrument), claim.config, source=claim.id)
         key = claim.instrument, config_hash(config)
         groups[key].append(claim)
         configs[key] = config
-
-    def run(config: Any) -> tuple[Result, bool]:
-        return find_or_run(config, context, store, records=records, force=force)
-
     for key, group in track(groups.items(), context.progress, "claims", len(groups)):
-        entries |= {entry.check.claim.id: entry for entry in _observe(group, partial(run, configs[key]), store)}
+        run = partial(find_or_run, configs[key], context, store, records=records, force=force)
+        entries |= {entry.check.claim.id: entry for entry in _observe(group, run, store)}
     return [entries[claim.id] for claim in claims]
 
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import seqtant
 from seqtant.errors import InputError, suggest
-from seqtant.findings import Result
+from seqtant.findings import Result, Scale
 from seqtant.progress import track
 from seqtant.rooms import config_type
 from seqtant.runs.context import Context
-from seqtant.runs.ledger import Scale
 from seqtant.runs.reuse import find_or_run
 from seqtant.runs.store import Store
-from seqtant.settings import build, read_yaml
+from seqtant.settings import PRESETS, build, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ def read_recipe(path: Path) -> Recipe:
         InputError: The file is no recipe, or a run of it does not fit its instrument.
     """
     recipe = replace(build(Recipe, read_yaml(path), source=f"'{path}'"), path=path)
-    unknown = set(recipe.scales) - {"smoke", "cpu", "gpu"}
+    unknown = set(recipe.scales) - set(PRESETS)
     if unknown:
         raise InputError(f"'{path}': unknown scale '{min(unknown)}': use smoke, cpu or gpu")
     for scale in recipe.scales:

@@ -28,7 +28,8 @@ from seqtant.findings import (
 from seqtant.rooms import config_type
 from seqtant.runs.context import Context
 from seqtant.runs.environment import accelerator, environment
-from seqtant.settings import assignments, config_hash, plain
+from seqtant.settings import config_hash, plain
+from seqtant.settings_text import assignments
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
