@@ -30,8 +30,8 @@ class Activation:
 
 def _selu(x: Tensor) -> Tensor:
     # The library's SELU calls expm1, several times slower than exp; the difference is below float32 rounding of 1.
-    negative = x.clamp(max=0).exp_().sub_(1).mul_(_SELU_SCALE * _SELU_ALPHA)
-    return x.clamp_(min=0).mul_(_SELU_SCALE).add_(negative)
+    negative = x.clamp(max=0).exp_()
+    return x.clamp_(min=0).add_(negative, alpha=_SELU_ALPHA).sub_(_SELU_ALPHA).mul_(_SELU_SCALE)
 
 
 def _silu_slope(x: Tensor, y: Tensor) -> Tensor:

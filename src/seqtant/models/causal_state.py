@@ -75,7 +75,7 @@ class CausalState(AutoregressiveState):
             if (method or cheaper(plan, self.network, len(spins), spins.device.type)) == "rows":
                 found = suffix_ratios(base, group, again.outputs(group), shape)
             else:
-                touched = [cell.at for cell in plan.cells[frozen.graph.output.name]]
+                touched = tuple(cell.at for cell in plan.cells[frozen.graph.output.name])
                 change = propagate(plan, frozen, cache)
                 if self.magnetisation is None:
                     found = local_ratios(base, group, touched, change, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ class Conditionals:
 
 
 def local_ratios(
-    base: Conditionals, group: MoveGroup, touched: list[Offset], change: Tensor, shape: tuple[int, int]
+    base: Conditionals, group: MoveGroup, touched: tuple[Offset, ...], change: Tensor, shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Log-ratios of unconstrained states from the touched outputs alone.
 
@@ -67,24 +68,24 @@ def local_ratios(
         Differences of log-amplitude and phase, each (moves, batch).
     """
     # Outside the lattice the change is zero and the clamped site unflipped, so those terms cancel exactly.
-    extra = [offset for offset in group.offsets if offset not in touched]
-    offsets = touched + extra
-    index, _ = _sites(offsets, group, shape)
-    index = index.to(change.device)
-    outputs = base.outputs[index]
+    offsets = (*touched, *(offset for offset in group.offsets if offset not in touched))
+    index = _sites(offsets, group, shape)[0].to(change.device)
+
+    def of(values: Tensor) -> Tensor:
+        return values.index_select(0, index.flatten()).unflatten(0, index.shape)
+
+    outputs, spins = of(base.outputs), of(base.spins)
     outputs[: len(touched)] += change
-    spins = base.spins[index]
     for offset in group.offsets:
         spins[offsets.index(offset)] *= -1
-    new = log_conditional(outputs, spins, base.kind)
-    amplitude = (new - base.amplitude[index]).sum(0)
+    amplitude = (log_conditional(outputs, spins, base.kind) - of(base.amplitude)).sum(0)
     if base.kind == "positive":
         return amplitude, torch.zeros_like(amplitude)
-    return amplitude, (conditional_phase(outputs, spins, base.kind) - base.phase[index]).sum(0)
+    return amplitude, (conditional_phase(outputs, spins, base.kind) - of(base.phase)).sum(0)
 
 
 def spread(
-    base: Conditionals, group: MoveGroup, touched: list[Offset], change: Tensor, shape: tuple[int, int]
+    base: Conditionals, group: MoveGroup, touched: tuple[Offset, ...], change: Tensor, shape: tuple[int, int]
 ) -> Tensor:
     """Outputs of all sites from the group's row on, the touched ones changed.
 
@@ -131,7 +132,8 @@ def suffix_ratios(
     return amplitude, phase
 
 
-def _sites(offsets: list[Offset], group: MoveGroup, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=1024)
+def _sites(offsets: tuple[Offset, ...], group: MoveGroup, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Sites (offsets, moves) that offsets point to, and whether they are on the lattice (else some site of the row)."""
     rows = torch.tensor([group.row + up for up, _ in offsets])[:, None]
     columns = torch.tensor([across for _, across in offsets])[:, None] + torch.arange(group.low, group.high)

@@ -183,27 +183,43 @@ def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
     last_use = {source: node.name for node in frozen.nodes for source in (*(t.source for t in node.taps), *node.skips)}
     for node in frozen.nodes:
         cells = plan.cells[node.name]
-        change = spins.new_zeros(len(cells), group.width, cache.batch, node.channels)
+        change = spins.new_empty(len(cells), group.width, cache.batch, node.channels)
         for place, cell in enumerate(cells):
             out = change[place]
+            _start(node, cell, out, cache, group)
             for p in cell.products:
                 source = changes[p.source][p.place, p.low : p.high]
                 add_product(out[p.low : p.high], source, frozen.taps[node.name][p.tap][p.offset])
             for name, at, low, high in cell.skips:
                 out[low:high] += changes[name][at, low:high]
-            if node.activation != "identity":
-                _activate(node, cell, out, cache, group)
+            if node.name in cache.inputs:
+                _finish(node, cell, out, cache, group)
         changes[node.name] = change
         for source in [name for name in changes if last_use.get(name) == node.name]:
             del changes[source]
     return changes[frozen.graph.output.name]
 
 
-def _activate(node: Node, cell: Cell, out: Tensor, cache: SiteCache, group: MoveGroup) -> None:
-    """Turns the change of an activation's input into the change of its value."""
-    row, shift = group.row + cell.at[0], group.low + cell.at[1]
-    here = slice(cell.low + shift, cell.high + shift)
+def _start(node: Node, cell: Cell, out: Tensor, cache: SiteCache, group: MoveGroup) -> None:
+    """Puts what the activation took before the moves, or zero if there is none, and zero outside the lattice."""
+    if node.name in cache.inputs:
+        out[cell.low : cell.high] = cache.inputs[node.name][_here(cell, group)]
+    else:
+        out[cell.low : cell.high] = 0
+    if cell.low > 0:
+        out[: cell.low] = 0
+    if cell.high < len(out):
+        out[cell.high :] = 0
+
+
+def _finish(node: Node, cell: Cell, out: Tensor, cache: SiteCache, group: MoveGroup) -> None:
+    """Turns what the activation takes after the moves into the change of its value."""
     new = out[cell.low : cell.high]
-    new += cache.inputs[node.name][row, here]
     ACTIVATIONS[node.activation].in_place(new)
-    new -= cache.values[node.name][row, here]
+    new -= cache.values[node.name][_here(cell, group)]
+
+
+def _here(cell: Cell, group: MoveGroup) -> tuple[int, slice]:
+    """Where the feature of a cell lies on the lattice, for its moves."""
+    shift = group.low + cell.at[1]
+    return group.row + cell.at[0], slice(cell.low + shift, cell.high + shift)
