@@ -87,7 +87,7 @@ def test_what_no_strength_changes_and_what_rows_begin_with_is_read_once(
     texts = ("the lamp is nice and old .", "the lamp is bad and old .", "the lamp is cold . we love the lamp .")
     questions = [Question(f"talk : {text}", (" .", " !"), 0) for text in texts]
     bench = Bench(model, vector, [], questions)
-    mlps = [model.model.model.layers[layer].mlp for layer in tokens]  # type: ignore[union-attr, index]
+    mlps = [model.model.model.layers[layer].mlp.down_proj for layer in tokens]  # type: ignore[union-attr, index]
     hooks = [mlp.register_forward_hook(counting(layer)) for mlp, layer in zip(mlps, tokens, strict=True)]
     bench.read_helpfulness(STRENGTHS)
     for hook in hooks:
@@ -98,12 +98,14 @@ def test_what_no_strength_changes_and_what_rows_begin_with_is_read_once(
     shared, longest = 6, max(lengths)  # "talk : the lamp is" and what begins all texts
     assert tokens[2] == len(STRENGTHS) * (shared + len(lengths) * (longest - shared))
     ends = longest - (min(lengths) - 1)
-    assert tokens[3] == len(STRENGTHS) * len(lengths) * ends, "before a scored place the last block stores its keys"
+    assert tokens[3] == len(STRENGTHS) * len(lengths) * ends, (
+        "before a scored place the last block makes keys and values only"
+    )
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "neox", "gemma2", "mistral", "gptj", "bloom"])
-def test_stages_of_a_sweep_are_one_pass_in_every_family(family: str) -> None:
-    """Prompts with a common beginning, unlike middles and a window shorter than they are, at every strength."""
+def test_a_sweep_is_one_pass_a_strength_in_every_family(family: str) -> None:
+    """Prompts with a common beginning, unlike rests and a window shorter than they are, at every strength."""
     network, push = build(family), random_vector([1], width=16)
     prompts = [
         [0, 3, 4, 2, 3, 3, 2, 4, 2],

@@ -128,11 +128,11 @@ def sweep_states(
     for lower in lower_batches(model, vector.layers[0], scoring.rows, share, last_only=last_only):
         rows = [scoring.rows[row] for row in lower.rows]
         places = Places.of(rows, model.device, last_only=last_only)
-        at = places.positions - lower.read[places.lines]
+        at = places.positions - lower.skipped[places.lines]
         prompts = [row.prompt_length for row in rows]
         parts = [
             upper_states(model, vector, lower, chunk, positions=positions, prompts=prompts)[:, places.lines, at]
-            for chunk in wanted.split(max(1, tokens_per_batch // lower.tokens))
+            for chunk in wanted.split(max(1, tokens_per_batch // lower.rests.input_ids.numel()))
         ]
         yield Swept(lower.rows, places.first, torch.cat(parts))
         bar.advance(len(rows))

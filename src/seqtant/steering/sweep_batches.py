@@ -14,7 +14,7 @@ from seqtant.lm.batches import group_by_length, pad
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import BlockStates, run_to_layer
-from seqtant.lm.prefix_groups import WORTH, PrefixGroup, prefix_groups
+from seqtant.lm.prefix_groups import PrefixGroup, prefix_groups
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,14 @@ class Lower:
     """Which rows."""
     beginnings: BlockStates | None
     """What groups of rows begin with, a line per group, padding on the left; None where every row is read whole."""
-    middles: BlockStates | None
-    """What follows up to the first place, a line per row, of one length; None where that is not worth a stage."""
-    ends: BlockStates
-    """What follows then, a line per row, padding on the right."""
+    rests: BlockStates
+    """What follows, a line per row, padding on the right."""
     owner: Int[Tensor, " rows"]
     """Whose beginning each row has."""
-    read: Int[Tensor, " rows"]
-    """How many tokens of each row come before its end."""
-
-    @property
-    def tokens(self) -> int:
-        """Tokens behind the beginnings, padding included."""
-        return self.ends.input_ids.numel() + (0 if self.middles is None else self.middles.input_ids.numel())
+    skipped: Int[Tensor, " rows"]
+    """How long that is."""
+    unscored: int
+    """How many tokens of every rest come before any place."""
 
 
 def lower_batches(
@@ -108,20 +103,14 @@ def _lower(model: HuggingFaceLM, layer: int, rows: Sequence[Row], groups: Sequen
     owner = torch.arange(len(groups), device=device).repeat_interleave(counts)
     places = torch.tensor([rows[number].prompt_length - 1 for number in numbers], device=device)
     skipped, lines = shared[owner], torch.arange(len(numbers), device=device)
-    # One length for all: padding between tokens that are read later would shorten a sliding window.
-    middle = int((places - skipped).min())
-    if middle < WORTH * int((batch.lengths - skipped).max()):
-        middle = 0
-    read = skipped + middle
-    between = skipped[:, None] + torch.arange(middle, device=device)
-    after = read[:, None] + torch.arange(int((batch.lengths - read).max()), device=device)
+    after = skipped[:, None] + torch.arange(int((batch.lengths - skipped).max()), device=device)
     return Lower(
         rows=numbers,
         beginnings=_beginnings(whole, counts, shared),
-        middles=whole.select_tokens(lines, between) if middle else None,
-        ends=whole.select_tokens(lines, after.clamp(max=batch.input_ids.shape[1] - 1)),
+        rests=whole.select_tokens(lines, after.clamp(max=batch.input_ids.shape[1] - 1)),
         owner=owner,
-        read=read,
+        skipped=skipped,
+        unscored=int((places - skipped).min()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs the blocks above a vector at many strengths: every stage of a batch on the keys of the stage before."""
+"""Runs the blocks above a vector at many strengths: what rows begin with, then each rest on the keys of that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.layers import BlockStates, continue_from
 from seqtant.steering.application import steered
-from seqtant.steering.keys import read_keys
+from seqtant.steering.short_passes import read_keys, unscored
 from seqtant.steering.sweep_batches import Lower
 from seqtant.steering.vectors import SteeringVector
 
@@ -25,7 +25,7 @@ def upper_states(
     positions: str,
     prompts: list[int],
 ) -> Float[Tensor, "strengths rows time width"]:
-    """Final states of the ends of a batch, at every strength.
+    """Final states of the rests of a batch from the first scored token on, at every strength.
 
     Args:
         model: The model.
@@ -42,10 +42,8 @@ def upper_states(
             cache = read_keys(model, _copies(lower.beginnings, count))
         first = groups * torch.arange(count, device=model.device)
         cache = model.select_rows(cache, (first[:, None] + lower.owner).flatten())
-    with _pushed(model, vector, strengths, positions, prompts):
-        if lower.middles is not None:
-            cache = read_keys(model, _copies(lower.middles, count), cache)
-        states = continue_from(model, _copies(lower.ends, count), cache=cache)
+    with _pushed(model, vector, strengths, positions, prompts), unscored(model, lower.unscored):
+        states = continue_from(model, _copies(lower.rests, count), cache=cache)
     return states.unflatten(0, (count, len(prompts)))
 
 
