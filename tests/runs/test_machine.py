@@ -7,14 +7,16 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+import torch
 
+from seqtant.lm.loading import pick_device
 from seqtant.runs import machine
 
 
 def test_the_description_is_complete() -> None:
     facts = machine.describe()
     assert facts["environment"]["torch"]
-    assert facts["device"].split()[0] in {"cpu", "cuda", "mps"}
+    assert facts["device"].split()[0] in {"cpu", "cuda"}
     assert facts["store_problem"] == ""
     assert Path(facts["store"]).is_file()
 
@@ -34,6 +36,20 @@ def test_extras_name_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "requires", lambda package: wanted)
     monkeypatch.setattr(machine, "version", installed)
     assert machine.extras() == {"retrieval": ["faiss-cpu"], "peft": ["peft"]}
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "told"),
+    [(True, False, "cuda (a card)"), (False, True, "cpu (mps for training)"), (False, False, "cpu")],
+)
+def test_the_device_told_is_the_one_that_auto_picks(
+    cuda: bool, mps: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a card")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert machine.device() == told
+    assert pick_device("auto").type == told.split(maxsplit=1)[0]
 
 
 def test_a_store_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,9 +178,10 @@ def test_clipping_scales_the_gradient_to_the_limit():
     torch.testing.assert_close(moved, torch.tensor([[0.3, 0.4]]), rtol=1e-2, atol=1e-2)
 
 
-def test_missing_device_is_refused(make_model, masked_tokens):
-    with pytest.raises(InputError, match="device 'quantum' is not here"):
-        train(make_model(), masked_tokens(), TrainingConfig(steps=1), context=Context(device="quantum"))
+@pytest.mark.parametrize("device", ["quantum", "cuda:64", "cuda:first"])
+def test_missing_device_is_refused(device, make_model, masked_tokens):
+    with pytest.raises(InputError, match=f"device '{device}' is not here"):
+        train(make_model(), masked_tokens(), TrainingConfig(steps=1), context=Context(device=device))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, so fp16 is possible")

@@ -61,7 +61,7 @@ def check(
             working directory.
         force: Run again what is stored.
         seed: Seed of new runs.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        device: auto, cpu, cuda, cuda:1, or mps for training.
     """
     from rich.text import Text
 

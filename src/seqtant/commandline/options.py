@@ -41,7 +41,7 @@ class Options:
     seed: int = 0
     """Seed of every random draw."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
+    """auto, cpu, cuda, cuda:1, or mps for training."""
     out: Path | None = None
     """Folder for result.json, report.html and artifacts."""
     json: Flag = False

@@ -51,7 +51,7 @@ def run(
         out: Folder for results.json and report.html.
         force: Run again what is stored.
         seed: Seed, where the recipe gives none.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        device: auto, cpu, cuda, cuda:1, or mps for training.
         json: Print the results as one JSON array.
     """
     from seqtant.commandline.execute import command_line

@@ -149,7 +149,7 @@ def connect_digits(
         ('digits-0000', {'seven'})
     """
     if not digits:
-        raise InputError("no recordings to make utterances from")
+        raise InputError("no recordings to make utterances from: give at least one digit")
     by_speaker = {name: [digit for digit in digits if digit.speaker == name] for name in speakers(digits)}
     names = list(by_speaker)
     made: list[Utterance] = []

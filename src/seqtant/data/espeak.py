@@ -206,7 +206,7 @@ class _Engine:
 
     def speak(self, text: str, voice: Voice) -> tuple[Any, list[Event], int]:
         if self.library.espeak_SetVoiceByName(voice.name.encode()):
-            raise InputError(f"eSpeak NG has no voice '{voice.name}'")
+            raise InputError(f"eSpeak NG has no voice '{voice.name}': give one such as {VOICES[0]}")
         self.library.espeak_SetParameter(_SPEED, voice.words_per_minute, 0)
         self.library.espeak_SetParameter(_PITCH, voice.pitch, 0)
         self.pieces: list[Any] = []
@@ -214,7 +214,7 @@ class _Engine:
         data = text.encode()
         size = ctypes.c_size_t(len(data) + 1)
         if self.library.espeak_Synth(data, size, 0, _BY_CHARACTER, 0, _UTF8, None, None) or not self.pieces:
-            raise InputError(f"eSpeak NG does not speak '{text}'")
+            raise InputError(f"eSpeak NG does not speak '{text}': leave that text out")
         return np.concatenate(self.pieces).astype(np.float32) / 32768, self.events, self.rate
 
     def _receive(self, wave: Any, count: int, events: Any) -> int:

@@ -48,12 +48,15 @@ def _installed(requirement: Requirement) -> bool:
 
 
 def device() -> str:
-    """The device that ``--device auto`` picks, with its name."""
+    """The device that ``--device auto`` picks, with its name.
+
+    Measuring needs sums in double precision, which mps does not have: there only training leaves the processor.
+    """
     import torch
 
     if torch.cuda.is_available():
         return f"cuda ({torch.cuda.get_device_name(0)})"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cpu (mps for training)" if torch.backends.mps.is_available() else "cpu"
 
 
 def find_browser() -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from seqtant.errors import InputError
 from seqtant.training.batches import Batch, rows_of
 from seqtant.training.losses import Loss, next_token_loss
 
@@ -18,6 +19,9 @@ def mean_loss(model: nn.Module, batch: Batch, *, rows: int = 64, loss: Loss = ne
         batch: All rows.
         rows: Rows per forward pass.
         loss: Sums the loss of some rows; by default next-token cross-entropy in nats.
+
+    Raises:
+        InputError: No position counts.
     """
     device = next(model.parameters()).device
     was_training = model.training
@@ -30,4 +34,6 @@ def mean_loss(model: nn.Module, batch: Batch, *, rows: int = 64, loss: Loss = ne
             count += int(sums.count)
     finally:
         model.train(was_training)
+    if count == 0:
+        raise InputError("there is nothing to measure: every position is masked; give rows with a label")
     return total / count

@@ -83,12 +83,12 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
 
 
 def _select(device: str) -> None:
-    kind = device.partition(":")[0]
-    present = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(kind, False):
+    kind, _, number = device.partition(":")
+    there = {"auto": 1, "cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (number and not number.isdecimal()) or int(number or 0) >= there.get(kind, 0):
         raise InputError(f"device '{device}' is not here: use auto or cpu")
-    if kind == "cuda" and ":" in device:
-        torch.cuda.set_device(device)
+    if kind == "cuda" and number:
+        torch.cuda.set_device(int(number))
 
 
 def _forked(device: torch.device) -> list[torch.device]:
