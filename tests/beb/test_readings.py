@@ -14,6 +14,7 @@ from seqtant.beb.config import MeasureConfig
 from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.evidence import Evidence
 from seqtant.beb.gates import check
+from seqtant.beb.intervals import worst_behaviour
 from seqtant.beb.observed import Observed
 from seqtant.beb.paper_fits import behaviour_sigmoid, first_points_line, largest_ratio
 from seqtant.beb.readings import (
@@ -24,7 +25,7 @@ from seqtant.beb.readings import (
     variance_curve,
     variance_slope,
 )
-from seqtant.beb.summary import numbers, summarise, worst_behaviour
+from seqtant.beb.summary import numbers, summarise
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Estimate
 

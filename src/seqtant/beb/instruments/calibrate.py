@@ -11,11 +11,12 @@ from seqtant.beb.bigrams import BOS, STOP, WORDS, Languages, MixedDocuments, as_
 from seqtant.beb.config import CalibrateConfig, Sides
 from seqtant.beb.gates import check
 from seqtant.beb.instruments.measure import RESAMPLES
+from seqtant.beb.intervals import interval
 from seqtant.beb.observed import Draw, Observed, Parts, observe_prompts
 from seqtant.beb.replies import Replies
 from seqtant.beb.reporting import finite, record_alpha, record_curves, record_halfway, record_values
 from seqtant.beb.scope import DIRECTION
-from seqtant.beb.summary import interval, numbers, summarise
+from seqtant.beb.summary import numbers, summarise
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context

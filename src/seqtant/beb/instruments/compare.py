@@ -10,12 +10,13 @@ from seqtant.beb.alignment import align
 from seqtant.beb.components import Side, open_sides
 from seqtant.beb.config import CompareConfig
 from seqtant.beb.instruments.measure import RESAMPLES
+from seqtant.beb.intervals import interval
 from seqtant.beb.observed import Draw, Observed, Parts, observe
 from seqtant.beb.posterior import own_weights
 from seqtant.beb.reporting import finite, warn_of
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, interval, numbers, summarise
+from seqtant.beb.summary import Summary, numbers, summarise
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.findings import Cell, Estimate, Result, Verdict
 from seqtant.lm.interface import CausalLM

@@ -12,12 +12,13 @@ from seqtant.beb.config import ConverseConfig
 from seqtant.beb.drawing import Prompt, draw_prompts
 from seqtant.beb.evidence import gather
 from seqtant.beb.instruments.measure import RESAMPLES
+from seqtant.beb.intervals import interval
 from seqtant.beb.observed import draw_rates, observe, rescored
 from seqtant.beb.readings import halfway_of, sums_so_far
 from seqtant.beb.reporting import finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, interval, summarise
+from seqtant.beb.summary import Summary, summarise
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.findings import Estimate, Result

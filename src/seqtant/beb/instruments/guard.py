@@ -13,6 +13,7 @@ from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.drawing import draw_prompts
 from seqtant.beb.evidence import gather
 from seqtant.beb.instruments.measure import RESAMPLES
+from seqtant.beb.intervals import interval
 from seqtant.beb.observed import Parts, draw_rates, observe, rescored
 from seqtant.beb.observing import places_of
 from seqtant.beb.posterior import OwnWeights, own_weights
@@ -20,7 +21,7 @@ from seqtant.beb.readings import halfway_of, sums_so_far
 from seqtant.beb.reporting import CLOSE, finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, interval, summarise
+from seqtant.beb.summary import Summary, summarise
 from seqtant.beb.theory import bad_weight
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
