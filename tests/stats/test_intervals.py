@@ -9,7 +9,8 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from seqtant.errors import InputError
-from seqtant.stats.intervals import clustered_mean, mean, share
+from seqtant.findings import Estimate
+from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
 
 def test_mean_is_scipys_one_sample_interval():
@@ -72,3 +73,19 @@ def test_misfits_are_refused():
         clustered_mean([1.0, 2.0], [1, 2, 3])
     with pytest.raises(InputError, match="5 successes in 4 trials"):
         share(5, 4)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "meet"),
+    [((0, 2), (2, 4), True), ((0, 2), (2.1, 4), False), ((0, 9), (3, 4), True), ((-4, -2), (-1, 1), False)],
+)
+def test_intervals_overlap_if_a_point_lies_in_both(first, second, meet):
+    one, two = (Estimate(value=sum(ends) / 2, low=ends[0], high=ends[1]) for ends in (first, second))
+    assert overlap(one, two) is overlap(two, one) is meet
+
+
+def test_a_number_without_an_interval_is_a_point():
+    wide, inside, outside = Estimate(value=1, low=0, high=2), Estimate(value=0.5), Estimate(value=-0.5)
+    assert overlap(wide, inside)
+    assert not overlap(wide, outside)
+    assert overlap(inside, inside)

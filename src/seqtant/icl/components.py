@@ -7,7 +7,7 @@ contexts. Examples that are scored stand in no context.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -42,6 +42,21 @@ class Components:
     def whole(self) -> Float[np.ndarray, "tasks examples"]:
         """Log P(example)."""
         return self.inputs + self.shown + self.tails
+
+    def split(self, count: int) -> tuple[Components, Components]:
+        """The first so many examples, and the others."""
+        names = [field.name for field in fields(self)]
+        first, second = slice(None, count), slice(count, None)
+        return (
+            Components(*(getattr(self, name)[:, first] for name in names)),
+            Components(*(getattr(self, name)[:, second] for name in names)),
+        )
+
+    def nearest_rival(self, task: int) -> int:
+        """The task that these examples tell worst from a task."""
+        gaps = (self.whole[task] - self.whole).mean(axis=1)
+        gaps[task] = np.inf
+        return int(gaps.argmin())
 
 
 def score_components(

@@ -124,6 +124,18 @@ def share(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     )
 
 
+def overlap(first: Estimate, second: Estimate) -> bool:
+    """Whether two intervals have a point in common; an end that is not known is the value itself.
+
+    Example:
+        >>> one, two = Estimate(value=1, low=0, high=2), Estimate(value=3, low=1.5, high=4.5)
+        >>> overlap(one, two), overlap(one, Estimate.exact(3))
+        (True, False)
+    """
+    low = max(each.value if each.low is None else each.low for each in (first, second))
+    return low <= min(each.value if each.high is None else each.high for each in (first, second))
+
+
 def _student(
     value: float,
     error: float | None,

@@ -9,6 +9,7 @@ import numpy as np
 from seqtant.findings import Assumption, Estimate, Verdict
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
+from seqtant.stats.intervals import overlap
 from seqtant.subtasks.scores import Scores
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import chain_accuracy, parity_answer_accuracy
@@ -83,7 +84,7 @@ def _record_piling_up(record: Recorder, free: Scores, teacher: Scores, seed: int
     record.finding(
         "cancelling",
         "Are wrong answers as rare as errors that cancel say?",
-        "agrees" if _overlap(measured, predicted) else "disagrees",
+        "agrees" if overlap(measured, predicted) else "disagrees",
         f"{measured.value:.3f} of the answers are right; two wrong steps cancel, which predicts {predicted.value:.3f}.",
         predicted=predicted,
         measured=measured,
@@ -95,7 +96,7 @@ def _verdict(measured: Estimate, predicted: Estimate, rows: int) -> Verdict:
     """Whether both agree; vacuous where neither expects a single right solution."""
     if max(measured.value, predicted.value) * rows < 1:
         return "vacuous"
-    return "agrees" if _overlap(measured, predicted) else "disagrees"
+    return "agrees" if overlap(measured, predicted) else "disagrees"
 
 
 def _chains(scores: Scores) -> Callable[[np.ndarray], float]:
@@ -117,9 +118,3 @@ def _resampled(teacher: Scores, formula: Callable[[np.ndarray], float], method: 
     shares = (weights @ (teacher.right & teacher.present)) / counts
     draws = [formula(row) for row in shares]
     return percentile(formula(teacher.per_step), draws, method=f"{method}, bootstrap", n=rows)
-
-
-def _overlap(first: Estimate, second: Estimate) -> bool:
-    lows = [each.value if each.low is None else each.low for each in (first, second)]
-    highs = [each.value if each.high is None else each.high for each in (first, second)]
-    return max(lows) <= min(highs)

@@ -16,7 +16,7 @@ from seqtant.icl.study import Study, open_study
 from seqtant.icl.tasks import Example, Task
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.stats.intervals import clustered_mean, mean, share
+from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
 CORRUPTING = 22
 
@@ -65,20 +65,13 @@ def _spoil(
     law = shown_law(variant, task, dealt.measured, study.encoder.labels)
     if law is None:
         return Spoiled(task.name, variant, right, None, None)
-    rival = _nearest(base, number)
+    rival = base.nearest_rival(number)
     predicted = mean(_by_law(base, number, rival, law), unit="nats per shot")
     shots = [example for prompt in prompts for example in prompt[:-1]]
     scores = score_components(study.encoder, study.contexts, task, shots, tokens_per_batch=config.tokens_per_batch)
     owner = np.repeat(np.arange(len(prompts)), study.shots)
     slope = clustered_mean(scores.whole[number] - scores.whole[rival], owner, unit="nats per shot")
     return Spoiled(task.name, variant, right, slope, predicted)
-
-
-def _nearest(base: Components, number: int) -> int:
-    """The rival that gold examples tell worst from the task."""
-    gaps = (base.whole[number] - base.whole).mean(axis=1)
-    gaps[number] = np.inf
-    return int(gaps.argmin())
 
 
 def _by_law(base: Components, number: int, rival: int, law: np.ndarray) -> np.ndarray:
@@ -177,7 +170,7 @@ def _slopes(record: Recorder, found: list[Spoiled]) -> None:
             record.measure("slope_law", each.law.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
     record.table("slopes", "The flip law, task by task", ("task", "examples", "law", "measured", "95 %"), rows)
     pairs = [(each.law, each.slope) for each in found if each.slope is not None and each.law is not None]
-    close = [_overlap(law, slope) for law, slope in pairs]
+    close = [overlap(law, slope) for law, slope in pairs]
     record.value("slopes_as_predicted", float(np.mean(close)))
     random = [each for each in found if each.variant == "random" and each.slope is not None]
     if random:
@@ -192,13 +185,6 @@ def _slopes(record: Recorder, found: list[Spoiled]) -> None:
         measured=Estimate(value=float(np.mean(close)), method="share of slopes", n=len(close)),
         assumptions=(Assumption(statement="Examples are independent given the task.", how="see icl shots: drift"),),
     )
-
-
-def _overlap(first: Estimate, second: Estimate) -> bool:
-    ends = (first.low, first.high, second.low, second.high)
-    if any(end is None for end in ends):
-        return False
-    return max(first.low or 0.0, second.low or 0.0) <= min(first.high or 0.0, second.high or 0.0)
 
 
 def _scores(record: Recorder, study: Study, found: list[Spoiled], zero: Estimate) -> None:

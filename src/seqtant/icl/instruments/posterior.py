@@ -18,7 +18,7 @@ from seqtant.icl.task_files import read_shots
 from seqtant.icl.tasks import Example
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.stats.intervals import clustered_mean, mean, share
+from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
 READ_AT = (0, 1, 2, 4, 8, 16, 32)
 """Numbers of shots after which answers are read."""
@@ -100,29 +100,18 @@ def _every(record: Recorder, config: PosteriorConfig, study: Study) -> None:
 def _follow(config: PosteriorConfig, study: Study, number: int) -> _Followed:
     task, dealt = study.tasks[number], study.dealt[number]
     examples = [*dealt.measured, *(example for prompt in dealt.prompts for example in prompt)]
-    scores = score_components(
-        study.encoder, study.contexts, task, examples, tokens_per_batch=config.tokens_per_batch
-    ).whole
-    single, prompted = np.split(scores, [len(dealt.measured)], axis=1)
-    gaps = (single[number] - single).mean(axis=1)
-    gaps[number] = np.inf
-    rival = int(gaps.argmin())
-    prompted = prompted.reshape(len(scores), len(dealt.prompts), -1)
-    steps = (prompted[number] - prompted[rival])[:, :-1]
+    scores = score_components(study.encoder, study.contexts, task, examples, tokens_per_batch=config.tokens_per_batch)
+    single, prompted = scores.split(len(dealt.measured))
+    rival = single.nearest_rival(number)
+    steps = (prompted.whole[number] - prompted.whole[rival]).reshape(len(dealt.prompts), -1)[:, :-1]
     owner = np.repeat(np.arange(len(steps)), steps.shape[1])
     return _Followed(
         task.name,
-        mean(single[number] - single[rival], unit="nats per shot"),
+        mean(single.whole[number] - single.whole[rival], unit="nats per shot"),
         clustered_mean(steps.ravel(), owner, unit="nats per shot"),
-        _posterior(prompted, study.log_prior)[number],
+        np.exp(gather(prompted, study.log_prior, len(dealt.prompts)).log_posterior[number]),
         _read(config, study, number),
     )
-
-
-def _posterior(joint: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
-    before = np.concatenate([np.zeros((*joint.shape[:2], 1)), joint[..., :-1].cumsum(axis=2)], axis=2)
-    total = before + log_prior[:, None, None]
-    return np.exp(total - np.logaddexp.reduce(total, axis=0))
 
 
 def _places(study: Study) -> list[int]:
@@ -145,13 +134,6 @@ def _read(config: PosteriorConfig, study: Study, number: int) -> np.ndarray:
     return np.array(found)
 
 
-def _within(slope: Estimate, predicted: Estimate) -> bool:
-    ends = (slope.low, slope.high, predicted.low, predicted.high)
-    if any(end is None for end in ends):
-        return False
-    return max(slope.low or 0.0, predicted.low or 0.0) <= min(slope.high or 0.0, predicted.high or 0.0)
-
-
 def _curves(record: Recorder, each: _Followed, places: list[int]) -> None:
     for shots, column in enumerate(each.weights.T):
         for key, value in (("posterior", column.mean()), ("posterior_low", np.quantile(column, 0.05))):
@@ -163,7 +145,7 @@ def _curves(record: Recorder, each: _Followed, places: list[int]) -> None:
 def _report(record: Recorder, config: PosteriorConfig, study: Study, followed: list[_Followed]) -> None:
     last = [each.weights[:, -1] for each in followed]
     stuck, total = sum(int((weights < config.stuck).sum()) for weights in last), sum(map(len, last))
-    agreed = sum(_within(each.slope, each.predicted) for each in followed)
+    agreed = sum(overlap(each.slope, each.predicted) for each in followed)
     difference = float(np.mean([each.difference(_places(study)) for each in followed]))
     rows = [
         (
