@@ -19,7 +19,7 @@ class Conditionals:
     """Conditionals of whole configurations, site by site: what changed conditionals are compared with."""
 
     outputs: Tensor
-    """Shape (sites, batch, channels), float64."""
+    """Shape (sites, channels, batch), float64."""
     spins: Tensor
     """Shape (sites, batch), float64."""
     amplitude: Tensor
@@ -34,14 +34,14 @@ class Conditionals:
     @classmethod
     def of(cls, cache: SiteCache, kind: Kind, magnetisation: int | None) -> Conditionals:
         """Reads them off a full cache."""
-        outputs = accurate(cache.values[cache.frozen.graph.output.name].flatten(0, 1))
+        outputs = accurate(cache.values[cache.frozen.graph.output.name].flatten(0, 1).transpose(1, 2).contiguous())
         spins = accurate(cache.values[SPINS].flatten(0, 1)[..., 0])
         up = (spins > 0).long()
         ups = up.cumsum(0) - up
         found = cls(outputs, spins, spins, spins, ups, kind, magnetisation)
         sites = torch.arange(len(spins), device=spins.device)[:, None]
-        found.amplitude = found.log_amplitude(outputs, spins, ups, sites)
-        found.phase = conditional_phase(outputs, spins, kind)
+        found.amplitude = found.log_amplitude(outputs.transpose(1, 2), spins, ups, sites)
+        found.phase = conditional_phase(outputs.transpose(1, 2), spins, kind)
         return found
 
     def log_amplitude(self, outputs: Tensor, spins: Tensor, ups: Tensor, site: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def local_ratios(
         base: Conditionals before the moves.
         group: The moves.
         touched: Offsets of the touched outputs.
-        change: Changes of those outputs, shape (touched, moves, batch, channels).
+        change: Changes of those outputs, shape (touched, channels, moves, batch).
         shape: Rows and columns of the lattice.
 
     Returns:
@@ -75,7 +75,8 @@ def local_ratios(
         return values.index_select(0, index.flatten()).unflatten(0, index.shape)
 
     outputs, spins = of(base.outputs), of(base.spins)
-    outputs[: len(touched)] += change
+    outputs[: len(touched)] += change.transpose(1, 2)
+    outputs = outputs.transpose(2, 3)
     for offset in group.offsets:
         spins[offsets.index(offset)] *= -1
     amplitude = (log_conditional(outputs, spins, base.kind) - of(base.amplitude)).sum(0)
@@ -94,8 +95,9 @@ def spread(
     """
     first = group.row * shape[1]
     index, valid = _sites(touched, group, shape)
+    change = change.permute(0, 2, 3, 1)
     flat = ((index - first) * group.width + torch.arange(group.width))[valid].to(change.device)
-    outputs = base.outputs[first:, None].expand(-1, group.width, -1, -1).clone()
+    outputs = base.outputs[first:, None].transpose(2, 3).repeat(1, group.width, 1, 1)
     outputs.flatten(0, 1).index_add_(0, flat, accurate(change)[valid.to(change.device)])
     return outputs
 

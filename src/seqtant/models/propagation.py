@@ -174,7 +174,7 @@ def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
         cache: Features of the configurations before the moves, with the inputs of the activations.
 
     Returns:
-        Shape (touched outputs, moves, batch, channels); zero where an offset lies outside the lattice.
+        Shape (touched outputs, channels, moves, batch); zero where an offset lies outside the lattice.
     """
     group = plan.group
     spins = cache.values[SPINS]
@@ -182,6 +182,8 @@ def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
     changes: dict[str, Tensor] = {SPINS: -2 * torch.stack(shifts)}
     last_use = {source: node.name for node in frozen.nodes for source in (*(t.source for t in node.taps), *node.skips)}
     for node in frozen.nodes:
+        if node is frozen.graph.output and node.name not in cache.inputs and not node.skips:
+            return _outputs(plan, node, frozen, changes)
         cells = plan.cells[node.name]
         change = spins.new_empty(len(cells), group.width, cache.batch, node.channels)
         for place, cell in enumerate(cells):
@@ -197,7 +199,24 @@ def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
         changes[node.name] = change
         for source in [name for name in changes if last_use.get(name) == node.name]:
             del changes[source]
-    return changes[frozen.graph.output.name]
+    return changes[frozen.graph.output.name].permute(0, 3, 1, 2)
+
+
+def _outputs(plan: Plan, node: Node, frozen: FrozenWeights, changes: dict[str, Tensor]) -> Tensor:
+    """Changes of a few linear channels: one product per touched source, through all offsets at once."""
+    cells = plan.cells[node.name]
+    readers: dict[tuple[str, int, int], list[tuple[int, Product]]] = {}
+    for place, cell in enumerate(cells):
+        for p in cell.products:
+            readers.setdefault((p.source, p.place, p.tap), []).append((place, p))
+    stacked = [torch.stack(weights).transpose(1, 2).flatten(0, 1) for weights in frozen.taps[node.name]]
+    width, batch = next(iter(changes.values())).shape[1:3]
+    out = stacked[0].new_zeros(len(cells), node.channels, width, batch)
+    for (source, at, tap), products in readers.items():
+        found = (stacked[tap] @ changes[source][at].flatten(0, 1).t()).view(-1, node.channels, width, batch)
+        for place, p in products:
+            out[place, :, p.low : p.high] += found[p.offset, :, p.low : p.high]
+    return out
 
 
 def _start(node: Node, cell: Cell, out: Tensor, cache: SiteCache, group: MoveGroup) -> None:
