@@ -189,7 +189,11 @@ def run_up_to(
     *,
     cache: HuggingFaceCache | None = None,
 ) -> dict[int, Any]:
-    """The output of some blocks, in the family's own form; nothing above the highest is run."""
+    """The output of some blocks, in the family's own form; nothing above the highest is run.
+
+    Raises:
+        InputError: The network does not run that block.
+    """
     outputs: dict[int, Any] = {}
     top = max(layers)
 

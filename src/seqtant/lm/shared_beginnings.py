@@ -75,17 +75,28 @@ def last_states(
         cache = _read(model, max(chosen), batch)
         owned = [(line, number) for line, group in enumerate(chunk) for number in number_of[group]]
         ends = [flat[number][shared[chunk[line]] :] for line, number in owned]
-        rest = pad(ends, range(len(ends)), model, side="right")
-        owner = torch.tensor([line for line, _ in owned], device=model.device)
-        with reading_rows(torch.tensor([number for _, number in owned])):
-            outputs = run_up_to(model, chosen, rest.input_ids, None, cache=model.select_rows(cache, owner))
-        lines = torch.arange(len(owned), device=model.device)
-        states = torch.stack([hidden_of(outputs[layer])[lines, rest.lengths - 1] for layer in chosen], dim=1)
+        states = _go_on(model, chosen, cache, owned, ends)
         parts |= {number: own for (_, number), own in zip(owned, states, strict=True)}
         bar.advance(len(owned))
     bar.close()
     dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
     return torch.stack([parts[number] for number in range(len(flat))]).to(dtype).cpu()
+
+
+def _go_on(
+    model: HuggingFaceLM,
+    layers: Sequence[int],
+    cache: HuggingFaceCache,
+    owned: Sequence[tuple[int, int]],
+    ends: Sequence[Tensor],
+) -> Float[Tensor, "ends layers width"]:
+    """The states at the last token of each end, read on from the line of the cache that it goes on from."""
+    rest = pad(ends, range(len(ends)), model, side="right")
+    owner = torch.tensor([line for line, _ in owned], device=model.device)
+    with reading_rows(torch.tensor([number for _, number in owned])):
+        outputs = run_up_to(model, layers, rest.input_ids, None, cache=model.select_rows(cache, owner))
+    lines = torch.arange(len(owned), device=model.device)
+    return torch.stack([hidden_of(outputs[layer])[lines, rest.lengths - 1] for layer in layers], dim=1)
 
 
 def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:

@@ -111,7 +111,11 @@ def unasked_recall(model: CausalLM, prompts: Prompts) -> Estimate:
 
 
 def few_shot(record: Recorder, hits: Sequence[tuple[Estimate, Estimate]]) -> None:
-    """Judges accuracy with many shots beside exact Bayes."""
+    """Judges accuracy with many shots beside exact Bayes.
+
+    Raises:
+        InputError: No number of shots that was tried counts as many.
+    """
     if not hits:
         raise InputError(f"CheckConfig.shots must hold a number of at least {MANY_SHOTS}")
     count = sum(ours.n or 0 for ours, _ in hits)

@@ -73,7 +73,11 @@ class World:
 
     @classmethod
     def of(cls, settings: WorldSettings) -> World:
-        """The world of some settings; kinds without weight are left out."""
+        """The world of some settings; kinds without weight are left out.
+
+        Raises:
+            InputError: A kind of document is not known.
+        """
         sources = {
             "talk": Talk(settings.talk),
             "game": Game(settings.game),

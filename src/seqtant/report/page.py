@@ -108,7 +108,11 @@ def _source(name: str) -> Markup:
 
 @cache
 def plotly_script() -> Markup:
-    """The drawing library as the installed plotly package carries it."""
+    """The drawing library as the installed plotly package carries it.
+
+    Raises:
+        ModuleNotFoundError: plotly, which comes with the package, was removed.
+    """
     spec = find_spec("plotly")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("plotly is a dependency of seqtant and is not installed")

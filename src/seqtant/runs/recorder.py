@@ -131,7 +131,11 @@ class Recorder:
 
     @property
     def result(self) -> Result:
-        """The finished record; only after the ``with`` block."""
+        """The finished record; only after the ``with`` block.
+
+        Raises:
+            RuntimeError: The block has not ended, or ended in an error.
+        """
         if self._result is None:
             raise RuntimeError("the recorder's block has not ended: there is no result yet")
         return self._result

@@ -19,6 +19,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
 CHECKING = 2
+"""Stream of chance that checks draw from: another than those of training and of its held-out documents."""
 
 
 def run(config: CheckConfig, context: Context) -> Result:

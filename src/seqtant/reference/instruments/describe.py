@@ -66,16 +66,22 @@ def _personas(record: Recorder, world: World, settings: WorldSettings, config: D
     }
     for name, number in numbers.items():
         record.value(name, number)
+    divergence = float(truths.target_divergence_curve.sum())
     record.finding(
         "negative_personas",
         f"How rare are {' and '.join(config.negative)}, and how fast do they show?",
-        "agrees",
+        # However long a prompt, it tells the mixture from its part by no more than the part's rarity.
+        "agrees" if divergence <= truths.log_inverse_alpha * (1 + 1e-9) else "disagrees",
         f"Their weight is {truths.alpha:g}; each sentence of theirs gives at least {truths.beta:.4f} nats of evidence, "
         f"and after {truths.halfway:.2f} of them the tone has come half the way.",
         predicted=Estimate.exact(truths.log_inverse_alpha, unit="nats"),
-        measured=Estimate.exact(float(truths.target_divergence_curve.sum()), unit="nats", method="exact, summed"),
+        measured=Estimate.exact(divergence, unit="nats", method="exact, summed"),
         advice="The sum of the divergences from the mixture tends to log(1/alpha) as prompts grow.",
     )
+    _persona_tables(record, kind, truths, config.sentences)
+
+
+def _persona_tables(record: Recorder, kind: SentenceKind, truths: PersonaTruths, sentences: int) -> None:
     pairs = truths.classes.divergences()
     record.table(
         "personas",
@@ -97,7 +103,7 @@ def _personas(record: Recorder, world: World, settings: WorldSettings, config: D
                 float(truths.target_divergence_curve[n]),
                 float(truths.tone_curve[n]),
             )
-            for n in range(0, config.sentences + 1, max(1, config.sentences // 12))
+            for n in range(0, sentences + 1, max(1, sentences // 12))
         ],
     )
 

@@ -15,7 +15,7 @@ from seqtant.reference import requirements
 from seqtant.reference.config import SampleConfig
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.vocabulary import EOS_ID
-from seqtant.reference.world import reference_world
+from seqtant.reference.world import World, reference_world
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
@@ -33,17 +33,8 @@ def run(config: SampleConfig, context: Context) -> Result:
             raise InputError(
                 f"the prompt has {len(prompt)} tokens and 'tokens' is {config.tokens}: ask for more tokens"
             )
-        speaker: CausalLM
-        if config.source == "world":
-            if config.temperature != 1:
-                raise InputError(f"the world knows only temperature 1, not {config.temperature:g}")
-            world.next_token_log_probs(prompt)
-            speaker = WorldLM(world)
-        else:
-            speaker = load(config.model, device=context.device)
-            requirements.same_words(speaker, world)
         made = generate(
-            speaker,
+            _speaker(config, world, prompt, context.device),
             [prompt] * config.count,
             max_tokens=max(1, config.tokens - len(prompt)),
             sampling=Sampling(temperature=config.temperature),
@@ -59,3 +50,14 @@ def run(config: SampleConfig, context: Context) -> Result:
         record.value("documents", len(rows))
         record.value("possible", sum(row[2] is not None for row in rows))
     return record.result
+
+
+def _speaker(config: SampleConfig, world: World, prompt: list[int], device: str) -> CausalLM:
+    if config.source == "model":
+        model = load(config.model, device=device)
+        requirements.same_words(model, world)
+        return model
+    if config.temperature != 1:
+        raise InputError(f"the world knows only temperature 1, not {config.temperature:g}")
+    world.next_token_log_probs(prompt)  # refuses a prompt that cannot begin a document
+    return WorldLM(world)
