@@ -17,7 +17,8 @@ def tables(monkeypatch: pytest.MonkeyPatch):
     import tables as module
 
     yield module
-    sys.modules.pop("tables", None)
+    for name in ("tables", "comparisons"):
+        sys.modules.pop(name, None)
 
 
 def test_pages_equal_the_stored_records(tables) -> None:
