@@ -18,17 +18,18 @@ from seqtant.quantum.systems import System
 from seqtant.quantum.vmc import Training
 
 side, samples, method, layers, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
+seed = int(sys.argv[7]) if len(sys.argv) > 7 else 0
 system = System.of(SystemConfig(lattice=f"{side}x{side}", field=3.0))
-generator = torch.Generator().manual_seed(0)
+generator = torch.Generator().manual_seed(seed)
 graph = single_stack(layers, 32) if kind == "same" else light_two_stack(layers, 16)
 state = CausalState(CausalNetwork(graph, (side, side), generator))
 hamiltonian = Hamiltonian(system.pauli)
-settings = {
+like_netket = {
     "adam": OptimiserConfig(method="adam", learning_rate=5e-3, momentum=0.999, decay_from=1.0),
     "minsr": OptimiserConfig(method="minsr", learning_rate=2e-2, damping=1e-3, decay_from=1.0),
-    "spring": OptimiserConfig(),
-}[method]
-training = Training(state, hamiltonian, settings, steps=int(sys.argv[6]), samples=samples, seed=0)
+}
+settings = like_netket[method] if kind == "same" else OptimiserConfig(method=method)
+training = Training(state, hamiltonian, settings, steps=int(sys.argv[6]), samples=samples, seed=seed)
 draw = torch.Generator().manual_seed(1)
 
 
@@ -68,7 +69,7 @@ for line in sys.stdin:
     if name == "step":
         answer = timed(training.step) | {"parts": training.history[-1]}
     elif name == "energy_of_step":
-        answer = {"mean": training.history[-1]["energy"]}
+        answer = {"mean": training.history[-1]["energy"], "error": training.history[-1]["error"]}
     elif name == "sample":
         answer = timed(lambda: state.sample(samples, draw))
     elif name == "local_energy":

@@ -17,6 +17,7 @@ import numpy as np
 import optax
 
 side, samples, method, layers = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+rate, shift, seed = (float(x) for x in sys.argv[5:8]) if len(sys.argv) > 5 else (2e-2, 1e-3, 0)
 lattice = nk.graph.Hypercube(length=side, n_dim=2, pbc=False)
 hilbert = nk.hilbert.Spin(0.5, lattice.n_nodes)
 hamiltonian = nk.operator.IsingJax(hilbert, lattice, h=3.0, J=-1.0)
@@ -24,15 +25,15 @@ model = nk.models.FastARNNConv2D(
     hilbert=hilbert, layers=layers, features=32, kernel_size=(2, 3), param_dtype=jnp.float32
 )
 sampler = nk.sampler.ARDirectSampler(hilbert, dtype=np.int8)
-state = nk.vqs.MCState(sampler, model, n_samples=samples, seed=0, chunk_size=4096)
+state = nk.vqs.MCState(sampler, model, n_samples=samples, seed=int(seed), chunk_size=4096)
 if method == "adam":
     driver = nk.driver.VMC(hamiltonian, optax.adam(5e-3), variational_state=state)
 else:
     driver = nk.driver.VMC_SR(
         hamiltonian,
-        optax.sgd(2e-2),
+        optax.sgd(rate),
         variational_state=state,
-        diag_shift=1e-3,
+        diag_shift=shift,
         use_ntk=True,
         on_the_fly=False,
         mode="real",
@@ -77,7 +78,8 @@ for line in sys.stdin:
     if name == "step":
         answer = timed(step)
     elif name == "energy_of_step":
-        answer = {"mean": float(driver.energy.mean.real)}
+        found = driver._loss_stats  # the drivers of 3.23 share no public name for it
+        answer = {"mean": float(found.mean.real), "error": float(found.error_of_mean)}
     elif name == "sample":
         answer = timed(fresh)
     elif name == "local_energy":

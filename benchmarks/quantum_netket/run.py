@@ -10,39 +10,11 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
-HERE = Path(__file__).parent
-
-
-class Side:
-    """One process that answers commands."""
-
-    def __init__(self, command):
-        env = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-        self.process = subprocess.Popen(
-            [str(x) for x in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-        )
-        self.ready = self.read()
-
-    def read(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a side ended early with code {self.process.wait()}")
-        return json.loads(line)
-
-    def ask(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+from side import HERE, Side
 
 
 def summary(values):
@@ -51,8 +23,8 @@ def summary(values):
 
 def speed(options, side, layers, method):
     """Seconds per step and its parts on one lattice."""
-    theirs = Side([options.netket, HERE / "peer.py", side, options.samples, method, layers])
-    ours = Side([sys.executable, HERE / "ours.py", side, options.samples, method, layers, "same", 10_000])
+    theirs = Side.netket(options.netket, side, options.samples, method, layers)
+    ours = Side.seqtant(side, options.samples, method, layers, "same", 10_000)
     with tempfile.TemporaryDirectory() as folder:
         path = theirs.ask(f"dump {folder}/weights.npz")["path"]
         difference = ours.ask(f"load {path}")["difference"]
@@ -81,51 +53,13 @@ def speed(options, side, layers, method):
     return row | {"versions": versions}
 
 
-def quality(options, side):
-    """CPU seconds until we reach the energy at which NetKet's minSR ends; every step counted, compilation not."""
-    theirs = Side([options.netket, HERE / "peer.py", side, options.samples, "minsr", 3])
-    spent, curve = 0.0, []
-    for _ in range(options.steps):
-        spent += theirs.ask("step")["cpu"]
-        curve.append((spent, theirs.ask("energy_of_step")["mean"]))
-    final = theirs.ask("energy 16384")
-    theirs.close()
-    ours = Side([sys.executable, HERE / "ours.py", side, 512, "spring", 3, "default", options.steps])
-    seconds, ours_curve, reached = 0.0, [], None
-    while reached is None and len(ours_curve) < options.steps - 2:
-        seconds += ours.ask("step")["cpu"]
-        ours_curve.append((seconds, ours.ask("energy_of_step")["mean"]))
-        if len(ours_curve) % 5 == 0:
-            now = ours.ask("energy 8192")
-            if now["mean"] + 2 * now["error"] <= final["mean"]:
-                reached = {"cpu": seconds, "steps": len(ours_curve), **now}
-    ours.close()
-    ratio = None if reached is None else spent / reached["cpu"]
-    print(
-        json.dumps({"side": side, "netket_final": final, "netket_cpu": spent, "reached": reached, "ratio": ratio}),
-        flush=True,
-    )
-    return {
-        "side": side,
-        "steps": options.steps,
-        "netket_final": final,
-        "netket_cpu_seconds": spent,
-        "ours_reached": reached,
-        "ratio_cpu": ratio,
-        "netket_curve": curve,
-        "ours_curve": ours_curve,
-    }
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--netket", required=True)
     parser.add_argument("--samples", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--speed", nargs="*", default=["6:3:adam", "6:3:minsr", "10:3:adam", "6:8:adam"])
-    parser.add_argument("--quality", type=int, nargs="*", default=[6])
-    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "quantum_netket.json")
+    parser.add_argument("--speed", nargs="*", default=["6:3:adam", "6:3:minsr"], help="side:layers:method")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "quantum_netket_6x6.json")
     options = parser.parse_args()
     record = {
         "machine": platform.processor() or platform.machine(),
@@ -134,16 +68,14 @@ def main():
         "threads": os.environ.get("OMP_NUM_THREADS", "1"),
         "load_at_start": os.getloadavg(),
         "speed": [],
-        "quality": [],
     }
     for text in options.speed:
         side, layers, method = text.split(":")
         record["speed"].append(speed(options, int(side), int(layers), method))
         options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    for side in options.quality:
-        record["quality"].append(quality(options, side))
-        record["load_at_end"] = os.getloadavg()
-        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record["load_at_end"] = os.getloadavg()
+    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-main()
+if __name__ == "__main__":
+    main()
