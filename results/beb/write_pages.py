@@ -60,8 +60,10 @@ def mixtures() -> str:
             (
                 format_number(float(config["alpha"])),
                 steps,
+                result.seed,
                 shown(values["true_log_inverse_alpha"]),
                 "refused" if refused else interval(result, "log_inverse_alpha"),
+                shown(values.get("systematic_error")),
                 shown(values["halfway_predicted"]),
                 shown(values["halfway_measured"]),
                 shown(values.get("halfway_guard")),
@@ -71,14 +73,36 @@ def mixtures() -> str:
     columns = (
         "alpha",
         "steps",
+        "seed",
         "log(1/alpha)",
         "read",
+        "stops differ by",
         "half-way predicted",
         "measured",
         "behind a guard of 2",
         "after an alignment stage",
     )
     return markdown(columns, rows)
+
+
+def stops() -> str:
+    """The cases against which the allowance was held."""
+    cases = json.loads((FOLDER / "stops" / "stops.json").read_text(encoding="utf-8"))
+    rows: list[tuple[Cell, ...]] = [
+        (
+            f"two coins, {case['belief']}" if "belief" in case else _network(case),
+            *(shown(case[name]) for name in ("true", "even", "read", "end", "systematic")),
+            "refused" if case["refused"] else "given",
+        )
+        for case in [*cases["perturbed"], *cases["trained"]]
+    ]
+    columns = ("case", "log(1/alpha)", "P- as likely as P+", "P- has taken over", "whole prompts", "differ by", "number")
+    return markdown(columns, rows)
+
+
+def _network(case: dict[str, float]) -> str:
+    steps = f"{case['first_steps']} + {case['steps']}"
+    return f"network, alpha {format_number(case['alpha'])}, {steps} steps, seed {case['seed']}"
 
 
 def guards() -> str:
@@ -128,6 +152,7 @@ def tables(result: Result, name: str) -> Table:
 
 PARTS = {
     "mixtures": mixtures,
+    "stops": stops,
     "guards": guards,
     "alignment": alignment,
     "statements": statements,
