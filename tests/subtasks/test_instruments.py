@@ -166,6 +166,8 @@ def test_commands_speak_json(tmp_path, capsys):
     [
         (("make", "parity", "--bits", "10"), "multiple of 4"),
         (("make", "parity", "--bits", "8", "--rows", "9999"), "ask for fewer rows"),
+        (("make", "parity", "--rows", "1e12"), "rows is 1000000000000: of 16 items each at most 16777216 fit"),
+        (("compare", "parity", "--set", "test_rows=1000000000000"), "test_rows is 1000000000000"),
         (("make", "paritty"), "unknown task 'paritty' (did you mean 'parity'?)"),
         (("make", "missing.json"), "no file 'missing.json'"),
         (("check", "missing.jsonl"), "no file 'missing.jsonl'"),
@@ -182,9 +184,9 @@ def test_commands_speak_json(tmp_path, capsys):
         (("compare", "parity", "--arm", "steps", "--arm", "steps"), "name each arm once"),
         (("compare", "parity", "--bits", "0"), "bits is 0"),
         (("one-step", "--subset-size", "24"), "power of two"),
-        (("one-step", "--samples", "1e12"), "of 64 bits at most 4194304 fit"),
+        (("one-step", "--samples", "1e12"), "of 64 items each at most 4194304 fit"),
         (("solve-gf2", "--bits", "0"), "bits is 0"),
-        (("solve-gf2", "--samples", "1e12"), "of 512 bits at most 524288 fit"),
+        (("solve-gf2", "--samples", "1e12"), "of 512 items each at most 524288 fit"),
         (("solve-gf2", "--rows", "missing.jsonl"), "no file 'missing.jsonl'"),
     ],
 )

@@ -117,7 +117,11 @@ class Encoder:
         return first
 
     def answers(self, part: Parts, task: Task) -> list[Ids]:
-        """Tokens of every label after an example's head."""
+        """Tokens of every label after an example's head.
+
+        Raises:
+            InputError: The tokens of one label begin those of another.
+        """
         key = (part.head, part.tail)
         if key not in self._answers:
             found = self._after(part.head, self._endings(part))
@@ -176,6 +180,9 @@ class Encoder:
             prefix: All before the query.
             part: The query in pieces.
             slot: Where its scores belong.
+
+        Raises:
+            InputError: The tokens of one label begin those of another.
         """
         start, answers = encode_continuations(self.model, prefix + part.head, self._endings(part))
         if not _closed(answers):

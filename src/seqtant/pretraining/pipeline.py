@@ -61,7 +61,11 @@ class Pipeline:
 
     @cached_property
     def shards(self) -> list[tuple[Path, int]]:
-        """The documents of each shard as Parquet, and their number."""
+        """The documents of each shard as Parquet, and their number.
+
+        Raises:
+            InputError: There is none.
+        """
         found: list[tuple[Path, int]] = []
         for digest, texts in text_shards(self.corpus, self.config.segment.shard_documents):
             path = self.workspace.once("documents", {"sha256": digest}, ".parquet", partial(write_texts, texts))

@@ -22,10 +22,12 @@ Kind = Literal["elman", "lstm", "decoder", "masked"]
 _MOST_NUMBERS = 2**28
 
 
-def _fits_memory(samples: int, bits: int) -> None:
-    """Refuses more samples than can be held at a time."""
-    if samples * bits > _MOST_NUMBERS:
-        raise InputError(f"samples is {samples}: of {bits} bits at most {_MOST_NUMBERS // bits} fit, give fewer")
+def _demand_memory(items: int, **fields: int | None) -> None:
+    """Refuses more inputs of so many items than can be held at a time."""
+    most = _MOST_NUMBERS // items
+    for name, value in fields.items():
+        if value is not None and value > most:
+            raise InputError(f"{name} is {value}: of {items} items each at most {most} fit, give fewer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,11 @@ class TaskChoice:
         at_least(2, terms=self.terms, modulus=self.modulus)
         if self.bits > 4096 or self.modulus > 1000 or self.terms > 4096 or self.digits > 512:
             raise InputError("the task is too large: bits and terms reach 4096, modulus 1000, digits 512")
+
+    @property
+    def _most_items(self) -> int:
+        """Most items that an input of a named task has."""
+        return max(self.bits, self.terms, 2 * self.digits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +150,7 @@ class MakeConfig(TaskChoice):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, rows=self.rows, test_rows=self.test_rows)
+        _demand_memory(self._most_items, rows=self.rows, test_rows=self.test_rows)
 
     @classmethod
     def smoke(cls) -> MakeConfig:
@@ -212,6 +220,7 @@ class Learning(TaskChoice):
         super().__post_init__()
         at_least(1, updates=self.updates, evaluate_every=self.evaluate_every)
         at_least(2, test_rows=self.test_rows)
+        _demand_memory(self._most_items, test_rows=self.test_rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,7 +350,7 @@ class OneStepConfig:
         at_least(2, bits=self.bits, subset_size=self.subset_size, samples=self.samples, test_rows=self.test_rows)
         if self.subset_size > self.bits or self.subset_size & (self.subset_size - 1):
             raise InputError(f"subset_size is {self.subset_size}: give a power of two of at most {self.bits} bits")
-        _fits_memory(self.samples, self.bits)
+        _demand_memory(self.bits, samples=self.samples, test_rows=self.test_rows)
         positive(scale=self.scale)
 
     @classmethod
@@ -367,7 +376,7 @@ class SolveGf2Config:
         at_least(1, bits=self.bits, samples=self.samples)
         between(0, 1, noise=self.noise)
         at_most(8192, bits=self.bits)
-        _fits_memory(self.samples or self.bits, self.bits)
+        _demand_memory(self.bits, samples=self.samples)
 
     @classmethod
     def smoke(cls) -> SolveGf2Config:

@@ -47,6 +47,9 @@ def draw_inputs(task: Task, split: Split, count: int, generator: np.random.Gener
         split: Which split.
         count: How many.
         generator: Source of chance.
+
+    Raises:
+        InputError: The task has no input in the split.
     """
     share = 0.8 if split == "train" else 0.1
     found: list[np.ndarray] = []

@@ -62,7 +62,11 @@ class Fields:
         return value
 
     def word(self, name: str, default: str) -> str:
-        """A string."""
+        """A string.
+
+        Raises:
+            InputError: It is none.
+        """
         value = self.raw(name, default)
         if not isinstance(value, str):
             raise self.error(f"{self.spelled(name)} is {value!r}: it must be a string")

@@ -54,7 +54,11 @@ def without_rotation(fields: Fields, depth: int) -> list[int | None]:
 
 
 def local_and_global(fields: Fields, depth: int) -> list[int | None]:
-    """Layers alternate as ``attention_types`` lists them (GPT-Neo)."""
+    """Layers alternate as ``attention_types`` lists them (GPT-Neo).
+
+    Raises:
+        InputError: The list does not name every layer's kind.
+    """
     listed = fields.raw("attention_types", [[["global", "local"], depth // 2]])
     try:
         kinds = [kind for block, times in listed for _ in range(times) for kind in block]

@@ -28,11 +28,15 @@ SAMPLES = 16
 
 
 def run(config: DiagnoseConfig, context: Context) -> Result:
-    """Measures the posteriors of held-out utterances, and checks closed forms and gradients on them."""
+    """Measures the posteriors of held-out utterances, and checks closed forms and gradients on them.
+
+    Raises:
+        InputError: Model or speech cannot be used, or only one of them is given.
+    """
+    if (config.model is None) != (config.data is None):
+        raise InputError("model and data belong together: give both, or neither for a demonstration")
     with Recorder("ctc.diagnose", "What the model's output looks like", config, context, papers=(2,)) as record:
         chosen = listener(config.model, context)
-        if chosen.is_made_up != (config.data is None):
-            raise InputError("model and data belong together: give both, or neither for a demonstration")
         if chosen.is_made_up:
             record.warn(MADE_UP)
         corpus = _corpus(config, chosen, context.seed)
