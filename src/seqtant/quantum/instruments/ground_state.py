@@ -82,7 +82,8 @@ def _against(record: Recorder, trained: Trained, reference: Reference | None) ->
     relative = gap / abs(reference.energy) if reference.energy else None
     record.value("relative_error", relative)
     verdict, advice = judge(gap, energy.error, reference)
-    if verdict == "disagrees" and gap > 0 and trained.training.orbits is not None:
+    summed_signs = trained.training.orbits is not None and trained.training.state.has_phase
+    if verdict == "disagrees" and gap > 0 and summed_signs:
         advice += (
             "; the ground state may not be even under every symmetry: --samples 512 draws, and trains without them"
         )
