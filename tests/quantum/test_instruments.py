@@ -25,7 +25,7 @@ from seqtant.quantum.config import (
 from seqtant.quantum.figures import figures
 from seqtant.quantum.flowket import export_flowket, import_flowket
 from seqtant.quantum.instrument import run
-from seqtant.quantum.instruments.ground_state import judge
+from seqtant.quantum.instruments.ground_state import judge, lies_above
 from seqtant.quantum.references import Reference, find
 from seqtant.quantum.systems import System
 from seqtant.runs.context import Context
@@ -139,6 +139,10 @@ def test_verdicts():
     assert judge(5.0, 0.1, exact)[0] == "disagrees"
     assert judge(0.2, 0.1, exact)[0] == "inconclusive"
     assert judge(-0.05, 0.01, bound)[0] == "agrees"
+    statuses = [
+        lies_above(gap, 0.01, reference).status for gap, reference in ((0.1, exact), (-0.1, exact), (-0.1, bound))
+    ]
+    assert statuses == ["holds", "fails", "not checked"]
 
 
 def test_samples_are_written_whole(tmp_path):
