@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +59,17 @@ def test_arms_hold_equally_many_tokens_in_equally_long_examples(built: Build) ->
 
 def foreign(built: Build, arm: str) -> list[dict]:
     return [row for row in columns(built, arm) if row["anchors"]]
+
+
+def test_hubs_are_counted_as_by_hand(built: Build) -> None:
+    ids, segments = built.filtered.neighbors.ids, built.segments
+    served = Counter(ids[ids >= 0].tolist())
+    pool = np.flatnonzero(segments.eligible & segments.first_of_hash & ~segments.held_out & ~segments.blocked)
+    degrees = [served[segment] for segment in pool.tolist()]
+    hubs, mean, spread = audit_hubs(built), statistics.fmean(degrees), statistics.pstdev(degrees)
+    assert (hubs.mean, hubs.largest) == (pytest.approx(mean), max(degrees))
+    assert hubs.never == pytest.approx(degrees.count(0) / len(degrees))
+    assert hubs.skewness == pytest.approx(statistics.fmean(((degree - mean) / spread) ** 3 for degree in degrees))
 
 
 def test_split_holds_the_same_segments_as_knn(built: Build) -> None:
@@ -238,8 +252,10 @@ def test_odd_corpora_are_handled(tmp_path: Path, documents: list[str]) -> None:
         audit = audit_arm(made, arm)
         assert audit.fill <= 1
         assert audit.tokens == sum(len(tokens) for tokens in made.tokens(arm))
-    assert counts.anchors_without_neighbors >= 0
-    assert audit_hubs(made).largest >= 0
+    assert 0 <= counts.anchors_without_neighbors <= len(made.segments)
+    hubs = audit_hubs(made)
+    assert hubs.largest <= config.filter.hub_cap
+    assert math.isfinite(hubs.skewness)
 
 
 def test_blocked_segments_have_no_part_in_any_group(tmp_path: Path) -> None:

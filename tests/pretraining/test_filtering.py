@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from seqtant.pretraining.filtering import filter_neighbors, in_degrees, load_filtered, save_filtered, skewness
+from seqtant.pretraining.filtering import filter_neighbors, in_degrees, load_filtered, save_filtered
 from seqtant.pretraining.neighbors import Neighbors, exact_neighbors
 from seqtant.pretraining.sections import FilterSettings
 
@@ -82,12 +81,6 @@ def test_held_out_queries_use_no_capacity() -> None:
         capped=np.array([True, False]),
     )
     assert kept.neighbors.ids.tolist() == [[2], [2]]
-
-
-def test_skewness_is_that_of_scipy() -> None:
-    degrees = np.random.default_rng(0).poisson(3, 500)
-    assert float(skewness(degrees)) == pytest.approx(stats.skew(degrees))
-    assert float(skewness(np.full(4, 2))) == 0
 
 
 def test_round_trip(tmp_path) -> None:

@@ -81,6 +81,8 @@ def test_scores_of_ragged_rows_count_what_is_there():
     assert scores.per_step.tolist() == [1.0, 0.5, pytest.approx(1 / 3)]
     assert scores.chain.tolist() == [True, False, False]
     assert scores.first_errors == [0, 1, 1, 1]
+    alone = Scores(right, right[:, -1], np.array([[1, 0, 1], [1, 1, 0], [1, 0, 0]], dtype=bool))
+    assert alone.per_step.tolist() == [pytest.approx(2 / 3), 1.0, 1.0], "one row is enough"
 
 
 def test_arms_write_what_they_say():
@@ -90,6 +92,7 @@ def test_arms_write_what_they_say():
     steps = arm_of("steps", task, SETTINGS, 0)
     assert sequences(task, pause, inputs)[0].shape == sequences(task, steps, inputs)[0].shape, "equal compute"
     assert (pause.prompt(task, inputs)[:, 16:] == 2).all()
+    assert arm_of("answer", task, SETTINGS, 0).prompt(task, inputs).shape == (400, 16)
     shuffled = arm_of("shuffled", task, SETTINGS, 1)
     assert sorted(shuffled.written) == list(range(7))
     assert shuffled.written[-1] == 6

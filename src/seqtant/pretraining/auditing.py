@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import stats
 
 from seqtant.pretraining.building import Build
-from seqtant.pretraining.filtering import in_degrees, skewness
+from seqtant.pretraining.filtering import in_degrees
 from seqtant.pretraining.segments import Segments
 
 
@@ -69,7 +70,7 @@ class HubAudit:
     never: float
     """Share that is nobody's neighbour."""
     skewness: float
-    """Third standardised moment of the in-degrees."""
+    """Third standardised moment of the in-degrees, the usual measure of hubness; 0 where all are equal."""
 
 
 def audit_arm(build: Build, arm: str, *, distances: int = 6) -> ArmAudit:
@@ -161,4 +162,5 @@ def audit_hubs(build: Build) -> HubAudit:
     counted = degrees[pool]
     if not len(counted):
         return HubAudit(0.0, 0, 1.0, 0.0)
-    return HubAudit(float(counted.mean()), int(counted.max()), _share(counted == 0), float(skewness(counted)))
+    skewness = float(stats.skew(counted)) if counted.std() else 0.0
+    return HubAudit(float(counted.mean()), int(counted.max()), _share(counted == 0), skewness)

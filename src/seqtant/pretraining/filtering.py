@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from seqtant.pretraining.neighbors import Neighbors
 from seqtant.pretraining.sections import FilterSettings
@@ -136,13 +136,6 @@ def in_degrees(ids: Int[np.ndarray, "queries k"], segments: int) -> Int[np.ndarr
         [0, 2, 1]
     """
     return np.bincount(ids[ids >= 0], minlength=segments)
-
-
-def skewness(degrees: Int[np.ndarray, " segments"]) -> Float[np.ndarray, ""]:
-    """Third standardised moment of the in-degrees: the usual measure of hubness; 0 where all are equal."""
-    centred = degrees - degrees.mean()
-    spread = centred.std()
-    return np.asarray((centred**3).mean() / spread**3 if spread > 0 else 0.0)
 
 
 def save_filtered(found: Filtered, path: Path) -> None:

@@ -53,7 +53,7 @@ class Fitted:
     """Processor time of the training, looks at the validation rows included."""
 
     def updates_to(self, accuracy: float) -> int | None:
-        """Updates at the first look from which the answer accuracy was at least this high; None if never."""
+        """Updates at the first look at which the answer accuracy was at least this high; None if never."""
         return next((point.update for point in self.curve if point.answer >= accuracy), None)
 
 
