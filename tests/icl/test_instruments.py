@@ -164,6 +164,17 @@ def test_order_of_byte_pairs(tmp_path: Path) -> None:
     assert len(result.series("accuracy")) == 6
 
 
+def test_the_exact_world_does_not_care_about_the_order() -> None:
+    """Its examples are independent given the game, so that every order says the same, and so does their vote."""
+    config = OrderConfig(
+        model="world", shots=3, prompts=2, orders=6, queries=6, contexts=1, context_shots=4, examples=12
+    )
+    result = run(config, Context(device="cpu"))
+    assert result.values["spread"] == result.values["gain_of_vote"] == 0
+    assert result.values["accuracy"] > 0.9
+    assert result.findings[0].verdict == "agrees"
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (("bound", "--c2", "0"), "c2 is 0.0: it must be between 0 and 1"),
     (("bound", "--c3", "0.9"), "two tasks cannot both be likelier"),
