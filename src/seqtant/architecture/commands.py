@@ -15,6 +15,7 @@ from seqtant.architecture.config import (
     Positions,
     RankConfig,
     SweepConfig,
+    TokenKind,
 )
 from seqtant.commandline.execute import execute
 from seqtant.commandline.options import DEFAULT, Options, Whole
@@ -180,7 +181,7 @@ def embedding_rank(model: str | None = None, /, *, options: Options = DEFAULT) -
 def sweep(
     *,
     text: str | None = None,
-    tokens: str | None = None,
+    tokens: TokenKind | None = None,
     depths: tuple[Whole, ...] | None = None,
     seeds: Whole | None = None,
     steps: Whole | None = None,
@@ -192,7 +193,7 @@ def sweep(
 
     Args:
         text: Text to train on, .txt or .jsonl; a built-in phrase grammar if none is given.
-        tokens: characters, bytes or bpe.
+        tokens: What the text is cut into; bpe is learned from it.
         depths: Depths to compare at equal size, e.g. --depths 2 --depths 8.
         seeds: Runs per network.
         steps: Optimizer steps per run.

@@ -12,6 +12,7 @@ from seqtant.training.config import TrainingConfig
 Modality = Literal["text", "bytes", "image-tokens", "pixels", "amino-acids", "dna", "patches"]
 Positions = Literal["none", "span", "free"]
 EmbeddingKind = Literal["plain", "control"] | int
+TokenKind = Literal["bytes", "characters", "bpe"]
 
 MAX_DEPTH = 600
 """Deepest network the closed forms accept: 3^depth must stay a finite float64."""
@@ -224,7 +225,7 @@ class SweepConfig:
     """Text to train on: .txt, or .jsonl with the text under ``field``; by default a small phrase grammar."""
     field: str = "text"
     """Name of the text in a JSON line."""
-    tokens: Literal["bytes", "characters", "bpe"] = "characters"
+    tokens: TokenKind = "characters"
     """How text becomes numbers."""
     vocab: int = 2000
     """Vocabulary size of ``bpe``."""

@@ -51,7 +51,7 @@ def make(
     """Make rows of a task with all their steps; with --out: train.jsonl, validation.jsonl, test.jsonl, manifest.json.
 
     Args:
-        task: parity, sum, addition, arithmetic (in words), or a circuit.json.
+        task: parity, sum, addition, arithmetic (in words), a circuit.json, or a name that a plug-in adds.
         bits: Bits of a parity, a multiple of 4.
         rows: Rows to train on.
         test_rows: Rows to validate and rows to test on.
@@ -133,7 +133,7 @@ def train(
     """Train a network on one way to write solutions; with --out it is kept, and an interrupted run goes on.
 
     Args:
-        task: parity, sum, addition, a circuit.json, a .jsonl of rows, or arithmetic.
+        task: parity, sum, addition, a circuit.json, a .jsonl of rows, arithmetic, or a name that a plug-in adds.
         bits: Bits of a parity, a multiple of 4.
         arm: steps, answer, pause, shuffled, noisy or partial.
         network: elman, lstm, decoder or masked.
@@ -182,7 +182,7 @@ def probe(
     """Measure the gradient signal of each step and of the whole task: learnable in about N updates, or not.
 
     Args:
-        task: parity, sum, addition, or a circuit.json.
+        task: parity, sum, addition, a circuit.json, or a name that a plug-in adds.
         bits: Bits of a parity, a multiple of 4.
         network: elman, lstm, decoder or masked.
         width: Width of the network.
@@ -208,7 +208,7 @@ def compare(
     """Train the same network with and without steps, seed by seed: accuracy and updates to 90 %.
 
     Args:
-        task: parity, sum, addition, a circuit.json, a .jsonl of rows, or arithmetic.
+        task: parity, sum, addition, a circuit.json, a .jsonl of rows, arithmetic, or a name that a plug-in adds.
         bits: Bits of a parity, a multiple of 4.
         arm: steps, answer, pause, shuffled, noisy or partial (may be repeated); by default steps and answer.
         network: elman, lstm, decoder or masked.
