@@ -21,6 +21,8 @@ from seqtant.findings import Scale
 
 C = TypeVar("C")
 PRESETS: tuple[Scale, ...] = typing.get_args(Scale)
+_GIVEN = "settings"
+"""What messages call that which comes from flags, files and presets together."""
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -101,6 +103,8 @@ def build(kind: type[C], data: Mapping[str, Any], *, source: str = "configuratio
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing" and source == _GIVEN:
+            reason = f"it has no default: give it by its flag, with --set {where}=VALUE or in a configuration file"
         place = f"{source}: {where}" if where else source
         raise InputError(f"{place}: {reason}" + _got(first)) from error
 
@@ -152,7 +156,7 @@ def resolve(
     if assignments:
         fit(kind, override({}, assignments), "--set")
         data = override(data, assignments)
-    return build(kind, data, source="settings")
+    return build(kind, data, source=_GIVEN)
 
 
 def _section_defaults(kind: Any) -> dict[str, Any]:
