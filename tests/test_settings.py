@@ -210,7 +210,7 @@ def test_what_does_not_fit_is_refused_by_name(data: dict[str, Any], message: str
 
 
 def test_missing_settings_are_named() -> None:
-    with pytest.raises(InputError, match="settings: params: it has no default: give it .* --set params=VALUE"):
+    with pytest.raises(InputError, match=r"settings: params: it has no default: give it .* --set params=VALUE"):
         resolve(Required)
     with pytest.raises(InputError, match="params: it has no default"):
         resolve(Required, preset_name="smoke")
