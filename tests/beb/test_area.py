@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -13,28 +11,7 @@ from seqtant.beb.evidence import Evidence
 from seqtant.beb.gates import LARGEST_SYSTEMATIC, Gates, check
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Estimate
-
-MINUS, PLUS = np.array([0.2, 0.8]), np.array([0.7, 0.3])
-BETA = float((MINUS * np.log(MINUS / PLUS)).sum())
-
-
-def coins(
-    log_inverse_alpha: float,
-    belief: Callable[[np.ndarray], np.ndarray] = expit,
-    *,
-    prompts: int = 400,
-    sentences: int = 24,
-    seed: int = 0,
-) -> tuple[Evidence, Evidence]:
-    """Two coins mixed: evidence against a model that believes ``belief(log-odds)`` in P-, and against P+."""
-    generator = np.random.default_rng(seed)
-    said = (generator.random((prompts, sentences)) < MINUS[1]).astype(int)
-    ratio = np.log(MINUS / PLUS)[said]
-    odds = ratio.cumsum(axis=1) - ratio - np.log(np.expm1(log_inverse_alpha))
-    weight = belief(odds)[..., None]
-    logs = np.log(MINUS / (weight * MINUS + (1 - weight) * PLUS))
-    drawn = np.take_along_axis(logs, said[..., None], axis=2)[..., 0]
-    return Evidence((MINUS * logs).sum(axis=2), drawn), Evidence(np.full(ratio.shape, BETA), ratio)
+from tests.beb.samples import BETA, coins
 
 
 def gates_of(area: Area, to_model: Evidence) -> Gates:

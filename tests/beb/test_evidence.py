@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,26 +14,7 @@ from seqtant.beb.evidence import gather
 from seqtant.errors import InputError
 from seqtant.lm import MarkovLM, MixtureLM
 from seqtant.lm.interface import CausalLM
-
-STOP, BOS = 2, 3
-
-
-class Stops:
-    """Every token 2 ends a sentence."""
-
-    def ends(self, ids: Any, *, start: int = 0) -> list[int]:
-        return [place for place in range(start, len(ids)) if ids[place] == STOP]
-
-
-def chain(a: float, b: float, *, eos: int | None = None) -> MarkovLM:
-    """Letters 0 and 1 and a stop, with some probability of a stop after each."""
-    rows = [[a, 0.7 - a, 0.3, 0.0], [b, 0.7 - b, 0.3, 0.0], [a, 1 - a, 0.0, 0.0], [b, 1 - b, 0.0, 0.0]]
-    model = MarkovLM(rows, bos_id=BOS)
-    model.eos_id = eos
-    return model
-
-
-MINUS, PLUS = chain(0.6, 0.5), chain(0.2, 0.3)
+from tests.beb.samples import BOS, MINUS, PLUS, STOP, Stops, chain
 
 
 def test_two_sentences_against_enumeration() -> None:

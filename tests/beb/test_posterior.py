@@ -14,7 +14,7 @@ from seqtant.beb.observed import Parts
 from seqtant.beb.posterior import OwnWeights, own_weights
 from seqtant.beb.theory import bad_weight
 from seqtant.lm import MixtureLM
-from tests.beb.test_evidence import BOS, MINUS, PLUS, Stops
+from tests.beb.samples import BOS, MINUS, PLUS, Stops
 
 ALPHA = 0.05
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from seqtant.beb.analytic import IidMixture
 from seqtant.beb.area import least_variance, read_area
@@ -28,6 +29,7 @@ from seqtant.beb.readings import (
 from seqtant.beb.summary import numbers, summarise
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Estimate
+from tests.beb.samples import coins
 
 
 def drawn(mixture: IidMixture, prompts: int, sentences: int, *, error: float = 0.0, seed: int = 0) -> Observed:
@@ -191,6 +193,24 @@ def test_a_summary_gives_every_number_with_an_interval() -> None:
         summary.estimates["halfway_measured"].value, abs=1e-6
     )
     assert numbers(observed, MeasureConfig())["mass"] > numbers(observed, MeasureConfig())["mass_tight"]
+
+
+def test_what_other_stops_read_is_in_every_interval_that_follows_from_alpha() -> None:
+    observed = drawn(IidMixture(-3.0, 0.8, 0.3), prompts=120, sentences=24)
+    unsure, to_plus = coins(3.0, lambda odds: 0.85 * expit(odds), prompts=120)
+    summary = summarise(
+        replace(observed, to_model=unsure, to_plus=to_plus), MeasureConfig(resamples=60), np.random.default_rng(0)
+    )
+    assert summary.area.others is not None
+    read, (least, most) = summary.estimates["log_inverse_alpha"], summary.area.ends
+    assert read.low is not None
+    assert read.high is not None
+    draws = np.quantile(summary.drawn["log_inverse_alpha"], [0.025, 0.975], method="inverted_cdf")
+    assert read.low == pytest.approx(min(draws[0], read.value) - (read.value - least))
+    assert read.high == pytest.approx(max(draws[1], read.value) + (most - read.value))
+    for name in ("halfway_predicted", "misalign", "mass_clt"):
+        assert summary.estimates[name].method == "bootstrap over prompts and stops"
+    assert summary.estimates["halfway_measured"].method == "bootstrap over prompts"
 
 
 def test_intervals_of_gamma_at_the_edges() -> None:
