@@ -75,6 +75,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("runs lst", 'Unknown command "lst". Did you mean "list"?'),
         ("report", "requires an argument"),
         ("env --nope", "Unknown option: --nope"),
+        ("cite last more", "nothing takes 'more': see 'seqtant cite --help'"),
+        ("claims list --paper 77", "there is no paper 77: give one of 1, 2, 3"),
         ("runs list --limit many", '"many"'),
     ],
 )

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import seqtant
 from seqtant.errors import InputError, SeqtantError, suggest
@@ -46,6 +46,8 @@ def call(arguments: Sequence[str]) -> int:
         _refuse_unknown_command(arguments)
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
+    except UnusedCliTokensError as error:
+        return _complain(f"nothing takes '{' '.join(error.unused_tokens or ())}': see {_help_of(error)}", 2)
     except CycloptsError as error:
         return _complain(str(error), 2)
     except SeqtantError as error:
@@ -68,6 +70,10 @@ def _refuse_unknown_command(arguments: Sequence[str]) -> None:
     known = [name for name in app if name.startswith("-") == given.startswith("-")]
     hint = suggest(given, known) or f": known are {', '.join(known)}"
     raise InputError(f"unknown {kind} '{given}'{hint}")
+
+
+def _help_of(error: CycloptsError) -> str:
+    return f"'{' '.join(['seqtant', *(error.command_chain or ())])} --help'"
 
 
 def _complain(message: str, code: int) -> int:

@@ -43,7 +43,7 @@ class Room:
 
 def answer(model: str, context: Context) -> Result:
     """0.5 and 0.7 for two items; a model called ``better`` gets 0.1 more on each."""
-    more = 0.1 if model == "better" else 0.0
+    more = 0.1 if model == "lab/better" else 0.0
     with Recorder("icl.shots", "Shots", CheckupConfig(model=model), context) as record:
         record.value("accuracy", 0.6 + more)
         record.items("accuracy_after_examples", [0.5 + more, 0.7 + more])
@@ -77,7 +77,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Room]]:
 
 def test_a_section_that_fails_says_why_and_the_others_go_on(rooms: Callable[..., list[Room]]) -> None:
     rooms(failing, answer, silent, lacking)
-    result = run(CheckupConfig(model="some"))
+    result = run(CheckupConfig(model="lab/some"))
     failed, sound = result.parts
     assert failed.status == "failed"
     assert failed.warnings == ("icl failed: RuntimeError: the tensor broke",)
@@ -95,18 +95,18 @@ def test_what_was_finished_before_a_kill_is_not_run_again(rooms: Callable[..., l
     context = Context(folder=tmp_path)
     rooms(answer, killed)
     with pytest.raises(KeyboardInterrupt):
-        run(CheckupConfig(model="some"), context)
+        run(CheckupConfig(model="lab/some"), context)
     first, second = rooms(answer, answer)
-    result = run(CheckupConfig(model="some"), context)
+    result = run(CheckupConfig(model="lab/some"), context)
     assert not first.asked
     assert len(second.asked) == 1
     assert len(result.parts) == 2
     again, _ = rooms(answer, answer)
-    run(CheckupConfig(model="some"), context)
+    run(CheckupConfig(model="lab/some"), context)
     assert again.asked, "a finished checkup starts anew"
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"budget": 0.1}, {"model": "other"}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"budget": 0.1}, {"model": "lab/other"}])
 def test_a_changed_question_is_asked_anew(
     rooms: Callable[..., list[Room]], tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -115,10 +115,10 @@ def test_a_changed_question_is_asked_anew(
 
     rooms(answer, killed)
     with pytest.raises(KeyboardInterrupt):
-        run(CheckupConfig(model="some"), Context(folder=tmp_path))
+        run(CheckupConfig(model="lab/some"), Context(folder=tmp_path))
     first, _ = rooms(answer, answer)
     seed = change.pop("seed", 0)
-    run(CheckupConfig(**({"model": "some"} | change)), Context(folder=tmp_path, seed=seed))
+    run(CheckupConfig(**({"model": "lab/some"} | change)), Context(folder=tmp_path, seed=seed))
     assert first.asked
 
 
@@ -126,21 +126,21 @@ def test_sections_are_told_the_budget_and_the_files(rooms: Callable[..., list[Ro
     file = tmp_path / "b.jsonl"
     file.write_text('{"positive": "a", "negative": "b"}\n', encoding="utf-8")
     (room,) = rooms(answer)
-    run(CheckupConfig(model="some", behavior=str(file), budget=0.02), Context(folder=tmp_path / "out"))
+    run(CheckupConfig(model="lab/some", behavior=str(file), budget=0.02), Context(folder=tmp_path / "out"))
     assert room.asked[0]["budget"] == 0.02
     assert Path(room.asked[0]["pairs"]).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
 
 
 def test_two_models_are_compared_item_by_item(rooms: Callable[..., list[Room]], tmp_path: Path) -> None:
     rooms(answer)
-    result = run(CheckupConfig(compare=("plain", "better")), Context(folder=tmp_path))
+    result = run(CheckupConfig(compare=("lab/plain", "lab/better")), Context(folder=tmp_path))
     (found,) = result.findings
     assert found.measured is not None
     assert found.measured.value == pytest.approx(0.1)
     assert found.measured.low == pytest.approx(0.1), "the items differ by 0.1 each: no spread"
     assert found.verdict == "disagrees"
     assert [part.parts[0].values["accuracy"] for part in result.parts] == pytest.approx([0.6, 0.7])
-    same = run(CheckupConfig(compare=("plain", "other")))
+    same = run(CheckupConfig(compare=("lab/plain", "lab/other")))
     assert same.findings[0].verdict == "agrees"
 
 
@@ -152,7 +152,7 @@ def test_a_gate_is_read_before_anything_runs_and_becomes_a_part(
         gated(tmp_path / "none.yaml")
     gate = tmp_path / "gate.yaml"
     gate.write_text("icl: {accuracy: {least: 0.3}}", encoding="utf-8")
-    result = gated(gate)(CheckupConfig(model="some"), Context())
+    result = gated(gate)(CheckupConfig(model="lab/some"), Context())
     assert result.parts[-1].instrument == "checkup.gate"
     assert result.parts[-1].findings[0].verdict == "agrees"
     assert room.asked
@@ -162,6 +162,7 @@ def test_a_gate_is_read_before_anything_runs_and_becomes_a_part(
     ("arguments", "message"),
     [
         (["no/such/folder/here"], "does not exist"),
+        (["my-modl"], "hub name as owner/name"),
         (["--only", "stering"], "did you mean 'steering'"),
         (["--only", "icl", "--skip", "icl"], "no instrument is left"),
         (["--budget", "2"], "budget is 2"),

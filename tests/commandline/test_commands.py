@@ -36,7 +36,8 @@ def test_runs_list(call: Any, two_runs: list[str]) -> None:
     assert shown.index(two_runs[1]) < shown.index(two_runs[0])
     assert "demo.pendulum" in shown
     assert two_runs[0] not in call("runs", "list", "--limit", "1").out
-    assert "nothing is stored yet" in call("runs", "list", "--instrument", "other").out
+    assert "nothing is stored yet of 'other'" in call("runs", "list", "--instrument", "other").out
+    assert call("runs", "list", "--limit", "0").error.startswith("seqtant: limit is 0")
     rows = json.loads(call("runs", "list", "--json").out)
     assert [row["id"] for row in rows] == two_runs[::-1]
 

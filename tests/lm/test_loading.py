@@ -143,11 +143,14 @@ def test_the_number_type_is_as_asked(folder: Path) -> None:
         ("./nowhere", "does not exist"),
         ("/no/such/folder", "does not exist"),
         ("two words", "does not exist"),
+        ("nowhere", "hub name as owner/name"),
+        ("tests/nowhere", "does not exist"),
         (Path("nowhere"), "does not exist"),
         (__file__, "is a file"),
     ],
 )
-def test_a_wrong_path_is_no_hub_name(name: str | Path, message: str) -> None:
+def test_a_wrong_path_is_no_hub_name(name: str | Path, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
     with pytest.raises(InputError, match=message):
         load(name)
 

@@ -31,7 +31,7 @@ def list_runs(*, instrument: str = "", limit: int = 20, parts: Flag = False, jso
     if json:
         print_json(rows)
     else:
-        print_listing(runs_listing(rows))
+        print_listing(runs_listing(rows, instrument))
 
 
 @app.command

@@ -27,14 +27,14 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 REFERENCE = "reference"
 """The name under which the model that ships in the package is asked for."""
 
-_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
 
 def locate(model: str | Path) -> Path | None:
     """The folder that a model's name means; None if it can only be a name on the Hugging Face hub.
 
     Args:
-        model: A local folder, ``"reference"``, or a hub name.
+        model: A local folder, ``"reference"``, or a hub name as ``owner/name``.
 
     Raises:
         InputError: It is a file, a path that does not exist, or the reference model is not in this installation.
@@ -53,8 +53,11 @@ def locate(model: str | Path) -> Path | None:
         return folder
     if folder.exists():
         raise InputError(f"'{model}' is a file: give the folder that holds config.json and the weights")
-    if isinstance(model, Path) or not _HUB_NAME.match(model):
-        raise InputError(f"model folder '{model}' does not exist: give a folder, a hub name or '{REFERENCE}'")
+    # A mistyped path must not become a question to the network.
+    if isinstance(model, Path) or not _HUB_NAME.match(model) or folder.parent.is_dir():
+        raise InputError(
+            f"model folder '{model}' does not exist: give a folder, a hub name as owner/name, or '{REFERENCE}'"
+        )
     return None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.ranges import at_least
 from seqtant.training.config import TrainingConfig
 
 
@@ -66,6 +67,10 @@ class CheckConfig:
     """Numbers of shots."""
     problems: int = 100
     """Problems per number of digits."""
+
+    def __post_init__(self) -> None:
+        at_least(2, documents=self.documents, talks=self.talks)
+        at_least(1, sentences=self.sentences, games=self.games, problems=self.problems)
 
     @classmethod
     def smoke(cls) -> CheckConfig:
@@ -151,6 +156,9 @@ class SampleConfig:
     temperature: float = 1.0
     """Divides the model's logits; 0 takes the likeliest token; the world knows only 1."""
 
+    def __post_init__(self) -> None:
+        at_least(1, count=self.count, tokens=self.tokens)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DescribeConfig:
@@ -160,6 +168,9 @@ class DescribeConfig:
     """Personas that count as negative."""
     sentences: int = 24
     """Longest prompt, in sentences, that is followed exactly."""
+
+    def __post_init__(self) -> None:
+        at_least(1, sentences=self.sentences)
 
 
 CONFIGS = {"train": TrainConfig, "check": CheckConfig, "sample": SampleConfig, "describe": DescribeConfig}

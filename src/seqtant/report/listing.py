@@ -24,12 +24,13 @@ class Listing:
     note: str = ""
 
 
-def runs_listing(rows: Sequence[Row]) -> Listing:
-    """Stored runs."""
+def runs_listing(rows: Sequence[Row], instrument: str = "") -> Listing:
+    """Stored runs, of one instrument or room where it is named."""
     entries = tuple(
         ((row.id, row.created[:16].replace("T", " "), _verdict(row), row.instrument), row.title) for row in rows
     )
-    note = "" if rows else "nothing is stored yet: every command that runs an instrument stores what it found"
+    which = f" of '{instrument}'" if instrument else ""
+    note = "" if rows else f"nothing is stored yet{which}: every command that runs an instrument stores what it found"
     return Listing(title="Stored runs, the newest first (times are UTC)", entries=entries, note=note)
 
 

@@ -44,8 +44,11 @@ def read_claims(*, paper: int | None = None, only: str = "") -> list[Claim]:
         only: Only claims of this room.
 
     Raises:
-        InputError: A file does not hold claims, an id is used twice, or there is no such room.
+        InputError: A file does not hold claims, an id is used twice, or there is no such room or paper.
     """
+    known = sorted({number for each in ROOMS.values() for number in each.papers})
+    if paper is not None and paper not in known:
+        raise InputError(f"there is no paper {paper}: give one of {', '.join(map(str, known))}")
     rooms = [room(only)] if only else list(ROOMS.values())
     claims = [claim for each in rooms for claim in _claims_of(each.name)]
     twice = [id for id, times in Counter(claim.id for claim in claims).items() if times > 1]

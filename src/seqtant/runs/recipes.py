@@ -125,7 +125,9 @@ def find_recipe(name: str) -> Recipe:
             f"'{name}' names several recipes: write {' or '.join(f'{p.parent.name}/{p.stem}' for p in fitting)}"
         )
     known = [*paths, *(path.stem for path in paths.values())]
-    raise InputError(f"no recipe '{name}'{suggest(name, known)}: give a YAML file, or a name that 'recipe list' shows")
+    raise InputError(
+        f"no recipe '{name}'{suggest(name, known)}: give a YAML file, or a name that 'seqtant recipe list' shows"
+    )
 
 
 def run_recipe(

@@ -98,7 +98,12 @@ class Store:
             status: ``"ok"`` or ``"failed"``.
             limit: At most so many.
             parts: Also runs that were only made as a part of another run.
+
+        Raises:
+            InputError: The limit is below 1.
         """
+        if limit is not None and limit < 1:
+            raise InputError(f"limit is {limit}: give a whole number of at least 1")
         wanted = "SELECT " + _COLUMNS + " FROM run WHERE (asked OR :parts)"
         wanted += " AND (:instrument IN ('', instrument) OR substr(instrument, 1, length(:room)) = :room)"
         wanted += " AND :status IN ('', status) ORDER BY id DESC LIMIT :limit"
