@@ -147,8 +147,8 @@ def record_depth(record: Recorder, check: DepthCheck) -> None:
         _depth_summary(check),
         predicted=Estimate(
             value=best.depth,
-            low=best.depth - 1.96 * best.error,
-            high=best.depth + 1.96 * best.error,
+            low=best.low,
+            high=best.high,
             method="delta method on the fit's covariance",
             unit="layers",
         ),

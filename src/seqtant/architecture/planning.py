@@ -52,7 +52,7 @@ def resolution(depth: float) -> float:
 
 def depth_band(size: float, family: Family, best: theory.DepthRange) -> Band:
     """The advised depths: the law with its error and resolution; deeper where the rank of the input limits width."""
-    margin = 1.96 * best.error + resolution(best.depth)
+    margin = best.margin + resolution(best.depth)
     low, high = max(1, math.ceil(best.depth - margin)), max(1, math.floor(best.depth + margin))
     deepest, cap = theory.rank_limited_depth(size, family.rank_limit, best, family.layer_parameters)
     if cap == "width not limited":

@@ -33,6 +33,8 @@ from seqtant.architecture.diagrams import dimension, doubled, partitions, with_a
 from seqtant.errors import InputError
 
 LN3 = math.log(3.0)
+Z95 = 1.96
+"""Standard errors on each side of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,21 @@ class DepthRange:
     """One standard error, layers."""
     width: float
     """Optimal width."""
+
+    @property
+    def margin(self) -> float:
+        """Half of its 95 % interval, layers."""
+        return Z95 * self.error
+
+    @property
+    def low(self) -> float:
+        """Lower end of that interval."""
+        return self.depth - self.margin
+
+    @property
+    def high(self) -> float:
+        """Upper end of that interval."""
+        return self.depth + self.margin
 
 
 def _finite_positive(name: str, value: float) -> None:

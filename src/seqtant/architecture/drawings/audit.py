@@ -49,8 +49,8 @@ def _depth(result: Result) -> Figure:
         sizes,
         [each.depth for each in law],
         "law",
-        low=[each.depth - 1.96 * each.error for each in law],
-        high=[each.depth + 1.96 * each.error for each in law],
+        low=[each.low for each in law],
+        high=[each.high for each in law],
         mode="lines",
     )
     data.append(

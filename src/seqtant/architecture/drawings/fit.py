@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from seqtant.architecture.theory import FITTED
+from seqtant.architecture.theory import FITTED, Z95
 from seqtant.findings import Result, Table
 from seqtant.report.figures import COLORS, Figure, axes, line
 
@@ -25,8 +25,8 @@ def figures(result: Result) -> list[Figure]:
         "marker": {"size": 10, "color": COLORS[0]},
         "error_y": {
             "type": "data",
-            "array": [math.exp(each.value) * math.expm1(1.96 * errors.get(each.group, 0.0)) for each in heights],
-            "arrayminus": [-math.exp(each.value) * math.expm1(-1.96 * errors.get(each.group, 0.0)) for each in heights],
+            "array": [math.exp(each.value) * math.expm1(Z95 * errors.get(each.group, 0.0)) for each in heights],
+            "arrayminus": [-math.exp(each.value) * math.expm1(-Z95 * errors.get(each.group, 0.0)) for each in heights],
         },
     }
     fitted = line(ends, [math.exp(a + b * depth) for depth in ends], "fitted line", color=0, mode="lines")

@@ -23,7 +23,7 @@ def _law(result: Result) -> Figure:
     first, last = math.log10(min(size, 1e6)), math.log10(max(size, 2e12))
     sizes = [10 ** (first + (last - first) * step / 80) for step in range(81)]
     law = [optimal_depth(each) for each in sizes]
-    margins = [1.96 * each.error + resolution(each.depth) for each in law]
+    margins = [each.margin + resolution(each.depth) for each in law]
     depths = [each.depth for each in law]
     low = [max(0.0, depth - margin) for depth, margin in zip(depths, margins, strict=True)]
     high = [depth + margin for depth, margin in zip(depths, margins, strict=True)]

@@ -10,7 +10,7 @@ from scipy import stats
 from seqtant.architecture.config import FitConfig
 from seqtant.architecture.crossings import Crossing, Unresolved, find_crossings
 from seqtant.architecture.losses_table import LossRow, read_losses, simulate_losses
-from seqtant.architecture.theory import FITTED, optimal_depth
+from seqtant.architecture.theory import FITTED, Z95, optimal_depth
 from seqtant.architecture.transitions import FittedLaw, fit_law
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.findings import Cell as TableCell
@@ -123,7 +123,7 @@ def _published(record: Recorder, fitted: FittedLaw, config: FitConfig) -> None:
         covariance += np.array([[FITTED.var_a, FITTED.cov_ab], [FITTED.cov_ab, FITTED.var_b]])
     chi = float(difference @ np.linalg.solve(covariance, difference))
     p = float(stats.chi2.sf(chi, 2))
-    half = 1.96 * FITTED.var_b**0.5
+    half = Z95 * FITTED.var_b**0.5
     record.finding(
         "published",
         "Is it the law of paper 8?",
@@ -152,7 +152,7 @@ def _predictions(record: Recorder, fitted: FittedLaw) -> None:
     rows: list[tuple[TableCell, ...]] = []
     for size in PREDICTED_SIZES:
         best = optimal_depth(size, fitted.law)
-        rows.append((size, best.depth, 1.96 * best.error, best.width, optimal_depth(size).depth))
+        rows.append((size, best.depth, best.margin, best.width, optimal_depth(size).depth))
     record.table(
         "predictions",
         "Optimal depth by the fitted line",

@@ -60,8 +60,8 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
         f"{best.width:.0f}. Nothing was trained here.",
         predicted=Estimate(
             value=best.depth,
-            low=best.depth - 1.96 * best.error,
-            high=best.depth + 1.96 * best.error,
+            low=best.low,
+            high=best.high,
             method="delta method on the fit's covariance",
             unit="layers",
         ),
@@ -107,8 +107,8 @@ def _record_rank(record: Recorder, plan: Plan) -> None:
         predicted=Estimate.exact(plan.effective_width, unit="effective width"),
         measured=Estimate(
             value=best.width,
-            low=_width_at(plan, best.depth + 1.96 * best.error),
-            high=_width_at(plan, max(best.depth - 1.96 * best.error, 0.5 * best.depth)),
+            low=_width_at(plan, best.high),
+            high=_width_at(plan, max(best.low, 0.5 * best.depth)),
             method="delta method on the fit's covariance",
             unit="width of the law",
         ),
