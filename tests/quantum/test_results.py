@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqtant.findings import Result, from_json
+from seqtant.runs.recipes import find_recipe
 
 FOLDER = Path(__file__).parents[2] / "results" / "quantum"
 RECORDS = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
@@ -33,6 +34,13 @@ def test_the_frustrated_square_is_reached_from_every_seed(seed):
     assert record.seed == seed
     assert "--steps" not in record.command
     assert record.values["relative_error"] < 2e-3
+
+
+def test_the_recipe_of_sampling_expects_what_the_record_says():
+    record = read("sampling")
+    expected = find_recipe("quantum/sampling").expected
+    for field, digits in (("3", ".1f"), ("2", ".1f"), ("1_5", ".0f"), ("1", ",.0f")):
+        assert format(record.values[f"relaxation_sweeps_field_{field}"], digits) in expected
 
 
 def test_pages_and_figures_are_written_from_the_records(monkeypatch):
