@@ -96,7 +96,15 @@ def stops() -> str:
         )
         for case in [*cases["perturbed"], *cases["trained"]]
     ]
-    columns = ("case", "log(1/alpha)", "P- as likely as P+", "P- has taken over", "whole prompts", "differ by", "number")
+    columns = (
+        "case",
+        "log(1/alpha)",
+        "P- as likely as P+",
+        "P- has taken over",
+        "whole prompts",
+        "differ by",
+        "number",
+    )
     return markdown(columns, rows)
 
 
