@@ -30,8 +30,8 @@ def page() -> str:
         Table(name="made", title="Made", columns=("record", "command", "on", "CPU", "numbers"), rows=tuple(made)),
     )
     parts = [
-        "# Runs of the room on breaking lengths\n\nWritten by `write_readme.py` from the records in this folder. The cases "
-        "against which the allowance of the consistency test was held, none of them here, are in `stops`."
+        "# Runs of the room on breaking lengths\n\nWritten by `write_readme.py` from the records in this folder. The "
+        "cases against which the allowance of the consistency test was held, none of them here, are in `stops`."
     ]
     return "\n\n".join([*parts, *(f"## {table.title}\n\n{to_markdown(table)}" for table in tables)]) + "\n"
 
