@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -68,8 +68,8 @@ def track(items: Iterable[T], progress: Progress, description: str, total: float
         >>> sum(track([1, 2, 3], SILENT, "adding"))
         6
     """
-    if total is None and hasattr(items, "__len__"):
-        total = len(items)  # type: ignore[arg-type]
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     bar = progress.task(description, total)
     try:
         for item in items:

@@ -29,8 +29,8 @@ def build_tokenizer(vocabulary: Vocabulary, *, context_length: int) -> PreTraine
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     words = Tokenizer(models.WordLevel(vocabulary.ids, unk_token=UNKNOWN))
-    words.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
-    words.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    words.normalizer = normalizers.Lowercase()
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
     return finished(words, context_length=context_length)
 
 
@@ -44,7 +44,7 @@ def finished(tokenizer: Tokenizer, *, context_length: int) -> PreTrainedTokenize
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer.post_processor = processors.TemplateProcessing(  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, BOS_ID)]
     )
     return PreTrainedTokenizerFast(
