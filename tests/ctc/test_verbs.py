@@ -93,7 +93,15 @@ class TestSweep:
         assert plan == [("ctc", 0.0), ("awp", 0.2), ("awp", 0.5), ("trim-tail", 0.3)]
 
     @pytest.mark.parametrize(
-        "wrong", [{"weights": (-1.0,)}, {"weights": (float("nan"),)}, {"seeds": 0}, {"steps": 0}, {"methods": ()}]
+        "wrong",
+        [
+            {"weights": (-1.0,)},
+            {"weights": (float("nan"),)},
+            {"method_weights": {"trim-tail": (0.3,)}},
+            {"seeds": 0},
+            {"steps": 0},
+            {"methods": ()},
+        ],
     )
     def test_wrong_settings_are_named(self, wrong):
         with pytest.raises(InputError, match=next(iter(wrong))):
@@ -314,6 +322,12 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, says, capsys):
     assert captured.out == ""
     assert len(captured.err.strip().splitlines()) == 1
     assert says in captured.err
+
+
+@pytest.mark.parametrize("wrong", [{"wer_increase": -1.0}, {"utterances": 0}, {"every": 0}, {"blank_share": 0.0}])
+def test_a_guard_that_would_stop_at_once_is_refused(wrong):
+    with pytest.raises(InputError, match=f"guard.{next(iter(wrong))} is"):
+        configs.Guard(**wrong)
 
 
 def test_commands_and_settings_load_no_torch():

@@ -98,6 +98,7 @@ def test_deficit_grows_with_depth(capsys: pytest.CaptureFixture[str]) -> None:
         (["build", "--arm", "knn", "--arm", "knn"], "each once"),
         (["build", "--set", "filter.kk=3"], "unknown key"),
         (["build", "--encoder", "nothing"], "no encoder 'nothing'"),
+        (["build", "--set", "segment.vocabulary=256"], "vocabulary is 256: give a whole number of at least 257"),
         (["build", "--tokenizer", "nowhere"], "no tokenizer"),
         (["audit", "nowhere"], "holds no manifest.json"),
         (["bias", "/nowhere/at/all"], "does not exist"),

@@ -111,6 +111,8 @@ class Guard:
 
     def __post_init__(self) -> None:
         _demand(self.every >= 1, "guard.every", self.every, "at least 1")
+        _demand(self.wer_increase >= 0, "guard.wer_increase", self.wer_increase, "0 or more points")
+        _demand(self.utterances >= 1, "guard.utterances", self.utterances, "at least 1")
         _demand(0 < self.blank_share <= 1, "guard.blank_share", self.blank_share, "above 0 and at most 1")
 
 
@@ -256,6 +258,8 @@ class SweepConfig(SpeechConfig):
         _demand(len(self.methods) > 0, "methods", self.methods, "at least one method")
         _demand(self.steps >= 1, "steps", self.steps, "at least 1")
         _demand(self.seeds >= 1, "seeds", self.seeds, "at least 1")
+        for method in self.method_weights:
+            _demand(method in self.methods, "method_weights", method, f"one of the methods {', '.join(self.methods)}")
         for weight in (*self.weights, *(weight for row in self.method_weights.values() for weight in row)):
             _demand(math.isfinite(weight) and weight >= 0, "weights", weight, "finite and 0 or more")
 

@@ -42,6 +42,8 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         at_least(1, shortest=self.shortest, shard_documents=self.shard_documents, blocked_words=self.blocked_words)
         at_least(self.shortest, longest=self.longest)
+        # The 256 bytes and the separator.
+        at_least(257 if self.tokenizer == "bpe" else 1, vocabulary=self.vocabulary)
         if self.hold_out and self.hold_out < 2:
             raise InputError(f"hold_out is {self.hold_out}: keep one in at least 2 documents, or 0 for none")
 

@@ -85,15 +85,9 @@ def _file_in(folder: Path) -> Path:
 
 
 def learn_tokenizer(texts: Iterable[str], vocabulary: int, path: Path) -> None:
-    """Learns byte-level byte-pair encoding and writes it as a ``tokenizer.json`` that transformers loads.
-
-    Raises:
-        InputError: The vocabulary is too small.
-    """
+    """Learns byte-level byte-pair encoding and writes it as a ``tokenizer.json`` that transformers loads."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    if vocabulary < 257:
-        raise InputError(f"a byte-pair vocabulary of {vocabulary} is too small: it needs at least 257")
     learning: Any = Tokenizer(models.BPE())
     learning.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     learning.decoder = decoders.ByteLevel()
