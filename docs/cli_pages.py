@@ -65,11 +65,9 @@ def flags(command: App) -> list[str]:
     """One line of Markdown for each argument and flag of a command."""
     text = command.generate_docs(output_format="markdown", include_hidden=False)
     joined = re.sub(r"(?<=\S)\n {4}(?=\S)", " ", text)  # what a help text says on a further line
-    return [
-        row.replace(" *[default: False]*", "").replace(" *[default: ()]*", "")
-        for row in joined.splitlines()
-        if row.startswith("* ")
-    ]
+    # The generator lists `--empty-` forms that the commands, as they are joined in `cli.py`, do not take.
+    unsaid = re.compile(r" \*\[default: (?:False|\(\))\]\*|, --empty-[\w-]+")
+    return [unsaid.sub("", row) for row in joined.splitlines() if row.startswith("* ")]
 
 
 def shared_flags() -> tuple[str, ...]:
