@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seqtant.findings import Result
 
-BLUE, AMBER, GREY = "#3b7dd8", "#c2700f", "#6b7280"
+BLUE, AMBER, GREY, INK = "#3b7dd8", "#c2700f", "#6b7280", "#1f2937"
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 780, 210, 50, 48, 66
 Points = Sequence[tuple[float, float]]
 Place = Callable[[float], float]
@@ -176,9 +176,15 @@ def _square(x: float, y: float, side: float, value: float) -> str:
     words = f"{value:.2f}".replace("-", "\u2212")
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" rx="4" '
-        f'fill="{BLUE if value < 0 else AMBER}" fill-opacity="{strength:.3f}" stroke="{GREY}" stroke-opacity="0.4"/>'
-        + text(x + side / 2, y + side / 2 + 5, words, "middle", "#ffffff" if strength > 0.6 else GREY)
+        f'fill="{_paler(BLUE if value < 0 else AMBER, strength)}"/>'
+        + text(x + side / 2, y + side / 2 + 5, words, "middle", "#ffffff" if strength > 0.6 else INK)
     )
+
+
+def _paler(shade: str, strength: float) -> str:
+    """A colour mixed with white, so that it is the same on light and on dark paper."""
+    parts = (int(shade[n : n + 2], 16) for n in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - strength * (255 - part)):02x}" for part in parts)
 
 
 def step_cost(record: Result) -> str:
