@@ -177,7 +177,7 @@ def _square(x: float, y: float, side: float, value: float) -> str:
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" rx="4" '
         f'fill="{_paler(BLUE if value < 0 else AMBER, strength)}"/>'
-        + text(x + side / 2, y + side / 2 + 5, words, "middle", "#ffffff" if strength > 0.6 else INK)
+        + text(x + side / 2, y + side / 2 + 5, words, "middle", "#ffffff" if strength > 0.8 else INK)
     )
 
 
