@@ -50,9 +50,13 @@ def write(folder: Path, shape: str, *, pairs: int = 64, seed: int = 0) -> None:
     model = LlamaForCausalLM(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / "pairs.json").write_text(json.dumps(texts(pairs)), encoding="utf-8")
+
+
+def texts(pairs: int = 64) -> list[list[str]]:
+    """Pairs of texts that differ in a word near the end."""
     subjects = ("the weather", "my dinner", "this book", "the long road", "her song", "a house by the sea")
-    texts = [
+    return [
         [f"I think {subjects[i % 6]} number {i} is {mood}{'!' * (i % 3)}" for mood in ("wonderful", "dreadful")]
         for i in range(pairs)
     ]
-    (folder / "pairs.json").write_text(json.dumps(texts), encoding="utf-8")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from model import SHAPES, write
+from model import SHAPES, texts, write
 from tables import write_tables
 
 FOLDER = Path(__file__).parent
@@ -96,21 +96,25 @@ def extraction(workers: dict[str, Worker], layers: list[int], repeats: int) -> t
 def generation(workers: dict[str, Worker], rows: Any, repeats: int, tokens: int, batch: int) -> dict[str, Any]:
     """Unsteered and steered by each side; each side's own unsteered time is its base (other transformers versions)."""
     job = {"job": "generate", "strength": 30.0, "tokens": tokens, "batch": batch}
-    # A side's two jobs stand next to each other, so that the machine's moods touch both alike.
+    # A side's jobs stand next to each other, so that the machine's moods touch them alike.
     kinds = {"plain": dict(job), "steered": job | {"rows": rows}}
-    jobs = {f"{side}:{kind}": own for side in SIDES for kind, own in kinds.items()}
+    jobs = {f"{side}:{kind}": own for side in workers for kind, own in kinds.items()}
+    jobs = {"seqtant:hooks": kinds["steered"] | {"hooks": True}} | jobs
     found = interleaved(workers, repeats, jobs)
     out = found["outputs"]
-    record = {"blocks": len(rows), "batch": batch, "tokens": tokens}
-    for side in SIDES:
-        times = {kind: found["times"][f"{side}:{kind}"] for kind in ("plain", "steered")}
-        record[side] = ratios(times, "plain")["steered"]
-    record["equal_tokens"] = {side: out["seqtant:steered"] == out[f"{side}:steered"] for side in SIDES[1:]}
+    record = {"blocks": len(rows), "batch": batch, "tokens": tokens, "rounds": repeats}
+    for name in jobs:
+        side, _, kind = name.partition(":")
+        if kind != "plain":
+            times = {kind: found["times"][name], "plain": found["times"][f"{side}:plain"]}
+            record[side if kind == "steered" else name] = ratios(times, "plain")[kind]
+    others = [name for name in jobs if not name.endswith(":plain") and name != "seqtant:steered"]
+    record["equal_tokens"] = {name: out["seqtant:steered"] == out[name] for name in others}
     record["steering_changed_tokens"] = out["seqtant:steered"] != out["seqtant:plain"]
     return record
 
 
-def sweeping(workers: dict[str, Worker], rows: Any, repeats: int) -> dict[str, Any]:
+def sweeping(workers: dict[str, Worker], rows: Any, repeats: int, shape: dict[str, int]) -> dict[str, Any]:
     job = {"job": "sweep", "rows": rows, "strengths": STRENGTHS}
     jobs = {"seqtant": job} | {
         f"{side}:{name}": job | {"last": name == "last logits"}
@@ -119,13 +123,34 @@ def sweeping(workers: dict[str, Worker], rows: Any, repeats: int) -> dict[str, A
     }
     found = interleaved(workers, repeats, jobs)
     ours = np.array(found["outputs"]["seqtant"])
+    (layer,) = rows
     return {
         "strengths": len(STRENGTHS),
         "largest_difference_in_log_probability": {
             name: float(np.abs(ours - np.array(out)).max()) for name, out in found["outputs"].items() if ":" in name
         },
         "cpu": ratios(found["times"], "seqtant"),
+        "multiplications": {
+            name: workers[name.split(":")[0]].ask(**job, count=True)["multiplications"] for name, job in jobs.items()
+        },
+        "fewest_multiplications": fewest(shape, int(layer), [positive for positive, _ in texts()[:16]]),
     }
+
+
+def fewest(shape: dict[str, int], layer: int, prompts: list[str]) -> int:
+    """Multiplications by weights that no exact sweep of next-token probabilities at one steered block can save.
+
+    Every beginning of a prompt (a token is a byte here) is read by the blocks up to the steered one once, and by each
+    block above it once per strength; the last of these needs only keys and values where nothing is scored.
+    """
+    width, heads = shape["hidden_size"], shape["num_attention_heads"]
+    keys = 2 * width * width // heads * shape["num_key_value_heads"]
+    block = 2 * width * width + keys + 3 * width * shape["intermediate_size"]
+    beginnings = {prompt[:end] for prompt in prompts for end in range(1, len(prompt) + 1)}
+    ends = len(set(prompts))
+    above = shape["num_hidden_layers"] - 1 - layer
+    read = len(beginnings) * (above - 1) * block + (len(beginnings) - ends) * keys + ends * block
+    return len(beginnings) * (layer + 1) * block + len(STRENGTHS) * (read + ends * width * shape["vocab_size"])
 
 
 def extracted(workers: dict[str, Worker], depth: int, repeats: int, *, everywhere: bool) -> dict[str, Any]:
@@ -133,16 +158,28 @@ def extracted(workers: dict[str, Worker], depth: int, repeats: int, *, everywher
     return found | ({"extraction_all": extraction(workers, list(range(depth)), repeats)[0]} if everywhere else {})
 
 
-def generated(workers: dict[str, Worker], depth: int, repeats: int) -> dict[str, Any]:
+def generated(workers: dict[str, Worker], depth: int, repeats: int, *, small: bool) -> list[dict[str, Any]]:
     rows = workers["seqtant"].ask(job="extract", layers=list(range(depth)))["output"]
     one = {str(middle(depth)[0]): rows[str(middle(depth)[0])]}
-    jobs = ((one, 1), (rows, 1), (rows, 8))
-    return {"generation": [generation(workers, chosen, repeats, 24, batch) for chosen, batch in jobs]}
+    jobs = ((one, 1), (rows, 1), (rows, 8)) if small else ((rows, 1),)
+    # Eight rows take longer and vary less.
+    rounds = {1: repeats, 8: max(3, repeats // 3)}
+    tokens = 24 if small else 8
+    return [generation(workers, own, rounds[batch], tokens, batch) for own, batch in jobs]
 
 
-def swept(workers: dict[str, Worker], depth: int, repeats: int) -> dict[str, Any]:
-    rows = workers["seqtant"].ask(job="extract", layers=middle(depth)[:1])["output"]
-    return {"sweep": sweeping(workers, rows, repeats)}
+def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sides that were timed keep their place beside those that were not: each is held against itself alone."""
+    old = old or [{} for _ in new]
+    return [
+        before | after | {"equal_tokens": before.get("equal_tokens", {}) | after["equal_tokens"]}
+        for before, after in zip(old, new, strict=True)
+    ]
+
+
+def swept(workers: dict[str, Worker], shape: dict[str, int], repeats: int) -> dict[str, Any]:
+    rows = workers["seqtant"].ask(job="extract", layers=middle(shape["num_hidden_layers"])[:1])["output"]
+    return {"sweep": sweeping(workers, rows, repeats, shape)}
 
 
 def middle(depth: int) -> list[int]:
@@ -158,24 +195,32 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--part", choices=["extraction", "generation", "sweep"], help="this part only")
+    parser.add_argument("--ours", action="store_true", help="generation: time our side only, keep the others' record")
     chosen = parser.parse_args()
+    if chosen.ours and chosen.part != "generation":
+        parser.error("--ours goes with --part generation: elsewhere sides are held against each other")
     depth, small = SHAPES[chosen.shape]["num_hidden_layers"], chosen.shape == "small"
-    parts = {"extraction": lambda workers: extracted(workers, depth, chosen.repeats, everywhere=small)}
+    parts = {
+        "extraction": lambda workers: extracted(workers, depth, chosen.repeats, everywhere=small),
+        "generation": lambda workers: {
+            "generation": merged(record.get("generation", []), generated(workers, depth, chosen.repeats, small=small))
+        },
+    }
     if small:
-        parts["generation"] = lambda workers: generated(workers, depth, chosen.repeats)
-        parts["sweep"] = lambda workers: swept(workers, depth, chosen.repeats)
+        parts["sweep"] = lambda workers: swept(workers, SHAPES[chosen.shape], chosen.repeats)
     path = RESULTS / f"steering_peers_{chosen.shape}.json"
     record = json.loads(path.read_text(encoding="utf-8")) if chosen.part and path.is_file() else {"made": {}}
     record |= {"shape": SHAPES[chosen.shape] | {"name": chosen.shape}, "versions": versions(chosen.peers)}
     with tempfile.TemporaryDirectory() as place:
         write(Path(place), chosen.shape, pairs=chosen.pairs)
-        pythons = {side: chosen.peers if side != "seqtant" else sys.executable for side in SIDES}
+        sides = SIDES[:1] if chosen.ours else SIDES
+        pythons = {side: chosen.peers if side != "seqtant" else sys.executable for side in sides}
         workers = {side: Worker(python, side, Path(place)) for side, python in pythons.items()}
         for name, run in parts.items():
             if chosen.part in (None, name):
                 load = [os.getloadavg()[0]]
                 record |= run(workers)
-                record["made"][name] = {
+                record["made"][f"{name}, ours" if chosen.ours else name] = {
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                     "repeats": chosen.repeats,
                     "pairs": chosen.pairs,

@@ -22,7 +22,7 @@ def write_tables(page: Path, results: Path) -> None:
     small = records["small"]
     made = {
         "extraction": _extraction(records),
-        "generation": _generation(small["generation"]),
+        "generation": _generation(records),
         "sweep": _sweep(small["sweep"]),
         "machine": [_machine(small)],
         "readers": _readers(json.loads((results / "steering_readers.json").read_text(encoding="utf-8"))),
@@ -60,16 +60,23 @@ def _extraction(records: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _generation(jobs: list[dict[str, Any]]) -> list[str]:
-    rows = ["| blocks steered | rows | Seqtant | repeng | steering-vectors | same tokens |", "| ---: " * 5 + "| --- |"]
-    for job in jobs:
-        cells = [
-            f"{job[side]['ratio']:.3f} ({job[side]['ratio_low']:.3f} to {job[side]['ratio_high']:.3f})"
-            for side in SIDES
-        ]
-        same = "yes" if all(job["equal_tokens"].values()) else "no"
-        rows.append(f"| {job['blocks']} | {job['batch']} | {' | '.join(cells)} | {same} |")
+def _generation(records: dict[str, Any]) -> list[str]:
+    names = ("seqtant", "seqtant:hooks", *SIDES[1:])
+    rows = [
+        "| model | blocks steered | rows "
+        "| Seqtant, by biases | Seqtant, by hooks | repeng | steering-vectors | same tokens |",
+        "| --- " + "| ---: " * 6 + "| --- |",
+    ]
+    for shape, record in records.items():
+        for job in record.get("generation", []):
+            cells = [_ratio(job[name]) if name in job else "-" for name in names]
+            same = "yes" if all(job["equal_tokens"].values()) else "no"
+            rows.append(f"| {NAMES[shape]} | {job['blocks']} | {job['batch']} | {' | '.join(cells)} | {same} |")
     return rows
+
+
+def _ratio(row: dict[str, float]) -> str:
+    return f"{row['ratio']:.3f} ({row['ratio_low']:.3f} to {row['ratio_high']:.3f})"
 
 
 def _sweep(job: dict[str, Any]) -> list[str]:
@@ -85,6 +92,11 @@ def _sweep(job: dict[str, Any]) -> list[str]:
             "-" if difference is None else f"{difference:.0e}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
+    if "multiplications" in job:
+        counts = {name.replace(":", ", "): count for name, count in job["multiplications"].items()}
+        counts["fewest possible"] = job["fewest_multiplications"]
+        rows += ["", "| way | multiplications by weights, billions |", "| --- | ---: |"]
+        rows += [f"| {name} | {count / 1e9:.1f} |" for name, count in counts.items()]
     return rows
 
 

@@ -1,6 +1,7 @@
 """One side of the comparison, in its own environment: reads jobs from stdin, answers with CPU seconds and outputs.
 
-Every job is a JSON line ``{"job": ..., ...}``; the answer is a JSON line. Jobs: extract, generate, sweep.
+Every job is a JSON line ``{"job": ..., ...}``; the answer is a JSON line. Jobs: extract, generate, sweep. With
+``"count": true`` the answer holds the multiplications by weights instead of the seconds.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Ours:
         self.pairs = [ContrastPair(*pair) for pair in PAIRS]
         # The peers' tokenizer calls add no first token; neither must ours.
         self.model.bos_id = None
+        self.by_hooks = False
 
     def extract(self, layers: list[int]) -> dict[int, Any]:
         from seqtant.steering.extraction import extract
@@ -56,12 +58,20 @@ class Ours:
         return {k: self.vector.facts[k].raw_norm * v for k, v in self.vector.directions.items()}
 
     def steering(self, rows: dict[int, Any], strength: float) -> Any:
-        from seqtant.steering.application import steered
-        from seqtant.steering.vectors import SteeringVector
+        from contextlib import contextmanager
+
+        from seqtant.steering import SteeringVector, steered, steered_in_bias
 
         vector = SteeringVector(rows)
         weights = {k: float(row.norm()) for k, row in rows.items()}
-        return steered(self.model, vector, strength, weights=weights)
+
+        @contextmanager
+        def inside() -> Any:
+            context = steered if self.by_hooks else steered_in_bias
+            with context(self.model, vector, strength, weights=weights):
+                yield None
+
+        return inside()
 
     def sweep(self, rows: dict[int, Any], strengths: list[float]) -> list[list[list[float]]]:
         import torch
@@ -158,26 +168,41 @@ def generate(side: Any, rows: dict[int, Any] | None, strength: float, tokens: in
     return out[:, ids["input_ids"].shape[1] :].tolist()
 
 
-def main() -> None:
-    """Answers jobs until stdin ends."""
+def answer(side: Any, job: dict[str, Any]) -> Any:
+    """Does one job."""
     import torch
 
+    rows = {int(k): torch.tensor(v) for k, v in job.get("rows", {}).items()} or None
+    if job["job"] == "extract":
+        return {k: v.flatten().tolist() for k, v in side.extract(job["layers"]).items()}
+    if job["job"] == "generate":
+        side.by_hooks = job.get("hooks", False)
+        return generate(side, rows, job["strength"], job["tokens"], job["batch"])
+    if SIDE == "seqtant":
+        return side.sweep(rows, job["strengths"])
+    return looped_sweep(side, rows or {}, job["strengths"], last=job["last"])
+
+
+def counted(side: Any, job: dict[str, Any]) -> int:
+    """Multiplications by weights that a job takes; what attention multiplies among tokens is not among them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        answer(side, job)
+    return counter.get_total_flops() // 2
+
+
+def main() -> None:
+    """Answers jobs until stdin ends."""
     side = {"seqtant": Ours, "repeng": Repeng, "steering-vectors": SteeringVectors}[SIDE]()
     for line in sys.stdin:
         job = json.loads(line)
-        rows = {int(k): torch.tensor(v) for k, v in job.get("rows", {}).items()} or None
+        if job.pop("count", False):
+            print(json.dumps({"multiplications": counted(side, job)}), flush=True)
+            continue
         started = time.process_time()
-        if job["job"] == "extract":
-            out: Any = side.extract(job["layers"])
-        elif job["job"] == "generate":
-            out = generate(side, rows, job["strength"], job["tokens"], job["batch"])
-        elif SIDE == "seqtant":
-            out = side.sweep(rows, job["strengths"])
-        else:
-            out = looped_sweep(side, rows or {}, job["strengths"], last=job["last"])
+        out = answer(side, job)
         seconds = time.process_time() - started
-        if isinstance(out, dict):
-            out = {k: v.flatten().tolist() for k, v in out.items()}
         print(json.dumps({"seconds": seconds, "output": out}), flush=True)
 
 
