@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
+from cyclopts import App
 
+from seqtant.cli import app
+from seqtant.commandline.options import Options
 from seqtant.findings import Result, from_json
 from seqtant.runs import machine
 from seqtant.runs.store import Store
@@ -187,3 +191,26 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: st
     assert done.error.startswith("seqtant: ")
     assert done.error.count("\n") == 1
     assert message in done.error
+
+
+def commands(group: App) -> Iterator[tuple[str, Any]]:
+    for name in group:
+        if not name.startswith("-"):
+            inner = list(commands(group[name]))
+            yield from inner or [(name, group[name].default_command)]
+
+
+def rounds(hint: Any) -> bool:
+    return hint is int or (get_origin(hint) is not Annotated and any(rounds(each) for each in get_args(hint)))
+
+
+def test_no_flag_of_any_command_rounds_a_number_in_silence(call: Any) -> None:
+    """The parser alone reads 1.5 as a whole number where a flag's type is plain ``int``."""
+    hints = {
+        (name, flag): hint
+        for name, command in [*commands(app), ("options", Options)]
+        for flag, hint in get_type_hints(command, include_extras=True).items()
+    }
+    assert len(hints) > 300
+    assert [each for each, hint in hints.items() if rounds(hint) and each[1] != "return"] == []
+    assert call("demo", "pendulum", "--seed", "1.5").error.endswith("'1.5' is not a whole number\n")

@@ -8,14 +8,14 @@ from typing import Literal
 
 from cyclopts import App
 
-from seqtant.commandline.options import Flag
+from seqtant.commandline.options import Flag, Whole
 from seqtant.findings import Scale
 
 app = App(name="claims", help="Published numbers beside ours.")
 
 
 @app.command(name="list")
-def list_claims(*, paper: int | None = None, room: str = "", json: Flag = False) -> None:
+def list_claims(*, paper: Whole | None = None, room: str = "", json: Flag = False) -> None:
     """List what the papers published: value, tolerance, where it is printed, how we read it.
 
     Args:
@@ -37,14 +37,14 @@ def list_claims(*, paper: int | None = None, room: str = "", json: Flag = False)
 @app.command
 def check(
     *,
-    paper: int | None = None,
+    paper: Whole | None = None,
     room: str = "",
     scale: Scale = "smoke",
     format: Literal["table", "json", "markdown"] = "table",
     json: Flag = False,
     records: Path | None = None,
     force: Flag = False,
-    seed: int = 0,
+    seed: Whole = 0,
     device: str = "auto",
 ) -> None:
     """Run what observes each claim (or take the stored run) and print published beside observed.

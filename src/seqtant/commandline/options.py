@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -20,8 +20,15 @@ def _whole(kind: Any, tokens: Any) -> int:
     return int(number)
 
 
+def _whole_or_all(kind: Any, tokens: Any) -> int | str:
+    return "all" if tokens[0].value == "all" else _whole(kind, tokens)
+
+
 Whole = Annotated[int, Parameter(converter=_whole)]
 """Type of a flag that takes a whole number."""
+
+WholeOrAll = Annotated[int | Literal["all"], Parameter(converter=_whole_or_all)]
+"""Type of a flag that takes a whole number or the word ``all``."""
 
 Flag = Annotated[bool, Parameter(negative="")]
 """Type of a flag that is given or not, without a ``--no-`` form."""
@@ -38,7 +45,7 @@ class Options:
     """Override one value: --set section.key=value (may be repeated)."""
     preset: Scale | None = None
     """Start from the configuration of this scale."""
-    seed: int = 0
+    seed: Whole = 0
     """Seed of every random draw."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, or mps for training."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from seqtant.commandline.options import Flag
+from seqtant.commandline.options import Flag, Whole
 from seqtant.findings import Scale
 
 app = App(name="recipe", help="List and run the recipes.")
@@ -39,7 +39,7 @@ def run(
     scale: Scale = "smoke",
     out: Path | None = None,
     force: Flag = False,
-    seed: int = 0,
+    seed: Whole = 0,
     device: str = "auto",
     json: Flag = False,
 ) -> None:

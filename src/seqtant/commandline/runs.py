@@ -7,14 +7,14 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from seqtant.commandline.options import Flag
+from seqtant.commandline.options import Flag, Whole
 from seqtant.runs.export import Format
 
 app = App(name="runs", help="List, show, compare and export stored runs.")
 
 
 @app.command(name="list")
-def list_runs(*, instrument: str = "", limit: int = 20, parts: Flag = False, json: Flag = False) -> None:
+def list_runs(*, instrument: str = "", limit: Whole = 20, parts: Flag = False, json: Flag = False) -> None:
     """List stored runs, the newest first.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Literal
 from cyclopts import App
 
 from seqtant.commandline.execute import execute
-from seqtant.commandline.options import DEFAULT, Options
+from seqtant.commandline.options import DEFAULT, Options, Whole, WholeOrAll
 from seqtant.quantum.config import (
     BenchmarkConfig,
     Boundary,
@@ -32,8 +32,8 @@ def ground_state(
     field: float | None = None,
     second_coupling: float | None = None,
     operators: str | None = None,
-    steps: int | None = None,
-    samples: int | Literal["all"] | None = None,
+    steps: Whole | None = None,
+    samples: WholeOrAll | None = None,
     transfer_from: str | None = None,
     options: Options = DEFAULT,
 ) -> None:
@@ -110,7 +110,7 @@ def observe(
     checkpoint: str | None = None,
     /,
     *,
-    samples: int | None = None,
+    samples: Whole | None = None,
     precision: float | None = None,
     symmetrise: bool | None = None,
     options: Options = DEFAULT,
@@ -139,7 +139,7 @@ def sample(
     checkpoint: str | None = None,
     /,
     *,
-    samples: int | None = None,
+    samples: Whole | None = None,
     file: str | None = None,
     unique: bool | None = None,
     options: Options = DEFAULT,
@@ -164,8 +164,8 @@ def transfer(
     lattice: str | None = None,
     boundary: Boundary | None = None,
     field: float | None = None,
-    steps: int | None = None,
-    samples: int | None = None,
+    steps: Whole | None = None,
+    samples: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Carry a trained state to another lattice or field and train on.
@@ -197,8 +197,8 @@ def compare_sampling(
     /,
     *,
     lattice: str | None = None,
-    samples: int | None = None,
-    repeats: int | None = None,
+    samples: Whole | None = None,
+    repeats: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Compare exact sampling with Metropolis: autocorrelation, and error of the magnetisation against cost.
@@ -250,8 +250,8 @@ def benchmark(
     *,
     hamiltonian: str | None = None,
     boundary: Boundary | None = None,
-    samples: int | None = None,
-    repeats: int | None = None,
+    samples: Whole | None = None,
+    repeats: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Time one optimisation step on square lattices from 4x4 to 20x20, beside the operations it counts.

@@ -8,7 +8,7 @@ from typing import Literal
 from cyclopts import App
 
 from seqtant.commandline.execute import execute
-from seqtant.commandline.options import DEFAULT, Options
+from seqtant.commandline.options import DEFAULT, Options, Whole
 from seqtant.findings import Result
 from seqtant.reference.config import CheckConfig, DescribeConfig, SampleConfig, TrainConfig
 from seqtant.registry import import_attribute
@@ -43,8 +43,8 @@ def sample(
     *,
     prompt: str | None = None,
     source: Literal["model", "world"] | None = None,
-    count: int | None = None,
-    tokens: int | None = None,
+    count: Whole | None = None,
+    tokens: Whole | None = None,
     temperature: float | None = None,
     options: Options = DEFAULT,
 ) -> None:
@@ -71,7 +71,7 @@ def sample(
 
 
 @app.command
-def describe(*, sentences: int | None = None, options: Options = DEFAULT) -> None:
+def describe(*, sentences: Whole | None = None, options: Options = DEFAULT) -> None:
     """Tell what is true of the world: kinds, personas, tasks, facts.
 
     Args:

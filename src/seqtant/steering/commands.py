@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from seqtant.commandline.execute import execute
-from seqtant.commandline.options import DEFAULT, Options
+from seqtant.commandline.options import DEFAULT, Options, Whole
 from seqtant.errors import InputError
 from seqtant.steering.config import (
     AnswerScore,
@@ -132,7 +132,7 @@ def choose(
     behaviour: Behaviour = None,
     helpfulness: str | None = None,
     layers: str | None = None,
-    side: int | None = None,
+    side: Whole | None = None,
     score: AnswerScore | None = None,
     options: Options = DEFAULT,
 ) -> None:
@@ -247,7 +247,7 @@ def apply(
     strength: float | None = None,
     layers: str | None = None,
     positions: Positions | None = None,
-    tokens: int | None = None,
+    tokens: Whole | None = None,
     temperature: float | None = None,
     options: Options = DEFAULT,
 ) -> None:
@@ -337,9 +337,9 @@ def train(
     *,
     reviews: str | None = None,
     text: tuple[str, ...] | None = None,
-    steps: int | None = None,
-    width: int | None = None,
-    depth: int | None = None,
+    steps: Whole | None = None,
+    width: Whole | None = None,
+    depth: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
     """Train a small model on texts with opinions; write it with pairs, prompts and items from texts it never saw.
@@ -375,7 +375,7 @@ def playground(
     behaviour: Behaviour = None,
     helpfulness: str | None = None,
     layers: str | None = None,
-    port: int = 8765,
+    port: Whole = 8765,
     device: str = "auto",
     seed: Annotated[int, Parameter(negative="")] = 0,
     check: Annotated[bool, Parameter(negative="")] = False,
