@@ -19,7 +19,10 @@ ASKED = {
     "architecture": ("Have both the same number of parameters?", ("parameters",)),
     "pretraining": ("Do both gain as much from related text?", ("gain_in_context, mean of pairs",)),
     "icl": ("Are both as accurate after examples?", ("accuracy_after_examples, mean of pairs",)),
-    "beb": ("Does the alignment of both fail by prompts of one length?", ("breaking_length, measured",)),
+    "beb": (
+        "Does the alignment of both fail by prompts of one length?",
+        ("breaking_length, mean of pairs", "breaking_length, measured"),
+    ),
     "steering": (
         "Are both as helpful without steering?",
         ("helpfulness_unsteered, mean of pairs", "strength, measured"),
