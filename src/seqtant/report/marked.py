@@ -21,9 +21,11 @@ def put(page: str, name: str, text: str) -> str:
     Example:
         >>> put("seen\n<!-- cost -->\n3 s\n<!-- end -->\n", "cost", "2 s")
         'seen\n<!-- cost -->\n2 s\n<!-- end -->\n'
+        >>> put("<!-- new -->\n<!-- end -->\nlater\n<!-- end -->\n", "new", "2 s")
+        '<!-- new -->\n2 s\n<!-- end -->\nlater\n<!-- end -->\n'
     """
-    part = re.compile(rf"(?<=<!-- {re.escape(name)} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-    filled, count = part.subn(lambda _: f"{text}\n", page)
+    part = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    filled, count = part.subn(lambda found: f"{found[1]}{text}\n{found[2]}", page)
     if count != 1:
         raise ValueError(f"{count} parts '{name}' where there must be one: no mark '<!-- {name} -->', or too many")
     return filled
