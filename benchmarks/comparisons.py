@@ -142,6 +142,23 @@ def _netket(record: Record) -> Iterator[Row]:
         )
 
 
+def _energy(record: Record) -> Iterator[Row]:
+    target = record["best"]["final"]
+    for name in ("minsr", "spring"):
+        ratios = [race["ratio"][name] for race in record["races"]]
+        spent = [race["reached"][name]["steps"] for race in record["races"]]
+        theirs = [race["reached"]["netket"]["steps"] for race in record["races"]]
+        yield Row(
+            f"time to NetKet's final energy, 6x6 spins, {name}",
+            f"NetKet {record['scan'][0]['versions']['netket']} minsr",
+            median(ratios),
+            min(ratios),
+            max(ratios),
+            f"{target['mean']:.3f} after {median(spent):.0f} steps beside {median(theirs):.0f}",
+            short=True,
+        )
+
+
 SOURCES: dict[str, Callable[[Record], Iterator[Row]]] = {
     "scoring*.json": _scoring,
     "icl_harness.json": _shots,
@@ -150,6 +167,7 @@ SOURCES: dict[str, Callable[[Record], Iterator[Row]]] = {
     "ctc_cost_cpu_*.json": _ctc,
     "beb_evidence.json": _evidence,
     "quantum_netket_*.json": _netket,
+    "quantum_time_to_energy.json": _energy,
 }
 
 

@@ -1,4 +1,4 @@
-"""The tables of all comparisons, written from the stored records alone: benchmarks/README.md and the README's own."""
+"""The tables of all comparisons, written from the stored records alone, on every page that shows some."""
 
 from __future__ import annotations
 
@@ -67,6 +67,57 @@ def _growth() -> Iterator[tuple[str, str, str, str]]:
             yield f"pretraining, {stage}", span, f"{slope:.2f}", memory
 
 
+def netket_steps_table() -> str:
+    """Steps beside NetKet's, part by part."""
+    lines = [
+        "| spins | layers | method | part | NetKet | Seqtant | times ours |",
+        "| --- | ---: | --- | --- | ---: | ---: | ---: |",
+    ]
+    parts = {"step": "step", "sample": "sampling", "local_energy": "local energies"}
+    for path in sorted(RESULTS.glob("quantum_netket_*.json")):
+        for each in load(path)["speed"]:
+            for key, part in parts.items():
+                theirs, ours = (each[key][side]["cpu"] for side in ("netket", "seqtant"))
+                ratio = f"{theirs['median'] / ours['median']:.2f}"
+                ends = f"({theirs['low'] / ours['high']:.2f} to {theirs['high'] / ours['low']:.2f})"
+                lines.append(f"| {each['side']}x{each['side']} | {each['layers']} | {each['method']} | {part} | "
+                             f"{theirs['median']:.3f} | {ours['median']:.3f} | {ratio} {ends} |")  # fmt: skip
+    return "\n".join(lines)
+
+
+def netket_settings_table() -> str:
+    """The energies at which NetKet ends with each setting."""
+    record = load(RESULTS / "quantum_time_to_energy.json")
+    lines = [
+        "| learning rate | diagonal shift | energy after the last step | variance |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    for each in sorted(record["scan"], key=lambda row: row["final"]["mean"]):
+        final = each["final"]
+        energy = f"{final['mean']:.4f} +- {final['error']:.4f}"
+        lines.append(f"| {each['rate']} | {each['shift']} | {energy} | {final['variance']:.3f} |")
+    return "\n".join(lines)
+
+
+def netket_races_table() -> str:
+    """Steps and CPU seconds of every side until the target is reached."""
+    record = load(RESULTS / "quantum_time_to_energy.json")
+    lines = [
+        "| seed | side | steps | CPU seconds | running mean | times ours |",
+        "| ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for race in record["races"]:
+        for name, found in race["reached"].items():
+            if found is None:
+                lines.append(f"| {race['seed']} | {name} | not reached in {record['steps']} | - | - | - |")
+                continue
+            ratio = race["ratio"].get(name)
+            mean = f"{found['mean']:.4f} +- {found['error']:.4f}"
+            lines.append(f"| {race['seed']} | {name} | {found['steps']} | {found['cpu']:.1f} | {mean} | "
+                         f"{'-' if ratio is None else format(ratio, '.3g')} |")  # fmt: skip
+    return "\n".join(lines)
+
+
 def filled(text: str, tables: dict[str, str]) -> str:
     """A text with every named table put between its marks."""
     for name, table in tables.items():
@@ -83,11 +134,16 @@ def pages() -> dict[Path, dict[str, str]]:
             "limits": limits_table(),
             "growth": growth_table(),
         },
+        FOLDER / "quantum_netket" / "README.md": {
+            "steps": netket_steps_table(),
+            "settings": netket_settings_table(),
+            "races": netket_races_table(),
+        },
         FOLDER.parent / "README.md": {"comparisons": comparison_table([row for row in found if row.short])},
     }
 
 
 def write_tables() -> None:
-    """Brings both pages up to date."""
+    """Brings all pages up to date."""
     for path, tables in pages().items():
         path.write_text(filled(path.read_text(encoding="utf-8"), tables), encoding="utf-8")

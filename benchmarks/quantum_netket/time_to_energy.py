@@ -105,9 +105,9 @@ def main():
     parser.add_argument("--samples", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--evaluation", type=int, default=1 << 16)
-    parser.add_argument("--scan", nargs="*", default=["0.02:1e-3", "0.05:1e-3", "0.02:1e-4", "0.05:1e-2"])
+    parser.add_argument("--scan", nargs="*", default=["0.02:1e-3", "0.05:1e-3", "0.02:1e-4"])
     parser.add_argument("--race", type=int, nargs="*", default=[1, 2, 3], help="seeds")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "quantum_netket_energy.json")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "quantum_time_to_energy.json")
     options = parser.parse_args()
     record = json.loads(options.out.read_text(encoding="utf-8")) if options.out.is_file() else {}
     record |= {"samples": options.samples, "steps": options.steps, "window": WINDOW, "cores": os.cpu_count()}
