@@ -63,7 +63,7 @@ def mixtures() -> str:
                 result.seed,
                 shown(values["true_log_inverse_alpha"]),
                 "refused" if refused else interval(result, "log_inverse_alpha"),
-                shown(values["systematic_error"]) if "systematic_error" in values else "not read",
+                shown(values.get("systematic_error")),
                 shown(values["halfway_predicted"]),
                 shown(values["halfway_measured"]),
                 shown(values.get("halfway_guard")),
