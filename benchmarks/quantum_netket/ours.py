@@ -28,7 +28,8 @@ like_netket = {
     "adam": OptimiserConfig(method="adam", learning_rate=5e-3, momentum=0.999, decay_from=1.0),
     "minsr": OptimiserConfig(method="minsr", learning_rate=2e-2, damping=1e-3, decay_from=1.0),
 }
-settings = like_netket[method] if kind == "same" else OptimiserConfig(method=method)
+trust = 0.4 if kind == "bold" else OptimiserConfig().trust
+settings = like_netket[method] if kind == "same" else OptimiserConfig(method=method, trust=trust)
 training = Training(state, hamiltonian, settings, steps=int(sys.argv[6]), samples=samples, seed=seed)
 draw = torch.Generator().manual_seed(1)
 

@@ -26,7 +26,7 @@ class Side:
 
     @classmethod
     def seqtant(cls, side, samples, method, layers, kind, steps, *seed):
-        """Ours: ``kind`` "same" is NetKet's function and settings, "default" our own."""
+        """Ours: ``kind`` "same" is NetKet's function and settings, "default" our own, "bold" ours with longer steps."""
         return cls([sys.executable, HERE / "ours.py", side, samples, method, layers, kind, steps, *seed])
 
     def read(self):

@@ -21,8 +21,14 @@ WINDOW = 10
 """Energies of steps that are averaged before they are compared with the target."""
 TURN = 5
 """Steps that one side takes before the next one does."""
-OURS = {"minsr": ("minsr", "default"), "spring": ("spring", "default"), "minsr, NetKet's function": ("minsr", "same")}
-"""Our sides: the method, and whether the network and the rates are our own or NetKet's."""
+OURS = {
+    "minsr": ("minsr", "default"),
+    "spring": ("spring", "default"),
+    "minsr, longer steps": ("minsr", "bold"),
+    "spring, longer steps": ("spring", "bold"),
+    "minsr, NetKet's function": ("minsr", "same"),
+}
+"""Our sides: the method, and whether the network and the rates are our own or NetKet's; "bold" lets steps be longer."""
 
 
 class Run:

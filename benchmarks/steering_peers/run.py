@@ -164,7 +164,7 @@ def generated(workers: dict[str, Worker], depth: int, repeats: int, *, small: bo
     jobs = ((one, 1), (rows, 1), (rows, 8)) if small else ((rows, 1),)
     # Eight rows take longer and vary less.
     rounds = {1: repeats, 8: max(3, repeats // 3)}
-    tokens = 24 if small else 8
+    tokens = 64 if small else 8
     return [generation(workers, own, rounds[batch], tokens, batch) for own, batch in jobs]
 
 
