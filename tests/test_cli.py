@@ -77,7 +77,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("env --nope", "Unknown option: --nope"),
         ("cite last more", "nothing takes 'more': see 'seqtant cite --help'"),
         ("claims list --paper 77", "there is no paper 77: give one of 1, 2, 3"),
-        ("runs list --limit many", '"many"'),
+        ("runs list --limit many", "--limit: 'many' is not a whole number"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,14 +10,19 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from seqtant.boundary import parse_size
+from seqtant.errors import InputError
 from seqtant.findings import Scale
 
 
 def _whole(kind: Any, tokens: Any) -> int:
     """Reads a whole number such as 768 or 32K; cyclopts alone would round 1.5 in silence."""
-    number = parse_size(tokens[0].value)
+    text = tokens[0].value
+    try:
+        number = parse_size(text)
+    except InputError:
+        number = math.nan
     if not number.is_integer():
-        raise ValueError(f"'{tokens[0].value}' is not a whole number")
+        raise ValueError(f"'{text}' is not a whole number")
     return int(number)
 
 

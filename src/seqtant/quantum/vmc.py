@@ -73,9 +73,10 @@ def imaginary_time(energies: Tensor, mean: Tensor, rate: float) -> Tensor:
         rate: Learning rate.
 
     Example:
-        >>> found = imaginary_time(torch.tensor([0.0, 1e-6, 20.0]), torch.tensor(0.0), 0.05)
-        >>> [round(x, 3) for x in (found[1].real * 1e6, -0.1 * found[2].imag)]
-        [0.954, 3.142]
+        >>> energies = torch.tensor([1e-6, 20.0], dtype=torch.float64)
+        >>> found = imaginary_time(energies, energies.new_zeros(()), 0.05)
+        >>> [round(float(x), 3) for x in (found[0].real * 1e6, -0.1 * found[1].imag)]
+        [1.0, 3.142]
     """
     factor = (1 - 2 * rate * (energies - mean)).to(torch.complex128)
     return -torch.complex(factor.abs().clamp(min=SMALLEST_FACTOR).log(), factor.angle()) / (2 * rate)
