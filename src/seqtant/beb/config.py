@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from seqtant.beb.fitting_settings import Fitting
-from seqtant.beb.ranges import at_least, share
 from seqtant.errors import InputError
+from seqtant.ranges import at_least, fraction
 from seqtant.training.config import TrainingConfig
 
 SearchMethod = Literal["theorem", "best_of_m", "beam"]
@@ -139,7 +139,7 @@ class Sides:
         at_least(8, prompts=self.prompts)
         at_least(4, sentences=self.sentences)
         at_least(50, resamples=self.resamples)
-        share(delta=self.delta)
+        fraction(delta=self.delta)
         if not 0 < self.eps < 2:
             raise InputError(f"eps is {self.eps}: give a number between 0 and 2, both excluded")
         if self.floor is not None and not -math.inf < self.floor < 0:
@@ -363,7 +363,7 @@ class CalibrateConfig:
     """Bootstrap resamples over prompts."""
 
     def __post_init__(self) -> None:
-        share(alpha=self.alpha)
+        fraction(alpha=self.alpha)
         at_least(1, steps=self.steps, first_steps=self.first_steps, batch=self.batch)
         at_least(0, aligned_steps=self.aligned_steps, guard_sentences=self.guard_sentences)
         at_least(8, prompts=self.prompts, sentences=self.sentences, width=self.width)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from seqtant.beb.ranges import at_least, share
 from seqtant.errors import InputError
+from seqtant.ranges import at_least, fraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Fitting:
         at_least(6, statements=self.statements)
         at_least(1, lora_alpha=self.lora_alpha, batch=self.batch)
         at_least(0, rank=self.rank, first_layer=self.first_layer)
-        share(held_out=self.held_out, gate=self.gate)
+        fraction(held_out=self.held_out, gate=self.gate)
         if self.epochs <= 0:
             raise InputError(f"epochs is {self.epochs}: give a positive number")
         if self.learning_rate is not None and self.learning_rate <= 0:

@@ -59,6 +59,11 @@ class NetworkConfig:
     """Phase of the symmetrised state: the mean direction over all images, as published, or that of the first image;
     auto takes the first where steps sum over all configurations."""
 
+    @property
+    def image_phases(self) -> Literal["mean", "first"]:
+        """What a symmetrised state takes its phase from; the published mean where nothing is decided."""
+        return "first" if self.phases == "first" else "mean"
+
     def __post_init__(self) -> None:
         if self.width < 1 or (self.depth is not None and self.depth < 1):
             raise InputError(f"network of depth {self.depth} and width {self.width}: both must be at least 1")

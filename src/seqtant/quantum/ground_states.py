@@ -73,7 +73,7 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     group = symmetry_group(system.lattice, system.pauli, state.magnetisation)
     orbits = orbits_to_sum(config, system, state, group)
     network = replace(network, phases=network.phases if orbits is None else "first")
-    symmetrised = group.symmetrise(state, "first" if network.phases == "first" else "mean")
+    symmetrised = group.symmetrise(state, network.image_phases)
     training = Training(
         state,
         Hamiltonian(system.pauli),

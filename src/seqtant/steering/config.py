@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seqtant.errors import InputError
+from seqtant.ranges import at_least
 from seqtant.training.config import TrainingConfig
 
 Method = Literal["mean", "pca", "repe", "probe", "random", "centered-pca"]
@@ -14,12 +15,6 @@ Positions = Literal["all", "prompt", "last", "generated"]
 AnswerScore = Literal["restricted", "full"]
 BudgetKind = Literal["relative", "absolute", "above-chance"]
 ExportFormat = Literal["gguf", "folder"]
-
-
-def _at_least(least: int, **fields: int | None) -> None:
-    for name, value in fields.items():
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}: give a whole number of at least {least}")
 
 
 def _finite(**fields: float | None) -> None:
@@ -55,7 +50,7 @@ class VectorSource:
     """Whether a vector made from other weights or another tokenizer may be used; its size must fit all the same."""
 
     def __post_init__(self) -> None:
-        _at_least(2, max_pairs=self.max_pairs)
+        at_least(2, max_pairs=self.max_pairs)
         if self.method == "centered-pca":
             raise InputError(
                 "method is centered-pca: centring the differences of ordered pairs subtracts their mean, which is the "
@@ -89,8 +84,8 @@ class Measured(VectorSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(2, prompts=self.prompts, items=self.items)
-        _at_least(1, tokens_per_batch=self.tokens_per_batch)
+        at_least(2, prompts=self.prompts, items=self.items)
+        at_least(1, tokens_per_batch=self.tokens_per_batch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +99,7 @@ class ExtractConfig(VectorSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(2, folds=self.folds)
+        at_least(2, folds=self.folds)
 
     @classmethod
     def smoke(cls) -> ExtractConfig:
@@ -131,9 +126,9 @@ class SweepConfig(Measured):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(5, points=self.points)
-        _at_least(0, coherence_prompts=self.coherence_prompts)
-        _at_least(1, reply_tokens=self.reply_tokens)
+        at_least(5, points=self.points)
+        at_least(0, coherence_prompts=self.coherence_prompts)
+        at_least(1, reply_tokens=self.reply_tokens)
         if not 0 < self.loss < 1:
             raise InputError(f"loss is {self.loss}: give a share between 0 and 1")
         if self.strengths is not None and (len(set(self.strengths)) < 5 or 0.0 not in self.strengths):
@@ -164,7 +159,7 @@ class ChooseConfig(Measured):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(100, resamples=self.resamples)
+        at_least(100, resamples=self.resamples)
         _finite(cap=self.cap)
         if not 0 < self.budget < 1:
             raise InputError(f"budget is {self.budget}: give a share between 0 and 1, e.g. 0.05")
@@ -190,7 +185,7 @@ class DiagnoseConfig(Measured):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(1, top=self.top)
+        at_least(1, top=self.top)
         if not 0 < self.fit < 1:
             raise InputError(f"fit is {self.fit}: give an R^2 between 0 and 1")
         if self.strengths is not None and (len(self.strengths) < 3 or min(self.strengths) <= 0):
@@ -244,7 +239,7 @@ class ApplyConfig(VectorSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         _finite(strength=self.strength, temperature=self.temperature)
-        _at_least(1, tokens=self.tokens)
+        at_least(1, tokens=self.tokens)
 
     @classmethod
     def smoke(cls) -> ApplyConfig:
@@ -334,9 +329,9 @@ class TrainConfig:
     """Mixed precision."""
 
     def __post_init__(self) -> None:
-        _at_least(2, held_out=self.held_out, options=self.options)
-        _at_least(4, words=self.words, passage_words=self.passage_words, pairs=self.pairs)
-        _at_least(1, rows=self.rows, steps=self.steps, depth=self.depth)
+        at_least(2, held_out=self.held_out, options=self.options)
+        at_least(4, words=self.words, passage_words=self.passage_words, pairs=self.pairs)
+        at_least(1, rows=self.rows, steps=self.steps, depth=self.depth)
         if not 0 <= self.fold < self.held_out:
             raise InputError(
                 f"fold is {self.fold}: with held_out={self.held_out} it must lie in 0 to {self.held_out - 1}"

@@ -37,7 +37,7 @@ def run(config: ObserveConfig, context: Context) -> Result:
     title = f"Observables of {system.config.hamiltonian} on {system.lattice}, {system.lattice.boundary}"
     with Recorder("quantum.observe", title, config, context, papers=(9,)) as record:
         group = symmetry_group(system.lattice, system.pauli, plain.magnetisation)
-        phases = "first" if record_of.network.phases == "first" else "mean"
+        phases = record_of.network.image_phases
         state = group.symmetrise(plain, phases) if config.symmetrise and len(group) > 1 else plain
         vector = amplitudes(state) if system.sites <= ENUMERATED else None
         energy = _energy(config, context, system, state) if vector is None else summed(vector, system.pauli)
