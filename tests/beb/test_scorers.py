@@ -114,6 +114,28 @@ def test_a_judge_elsewhere_is_refused(host: str) -> None:
         scores(Behaviour(scorer=f"judge:http://{host}/v1"))
 
 
+def test_a_redirect_of_the_judge_is_not_followed(chat_server: tuple[str, list[Any]]) -> None:
+    """A server on this machine could send the question, or the wish for an answer, elsewhere."""
+    elsewhere, asked = chat_server
+
+    class Redirect(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(307 if "7" in self.path else 302)
+            self.send_header("Location", f"{elsewhere}/chat/completions")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Keeps quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Redirect) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for path in ("v1", "v7"):
+            with pytest.raises(InputError, match="does not answer"):
+                scores(Behaviour(scorer=f"judge:http://127.0.0.1:{server.server_port}/{path}"))
+        server.shutdown()
+    assert asked == []
+
+
 def test_a_judge_that_is_not_there_or_talks_nonsense() -> None:
     with pytest.raises(InputError, match="does not answer"):
         scores(Behaviour(scorer="judge:http://127.0.0.1:9/v1"))

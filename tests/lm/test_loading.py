@@ -197,3 +197,61 @@ def test_every_public_name_can_be_imported() -> None:
         assert getattr(package, name).__name__ == name
     with pytest.raises(AttributeError, match="nonsense"):
         package.nonsense  # noqa: B018
+
+
+def bring_code(folder: Path, marker: Path) -> None:
+    """Model, configuration and tokenizer classes of the folder's own, in files that leave a mark when they run."""
+    change_config(
+        folder, model_type="mine", auto_map={"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
+    )
+    path = folder / "tokenizer_config.json"
+    fields = {"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": ["mine.Tokenizer", None]}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    (folder / "mine.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+
+
+def test_code_of_a_folder_never_runs_and_nothing_is_asked(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "it-ran"
+    bring_code(folder, marker)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    for tokenizer in (True, False):
+        with pytest.raises(InputError, match="Python code that comes with it, which is never done") as caught:
+            load(folder, tokenizer=tokenizer)
+        assert len(str(caught.value).splitlines()) == 1
+    assert not marker.exists()
+    assert capfd.readouterr().out == ""
+
+
+def test_code_that_transformers_does_not_need_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    """Many folders of known families still name the files from before transformers knew them."""
+    marker = tmp_path / "it-ran"
+    bring_code(folder, marker)
+    change_config(folder, model_type="llama")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
+    assert load(folder).vocabulary_size == len(load_file(folder / "model.safetensors")["lm_head.weight"])
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("value", ["owner/kernel", "owner/kernel:flash", {"text": "owner/kernel"}])
+def test_kernels_of_a_repository_are_refused(folder: Path, value: object) -> None:
+    change_config(folder, attn_implementation=value)
+    with pytest.raises(InputError, match="code of a hub repository"):
+        load(folder)
+
+
+def test_every_from_pretrained_goes_through_the_one_door() -> None:
+    """PEFT's takes an adapter's safetensors onto a network that is loaded already; it has no code to run."""
+    import seqtant
+
+    calls = [
+        f"{path.name}: {line.strip()}"
+        for path in Path(seqtant.__file__).parent.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if ".from_pretrained(" in line
+    ]
+    assert [call for call in calls if "PeftModel" not in call] == [
+        "pretrained.py: return auto_class.from_pretrained(str(source), trust_remote_code=False, **options)"
+    ]

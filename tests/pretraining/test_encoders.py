@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,21 @@ def test_a_folder_that_holds_no_encoder_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="the extra 'retrieval' is missing")
     with pytest.raises(InputError, match="cannot load the encoder"):
         open_encoder(EmbedSettings(encoder=str(tmp_path)), Path("unused"))
+
+
+@pytest.mark.parametrize("kind", ["mine.Module", "sentence_transformersx.Module"])
+def test_classes_of_an_encoder_folder_are_not_imported(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("sentence_transformers", reason="pip install 'seqtant[retrieval]'")
+    (tmp_path / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": kind}]))
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'it-ran')!r}, 'w').close()\n")
+    with pytest.raises(InputError, match="code that is never run"):
+        open_encoder(EmbedSettings(encoder=str(tmp_path)), tmp_path)
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_pickled_weights_of_an_encoder_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="pip install 'seqtant[retrieval]'")
+    (tmp_path / "0_Transformer").mkdir()
+    (tmp_path / "0_Transformer" / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(InputError, match="pickled weights"):
+        open_encoder(EmbedSettings(encoder=str(tmp_path)), tmp_path)

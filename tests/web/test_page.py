@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import plotly
 import pytest
 
 from seqtant.findings import Result, from_json
@@ -80,6 +81,7 @@ class Opened:
 
 
 WRONG = {"error", "warning"}
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def open_page(browser: Any, path: Path, width: int = 1400, scheme: str = "light", **context: Any) -> Opened:
@@ -108,6 +110,23 @@ def test_opens_from_disk_fits_and_draws(name: str, width: int, scheme: str, brow
         shots = os.environ.get("SEQTANT_SCREENSHOTS")
         if shots:
             page.screenshot(path=Path(shots) / f"{name}-{width}-{scheme}.png", full_page=True)
+
+
+def test_no_button_of_a_figure_sends_anything(browser: Any, folder: Path) -> None:
+    """plotly 7 brings a button that uploads a chart; the page's bar holds what is named and asks for nothing."""
+    with open_page(browser, folder / "composite.html") as opened:
+        opened.page.locator(LINE).first.wait_for(state="attached")
+        buttons = opened.page.locator(".plot").first.locator(".modebar-btn")
+        titles = [buttons.nth(number).get_attribute("data-title") for number in range(buttons.count())]
+        assert titles == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+        every = opened.page.locator(".modebar-btn")
+        for number in range(every.count()):
+            every.nth(number).dispatch_event("click")
+        opened.page.wait_for_timeout(300)
+        assert [url for url in opened.requested if not url.startswith(("file:", "blob:", "data:"))] == []
+        assert len(opened.context.pages) == 1
+        assert opened.page.locator(".plotly-cloud-dialog-box").count() == 0
+        assert "cloud.plotly" not in opened.page.content().replace(PLOTLY.read_text(encoding="utf-8"), "")
 
 
 def brightness(color: str) -> float:

@@ -19,6 +19,7 @@ from tests.steering.samples import make_model
 
 pytestmark = pytest.mark.web
 
+TOKEN = "of-this-start"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -45,12 +46,12 @@ def address(studio: Any) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(make_app(studio), host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(make_app(studio, TOKEN), host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{port}/"
     server.should_exit = True
     thread.join()
 
@@ -78,7 +79,8 @@ class Opened:
         self.page.on("console", lambda m: self.wrong.append(m.text) if m.type in {"error", "warning"} else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(address)
+        base, _, fragment = address.partition("#")
+        self.page.goto(f"{base}?token={TOKEN}" + (f"#{fragment}" if fragment else ""))
 
     def __enter__(self) -> Opened:
         return self
@@ -135,14 +137,14 @@ def test_strength_for_budget_and_copy_as_command(browser: Any, address: str) -> 
     with Opened(browser, address) as opened:
         opened.spoken(0.0)
         opened.page.click("#budget")
-        opened.page.wait_for_function("document.getElementById('status').textContent.match(/spends|no limit/)")
+        opened.page.wait_for_function("() => document.getElementById('status').textContent.match(/spends|no limit/)")
         chosen = float(opened.page.input_value("#strength"))
         assert chosen > 0
         answer = opened.page.inner_text("#status")
         opened.spoken(chosen)
         assert opened.page.inner_text("#status") == answer, "it stays when the replies come"
         opened.page.click("#copy")
-        opened.page.wait_for_function("document.getElementById('status').textContent.includes('steering apply')")
+        opened.page.wait_for_function("() => document.getElementById('status').textContent.includes('steering apply')")
         told = opened.page.inner_text("#status")
         assert "--strength" in told
         assert "--layers" in told
@@ -196,7 +198,9 @@ def test_another_choice_of_blocks_changes_text_and_curve(browser: Any, address: 
         assert opened.page.inner_text("#steered") != both[1]
         opened.page.uncheck("#layers input >> nth=0")
         opened.page.uncheck("#layers input >> nth=1")
-        opened.page.wait_for_function("document.getElementById('status').textContent.includes('at least one block')")
+        opened.page.wait_for_function(
+            "() => document.getElementById('status').textContent.includes('at least one block')"
+        )
         assert opened.wrong == []
 
 
@@ -213,17 +217,73 @@ def test_fits_narrow_and_wide_in_both_schemes(browser: Any, address: str, width:
         assert opened.wrong == []
 
 
-def test_bad_requests_are_told_in_words(address: str) -> None:
-    import json
-    import urllib.error
-    import urllib.request
+def ask(address: str, path: str, **headers: str) -> tuple[int, str, Any]:
+    """Status, text and headers of one request of a program that knows the token."""
+    import http.client
 
+    port = address.rstrip("/").rpartition(":")[2]
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30)
+    try:
+        connection.request("GET", path, headers={"Cookie": f"seqtant-{port}={TOKEN}", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers
+    finally:
+        connection.close()
+
+
+def test_bad_requests_are_told_in_words(address: str) -> None:
     for path, reason in (
-        ("/budget?share=3&layers=1", "between 0 and 1"),
-        ("/point?strength=1&layers=x", "cannot be read"),
+        ("budget?share=3&layers=1", "between 0.001 and 1"),
+        ("budget?share=1e-300&layers=1", "between 0.001 and 1"),
+        ("point?strength=1&layers=x", "cannot be read"),
     ):
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(address + path)
-        with caught.value as answer:
-            assert answer.code == 422
-            assert reason in json.loads(answer.read())["error"]
+        status, text, _ = ask(address, f"/{path}")
+        assert status == 422
+        assert reason in text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8765"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:8765"}, 403),
+        ({"Host": ""}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Cookie": ""}, 403),
+        ({"Cookie": "seqtant=guessed"}, 403),
+    ],
+)
+def test_only_its_own_page_reaches_the_model(address: str, headers: dict[str, str], status: int) -> None:
+    """DNS rebinding, requests from other sites, and whoever does not know this start's token."""
+    found, text, answered = ask(address, "/about", **headers)
+    assert found == status
+    assert ("model" in text) == (status == 200)
+    assert answered["X-Frame-Options"] == "DENY"
+    assert answered["X-Content-Type-Options"] == "nosniff"
+    assert "frame-ancestors 'none'" in answered["Content-Security-Policy"]
+
+
+def test_the_token_leaves_the_address_bar(browser: Any, address: str) -> None:
+    with Opened(browser, address) as opened:
+        opened.spoken(0.0)
+        assert "token" not in opened.page.url
+
+
+def test_another_site_can_neither_read_nor_frame_it(browser: Any, address: str) -> None:
+    with Opened(browser, address) as opened:
+        opened.spoken(0.0)
+        stranger = opened.context.new_page()
+        stranger.route("http://evil.test/", lambda route: route.fulfill(body="<p>mine</p>", content_type="text/html"))
+        stranger.goto("http://evil.test/")
+        read = "address => fetch(address + 'about', {credentials: 'include'}).then(() => 'read', () => 'blocked')"
+        assert stranger.evaluate(read, address) == "blocked"
+        status = "address => new Promise(done => { const f = document.createElement('iframe'); f.src = address;" \
+            " f.onload = () => done(f.contentDocument ? f.contentDocument.body.innerText : 'blocked');" \
+            " document.body.append(f); })"  # fmt: skip
+        assert "Steering" not in stranger.evaluate(status, address)

@@ -10,6 +10,7 @@ import torch
 from seqtant.beb.scorers import Answer, Scorer, ScorerNeeds
 from seqtant.errors import InputError
 from seqtant.lm.folder import check_folder, locate
+from seqtant.lm.pretrained import from_pretrained
 
 GOOD_LABELS = ("good", "positive", "safe", "aligned", "label_1")
 BAD_LABELS = ("bad", "negative", "unsafe", "misaligned", "label_0")
@@ -30,8 +31,10 @@ def classifier(needs: ScorerNeeds) -> Scorer:
     check_folder(folder, tokenizer=True)
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    network = AutoModelForSequenceClassification.from_pretrained(str(folder), local_files_only=True).eval()
+    tokenizer = from_pretrained(AutoTokenizer, folder, "the tokenizer of", local_files_only=True)
+    network = from_pretrained(
+        AutoModelForSequenceClassification, folder, "the classifier", local_files_only=True, use_safetensors=True
+    ).eval()
     good, bad = _labels(network.config.id2label, str(folder))
 
     @torch.no_grad()

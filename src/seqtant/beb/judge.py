@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from seqtant.beb.scorers import Answer, Scorer, ScorerNeeds
 from seqtant.errors import InputError
@@ -63,11 +63,18 @@ def _question(answer: Answer, what: str) -> str:
     return QUESTION.format(of=of, prompt=answer.prompt[-_LAST:], text=answer.text)
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Lets a redirect be the answer it is: a status that is not 200, and so an error."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """Follows nothing."""
+
+
 def _ask(address: str, question: str) -> str:
     body = {"model": "judge", "temperature": 0, "max_tokens": 4, "messages": [{"role": "user", "content": question}]}
     request = Request(f"{address}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    # A proxy of the environment would take what is meant for this machine elsewhere.
-    opener = build_opener(ProxyHandler({}))
+    # A proxy of the environment, or a redirect, would take what is meant for this machine elsewhere.
+    opener = build_opener(ProxyHandler({}), _NoRedirects)
     try:
         with opener.open(request, timeout=TIMEOUT_SECONDS) as reply:
             return str(json.load(reply)["choices"][0]["message"]["content"])

@@ -129,12 +129,21 @@ def _shards(folder: Path) -> list[Path]:
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]
+    refuse_pickles(folder)
+    raise InputError(f"'{folder}' has no weights: model.safetensors is missing")
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Refuses a folder whose only weights are pickles.
+
+    Raises:
+        InputError: It holds pickles and no safetensors.
+    """
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
+    if pickles and not any(folder.glob("*.safetensors")):
         raise InputError(
             f"'{folder}' holds pickled weights ('{pickles[0]}'), which may run code when read: convert to safetensors"
         )
-    raise InputError(f"'{folder}' has no weights: model.safetensors is missing")
 
 
 def _check_shard(path: Path) -> None:

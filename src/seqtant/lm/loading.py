@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from seqtant.errors import InputError
 from seqtant.lm.folder import REFERENCE, check_folder, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM
+from seqtant.lm.pretrained import from_pretrained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -143,15 +143,15 @@ def _load(
 def _load_network(source: str | Path, dtype: str | torch.dtype, *, local: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
-    with _quiet():
-        try:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                str(source), dtype=dtype, local_files_only=local, use_safetensors=True, output_loading_info=True
-            )
-        except Exception as error:  # transformers lets errors of every kind through, from six libraries
-            if isinstance(error, MemoryError):
-                raise
-            raise InputError(f"cannot load the model '{source}': {_first_line(error)}") from error
+    loaded: Any = from_pretrained(
+        AutoModelForCausalLM,
+        source,
+        "the model",
+        dtype=dtype,
+        local_files_only=local,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
     network, report = loaded
     missing, surplus = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing:
@@ -170,13 +170,7 @@ def _load_network(source: str | Path, dtype: str | torch.dtype, *, local: bool) 
 def _load_tokenizer(source: str | Path, *, local: bool) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
-    with _quiet():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=local)
-        except Exception as error:  # as above
-            raise InputError(
-                f"cannot load the tokenizer of '{source}': {_first_line(error)} (is it empty, broken or missing?)"
-            ) from error
+    tokenizer = from_pretrained(AutoTokenizer, source, "the tokenizer of", local_files_only=local)
     words = len(tokenizer.get_vocab())
     if words <= len(set(tokenizer.all_special_ids)):
         raise InputError(
@@ -197,25 +191,3 @@ def check_match(model: CausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
             f"the tokenizer of '{model.name}' makes ids up to {largest}, but the model knows {model.vocabulary_size} "
             "tokens: they do not belong together"
         )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps transformers from printing bars and load reports: faults are raised here, in our own words."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

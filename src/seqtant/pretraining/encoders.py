@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from scipy import sparse
 
 from seqtant.errors import InputError
+from seqtant.lm.folder import refuse_pickles
 from seqtant.optional import require
 from seqtant.pretraining.sections import EmbedSettings
 from seqtant.pretraining.segmentation import named_function
@@ -162,12 +164,34 @@ def _function(name: str) -> Encoder:
 
 def _sentence_transformer(folder: str, rows: int) -> Encoder:
     library: Any = require("sentence_transformers", extra="retrieval")
+    _refuse_code(Path(folder))
     try:
-        model = library.SentenceTransformer(folder, device="cpu", local_files_only=True)
+        model = library.SentenceTransformer(folder, device="cpu", local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library lets errors of many kinds through
         raise InputError(f"cannot load the encoder '{folder}': {str(error).splitlines()[0]}") from error
     encode: Callable[..., Any] = model.encode
     return lambda texts: encode(texts, batch_size=rows, show_progress_bar=False, convert_to_numpy=True)
+
+
+def _refuse_code(folder: Path) -> None:
+    """Refuses what would run when such a folder is read: foreign classes named by modules.json, pickled weights.
+
+    Raises:
+        InputError: There is some.
+    """
+    path = folder / "modules.json"
+    if path.is_file():
+        try:
+            kinds = [str(module["type"]) for module in json.loads(path.read_text(encoding="utf-8"))]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise InputError(f"'{path}' is no list of modules with a type each: copy the encoder again") from error
+        for kind in kinds:
+            if not kind.startswith("sentence_transformers."):
+                raise InputError(f"'{path}' names the class '{kind}', code that is never run: give another encoder")
+    refuse_pickles(folder)
+    for part in sorted(folder.iterdir()):
+        if part.is_dir():
+            refuse_pickles(part)
 
 
 def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.ndarray, "texts dimension"]:

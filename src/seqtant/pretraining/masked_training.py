@@ -19,6 +19,7 @@ from torch import nn
 
 from seqtant.data.json_lines import read_lines, text_of, value_of
 from seqtant.errors import InputError
+from seqtant.lm.pretrained import from_pretrained
 from seqtant.pretraining.building import Build
 from seqtant.pretraining.config import TaptConfig
 from seqtant.pretraining.dataset import IGNORED, ExampleBatches, ExampleTable
@@ -56,10 +57,9 @@ def load_model(folder: str, vocabulary: int, window: int) -> nn.Module:
 
     if not (Path(folder) / "config.json").is_file():
         raise InputError(f"'{folder}' holds no config.json: give the folder of a masked language model")
-    try:
-        model: Any = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except Exception as error:  # transformers lets errors of every kind through
-        raise InputError(f"cannot load '{folder}' as a masked language model: {str(error).splitlines()[0]}") from error
+    model = from_pretrained(
+        AutoModelForMaskedLM, folder, "the masked language model", local_files_only=True, use_safetensors=True
+    )
     if vocabulary > model.config.vocab_size:
         raise InputError(
             f"the build has {vocabulary} tokens, '{folder}' knows {model.config.vocab_size}: build with its --tokenizer"

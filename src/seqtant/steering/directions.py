@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from seqtant.errors import InputError
 
-States = Float[NDArray[np.float64], "pairs width"]
-Direction = Float[NDArray[np.float64], " width"]
+States = Float[np.ndarray, "pairs width"]
+Direction = Float[np.ndarray, " width"]
 
 
 def mean_difference(positive: States, negative: States, generator: np.random.Generator) -> Direction:

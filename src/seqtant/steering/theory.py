@@ -55,9 +55,9 @@ def alignment_guarantee(strength: ArrayLike, margin: ArrayLike, alignment: Array
 
 def multiclass_guarantee(
     strength: float,
-    scores: Float[NDArray[np.float64], " classes"],
-    masses: Float[NDArray[np.float64], " classes"],
-    gaps: Float[NDArray[np.float64], " steps"],
+    scores: Float[np.ndarray, " classes"],
+    masses: Float[np.ndarray, " classes"],
+    gaps: Float[np.ndarray, " steps"],
 ) -> float:
     """Lower bound on the expected score of r >= 0 with any number of behaviour classes.
 
@@ -106,10 +106,10 @@ def alignment_slope(mean_gap: ArrayLike, alignment: ArrayLike) -> Array:
 
 
 def covariance_slope(
-    probabilities: Float[NDArray[np.float64], "*batch tokens"],
-    scores: Float[NDArray[np.float64], " tokens"],
-    logit_slopes: Float[NDArray[np.float64], "*batch tokens"],
-) -> Float[NDArray[np.float64], "*batch"]:
+    probabilities: Float[np.ndarray, "*batch tokens"],
+    scores: Float[np.ndarray, " tokens"],
+    logit_slopes: Float[np.ndarray, "*batch tokens"],
+) -> Float[np.ndarray, "*batch"]:
     """Exact d/dr of sum_i B(i) p_i at r = 0: Cov_p(B(i), u_i), with no assumption.
 
     Args:
@@ -174,7 +174,7 @@ def expected_helpfulness(
     strength: ArrayLike,
     noise: float,
     probability: float,
-    wrong: Float[NDArray[np.float64], " wrong"],
+    wrong: Float[np.ndarray, " wrong"],
 ) -> Array:
     """E[P(r)] to second order under Gaussian noise on the wrong logits, exact up to O(r^4).
 
@@ -199,10 +199,10 @@ def expected_helpfulness(
 
 
 def local_law(
-    probabilities: Float[NDArray[np.float64], " tokens"],
+    probabilities: Float[np.ndarray, " tokens"],
     correct: int,
-    slopes: Float[NDArray[np.float64], " tokens"],
-    curvatures: Float[NDArray[np.float64], " tokens"],
+    slopes: Float[np.ndarray, " tokens"],
+    curvatures: Float[np.ndarray, " tokens"],
 ) -> tuple[float, float]:
     """L and Q of log P_c(r) = log P_0 + L r + Q r^2 for one query, exactly.
 
@@ -295,11 +295,11 @@ def loss_order(half: float, full: float) -> float:
 
 
 def optimal_direction(
-    gradient: Float[NDArray[np.float64], " width"],
-    hessian: Float[NDArray[np.float64], "width width"],
+    gradient: Float[np.ndarray, " width"],
+    hessian: Float[np.ndarray, "width width"],
     budget: float,
     ridge: float = 0.0,
-) -> Float[NDArray[np.float64], " width"]:
+) -> Float[np.ndarray, " width"]:
     """The edit of greatest first-order gain g . v among those with loss v^T H v / 2 = eps.
 
     v* = sqrt(2 eps / (g^T H^-1 g)) H^-1 g. Not in the paper: the method that its bounds suggest.

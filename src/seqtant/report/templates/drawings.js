@@ -42,7 +42,9 @@
     const layout = { ...figure.layout, ...size, template: theme() };
     const options = {
       responsive: true, displaylogo: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+      // Named one by one: a later plotly.js must not add a button that sends a chart away.
+      modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
+      plotlyServerURL: "", showSendToCloud: false, showEditInChartStudio: false, showLink: false,
     };
     return Plotly.react(plot, figure.data, layout, options);
   };

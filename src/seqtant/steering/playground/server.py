@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import threading
 from collections.abc import AsyncIterator
 from importlib.resources import files
@@ -14,6 +15,7 @@ from seqtant.optional import require
 from seqtant.runs.context import Context
 from seqtant.settings import resolve
 from seqtant.steering.config import ChooseConfig
+from seqtant.steering.playground.guard import Guard
 from seqtant.steering.playground.studio import Studio
 
 HOST = "127.0.0.1"
@@ -38,14 +40,15 @@ def serve(*, port: int, device: str, seed: int, check: bool, **named: Any) -> No
     if not 1 <= port <= 65535:
         raise InputError(f"port is {port}: give a number from 1 to 65535")
     studio = Studio(resolve(ChooseConfig, flags=named), Context(seed=seed, device=device))
-    application = make_app(studio)
-    print(f"http://{HOST}:{port}", flush=True)  # noqa: T201  (the address is what the command answers)
+    token = secrets.token_urlsafe(16)
+    application = make_app(studio, token)
+    print(f"http://{HOST}:{port}/?token={token}", flush=True)  # noqa: T201  (the address is what the command answers)
     if not check:
         uvicorn.run(application, host=HOST, port=port, log_level="warning")
 
 
-def make_app(studio: Studio) -> Any:
-    """The application around one loaded model."""
+def make_app(studio: Studio, token: str) -> Any:
+    """The application around one loaded model; the first request must bring the token."""
     fastapi = require("fastapi", extra="ui")
     responses = require("fastapi.responses", extra="ui")
     application = fastapi.FastAPI(title="Seqtant steering", docs_url=None, redoc_url=None, openapi_url=None)
@@ -65,7 +68,7 @@ def make_app(studio: Studio) -> Any:
         return responses.StreamingResponse(_events(pieces, cancelled), media_type="text/event-stream")
 
     application.add_api_route("/speak", _typed(speak))
-    return application
+    return Guard(application, token)
 
 
 def _add_measurements(application: Any, studio: Studio) -> None:

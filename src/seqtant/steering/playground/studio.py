@@ -21,6 +21,9 @@ from seqtant.steering.grounds import open_bench
 from seqtant.steering.measuring import Bench
 from seqtant.steering.scale import first_strength, hidden_norm, usable_range
 
+SMALLEST_BUDGET = 0.001
+"""A smaller loss drowns in rounding, and the search for it would not end."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -140,10 +143,10 @@ class Studio:
         """The strength that spends a budget, on all items of the page (``steering choose`` also verifies it).
 
         Raises:
-            InputError: The budget is not between 0 and 1, or there is no helpfulness to lose.
+            InputError: The budget is not from 0.001 to 1, or there is no helpfulness to lose.
         """
-        if not 0 < budget < 1:
-            raise InputError(f"budget is {budget}: give a share between 0 and 1")
+        if not SMALLEST_BUDGET <= budget < 1:
+            raise InputError(f"budget is {budget}: give a share between {SMALLEST_BUDGET} and 1")
         bench = self.bench.steered_by(self.bench.vector.at(list(layers)))
         observed = Observed(bench, lambda read: getattr(read.helpfulness, self.config.score))
         generator = np.random.default_rng([self.context.seed, 60])
