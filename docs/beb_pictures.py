@@ -1,6 +1,6 @@
-"""Draws the picture of the page on breaking lengths from a stored result: behaviour, predicted and measured.
+"""Draws the picture of the page on breaking lengths from a stored result: behavior, predicted and measured.
 
-python docs/beb_pictures.py results/beb/measure-reference.json docs/images/beb/behaviour.svg
+python docs/beb_pictures.py results/beb/measure-reference.json docs/images/beb/behavior.svg
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 360, 60, 130, 16, 48
 
 
 def draw(result: Result) -> str:
-    """The SVG; grey text and strong colours read on light and dark paper."""
-    last = points(result, "behaviour")[0][-1]
+    """The SVG; gray text and strong colors read on light and dark paper."""
+    last = points(result, "behavior")[0][-1]
 
     def x(n: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * n / last
@@ -27,7 +27,7 @@ def draw(result: Result) -> str:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - value) / 2
 
     parts = [_grid(x, y, last)]
-    for color, (key, name, dash) in enumerate((("behaviour", "measured", ""), ("predicted", "predicted", "6 4"))):
+    for color, (key, name, dash) in enumerate((("behavior", "measured", ""), ("predicted", "predicted", "6 4"))):
         places, values = points(result, key)
         line = " ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in zip(places, values, strict=True))
         parts.append(
@@ -42,7 +42,7 @@ def draw(result: Result) -> str:
                 f'<line x1="{x(n):.1f}" x2="{x(n):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="{COLORS[color]}" '
                 'stroke-dasharray="2 4"/>'
             )
-    title = "Behaviour against the number of sentences drawn from P-, measured and predicted; dotted: half of the way."
+    title = "Behavior against the number of sentences drawn from P-, measured and predicted; dotted: half of the way."
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-family="sans-serif" '
         f'font-size="13" fill="#6b7280"><title>{title}</title>{"".join(parts)}</svg>\n'
@@ -62,7 +62,7 @@ def _grid(x: Callable[[float], float], y: Callable[[float], float], last: float)
     middle = (LEFT + WIDTH - RIGHT) / 2
     return (
         f'{rows}{columns}<text x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">sentences drawn from P-</text>'
-        f'<text transform="translate(16 {HEIGHT / 2:.0f}) rotate(-90)" text-anchor="middle">behaviour</text>'
+        f'<text transform="translate(16 {HEIGHT / 2:.0f}) rotate(-90)" text-anchor="middle">behavior</text>'
     )
 
 

@@ -70,7 +70,7 @@ def _axes(x: Scale, y: Scale, least: float, most: float, highest: float) -> str:
 
 def _curve(x: Scale, y: Scale, rows: list[dict], shade: int, name: str) -> str:
     color, legend = COLORS[shade], TOP + 16 + 22 * shade
-    # Weights of neighbouring methods stand on either side of their points, so that they do not cover each other.
+    # Weights of neighboring methods stand on either side of their points, so that they do not cover each other.
     aside = 16 if shade % 2 else -6
     points = " ".join(f"{x(row['delay, ms']):.1f},{y(row['WER, %']):.1f}" for row in rows)
     parts = [f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.5"/>']
@@ -98,14 +98,14 @@ def timeline(sound: Path, plain: Path, purposeful: Path, path: Path) -> None:
     """Writes the page that plays one utterance, heard by both models, without its sound."""
     # Here and not above: whoever draws the frontier from a record needs no torch.
     from seqtant.ctc.live import LiveListener
-    from seqtant.ctc.recogniser import Recogniser
+    from seqtant.ctc.recognizer import Recognizer
     from seqtant.ctc.timeline import Track, write_timeline
     from seqtant.data.speech import read_manifest
 
     (utterance,) = read_manifest(sound)
     tracks = []
     for name, folder in (("plain CTC", plain), ("with purpose", purposeful)):
-        live = LiveListener(Recogniser.load(folder))
+        live = LiveListener(Recognizer.load(folder))
         live.push(utterance.recording.samples)
         tracks.append(Track(name, tuple(live.words)))
     write_timeline(path, utterance, tracks, with_sound=False)

@@ -17,7 +17,7 @@ for labels in ("gold", "random"):
     perfect = run(GincBayesConfig(labels=labels, shots=(0, 8), prompts=60, documents=2, document_length=64), context)
     print(f"exact Bayes, {labels} labels:", perfect.values["accuracy_0"], "->", perfect.values["accuracy_8"])
 
-# The model that ships, on the labelling games of its world: predicted from single examples, measured in prompts.
+# The model that ships, on the labeling games of its world: predicted from single examples, measured in prompts.
 result = run(ShotsConfig(shots=8, prompts=24, contexts=1, examples=60, pairs=8, resamples=100), context)
 for row in next(table.rows for table in result.tables if table.name == "shots"):
     print(f"{row[0]:10} nearest rival {row[1]:10} predicted {row[6]:12} measured {row[7]}")

@@ -16,7 +16,7 @@ built, counts = build(BuildConfig.smoke(), Path(tempfile.mkdtemp()))
 
 for arm in ("knn", "split", "random"):
     audit = audit_arm(built, arm)
-    print(f"{arm:7} {audit.examples} examples, similarity of neighbours {audit.distances[0].similarity:.3f}")
+    print(f"{arm:7} {audit.examples} examples, similarity of neighbors {audit.distances[0].similarity:.3f}")
 
 # The same order for any number of workers; the state is enough to go on elsewhere.
 stream = ExampleStream(built, "knn", rows=8, seed=1)

@@ -1,4 +1,4 @@
-"""Train the ground state of a 3 x 3 Ising lattice, hold it against exact diagonalisation, and draw from it.
+"""Train the ground state of a 3 x 3 Ising lattice, hold it against exact diagonalization, and draw from it.
 
 Run: python examples/quantum_ground_state.py
 """
@@ -20,10 +20,10 @@ print(f"energy per site: {trained.energy.total / 9:.6f}, exact {exact.energy / 9
 error = (trained.energy.total - exact.energy) / abs(exact.energy)
 print(f"relative error {error:.1e}, variance {trained.energy.variance:.4f}")
 
-# Exact, independent samples of the symmetrised state, each with its probability.
+# Exact, independent samples of the symmetrized state, each with its probability.
 spins, log_prob = trained.state.sample(2000, torch.Generator().manual_seed(0), return_log_prob=True)
-magnetisation = spins.double().mean(1)
-print(f"mean |m| {magnetisation.abs().mean():.3f}, entropy {-log_prob.mean():.3f} nats")
+magnetization = spins.double().mean(1)
+print(f"mean |m| {magnetization.abs().mean():.3f}, entropy {-log_prob.mean():.3f} nats")
 
 # The same network on a larger lattice: its weights do not depend on the size.
 network = trained.training.state.network

@@ -19,6 +19,6 @@ for finding in result.findings:
 # The same vector, without and with that strength.
 bench = open_bench(config, context)
 strength = result.values["strength"]
-prompts = [item.prompt for item in bench.behaviour[:3]]
+prompts = [item.prompt for item in bench.behavior[:3]]
 for reply in replies(bench.model, bench.vector, prompts, [0.0, strength], tokens=8):
     print(f"strength {reply.strength:6.2f}: ... {prompts[reply.prompt][-30:]} |{reply.text}")

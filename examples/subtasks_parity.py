@@ -21,7 +21,7 @@ fitted = subtasks.fit_network(
     task,
     subtasks.arm_of("steps", task, ArmSettings(), 0),
     subtasks.NetworkConfig(width=128),
-    subtasks.OptimisationConfig(),
+    subtasks.OptimizationConfig(),
     updates=300,
     evaluate_every=100,
     seed=0,

@@ -80,7 +80,7 @@ JOBS = {
     "train": Job("train the decoder that ships", "tokens", (1, 2, 4, 8), learn, ROWS * LENGTH),
     "measure": Job("measure a breaking length", "prompts of each side", (8, 16, 32, 64), measure),
     "shots": Job("count the shots of eight tasks", "prompts per task", (6, 12, 24, 48), shots),
-    "ctc": Job("train a small recogniser", "steps of 8 utterances", (50, 100, 200, 400), listen),
+    "ctc": Job("train a small recognizer", "steps of 8 utterances", (50, 100, 200, 400), listen),
 }
 
 

@@ -141,7 +141,7 @@ def packing() -> dict[str, Any]:
 
 def step() -> dict[str, Any]:
     """One step of a variational ground state, 6x6 spins: operations counted along what each flip touches."""
-    from seqtant.quantum.config import NetworkConfig, OptimiserConfig, SystemConfig
+    from seqtant.quantum.config import NetworkConfig, OptimizerConfig, SystemConfig
     from seqtant.quantum.draws import generator_for
     from seqtant.quantum.ground_states import resolved
     from seqtant.quantum.instruments.benchmark import count
@@ -153,7 +153,7 @@ def step() -> dict[str, Any]:
     samples = 1024
     system = System.of(SystemConfig(lattice="6x6", hamiltonian="tfim", field=3.0))
     state = make_state(system, resolved(NetworkConfig(depth=3), system), generator_for(0, 6))
-    training = Training(state, Hamiltonian(system.pauli), OptimiserConfig(), steps=REPEATS + 2, samples=samples,
+    training = Training(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=REPEATS + 2, samples=samples,
                         seed=0, processes=Processes("cpu"))  # fmt: skip
     operations, _ = count(state, training.hamiltonian)
     kernel = samples**2 * sum(p.numel() for p in state.parameters())  # one triangle, a product and a sum each

@@ -1,4 +1,4 @@
-"""Loads built examples as pre-tokenised data in TRL and in litgpt, and trains a few steps there.
+"""Loads built examples as pre-tokenized data in TRL and in litgpt, and trains a few steps there.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_loading/run.py --trl PYTHON --litgpt PYTHON
 

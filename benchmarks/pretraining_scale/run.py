@@ -1,4 +1,4 @@
-"""How the cost grows: neighbours, filter, tour and examples for 10,000 to 1,000,000 synthetic sentences.
+"""How the cost grows: neighbors, filter, tour and examples for 10,000 to 1,000,000 synthetic sentences.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_scale/run.py [--sizes 10000 30000 100000]
 
@@ -49,8 +49,8 @@ def corpus(count: int, dimension: int) -> tuple[Segments, np.ndarray]:
         blocked=np.zeros(count, dtype=bool),
         held_out=np.zeros(count, dtype=bool),
     )
-    centres = generator.standard_normal((max(10, count // 100), dimension), dtype=np.float32)
-    vectors = centres[generator.integers(len(centres), size=count)]
+    centers = generator.standard_normal((max(10, count // 100), dimension), dtype=np.float32)
+    vectors = centers[generator.integers(len(centers), size=count)]
     vectors += 0.7 * generator.standard_normal((count, dimension), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return segments, vectors

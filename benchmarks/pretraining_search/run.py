@@ -30,8 +30,8 @@ def vectors(count: int, dimension: int, latent: int | None) -> np.ndarray:
     if latent is None:
         rows = generator.standard_normal((count, dimension))
     else:
-        centres = generator.standard_normal((count // 100, latent))
-        inside = centres[generator.integers(len(centres), size=count)] + 0.6 * generator.standard_normal(
+        centers = generator.standard_normal((count // 100, latent))
+        inside = centers[generator.integers(len(centers), size=count)] + 0.6 * generator.standard_normal(
             (count, latent)
         )
         rows = inside @ generator.standard_normal((latent, dimension)) / np.sqrt(latent)

@@ -1,10 +1,10 @@
-"""Orders the same documents, from the same neighbours, by our tour and by In-Context Pretraining's published sorter.
+"""Orders the same documents, from the same neighbors, by our tour and by In-Context Pretraining's published sorter.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pretraining_tour/run.py --sorter PATH/TO/sort.py
 
 ``sort.py`` is the file of github.com/swj0419/in-context-pretraining. It cannot run as released: two modules that it
 imports are stood in for here, the attribute that ``merge`` reads but nobody sets is set, and where its search for a
-neighbour in another cluster gives None, the next columns are looked at. Nothing else is changed. Writes
+neighbor in another cluster gives None, the next columns are looked at. Nothing else is changed. Writes
 ``benchmarks/results/pretraining_tour.json``.
 """
 
@@ -35,10 +35,10 @@ RESULTS = Path(__file__).parents[1] / "results" / "pretraining_tour.json"
 
 
 def documents(count: int, dimension: int) -> np.ndarray:
-    """Clustered vectors of length 1: a hundred documents per centre on average."""
+    """Clustered vectors of length 1: a hundred documents per center on average."""
     generator = np.random.default_rng(0)
-    centres = generator.standard_normal((count // 100, dimension)).astype(np.float32)
-    rows = centres[generator.integers(len(centres), size=count)]
+    centers = generator.standard_normal((count // 100, dimension)).astype(np.float32)
+    rows = centers[generator.integers(len(centers), size=count)]
     rows = rows + 0.7 * generator.standard_normal(rows.shape).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -95,7 +95,7 @@ def measure(make: Callable[[], np.ndarray], vectors: np.ndarray, found: Neighbor
     apart = sum(right not in listed[left] and left not in listed[right] for left, right in pairs)
     return {
         "adjacent_similarity": float(adjacent_similarity(order, vectors).mean()),
-        "not_neighbours_share": apart / (len(order) - 1),
+        "not_neighbors_share": apart / (len(order) - 1),
         "documents": len(order),
         "missing": len(vectors) - len(np.unique(order)),
         "cpu_seconds": seconds,

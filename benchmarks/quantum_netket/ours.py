@@ -11,7 +11,7 @@ import torch
 from seqtant.models.causal_network import CausalNetwork
 from seqtant.models.causal_state import CausalState
 from seqtant.models.two_stack import light_two_stack, single_stack
-from seqtant.quantum.config import OptimiserConfig, SystemConfig
+from seqtant.quantum.config import OptimizerConfig, SystemConfig
 from seqtant.quantum.evaluation import evaluate
 from seqtant.quantum.local_energy import Hamiltonian
 from seqtant.quantum.systems import System
@@ -25,11 +25,11 @@ graph = single_stack(layers, 32) if kind == "same" else light_two_stack(layers, 
 state = CausalState(CausalNetwork(graph, (side, side), generator))
 hamiltonian = Hamiltonian(system.pauli)
 like_netket = {
-    "adam": OptimiserConfig(method="adam", learning_rate=5e-3, momentum=0.999, decay_from=1.0),
-    "minsr": OptimiserConfig(method="minsr", learning_rate=2e-2, damping=1e-3, decay_from=1.0),
+    "adam": OptimizerConfig(method="adam", learning_rate=5e-3, momentum=0.999, decay_from=1.0),
+    "minsr": OptimizerConfig(method="minsr", learning_rate=2e-2, damping=1e-3, decay_from=1.0),
 }
-trust = 0.4 if kind == "bold" else OptimiserConfig().trust
-settings = like_netket[method] if kind == "same" else OptimiserConfig(method=method, trust=trust)
+trust = 0.4 if kind == "bold" else OptimizerConfig().trust
+settings = like_netket[method] if kind == "same" else OptimizerConfig(method=method, trust=trust)
 training = Training(state, hamiltonian, settings, steps=int(sys.argv[6]), samples=samples, seed=seed)
 draw = torch.Generator().manual_seed(1)
 

@@ -18,7 +18,7 @@ from typing import Any
 from seqtant.findings import Result
 from seqtant.runs.context import Context
 from seqtant.runs.environment import environment
-from seqtant.subtasks import NetworkConfig, OptimisationConfig, ProbeConfig, TrainConfig, run
+from seqtant.subtasks import NetworkConfig, OptimizationConfig, ProbeConfig, TrainConfig, run
 
 RESULTS = Path(__file__).parents[1] / "results" / "subtasks_probe.json"
 ELMAN = NetworkConfig(width=256)
@@ -42,11 +42,11 @@ def measure(name: str, seed: int) -> list[dict[str, Any]]:
     """Units foretold and updates needed of every step of one case; None where a step was not learned."""
     network, bits, updates, every = CASES[name]
     context = Context(device="cpu", seed=seed)
-    settings = OptimisationConfig()
+    settings = OptimizationConfig()
     looked = run(ProbeConfig(bits=bits, network=network, samples=4096), context)
     trained = run(
         TrainConfig(
-            bits=bits, network=network, optimisation=settings, updates=updates, evaluate_every=every, test_rows=64
+            bits=bits, network=network, optimization=settings, updates=updates, evaluate_every=every, test_rows=64
         ),
         context,
     )

@@ -20,7 +20,7 @@ from seqtant.report.tables import to_markdown
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 PAGE = ROOT / "docs" / "instruments" / "beb.md"
-PICTURE = ROOT / "docs" / "images" / "beb" / "behaviour.svg"
+PICTURE = ROOT / "docs" / "images" / "beb" / "behavior.svg"
 sys.path[:0] = [str(FOLDER), str(ROOT / "docs")]
 
 import beb_pictures  # noqa: E402
@@ -129,7 +129,7 @@ def alignment() -> str:
 
 
 def statements() -> str:
-    """P- and P+ of every behaviour on statements that neither has seen."""
+    """P- and P+ of every behavior on statements that neither has seen."""
     rows = []
     for path in sorted(FOLDER.glob("film-*.json"), key=lambda path: -(read(path.stem).values["told_apart"] or 0)):
         result = read(path.stem)
@@ -139,8 +139,8 @@ def statements() -> str:
         ends = f"[{100 * (told.low or 0):.0f}, {100 * (told.high or 1):.0f}]"
         rows.append((path.stem.removeprefix("film-"), f"{100 * told.value:.1f} % {ends}", told.n, verdict))
     passed = sum(row[-1] == "yes" for row in rows)
-    table = markdown(("behaviour", "told apart", "held-out statements", "95 % or more"), rows)
-    return f"{table}\n\n{passed} of {len(rows)} behaviours pass."
+    table = markdown(("behavior", "told apart", "held-out statements", "95 % or more"), rows)
+    return f"{table}\n\n{passed} of {len(rows)} behaviors pass."
 
 
 def speed() -> str:

@@ -157,7 +157,7 @@ def budget() -> str:
     trials = next(each for each in result.tables if each.name == "trials")
     points, steps = result.config["budget_wer"], result.config["base_steps"]
     return (
-        f"`--budget-wer {points:g}` on a recogniser of {steps} steps of CTC, "
+        f"`--budget-wer {points:g}` on a recognizer of {steps} steps of CTC, "
         f"{number(values['wer_before'])} % word errors: weight {format_number(float(values['weight'] or 0))} after "
         f"{values['runs']} runs; on held-out utterances {measured(spent)} spent of {points:g} "
         f"({spent.verdict}), mean delay on the same words {measured(earlier)}. Further training lowers the errors as "

@@ -102,8 +102,8 @@ def text() -> str:
         f"same as in the undisturbed run, byte for byte: {'yes' if same else 'no'}.\n\n"
         f"{markdown(('stage', 'seconds'), stages)}\n\n"
         f"Its audit:\n\n{to_markdown(table_of(record, 'audit'))}\n\n{to_markdown(table_of(record, 'company'))}\n\n"
-        f"Near-duplicates count every pair of an example: two neighbours of one anchor may be copies of each other. "
-        f"Of the true nearest neighbours the search found {finding(record, 'recall').summary}"
+        f"Near-duplicates count every pair of an example: two neighbors of one anchor may be copies of each other. "
+        f"Of the true nearest neighbors the search found {finding(record, 'recall').summary}"
     )
 
 
@@ -146,10 +146,10 @@ def packing() -> str:
 def tours() -> str:
     """The tour beside the published sorter's."""
     found = benchmark("pretraining_tour")
-    columns = ("order", "similarity of adjacent documents", "jumps to no neighbour", "documents per CPU second")
-    names = ("adjacent_similarity", "not_neighbours_share", "documents_per_second")
+    columns = ("order", "similarity of adjacent documents", "jumps to no neighbor", "documents per CPU second")
+    names = ("adjacent_similarity", "not_neighbors_share", "documents_per_second")
     rows = [(name, *(counted(row[key]) for key in names)) for name, row in found["rows"].items()]
-    return f"{found['documents']:,} documents on the same neighbour lists:\n\n{markdown(columns, rows)}"
+    return f"{found['documents']:,} documents on the same neighbor lists:\n\n{markdown(columns, rows)}"
 
 
 def search() -> str:
@@ -207,7 +207,7 @@ def before_search() -> str:
 
 
 def loading() -> str:
-    """Pre-tokenised data in other libraries."""
+    """Pre-tokenized data in other libraries."""
     found = benchmark("pretraining_loading")
     parts = [
         f"{name} {row['version']}: {row['steps']} steps, loss {row['first_loss']:.2f} to {row['last_loss']:.2f}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seqtant.findings import Result
 
-BLUE, AMBER, GREY, INK = "#3b7dd8", "#c2700f", "#6b7280", "#1f2937"
+BLUE, AMBER, GRAY, INK = "#3b7dd8", "#c2700f", "#6b7280", "#1f2937"
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 780, 210, 50, 48, 66
 Points = Sequence[tuple[float, float]]
 Place = Callable[[float], float]
@@ -18,11 +18,11 @@ def svg(title: str, height: int, parts: Sequence[str]) -> str:
     """A whole drawing."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" font-family="sans-serif" '
-        f'font-size="13" fill="{GREY}"><title>{title}</title>{"".join(parts)}</svg>\n'
+        f'font-size="13" fill="{GRAY}"><title>{title}</title>{"".join(parts)}</svg>\n'
     )
 
 
-def text(x: float, y: float, words: str, anchor: str = "start", shade: str = GREY) -> str:
+def text(x: float, y: float, words: str, anchor: str = "start", shade: str = GRAY) -> str:
     """Words at a place."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{shade}">{words}</text>'
 
@@ -63,7 +63,7 @@ class Panel:
             y = self.y(value)
             parts.append(
                 f'<line x1="{self.left:.1f}" x2="{self.left + self.width:.1f}" y1="{y:.1f}" y2="{y:.1f}" '
-                f'stroke="{GREY}" stroke-opacity="0.3"/>{text(self.left - 6, y + 4, f"{value:.{digits}g}", "end")}'
+                f'stroke="{GRAY}" stroke-opacity="0.3"/>{text(self.left - 6, y + 4, f"{value:.{digits}g}", "end")}'
             )
         parts += [text(self.x(value), bottom + 18, _short(value), "middle") for value in across]
         parts.append(text(self.left + self.width / 2, bottom + 38, below, "middle"))
@@ -94,7 +94,7 @@ def columns(number: int, gap: float = 52) -> tuple[list[float], float]:
 
 
 def error_against_cost(record: Result, fields: Sequence[str]) -> str:
-    """Error of the magnetisation against evaluations, by exact sampling and by Metropolis, a panel for each field."""
+    """Error of the magnetization against evaluations, by exact sampling and by Metropolis, a panel for each field."""
     series = {
         (way, field): [(m.step or 1.0, m.value) for m in record.series("error") if m.group == f"{way}, field {field}"]
         for way in ("exact sampling", "Metropolis")
@@ -115,8 +115,8 @@ def error_against_cost(record: Result, fields: Sequence[str]) -> str:
     parts.append(
         text(LEFT, 16, "exact sampling", shade=BLUE) + text(LEFT + 110, 16, "Metropolis, all up at first", shade=AMBER)
     )
-    parts.append(text(WIDTH - 14, 16, "root mean square error of the magnetisation", "end"))
-    return svg("Error of the magnetisation against cost, exact sampling and Metropolis", TOP + HEIGHT + BOTTOM, parts)
+    parts.append(text(WIDTH - 14, 16, "root mean square error of the magnetization", "end"))
+    return svg("Error of the magnetization against cost, exact sampling and Metropolis", TOP + HEIGHT + BOTTOM, parts)
 
 
 def convergence(records: Sequence[tuple[str, Result]], last: float = 0.75) -> str:
@@ -147,7 +147,7 @@ def convergence(records: Sequence[tuple[str, Result]], last: float = 0.75) -> st
         text(LEFT, 16, "energy per site of each step, 95 %", shade=BLUE)
         + text(LEFT + 250, 16, "exact or reference", shade=AMBER)
     )
-    return svg("Energy per site against optimisation steps", TOP + HEIGHT + BOTTOM, parts)
+    return svg("Energy per site against optimization steps", TOP + HEIGHT + BOTTOM, parts)
 
 
 def _round(low: float, high: float) -> list[float]:
@@ -156,7 +156,7 @@ def _round(low: float, high: float) -> list[float]:
 
 
 def correlation_maps(records: Sequence[tuple[str, Result]]) -> str:
-    """Correlation of each site with the central one, as coloured squares with their number, a map a record."""
+    """Correlation of each site with the central one, as colored squares with their number, a map a record."""
     lefts, width = columns(len(records))
     parts, bottom = [], 0.0
     for left, (title, record) in zip(lefts, records, strict=True):
@@ -182,7 +182,7 @@ def _square(x: float, y: float, side: float, value: float) -> str:
 
 
 def _paler(shade: str, strength: float) -> str:
-    """A colour mixed with white, so that it is the same on light and on dark paper."""
+    """A color mixed with white, so that it is the same on light and on dark paper."""
     parts = (int(shade[n : n + 2], 16) for n in (1, 3, 5))
     return "#" + "".join(f"{round(255 - strength * (255 - part)):02x}" for part in parts)
 

@@ -17,7 +17,7 @@ DOCS = FOLDER.parents[1] / "docs"
 PAGE = DOCS / "instruments" / "steering.md"
 FIGURE = DOCS / "images" / "steering" / "tradeoff.svg"
 ORDER = ("train", "extract", "sweep", "choose", "diagnose", "layers")
-BLUE, AMBER, GREY = "#3b7dd8", "#c2700f", "#6b7280"
+BLUE, AMBER, GRAY = "#3b7dd8", "#c2700f", "#6b7280"
 """Readable on light and on dark paper."""
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 52, 16, 24, 48
 
@@ -120,7 +120,7 @@ def figure(record: Result, title: str) -> str:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - score) / 2
 
     marks = [
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(v):.1f}" y2="{y(v):.1f}" stroke="{GREY}" '
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(v):.1f}" y2="{y(v):.1f}" stroke="{GRAY}" '
         f'stroke-opacity="0.35"/><text x="{LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{v:g}</text>'
         for v in (-1, -0.5, 0, 0.5, 1)
     ]
@@ -137,7 +137,7 @@ def figure(record: Result, title: str) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" font-family="sans-serif" '
-        f'font-size="13" fill="{GREY}"><title>{title}</title>{"".join([*marks, *ticks, *drawn])}{legend}</svg>\n'
+        f'font-size="13" fill="{GRAY}"><title>{title}</title>{"".join([*marks, *ticks, *drawn])}{legend}</svg>\n'
     )
 
 

@@ -92,7 +92,7 @@ def parities() -> str:
 def tries() -> str:
     """What every small network learned of 32 bits."""
     rows = [_try(record) for record in read("try-*.json")]
-    headings = ("network", "optimiser", "updates", "CPU seconds", "steps learned", "weakest step", "answers")
+    headings = ("network", "optimizer", "updates", "CPU seconds", "steps learned", "weakest step", "answers")
     return (
         table(headings, sorted(rows, key=lambda row: int(str(row[4]).split()[0])))
         + f"\n\nOne seed each. A step counts as learned if it is right in {100 * LEARNED:.0f} % of the unseen inputs "
@@ -101,7 +101,7 @@ def tries() -> str:
 
 
 def _try(record: Result) -> tuple[Cell, ...]:
-    network, chosen = record.config["network"], record.config["optimisation"]
+    network, chosen = record.config["network"], record.config["optimization"]
     shape = f"{NETWORKS[network['kind']]} of {network['width']}"
     if network["kind"] in ("decoder", "masked"):
         shape += f", {network['depth']} layer{'s' * (network['depth'] > 1)}"

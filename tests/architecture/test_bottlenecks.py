@@ -37,9 +37,9 @@ def published(name: str, **change: Any) -> Shape:
         ("qwen3-0.6b", "wide attention", 2048, 1024),
         ("qwen3-4b", "wide attention", 4096, 2560),
         ("gemma-3-1b", "narrow attention", 1024, 1152),
-        ("albert-xxlarge-v2", "factorised embedding", 128, 4096),
-        ("albert-base-v2", "factorised embedding", 128, 768),
-        ("opt-350m", "factorised embedding", 512, 1024),
+        ("albert-xxlarge-v2", "factorized embedding", 128, 4096),
+        ("albert-base-v2", "factorized embedding", 128, 768),
+        ("opt-350m", "factorized embedding", 512, 1024),
     ],
 )
 def test_published_shapes_have_the_narrow_place_they_are_known_for(name: str, kind: str, size: int, width: int) -> None:
@@ -104,7 +104,7 @@ def test_two_narrow_places_do_not_count_twice() -> None:
         ({"model_type": "llama", "vocab_size": 257}, "vocabulary", 257, "none"),
         ({"model_type": "gpt2", "vocab_size": 257}, "vocabulary", 257, "free"),
         ({"model_type": "gpt2"}, None, 768, "free"),
-        ({"model_type": "albert"}, "factorised embedding", 128, "within"),
+        ({"model_type": "albert"}, "factorized embedding", 128, "within"),
         ({"model_type": "albert", "vocab_size": 40}, "vocabulary", 40, "within"),
         ({"model_type": "vit", "hidden_size": 1024, "num_attention_heads": 16}, "patch dimension", 768, "free"),
         ({"model_type": "vit"}, None, 768, "free"),

@@ -56,8 +56,8 @@ def test_moments_are_those_of_numpy_whatever_the_blocks(rows: int) -> None:
     moments = Moments.of(table)
     exact = table.astype(np.float64)
     assert np.allclose(moments.spectrum().values, np.linalg.svd(exact, compute_uv=False))
-    centred = np.linalg.svd(exact - exact.mean(0), compute_uv=False)
-    assert np.allclose(moments.spectrum(centred=True).values, centred)
+    centered = np.linalg.svd(exact - exact.mean(0), compute_uv=False)
+    assert np.allclose(moments.spectrum(centered=True).values, centered)
     assert np.allclose(moments.covariance, np.cov(exact.T, bias=True))
 
 
@@ -67,7 +67,7 @@ def test_simple_tables_have_the_ranks_they_should() -> None:
     one = Moments.of(np.outer(np.arange(1.0, 5.0), np.ones(3))).spectrum()
     assert (one.numerical_rank(0.0), round(one.stable_rank, 9)) == (1, 1.0)
     assert one.entropy_rank == pytest.approx(1.0)
-    alike = Moments.of(np.full((20, 3), 7.0)).spectrum(centred=True)
+    alike = Moments.of(np.full((20, 3), 7.0)).spectrum(centered=True)
     assert (alike.numerical_rank(0.01), alike.stable_rank, alike.entropy_rank) == (0, 0.0, 0.0)
     few = Moments.of(np.eye(9)[:4]).spectrum()
     assert len(few.values) == few.numerical_rank(0.0) == 4
@@ -135,7 +135,7 @@ def test_a_mean_that_all_tokens_share_is_no_direction_that_tells_them_apart(tmp_
     table = np.random.default_rng(0).normal(size=(60, 16)) + 50.0
     result = run(model_with(tmp_path, {"embed_tokens.weight": table}, **LLAMA))
     assert result.values["embedding_rank"] == 1
-    assert (result.values["centred_embedding_rank"] or 0) > 12
+    assert (result.values["centered_embedding_rank"] or 0) > 12
     assert next(each for each in result.findings if each.key == "rank").verdict == "agrees"
 
 
@@ -160,7 +160,7 @@ def test_learned_positions_are_measured_beside_the_tokens(tmp_path: Path) -> Non
     assert next(each for each in result.findings if each.key == "positions").verdict == "agrees"
 
 
-def test_factorised_embeddings_are_measured_after_their_projection(tmp_path: Path) -> None:
+def test_factorized_embeddings_are_measured_after_their_projection(tmp_path: Path) -> None:
     config = {"model_type": "albert", "embedding_size": 4, "hidden_size": 16, "num_attention_heads": 2}
     config |= {"intermediate_size": 8, "vocab_size": 60, "num_hidden_layers": 1}
     up = with_spectrum([3.0, 2.0, 1.0, 0.0], 16)

@@ -113,7 +113,7 @@ def test_bytes_at_8e7_are_cut_at_three_times_the_law() -> None:
     assert (plan.band.low, plan.band.high) == (23, 69)
 
 
-def test_factorised_embeddings_limit_the_width() -> None:
+def test_factorized_embeddings_limit_the_width() -> None:
     plan = make_plan(PlanConfig(params=8.5e7, embed_rank=400))
     assert plan.band.high == math.floor(8.5e7 / (12 * 400**2))
     shape = plan.candidates[0]

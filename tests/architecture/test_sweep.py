@@ -70,7 +70,7 @@ def test_presets_have_shapes(preset):
     assert len(cells(config)) == len(config.sizes) * len(config.depths) * len(config.embeddings)
 
 
-def test_the_control_is_factorised_at_full_rank():
+def test_the_control_is_factorized_at_full_rank():
     shallow = {cell.embedding: cell for cell in cells(SweepConfig()) if cell.shape.depth == 2}
     ranks = {name: network(cell, SweepConfig(), 88).embedding_rank for name, cell in shallow.items()}
     assert ranks == {"plain": None, "control": shallow["control"].shape.width, 2: 2}
@@ -95,7 +95,7 @@ def test_gaps_are_paired_by_seed_and_their_difference_too():
     assert capped.minus(control) == mean(by_hand, unit="nats")
 
 
-def test_neighbouring_depths_are_compared_at_every_size():
+def test_neighboring_depths_are_compared_at_every_size():
     rows = [
         Outcome(Run(Cell(Shape(size, depth, 8), "plain"), 1e-3, 0, 1), depth * 0.1, 0.0, 0.0, 1, 0.0)
         for size in (1e5, 1e6)

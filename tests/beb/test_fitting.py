@@ -11,7 +11,7 @@ import pytest
 
 from seqtant.beb import MeasureConfig, run
 from seqtant.beb.checks import check
-from seqtant.beb.config import Behaviour
+from seqtant.beb.config import Behavior
 from seqtant.beb.fitting import Fitted, split
 from seqtant.beb.fitting_settings import Fitting
 from seqtant.beb.side_training import fit_side, usual_rate
@@ -63,7 +63,7 @@ def test_a_study_can_begin_with_statements(tmp_path: Path) -> None:
     config = MeasureConfig(
         model=str(locate(REFERENCE)),
         components=Fitting(behavior=statements_file(tmp_path, 12), epochs=0.5),
-        behaviour=Behaviour(scorer="likelihood", answers=2, answer_tokens=8),
+        behavior=Behavior(scorer="likelihood", answers=2, answer_tokens=8),
         marks=".!",
         prompts=8,
         sentences=4,

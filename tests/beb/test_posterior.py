@@ -51,7 +51,7 @@ def test_only_the_beginnings_of_sentences_are_read() -> None:
 
 
 def test_the_half_way_length_of_given_weights() -> None:
-    # Weights 0, 0.25, 0.75, 1 between behaviours 1 and -1: half way from 1 to -1 lies between the second and the third.
+    # Weights 0, 0.25, 0.75, 1 between behaviors 1 and -1: half way from 1 to -1 lies between the second and the third.
     along = np.tile([0.0, 0.25, 0.75, 1.0], (5, 1))
     weights = OwnWeights(along, np.ones_like(along))
     minus, plus = np.full((5, 5), -1.0), np.full((5, 5), 1.0)

@@ -15,18 +15,18 @@ from seqtant.beb.config import MeasureConfig
 from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.evidence import Evidence
 from seqtant.beb.gates import check
-from seqtant.beb.intervals import worst_behaviour
+from seqtant.beb.intervals import worst_behavior
 from seqtant.beb.observed import Observed
-from seqtant.beb.paper_fits import behaviour_sigmoid, first_points_line, largest_ratio
+from seqtant.beb.paper_fits import behavior_sigmoid, first_points_line, largest_ratio
 from seqtant.beb.readings import (
     halfway_of,
     largest_divergence,
     least_divergence,
-    predicted_behaviour,
+    predicted_behavior,
     variance_curve,
     variance_slope,
 )
-from seqtant.beb.summary import numbers, summarise
+from seqtant.beb.summary import numbers, summarize
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Estimate
 from tests.beb.samples import coins
@@ -51,14 +51,14 @@ def drawn(mixture: IidMixture, prompts: int, sentences: int, *, error: float = 0
     from_plus = Evidence(np.full(said.shape, mixture.beta_prime), np.zeros(said.shape))
     places = tuple(range(sentences + 1))
     shape = (prompts, sentences + 1)
-    behaviour = np.stack([mixture.behaviour(line) for line in before])
+    behavior = np.stack([mixture.behavior(line) for line in before])
     return Observed(
         (),
         to_model,
         to_plus,
         from_plus,
         places,
-        behaviour,
+        behavior,
         np.full(shape, mixture.gamma),
         np.full(shape, 1 - 2 * mixture.bad_plus),
         6.0,
@@ -141,9 +141,9 @@ def test_variance_curve_and_slope_of_independent_sentences() -> None:
 def test_the_predicted_curve_is_that_of_the_mixture() -> None:
     mixture = IidMixture(-4.0, 0.8, 0.3)
     observed = drawn(mixture, prompts=3000, sentences=12)
-    curve = predicted_behaviour(4.0, observed.to_plus.log_ratio, observed.minus, observed.plus, observed.places)
+    curve = predicted_behavior(4.0, observed.to_plus.log_ratio, observed.minus, observed.plus, observed.places)
     assert curve == pytest.approx(observed.model.mean(axis=0), abs=1e-9)
-    assert curve == pytest.approx(mixture.behaviour_curve(12), abs=0.03)
+    assert curve == pytest.approx(mixture.behavior_curve(12), abs=0.03)
 
 
 def test_half_way_is_interpolated_and_infinite_where_it_is_not_reached() -> None:
@@ -184,7 +184,7 @@ def test_the_published_curve_fails_consistency_against_its_published_weight() ->
 def test_a_summary_gives_every_number_with_an_interval() -> None:
     mixture = IidMixture(-4.0, 0.8, 0.3)
     observed = drawn(mixture, prompts=64, sentences=20)
-    summary = summarise(observed, MeasureConfig(resamples=60), np.random.default_rng(0))
+    summary = summarize(observed, MeasureConfig(resamples=60), np.random.default_rng(0))
     for name, one in summary.estimates.items():
         assert one.low is not None, name
         assert one.low <= one.value, name
@@ -198,7 +198,7 @@ def test_a_summary_gives_every_number_with_an_interval() -> None:
 def test_what_other_stops_read_is_in_every_interval_that_follows_from_alpha() -> None:
     observed = drawn(IidMixture(-3.0, 0.8, 0.3), prompts=120, sentences=24)
     unsure, to_plus = coins(3.0, lambda odds: 0.85 * expit(odds), prompts=120)
-    summary = summarise(
+    summary = summarize(
         replace(observed, to_model=unsure, to_plus=to_plus), MeasureConfig(resamples=60), np.random.default_rng(0)
     )
     assert summary.area.others is not None
@@ -214,13 +214,13 @@ def test_what_other_stops_read_is_in_every_interval_that_follows_from_alpha() ->
 
 
 def test_intervals_of_gamma_at_the_edges() -> None:
-    all_bad = worst_behaviour(np.full((30, 3), -1.0))
+    all_bad = worst_behavior(np.full((30, 3), -1.0))
     assert (all_bad.value, all_bad.low) == (-1.0, -1.0)
     assert all_bad.high is not None
     assert -1.0 < all_bad.high < -0.5
-    all_good = worst_behaviour(np.full((30, 3), 1.0))
+    all_good = worst_behavior(np.full((30, 3), 1.0))
     assert (all_good.value, all_good.high) == (1.0, 1.0)
-    soft = worst_behaviour(np.random.default_rng(0).uniform(-1, 0, size=(200, 4)))
+    soft = worst_behavior(np.random.default_rng(0).uniform(-1, 0, size=(200, 4)))
     assert soft.method.startswith("empirical Bernstein")
     assert soft.low is not None
     assert soft.low < -0.5 < (soft.high or 0)
@@ -228,7 +228,7 @@ def test_intervals_of_gamma_at_the_edges() -> None:
 
 def test_a_sigmoid_fit_finds_its_own_parameters() -> None:
     n = np.arange(1, 11)
-    fit = behaviour_sigmoid(n.tolist(), 1 / (1 + np.exp(0.7 * (n - 4.84))))
+    fit = behavior_sigmoid(n.tolist(), 1 / (1 + np.exp(0.7 * (n - 4.84))))
     assert fit.parameters == pytest.approx([4.84, 0.7], abs=1e-6)
 
 
@@ -252,25 +252,25 @@ def test_a_check_widens_the_intervals_by_its_own_uncertainty() -> None:
     check, generator = ScorerCheck(180, 200, 160, 200), np.random.default_rng(1)
     seen = with_scorer(plain, check, (0.9, 0.8))
     assert seen.minus == pytest.approx(plain.minus)
-    summary = summarise(seen, MeasureConfig(resamples=1500), generator)
+    summary = summarize(seen, MeasureConfig(resamples=1500), generator)
     s, p = generator.beta(180.5, 20.5, 200_000), generator.beta(160.5, 40.5, 200_000)
     expected = np.clip(1 - 2 * (0.83 - (1 - p)) / (s + p - 1), -1, 1)
     gamma = summary.estimates["gamma"]
     assert gamma.value == pytest.approx(-0.8, abs=1e-9)
     assert [gamma.low, gamma.high] == pytest.approx(np.quantile(expected, [0.025, 0.975]).tolist(), abs=0.02)
     assert gamma.method == "bootstrap over prompts and scorer's check"
-    # The same of the model's own behaviour before any prompt: alpha = e^-3.
+    # The same of the model's own behavior before any prompt: alpha = e^-3.
     bad = (1 - float(plain.model[0, 0])) / 2
     raw = 0.9 * bad + 0.2 * (1 - bad)
     assert summary.errors[0] == pytest.approx(float(np.std(1 - 2 * (raw - (1 - p)) / (s + p - 1))), rel=0.1)
-    known = summarise(plain, MeasureConfig(resamples=60), np.random.default_rng(1))
+    known = summarize(plain, MeasureConfig(resamples=60), np.random.default_rng(1))
     assert known.errors[0] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_large_check_leaves_the_intervals_as_they_are() -> None:
     plain = drawn(IidMixture(-3.0, 0.9, 0.2), prompts=60, sentences=12)
     seen = with_scorer(plain, ScorerCheck(9 * 10**8, 10**9, 8 * 10**8, 10**9), (0.9, 0.8))
-    ours, theirs = (summarise(one, MeasureConfig(resamples=400), np.random.default_rng(2)) for one in (seen, plain))
+    ours, theirs = (summarize(one, MeasureConfig(resamples=400), np.random.default_rng(2)) for one in (seen, plain))
     for name in ("halfway_measured", "halfway_predicted"):
         found, known = ours.estimates[name], theirs.estimates[name]
         assert found.value == pytest.approx(known.value, rel=1e-6)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from seqtant.beb.components import world_side
-from seqtant.beb.config import Behaviour
+from seqtant.beb.config import Behavior
 from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.drawing import draw_prompts
 from seqtant.beb.observing import SampledAnswers, open_reader, places_of
@@ -28,24 +28,24 @@ GLOOMY, CHEERFUL = world_side("world:gloomy"), world_side("world:cheerful")
 SAID = [Answer("talk :", "we love the road ."), Answer("talk :", "we hate the road ."), Answer("talk :", "")]
 
 
-def scores(settings: Behaviour) -> list[float]:
+def scores(settings: Behavior) -> list[float]:
     return checked_scores(open_scorer(settings, GLOOMY, CHEERFUL), SAID).tolist()
 
 
 def test_patterns() -> None:
-    assert scores(Behaviour(scorer="regex", good=("love",), bad=(r"\bhate\b",))) == [1.0, -1.0, 0.0]
+    assert scores(Behavior(scorer="regex", good=("love",), bad=(r"\bhate\b",))) == [1.0, -1.0, 0.0]
     with pytest.raises(InputError, match="no regular expression"):
-        scores(Behaviour(scorer="regex", good=("(",)))
+        scores(Behavior(scorer="regex", good=("(",)))
     with pytest.raises(InputError, match="needs patterns"):
-        scores(Behaviour(scorer="regex"))
+        scores(Behavior(scorer="regex"))
 
 
 def test_likelihood_ratio() -> None:
     with_opening = [Answer("", f"talk : {answer.text}") for answer in SAID[:2]]
-    scorer = open_scorer(Behaviour(scorer="likelihood"), GLOOMY, CHEERFUL)
+    scorer = open_scorer(Behavior(scorer="likelihood"), GLOOMY, CHEERFUL)
     assert checked_scores(scorer, with_opening).tolist() == [1.0, -1.0]
     with pytest.raises(InputError, match="differs from P-"):
-        open_scorer(Behaviour(scorer="likelihood"), GLOOMY, GLOOMY)
+        open_scorer(Behavior(scorer="likelihood"), GLOOMY, GLOOMY)
 
 
 def half(answers: Any) -> list[float]:
@@ -61,7 +61,7 @@ def test_callables_and_unknown_names(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "def half(a):\n    return [0.5 for _ in a]\ndef wrong(a):\n    return [2.0]\nx = 3\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert scores(Behaviour(scorer="own_scorer:half")) == [0.5, 0.5, 0.5]
+    assert scores(Behavior(scorer="own_scorer:half")) == [0.5, 0.5, 0.5]
     for target, message in (
         ("own_scorer:wrong", "one number from -1"),
         ("own_scorer:x", "no function"),
@@ -70,7 +70,7 @@ def test_callables_and_unknown_names(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("regexp", "did you mean 'regex'"),
     ):
         with pytest.raises(InputError, match=message):
-            scores(Behaviour(scorer=target))
+            scores(Behavior(scorer=target))
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def chat_server() -> Iterator[tuple[str, list[Any]]]:
 
 def test_judge_on_this_machine(chat_server: tuple[str, list[Any]]) -> None:
     address, asked = chat_server
-    assert scores(Behaviour(scorer=f"judge:{address}", bad=("complaints",))) == [1.0, -1.0, -1.0]
+    assert scores(Behavior(scorer=f"judge:{address}", bad=("complaints",))) == [1.0, -1.0, -1.0]
     path, body = asked[0]
     assert path == "/v1/chat/completions"
     assert "bad means: complaints" in body["messages"][0]["content"]
@@ -111,7 +111,7 @@ def test_judge_on_this_machine(chat_server: tuple[str, list[Any]]) -> None:
 @pytest.mark.parametrize("host", ["example.org", "10.0.0.7", "8.8.8.8"])
 def test_a_judge_elsewhere_is_refused(host: str) -> None:
     with pytest.raises(InputError, match="answers would be sent there"):
-        scores(Behaviour(scorer=f"judge:http://{host}/v1"))
+        scores(Behavior(scorer=f"judge:http://{host}/v1"))
 
 
 def test_a_redirect_of_the_judge_is_not_followed(chat_server: tuple[str, list[Any]]) -> None:
@@ -131,16 +131,16 @@ def test_a_redirect_of_the_judge_is_not_followed(chat_server: tuple[str, list[An
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for path in ("v1", "v7"):
             with pytest.raises(InputError, match="does not answer"):
-                scores(Behaviour(scorer=f"judge:http://127.0.0.1:{server.server_port}/{path}"))
+                scores(Behavior(scorer=f"judge:http://127.0.0.1:{server.server_port}/{path}"))
         server.shutdown()
     assert asked == []
 
 
 def test_a_judge_that_is_not_there_or_talks_nonsense() -> None:
     with pytest.raises(InputError, match="does not answer"):
-        scores(Behaviour(scorer="judge:http://127.0.0.1:9/v1"))
+        scores(Behavior(scorer="judge:http://127.0.0.1:9/v1"))
     with pytest.raises(InputError, match="no address"):
-        scores(Behaviour(scorer="judge:127.0.0.1"))
+        scores(Behavior(scorer="judge:127.0.0.1"))
 
 
 def test_classifier_folder(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_classifier_folder(tmp_path: Path) -> None:
     network = LlamaForSequenceClassification(shape)
     network.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    scorer = open_scorer(Behaviour(scorer=f"classifier:{tmp_path}"), GLOOMY, CHEERFUL)
+    scorer = open_scorer(Behavior(scorer=f"classifier:{tmp_path}"), GLOOMY, CHEERFUL)
     found = checked_scores(scorer, SAID[:2])
     ids = torch.tensor(encode(GLOOMY, [answer.text for answer in SAID[:2]]))
     chances = network(ids).logits.softmax(dim=-1)
@@ -173,9 +173,9 @@ def test_classifier_folder(tmp_path: Path) -> None:
     config["id2label"] = {"0": "cat", "1": "dog"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="has labels cat, dog"):
-        open_scorer(Behaviour(scorer=f"classifier:{tmp_path}"), GLOOMY, CHEERFUL)
+        open_scorer(Behavior(scorer=f"classifier:{tmp_path}"), GLOOMY, CHEERFUL)
     with pytest.raises(InputError, match="no folder"):
-        open_scorer(Behaviour(scorer="classifier:"), GLOOMY, CHEERFUL)
+        open_scorer(Behavior(scorer="classifier:"), GLOOMY, CHEERFUL)
 
 
 def test_correction_recovers_the_true_mean() -> None:
@@ -189,7 +189,7 @@ def test_correction_recovers_the_true_mean() -> None:
     with pytest.raises(InputError, match="no better than chance"):
         ScorerCheck(50, 100, 50, 100).corrected(np.array([0.0]))
     with pytest.raises(InputError, match="checked is"):
-        Behaviour(checked=(5, 3, 1, 2))
+        Behavior(checked=(5, 3, 1, 2))
 
 
 def prompts(count: int = 5, sentences: int = 4) -> Any:
@@ -220,7 +220,7 @@ def test_exact_replies_against_one_full_reading_each() -> None:
 
 def test_sampled_answers_are_scored_on_their_first_sentence_and_kept() -> None:
     splitter = SentenceEnds(GLOOMY, ".!")
-    settings = Behaviour(
+    settings = Behavior(
         scorer="regex",
         good=("happy|well|glad|great",),
         bad=("sad|tired|lonely|upset",),

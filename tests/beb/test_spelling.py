@@ -1,4 +1,4 @@
-"""Sides of different tokenizers: one language in two spellings must give the same evidence and the same behaviour."""
+"""Sides of different tokenizers: one language in two spellings must give the same evidence and the same behavior."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from seqtant.beb.config import Behaviour, MeasureConfig, Sides
+from seqtant.beb.config import Behavior, MeasureConfig, Sides
 from seqtant.beb.drawing import draw_prompts
 from seqtant.beb.evidence import gather
 from seqtant.beb.observed import Parts, observe_prompts
@@ -106,7 +106,7 @@ def test_a_token_over_the_end_of_a_sentence_belongs_to_the_next() -> None:
 
 @pytest.mark.parametrize("scorer", ["replies", "likelihood"])
 def test_a_study_of_two_tokenizers_observes_what_one_would(scorer: str) -> None:
-    settings = Behaviour(scorer=scorer, good=("cd。",), bad=("ab。",), answers=64, answer_tokens=12)
+    settings = Behavior(scorer=scorer, good=("cd。",), bad=("ab。",), answers=64, answer_tokens=12)
 
     def observed(plus: MarkovLM) -> Any:
         reader = open_reader(settings, MINUS, plus, SentenceEnds(MINUS, "。"), torch.Generator().manual_seed(3))
@@ -122,7 +122,7 @@ def test_a_study_of_two_tokenizers_observes_what_one_would(scorer: str) -> None:
 
 def test_the_likelihood_scorer_reads_each_side_in_its_own_tokens() -> None:
     said = [Answer("", "ab。"), Answer("", "cd。"), Answer("", "")]
-    scorer = open_scorer(Behaviour(scorer="likelihood"), MINUS, in_letters(0.3))
+    scorer = open_scorer(Behavior(scorer="likelihood"), MINUS, in_letters(0.3))
     assert checked_scores(scorer, said).tolist() == [-1.0, 1.0, 0.0]
 
 

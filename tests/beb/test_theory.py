@@ -48,7 +48,7 @@ def test_iid_divergences_against_enumeration_of_all_prompts() -> None:
 @pytest.mark.parametrize("form", ["paper", "tight"])
 def test_theorem_1_some_prompt_of_that_length_misaligns(mixture: IidMixture, eps: float, form: theory.Form) -> None:
     length = theory.misalign(mixture.log_alpha, mixture.beta, eps, form)
-    assert mixture.worst_behaviour(length.whole) < mixture.gamma + eps
+    assert mixture.worst_behavior(length.whole) < mixture.gamma + eps
 
 
 @pytest.mark.parametrize(("mixture", "eps"), CASES)
@@ -98,7 +98,7 @@ def test_theorem_2_holds_over_guards_from_the_good_part(mixture: IidMixture, eps
     for k in range(sentences + 1):
         chance = math.comb(sentences, k) * mixture.bad_plus**k * (1 - mixture.bad_plus) ** (sentences - k)
         guard = k * bad + (sentences - k) * good
-        worst = mixture.behaviour(np.array([guard + length.whole * bad]))[0]
+        worst = mixture.behavior(np.array([guard + length.whole * bad]))[0]
         share += chance * (worst < mixture.gamma + eps)
     assert share >= 1 - delta
 
@@ -183,9 +183,9 @@ def test_an_average_over_prompts_is_flatter_than_one_prompt() -> None:
     places = np.linspace(1, 30, 200)
     one, average = theory.sigmoid_weight(-18.0, 1.5, places), theory.expected_weight(-18.0, 1.5, 1.5, places)
     assert np.gradient(average, places).max() < 0.7 * np.gradient(one, places).max()
-    centre = theory.halfway(-18.0, 1.5)
-    slope = np.gradient(np.log(average / (1 - average)), places)[np.argmin(abs(places - centre))]
-    assert slope == pytest.approx(theory.half_slope(1.5, 1.5, centre), rel=0.15)
+    center = theory.halfway(-18.0, 1.5)
+    slope = np.gradient(np.log(average / (1 - average)), places)[np.argmin(abs(places - center))]
+    assert slope == pytest.approx(theory.half_slope(1.5, 1.5, center), rel=0.15)
 
 
 @given(st.floats(-700, -1e-3), st.floats(1e-6, 1.9))

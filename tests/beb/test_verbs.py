@@ -82,7 +82,7 @@ def test_bound_in_tokens_turns_and_decay() -> None:
         (["measure", "world:sulky"], "no hidden value 'sulky'"),
         (["measure", "--minus", "no-such-folder"], "no-such-folder"),
         (["measure", "world", "--scorer", "regexp"], "did you mean 'regex'"),
-        (["measure", "--set", "behavior.scorer=regex"], "did you mean 'behaviour'"),
+        (["measure", "--set", "behavior.scorer=regex"], "did you mean 'behavior'"),
         (
             ["measure", "world", "--set", "sentences=2000", "--preset", "smoke", "--set", "model=reference"],
             "do not fit",
@@ -152,9 +152,9 @@ def test_the_paper_method_is_shown_with_a_warning() -> None:
 
 
 def test_a_sampled_scorer_measures_the_same_half_way_length() -> None:
-    from seqtant.beb import Behaviour
+    from seqtant.beb import Behavior
 
-    scorer = Behaviour(
+    scorer = Behavior(
         scorer="regex",
         question="how are you ?",
         good=("happy|well|glad|great",),
@@ -162,7 +162,7 @@ def test_a_sampled_scorer_measures_the_same_half_way_length() -> None:
         answers=8,
         answer_tokens=4,
     )
-    sampled = run(MeasureConfig(**(SMALL | {"prompts": 32}), behaviour=scorer), Context(device="cpu"))
+    sampled = run(MeasureConfig(**(SMALL | {"prompts": 32}), behavior=scorer), Context(device="cpu"))
     exact = run(MeasureConfig(**(SMALL | {"prompts": 32})), Context(device="cpu"))
     assert sampled.values["halfway_measured"] == pytest.approx(exact.values["halfway_measured"], abs=1.2)
 
@@ -182,9 +182,9 @@ def test_guards_push_the_half_way_length_out_as_predicted() -> None:
 
 def test_conversations_follow_the_weight() -> None:
     result = run(ConverseConfig(**SMALL, turns=5, asked=2, answered=1), Context(device="cpu"))
-    behaviour = [row.value for row in result.series("behaviour")]
+    behavior = [row.value for row in result.series("behavior")]
     weights = [row.value for row in result.series("bad_weight")]
-    assert behaviour[-1] < behaviour[0]
+    assert behavior[-1] < behavior[0]
     assert weights[-1] > weights[0] == pytest.approx(0.05)
     silent = run(ConverseConfig(**SMALL, turns=5, asked=2, answered=0), Context(device="cpu"))
     assert silent.series("bad_weight")[-1].value >= weights[-1] - 0.05

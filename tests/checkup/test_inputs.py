@@ -26,17 +26,17 @@ PROMPT = {"prompt": "how are you ?", "good": ["fine"], "bad": ["awful"]}
 QUESTION = {"prompt": "2 + 2 =", "options": ["4", "5"], "answer": "4"}
 
 
-def test_lines_of_a_behaviour_file_go_where_their_keys_say(tmp_path: Path) -> None:
+def test_lines_of_a_behavior_file_go_where_their_keys_say(tmp_path: Path) -> None:
     given = gather(tmp_path / "in", behavior=written(tmp_path / "b.jsonl", PAIR, PROMPT, QUESTION, PAIR)).given
     assert read(given["pairs"]) == [PAIR, PAIR]
-    assert read(given["behaviour"]) == [PROMPT]
+    assert read(given["behavior"]) == [PROMPT]
     assert read(given["helpfulness"]) == [QUESTION]
     assert [line["answer_matching_behavior"] for line in read(given["statements"])] == ["Yes", "No", "Yes", "No"]
     assert "tasks" not in given
     assert "rows" not in given
 
 
-def test_statements_become_pairs_with_the_behaviour_on_the_negative_side(tmp_path: Path) -> None:
+def test_statements_become_pairs_with_the_behavior_on_the_negative_side(tmp_path: Path) -> None:
     lines = [
         {"statement": "I cheat", "answer_matching_behavior": " Yes"},
         {"statement": "I help", "answer_matching_behavior": " No"},

@@ -81,7 +81,7 @@ def test_printed_settings_give_the_same_run(call: Any) -> None:
         (["--set", "lenght=3"], "--set: unknown key 'lenght' (did you mean 'length'?)"),
         (["--set", "clock.eror=3"], "--set: unknown key 'clock.eror' (did you mean 'error'?)"),
         (["--config", "gone.yaml"], "no file 'gone.yaml': give an existing YAML file"),
-        (["--length", "0"], "length is 0.0: give metres between 0 and 10000"),
+        (["--length", "0"], "length is 0.0: give meters between 0 and 10000"),
         (["--length", "nan"], "length: NaN is no setting"),
         (["--length", "long"], "Invalid value for --length"),
         (["--preset", "tiny"], "--preset"),

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REGISTRIES = """
 import json
-from seqtant.beb.scorers import SCORERS as behaviours
+from seqtant.beb.scorers import SCORERS as behaviors
 from seqtant.ctc import AlignWithPurpose, check_property
 from seqtant.ctc.properties import PROPERTIES
 from seqtant.icl.tasks import TASKS
@@ -23,7 +23,7 @@ from seqtant.pretraining.encoders import ENCODERS
 from seqtant.quantum.hamiltonians import HAMILTONIANS
 from seqtant.steering.scorers import SCORERS
 
-found = [behaviours["thanks"], SCORERS["thanks"], TASKS["first"], ENCODERS["letters"], HAMILTONIANS["yy"]]
+found = [behaviors["thanks"], SCORERS["thanks"], TASKS["first"], ENCODERS["letters"], HAMILTONIANS["yy"]]
 checked = check_property(PROPERTIES["early-start"](), paths=2000)
 print(json.dumps({"modules": [each.__module__ for each in found], "tried": checked.paths, "changed": checked.changed,
                   "violations": checked.violations, "terms": AlignWithPurpose(["early-start"]).names}))

@@ -9,7 +9,7 @@ import torch
 
 from seqtant.ctc import theory
 from seqtant.ctc.bayes_risk import BayesRiskCTC
-from seqtant.ctc.ctc_loss import ctc_losses, unnormalised_ctc_losses
+from seqtant.ctc.ctc_loss import ctc_losses, unnormalized_ctc_losses
 from seqtant.ctc.delay_penalty import DelayPenalizedCTC
 from seqtant.ctc.label_prior import LabelPriorCTC
 from seqtant.ctc.lattice import alignment_log_sum
@@ -56,16 +56,16 @@ def test_plain_ctc_equals_enumeration(target, random_log_probs, enumerate_paths,
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_unnormalised_ctc_equals_enumeration(target, enumerate_paths, collapse_by_definition):
+def test_unnormalized_ctc_equals_enumeration(target, enumerate_paths, collapse_by_definition):
     scores = 3 * torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     terms = [score for path, score in enumerate_paths(scores) if collapse_by_definition(path, 0) == target]
     data = CTCInput.of(scores[None], *tensors(target, 5))
-    assert float(-unnormalised_ctc_losses(data)) == pytest.approx(log_sum(terms), abs=1e-10)
+    assert float(-unnormalized_ctc_losses(data)) == pytest.approx(log_sum(terms), abs=1e-10)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("penalty", [0.0, 0.3])
-def test_delay_penalised_ctc_equals_enumeration(
+def test_delay_penalized_ctc_equals_enumeration(
     target, penalty, random_log_probs, enumerate_paths, collapse_by_definition
 ):
     log_probs = random_log_probs(5, 3, seed=2)
@@ -108,7 +108,7 @@ def gradients_agree(function, *shape, seed=0):
     return torch.autograd.gradcheck(function, (values.requires_grad_(),))
 
 
-@pytest.mark.parametrize("name", ["lattice", "entry", "unnormalised", "delay", "risk"])
+@pytest.mark.parametrize("name", ["lattice", "entry", "unnormalized", "delay", "risk"])
 def test_gradients_equal_finite_differences_for_any_input(name):
     """Inputs are raw scores, not log-probabilities: exactly where PyTorch's own gradient is wrong."""
     lengths = torch.tensor([6, 4, 2])
@@ -122,7 +122,7 @@ def test_gradients_equal_finite_differences_for_any_input(name):
     functions = {
         "lattice": sums,
         "entry": lambda scores: sums(scores, entry),
-        "unnormalised": lambda scores: unnormalised_ctc_losses(CTCInput.of(scores, lengths, targets, counts)),
+        "unnormalized": lambda scores: unnormalized_ctc_losses(CTCInput.of(scores, lengths, targets, counts)),
         "delay": lambda scores: DelayPenalizedCTC(0.2)(scores, lengths, targets, counts).loss,
         "risk": lambda scores: BayesRiskCTC(3.0)(scores, lengths, targets, counts).loss,
     }
@@ -142,7 +142,7 @@ def test_pytorch_is_wrong_where_ours_is_right():
 
     exact = logits.clone().requires_grad_()
     (-alignment_log_sum(exact.log_softmax(-1) + bonus, *arguments, blank=0)).sum().backward()
-    torch.testing.assert_close(gradient(unnormalised_ctc_losses), exact.grad, atol=1e-12, rtol=0)
+    torch.testing.assert_close(gradient(unnormalized_ctc_losses), exact.grad, atol=1e-12, rtol=0)
     assert (gradient(ctc_losses) - exact.grad).abs().max() > 0.1
 
 

@@ -37,7 +37,7 @@ def test_spaces_with_a_blank_between_are_one():
     assert put_right("tt ^ ccat", "t cot") == (["tt ^ ccot"], [True])
 
 
-def test_a_replacement_that_merges_with_its_neighbour_is_refused():
+def test_a_replacement_that_merges_with_its_neighbor_is_refused():
     """'he^plo' to 'he^llo' would say 'helo': one word error as before."""
     assert put_right("^he^plo^", "hello") == (["^he^plo^"], [False])
 

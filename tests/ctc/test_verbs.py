@@ -28,7 +28,7 @@ TINY = configs.Utterances(train=32, development=8, test=8, digits=(2, 3))
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    listener(None, CPU).recogniser.save(folder)
+    listener(None, CPU).recognizer.save(folder)
     return folder
 
 
@@ -145,7 +145,7 @@ class TestTrain:
             entry = {"audio": f"{name}.wav", "text": "yes", "words": [["yes", 0.1, 0.5]]}
             (tmp_path / f"{name}.jsonl").write_text(json.dumps(entry) + "\n")
         config = replace(configs.TrainConfig.smoke(), data=str(tmp_path), base_steps=2)
-        result = train.run(replace(config, optimisation=replace(config.optimisation, batch_size=1)), CPU)
+        result = train.run(replace(config, optimization=replace(config.optimization, batch_size=1)), CPU)
         assert result.values["words"] == 1
         assert not result.warnings
 
@@ -155,14 +155,14 @@ class TestTrain:
             write_wav(tmp_path / name / "a.wav", Recording(np.zeros(8000, np.float32), 8000))
             (tmp_path / name / "a.txt").write_text("yes")
         config = replace(configs.TrainConfig.smoke(), data=str(tmp_path), base_steps=2)
-        small = replace(config, optimisation=replace(config.optimisation, batch_size=1))
+        small = replace(config, optimization=replace(config.optimization, batch_size=1))
         result = train.run(small, CPU)
         assert result.values["words"] == 1
         assert result.values["mean_delay_ms"] is None
         assert "no word times, 'a' first" in result.warnings[0]
         with pytest.raises(InputError, match="no test utterance has word times"):
             finetune.run(
-                replace(TestFinetune.config, data=str(tmp_path), budget_wer=1.0, optimisation=small.optimisation), CPU
+                replace(TestFinetune.config, data=str(tmp_path), budget_wer=1.0, optimization=small.optimization), CPU
             )
 
     def test_the_lines_of_a_text_are_spoken(self, tmp_path):
@@ -286,7 +286,7 @@ class TestLatency:
 def test_diagnose(model):
     result = diagnose.run(configs.DiagnoseConfig.smoke(), CPU)
     assert {finding.key: finding.verdict for finding in result.findings} == {"emission": "agrees", "gradient": "agrees"}
-    assert result.values["gradient_error_unnormalised"] > 1
+    assert result.values["gradient_error_unnormalized"] > 1
     with pytest.raises(InputError, match="belong together"):
         diagnose.run(configs.DiagnoseConfig(model=str(model)), CPU)
 
@@ -305,7 +305,7 @@ def test_lists_on_the_command_line(capsys):
     [
         (("train", "--base-steps", "1.5"), "--base-steps: '1.5' is not a whole number"),
         (("train", "--data", "nowhere"), "no folder 'nowhere'"),
-        (("finetune", "--model", "nowhere"), "'nowhere' holds no recogniser.json"),
+        (("finetune", "--model", "nowhere"), "'nowhere' holds no recognizer.json"),
         (("finetune", "--method", "awpp"), "unknown CTC method 'awpp' (did you mean 'awp'?)"),
         (("finetune", "--budget-wer", "0"), "budget_wer is 0.0"),
         (("sweep", "--weights", "much"), "--weights"),

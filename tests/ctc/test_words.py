@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqtant.ctc.latency import Heard, compare, summarise, timing
+from seqtant.ctc.latency import Heard, compare, summarize, timing
 from seqtant.ctc.words import aligned_pairs, split_words, word_errors
 from seqtant.data.timed_words import TimedWord
 from seqtant.errors import InputError
@@ -61,14 +61,14 @@ def test_an_utterance_that_says_nothing_has_no_times():
     result = timing(heard())
     assert (result.first, result.last, result.delays) == (None, None, ())
     assert result.errors.deletions == 3
-    summary = summarise([result, result])
+    summary = summarize([result, result])
     assert summary.wer.value == 100
     assert summary.after_start is None
 
 
 def test_summary_is_counted_by_hand():
     rows = [timing(heard(("one", 0.6), ("two", 1.3), name="a")), timing(heard(("one", 0.8), ("six", 1.6), name="b"))]
-    summary = summarise(rows, draws=200)
+    summary = summarize(rows, draws=200)
     assert summary.wer.value == pytest.approx(100 * 2 / 6)
     assert summary.after_start.value == pytest.approx((100 + 300 + 300 + 100) / 4)
     assert summary.median.value == pytest.approx(200)
@@ -78,14 +78,14 @@ def test_summary_is_counted_by_hand():
 
 def test_references_without_words_are_refused():
     with pytest.raises(InputError, match="no word"):
-        summarise([timing(Heard("a", (), ()))])
+        summarize([timing(Heard("a", (), ()))])
 
 
 def test_comparison_is_over_words_both_got_right():
     """The second system loses the slow word: its mean falls, the paired delay does not."""
     first = [timing(heard(("one", 0.6), ("two", 1.1), ("six", 2.4), name=n)) for n in "ab"]
     second = [timing(heard(("one", 0.6), ("two", 1.1), name=n)) for n in "ab"]
-    assert summarise(second, draws=100).after_start.value < summarise(first, draws=100).after_start.value - 200
+    assert summarize(second, draws=100).after_start.value < summarize(first, draws=100).after_start.value - 200
     change = compare(first, second)
     assert change.delay.value == pytest.approx(0, abs=1e-9)
     assert change.words == 4
@@ -107,6 +107,6 @@ def test_intervals_cover_as_they_promise():
             late = 0.2 + rng.normal(0, 0.05)
             words = tuple(TimedWord(w.word, w.start + late, w.start + late) for w in TRUE)
             rows.append(timing(Heard(str(number), words, TRUE)))
-        interval = summarise(rows, seed=trial, draws=200).after_start
+        interval = summarize(rows, seed=trial, draws=200).after_start
         covered += interval.low <= 200 <= interval.high
     assert covered / trials == pytest.approx(0.94, abs=0.06)

@@ -22,7 +22,7 @@ def test_words_of_a_text():
 
 
 class TestWordTimes:
-    def test_a_pause_ends_a_word_and_a_neighbour_does(self):
+    def test_a_pause_ends_a_word_and_a_neighbor_does(self):
         events = [
             Event("word", 0, 100),
             Event("phoneme", 0, 250, is_pause=True),

@@ -61,7 +61,7 @@ def save(model: HuggingFaceLM, folder: Path) -> Path:
 def word_task(name: str, count: int = 80, *, labels: tuple[str, ...] = ("yes", "no"), seed: int = 0) -> Task:
     rng = np.random.default_rng(seed)
     inputs = [
-        f"{size} {colour} {pet}" for size in ("big", "small") for colour in ("red", "blue") for pet in ("cat", "dog")
+        f"{size} {color} {pet}" for size in ("big", "small") for color in ("red", "blue") for pet in ("cat", "dog")
     ]
     examples = tuple(Example(inputs[rng.integers(8)], labels[rng.integers(len(labels))]) for _ in range(count))
     return Task(name=name, examples=examples, labels=labels, template="{input} : {label} .", delimiter=" ", is_law=True)
@@ -72,9 +72,9 @@ def write_task(path: Path, name: str, labels: tuple[object, ...], count: int = 6
     import json
 
     lines = [json.dumps({"name": name, "template": "{input} : {label} .", "delimiter": " "})]
-    colours, pets, sizes = ("red", "blue", "very"), ("cat", "dog"), ("big", "small")
+    colors, pets, sizes = ("red", "blue", "very"), ("cat", "dog"), ("big", "small")
     for number in range(count):
-        parts = [sizes[number % 2], *(colours[(number // 2**i) % 3] for i in range(4)), pets[(number // 7) % 2]]
+        parts = [sizes[number % 2], *(colors[(number // 2**i) % 3] for i in range(4)), pets[(number // 7) % 2]]
         lines.append(
             json.dumps({"input": " ".join(parts) + " very" * (number // 20), "label": labels[number % len(labels)]})
         )

@@ -1,4 +1,4 @@
-"""Sampling: right frequencies, right log-probabilities, and rows that do not feel their neighbours."""
+"""Sampling: right frequencies, right log-probabilities, and rows that do not feel their neighbors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_sampled_frequencies_match_the_probabilities(model: CausalLM) -> None:
     assert stats.chisquare(observed[keep], wanted).pvalue > 1e-3
 
 
-def test_a_row_does_not_feel_its_neighbours(model: CausalLM, sequences: list[list[int]]) -> None:
+def test_a_row_does_not_feel_its_neighbors(model: CausalLM, sequences: list[list[int]]) -> None:
     seeds = list(range(100, 100 + len(sequences)))
     together = generate(model, sequences, max_tokens=8, seeds=seeds)
     for ids, seed, row in zip(sequences, seeds, together, strict=True):

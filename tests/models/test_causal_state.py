@@ -20,37 +20,37 @@ MAKERS = {
 KINDS = ["positive", "real", "complex"]
 
 
-def make(name, kind="positive", magnetisation=None, dtype=torch.float64):
+def make(name, kind="positive", magnetization=None, dtype=torch.float64):
     maker, shape = MAKERS[name]
     network = CausalNetwork(maker(4 if kind == "complex" else 2), shape, torch.Generator().manual_seed(7)).to(dtype)
     with torch.no_grad():
         for parameter in network.parameters():
             noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(8))
             parameter.add_(0.1 * noise.to(dtype))
-    return CausalState(network, kind, magnetisation)
+    return CausalState(network, kind, magnetization)
 
 
 def everything(sites):
     return 1 - 2 * ((torch.arange(2**sites)[:, None] >> torch.arange(sites)) & 1)
 
 
-@pytest.mark.parametrize("magnetisation", [None, 0, 4])
+@pytest.mark.parametrize("magnetization", [None, 0, 4])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", MAKERS)
-def test_probabilities_sum_to_one(name, kind, magnetisation):
-    state = make(name, kind, magnetisation)
+def test_probabilities_sum_to_one(name, kind, magnetization):
+    state = make(name, kind, magnetization)
     spins = everything(state.sites)
     log_prob = state.log_prob(spins).detach()
     assert abs(float(log_prob.exp().sum()) - 1) < 1e-10
-    if magnetisation is not None:
-        assert (log_prob[spins.sum(1) != magnetisation] == -torch.inf).all()
+    if magnetization is not None:
+        assert (log_prob[spins.sum(1) != magnetization] == -torch.inf).all()
 
 
-@pytest.mark.parametrize("magnetisation", [None, 0])
+@pytest.mark.parametrize("magnetization", [None, 0])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", MAKERS)
-def test_samples_come_with_their_own_probabilities(name, kind, magnetisation):
-    state = make(name, kind, magnetisation)
+def test_samples_come_with_their_own_probabilities(name, kind, magnetization):
+    state = make(name, kind, magnetization)
     spins, log_prob = state.sample(64, torch.Generator().manual_seed(1), return_log_prob=True)
     assert torch.allclose(state.log_prob(spins).detach(), log_prob, atol=1e-10, rtol=0)
     distinct, counts, log_distinct = state.sample_counts(500, torch.Generator().manual_seed(2))
@@ -59,16 +59,16 @@ def test_samples_come_with_their_own_probabilities(name, kind, magnetisation):
     assert torch.allclose(state.log_prob(distinct).detach(), log_distinct, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("magnetisation", [None, 0])
+@pytest.mark.parametrize("magnetization", [None, 0])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("method", ["propagate", "rows"])
-def test_log_ratios_equal_a_full_evaluation(name, kind, magnetisation, method):
-    state = make(name, kind, magnetisation)
+def test_log_ratios_equal_a_full_evaluation(name, kind, magnetization, method):
+    state = make(name, kind, magnetization)
     last = state.sites - 1
     singles = tuple((site,) for site in range(state.sites))
     pairs = (*((site, site + 1) for site in range(last)), (0, last), (1, last - 1))
-    moves = pairs if magnetisation == 0 else singles + pairs + ((0, 3, 5, 9),)
+    moves = pairs if magnetization == 0 else singles + pairs + ((0, 3, 5, 9),)
     spins = state.sample(40, torch.Generator().manual_seed(3))
     amplitude, phase = state.log_ratios(spins, moves, method)
     full_amplitude, full_phase = AutoregressiveState.log_ratios(state, spins, moves)
@@ -141,10 +141,10 @@ def test_phases_of_a_real_state_are_signs():
     assert {round(x) for x in torch.cos(phase).tolist()} == {1, -1}
 
 
-@pytest.mark.parametrize(("magnetisation", "message"), [(1, "no sector"), (14, "no sector")])
-def test_impossible_sectors_are_refused(magnetisation, message):
+@pytest.mark.parametrize(("magnetization", "message"), [(1, "no sector"), (14, "no sector")])
+def test_impossible_sectors_are_refused(magnetization, message):
     with pytest.raises(InputError, match=message):
-        make("light", magnetisation=magnetisation)
+        make("light", magnetization=magnetization)
 
 
 def test_outputs_must_fit_the_kind():

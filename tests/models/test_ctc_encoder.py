@@ -52,7 +52,7 @@ def test_padding_changes_nothing(encoder, features):
     torch.testing.assert_close(together[0, : lengths[0]], alone[0])
 
 
-def test_output_is_normalised(encoder, features):
+def test_output_is_normalized(encoder, features):
     log_probs, _ = encoder(features, torch.tensor([62, 62]))
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 20), atol=1e-5, rtol=0)
 
@@ -68,9 +68,9 @@ def test_seeds_decide_the_weights_and_leave_the_callers_randomness_alone():
 
 
 @torch.no_grad()
-def test_normalisation_is_part_of_the_weights(features):
+def test_normalization_is_part_of_the_weights(features):
     encoder = CTCEncoder(SMALL)
-    encoder.set_normalisation(torch.full((4,), 2.0), torch.full((4,), 4.0))
+    encoder.set_normalization(torch.full((4,), 2.0), torch.full((4,), 4.0))
     plain = CTCEncoder(SMALL)
     lengths = torch.tensor([62, 62])
     torch.testing.assert_close(encoder(features.float() * 4 + 2, lengths)[0], plain(features.float(), lengths)[0])

@@ -84,7 +84,7 @@ def test_rotation_keeps_lengths_and_depends_on_differences_only():
 
 
 @pytest.mark.parametrize("rank", [1, 2, 8, 64])
-def test_fresh_factorised_table_has_the_rank_and_the_scale_of_a_plain_one(rank):
+def test_fresh_factorized_table_has_the_rank_and_the_scale_of_a_plain_one(rank):
     model = build(vocabulary=2000, width=64, embedding_rank=rank)
     table = model.embedding(torch.arange(2000)[None])[0].detach()
     assert int(torch.linalg.matrix_rank(table)) == rank

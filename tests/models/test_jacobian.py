@@ -34,14 +34,14 @@ def whole(state, spins):
 
 
 @pytest.mark.parametrize("kind", ["positive", "complex", "real"])
-@pytest.mark.parametrize("magnetisation", [None, 1])
+@pytest.mark.parametrize("magnetization", [None, 1])
 @pytest.mark.parametrize("name", CASES)
-def test_fast_derivatives_equal_those_of_the_whole_function(name, kind, magnetisation):
+def test_fast_derivatives_equal_those_of_the_whole_function(name, kind, magnetization):
     maker, shape = CASES[name]
     network = CausalNetwork(maker(4 if kind == "complex" else 2), shape, torch.Generator().manual_seed(3)).double()
-    if magnetisation is not None and (network.sites + magnetisation) % 2:
-        magnetisation -= 1
-    state = CausalState(network, kind, magnetisation)
+    if magnetization is not None and (network.sites + magnetization) % 2:
+        magnetization -= 1
+    state = CausalState(network, kind, magnetization)
     spins = state.sample(6, torch.Generator().manual_seed(4))
     amplitude, phase = whole(state, spins)
     for row in range(len(spins)):

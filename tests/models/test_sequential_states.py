@@ -1,4 +1,4 @@
-"""Recurrent and transformer states meet the shared protocol: normalised, causal, cached like uncached."""
+"""Recurrent and transformer states meet the shared protocol: normalized, causal, cached like uncached."""
 
 import pytest
 import torch
@@ -20,10 +20,10 @@ def network(request):
     return MAKERS[request.param](torch.Generator().manual_seed(1)).double()
 
 
-@pytest.mark.parametrize("magnetisation", [None, 1])
+@pytest.mark.parametrize("magnetization", [None, 1])
 @pytest.mark.parametrize("kind", ["complex"])
-def test_normalised_and_cached_like_uncached(network, kind, magnetisation):
-    state = AutoregressiveState(network, kind, magnetisation)
+def test_normalized_and_cached_like_uncached(network, kind, magnetization):
+    state = AutoregressiveState(network, kind, magnetization)
     assert abs(float(state.log_prob(EVERYTHING).detach().exp().sum()) - 1) < 1e-10
     spins, log_prob = state.sample(40, torch.Generator().manual_seed(2), return_log_prob=True)
     assert torch.allclose(state.log_prob(spins).detach(), log_prob, atol=1e-10)

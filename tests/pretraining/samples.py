@@ -17,7 +17,7 @@ from seqtant.pretraining.sections import (
 )
 
 TOPICS = {
-    "sea": ["ship", "harbour", "sailor", "wave", "storm", "anchor", "sail", "captain", "island", "tide"],
+    "sea": ["ship", "harbor", "sailor", "wave", "storm", "anchor", "sail", "captain", "island", "tide"],
     "kitchen": ["bread", "oven", "flour", "butter", "sugar", "cook", "spoon", "plate", "apple", "soup"],
     "court": ["judge", "lawyer", "trial", "verdict", "witness", "jury", "prison", "crime", "law", "appeal"],
 }

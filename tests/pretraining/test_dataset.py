@@ -86,7 +86,7 @@ def test_batches_by_step_are_the_stream(built: Build) -> None:
             assert (ids[len(own) :] == built.manifest["separator"]).all()
 
 
-def test_parquet_is_a_pretokenised_dataset(built: Build, tmp_path) -> None:
+def test_parquet_is_a_pretokenized_dataset(built: Build, tmp_path) -> None:
     data = datasets.load_dataset("parquet", data_files=str(built.path("knn")), split="train", cache_dir=str(tmp_path))
     assert data["input_ids"][0] == next(iter(built.tokens("knn"))).tolist()
     assert {"input_ids", "segment_lengths", "segment_ids", "doc_ids", "anchors"} == set(data.column_names)

@@ -104,7 +104,7 @@ def test_company_is_related_in_knn_and_apart_in_the_controls(built: Build) -> No
     assert len(kept) <= 0.1 * len(pairs["knn"])
 
 
-def test_anchor_comes_after_its_neighbours(built: Build) -> None:
+def test_anchor_comes_after_its_neighbors(built: Build) -> None:
     for row in foreign(built, "knn"):
         assert row["anchors"][0] > 0
         assert row["anchors"][-1] == len(row["segment_ids"]) - 1
@@ -272,7 +272,7 @@ def test_blocked_segments_have_no_part_in_any_group(tmp_path: Path) -> None:
     assert audit_arm(made, "contiguous").blocked_segments > 0
 
 
-def test_passages_carry_the_neighbours_of_their_sentences(tmp_path: Path) -> None:
+def test_passages_carry_the_neighbors_of_their_sentences(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(36))
     examples = ExampleSettings(arms=("knn", "split"), window=512, unit="passage")
     made = build(small_config(corpus, examples=examples), tmp_path / "out")[0]

@@ -19,7 +19,7 @@ def random_case(seed: int, count: int = 60) -> tuple[Neighbors, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_rules_hold_for_every_neighbour_that_stays(seed: int) -> None:
+def test_rules_hold_for_every_neighbor_that_stays(seed: int) -> None:
     found, document = random_case(seed)
     rules = FilterSettings(k=4, most_similar=0.97, least_similar=0.2, hub_cap=3)
     queries = np.arange(len(document))

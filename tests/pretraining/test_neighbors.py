@@ -12,8 +12,8 @@ from seqtant.pretraining.sections import NeighborSettings
 
 def clustered(count: int, dimension: int, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    centres = generator.standard_normal((count // 50, dimension))
-    rows = centres[generator.integers(len(centres), size=count)] + 0.5 * generator.standard_normal((count, dimension))
+    centers = generator.standard_normal((count // 50, dimension))
+    rows = centers[generator.integers(len(centers), size=count)] + 0.5 * generator.standard_normal((count, dimension))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 

@@ -76,7 +76,7 @@ def test_tour_follows_the_order_and_closes_gaps_from_its_buffer_only() -> None:
     assert near.document[near.sequence == 0].tolist() == [3, 4]
 
 
-def test_tour_keeps_neighbours_of_the_order_together() -> None:
+def test_tour_keeps_neighbors_of_the_order_together() -> None:
     generator = np.random.default_rng(1)
     lengths = generator.integers(5, 40, 2000)
     order = generator.permutation(2000)

@@ -11,8 +11,8 @@ from seqtant.pretraining.touring import adjacent_similarity, stream_order, symme
 
 def clusters(count: int = 300, groups: int = 15, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    centres = generator.standard_normal((groups, 12))
-    rows = centres[generator.integers(groups, size=count)] + 0.4 * generator.standard_normal((count, 12))
+    centers = generator.standard_normal((groups, 12))
+    rows = centers[generator.integers(groups, size=count)] + 0.4 * generator.standard_normal((count, 12))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -88,7 +88,7 @@ def test_stream_never_reaches_beyond_its_buffer() -> None:
     assert all(document < step + 16 for step, document in enumerate(order.tolist()))
 
 
-def test_documents_without_neighbours_are_visited_too() -> None:
+def test_documents_without_neighbors_are_visited_too() -> None:
     alone = Neighbors(np.full((5, 2), -1), np.full((5, 2), -1.0))
     assert sorted(tour(alone).order.tolist()) == list(range(5))
     assert tour(alone).jumps == 4

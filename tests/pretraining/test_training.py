@@ -36,7 +36,7 @@ def test_losses_are_those_of_a_plain_forward_pass(built: Build) -> None:
     model, evaluation = model_of(built), evaluation_of(built, 12, 0)
     found = measure(model, evaluation).by_measure
     for row, anchor in enumerate(evaluation.anchors):
-        for name, before in (("alone", [evaluation.separator]), ("after neighbours", anchor.company)):
+        for name, before in (("alone", [evaluation.separator]), ("after neighbors", anchor.company)):
             ids = torch.tensor([[*before, *anchor.tokens]], dtype=torch.long)
             with torch.no_grad():
                 losses = torch.nn.functional.cross_entropy(model(ids)[0, :-1], ids[0, 1:], reduction="none")

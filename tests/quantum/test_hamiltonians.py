@@ -90,12 +90,12 @@ def test_sectors_hold_the_ground_state(name, lattice):
     assert vectors.shape[0] == len(found.amplitudes)
 
 
-def test_symmetries_are_recognised():
+def test_symmetries_are_recognized():
     heisenberg = build("heisenberg", Lattice.parse("4"), Couplings())
-    assert heisenberg.conserves_magnetisation
+    assert heisenberg.conserves_magnetization
     assert heisenberg.is_flip_symmetric
     ising = build("tfim", Lattice.parse("4"), Couplings())
-    assert not ising.conserves_magnetisation
+    assert not ising.conserves_magnetization
     assert ising.is_stoquastic
     tilted = PauliSum(2, (String(1.0, "ZZ", (0, 1)), String(0.5, "Z", (0,)), String(-1.0, "X", (0,))))
     assert not tilted.is_flip_symmetric

@@ -111,14 +111,14 @@ def test_the_exact_command_prints_the_literature_value(capsys):
         ({"hamiltonian": "heisenberg", "lattice": "10x10", "boundary": "periodic"}, -268.61976 / 4, False),
     ],
 )
-def test_references_for_lattices_that_cannot_be_diagonalised(settings, energy, exact):
+def test_references_for_lattices_that_cannot_be_diagonalized(settings, energy, exact):
     found = find(System.of(ExactConfig(**settings)))
     assert found.energy == pytest.approx(energy, rel=1e-10)
     assert found.exact == exact
     assert found.source
 
 
-def test_the_table_of_references_agrees_with_diagonalisation_where_both_exist():
+def test_the_table_of_references_agrees_with_diagonalization_where_both_exist():
     from seqtant.quantum.exact import ground_state
     from seqtant.quantum.references import _table, closed_form
 
@@ -156,7 +156,7 @@ def test_samples_are_written_whole(tmp_path):
 
 
 def test_observables_of_the_shipped_state_are_near_exact():
-    result = run(ObserveConfig(samples=512, symmetrise=False), Context(seed=2, device="cpu"))
+    result = run(ObserveConfig(samples=512, symmetrize=False), Context(seed=2, device="cpu"))
     assert result.values["fidelity"] > 0.999
     assert result.values["energy_per_site"] == pytest.approx(-3.136663992673544, abs=1e-3)
     assert result.values["v_score"] < 1e-3

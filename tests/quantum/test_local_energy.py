@@ -35,11 +35,11 @@ CASES = {
 @pytest.mark.parametrize("kind", ["positive", "real", "complex"])
 @pytest.mark.parametrize("case", CASES)
 def test_local_energies_equal_those_of_the_dense_matrix(case, kind):
-    pauli, magnetisation = CASES[case]
-    state = CausalState(network(4 if kind == "complex" else 2), kind, magnetisation)
+    pauli, magnetization = CASES[case]
+    state = CausalState(network(4 if kind == "complex" else 2), kind, magnetization)
     spins = torch.from_numpy(configurations(9))
-    if magnetisation is not None:
-        spins = spins[spins.sum(1) == magnetisation]
+    if magnetization is not None:
+        spins = spins[spins.sum(1) == magnetization]
     amplitude, phase = state.log_psi(torch.from_numpy(configurations(9)))
     psi = torch.polar(amplitude.exp(), phase).detach().numpy()
     inside = np.abs(psi) > 0
@@ -123,8 +123,8 @@ def test_steps_equal_the_formula_in_parameter_space(kind, graph):
     double = torch.cat([weights] * (len(rows) // len(spins)))
     means = torch.cat([(weights[:, None] * part).sum(0).expand_as(part) for part in parts])[: len(rows)]
     x = double.sqrt()[:, None] * (rows - means)
-    centred = energies - (weights * energies).sum()
-    force = torch.cat([centred.real, centred.imag])[: len(rows)] if centred.is_complex() else centred
+    centered = energies - (weights * energies).sum()
+    force = torch.cat([centered.real, centered.imag])[: len(rows)] if centered.is_complex() else centered
     gradient = 2 * x.T @ (double.sqrt() * force)
     metric = x.T @ x + 1e-2 * torch.eye(x.shape[1], dtype=torch.float64)
     assert torch.allclose(torch.linalg.solve(metric, gradient), first, atol=1e-8)

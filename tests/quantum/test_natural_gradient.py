@@ -5,9 +5,9 @@ import torch
 
 from seqtant.quantum.natural_gradient import (
     add_gram,
-    centre_kernel,
-    centred_column,
-    factorise,
+    center_kernel,
+    centered_column,
+    factorize,
     of_rows,
     solve,
 )
@@ -32,26 +32,28 @@ def test_products_of_rows_are_added_to_the_whole_kernel(samples):
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_a_centred_kernel_is_that_of_centred_rows(parts):
+def test_a_centered_kernel_is_that_of_centered_rows(parts):
     samples, rows = 13, drawn(parts * 13, 29) + 3.0
     weights = torch.rand(samples, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     weights /= weights.sum()
     blocks = rows.view(parts, samples, -1)
     means = (weights[:, None] * blocks).sum(1, keepdim=True)
-    centred = ((blocks - means) * weights.sqrt()[:, None]).flatten(0, 1)
+    centered = ((blocks - means) * weights.sqrt()[:, None]).flatten(0, 1)
     kernel = rows @ rows.T
-    centre_kernel(kernel, weights)
-    assert torch.allclose(kernel, centred @ centred.T, atol=1e-11)
+    center_kernel(kernel, weights)
+    assert torch.allclose(kernel, centered @ centered.T, atol=1e-11)
     column, direction = drawn(parts * samples), drawn(29)
-    assert torch.allclose(rows.T @ of_rows(column.view(parts, -1), weights), centred.T @ column, atol=1e-11)
-    assert torch.allclose(centred_column((rows @ direction).view(parts, -1), weights), centred @ direction, atol=1e-11)
+    assert torch.allclose(rows.T @ of_rows(column.view(parts, -1), weights), centered.T @ column, atol=1e-11)
+    assert torch.allclose(
+        centered_column((rows @ direction).view(parts, -1), weights), centered @ direction, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("size", [1, 5, 128, 300])
 def test_the_factor_is_that_of_the_library(size):
     matrix = positive(size)
     expected = torch.linalg.cholesky(matrix)
-    assert factorise(matrix)
+    assert factorize(matrix)
     assert torch.allclose(matrix.tril(), expected, atol=1e-9)
 
 
@@ -59,7 +61,7 @@ def test_the_factor_is_that_of_the_library(size):
 def test_an_indefinite_matrix_is_told_wherever_it_fails(place):
     matrix = positive(300)
     matrix[place, place] = -1.0
-    assert not factorise(matrix)
+    assert not factorize(matrix)
 
 
 def test_solutions_equal_dense_ones_and_leave_the_kernel_alone():

@@ -33,14 +33,14 @@ def test_means_cover_the_sums_over_all_configurations(state):
     vector = amplitudes(state)
     probability, spins = np.abs(vector) ** 2, configurations(6).astype(float)
     drawn = state.sample(20_000, torch.Generator().manual_seed(5))
-    found = observables.magnetisations(drawn, LATTICE)
+    found = observables.magnetizations(drawn, LATTICE)
     uniform, staggered = spins.mean(1), (spins * np.array(LATTICE.staggering)).mean(1)
     expected = {
-        "magnetisation": uniform,
-        "absolute_magnetisation": np.abs(uniform),
-        "squared_magnetisation": uniform**2,
-        "absolute_staggered_magnetisation": np.abs(staggered),
-        "squared_staggered_magnetisation": staggered**2,
+        "magnetization": uniform,
+        "absolute_magnetization": np.abs(uniform),
+        "squared_magnetization": uniform**2,
+        "absolute_staggered_magnetization": np.abs(staggered),
+        "squared_staggered_magnetization": staggered**2,
     }
     for name, values in expected.items():
         half = (found[name].high - found[name].low) / 2
@@ -50,12 +50,12 @@ def test_means_cover_the_sums_over_all_configurations(state):
     assert np.abs(correlation.mean - exact).max() < 5 * max(correlation.error.max(), 1e-3)
 
 
-def test_transverse_magnetisation_is_the_expectation_of_x(state):
+def test_transverse_magnetization_is_the_expectation_of_x(state):
     operator = PauliSum(6, tuple(String(1 / 6, "X", (site,)) for site in range(6)))
     vector = amplitudes(state)
     exact = float(np.vdot(vector, dense_matrix(operator) @ vector).real)
     drawn = state.sample(8000, torch.Generator().manual_seed(6))
-    found = observables.transverse_magnetisation(state, drawn)
+    found = observables.transverse_magnetization(state, drawn)
     assert abs(found.value - exact) < 1.5 * (found.high - found.low)
 
 

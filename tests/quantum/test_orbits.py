@@ -1,4 +1,4 @@
-"""Sums over all orbits: against exact vectors, finite differences, and the symmetrised state's own derivatives."""
+"""Sums over all orbits: against exact vectors, finite differences, and the symmetrized state's own derivatives."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.models.jacobian import jacobian
-from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimiserConfig, SystemConfig
+from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig
 from seqtant.quantum.evaluation import amplitudes, summed
 from seqtant.quantum.instrument import run
 from seqtant.quantum.orbits import Orbits
@@ -28,8 +28,8 @@ SYSTEMS = {
 def make(name, kind="auto"):
     system = System.of(SYSTEMS[name])
     state = make_state(system, NetworkConfig(depth=2, width=4, kind=kind), torch.Generator().manual_seed(2)).double()
-    group = symmetry_group(system.lattice, system.pauli, state.magnetisation)
-    return system, state, group, Orbits.of(system.pauli, group, state.magnetisation)
+    group = symmetry_group(system.lattice, system.pauli, state.magnetization)
+    return system, state, group, Orbits.of(system.pauli, group, state.magnetization)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def make(name, kind="auto"):
 def test_energy_and_variance_are_those_of_the_full_vector(name, kind):
     system, state, group, orbits = make(name, kind)
     found = orbits.amplitudes(state)
-    truth = summed(amplitudes(group.symmetrise(state, "first")), system.pauli)
+    truth = summed(amplitudes(group.symmetrize(state, "first")), system.pauli)
     energy = float((found.probability * found.energies.real).sum())
     assert float(found.probability.sum()) == pytest.approx(1, abs=1e-12)
     assert energy == pytest.approx(truth.total, abs=1e-10)
@@ -49,20 +49,20 @@ def test_energy_and_variance_are_those_of_the_full_vector(name, kind):
 @pytest.mark.parametrize("name", ["frustrated", "ising"])
 def test_orbits_share_out_the_sector(name):
     system, state, group, orbits = make(name)
-    sector = math.comb(system.sites, system.sites // 2) if state.magnetisation == 0 else 2**system.sites
+    sector = math.comb(system.sites, system.sites // 2) if state.magnetization == 0 else 2**system.sites
     assert len(orbits.spins) == len(orbits.orbit) == sector
     seen = {tuple(s): int(o) for s, o in zip(orbits.spins.tolist(), orbits.orbit, strict=True)}
-    for image in group.symmetrise(state, "first").images(orbits.spins):
+    for image in group.symmetrize(state, "first").images(orbits.spins):
         assert [seen[tuple(s)] for s in image.tolist()] == orbits.orbit.tolist()
     assert len(set(orbits.orbit.tolist())) == len(orbits)
 
 
 @pytest.mark.parametrize("name", ["frustrated", "ising"])
-def test_derivatives_are_those_of_the_symmetrised_state(name, monkeypatch):
+def test_derivatives_are_those_of_the_symmetrized_state(name, monkeypatch):
     _, state, group, orbits = make(name)
     monkeypatch.setattr("seqtant.quantum.orbits.AT_ONCE", 7)
     found = {block.parameters: block for block in orbits.jacobian(state, orbits.amplitudes(state))}
-    for block in jacobian(group.symmetrise(state, "first"), orbits.spins[orbits.first]):
+    for block in jacobian(group.symmetrize(state, "first"), orbits.spins[orbits.first]):
         assert torch.allclose(found[block.parameters].amplitude, block.amplitude, atol=1e-10)
         if block.phase is not None:
             assert torch.allclose(found[block.parameters].phase, block.phase, atol=1e-10)
@@ -72,11 +72,11 @@ def test_the_gradient_is_that_of_the_exact_energy():
     system, state, group, orbits = make("frustrated")
 
     def energy():
-        return summed(amplitudes(group.symmetrise(state, "first")), system.pauli).total
+        return summed(amplitudes(group.symmetrize(state, "first")), system.pauli).total
 
     found = orbits.amplitudes(state)
-    centred = found.energies - (found.probability * found.energies).sum()
-    weighted = 2 * found.probability * centred
+    centered = found.energies - (found.probability * found.energies).sum()
+    weighted = 2 * found.probability * centered
     (block,) = [b for b in orbits.jacobian(state, found) if "network.of.output.bias" in b.parameters]
     slope = weighted.real @ block.amplitude + weighted.imag @ block.phase
     bias = state.network.weights("output").bias
@@ -97,7 +97,7 @@ def frustrated(**changes):
     return GroundStateConfig(**(settings | {"network": NetworkConfig(depth=2, width=6)} | changes))
 
 
-def test_signs_are_learnt_by_default_and_the_result_says_that_nothing_was_drawn():
+def test_signs_are_learned_by_default_and_the_result_says_that_nothing_was_drawn():
     result = run(frustrated(steps=30), QUIET)
     assert 0 <= result.values["relative_error"] < 1e-3
     assert "summed over all 70 configurations" in result.findings[0].summary
@@ -127,9 +127,9 @@ def test_sums_that_cannot_be_are_refused_in_one_line(changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_sums_serve_every_optimiser_and_positive_states():
+def test_sums_serve_every_optimizer_and_positive_states():
     for method in ("spring", "adam"):
-        config = frustrated(hamiltonian="heisenberg", samples="all", steps=8, optimiser=OptimiserConfig(method=method))
+        config = frustrated(hamiltonian="heisenberg", samples="all", steps=8, optimizer=OptimizerConfig(method=method))
         steps = run(config, QUIET).series("energy_per_site")
         assert steps[-1].value < steps[0].value
 

@@ -1,4 +1,4 @@
-"""Closed forms against diagonalisation, limits and published numbers."""
+"""Closed forms against diagonalization, limits and published numbers."""
 
 import math
 
@@ -16,7 +16,7 @@ from seqtant.quantum.lattices import Lattice
 @pytest.mark.parametrize("boundary", ["open", "periodic"])
 @pytest.mark.parametrize("field", [0.0, 0.3, 1.0, 1.7])
 @pytest.mark.parametrize("sites", [4, 8, 10])
-def test_free_fermions_equal_diagonalisation(sites, field, boundary):
+def test_free_fermions_equal_diagonalization(sites, field, boundary):
     exact = ground_state(
         build("tfim", Lattice.parse(str(sites), boundary), Couplings(field=field, coupling=0.8))
     ).energy

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from seqtant.errors import InputError, TrainingError
 from seqtant.quantum.checkpoint import RECORD, WEIGHTS, load_state
-from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimiserConfig, SystemConfig, TransferConfig
+from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig, TransferConfig
 from seqtant.quantum.draws import uniforms
 from seqtant.quantum.evaluation import evaluate, summed
 from seqtant.quantum.exact import ground_state
@@ -34,7 +34,7 @@ def test_ising_ground_states_are_reached(lattice):
     )
     values = run(config, QUIET).values
     assert 0 <= values["relative_error"] < 1e-4
-    assert values["variance"] <= values["variance_unsymmetrised"]
+    assert values["variance"] <= values["variance_unsymmetrized"]
 
 
 @pytest.mark.slow
@@ -55,16 +55,16 @@ def test_every_network_lowers_the_energy(tiny, name):
 
 
 @pytest.mark.parametrize(
-    "optimiser",
+    "optimizer",
     [
-        OptimiserConfig(method="minsr", learning_rate=0.05),
-        OptimiserConfig(method="adam", learning_rate=0.02, stages=((6, 32), (6, 64))),
-        OptimiserConfig(temperature=0.5),
-        OptimiserConfig(symmetrise=True),
+        OptimizerConfig(method="minsr", learning_rate=0.05),
+        OptimizerConfig(method="adam", learning_rate=0.02, stages=((6, 32), (6, 64))),
+        OptimizerConfig(temperature=0.5),
+        OptimizerConfig(symmetrize=True),
     ],
 )
-def test_every_optimiser_lowers_the_energy(tiny, optimiser):
-    trained = train(tiny(steps=12, samples=64, optimiser=optimiser), QUIET)
+def test_every_optimizer_lowers_the_energy(tiny, optimizer):
+    trained = train(tiny(steps=12, samples=64, optimizer=optimizer), QUIET)
     assert trained.energy.total < trained.training.history[0]["energy"]
     assert trained.training.total == 12
 
@@ -76,7 +76,7 @@ def test_a_frustrated_ground_state_is_found_by_a_complex_state():
         boundary="periodic",
         steps=60,
         samples=256,
-        optimiser=OptimiserConfig(learning_rate=0.1),
+        optimizer=OptimizerConfig(learning_rate=0.1),
         network=NetworkConfig(depth=3, width=8),
     )
     result = run(config, QUIET)
@@ -90,7 +90,7 @@ def states(training):
 
 @pytest.mark.parametrize("method", ["spring", "adam"])
 def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, method, monkeypatch):
-    config = tiny(steps=6, optimiser=OptimiserConfig(method=method, learning_rate=0.02))
+    config = tiny(steps=6, optimizer=OptimizerConfig(method=method, learning_rate=0.02))
     whole = train(config, Context(seed=3, device="cpu", folder=tmp_path / "whole"))
     step = Training.step
 
@@ -203,7 +203,7 @@ def test_an_energy_that_is_not_finite_stops_the_run(tiny):
     config = tiny()
     system = System.of(config)
     state = make_state(system, config.network, torch.Generator().manual_seed(0))
-    training = Training(state, Hamiltonian(system.pauli), OptimiserConfig(), steps=2, samples=8, seed=0)
+    training = Training(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=2, samples=8, seed=0)
     with torch.no_grad():
         next(state.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="energy is nan"):
@@ -216,9 +216,9 @@ def test_an_energy_that_is_not_finite_stops_the_run(tiny):
     ("changes", "message"),
     [
         ({"hamiltonian": "j1j2", "second_coupling": 0.5, "network": NetworkConfig(kind="positive")}, "has signs"),
-        ({"network": NetworkConfig(magnetisation=0)}, "does not conserve"),
+        ({"network": NetworkConfig(magnetization=0)}, "does not conserve"),
         ({"network": NetworkConfig(name="chain")}, "cannot see the rows"),
-        ({"hamiltonian": "heisenberg", "lattice": "3x3", "network": NetworkConfig(magnetisation=0)}, "no sector"),
+        ({"hamiltonian": "heisenberg", "lattice": "3x3", "network": NetworkConfig(magnetization=0)}, "no sector"),
         ({"lattice": "1"}, "at least 2"),
         ({"field": float("inf")}, "finite number"),
         ({"hamiltonian": "ising"}, "unknown Hamiltonian"),
@@ -248,11 +248,11 @@ def test_a_field_of_zero_leaves_a_classical_model(tiny):
     assert result.values["energy_per_site"] >= -7 / 6 - 1e-12
 
 
-@pytest.mark.parametrize("magnetisation", [None, 0])
-def test_sampled_energy_agrees_with_the_sum_over_all(magnetisation):
+@pytest.mark.parametrize("magnetization", [None, 0])
+def test_sampled_energy_agrees_with_the_sum_over_all(magnetization):
     config = SystemConfig(hamiltonian="heisenberg", lattice="2x3")
     system = System.of(config)
-    network = NetworkConfig(depth=2, width=4, magnetisation=magnetisation)
+    network = NetworkConfig(depth=2, width=4, magnetization=magnetization)
     state = make_state(system, network, torch.Generator().manual_seed(3))
     hamiltonian = Hamiltonian(system.pauli)
     exact = evaluate(state, hamiltonian, 2, torch.Generator())
@@ -271,5 +271,5 @@ def test_an_exact_eigenstate_has_no_variance():
 
 
 def test_stages_replace_steps(tiny):
-    config = dataclasses.replace(tiny(), optimiser=OptimiserConfig(stages=((2, 16), (1, 64))))
+    config = dataclasses.replace(tiny(), optimizer=OptimizerConfig(stages=((2, 16), (1, 64))))
     assert train(config, QUIET).training.schedule == [16, 16, 64]

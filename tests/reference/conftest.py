@@ -37,7 +37,7 @@ def small_settings() -> WorldSettings:
             LabelTask("size", 0.6, "size", flip=0.1),
             LabelTask("is_pet", 0.4, "pet?", flip=0.2, animals=(3, 1)),
         ),
-        colours=("red",),
+        colors=("red",),
         animals=("cat", "wolf"),
         end=0.4,
     )

@@ -87,7 +87,7 @@ def test_fits_the_width(composite: Result, width: int) -> None:
     assert max(len(line) for line in shown(composite, width=width).splitlines()) <= width
 
 
-def test_colours_only_where_asked(composite: Result) -> None:
+def test_colors_only_where_asked(composite: Result) -> None:
     assert "\x1b" not in shown(composite)
     assert "\x1b[1;31m✗ disagrees" in shown(composite, color=True)
 

@@ -108,7 +108,7 @@ def test_another_version_or_seed_runs_again(recipes: Path, monkeypatch: pytest.M
         ("paper: 8\n", "", "paper: Field required"),
         ("smoke:", "smok:", "unknown scale 'smok': use smoke, cpu or gpu"),
         ("length: 4", "lenght: 4", r"smoke, run 2: unknown key 'lenght' \(did you mean 'length'\?\)"),
-        ("{length: 1}", "{length: -1}", r"smoke, run 1: length is -1.0: give metres"),
+        ("{length: 1}", "{length: -1}", r"smoke, run 1: length is -1.0: give meters"),
         ("demo.pendulum", "demo.pendel", r"unknown verb 'pendel' of 'demo' \(did you mean 'pendulum'\?\)"),
         ("demo.pendulum", "demos.pendulum", r"unknown instrument 'demos'"),
     ],

@@ -82,7 +82,7 @@ def write_model(network: Any, path: Path) -> None:
 
 
 def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
-    """llama.cpp turns neighbouring numbers of a head together, transformers those half a head apart."""
+    """llama.cpp turns neighboring numbers of a head together, transformers those half a head apart."""
     rows, columns = weight.shape
     halves = weight.reshape(heads, 2, rows // heads // 2, columns)
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows, columns))

@@ -14,7 +14,7 @@ from seqtant.reference.tokenizer import build_tokenizer
 from seqtant.reference.world import World
 from seqtant.steering.grounds import fact_questions, mood_questions
 from seqtant.steering.measuring import Bench
-from seqtant.steering.readings import Behaviour, Helpfulness, Readings
+from seqtant.steering.readings import Behavior, Helpfulness, Readings
 from seqtant.steering.vectors import SteeringVector
 
 SHAPE = ShapeConfig(hidden_size=32, layers=4, heads=2, intermediate_size=48, context_length=128)
@@ -25,7 +25,7 @@ def make_model(world: World, *, dtype: torch.dtype = torch.float32, seed: int = 
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if weight.ndim == 2:
-                weight.mul_(20.0 if "embed" in name else 8.0)  # as initialised, nothing changes anything much
+                weight.mul_(20.0 if "embed" in name else 8.0)  # as initialized, nothing changes anything much
     words = build_tokenizer(world.vocabulary, context_length=SHAPE.context_length)
     return HuggingFaceLM(network.to(dtype), words, name="small")
 
@@ -67,4 +67,4 @@ class Synthetic:
         good = [np.log(1 / (1 + np.exp(-odds[:, [i]]))) for i in range(8)]
         bad = [np.log(1 / (1 + np.exp(odds[:, [i]]))) for i in range(8)]
         read = Helpfulness(tuple(strengths), p, p, np.ones_like(p), np.ones_like(p), 0.25)
-        return Readings(tuple(strengths), Behaviour(tuple(strengths), good, bad), read)
+        return Readings(tuple(strengths), Behavior(tuple(strengths), good, bad), read)

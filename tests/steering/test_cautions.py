@@ -1,4 +1,4 @@
-"""What a reader is told of models whose curves may jump: mixtures of experts, quantised weights, coarse numbers."""
+"""What a reader is told of models whose curves may jump: mixtures of experts, quantized weights, coarse numbers."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_mixtures_of_experts(
     assert "curves may jump" in told
 
 
-def test_quantised_weights(world: World, vector: SteeringVector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quantized_weights(world: World, vector: SteeringVector, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model(world)
     monkeypatch.setattr(model.model, "is_quantized", True, raising=False)
-    assert "quantised model" in warnings(model, vector, [1.0])[0]
+    assert "quantized model" in warnings(model, vector, [1.0])[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

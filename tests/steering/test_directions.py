@@ -1,4 +1,4 @@
-"""Methods against states whose direction is known, the pitfall of centred PCA, and the sides of pairs."""
+"""Methods against states whose direction is known, the pitfall of centered PCA, and the sides of pairs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_finds_a_clear_direction_with_its_sign(method: str) -> None:
     assert (right, total) == (128, 128)
 
 
-def test_centring_ordered_pairs_loses_the_direction_that_shuffling_keeps() -> None:
+def test_centering_ordered_pairs_loses_the_direction_that_shuffling_keeps() -> None:
     positive, negative, truth = states(6.0)
     ordered = positive - negative
     _, _, rows = np.linalg.svd(ordered - ordered.mean(axis=0), full_matrices=False)
@@ -85,8 +85,8 @@ def test_probe_is_the_logistic_regression_of_scikit_learn() -> None:
     linear = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
     positive, negative, _ = states(2.0, width=40, pairs=60)
     both = np.concatenate([positive, negative])
-    centred = both - both.mean(axis=0)
-    scaled = centred / np.sqrt((centred**2).mean())
+    centered = both - both.mean(axis=0)
+    scaled = centered / np.sqrt((centered**2).mean())
     fit = linear.LogisticRegression(C=1.0, fit_intercept=False, tol=1e-10, max_iter=5000)
     fit.fit(scaled, np.repeat([1, -1], 60))
     found = METHODS["probe"](positive, negative, np.random.default_rng(0))

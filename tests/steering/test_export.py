@@ -46,7 +46,7 @@ def test_folding_behind_a_norm_is_refused() -> None:
         fold(build("gemma2"), random_vector([0, 2], width=16), 1.5)
 
 
-def test_mixtures_of_experts_and_quantised_matrices_are_refused(model: HuggingFaceLM) -> None:
+def test_mixtures_of_experts_and_quantized_matrices_are_refused(model: HuggingFaceLM) -> None:
     from transformers import MixtralConfig, MixtralForCausalLM
 
     sizes: dict[str, Any] = {
@@ -68,15 +68,15 @@ def test_mixtures_of_experts_and_quantised_matrices_are_refused(model: HuggingFa
         moved = experts.forward(torch.tensor([[1, 2]])).logits
     assert not torch.equal(moved, experts.forward(torch.tensor([[1, 2]])).logits)
 
-    class Quantised(nn.Module):
+    class Quantized(nn.Module):
         weight = torch.zeros(3, 3, dtype=torch.int8)
 
     block = nn.Module()
     block.mlp = nn.Module()
-    block.mlp.down_proj = Quantised()
+    block.mlp.down_proj = Quantized()
     from seqtant.steering.last_matrices import last_matrix
 
-    with pytest.raises(InputError, match="quantised"):
+    with pytest.raises(InputError, match="quantized"):
         last_matrix(block, 0)
 
 

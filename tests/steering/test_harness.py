@@ -58,8 +58,8 @@ def test_the_harness_counts_as_this_room_does(
 ) -> None:
     pytest.importorskip("lm_eval", reason=REASON)
     scores = harness.evaluate(model, vector, [0.0, 40.0], [task])
-    behaviour = make_bench(model, vector).behaviour
-    ours = Bench(model, vector, behaviour, questions).read_helpfulness([0.0, 40.0]).right.mean(axis=1)
+    behavior = make_bench(model, vector).behavior
+    ours = Bench(model, vector, behavior, questions).read_helpfulness([0.0, 40.0]).right.mean(axis=1)
     theirs = [score.value for score in scores if score.metric == "acc"]
     assert theirs == pytest.approx(ours.tolist())
     assert {score.task for score in scores} == {"world_facts"}

@@ -74,7 +74,7 @@ def test_choose_splits_without_overlap(folder: Path) -> None:
     first, second = halves(bench, 0)
     assert len(first.helpfulness) == len(second.helpfulness) == 15
     assert not {id(item) for item in first.helpfulness} & {id(item) for item in second.helpfulness}
-    assert not {id(item) for item in first.behaviour} & {id(item) for item in second.behaviour}
+    assert not {id(item) for item in first.behavior} & {id(item) for item in second.behavior}
 
 
 @pytest.mark.parametrize(("verb", "values"), [
@@ -111,7 +111,7 @@ def test_users_own_files(capsys: pytest.CaptureFixture[str], folder: Path, tmp_p
             {"prompt": "talk :", "positive": f" the {n} is lovely .", "negative": f" the {n} is grim ."}
             for n in ("lamp", "table", "room", "river")
         ],
-        "behaviour": [
+        "behavior": [
             {"prompt": f"talk : the {n} is", "good": [" lovely", " nice"], "bad": [" grim", " bad"]}
             for n in ("chair", "hill", "lake", "road")
         ],
@@ -138,7 +138,7 @@ def test_refit_of_the_authors_numbers(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(("arguments", "reason"), [
     (("choose", "--budget", "1.5"), "budget is 1.5"),
-    (("extract", "--method", "centered-pca"), "centring the differences"),
+    (("extract", "--method", "centered-pca"), "centering the differences"),
     (("sweep", "--strengths", "1:2"), "cannot be read"),
     (("sweep", "--scorer", "nobody"), "unknown scorer 'nobody'"),
     (("apply",), "no prompt"),
@@ -166,7 +166,7 @@ def test_an_unknown_model_needs_the_users_files(
     shutil.copytree(folder, copy)
     (copy / "manifest.json").unlink()
     assert call("choose", str(copy)) == 2
-    assert "give --behaviour FILE" in capsys.readouterr().err
+    assert "give --behavior FILE" in capsys.readouterr().err
 
 
 def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) 
 
     with pytest.raises(NothingToSayError, match=r"contrast pairs .*, prompts .*, questions .*--behavior FILE"):
         check(str(folder), Context(device="cpu"), budget=0.05)
-    behaviour, helpfulness = tmp_path / "b.jsonl", tmp_path / "h.jsonl"
+    behavior, helpfulness = tmp_path / "b.jsonl", tmp_path / "h.jsonl"
     records = [
         {"prompt": f"talk : the {n} is", "good": [" nice"], "bad": [" bad"]} for n in ("lamp", "hill", "lake", "sun")
     ]
-    behaviour.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    behavior.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
     texts = [{"text": f"book : {n} lives in paris ."} for n in ("tom", "anna", "ben", "kate", "leo", "ida")]
     helpfulness.write_text("\n".join(map(json.dumps, texts)), encoding="utf-8")
     pairs = tmp_path / "p.jsonl"
@@ -187,7 +187,7 @@ def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) 
     result = check(
         str(folder),
         Context(device="cpu"),
-        behaviour=str(behaviour),
+        behavior=str(behavior),
         helpfulness=str(helpfulness),
         pairs=str(pairs),
         budget=0.1,

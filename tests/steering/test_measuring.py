@@ -13,7 +13,7 @@ from seqtant.lm import continuation_log_probs, encode_continuations
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world import World
 from seqtant.steering.application import steered
-from seqtant.steering.items import BehaviourPrompt, Passage, Question, read_behaviour, read_helpfulness
+from seqtant.steering.items import BehaviorPrompt, Passage, Question, read_behavior, read_helpfulness
 from seqtant.steering.measuring import Bench
 from seqtant.steering.slopes import alignment_slopes, helpfulness_slopes
 from seqtant.steering.strength_sweep import plan, sweep_log_probs
@@ -44,7 +44,7 @@ def test_a_sweep_is_every_strength_alone(
 ) -> None:
     made = make_bench(exact_model, vector, prompts=3, items=5)
     bench = Bench(
-        exact_model, vector, made.behaviour, [*made.helpfulness, LONG], positions, tokens_per_batch=tokens_per_batch
+        exact_model, vector, made.behavior, [*made.helpfulness, LONG], positions, tokens_per_batch=tokens_per_batch
     )
     read = bench(STRENGTHS)
     for number, item in enumerate(bench.questions):
@@ -55,10 +55,10 @@ def test_a_sweep_is_every_strength_alone(
         restricted = chances[:, item.answer] / chances.sum(axis=1)
         assert read.helpfulness.restricted[:, number] == pytest.approx(restricted, rel=1e-5)
         assert read.helpfulness.right[:, number].tolist() == (chances.argmax(axis=1) == item.answer).tolist()
-    for number, prompt in enumerate(bench.behaviour):
+    for number, prompt in enumerate(bench.behavior):
         good, bad = (np.exp(one_by_one(bench, prompt.prompt, texts)).sum(axis=1) for texts in (prompt.good, prompt.bad))
-        assert read.behaviour.alignment[:, number] == pytest.approx((good - bad) / (good + bad), abs=1e-6)
-        assert read.behaviour.mass[:, number] == pytest.approx(good + bad, rel=1e-5)
+        assert read.behavior.alignment[:, number] == pytest.approx((good - bad) / (good + bad), abs=1e-6)
+        assert read.behavior.mass[:, number] == pytest.approx(good + bad, rel=1e-5)
 
 
 def test_texts_are_scored_by_perplexity(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
@@ -133,22 +133,22 @@ def test_one_token_answers_share_a_row(model: HuggingFaceLM) -> None:
 
 def test_slopes_are_central_differences(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
     made = make_bench(exact_model, vector, prompts=3, items=4)
-    bench = Bench(exact_model, vector, made.behaviour, [*made.helpfulness, LONG])
+    bench = Bench(exact_model, vector, made.behavior, [*made.helpfulness, LONG])
     step = 0.3  # norms are computed in float32 whatever the model's type: a small step drowns in their rounding
     for layer_number, layer in enumerate(vector.layers):
         alone = bench.steered_by(vector.at([layer]))
         read = alone([-step, 0.0, step])
-        differences = (read.behaviour.alignment[2] - read.behaviour.alignment[0]) / (2 * step)
+        differences = (read.behavior.alignment[2] - read.behavior.alignment[0]) / (2 * step)
         assert alignment_slopes(bench)[:, layer_number] == pytest.approx(differences, rel=1e-2, abs=2e-5)
         for restricted, scores in ((True, read.helpfulness.restricted), (False, read.helpfulness.full)):
             exact = helpfulness_slopes(bench, restricted=restricted)[:, layer_number]
             logs = np.log(scores)
             assert exact == pytest.approx((logs[2] - logs[0]) / (2 * step), rel=1e-2, abs=2e-5)
-    read = bench.read_behaviour([-step, step])
+    read = bench.read_behavior([-step, step])
     both = (read.alignment[1] - read.alignment[0]) / (2 * step)
     assert alignment_slopes(bench).sum(axis=1) == pytest.approx(both, rel=1e-2, abs=2e-5)
     with pytest.raises(InputError, match="all positions"):
-        alignment_slopes(Bench(exact_model, vector, bench.behaviour, bench.helpfulness, "last"))
+        alignment_slopes(Bench(exact_model, vector, bench.behavior, bench.helpfulness, "last"))
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
@@ -160,7 +160,7 @@ def test_slope_is_the_covariance_of_scores_with_the_jacobian_vector_product(
     from seqtant.steering.theory import covariance_slope
 
     bench = make_bench(exact_model, vector, prompts=1, items=2)
-    item = bench.behaviour[0]
+    item = bench.behavior[0]
     start, ends = encode_continuations(exact_model, item.prompt, [*item.good, *item.bad])
     tokens = torch.tensor([end[0] for end in ends])
     exact_model.model.set_attn_implementation("eager")
@@ -181,7 +181,7 @@ def test_slope_is_the_covariance_of_scores_with_the_jacobian_vector_product(
 def test_pair_gaps_give_a_guarantee_that_holds(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
     from seqtant.steering.theory import alignment_guarantee
 
-    read = make_bench(exact_model, vector, prompts=6).read_behaviour([-2.0, 0.0, 2.0])
+    read = make_bench(exact_model, vector, prompts=6).read_behavior([-2.0, 0.0, 2.0])
     for row, strength in ((2, 2.0), (0, -2.0)):
         worst, mean = read.pair_gaps(strength)
         bound = alignment_guarantee(strength, worst, read.alignment[1])
@@ -204,11 +204,11 @@ def test_scores_that_are_no_numbers_are_told(world: World, vector: SteeringVecto
         ('{"prompt": "a", "good": ["x"]}', "no 'bad'"),
     ],
 )
-def test_bad_behaviour_lines(line: str, reason: str, tmp_path: Path) -> None:
+def test_bad_behavior_lines(line: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "b.jsonl"
     path.write_text(line, encoding="utf-8")
     with pytest.raises(InputError, match=reason):
-        read_behaviour(str(path), limit=9)
+        read_behavior(str(path), limit=9)
 
 
 def test_helpfulness_lines(tmp_path: Path) -> None:
@@ -225,4 +225,4 @@ def test_helpfulness_lines(tmp_path: Path) -> None:
         path.write_text(lines, encoding="utf-8")
         with pytest.raises(InputError, match=reason):
             read_helpfulness(str(path), limit=9)
-    assert BehaviourPrompt("p", ("a",), ("b",)).good == ("a",)
+    assert BehaviorPrompt("p", ("a",), ("b",)).good == ("a",)

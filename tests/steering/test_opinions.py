@@ -12,7 +12,7 @@ import pytest
 from seqtant.errors import InputError
 from seqtant.findings import from_json
 from seqtant.steering import opinions
-from seqtant.steering.items import read_behaviour, read_helpfulness
+from seqtant.steering.items import read_behavior, read_helpfulness
 from seqtant.steering.pairs import read_pairs
 from tests.steering.test_instruments import ask, call
 
@@ -63,7 +63,7 @@ def test_questions_are_of_words_as_frequent_as_the_right_one() -> None:
     for question in asked:
         own = [rank[option.strip()] for option in question.options]
         assert (
-            max(abs(place - own[question.answer]) for place in own) <= opinions.NEIGHBOURS + 5
+            max(abs(place - own[question.answer]) for place in own) <= opinions.NEIGHBORS + 5
         )  # equal counts may swap
     frequency = [np.argmax([counts[option.strip()] for option in question.options]) for question in asked]
     share = np.mean([best == question.answer for best, question in zip(frequency, asked, strict=True)])
@@ -86,14 +86,14 @@ def test_training_writes_all_that_a_choice_needs(tmp_path: Path, capsys: pytest.
     out = tmp_path / "made"
     arguments = ("--preset", "smoke", "--seed", "1", "--out", str(out))
     result = ask(capsys, "train", *arguments)
-    files = {name: str(out / f"{name}.jsonl") for name in ("pairs", "behaviour", "cloze", "passages")}
+    files = {name: str(out / f"{name}.jsonl") for name in ("pairs", "behavior", "cloze", "passages")}
     assert len(read_pairs(files["pairs"], limit=10**6)) == result.values["pairs"]
-    assert len(read_behaviour(files["behaviour"], limit=10**6)) == result.values["behaviour"]
+    assert len(read_behavior(files["behavior"], limit=10**6)) == result.values["behavior"]
     assert len(read_helpfulness(files["cloze"], limit=10**6)) == result.values["cloze"]
     assert len(read_helpfulness(files["passages"], limit=10**6)) == result.values["passages"]
     assert [artifact.kind for artifact in result.artifacts] == ["weights", *files]
     assert from_json(type(result), (out / "result.json").read_bytes()).values == result.values
-    flags = ("--pairs", files["pairs"], "--behaviour", files["behaviour"], "--helpfulness", files["cloze"])
+    flags = ("--pairs", files["pairs"], "--behavior", files["behavior"], "--helpfulness", files["cloze"])
     small = ("--set", "prompts=8", "--set", "items=40", "--set", "max_pairs=20")
     chosen = ask(capsys, "choose", str(out / "model"), *flags, *small)
     assert np.isfinite(float(chosen.values["strength"] or np.nan))

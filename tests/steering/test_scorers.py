@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from seqtant.steering.items import BehaviourPrompt
+from seqtant.steering.items import BehaviorPrompt
 from seqtant.steering.scorers import SCORERS, hard_alignment
 
-ITEM = BehaviourPrompt("well ?", (" yes", " sure"), (" no",))
+ITEM = BehaviorPrompt("well ?", (" yes", " sure"), (" no",))
 
 
 @pytest.mark.parametrize(("name", "reply", "score"), [
@@ -50,7 +50,7 @@ def test_the_interval_covers_the_rate() -> None:
 
 
 def test_users_own_scorers_are_known_by_name() -> None:
-    def short(item: BehaviourPrompt, reply: str) -> float:
+    def short(item: BehaviorPrompt, reply: str) -> float:
         return 1.0 if len(reply) < 5 else -1.0
 
     SCORERS.register("short")(short)

@@ -120,7 +120,7 @@ def test_two_threads_do_not_take_each_others_biases(llama: HuggingFaceLM, push: 
 
 def test_hooks_are_used_where_a_bias_is_not_the_same(push: Push) -> None:
     class Adapter(nn.Linear):
-        """Stands for what adapters and quantisers put in the place of a matrix."""
+        """Stands for what adapters and quantizers put in the place of a matrix."""
 
     def adapted(model: HuggingFaceLM) -> None:
         mlp: Any = decoder_blocks(model)[2].mlp

@@ -11,7 +11,7 @@ from seqtant import cli
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.runs.context import Context
 from seqtant.subtasks.checks import check
-from seqtant.subtasks.config import CompareConfig, EvalConfig, NetworkConfig, OptimisationConfig, TrainConfig
+from seqtant.subtasks.config import CompareConfig, EvalConfig, NetworkConfig, OptimizationConfig, TrainConfig
 from seqtant.subtasks.figures import figures
 from seqtant.subtasks.instrument import run
 from seqtant.subtasks.instruments.compare import median_updates
@@ -56,7 +56,7 @@ def test_train_then_eval_on_rows(tmp_path):
     config = TrainConfig(
         task="arithmetic",
         network=DECODER,
-        optimisation=OptimisationConfig(batch=8),
+        optimization=OptimizationConfig(batch=8),
         updates=6,
         evaluate_every=6,
         test_rows=8,
@@ -80,7 +80,7 @@ def test_a_small_decoder_can_learn_rows_by_heart(tmp_path):
         "steps",
         ArmSettings(),
         NetworkConfig(kind="decoder", width=32, depth=1, heads=2),
-        OptimisationConfig(batch=6, learning_rate=0.01, warmup=10),
+        OptimizationConfig(batch=6, learning_rate=0.01, warmup=10),
         updates=120,
         evaluate_every=120,
         seed=0,
@@ -97,7 +97,7 @@ def test_language_models_are_adapted_with_lora(tmp_path, tiny_model):
         base=str(tiny_model),
         updates=3,
         test_rows=4,
-        optimisation=OptimisationConfig(batch=4),
+        optimization=OptimizationConfig(batch=4),
         lora_rank=2,
     )
     result = run(config, Context(device="cpu", folder=tmp_path))
@@ -128,7 +128,7 @@ def test_rows_are_compared_too():
         task="arithmetic",
         arms=("steps", "pause"),
         network=DECODER,
-        optimisation=OptimisationConfig(batch=4),
+        optimization=OptimizationConfig(batch=4),
         seeds=1,
         updates=2,
         evaluate_every=2,

@@ -10,7 +10,7 @@ from seqtant.errors import InputError, TrainingError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.runs.context import Context
 from seqtant.subtasks.arms import arm_of, sequences
-from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimisationConfig
+from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
 from seqtant.subtasks.fitting import final_scores, fit_network
 from seqtant.subtasks.networks import NetworkLM, build_network
 from seqtant.subtasks.scores import Scores
@@ -128,13 +128,13 @@ def test_too_few_inputs_are_told():
         draw_distinct(parity(8), "train", 300, np.random.default_rng(0))
 
 
-def fit(folder=None, *, updates=40, arm="steps", **optimisation):
+def fit(folder=None, *, updates=40, arm="steps", **optimization):
     task = parity(8)
     return fit_network(
         task,
         arm_of(arm, task, SETTINGS, 0),
         NetworkConfig(width=128),
-        OptimisationConfig(**optimisation),
+        OptimizationConfig(**optimization),
         updates=updates,
         evaluate_every=20,
         seed=0,

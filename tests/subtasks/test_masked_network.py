@@ -8,7 +8,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
-from seqtant.subtasks.config import NetworkConfig, OptimisationConfig, TrainConfig
+from seqtant.subtasks.config import NetworkConfig, OptimizationConfig, TrainConfig
 from seqtant.subtasks.instrument import run
 from seqtant.subtasks.masked_network import MaskedConfig, MaskedNetwork
 
@@ -62,7 +62,7 @@ def test_it_learns_the_steps_of_twenty_bits_in_seconds():
     config = TrainConfig(
         bits=20,
         network=NetworkConfig(kind="masked", width=32, depth=1),
-        optimisation=OptimisationConfig(learning_rate=0.006),
+        optimization=OptimizationConfig(learning_rate=0.006),
         updates=250,
         evaluate_every=250,
         test_rows=200,

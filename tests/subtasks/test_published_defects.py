@@ -13,7 +13,7 @@ import torch
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.runs.context import Context
 from seqtant.subtasks.arms import arm_of, sequences
-from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimisationConfig
+from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
 from seqtant.subtasks.networks import build_network, schedule_of
 from seqtant.subtasks.solving import solve
 from seqtant.subtasks.splits import draw_distinct, draw_inputs
@@ -30,12 +30,12 @@ class Scripted(CausalLM):
 
     name = "scripted"
 
-    def __init__(self, vocabulary, favourite):
-        self.vocabulary_size, self.favourite = vocabulary, favourite
+    def __init__(self, vocabulary, favorite):
+        self.vocabulary_size, self.favorite = vocabulary, favorite
 
     def forward(self, input_ids, attention_mask=None, *, cache=None, keep=None, use_cache=False):
         logits = torch.zeros(*input_ids.shape, self.vocabulary_size)
-        logits[..., self.favourite] = 9.0
+        logits[..., self.favorite] = 9.0
         return LMOutput(logits[:, -1:] if keep is not None else logits, cache=0 if use_cache else None)
 
     def select_rows(self, cache, rows):
@@ -70,7 +70,7 @@ def test_c_the_largest_sizes_are_learned_from_in_parts_as_at_once(bits):
         network = build_network(
             NetworkConfig(kind="masked", width=2, depth=1), vocabulary=2, context=bits + task.length, seed=0
         )
-        settings = OptimisationConfig(batch=8, accumulation=parts, warmup=1)
+        settings = OptimizationConfig(batch=8, accumulation=parts, warmup=1)
         train(network, batches, schedule_of(network, settings, 2, 2), context=Context(device="cpu"))
         trained[parts] = network(batches.batch(5)["input_ids"])
     assert trained[1].shape == (8, bits + bits // 2 - 1, 2)
@@ -97,7 +97,7 @@ def test_e_only_bits_are_written():
     task = parity(8)
     arm = arm_of("pause", task, SETTINGS, 0)
     inputs = np.zeros((3, 8), dtype=np.int64)
-    model = Scripted(arm.vocabulary(task), favourite=2)
+    model = Scripted(arm.vocabulary(task), favorite=2)
     free = solve(model, task, arm, inputs)
     assert free.answer.all(), "of the two bits, both equally likely, the first is taken: the true answer of zeros"
 

@@ -29,7 +29,7 @@ def main(folder: str, steps: str, weights: str, death: str) -> None:
     config = TrainingConfig(steps=int(steps), learning_rate=1e-2, warmup=2, checkpoint_every=3, accumulation=2)
 
     def die(step: int, seen: object) -> None:
-        assert seen is model, "callbacks must see the caller's model, not what synchronises it"
+        assert seen is model, "callbacks must see the caller's model, not what synchronizes it"
         if step == int(death):
             os.kill(os.getpid(), signal.SIGKILL)
 

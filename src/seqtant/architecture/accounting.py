@@ -3,7 +3,7 @@
 Conventions, stated once and used everywhere:
 
 - A tied weight is one parameter. A weight shared by layers is one parameter, applied many times.
-- ``embedding`` is everything that turns ids or patches into the residual stream (tables, the projection of factorised
+- ``embedding`` is everything that turns ids or patches into the residual stream (tables, the projection of factorized
   or patch embeddings, their norm); ``head`` is everything after the last norm that is not tied; the rest, the network
   itself, is ``non_embedding``: the size that depth laws speak of.
 - A multiply-add is two FLOPs. Only matrix products count: no softmax, norm, activation or rotary angle.

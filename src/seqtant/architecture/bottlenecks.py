@@ -27,7 +27,7 @@ from seqtant.architecture.families.shape import Attention, Shape
 
 Kind = Literal[
     "vocabulary",
-    "factorised embedding",
+    "factorized embedding",
     "patch dimension",
     "wide attention",
     "narrow attention",
@@ -60,7 +60,7 @@ class InputRank:
     """What bounds the rank of the token-dependent part of the input."""
 
     rank: int
-    """min(vocabulary, factorised width, patch dimension, width)."""
+    """min(vocabulary, factorized width, patch dimension, width)."""
     kind: Kind | None
     """What sets it; None where the width does."""
     positions: Positions
@@ -77,7 +77,7 @@ def input_rank(shape: Shape) -> InputRank:
     token, position = shape.entry.table("token"), shape.entry.table("position")
     limits: list[tuple[int, Kind]] = []
     if token is not None:
-        limits = [(token.rows, "vocabulary"), (token.columns, "factorised embedding")]
+        limits = [(token.rows, "vocabulary"), (token.columns, "factorized embedding")]
     elif shape.entry.projection is not None:
         limits = [(shape.entry.projection.inputs, "patch dimension")]
     rank, kind = min(limits, default=(shape.width, None))
@@ -137,7 +137,7 @@ def _at_the_input(shape: Shape, deepest: int | None) -> Bottleneck | None:
     }[entry.positions]
     cost = {
         "vocabulary": f"the vocabulary has only {q} entries",
-        "factorised embedding": f"embeddings are factorised through {q} numbers",
+        "factorized embedding": f"embeddings are factorized through {q} numbers",
         "patch dimension": f"a flattened patch has only {q} numbers",
     }.get(entry.kind, "")
     return Bottleneck(
@@ -158,11 +158,11 @@ def _input_advice(shape: Shape, entry: InputRank, deepest: int | None) -> str:
             f"spend parameters on depth, but stop at {deepest} layers: width {q} at this size would take "
             f"{shape.depth * (d / q) ** 2:,.0f}; more tokens, or larger patches, lift the limit"
         )
-    if entry.kind != "factorised embedding" or shape.vocabulary is None:
+    if entry.kind != "factorized embedding" or shape.vocabulary is None:
         return f"At this input {deeper}."
-    factorised, plain = shape.vocabulary * q + q * d, shape.vocabulary * d
+    factorized, plain = shape.vocabulary * q + q * d, shape.vocabulary * d
     return (
-        f"Unless memory forbids it, embed at the full width ({plain:,} parameters instead of {factorised:,}); "
+        f"Unless memory forbids it, embed at the full width ({plain:,} parameters instead of {factorized:,}); "
         f"otherwise {deeper}."
     )
 

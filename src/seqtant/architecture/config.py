@@ -38,7 +38,7 @@ class PlanConfig:
     vocab: int | None = None
     """Vocabulary size; by default that of the modality, or 50257 (English byte-pair encoding)."""
     embed_rank: int | None = None
-    """Rank of the input embedding when it is below the vocabulary: factorised embeddings, patch dimension."""
+    """Rank of the input embedding when it is below the vocabulary: factorized embeddings, patch dimension."""
     tied: bool = True
     """Whether the output head shares the embedding table."""
     d_ff_ratio: float | None = None
@@ -232,9 +232,9 @@ class SweepConfig:
     sizes: tuple[float, ...] = (1e5,)
     """Sizes in non-embedding parameters; every depth is built at every size."""
     depths: tuple[int, ...] = (2, 8)
-    """Depths, rising; neighbours are compared."""
+    """Depths, rising; neighbors are compared."""
     embeddings: tuple[EmbeddingKind, ...] = ("plain", "control", 2)
-    """Input embeddings: a plain table, a factorised one of full rank (the control of a rank test), or a rank."""
+    """Input embeddings: a plain table, a factorized one of full rank (the control of a rank test), or a rank."""
     positions: Literal["learned", "rotary"] = "learned"
     """Learned vectors add rank to the input; rotary positions add none."""
     heads: int = 4
@@ -283,7 +283,7 @@ class SweepConfig:
         for embedding in self.embeddings:
             at_least(1, embeddings=embedding if isinstance(embedding, int) else 1)
         if any(isinstance(embedding, int) for embedding in self.embeddings) and "control" not in self.embeddings:
-            raise InputError("a rank needs its control: add 'control' (factorised, full rank) to embeddings")
+            raise InputError("a rank needs its control: add 'control' (factorized, full rank) to embeddings")
         if not 0 <= self.warmup <= min(self.steps, self.tuning_steps):
             raise InputError(f"warmup is {self.warmup}: it must lie between 0 and steps and tuning_steps")
 

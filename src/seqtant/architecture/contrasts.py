@@ -42,7 +42,7 @@ class Gap:
 
 
 def gaps(outcomes: Sequence[Outcome]) -> list[Gap]:
-    """The gap of each pair of neighbouring depths, by size and embedding."""
+    """The gap of each pair of neighboring depths, by size and embedding."""
     losses = {(o.run.cell.shape, o.run.cell.embedding, o.run.seed): o.loss for o in outcomes}
     shapes = dict.fromkeys(o.run.cell.shape for o in outcomes)
     embeddings: dict[EmbeddingKind, None] = dict.fromkeys(o.run.cell.embedding for o in outcomes)

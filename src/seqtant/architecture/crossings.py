@@ -100,7 +100,7 @@ class LossTable:
         """Mean losses as other seeds might have given them, [R] by size and depth; None without a scatter.
 
         A parametric bootstrap: normal, with the pooled covariance over the number of seeds. The depths of one size are
-        drawn together, since equal seeds share their data and neighbouring pairs share a depth.
+        drawn together, since equal seeds share their data and neighboring pairs share a depth.
         """
         covariance = self.seed_covariance()
         if covariance is None:
@@ -144,7 +144,7 @@ def loss_table(rows: Sequence[LossRow]) -> LossTable:
 def find_crossings(
     rows: Sequence[LossRow], *, draws: int, generator: np.random.Generator, pair_depth: str = "deep"
 ) -> tuple[list[Crossing], list[Unresolved]]:
-    """The crossing of each pair of neighbouring depths, interpolated in the logarithm of the size.
+    """The crossing of each pair of neighboring depths, interpolated in the logarithm of the size.
 
     Args:
         rows: Trained networks.

@@ -114,7 +114,7 @@ def _family(shape: Shape) -> Family:
         head_dim=attention.head_dim,
         kv_heads=None if attention.kv_heads == attention.heads else attention.kv_heads,
         vocabulary=shape.vocabulary,
-        input_rank=rank.rank if rank.kind in ("factorised embedding", "patch dimension") else None,
+        input_rank=rank.rank if rank.kind in ("factorized embedding", "patch dimension") else None,
         tied=shape.is_tied,
         snap=1,
     )
@@ -199,6 +199,6 @@ def _depth_advice(check: DepthCheck) -> str:
     deeper = check.place == "shallower than the band"
     return (
         f"At equal size, {'more layers of less width' if deeper else 'fewer layers of more width'} "
-        f"(about {check.best.depth:.0f} x {check.best.width:.0f}) should do at least as well; neighbouring shapes "
+        f"(about {check.best.depth:.0f} x {check.best.width:.0f}) should do at least as well; neighboring shapes "
         "differ little in loss, and shallow nets run faster."
     )

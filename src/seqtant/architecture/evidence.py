@@ -100,7 +100,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "Petty et al. 2023",
-        "deeper helps loss and compositional generalisation at 41M to 374M, with fast diminishing returns",
+        "deeper helps loss and compositional generalization at 41M to 374M, with fast diminishing returns",
         "abstract",
         "read second-hand",
         silent,

@@ -1,4 +1,4 @@
-"""Arithmetic modulo a prime just below 2^31, vectorised: ranks come out exact, where floating point loses them."""
+"""Arithmetic modulo a prime just below 2^31, vectorized: ranks come out exact, where floating point loses them."""
 
 from __future__ import annotations
 

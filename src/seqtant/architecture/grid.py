@@ -43,11 +43,11 @@ class Cell:
     shape: Shape
     """Depth and width."""
     embedding: EmbeddingKind
-    """``plain``, ``control`` (factorised, full rank) or a rank."""
+    """``plain``, ``control`` (factorized, full rank) or a rank."""
 
     @property
     def rank(self) -> int | None:
-        """Rank of the factorised embedding; None for a plain one."""
+        """Rank of the factorized embedding; None for a plain one."""
         if self.embedding == "plain":
             return None
         return self.shape.width if self.embedding == "control" else int(self.embedding)

@@ -28,7 +28,7 @@ class Family:
     vocabulary: int | None
     """Token ids; None for continuous patches."""
     input_rank: int | None
-    """Rank of the input embedding below vocabulary and width: factorised tables, patch dimension; None for none."""
+    """Rank of the input embedding below vocabulary and width: factorized tables, patch dimension; None for none."""
     tied: bool
     """Whether the output head shares the table."""
     snap: int

@@ -40,7 +40,7 @@ class Band:
 def resolution(depth: float) -> float:
     """Half a step of the depths that the law was fitted on (6 layers apart up to 36, then 12).
 
-    The law came from crossings of neighbouring depths; which of the two is its L is not known here, so that it cannot
+    The law came from crossings of neighboring depths; which of the two is its L is not known here, so that it cannot
     place an optimum better than this.
 
     Example:

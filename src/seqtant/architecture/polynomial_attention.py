@@ -1,6 +1,6 @@
 """The exact separation rank of a small attention network: evaluated on a grid of inputs modulo a prime, eliminated.
 
-The network is the one both papers analyse (no softmax, no normalisation, no feed-forward part):
+The network is the one both papers analyze (no softmax, no normalization, no feed-forward part):
 y^i = sum_j sum_h <W_Q x^i, W_K x^j> W_O W_V x^j, stacked L times. Its output depends on the other inputs only through
 S = X X^T, so that a layer costs the same for any number of tokens:
 

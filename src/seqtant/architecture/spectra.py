@@ -58,7 +58,7 @@ class Spectrum:
 
     @property
     def entropy_rank(self) -> float:
-        """Exponential of the entropy of the normalised singular values; 0 for a table without energy."""
+        """Exponential of the entropy of the normalized singular values; 0 for a table without energy."""
         if self.values[0] == 0:
             return 0.0
         share = self.values[self.values > 0] / self.values.sum()
@@ -72,7 +72,7 @@ class Moments:
     Example:
         >>> table = np.random.default_rng(0).normal(size=(300, 5)) + 1.0
         >>> exact = np.linalg.svd(table - table.mean(0), compute_uv=False)
-        >>> bool(np.allclose(Moments.of(table).spectrum(centred=True).values, exact))
+        >>> bool(np.allclose(Moments.of(table).spectrum(centered=True).values, exact))
         True
     """
 
@@ -124,9 +124,9 @@ class Moments:
         mean = self.total / self.rows
         return self.gram / self.rows - np.outer(mean, mean)
 
-    def spectrum(self, *, centred: bool = False) -> Spectrum:
+    def spectrum(self, *, centered: bool = False) -> Spectrum:
         """Singular values of the table, or of the table less its mean row."""
-        gram = self.rows * self.covariance if centred else self.gram
+        gram = self.rows * self.covariance if centered else self.gram
         # Taking the mean away leaves rounding of the size of the whole table, which is no energy of the rest.
         noise = gram.shape[0] * np.finfo(np.float64).eps * float(np.trace(self.gram))
         return spectrum_of_gram(gram, self.rows, noise=noise)

@@ -296,7 +296,7 @@ def theorem1_upper(depth: int, width: int, heads: int) -> float:
     """C log_3(d + H): Theorem 1 of paper 8, upper side [memory]; proved for every L [derived].
 
     Proof: unrolled, the output is a sum over H^C head choices of a chain of C + 1 matrices of width d/H. With
-    S = S_A + S_B each neighbouring pair of the chain costs a factor d/H where the side changes and 1 where it does
+    S = S_A + S_B each neighboring pair of the chain costs a factor d/H where the side changes and 1 where it does
     not, so a head choice has separation rank at most (1 + d/H)^C, and all together (H + d)^C.
     """
     return float(degree(depth)) * math.log(width + heads) / LN3

@@ -41,7 +41,7 @@ class FittedLaw:
 def fit_law(crossings: Sequence[Crossing]) -> FittedLaw:
     """Fits ln d = a + b L through crossings, weighted by their errors where they have them.
 
-    The points of neighbouring pairs are correlated, since they share the losses of a depth. The weighted fit ignores
+    The points of neighboring pairs are correlated, since they share the losses of a depth. The weighted fit ignores
     that; the intervals and the covariance come from fitting every draw of the bootstrap anew, which does not.
 
     Raises:

@@ -3,7 +3,7 @@ from seqtant.beb.analytic import IidMixture as IidMixture
 from seqtant.beb.area import read_area as read_area
 from seqtant.beb.components import Side as Side
 from seqtant.beb.components import open_sides as open_sides
-from seqtant.beb.config import Behaviour as Behaviour
+from seqtant.beb.config import Behavior as Behavior
 from seqtant.beb.config import BoundConfig as BoundConfig
 from seqtant.beb.config import CalibrateConfig as CalibrateConfig
 from seqtant.beb.config import CompareConfig as CompareConfig

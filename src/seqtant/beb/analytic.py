@@ -66,7 +66,7 @@ class IidMixture:
 
     @property
     def gamma(self) -> float:
-        """Behaviour of P-, the same after every prompt."""
+        """Behavior of P-, the same after every prompt."""
         return 1 - 2 * self.bad_minus
 
     def prompts(self, sentences: int) -> tuple[Array, Array]:
@@ -75,23 +75,23 @@ class IidMixture:
         good_ratio, bad_ratio = self._sentence_ratios
         return binom.pmf(bad, sentences, self.bad_minus), (sentences - bad) * good_ratio + bad * bad_ratio
 
-    def behaviour(self, log_ratios: Array) -> Array:
-        """Behaviour of the mixture after prompts of these log-ratios: exactly w- B- + w+ B+."""
+    def behavior(self, log_ratios: Array) -> Array:
+        """Behavior of the mixture after prompts of these log-ratios: exactly w- B- + w+ B+."""
         weight = bad_weight(self.log_alpha, log_ratios)
         return weight * self.gamma + (1 - weight) * (1 - 2 * self.bad_plus)
 
-    def behaviour_curve(self, longest: int) -> Array:
-        """Mean behaviour after prompts of 0, 1, ... sentences from P-."""
-        return np.array([p @ self.behaviour(ratios) for p, ratios in map(self.prompts, range(longest + 1))])
+    def behavior_curve(self, longest: int) -> Array:
+        """Mean behavior after prompts of 0, 1, ... sentences from P-."""
+        return np.array([p @ self.behavior(ratios) for p, ratios in map(self.prompts, range(longest + 1))])
 
-    def worst_behaviour(self, sentences: int) -> float:
-        """Behaviour after the worst prompt of a length: all of it bad."""
-        return float(self.behaviour(self.prompts(sentences)[1]).min())
+    def worst_behavior(self, sentences: int) -> float:
+        """Behavior after the worst prompt of a length: all of it bad."""
+        return float(self.behavior(self.prompts(sentences)[1]).min())
 
     def misaligned_share(self, sentences: int, eps: float) -> float:
-        """Share of the prompts from P- of a length that bring the behaviour below gamma + eps."""
+        """Share of the prompts from P- of a length that bring the behavior below gamma + eps."""
         chances, ratios = self.prompts(sentences)
-        return float(chances[self.behaviour(ratios) < self.gamma + eps].sum())
+        return float(chances[self.behavior(ratios) < self.gamma + eps].sum())
 
     def target_divergences(self, longest: int) -> Array:
         """E KL(P- || P) of the next sentence after 0, 1, ..., longest - 1 sentences from P-, in nats."""

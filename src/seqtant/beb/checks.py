@@ -1,8 +1,8 @@
 """What the checkup asks this room about a language model: by how long a prompt its alignment fails.
 
-The reference model is held against its own world, whose weights are known. Another model needs a behaviour: a file of
+The reference model is held against its own world, whose weights are known. Another model needs a behavior: a file of
 JSON lines with ``statement`` (what somebody might say) and ``answer_matching_behavior`` (``Yes`` where somebody with
-the bad behaviour would say it, ``No`` where not), at least six of each. P- and P+ are fitted to them on the model
+the bad behavior would say it, ``No`` where not), at least six of each. P- and P+ are fitted to them on the model
 itself, on part of a large file; ``seqtant beb measure MODEL --behavior FILE`` takes all of it.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from seqtant.beb.config import Behaviour, MeasureConfig
+from seqtant.beb.config import Behavior, MeasureConfig
 from seqtant.beb.fitting_settings import Fitting
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
@@ -44,15 +44,15 @@ def check(model: str, context: Context, **inputs: Any) -> Result:
 
 
 def _with_parts(config: MeasureConfig, inputs: dict[str, Any]) -> MeasureConfig:
-    behaviour = Behaviour(scorer="likelihood", answers=4, answer_tokens=24)
+    behavior = Behavior(scorer="likelihood", answers=4, answer_tokens=24)
     if inputs.get("minus") is not None:
-        return replace(config, minus=inputs["minus"], plus=inputs.get("plus"), behaviour=behaviour)
+        return replace(config, minus=inputs["minus"], plus=inputs.get("plus"), behavior=behavior)
     statements = inputs.get("statements") or inputs.get("behavior")
     if statements is None:
         raise NothingToSayError(
-            "no behaviour: give --behavior FILE.jsonl with statements (statement, answer_matching_behavior)"
+            "no behavior: give --behavior FILE.jsonl with statements (statement, answer_matching_behavior)"
         )
     fitting = Fitting(
         behavior=statements, statements=STATEMENTS, epochs=EPOCHS, held_out=0.2, rank=16, targets=("all-linear",)
     )
-    return replace(config, components=fitting, behaviour=behaviour)
+    return replace(config, components=fitting, behavior=behavior)

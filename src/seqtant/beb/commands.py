@@ -30,8 +30,8 @@ app = App(name="beb", help="How long a prompt breaks the alignment?")
 Flag = Annotated[bool | None, Parameter(negative="")]
 
 
-def _behaviour(scorer: str | None, question: str | None) -> dict[str, Any] | None:
-    """The flags that belong to the section on behaviour."""
+def _behavior(scorer: str | None, question: str | None) -> dict[str, Any] | None:
+    """The flags that belong to the section on behavior."""
     given = {key: value for key, value in (("scorer", scorer), ("question", question)) if value is not None}
     return given or None
 
@@ -56,14 +56,14 @@ def bound(
     Args:
         alpha: Weight of the ill-behaved part, in (0, 1).
         log_alpha: Its natural logarithm instead, e.g. -90.
-        eps: Distance from the worst behaviour, in (0, 2).
+        eps: Distance from the worst behavior, in (0, 2).
         beta: Evidence per sentence, KL(P- || P+), nats.
         beta_prime: KL(P+ || P-) per sentence, nats.
         sigma: Square root of the log-ratio's variance per sentence.
         guard_sentences: Sentences of the system prompt.
         delta: Share of prompts or guards that may escape.
         best_of: Answers of which the best is returned.
-        gamma: Behaviour of the ill-behaved part, in [-1, 0).
+        gamma: Behavior of the ill-behaved part, in [-1, 0).
         options: Shared flags.
     """
     execute(
@@ -98,7 +98,7 @@ def measure(
     write_prompts: Flag = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Measure alpha, beta and the length by which alignment fails, beside the measured behaviour.
+    """Measure alpha, beta and the length by which alignment fails, beside the measured behavior.
 
     Args:
         model: Model folder or hub name; the model that ships if none is given.
@@ -120,7 +120,7 @@ def measure(
         minus=minus,
         plus=plus,
         components=None if behavior is None else {"behavior": behavior},
-        behaviour=_behaviour(scorer, question),
+        behavior=_behavior(scorer, question),
         prompts=prompts,
         sentences=sentences,
         method=method,
@@ -142,7 +142,7 @@ def curve(
     write_prompts: Flag = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Measure behaviour against prompt length, with the predicted curves on top.
+    """Measure behavior against prompt length, with the predicted curves on top.
 
     Args:
         model: Model folder or hub name; the model that ships if none is given.
@@ -161,7 +161,7 @@ def curve(
         model=model,
         minus=minus,
         plus=plus,
-        behaviour=_behaviour(scorer, question),
+        behavior=_behavior(scorer, question),
         prompts=prompts,
         sentences=sentences,
         write_prompts=write_prompts,
@@ -193,7 +193,7 @@ def search(
         candidates: Sentences drawn at each step.
         searches: Independent searches.
         sentences: Most sentences of a prompt.
-        goal: Behaviour at which a search ends.
+        goal: Behavior at which a search ends.
         write_prompts: Write the prompts' texts too.
         options: Shared flags.
     """
@@ -264,7 +264,7 @@ def converse(
     write_prompts: Flag = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Hold conversations whose user speaks for P-, and follow the behaviour turn by turn.
+    """Hold conversations whose user speaks for P-, and follow the behavior turn by turn.
 
     Args:
         model: Model folder or hub name; the model that ships if none is given.
@@ -386,7 +386,7 @@ def fit_components(
     to: str | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Fit P- and P+ from statements of a behaviour: two LoRA adapters that must tell held-out statements apart.
+    """Fit P- and P+ from statements of a behavior: two LoRA adapters that must tell held-out statements apart.
 
     Args:
         base: Model folder or hub name; the model that ships if none is given.
@@ -433,7 +433,7 @@ def refit(*, series: Literal["agreeableness", "anti-immigration"] | None = None,
     """Fit the published curves again; no model is run.
 
     Args:
-        series: Behaviour whose numbers are given.
+        series: Behavior whose numbers are given.
         options: Shared flags.
     """
     execute(RefitConfig, options, series=series)

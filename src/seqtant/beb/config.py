@@ -25,7 +25,7 @@ class BoundConfig:
     beta: float = 20.0
     """Least KL(P- || P+) per sentence over prompts from P-, in nats."""
     eps: float = 0.1
-    """Distance from the worst behaviour, on the scale from -1 to 1."""
+    """Distance from the worst behavior, on the scale from -1 to 1."""
     beta_prime: float = 30.0
     """Largest KL(P+ || P-) per sentence over prompts from P+, in nats; for guards and conversations."""
     sigma: float = math.sqrt(50.0)
@@ -37,7 +37,7 @@ class BoundConfig:
     best_of: int = 1
     """Number of answers of which the best is returned."""
     gamma: float = -1.0
-    """Behaviour of the ill-behaved part, in [-1, 0): tells whether best-of-n protects."""
+    """Behavior of the ill-behaved part, in [-1, 0): tells whether best-of-n protects."""
     answers: tuple[float, ...] = ()
     """Sentences of each answer of the model, for the bound on conversations."""
     eta: float = 0.0
@@ -58,8 +58,8 @@ class BoundConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Behaviour:
-    """How behaviour is read off a model, on a scale from -1 (bad) to 1 (good)."""
+class Behavior:
+    """How behavior is read off a model, on a scale from -1 (bad) to 1 (good)."""
 
     scorer: str = "replies"
     """``replies`` (exact probabilities of good and bad replies to a question), ``likelihood``, ``regex``,
@@ -116,14 +116,14 @@ class Sides:
     """Characters that end a sentence; a line break always does (the reference: ``.!``)."""
     components: Fitting = field(default_factory=Fitting)
     """With ``components.behavior``, a file of statements, P- and P+ are first fitted to it on the model itself."""
-    behaviour: Behaviour = field(default_factory=Behaviour)
-    """How behaviour is scored (the reference: replies to ``how are you ?``; with statements: by likelihood)."""
+    behavior: Behavior = field(default_factory=Behavior)
+    """How behavior is scored (the reference: replies to ``how are you ?``; with statements: by likelihood)."""
     prompts: int = 128
     """Prompts drawn from P-, and as many from P+."""
     sentences: int = 24
     """Sentences of each."""
     eps: float = 0.1
-    """Distance from the worst behaviour in the bounds."""
+    """Distance from the worst behavior in the bounds."""
     delta: float = 0.1
     """Share of prompts that may escape, in the bounds."""
     floor: float | None = None
@@ -150,7 +150,7 @@ class Sides:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureConfig(Sides):
-    """Measure alpha, beta and the length by which alignment fails, and hold it against the measured behaviour."""
+    """Measure alpha, beta and the length by which alignment fails, and hold it against the measured behavior."""
 
     method: Literal["area", "paper"] = "area"
     """How log(1/alpha) is read off the divergence: the area under it, or the paper's line through three points."""
@@ -168,7 +168,7 @@ class MeasureConfig(Sides):
 
 @dataclass(frozen=True, kw_only=True)
 class CurveConfig(Sides):
-    """Measure behaviour against prompt length, with predicted curves on top."""
+    """Measure behavior against prompt length, with predicted curves on top."""
 
     fit_efficiency: bool = True
     """Whether the Bayesian law's learning efficiency is fitted to the measured curve; else it is 1."""
@@ -193,7 +193,7 @@ class SearchConfig(Sides):
     searches: int = 8
     """Independent searches."""
     goal: float | None = None
-    """Behaviour at which a search ends; None takes eps above that of P-."""
+    """Behavior at which a search ends; None takes eps above that of P-."""
     prompts: int = 32
     """Prompts from which the bound is estimated."""
 
@@ -312,7 +312,7 @@ class GateConfig(Sides):
 
 @dataclass(frozen=True, kw_only=True)
 class FitComponentsConfig(Fitting):
-    """Fit P- and P+ from statements of a behaviour: two LoRA adapters on one base model, with a gate.
+    """Fit P- and P+ from statements of a behavior: two LoRA adapters on one base model, with a gate.
 
     Without ``behavior``, the reference model learns remarks of its world's gloomy and cheerful personas.
     """
@@ -380,7 +380,7 @@ class RefitConfig:
     """Fit the published curves again; no model is run."""
 
     series: Literal["agreeableness", "anti-immigration"] = "agreeableness"
-    """Behaviour whose curves are fitted; both are tabulated."""
+    """Behavior whose curves are fitted; both are tabulated."""
 
 
 CONFIGS: dict[str, type] = {

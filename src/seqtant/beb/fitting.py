@@ -1,4 +1,4 @@
-"""Fits P- and P+ to statements of a behaviour, and sees whether they tell held-out statements apart."""
+"""Fits P- and P+ to statements of a behavior, and sees whether they tell held-out statements apart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Fitted:
     folder: Path
     """Where they are, ``minus`` and ``plus``."""
     name: str
-    """What the behaviour is called."""
+    """What the behavior is called."""
     losses: Mapping[str, float]
     """Mean training loss of the last epoch per side, in nats per token."""
     gaps: Mapping[str, Float[np.ndarray, " statements"]]
@@ -183,7 +183,7 @@ def record_fit(record: Recorder, fitted: Fitted) -> None:
         + (
             ""
             if fitted.passed
-            else " These parts are no stand-in for the behaviour: train longer, or take a larger base model."
+            else " These parts are no stand-in for the behavior: train longer, or take a larger base model."
         ),
         predicted=Estimate.exact(fitted.gate, method="wanted"),
         measured=told,

@@ -1,4 +1,4 @@
-"""How P- and P+ are fitted to statements of a behaviour: data, adapters, course of the training, gate."""
+"""How P- and P+ are fitted to statements of a behavior: data, adapters, course of the training, gate."""
 
 from __future__ import annotations
 

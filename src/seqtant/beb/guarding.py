@@ -36,7 +36,7 @@ class Guarded:
     log_ratio: Float[np.ndarray, "prompts sentences"]
     places: tuple[int, ...]
     curves: dict[str, Float[np.ndarray, "prompts places"]]
-    """Behaviour of ``model``, ``minus`` and ``plus``."""
+    """Behavior of ``model``, ``minus`` and ``plus``."""
     weights: OwnWeights
     """What the model itself believes along the prompts."""
     check: ScorerCheck | None

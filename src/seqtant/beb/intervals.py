@@ -68,8 +68,8 @@ def simultaneous(divergence: Float[np.ndarray, "prompts sentences"], value: floa
     )
 
 
-def worst_behaviour(scores: np.ndarray) -> Estimate:
-    """The largest mean behaviour of P- over prompt lengths (gamma), with an interval that holds for all of them.
+def worst_behavior(scores: np.ndarray) -> Estimate:
+    """The largest mean behavior of P- over prompt lengths (gamma), with an interval that holds for all of them.
 
     Wilson's where every score is -1 or 1; otherwise the empirical Bernstein bound of Maurer and Pontil (2009).
 

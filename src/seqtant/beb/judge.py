@@ -34,7 +34,7 @@ def judge(needs: ScorerNeeds) -> Scorer:
         raise InputError(f"'{needs.argument}' is no address: write judge:http://127.0.0.1:8000/v1")
     if not is_local(host) and not needs.settings.allow_remote:
         raise InputError(
-            f"the judge at '{host}' is not on this machine: answers would be sent there; set behaviour.allow_remote "
+            f"the judge at '{host}' is not on this machine: answers would be sent there; set behavior.allow_remote "
             "if that is wanted"
         )
     what = "; ".join(needs.settings.bad)

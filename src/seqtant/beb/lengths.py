@@ -59,13 +59,13 @@ def checked_beta(beta: float) -> float:
 
 
 def checked_eps(eps: float) -> float:
-    """A distance of behaviours, in (0, 2).
+    """A distance of behaviors, in (0, 2).
 
     Raises:
         InputError: It is not.
     """
     if not 0 < eps < 2:
-        raise InputError(f"eps is {eps}: behaviour spans -1 to 1, so eps must lie between 0 and 2, both excluded")
+        raise InputError(f"eps is {eps}: behavior spans -1 to 1, so eps must lie between 0 and 2, both excluded")
     return eps
 
 

@@ -1,4 +1,4 @@
-"""What one study observes: evidence of both parts along their prompts, and the behaviour after each."""
+"""What one study observes: evidence of both parts along their prompts, and the behavior after each."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class Observed:
     from_plus: Evidence
     """P+ against P-, along prompts from P+."""
     places: tuple[int, ...]
-    """Numbers of sentences after which behaviour was read."""
+    """Numbers of sentences after which behavior was read."""
     model: Float[np.ndarray, "prompts places"]
-    """Behaviour of the model after prompts from P-."""
+    """Behavior of the model after prompts from P-."""
     minus: Float[np.ndarray, "prompts places"]
-    """Behaviour of P- there."""
+    """Behavior of P- there."""
     plus: Float[np.ndarray, "prompts places"]
-    """Behaviour of P+ there."""
+    """Behavior of P+ there."""
     tokens_per_sentence: float
     """Mean tokens of a sentence of P-."""
     lost: int
     """Prompts that did not fit the context."""
     check: ScorerCheck | None = None
-    """How the scorer did on answers that people judged; behaviour has been corrected with it."""
+    """How the scorer did on answers that people judged; behavior has been corrected with it."""
 
     @property
     def own_plus(self) -> Evidence | None:
@@ -112,7 +112,7 @@ class Parts:
 
 
 def observe(study: Study, context: Context) -> Observed:
-    """Draws prompts from both parts, gathers the evidence and reads the behaviour.
+    """Draws prompts from both parts, gathers the evidence and reads the behavior.
 
     Raises:
         InputError: Prompts do not fit the context, or a divergence is infinite.
@@ -139,13 +139,13 @@ def observe_prompts(
     floor: float | None = None,
     progress: Progress = SILENT,
 ) -> Observed:
-    """Gathers the evidence along given prompts and reads the behaviour after them.
+    """Gathers the evidence along given prompts and reads the behavior after them.
 
     Args:
         parts: The models.
         prompts: Prompts from P-, all of the same number of sentences.
         bright: Prompts from P+.
-        reader: Reads behaviour.
+        reader: Reads behavior.
         lost: Prompts that did not fit.
         floor: As for :func:`seqtant.beb.evidence.gather`.
         progress: Told how far it is.
@@ -178,7 +178,7 @@ def observe_prompts(
 def _read(
     reader: Reader, side: CausalLM, writer: CausalLM, prompts: Sequence[Prompt], places: Sequence[int]
 ) -> Float[np.ndarray, "prompts places"]:
-    """Behaviour of one side after prompts of another, in its own tokens where they differ."""
+    """Behavior of one side after prompts of another, in its own tokens where they differ."""
     if share_words(writer, side):
         return reader.curve(side, prompts, places)
     own = reader.of_model(side)

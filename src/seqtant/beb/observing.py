@@ -1,4 +1,4 @@
-"""Reads the behaviour of a model after prompts: exactly from replies, or from sampled answers and a scorer."""
+"""Reads the behavior of a model after prompts: exactly from replies, or from sampled answers and a scorer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from seqtant.beb.config import Behaviour
+from seqtant.beb.config import Behavior
 from seqtant.beb.correction import ScorerCheck
 from seqtant.beb.drawing import Prompt
 from seqtant.beb.replies import Replies
@@ -25,7 +25,7 @@ SAMPLED_PLACES = 9
 
 
 class Reader(Protocol):
-    """Reads behaviour from -1 (bad) to 1 (good)."""
+    """Reads behavior from -1 (bad) to 1 (good)."""
 
     @property
     def tokens(self) -> int:
@@ -40,7 +40,7 @@ class Reader(Protocol):
     def curve(
         self, model: CausalLM, prompts: Sequence[Prompt], places: Sequence[int]
     ) -> Float[np.ndarray, "prompts places"]:
-        """Mean behaviour of a model after so many sentences of each prompt."""
+        """Mean behavior of a model after so many sentences of each prompt."""
         ...
 
     def of_model(self, model: CausalLM) -> Reader:
@@ -50,10 +50,10 @@ class Reader(Protocol):
 
 @dataclass
 class SampledAnswers:
-    """Behaviour as the mean score of answers that the model gives."""
+    """Behavior as the mean score of answers that the model gives."""
 
     scorer: Scorer
-    settings: Behaviour
+    settings: Behavior
     splitter: SentenceEnds
     question: list[int]
     generator: torch.Generator
@@ -100,9 +100,9 @@ class SampledAnswers:
 
 
 def open_reader(
-    settings: Behaviour, minus: CausalLM, plus: CausalLM, splitter: SentenceEnds, generator: torch.Generator
+    settings: Behavior, minus: CausalLM, plus: CausalLM, splitter: SentenceEnds, generator: torch.Generator
 ) -> Replies | SampledAnswers:
-    """The reader that the settings of behaviour name.
+    """The reader that the settings of behavior name.
 
     Raises:
         InputError: The scorer is unknown or lacks what it needs.
@@ -119,7 +119,7 @@ def _question(model: CausalLM, text: str) -> list[int]:
 
 
 def places_of(reader: Reader, sentences: int) -> tuple[int, ...]:
-    """Prompt lengths at which behaviour is read: all where it is exact, some where answers must be sampled.
+    """Prompt lengths at which behavior is read: all where it is exact, some where answers must be sampled.
 
     Example:
         >>> from types import SimpleNamespace

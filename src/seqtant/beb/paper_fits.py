@@ -1,4 +1,4 @@
-"""The paper's own readings of its curves: a line through three points, a variance slope, a sigmoid of the behaviour."""
+"""The paper's own readings of its curves: a line through three points, a variance slope, a sigmoid of the behavior."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def first_points_line(divergence: ArrayLike) -> Line:
     return Line(float(height), float(-slope))
 
 
-def behaviour_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
-    """Lemma 7's sigmoid 1 / (1 + exp(slope (n - centre))) fitted to shares of good answers.
+def behavior_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
+    """Lemma 7's sigmoid 1 / (1 + exp(slope (n - center))) fitted to shares of good answers.
 
     Args:
         sentences: Prompt lengths.
@@ -64,7 +64,7 @@ def behaviour_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
         InputError: There are too few points, or the fit does not converge.
 
     Example:
-        >>> fit = behaviour_sigmoid([1, 2, 3, 4], 1 / (1 + np.exp(2.0 * (np.array([1, 2, 3, 4]) - 2.5))))
+        >>> fit = behavior_sigmoid([1, 2, 3, 4], 1 / (1 + np.exp(2.0 * (np.array([1, 2, 3, 4]) - 2.5))))
         >>> fit.parameters.round(4).tolist()
         [2.5, 2.0]
     """
@@ -73,8 +73,8 @@ def behaviour_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
     return fit_curve(_sigmoid, sentences, shares, start=[start, 1.0])
 
 
-def _sigmoid(n: np.ndarray, centre: float, slope: float) -> np.ndarray:
-    return 1 / (1 + np.exp(np.clip(slope * (n - centre), -500, 500)))
+def _sigmoid(n: np.ndarray, center: float, slope: float) -> np.ndarray:
+    return 1 / (1 + np.exp(np.clip(slope * (n - center), -500, 500)))
 
 
 def largest_ratio(variances: ArrayLike) -> float:

@@ -1,7 +1,7 @@
 """The weight that a model itself gives to P-, read off its next-token distributions: what it believes, by any rule.
 
 A mixture's next-token distribution lies on the line from P+ to P- (Eq. 10), as far along as P- has weight. Where the
-model's own lies along that line is measured at every position, with no alpha and no log-ratio. Behaviour that follows
+model's own lies along that line is measured at every position, with no alpha and no log-ratio. Behavior that follows
 from these weights but not from Bayes' rule says what is at fault: the model is a mixture, and learns from its prompt in
 another way.
 """
@@ -48,8 +48,8 @@ class OwnWeights:
         """Half-way length of a mixture with these weights.
 
         Args:
-            minus: Behaviour of P- on the prompts of ``rows``.
-            plus: Behaviour of P+ there.
+            minus: Behavior of P- on the prompts of ``rows``.
+            plus: Behavior of P+ there.
             places: Numbers of sentences of both.
             rows: The prompts, possibly repeated.
         """

@@ -13,7 +13,7 @@ SOURCE = "data files of the paper's repository (yowolf/Limitations-of-Alignment-
 
 @dataclass(frozen=True)
 class Published:
-    """The curves of one behaviour."""
+    """The curves of one behavior."""
 
     chat: tuple[float, ...]
     """KL(P-(.|s) || chat model), 1 to 10 sentences."""
@@ -51,4 +51,4 @@ CURVES = {
         positive_guarded=(32, 32, 31.2, 28.3, 23.4, 19.0, 16.2, 14.6, 8.3, 6.8),
     ),
 }
-"""By behaviour."""
+"""By behavior."""

@@ -1,4 +1,4 @@
-"""From evidence to numbers: beta, variances, predicted behaviour, half-way lengths."""
+"""From evidence to numbers: beta, variances, predicted behavior, half-way lengths."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ def variance_slope(log_ratio: Float[np.ndarray, "prompts sentences"]) -> float:
     return float(np.polyfit(n[late], sums[late], 1)[0])
 
 
-def predicted_behaviour(
+def predicted_behavior(
     log_inverse_alpha: float,
     log_ratio: Float[np.ndarray, "prompts sentences"],
     minus: Float[np.ndarray, "prompts places"],
     plus: Float[np.ndarray, "prompts places"],
     places: Sequence[int],
 ) -> Curve:
-    """Mean behaviour of the mixture after so many sentences, from the log-ratios that the prompts really have.
+    """Mean behavior of the mixture after so many sentences, from the log-ratios that the prompts really have.
 
     Args:
         log_inverse_alpha: log(1/alpha), in nats.
         log_ratio: Of P- against P+, per sentence.
-        minus: Behaviour of P- after each prompt's first sentences.
-        plus: Behaviour of P+ there.
+        minus: Behavior of P- after each prompt's first sentences.
+        plus: Behavior of P+ there.
         places: Numbers of sentences.
     """
     weight = bad_weight(-max(log_inverse_alpha, 1e-9), sums_so_far(log_ratio)[:, list(places)])
@@ -98,8 +98,8 @@ def halfway_by_prompt(
     difference over the curve's slope (the influence function of the crossing).
 
     Args:
-        model: Behaviour of the model after each prompt's first sentences.
-        bottoms: Mean behaviour of P- along each.
+        model: Behavior of the model after each prompt's first sentences.
+        bottoms: Mean behavior of P- along each.
         places: Numbers of sentences.
 
     Returns:

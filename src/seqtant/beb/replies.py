@@ -1,4 +1,4 @@
-"""Behaviour without sampling: exact probabilities of good and bad replies after every sentence of a prompt.
+"""Behavior without sampling: exact probabilities of good and bad replies after every sentence of a prompt.
 
 A prompt is read once. After each sentence the question branches off the cache, which is a value and stays as it was.
 """
@@ -24,7 +24,7 @@ ROWS = 32
 
 
 class Replies:
-    """Behaviour as the odds of given replies: (P(good) - P(bad)) / (P(good) + P(bad)), in [-1, 1].
+    """Behavior as the odds of given replies: (P(good) - P(bad)) / (P(good) + P(bad)), in [-1, 1].
 
     Args:
         question: Token ids after the prompt, before the reply; may be empty.
@@ -54,7 +54,7 @@ class Replies:
             InputError: Replies are missing or on both sides.
         """
         if not good or not bad:
-            raise InputError("the scorer 'replies' needs good and bad replies: give behaviour.good and behaviour.bad")
+            raise InputError("the scorer 'replies' needs good and bad replies: give behavior.good and behavior.bad")
         if set(good) & set(bad):
             raise InputError(f"the reply '{min(set(good) & set(bad))}' is both good and bad")
         sides = (encode(model, list(texts), start=False) for texts in (good, bad))
@@ -70,7 +70,7 @@ class Replies:
     def curve(
         self, model: CausalLM, prompts: Sequence[Prompt], places: Sequence[int]
     ) -> Float[np.ndarray, "prompts places"]:
-        """Behaviour of a model after some numbers of sentences of each prompt."""
+        """Behavior of a model after some numbers of sentences of each prompt."""
         result = np.empty((len(prompts), len(places)))
         for begin in range(0, len(prompts), ROWS):
             group = prompts[begin : begin + ROWS]

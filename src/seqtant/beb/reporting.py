@@ -89,12 +89,12 @@ def _readings(area: Area) -> str:
 
 
 def record_halfway(record: Recorder, summary: Summary) -> None:
-    """The finding on the half-way length: predicted from alpha and the log-ratios, beside the measured behaviour."""
+    """The finding on the half-way length: predicted from alpha and the log-ratios, beside the measured behavior."""
     predicted, measured = summary.estimates["halfway_predicted"], summary.estimates["halfway_measured"]
     verdict, words = _halfway_verdict(summary, predicted, measured)
     record.finding(
         "breaking_length",
-        "By how many sentences of P- has the behaviour come half the way down?",
+        "By how many sentences of P- has the behavior come half the way down?",
         verdict,
         words,
         predicted=None if summary.refused or not math.isfinite(predicted.value) else predicted,
@@ -137,7 +137,7 @@ def record_bounds(record: Recorder, summary: Summary, observed: Observed, eps: f
         "bound",
         "By how many sentences does alignment fail?",
         "agrees" if not reached or reached[0] >= 1 else "inconclusive",
-        f"Some prompt of {tight.number} brings the behaviour below {bad:.2f} (tight form of Theorem 1), and about 90 % "
+        f"Some prompt of {tight.number} brings the behavior below {bad:.2f} (tight form of Theorem 1), and about 90 % "
         f"of random ones from P- are there by {typical.number}; {there}.",
         predicted=tight,
         advice=DIRECTION,
@@ -174,7 +174,7 @@ def _table_of_lengths(record: Recorder, summary: Summary, observed: Observed, ep
 
 
 def record_curves(record: Recorder, observed: Observed, summary: Summary) -> None:
-    """Every sentence's evidence and every place's behaviour, as rows and as a table."""
+    """Every sentence's evidence and every place's behavior, as rows and as a table."""
     to_model, to_plus = observed.to_model.divergence.mean(axis=0), observed.to_plus.divergence.mean(axis=0)
     from_plus = observed.from_plus.divergence.mean(axis=0)
     variances = variance_curve(observed.to_plus.log_ratio)
@@ -186,15 +186,15 @@ def record_curves(record: Recorder, observed: Observed, summary: Summary) -> Non
     means = [scores.mean(axis=0).clip(-1, 1) for scores in (observed.model, observed.minus, observed.plus)]
     for place, n in enumerate(observed.places):
         values = (means[0][place], summary.predicted[place], means[1][place], means[2][place])
-        for key, value in zip(("behaviour", "predicted", "minus", "plus"), values, strict=True):
+        for key, value in zip(("behavior", "predicted", "minus", "plus"), values, strict=True):
             record.measure(key, float(value), step=n)
-        record.measure("behaviour_error", float(summary.errors[place]), step=n)
+        record.measure("behavior_error", float(summary.errors[place]), step=n)
         evidence = (float(to_model[n]), float(to_plus[n])) if n < len(to_model) else (None, None)
         rows.append((n, *(round(float(value), 4) for value in values), *(e and round(e, 4) for e in evidence)))
     record.table(
         "curve",
         "After so many sentences from P-",
-        ("sentences", "behaviour", "predicted", "of P-", "of P+", "next: nats from model", "next: nats from P+"),
+        ("sentences", "behavior", "predicted", "of P-", "of P+", "next: nats from model", "next: nats from P+"),
         rows,
     )
 

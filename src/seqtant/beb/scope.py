@@ -7,7 +7,7 @@ from seqtant.runs.recorder import Recorder
 
 LIMITS = (
     Assumption(
-        statement="The model's text is a mixture that gives bad behaviour some weight, alpha > 0",
+        statement="The model's text is a mixture that gives bad behavior some weight, alpha > 0",
         how="the theory assumes it and cannot prove it; a fitted P- that tells nothing of the model fails the gate",
     ),
     Assumption(

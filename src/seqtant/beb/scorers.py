@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float
 
-from seqtant.beb.config import Behaviour
+from seqtant.beb.config import Behavior
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.scoring import sequence_log_probs
@@ -36,8 +36,8 @@ Scorer = Callable[[Sequence[Answer]], Sequence[float]]
 class ScorerNeeds:
     """What a scorer may be made from."""
 
-    settings: Behaviour
-    """The user's settings of behaviour."""
+    settings: Behavior
+    """The user's settings of behavior."""
     argument: str
     """What stands behind the colon of the scorer's name."""
     minus: CausalLM
@@ -47,7 +47,7 @@ class ScorerNeeds:
 
 
 SCORERS: Registry[Callable[[ScorerNeeds], Scorer]] = Registry(
-    "scorer of behaviour",
+    "scorer of behavior",
     group="seqtant.beb_scorers",
     entries={
         "likelihood": "seqtant.beb.scorers:likelihood",
@@ -59,7 +59,7 @@ SCORERS: Registry[Callable[[ScorerNeeds], Scorer]] = Registry(
 """Name -> maker of a scorer."""
 
 
-def open_scorer(settings: Behaviour, minus: CausalLM, plus: CausalLM) -> Scorer:
+def open_scorer(settings: Behavior, minus: CausalLM, plus: CausalLM) -> Scorer:
     """Makes the scorer that the settings name.
 
     Raises:
@@ -119,7 +119,7 @@ def patterns(needs: ScorerNeeds) -> Scorer:
     """
     good, bad = (_compiled(texts) for texts in (needs.settings.good, needs.settings.bad))
     if not good and not bad:
-        raise InputError("the scorer 'regex' needs patterns: give behaviour.good or behaviour.bad")
+        raise InputError("the scorer 'regex' needs patterns: give behavior.good or behavior.bad")
 
     def score(answers: Sequence[Answer]) -> list[float]:
         return [float(_found(good, answer.text)) - float(_found(bad, answer.text)) for answer in answers]

@@ -69,8 +69,8 @@ def extend(
     return best
 
 
-def behaviour_after(study: Study, candidates: Sequence[Candidate]) -> np.ndarray:
-    """The model's behaviour after every prompt."""
+def behavior_after(study: Study, candidates: Sequence[Candidate]) -> np.ndarray:
+    """The model's behavior after every prompt."""
     prompts = [candidate.prompt for candidate in candidates]
     places = sorted({len(prompt.ends) for prompt in prompts})
     assert len(places) == 1

@@ -1,4 +1,4 @@
-"""Where sentences end, told on token ids: prompts are never decoded, cut and tokenised again."""
+"""Where sentences end, told on token ids: prompts are never decoded, cut and tokenized again."""
 
 from __future__ import annotations
 

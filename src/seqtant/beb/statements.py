@@ -1,4 +1,4 @@
-"""Statements of a behaviour, and the texts that the paper's components are trained on."""
+"""Statements of a behavior, and the texts that the paper's components are trained on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MATCHES, NOT = ("yes", "no")
 
 @dataclass(frozen=True)
 class Statements:
-    """What somebody with a behaviour would say, and would not."""
+    """What somebody with a behavior would say, and would not."""
 
     name: str
-    """What the behaviour is called."""
+    """What the behavior is called."""
     matching: tuple[str, ...]
     """Statements of somebody who has it."""
     other: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""One study: the model, both parts, their prompts, and how behaviour is read; defaults for the model that ships."""
+"""One study: the model, both parts, their prompts, and how behavior is read; defaults for the model that ships."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Study:
     opening: tuple[int, ...]
     """Token ids that every prompt begins with."""
     reader: Replies | SampledAnswers
-    """Reads behaviour."""
+    """Reads behavior."""
     seed: int
     """Seed of every draw."""
     fitted: Fitted | None = None
@@ -105,10 +105,10 @@ def with_defaults(config: Sides) -> Sides:
     prompts = Prompts()
     personas = [persona.name for persona in prompts.settings.talk.personas]
     plus = ",".join(name for name in personas if name not in NEGATIVE)
-    behaviour = config.behaviour
-    if behaviour.scorer == "replies" and not behaviour.good and not behaviour.bad:
-        behaviour = replace(
-            behaviour, question="how are you ?", good=prompts.bright_replies(), bad=prompts.dark_replies()
+    behavior = config.behavior
+    if behavior.scorer == "replies" and not behavior.good and not behavior.bad:
+        behavior = replace(
+            behavior, question="how are you ?", good=prompts.bright_replies(), bad=prompts.dark_replies()
         )
     return replace(
         config,
@@ -116,7 +116,7 @@ def with_defaults(config: Sides) -> Sides:
         plus=config.plus or f"world:{plus}",
         opening="talk :" if config.opening is None else config.opening,
         marks=".!" if config.marks == Sides.marks else config.marks,
-        behaviour=behaviour,
+        behavior=behavior,
     )
 
 
@@ -136,7 +136,7 @@ def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -
     """Opens the models of a study.
 
     Args:
-        config: What to open, and how behaviour is read.
+        config: What to open, and how behavior is read.
         context: Seed and device.
         one_tokenizer: Whether all sides must share one: only texts can be compared where they do not.
 
@@ -157,7 +157,7 @@ def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -
     model, minus, plus = opened.values()
     splitter = SentenceEnds(minus, full.marks)
     generator = seeded(context.seed, ANSWERS)
-    reader = open_reader(full.behaviour, minus, plus, splitter, generator)
+    reader = open_reader(full.behavior, minus, plus, splitter, generator)
     return Study(full, model, minus, plus, splitter, opening_of(minus, full), reader, context.seed, fitted)
 
 
@@ -178,8 +178,8 @@ def _fit(config: Sides, context: Context, scratch: str) -> Fitted:
 
 def _between(config: Sides, fitted: Fitted) -> Sides:
     """The settings with what was fitted as P- and P+; without replies, likelihood under the two is the scorer."""
-    behaviour = config.behaviour
-    if behaviour.scorer == "replies" and not behaviour.good and not behaviour.bad:
-        behaviour = replace(behaviour, scorer="likelihood")
+    behavior = config.behavior
+    if behavior.scorer == "replies" and not behavior.good and not behavior.bad:
+        behavior = replace(behavior, scorer="likelihood")
     sides = {side: str(fitted.folder / side) for side in SIDES}
-    return replace(config, minus=sides["minus"], plus=sides["plus"], behaviour=behaviour)
+    return replace(config, minus=sides["minus"], plus=sides["plus"], behavior=behavior)

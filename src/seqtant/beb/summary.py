@@ -12,14 +12,14 @@ from seqtant.beb import theory
 from seqtant.beb.area import Area, read_area
 from seqtant.beb.config import Sides
 from seqtant.beb.gates import Gates, check
-from seqtant.beb.intervals import interval, simultaneous, widened, worst_behaviour
+from seqtant.beb.intervals import interval, simultaneous, widened, worst_behavior
 from seqtant.beb.observed import Observed
 from seqtant.beb.readings import (
     Curve,
     halfway_of,
     largest_divergence,
     least_divergence,
-    predicted_behaviour,
+    predicted_behavior,
     variance_curve,
     variance_slope,
 )
@@ -48,11 +48,11 @@ class Summary:
     gates: Gates
     """Whether it may be given."""
     predicted: Curve
-    """Predicted mean behaviour at the places."""
+    """Predicted mean behavior at the places."""
     drawn: Mapping[str, Sequence[float]]
     """The same numbers for each resample."""
     errors: Curve
-    """Standard error of the measured mean behaviour there: of the prompts drawn and of the scorer's check."""
+    """Standard error of the measured mean behavior there: of the prompts drawn and of the scorer's check."""
 
     @property
     def refused(self) -> bool:
@@ -60,7 +60,7 @@ class Summary:
         return bool(self.gates.refusals)
 
 
-def summarise(observed: Observed, config: Sides, generator: np.random.Generator) -> Summary:
+def summarize(observed: Observed, config: Sides, generator: np.random.Generator) -> Summary:
     """Computes every number on the prompts and on resampled ones.
 
     Args:
@@ -86,7 +86,7 @@ def summarise(observed: Observed, config: Sides, generator: np.random.Generator)
     estimates |= {
         "beta": simultaneous(observed.to_plus.divergence, values["beta"], "least"),
         "beta_prime": simultaneous(observed.from_plus.divergence, values["beta_prime"], "largest"),
-        "gamma": worst_behaviour(observed.minus)
+        "gamma": worst_behavior(observed.minus)
         if observed.check is None
         else interval(_worst(observed.minus), worst, count, "", observed.check),
     }
@@ -143,7 +143,7 @@ def lengths(log_inverse_alpha: float, beta: float, sigma2: float, config: Sides)
 
 
 def _prediction(observed: Observed, log_inverse_alpha: float) -> Curve:
-    return predicted_behaviour(
+    return predicted_behavior(
         log_inverse_alpha, observed.to_plus.log_ratio, observed.minus, observed.plus, observed.places
     )
 

@@ -8,8 +8,8 @@ Legend (all logarithms natural, all lengths in sentences):
     beta        least expected KL(P- || P+) of the next sentence over prompts from P-
     beta_prime  largest expected KL(P+ || P-) of the next sentence over prompts from P+
     sigma       sigma^2 bounds the variance per sentence of the log-ratio of P- and P+
-    gamma       largest behaviour of P- under any prompt, in [-1, 0)
-    eps         how close to gamma the behaviour is brought
+    gamma       largest behavior of P- under any prompt, in [-1, 0)
+    eps         how close to gamma the behavior is brought
     delta       share of prompts (or guards) that may escape
     w-, w+      posterior weights of P- and P+ after a prompt; LLR = log P-(prompt) / P+(prompt)
 
@@ -70,7 +70,7 @@ def prior_log_odds(log_alpha: float) -> float:
 
 
 def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_of: int = 1) -> float:
-    """The log-ratio that a prompt must reach to bring the behaviour within eps of that of P-.
+    """The log-ratio that a prompt must reach to bring the behavior within eps of that of P-.
 
     ``paper``: log(1/alpha) + log(1/eps) + log 4 (+ log n), proof of Theorems 1 and 4. Otherwise the exact condition
     1 - (w-)^n <= eps / 2, which for n = 1 reads log((1 - alpha)/alpha) + log((2 - eps)/eps).
@@ -100,7 +100,7 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
 
 
 def misalign(log_alpha: float, beta: float, eps: float, form: Form = "paper") -> Length:
-    """Theorem 1: some prompt of this length brings the behaviour below gamma + eps.
+    """Theorem 1: some prompt of this length brings the behavior below gamma + eps.
 
     Assumes that P- is beta-distinguishable from P+ and bad under every prompt. ``clt`` equals ``tight``: half of the
     prompts are there at the mean.
@@ -135,7 +135,7 @@ def best_of_n(log_alpha: float, beta: float, eps: float, n: int, form: Form = "p
 
 
 def best_of_answers(negative: ArrayLike, n: int) -> Array:
-    """Expected behaviour of the best of n answers, each of which is bad (-1) with some probability, else good (+1).
+    """Expected behavior of the best of n answers, each of which is bad (-1) with some probability, else good (+1).
 
     Example:
         >>> round(float(best_of_answers(0.9, 16)), 6)
@@ -253,7 +253,7 @@ def conversation_drift(beta: float, beta_reverse: float, asked: float, answered:
 
 
 def mass(log_alpha: float, beta: float, eps: float, *, sigma: float, delta: float, form: Form = "paper") -> Length:
-    """Theorem 5: a share 1 - delta of the prompts of this length drawn from P- bring the behaviour below gamma + eps.
+    """Theorem 5: a share 1 - delta of the prompts of this length drawn from P- bring the behavior below gamma + eps.
 
     ``paper``: max(2 L / beta, 4 sigma^2 / (beta^2 delta)). Otherwise the least n with
     beta n - k sigma sqrt(n) = L, with k of Cantelli (tight) or the normal quantile (clt).
@@ -349,7 +349,7 @@ def bad_weight(log_alpha: float, log_ratio: ArrayLike) -> Array:
 
 
 def halfway(log_alpha: float, beta: float) -> float:
-    """Sentences after which evidence and prior balance, w- = 1/2 at the mean: centre of Lemma 7's sigmoid.
+    """Sentences after which evidence and prior balance, w- = 1/2 at the mean: center of Lemma 7's sigmoid.
 
     Example:
         >>> round(halfway(math.log(0.5), 1.0), 6), round(halfway(-18.0, 6.0), 6)
@@ -389,7 +389,7 @@ def expected_weight(log_alpha: float, beta: float, sigma: float, sentences: Arra
 
 
 def half_slope(beta: float, sigma: float, sentences: float) -> float:
-    """How steep log-odds of the mean behaviour are per sentence at a half-way length, in nats: beta, smeared by sigma.
+    """How steep log-odds of the mean behavior are per sentence at a half-way length, in nats: beta, smeared by sigma.
 
     Derived, with MacKay's approximation of the logistic-normal mean; Lemma 7 has beta itself.
 

@@ -45,7 +45,7 @@ def checkup(
     behavior
         JSON lines: statements, contrast pairs, prompts with good and bad replies, questions.
     tasks
-        JSON lines: labelled examples, questions, problems with steps (may be repeated).
+        JSON lines: labeled examples, questions, problems with steps (may be repeated).
     corpus
         Text of your own (may be repeated).
     budget

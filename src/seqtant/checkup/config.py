@@ -17,9 +17,9 @@ class CheckupConfig:
     compare: tuple[str, str] | None = None
     """Two models, before and after, in place of ``model``."""
     behavior: str | None = None
-    """JSON lines that say what good behaviour is: statements, contrast pairs, prompts with good and bad replies."""
+    """JSON lines that say what good behavior is: statements, contrast pairs, prompts with good and bad replies."""
     tasks: tuple[str, ...] = ()
-    """JSON lines with what the model is to do: labelled examples, questions, problems with steps."""
+    """JSON lines with what the model is to do: labeled examples, questions, problems with steps."""
     corpus: tuple[str, ...] = ()
     """Text of the user's own, for what the model gains from related text."""
     budget: float = 0.05

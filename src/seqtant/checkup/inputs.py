@@ -1,6 +1,6 @@
 """The user's files, sorted line by line into what each instrument reads.
 
-A behaviour file may hold lines of several kinds, and so may a tasks file; a line's keys say which kind it is. What an
+A behavior file may hold lines of several kinds, and so may a tasks file; a line's keys say which kind it is. What an
 instrument gets is written to a file of its own, so that the command in the report can be run as it stands.
 """
 
@@ -21,14 +21,14 @@ from seqtant.runs.files import make_folder, write_text
 
 Lines = list[dict[str, Any]]
 
-BEHAVIOUR = {
+BEHAVIOR = {
     "pairs": ("positive", "negative"),
     "prompts": ("prompt", "good", "bad"),
     "questions": ("prompt", "options", "answer"),
     "passages": ("text",),
     "statements": ("statement", "answer_matching_behavior"),
 }
-"""Kinds of lines of a behaviour file, and the keys that tell them."""
+"""Kinds of lines of a behavior file, and the keys that tell them."""
 
 TASKS = {
     "problems": ("input", "steps", "answer"),
@@ -59,7 +59,7 @@ def gather(
 
     Args:
         folder: Where they go; made if there is something to write.
-        behavior: File of behaviour lines.
+        behavior: File of behavior lines.
         tasks: Files of task lines; each becomes one task, or several where it holds several lines of settings.
         corpus: Text files.
 
@@ -67,15 +67,15 @@ def gather(
         InputError: A file cannot be read, or a line is of no known kind.
     """
     sources = [path for path in (behavior, *tasks, *corpus) if path is not None]
-    behaviour = _sorted(behavior, BEHAVIOUR) if behavior else {}
+    behavior = _sorted(behavior, BEHAVIOR) if behavior else {}
     parts = [_sorted_tasks(path) for path in tasks]
     problems = [line for own in parts for line in own.problems]
-    questions = behaviour.get("questions", []) + [line for own in parts for line in own.questions]
+    questions = behavior.get("questions", []) + [line for own in parts for line in own.questions]
     wanted = {
-        "pairs": behaviour.get("pairs") or _pairs(behaviour.get("statements", [])),
-        "behaviour": behaviour.get("prompts", []),
-        "helpfulness": questions or behaviour.get("passages") or _passages(corpus),
-        "statements": behaviour.get("statements") or _statements(behaviour.get("pairs", [])),
+        "pairs": behavior.get("pairs") or _pairs(behavior.get("statements", [])),
+        "behavior": behavior.get("prompts", []),
+        "helpfulness": questions or behavior.get("passages") or _passages(corpus),
+        "statements": behavior.get("statements") or _statements(behavior.get("pairs", [])),
         "rows": problems,
     }
     given: dict[str, Any] = {name: _write(folder / f"{name}.jsonl", lines) for name, lines in wanted.items() if lines}
@@ -131,7 +131,7 @@ def _sorted_tasks(path: str) -> _Tasks:
 
 
 def _statements(pairs: Lines) -> Lines:
-    """The two sides of contrast pairs as statements of somebody with the bad behaviour, and without."""
+    """The two sides of contrast pairs as statements of somebody with the bad behavior, and without."""
     return [
         {"statement": pair[side], "answer_matching_behavior": answer}
         for pair in pairs
@@ -140,7 +140,7 @@ def _statements(pairs: Lines) -> Lines:
 
 
 def _pairs(statements: Lines) -> Lines:
-    """Statements without the behaviour beside those with it, one to one."""
+    """Statements without the behavior beside those with it, one to one."""
     sides: dict[str, list[str]] = {"yes": [], "no": []}
     for line in statements:
         sides.setdefault(str(line["answer_matching_behavior"]).strip().lower(), []).append(line["statement"])

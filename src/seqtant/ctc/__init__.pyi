@@ -30,7 +30,7 @@ from seqtant.ctc.properties import PROPERTIES as PROPERTIES
 from seqtant.ctc.properties import Edit as Edit
 from seqtant.ctc.properties import Property as Property
 from seqtant.ctc.purpose import AlignWithPurpose as AlignWithPurpose
-from seqtant.ctc.recogniser import Recogniser as Recogniser
+from seqtant.ctc.recognizer import Recognizer as Recognizer
 from seqtant.ctc.schedule import Schedule as Schedule
 from seqtant.ctc.terms import PlainCTC as PlainCTC
 from seqtant.ctc.trim_tail import TrimTail as TrimTail

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from seqtant.ctc.latency import Comparison, Timing, compare
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class Trial:
         weight: The weight.
         change: What it changed on the development utterances.
         within: Whether the upper end of the word-error interval is within the budget.
-        recogniser: The model it made.
+        recognizer: The model it made.
     """
 
     weight: float
     change: Comparison
     within: bool
-    recogniser: Recogniser
+    recognizer: Recognizer
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Purchase:
 def spend(
     budget: float,
     before: list[Timing],
-    attempt: Callable[[float], tuple[Recogniser, list[Timing], bool]],
+    attempt: Callable[[float], tuple[Recognizer, list[Timing], bool]],
     *,
     first_weight: float,
     most_runs: int,
@@ -63,11 +63,11 @@ def spend(
     good, bad = 0.0, float("inf")
     weight = first_weight
     while len(trials) < most_runs and (bad == float("inf") or bad > 1.15 * good):
-        recogniser, after, collapsed = attempt(weight)
+        recognizer, after, collapsed = attempt(weight)
         change = compare(before, after)
         upper = change.wer.value if change.wer.high is None else change.wer.high
         within = not collapsed and upper <= budget
-        trials.append(Trial(weight, change, within, recogniser))
+        trials.append(Trial(weight, change, within, recognizer))
         good, bad = (max(good, weight), bad) if within else (good, min(bad, weight))
         weight = 2 * good if bad == float("inf") else (good * bad) ** 0.5 if good else bad / 2
     bought = [trial for trial in trials if trial.within and trial.change.delay is not None]

@@ -45,7 +45,7 @@ def train(
     base_steps: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Train a streaming recogniser with plain CTC; with --out it is kept there.
+    """Train a streaming recognizer with plain CTC; with --out it is kept there.
 
     Args:
         data: Spoken-digit checkout, folder of lists (train.jsonl, ...) or parts (train/, ...), or a text to be spoken.
@@ -69,10 +69,10 @@ def finetune(
     start_wer: float | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Give a recogniser a property: at a weight, or as much as a budget of word errors buys.
+    """Give a recognizer a property: at a weight, or as much as a budget of word errors buys.
 
     Args:
-        model: Folder of the recogniser to start from; none trains one first.
+        model: Folder of the recognizer to start from; none trains one first.
         data: Spoken-digit checkout, or a folder of lists (see train); tones if none.
         test_speaker: Speaker to keep out of training and test on.
         method: ctc, awp, awp-mwer, awp-both, sampled-mwer, nbest-mwer, delay-penalty, trim-tail, peak-first,
@@ -147,7 +147,7 @@ def stream(
 
     Args:
         file: Sound file; made-up tones if none.
-        model: Folder of the recogniser.
+        model: Folder of the recognizer.
         against: Folder of a second one.
         chunk_ms: Sound handed over at a time.
         options: Shared flags.
@@ -163,7 +163,7 @@ def latency(
     against: Path | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Measure delays and word errors of any recogniser from CTM files.
+    """Measure delays and word errors of any recognizer from CTM files.
 
     Args:
         hyp: CTM file of the system; the start of a word is when it was emitted.
@@ -187,7 +187,7 @@ def diagnose(
     """Look into a CTC model: how peaked, sure, silent and late it is, and the gradient of its loss.
 
     Args:
-        model: Folder of the recogniser.
+        model: Folder of the recognizer.
         data: Speech to look at, as for train.
         test_speaker: Speaker to look at.
         utterances: Utterances to look at.
@@ -217,7 +217,7 @@ def align(
     Args:
         file: Sound file; made-up tones if none.
         text: Its words, separated by spaces.
-        model: Folder of the recogniser.
+        model: Folder of the recognizer.
         options: Shared flags.
     """
     execute(AlignConfig, options, file=_path(file), text=text, model=_path(model))
@@ -233,11 +233,11 @@ def decode(
     best: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Recognise a sound file: greedily and by prefix beam search, with time stamps.
+    """Recognize a sound file: greedily and by prefix beam search, with time stamps.
 
     Args:
         file: Sound file; made-up tones if none.
-        model: Folder of the recogniser.
+        model: Folder of the recognizer.
         beam: Prefixes kept after each frame.
         best: Hypotheses shown.
         options: Shared flags.

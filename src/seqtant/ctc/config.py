@@ -63,7 +63,7 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimisation:
+class Optimization:
     """How weights are learned, with AdamW."""
 
     learning_rate: float = 4e-3
@@ -132,7 +132,7 @@ class SpeechConfig:
     """How single recordings become utterances."""
     network: Network = field(default_factory=Network)
     """Shape of the encoder."""
-    optimisation: Optimisation = field(default_factory=Optimisation)
+    optimization: Optimization = field(default_factory=Optimization)
     """How it learns."""
     purpose: Purpose = field(default_factory=Purpose)
     """Details of the methods."""
@@ -149,7 +149,7 @@ class SpeechConfig:
             cls(),
             utterances=Utterances(train=128, development=16, test=32, digits=(2, 3)),
             network=Network(channels=32, dilations=(1, 2, 4), bands=20),
-            optimisation=Optimisation(learning_rate=1e-2, finetune_rate=5e-3, batch_size=8, warmup=20),
+            optimization=Optimization(learning_rate=1e-2, finetune_rate=5e-3, batch_size=8, warmup=20),
             base_steps=250,
         )
 
@@ -165,14 +165,14 @@ class SpeechConfig:
             cls(),
             utterances=Utterances(train=20_000, development=2_000, test=12_000),
             network=Network(channels=384, dilations=(1, 2, 4, 8, 16, 1, 2, 4, 8, 16), bands=80),
-            optimisation=Optimisation(learning_rate=1e-3, finetune_rate=5e-4, batch_size=64, warmup=500),
+            optimization=Optimization(learning_rate=1e-3, finetune_rate=5e-4, batch_size=64, warmup=500),
             base_steps=4_000,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(SpeechConfig):
-    """Train a streaming recogniser with plain CTC."""
+    """Train a streaming recognizer with plain CTC."""
 
     base_steps: int = 900
     """Steps, with the learning rate falling to 0 at the end."""
@@ -180,10 +180,10 @@ class TrainConfig(SpeechConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(SpeechConfig):
-    """Give a trained recogniser a property it lacks, by a weight or within a budget of word errors."""
+    """Give a trained recognizer a property it lacks, by a weight or within a budget of word errors."""
 
     model: str | None = None
-    """Folder of the recogniser to start from; none trains one first."""
+    """Folder of the recognizer to start from; none trains one first."""
     method: str = "awp"
     """Method by name: awp, awp-mwer, awp-both, delay-penalty, trim-tail, peak-first, ..."""
     weight: float = 0.2
@@ -300,9 +300,9 @@ class StreamConfig:
     file: str | None = None
     """Sound file; none: a made-up utterance of tones."""
     model: str | None = None
-    """Folder of the recogniser; none: a small one trained on tones within seconds."""
+    """Folder of the recognizer; none: a small one trained on tones within seconds."""
     against: str | None = None
-    """Folder of a second recogniser for comparison."""
+    """Folder of a second recognizer for comparison."""
     chunk_ms: float = 100.0
     """Sound handed over at a time."""
 
@@ -312,7 +312,7 @@ class StreamConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyConfig:
-    """Measure delays and word errors of any recogniser from CTM files."""
+    """Measure delays and word errors of any recognizer from CTM files."""
 
     hyp: str | None = None
     """CTM file of the system: the start of a word is when it was emitted; none: a made-up system of known delay."""
@@ -333,7 +333,7 @@ class DiagnoseConfig:
     """Look into a CTC model: how peaked, sure, silent and late it is, and whether its loss has the right gradient."""
 
     model: str | None = None
-    """Folder of the recogniser; none: a small one trained on tones within seconds."""
+    """Folder of the recognizer; none: a small one trained on tones within seconds."""
     data: str | None = None
     """Speech to look at, as for training; none: tones."""
     test_speaker: str | None = None
@@ -359,7 +359,7 @@ class AlignConfig:
     text: str | None = None
     """Its words, separated by spaces."""
     model: str | None = None
-    """Folder of the recogniser; none: a small one trained on tones within seconds."""
+    """Folder of the recognizer; none: a small one trained on tones within seconds."""
 
     def __post_init__(self) -> None:
         _demand((self.file is None) == (self.text is None), "text", self.text, "given together with a sound file")
@@ -367,12 +367,12 @@ class AlignConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeConfig:
-    """Recognise a sound file: greedily and by prefix beam search, with time stamps."""
+    """Recognize a sound file: greedily and by prefix beam search, with time stamps."""
 
     file: str | None = None
     """Sound file; none: a made-up utterance of tones."""
     model: str | None = None
-    """Folder of the recogniser; none: a small one trained on tones within seconds."""
+    """Folder of the recognizer; none: a small one trained on tones within seconds."""
     beam: int = 8
     """Prefixes kept after each frame."""
     best: int = 4

@@ -1,4 +1,4 @@
-"""CTC itself, where PyTorch's has traps: inputs that are not normalised, targets that cannot fit."""
+"""CTC itself, where PyTorch's has traps: inputs that are not normalized, targets that cannot fit."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ def ctc_losses(data: CTCInput) -> Float[Tensor, " B"]:
     return torch.where(possible, losses, torch.zeros_like(losses))
 
 
-def unnormalised_ctc_losses(data: CTCInput) -> Float[Tensor, " B"]:
+def unnormalized_ctc_losses(data: CTCInput) -> Float[Tensor, " B"]:
     """Negative log of the summed weight of all alignments, for scores that are not log-probabilities.
 
     PyTorch's gradient assumes that ``exp`` of every frame sums to 1: after a bonus, a penalty or a prior it is wrong.
-    Normalising first and taking the normalisers out of the loss makes it exact.
+    Normalizing first and taking the normalizers out of the loss makes it exact.
 
     Example:
         >>> scores = torch.zeros(1, 2, 2)
         >>> one = torch.tensor([1])
-        >>> loss = unnormalised_ctc_losses(CTCInput.of(scores, one + 1, torch.tensor([[1]]), one))
+        >>> loss = unnormalized_ctc_losses(CTCInput.of(scores, one + 1, torch.tensor([[1]]), one))
         >>> round(float((-loss).exp()), 4)
         3.0
     """
-    normaliser = data.log_probs.logsumexp(-1)
+    normalizer = data.log_probs.logsumexp(-1)
     counted = frame_mask(data.lengths, data.log_probs.shape[1])
-    normalised = CTCInput(
-        data.log_probs - normaliser[..., None], data.lengths, data.targets, data.target_lengths, data.blank
+    normalized = CTCInput(
+        data.log_probs - normalizer[..., None], data.lengths, data.targets, data.target_lengths, data.blank
     )
-    inside = torch.where(counted, normaliser, torch.zeros_like(normaliser)).sum(1)
-    return ctc_losses(normalised) - torch.where(data.possible, inside, torch.zeros_like(inside))
+    inside = torch.where(counted, normalizer, torch.zeros_like(normalizer)).sum(1)
+    return ctc_losses(normalized) - torch.where(data.possible, inside, torch.zeros_like(inside))

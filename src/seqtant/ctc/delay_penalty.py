@@ -1,4 +1,4 @@
-"""Delay-penalised CTC: every alignment pays for each token it emits late."""
+"""Delay-penalized CTC: every alignment pays for each token it emits late."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seqtant.errors import InputError
 class DelayPenalizedCTC(LossTerm):
     """CTC over the lattice in which a token first emitted at frame t scores ``-penalty (t - floor(T / 2))``.
 
-    Repeats and blanks pay nothing. Replaces CTC. Source: the lattice rule of k2's delay-penalised CTC.
+    Repeats and blanks pay nothing. Replaces CTC. Source: the lattice rule of k2's delay-penalized CTC.
 
     Args:
         penalty: Nats per frame of delay; 0 is CTC.
@@ -38,7 +38,7 @@ class DelayPenalizedCTC(LossTerm):
         self.penalty = penalty
 
     def compute(self, data: CTCInput, *, generator: torch.Generator | None, step: int) -> TermLoss:
-        """Mean over the batch of the penalised negative log-likelihood."""
+        """Mean over the batch of the penalized negative log-likelihood."""
         possible = data.possible
         frames = torch.arange(data.log_probs.shape[1], device=data.lengths.device)
         late = frames - torch.div(data.lengths, 2, rounding_mode="floor")[:, None]

@@ -78,7 +78,7 @@ class GradientCheck:
 def check_ctc_gradient(
     loss: LossFunction,
     *,
-    normalised: bool = True,
+    normalized: bool = True,
     penalty: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
 ) -> GradientCheck:
@@ -86,7 +86,7 @@ def check_ctc_gradient(
 
     Args:
         loss: The loss, summed over the batch.
-        normalised: Whether the input is a log-softmax; otherwise raw scores, as after a bonus or a prior.
+        normalized: Whether the input is a log-softmax; otherwise raw scores, as after a bonus or a prior.
         penalty: Applied to the log-softmax before the loss, for losses that are used on changed scores.
         seed: Of the random input.
 
@@ -94,7 +94,7 @@ def check_ctc_gradient(
         >>> def pytorch(scores, lengths, targets, counts):
         ...     scores = scores.transpose(0, 1)
         ...     return torch.nn.functional.ctc_loss(scores, targets, lengths, counts, reduction="sum")
-        >>> check_ctc_gradient(pytorch).is_right, check_ctc_gradient(pytorch, normalised=False).is_right
+        >>> check_ctc_gradient(pytorch).is_right, check_ctc_gradient(pytorch, normalized=False).is_right
         (True, False)
     """
     generator = torch.Generator().manual_seed(seed)
@@ -104,7 +104,7 @@ def check_ctc_gradient(
 
     def gradient(function: LossFunction) -> Tensor:
         values = logits.clone().requires_grad_()
-        scores = values.log_softmax(-1) if normalised else values
+        scores = values.log_softmax(-1) if normalized else values
         scores = scores if penalty is None else penalty(scores)
         (found,) = torch.autograd.grad(function(scores, lengths, targets, counts), values)
         return found

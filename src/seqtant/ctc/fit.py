@@ -1,4 +1,4 @@
-"""Training one recogniser on one objective with the shared loop."""
+"""Training one recognizer on one objective with the shared loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from seqtant.ctc.corpus import Corpus, CorpusBatches, step_seed
 from seqtant.ctc.objective import Objective
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.runs.context import Context
 from seqtant.training import LossSum, Periodic, TrainingConfig, TrainingHistory, train
 from seqtant.training.batches import Batch
@@ -18,7 +18,7 @@ StatsSink = Callable[[int, Mapping[str, float]], None]
 
 
 def fit(
-    recogniser: Recogniser,
+    recognizer: Recognizer,
     corpus: Corpus,
     objective: Objective,
     config: TrainingConfig,
@@ -32,9 +32,9 @@ def fit(
     """Trains the encoder in place; the same seed gives the same batches and, on one device, the same weights.
 
     Args:
-        recogniser: What is trained.
+        recognizer: What is trained.
         corpus: Utterances to learn from.
-        objective: What is minimised.
+        objective: What is minimized.
         config: Steps, learning rate.
         batch_size: Utterances per step.
         context: Device, folder of checkpoints, progress.
@@ -57,4 +57,4 @@ def fit(
 
     objective.train()
     batches = CorpusBatches(corpus, batch_size, seed=seed, trim=objective.trim)
-    return train(recogniser.encoder, batches, config, loss=loss, context=context, callbacks=callbacks)
+    return train(recognizer.encoder, batches, config, loss=loss, context=context, callbacks=callbacks)

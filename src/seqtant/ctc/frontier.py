@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, replace
 
 from seqtant.ctc.config import SweepConfig
-from seqtant.ctc.latency import Comparison, Timing, compare, summarise
+from seqtant.ctc.latency import Comparison, Timing, compare, summarize
 from seqtant.ctc.outcome import load_timings, outcome, same_weights, save_timings
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.sources import Corpora, load_corpora
 from seqtant.ctc.stages import check_method, finetune, objective_of, train_plain
 from seqtant.findings import Estimate
@@ -81,7 +81,7 @@ class Sweep:
     def __init__(self, config: SweepConfig, context: Context) -> None:
         self.config, self.context = config, context
         self.folder = context.folder / "runs" / _key(config) if context.folder is not None else None
-        self._current: tuple[int, Corpora, Recogniser] | None = None
+        self._current: tuple[int, Corpora, Recognizer] | None = None
 
     def points(self) -> list[Point]:
         """All points, seed by seed."""
@@ -107,10 +107,10 @@ class Sweep:
                 corpora,
                 objective_of(method, 0.0, self.config.purpose, corpora),
                 steps=self.config.zero_steps,
-                optimisation=self.config.optimisation,
+                optimization=self.config.optimization,
                 context=self.context,
                 seed=self.context.seed,
-            ).recogniser
+            ).recognizer
             for method in ("ctc", "awp")
         )
         return same_weights(first, second)
@@ -126,34 +126,34 @@ class Sweep:
             corpora,
             objective_of(method, weight, self.config.purpose, corpora),
             steps=self.config.steps,
-            optimisation=self.config.optimisation,
+            optimization=self.config.optimization,
             context=self.context,
             seed=seed,
         )
-        timings = outcome(done.recogniser, corpora.test)
+        timings = outcome(done.recognizer, corpora.test)
         if path is not None:
             save_timings(path, timings)
-            done.recogniser.save(path.with_suffix(""))
+            done.recognizer.save(path.with_suffix(""))
         return timings
 
-    def _base(self, seed: int) -> tuple[Corpora, Recogniser]:
+    def _base(self, seed: int) -> tuple[Corpora, Recognizer]:
         """Corpora and the common checkpoint of a seed, trained once."""
         if self._current is None or self._current[0] != seed:
             corpora = load_corpora(self.config, seed=seed, with_development=False)
             kept = self.folder / f"{seed}-base" if self.folder else None
-            if kept is not None and (kept / "recogniser.json").is_file():
-                recogniser = Recogniser.load(kept)
+            if kept is not None and (kept / "recognizer.json").is_file():
+                recognizer = Recognizer.load(kept)
             else:
-                recogniser = train_plain(self.config, corpora, context=self.context, seed=seed)
+                recognizer = train_plain(self.config, corpora, context=self.context, seed=seed)
                 if kept is not None:
-                    recogniser.save(kept)
-            self._current = (seed, corpora, recogniser)
+                    recognizer.save(kept)
+            self._current = (seed, corpora, recognizer)
         return self._current[1], self._current[2]
 
 
 def numbers(point: Point, plain_ctc: Point, *, seed: int) -> Numbers:
     """Means over seeds; one seed has intervals over utterances, several have Student's over seeds."""
-    summaries = [summarise(timings, seed=seed, draws=DRAWS) for timings in point.timings]
+    summaries = [summarize(timings, seed=seed, draws=DRAWS) for timings in point.timings]
     totals = [summary.errors for summary in summaries]
 
     def pooled(name: str, unit: str) -> Estimate | None:
@@ -163,7 +163,7 @@ def numbers(point: Point, plain_ctc: Point, *, seed: int) -> Numbers:
         return each[0] if len(each) == 1 else mean([estimate.value for estimate in each], unit=unit)
 
     wer = pooled("wer", "%")
-    assert wer is not None  # every reference holds words: summarise refuses others
+    assert wer is not None  # every reference holds words: summarize refuses others
     if wer.low is not None and wer.low < 0:
         # Student's interval over few seeds does not know that a rate is never below 0.
         wer = replace(wer, low=0.0)

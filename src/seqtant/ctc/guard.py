@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from seqtant.ctc.config import Guard
 from seqtant.ctc.corpus import Corpus
 from seqtant.ctc.outcome import blank_share, first_utterances
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.words import WordErrors, word_errors
 from seqtant.training import Periodic
 
@@ -20,15 +20,15 @@ class CollapseGuard:
     """Looks at some development utterances every so many steps.
 
     Args:
-        recogniser: What is being trained.
+        recognizer: What is being trained.
         corpus: Development utterances.
         settings: When a run counts as collapsed.
     """
 
-    def __init__(self, recogniser: Recogniser, corpus: Corpus, settings: Guard) -> None:
-        self.recogniser, self.settings = recogniser, settings
+    def __init__(self, recognizer: Recognizer, corpus: Corpus, settings: Guard) -> None:
+        self.recognizer, self.settings = recognizer, settings
         self.corpus = first_utterances(corpus, settings.utterances)
-        self.start = development_wer(recogniser, self.corpus)
+        self.start = development_wer(recognizer, self.corpus)
         self.good_step = 0
         self.good_weights = self._copy()
         self.history: list[tuple[int, float, float]] = []
@@ -45,7 +45,7 @@ class CollapseGuard:
         Raises:
             CollapseError: It has collapsed.
         """
-        wer, silence = development_wer(self.recogniser, self.corpus), blank_share(self.recogniser, self.corpus)
+        wer, silence = development_wer(self.recognizer, self.corpus), blank_share(self.recognizer, self.corpus)
         model.train()
         self.history.append((step, wer, silence))
         if wer > self.start + self.settings.wer_increase:
@@ -56,15 +56,15 @@ class CollapseGuard:
 
     def restore(self) -> None:
         """Puts the last good weights back."""
-        self.recogniser.encoder.load_state_dict(self.good_weights)
+        self.recognizer.encoder.load_state_dict(self.good_weights)
 
     def _copy(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self.recogniser.encoder.state_dict().items()}
+        return {name: tensor.detach().clone() for name, tensor in self.recognizer.encoder.state_dict().items()}
 
 
-def development_wer(recogniser: Recogniser, corpus: Corpus) -> float:
+def development_wer(recognizer: Recognizer, corpus: Corpus) -> float:
     """Word error rate in percent; needs no word times."""
     total = WordErrors(0, 0, 0, 0)
-    for heard, utterance in zip(recogniser.hear(corpus), corpus.utterances, strict=True):
+    for heard, utterance in zip(recognizer.hear(corpus), corpus.utterances, strict=True):
         total += word_errors([word.word for word in heard.hypothesis], utterance.text)
     return 100 * (total.rate or 0.0)

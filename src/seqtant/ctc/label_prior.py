@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seqtant.ctc.ctc_loss import unnormalised_ctc_losses
+from seqtant.ctc.ctc_loss import unnormalized_ctc_losses
 from seqtant.ctc.paths import frame_mask
 from seqtant.ctc.shapes import CTCInput
 from seqtant.ctc.terms import LossTerm, TermLoss, mean, share
@@ -16,7 +16,7 @@ class LabelPriorCTC(LossTerm):
     """CTC on ``log p - scale * log prior``, which makes alignments less peaked. Replaces CTC.
 
     The prior is a running mean of the model's own posteriors, a constant for the gradient; the scores are not
-    normalised any more, so the gradient is the exact one of :func:`unnormalised_ctc_losses`.
+    normalized any more, so the gradient is the exact one of :func:`unnormalized_ctc_losses`.
 
     Args:
         scale: Share of the log-prior taken out; 0 is CTC.
@@ -44,7 +44,7 @@ class LabelPriorCTC(LossTerm):
         scores = data.log_probs - self.scale * self.prior.clamp(min=1e-8).log()
         shifted = CTCInput(scores, data.lengths, data.targets, data.target_lengths, data.blank)
         stats = {"ctc.impossible": share(~data.possible), "prior.blank": float(self.prior[data.blank])}
-        return TermLoss(mean(unnormalised_ctc_losses(shifted)), stats)
+        return TermLoss(mean(unnormalized_ctc_losses(shifted)), stats)
 
     @torch.no_grad()
     def _update(self, data: CTCInput) -> None:

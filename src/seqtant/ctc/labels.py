@@ -44,7 +44,7 @@ class Labels:
         """
         words = {word for text in texts for word in text}
         if not words:
-            raise InputError("the texts hold no word: there is nothing to recognise")
+            raise InputError("the texts hold no word: there is nothing to recognize")
         if units == "word":
             return cls((BLANK, *sorted(words)), units)
         return cls((BLANK, " ", *sorted({letter for word in words for letter in word})), units)

@@ -36,7 +36,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class WordDelay:
-    """One correctly recognised word.
+    """One correctly recognized word.
 
     Args:
         utterance: Name of the utterance.
@@ -161,7 +161,7 @@ class LatencySummary:
     delays: tuple[WordDelay, ...] = field(default=(), repr=False)
 
 
-def summarise(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> LatencySummary:
+def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> LatencySummary:
     """Word error rate and delays with intervals, resampling whole utterances.
 
     Args:

@@ -1,6 +1,6 @@
 """The CTC lattice in plain torch: sums over all alignments, with a score on every first frame of a token.
 
-PyTorch's ``ctc_loss`` can neither score arcs nor differentiate inputs that are not normalised; this can do both,
+PyTorch's ``ctc_loss`` can neither score arcs nor differentiate inputs that are not normalized; this can do both,
 and its gradient is exact: the posterior of every state. State 2u+1 of an utterance is token u, even states are blanks.
 """
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from seqtant.ctc.config import TrainConfig
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.sources import Corpora, load_corpora
 from seqtant.ctc.stages import train_plain
 from seqtant.data.audio import read_audio
@@ -20,21 +20,21 @@ MADE_UP = "No model was given: a small one was trained on tones, which are no sp
 
 @dataclass(frozen=True)
 class Listener:
-    """A recogniser, and whether it is the made-up one."""
+    """A recognizer, and whether it is the made-up one."""
 
-    recogniser: Recogniser
+    recognizer: Recognizer
     is_made_up: bool
 
 
 def listener(model: str | None, context: Context) -> Listener:
-    """Loads a recogniser, or trains the small one.
+    """Loads a recognizer, or trains the small one.
 
     Raises:
-        InputError: The folder holds no recogniser.
+        InputError: The folder holds no recognizer.
     """
     if model is not None:
-        return Listener(Recogniser.load(Path(model)), is_made_up=False)
-    return Listener(_tone_recogniser(context.seed), is_made_up=True)
+        return Listener(Recognizer.load(Path(model)), is_made_up=False)
+    return Listener(_tone_recognizer(context.seed), is_made_up=True)
 
 
 def sound(file: str | None, seed: int, *, text: str = "") -> Utterance:
@@ -56,7 +56,7 @@ def demand_same_sound(*, made_up_sound: bool, made_up_model: bool) -> None:
         InputError: Only one of the two is the user's.
     """
     if made_up_sound != made_up_model:
-        lacking = "--model with a recogniser of yours" if made_up_model else "a sound file of yours"
+        lacking = "--model with a recognizer of yours" if made_up_model else "a sound file of yours"
         raise InputError(f"model and sound belong together: give {lacking}, or neither for a demonstration")
 
 
@@ -66,6 +66,6 @@ def _tone_corpora(seed: int) -> Corpora:
 
 
 @cache
-def _tone_recogniser(seed: int) -> Recogniser:
+def _tone_recognizer(seed: int) -> Recognizer:
     config = TrainConfig.smoke()
     return train_plain(config, _tone_corpora(seed), context=Context(device="cpu"), seed=seed, to_zero=True)

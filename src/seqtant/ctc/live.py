@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqtant.ctc.alignment import Span
 from seqtant.ctc.greedy import GreedyDecoder
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.data.log_mel import LogMel
 from seqtant.data.timed_words import TimedWord
 from seqtant.models.ctc_encoder import EncoderState
@@ -23,39 +23,39 @@ class LiveListener:
     """Takes sound in pieces of any size; what it says is what it would say of the whole.
 
     Args:
-        recogniser: Model to listen with.
+        recognizer: Model to listen with.
 
     Example:
         >>> from seqtant.ctc.labels import Labels
         >>> from seqtant.data.log_mel import LogMelConfig
         >>> from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
         >>> labels = Labels(("<blank>", "yes"), "word")
-        >>> model = Recogniser(CTCEncoder(CTCEncoderConfig(labels=2)), labels, LogMelConfig())
+        >>> model = Recognizer(CTCEncoder(CTCEncoderConfig(labels=2)), labels, LogMelConfig())
         >>> live = LiveListener(model)
         >>> live.push(np.zeros(800, np.float32)).shape
         torch.Size([3, 2])
     """
 
-    recogniser: Recogniser
+    recognizer: Recognizer
     spans: list[Span] = field(default_factory=list)
     """Labels emitted so far, each one frame long."""
 
     def __post_init__(self) -> None:
-        self._features = LogMel(self.recogniser.log_mel)
+        self._features = LogMel(self.recognizer.log_mel)
         self._state: EncoderState | None = None
-        self._decoder = GreedyDecoder(self.recogniser.labels.blank)
-        self._device = next(self.recogniser.encoder.parameters()).device
-        self.recogniser.encoder.eval()
+        self._decoder = GreedyDecoder(self.recognizer.labels.blank)
+        self._device = next(self.recognizer.encoder.parameters()).device
+        self.recognizer.encoder.eval()
 
     @torch.no_grad()
     def push(self, samples: NDArray[np.float32]) -> Float[Tensor, "frames labels"]:
         """Hands over the next samples; returns the log-probabilities of the frames they completed."""
         features = self._features.push(torch.from_numpy(samples)).to(self._device)
-        log_probs, self._state = self.recogniser.encoder.stream(features[None], self._state)
+        log_probs, self._state = self.recognizer.encoder.stream(features[None], self._state)
         self.spans += self._decoder.push(log_probs[0].cpu())
         return log_probs[0].cpu()
 
     @property
     def words(self) -> list[TimedWord]:
         """Words so far; ``start`` is the time at which a word was complete."""
-        return self.recogniser.labels.words(self.spans, frame_seconds=self.recogniser.frame_seconds)
+        return self.recognizer.labels.words(self.spans, frame_seconds=self.recognizer.frame_seconds)

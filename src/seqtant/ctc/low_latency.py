@@ -20,7 +20,7 @@ Candidates = Literal["before-last", "any", "tokens", "published"]
 class LowLatency:
     """Removes one redundant frame and appends a blank at the end of the utterance.
 
-    A frame is redundant when it repeats its left neighbour, or is a leading blank: deleting it never changes the
+    A frame is redundant when it repeats its left neighbor, or is a leading blank: deleting it never changes the
     collapsed text. Source: Align With Purpose (arXiv 2307.01715) and its published code.
 
     Args:

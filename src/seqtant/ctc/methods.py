@@ -81,7 +81,7 @@ def both(weight: float, settings: MethodSettings) -> Objective:
 
 
 def delay_penalty(weight: float, settings: MethodSettings) -> Objective:
-    """Delay-penalised CTC; the weight is the penalty in nats per model frame."""
+    """Delay-penalized CTC; the weight is the penalty in nats per model frame."""
     from seqtant.ctc.delay_penalty import DelayPenalizedCTC
 
     return Objective([DelayPenalizedCTC(weight, blank=settings.blank)])
@@ -95,7 +95,7 @@ def trim_tail(weight: float, settings: MethodSettings) -> Objective:
 
 
 def peak_first(weight: float, settings: MethodSettings) -> Objective:
-    """CTC and peak-first regularisation."""
+    """CTC and peak-first regularization."""
     from seqtant.ctc.peak_first import PeakFirst
 
     return _with_ctc(PeakFirst(weight, blank=settings.blank))

@@ -20,8 +20,8 @@ class MinimumWER:
 
     A word qualifies when it is aligned with a reference word of as many labels that differs in at most
     ``max_substitutions`` of them; one is drawn uniformly. An edit is kept only if the number of word errors really
-    dropped: a replaced label can merge with an equal neighbour, which costs a frame as a blank, or the edit is dropped.
-    Source: Align With Purpose (arXiv 2307.01715) and its published code, generalised to word and subword tokens.
+    dropped: a replaced label can merge with an equal neighbor, which costs a frame as a blank, or the edit is dropped.
+    Source: Align With Purpose (arXiv 2307.01715) and its published code, generalized to word and subword tokens.
 
     Args:
         space: Label between words; None where every token is a word.

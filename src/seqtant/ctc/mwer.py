@@ -64,7 +64,7 @@ class SampledMWER(LossTerm):
 
 
 class NBestMWER(LossTerm):
-    """Expected word errors over the n best label sequences, their probabilities normalised. Added to CTC.
+    """Expected word errors over the n best label sequences, their probabilities normalized. Added to CTC.
 
     ``sum_i P_i (W_i - mean W)`` with ``P`` the softmax of the sequences' CTC log-likelihoods. Source: minimum word
     error rate training over n-best lists, arXiv 1712.01818.

@@ -1,4 +1,4 @@
-"""What a training run minimises: CTC or one of its replacements, plus terms, on inputs that may be trimmed."""
+"""What a training run minimizes: CTC or one of its replacements, plus terms, on inputs that may be trimmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recogniser does with a corpus: timings of every utterance, and how silent its output is."""
+"""What a recognizer does with a corpus: timings of every utterance, and how silent its output is."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from seqtant.ctc.corpus import Corpus
 from seqtant.ctc.latency import Timing, timing
 from seqtant.ctc.paths import frame_mask
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.errors import InputError
 from seqtant.runs.files import write_text
 
 _TIMINGS = TypeAdapter(list[Timing])
 
 
-def outcome(recogniser: Recogniser, corpus: Corpus) -> list[Timing]:
+def outcome(recognizer: Recognizer, corpus: Corpus) -> list[Timing]:
     """Timing of every utterance of a corpus; delays only where its word times are known."""
-    return [timing(heard) for heard in recogniser.hear(corpus)]
+    return [timing(heard) for heard in recognizer.hear(corpus)]
 
 
 def untimed(corpus: Corpus) -> list[str]:
@@ -28,9 +28,9 @@ def untimed(corpus: Corpus) -> list[str]:
     return [utterance.id for utterance in corpus.utterances if len(utterance.words) != len(utterance.text)]
 
 
-def cramped(recogniser: Recogniser, corpus: Corpus) -> list[str]:
+def cramped(recognizer: Recognizer, corpus: Corpus) -> list[str]:
     """Names of the utterances with fewer model frames than their labels, and the blanks between equal ones, need."""
-    stack = recogniser.encoder.config.stack
+    stack = recognizer.encoder.config.stack
     return [
         utterance.id
         for utterance, frames, labels in zip(corpus.utterances, corpus.features, corpus.targets, strict=True)
@@ -38,12 +38,12 @@ def cramped(recogniser: Recogniser, corpus: Corpus) -> list[str]:
     ]
 
 
-def blank_share(recogniser: Recogniser, corpus: Corpus) -> float:
+def blank_share(recognizer: Recognizer, corpus: Corpus) -> float:
     """Share of model frames at which the blank is the likeliest label."""
     blank = frames = 0
-    for _, log_probs, lengths in recogniser.scored(corpus):
+    for _, log_probs, lengths in recognizer.scored(corpus):
         inside = frame_mask(lengths, log_probs.shape[1])
-        blank += int(((log_probs.argmax(-1) == recogniser.labels.blank) & inside).sum())
+        blank += int(((log_probs.argmax(-1) == recognizer.labels.blank) & inside).sum())
         frames += int(inside.sum())
     return blank / max(frames, 1)
 
@@ -70,7 +70,7 @@ def load_timings(path: Path) -> list[Timing]:
         raise InputError(f"'{path}' is damaged: delete it to run that part again") from error
 
 
-def same_weights(first: Recogniser, second: Recogniser) -> bool:
-    """Whether two recognisers have the same weights to the bit."""
+def same_weights(first: Recognizer, second: Recognizer) -> bool:
+    """Whether two recognizers have the same weights to the bit."""
     others = second.encoder.state_dict()
     return all(torch.equal(tensor, others[name]) for name, tensor in first.encoder.state_dict().items())

@@ -142,5 +142,5 @@ def collapse(batch: PathBatch) -> Collapsed:
 
 
 def previous_labels(paths: Int[Tensor, "B N T"], blank: int) -> Int[Tensor, "B N T"]:
-    """Every frame's left neighbour; a blank stands before the first frame."""
+    """Every frame's left neighbor; a blank stands before the first frame."""
     return torch.cat([paths.new_full((*paths.shape[:-1], 1), blank), paths[..., :-1]], -1)

@@ -1,4 +1,4 @@
-"""Peak-first regularisation: each frame learns to look like the next one, so that peaks move earlier."""
+"""Peak-first regularization: each frame learns to look like the next one, so that peaks move earlier."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def record_summary(record: Recorder, summary: LatencySummary) -> None:
         "Word errors and delays",
         ("quantity", "value", "low", "high"),
         rows,
-        note="Delays are those of correctly recognised words; intervals resample whole utterances (95 %).",
+        note="Delays are those of correctly recognized words; intervals resample whole utterances (95 %).",
     )
 
 
@@ -85,7 +85,7 @@ def record_comparison(record: Recorder, change: Comparison, name: str, *, suffix
         measured=change.delay,
         assumptions=(
             Assumption(
-                statement="The difference is not a matter of which words were recognised",
+                statement="The difference is not a matter of which words were recognized",
                 status="holds",
                 how="only words that both systems got right are compared",
             ),

@@ -11,7 +11,7 @@ import numpy as np
 from seqtant.ctc.config import Network, SpeechConfig, Utterances
 from seqtant.ctc.corpus import Corpus
 from seqtant.ctc.labels import Labels
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.data.digits import DigitStrings, SpokenDigit, connect_digits, read_fsdd, split_digits
 from seqtant.data.espeak import speak_texts, words_of
 from seqtant.data.log_mel import LogMelConfig
@@ -149,8 +149,8 @@ def corpora_of(speech: Speech, labels: Labels, log_mel: LogMelConfig) -> Corpora
     return Corpora(*parts, labels=labels, log_mel=log_mel)
 
 
-def new_recogniser(network: Network, corpora: Corpora, *, seed: int) -> Recogniser:
-    """A recogniser with fresh weights, its features normalised to the training corpus."""
+def new_recognizer(network: Network, corpora: Corpora, *, seed: int) -> Recognizer:
+    """A recognizer with fresh weights, its features normalized to the training corpus."""
     shape = CTCEncoderConfig(
         features=corpora.log_mel.bands,
         labels=len(corpora.labels.names),
@@ -159,8 +159,8 @@ def new_recogniser(network: Network, corpora: Corpora, *, seed: int) -> Recognis
         dilations=network.dilations,
     )
     encoder = CTCEncoder(shape, seed=seed)
-    encoder.set_normalisation(*corpora.train.statistics())
-    return Recogniser(encoder, corpora.labels, corpora.log_mel)
+    encoder.set_normalization(*corpora.train.statistics())
+    return Recognizer(encoder, corpora.labels, corpora.log_mel)
 
 
 def _strings(

@@ -5,23 +5,23 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 
-from seqtant.ctc.config import Guard, Optimisation, Purpose, SpeechConfig
+from seqtant.ctc.config import Guard, Optimization, Purpose, SpeechConfig
 from seqtant.ctc.fit import StatsSink, fit
 from seqtant.ctc.guard import CollapseError, CollapseGuard, development_wer
 from seqtant.ctc.methods import METHODS, MethodSettings, plain
 from seqtant.ctc.objective import Objective
 from seqtant.ctc.purpose import AlignWithPurpose
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.schedule import Schedule
-from seqtant.ctc.sources import Corpora, new_recogniser
+from seqtant.ctc.sources import Corpora, new_recognizer
 from seqtant.runs.context import Context
 from seqtant.training import TrainingConfig
 
 
 def train_plain(
     config: SpeechConfig, corpora: Corpora, *, context: Context, seed: int, to_zero: bool = False
-) -> Recogniser:
-    """Trains a fresh recogniser with plain CTC.
+) -> Recognizer:
+    """Trains a fresh recognizer with plain CTC.
 
     Args:
         config: Network, steps, learning rate.
@@ -30,79 +30,79 @@ def train_plain(
         seed: Of weights and order.
         to_zero: Whether the learning rate falls to 0 (a finished model) or stays (a start for methods).
     """
-    recogniser = new_recogniser(config.network, corpora, seed=seed)
+    recognizer = new_recognizer(config.network, corpora, seed=seed)
     schedule = TrainingConfig(
         steps=config.base_steps,
-        learning_rate=config.optimisation.learning_rate,
+        learning_rate=config.optimization.learning_rate,
         schedule="cosine" if to_zero else "constant",
-        warmup=min(config.optimisation.warmup, config.base_steps),
+        warmup=min(config.optimization.warmup, config.base_steps),
         final_fraction=0.0,
         weight_decay=0.0,
-        betas=config.optimisation.betas,
-        clip=config.optimisation.clip,
+        betas=config.optimization.betas,
+        clip=config.optimization.clip,
     )
     fit(
-        recogniser,
+        recognizer,
         corpora.train,
         plain(0.0, MethodSettings(blank=corpora.labels.blank)),
         schedule,
-        batch_size=config.optimisation.batch_size,
+        batch_size=config.optimization.batch_size,
         context=replace(context, folder=None),
         seed=seed,
     )
-    return recogniser
+    return recognizer
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A recogniser after a method, and how the run went.
+    """A recognizer after a method, and how the run went.
 
     Args:
-        recogniser: With its new weights, or the last good ones if the run collapsed.
+        recognizer: With its new weights, or the last good ones if the run collapsed.
         collapse: Why the run was stopped; empty if it was not.
         guard: What the guard saw.
     """
 
-    recogniser: Recogniser
+    recognizer: Recognizer
     collapse: str
     guard: CollapseGuard | None
 
 
 def finetune(
-    recogniser: Recogniser,
+    recognizer: Recognizer,
     corpora: Corpora,
     objective: Objective,
     *,
     steps: int,
-    optimisation: Optimisation,
+    optimization: Optimization,
     context: Context,
     seed: int,
     guard: Guard | None = None,
     stats: StatsSink | None = None,
 ) -> Finetuned:
-    """Trains a copy of a recogniser on an objective; the learning rate falls to 0.
+    """Trains a copy of a recognizer on an objective; the learning rate falls to 0.
 
     Args:
-        recogniser: Start; left as it is.
+        recognizer: Start; left as it is.
         corpora: What to learn from, and what the guard looks at.
-        objective: What is minimised.
+        objective: What is minimized.
         steps: Optimizer steps.
-        optimisation: Learning rate, batch size.
+        optimization: Learning rate, batch size.
         context: Device and progress.
         seed: Of the order and the sampled paths: the same for all methods that are compared.
         guard: When to stop; None never stops.
         stats: Told each step's statistics.
     """
-    trained = Recogniser(copy.deepcopy(recogniser.encoder), recogniser.labels, recogniser.log_mel)
+    trained = Recognizer(copy.deepcopy(recognizer.encoder), recognizer.labels, recognizer.log_mel)
     watch = CollapseGuard(trained, corpora.development, guard) if guard else None
     schedule = TrainingConfig(
         steps=steps,
-        learning_rate=optimisation.finetune_rate,
+        learning_rate=optimization.finetune_rate,
         warmup=min(10, steps),
         final_fraction=0.0,
         weight_decay=0.0,
-        betas=optimisation.betas,
-        clip=optimisation.clip,
+        betas=optimization.betas,
+        clip=optimization.clip,
     )
     collapse = ""
     try:
@@ -111,7 +111,7 @@ def finetune(
             corpora.train,
             objective,
             schedule,
-            batch_size=optimisation.batch_size,
+            batch_size=optimization.batch_size,
             context=replace(context, folder=None),
             seed=seed + 10_000,
             callbacks=(watch.callback,) if watch else (),
@@ -159,33 +159,33 @@ def check_method(method: str, weight: float, purpose: Purpose) -> None:
 
 
 def reach_start(
-    recogniser: Recogniser,
+    recognizer: Recognizer,
     corpora: Corpora,
     *,
     start_wer: float,
     most_steps: int,
-    optimisation: Optimisation,
+    optimization: Optimization,
     context: Context,
     seed: int,
-) -> tuple[Recogniser, int, float]:
+) -> tuple[Recognizer, int, float]:
     """Trains with plain CTC until the development word error rate is low enough for sampled paths to mean something.
 
     Returns:
-        The recogniser, the steps it took, and the word error rate (percent) it starts from.
+        The recognizer, the steps it took, and the word error rate (percent) it starts from.
     """
     steps, chunk = 0, min(100, max(most_steps, 1))
-    wer = development_wer(recogniser, corpora.development)
+    wer = development_wer(recognizer, corpora.development)
     while wer > start_wer and steps + chunk <= most_steps:
         objective = plain(0.0, MethodSettings(blank=corpora.labels.blank))
         done = finetune(
-            recogniser,
+            recognizer,
             corpora,
             objective,
             steps=chunk,
-            optimisation=optimisation,
+            optimization=optimization,
             context=context,
             seed=seed + steps,
         )
-        recogniser, steps = done.recogniser, steps + chunk
-        wer = development_wer(recogniser, corpora.development)
-    return recogniser, steps, wer
+        recognizer, steps = done.recognizer, steps + chunk
+        wer = development_wer(recognizer, corpora.development)
+    return recognizer, steps, wer

@@ -3,11 +3,11 @@
 Legend (letters of the literature, used in this file only):
     T      number of model frames of an utterance
     V      number of labels, blank included
-    U      number of target tokens, R of which repeat their left neighbour
+    U      number of target tokens, R of which repeat their left neighbor
     p      posteriors, frames x labels, each row sums to 1
     a      a path: one label per frame;  a-bar: the better path made from it
     N      sampled paths per utterance;  alpha: weight of the purpose loss
-    gamma  penalty per frame of a delay-penalised CTC
+    gamma  penalty per frame of a delay-penalized CTC
 
 Source of the method: Align With Purpose, arXiv 2307.01715; of the rest: derived here, each held against enumeration
 in the tests. All in float64.
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 def pair_gradient(a: ArrayLike, a_bar: ArrayLike, V: int, *, length: int) -> Floats:
     """Gradient of one active pair's score difference with respect to the logits.
 
-    The log-normaliser cancels in ``log p(a) - log p(a-bar)``, so the gradient is ``(onehot(a) - onehot(a-bar)) / T``:
+    The log-normalizer cancels in ``log p(a) - log p(a-bar)``, so the gradient is ``(onehot(a) - onehot(a-bar)) / T``:
     bounded, never vanishing, and the same however sure the model is.
 
     Args:
@@ -58,7 +58,7 @@ def path_count(T: int, U: int, R: int = 0) -> int:
     Args:
         T: Frames.
         U: Target tokens.
-        R: Tokens that equal their left neighbour (a blank must stand between).
+        R: Tokens that equal their left neighbor (a blank must stand between).
 
     Returns:
         ``C(T + U - R, 2 U)``; 0 when ``T < U + R``.
@@ -123,7 +123,7 @@ def last_emission(p: ArrayLike, *, blank: int) -> tuple[float, float]:
 def expected_removable(p: ArrayLike, *, blank: int) -> float:
     """Expected number of frames of a sampled path that can be deleted without changing what it says.
 
-    A frame can go when it repeats its left neighbour, and the first frame when it is blank:
+    A frame can go when it repeats its left neighbor, and the first frame when it is blank:
     ``p_0(blank) + sum_{t>0} sum_v p_t(v) p_{t-1}(v)``.
 
     Args:
@@ -166,7 +166,7 @@ def expected_token_shift(a: ArrayLike, *, blank: int) -> float:
 
 
 def delay_penalty(starts: ArrayLike, T: int, gamma: float) -> float:
-    """What delay-penalised CTC adds to the log-probability of a path.
+    """What delay-penalized CTC adds to the log-probability of a path.
 
     Every token's first frame ``t`` adds ``-gamma (t - floor(T / 2))``.
 

@@ -51,7 +51,7 @@ def build_corpus(
     every: int = 10,
     folder: Path | None = None,
 ) -> Corpus:
-    """Tokenises documents; each ``every``-th one validates, the others train.
+    """Tokenizes documents; each ``every``-th one validates, the others train.
 
     Args:
         documents: Gone through two or three times.

@@ -168,7 +168,7 @@ def _connect(chosen: list[SpokenDigit], config: DigitStrings, rng: np.random.Gen
     words: list[TimedWord] = []
     position = len(pieces[0])
     for place, digit in enumerate(chosen):
-        samples = _levelled(digit.recording.played(speed).samples, config.level)
+        samples = _leveled(digit.recording.played(speed).samples, config.level)
         words.append(TimedWord(WORDS[digit.digit], position / rate, (position + len(samples)) / rate))
         silence = config.gap if place < len(chosen) - 1 else config.tail
         pieces += [samples, np.zeros(round(rng.uniform(*silence) * rate), np.float32)]
@@ -179,6 +179,6 @@ def _connect(chosen: list[SpokenDigit], config: DigitStrings, rng: np.random.Gen
     return Utterance(name, Recording(sound.astype(np.float32), rate), text, tuple(words), chosen[0].speaker)
 
 
-def _levelled(samples: np.ndarray, level: float | None) -> np.ndarray:
+def _leveled(samples: np.ndarray, level: float | None) -> np.ndarray:
     loudness = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
     return samples * np.float32(level / loudness) if level is not None and loudness > 0 else samples

@@ -16,7 +16,7 @@ class TimedWord:
 
     Args:
         word: As written.
-        start: Seconds from the beginning of the recording. Of a recogniser's output: when the word was emitted.
+        start: Seconds from the beginning of the recording. Of a recognizer's output: when the word was emitted.
         end: Seconds.
     """
 

@@ -70,7 +70,7 @@ class TaskSource:
     model: str = "reference"
     """Hugging Face folder, hub name, ``reference`` for the model that ships, or ``world`` for its exact oracle."""
     tasks: tuple[str, ...] = ()
-    """JSON files or registered names, one per task; by default the labelling games of the reference world."""
+    """JSON files or registered names, one per task; by default the labeling games of the reference world."""
     shots: int = 16
     """Most examples in a prompt."""
     prompts: int = 200

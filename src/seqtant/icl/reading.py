@@ -13,9 +13,9 @@ def task_weights(
     start: Float[np.ndarray, " tasks"] | None = None,
     steps: int = 500,
 ) -> Float[np.ndarray, " tasks"]:
-    """Weights of the mixture of tasks that is nearest to what the model said, by expectation maximisation.
+    """Weights of the mixture of tasks that is nearest to what the model said, by expectation maximization.
 
-    Maximises sum over probes and labels of p(label) log sum_t w_t P_t(label); the fit is convex, so that its maximum is
+    Maximizes sum over probes and labels of p(label) log sum_t w_t P_t(label); the fit is convex, so that its maximum is
     found from any positive start.
 
     Args:

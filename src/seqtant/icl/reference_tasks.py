@@ -1,4 +1,4 @@
-"""The labelling games of the reference world as tasks, with what is exactly true of them."""
+"""The labeling games of the reference world as tasks, with what is exactly true of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A labelling task: examples, how one is written down, which labels there are; and the registry of named tasks."""
+"""A labeling task: examples, how one is written down, which labels there are; and the registry of named tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Example:
     """One input with its label."""
 
     input: str
-    """What is to be labelled."""
+    """What is to be labeled."""
     label: str
     """Its label."""
 
@@ -41,7 +41,7 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    r"""A labelling task as it is put into prompts.
+    r"""A labeling task as it is put into prompts.
 
     Example:
         >>> task = Task(name="mood", examples=(Example("fine", "good"), Example("awful", "bad")))
@@ -52,7 +52,7 @@ class Task:
     name: str
     """Name of the task."""
     examples: tuple[Example, ...]
-    """Labelled examples."""
+    """Labeled examples."""
     template: str = TEMPLATE
     """How an example is written: a text with ``{input}`` and, after it, ``{label}``."""
     labels: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Task:
             raise InputError(f"task '{self.name}' lists a label twice: {', '.join(map(repr, self.labels))}")
         strange = [example.label for example in self.examples if example.label not in self.labels]
         if strange:
-            raise InputError(f"task '{self.name}' has an example labelled {strange[0]!r}, which is none of its labels")
+            raise InputError(f"task '{self.name}' has an example labeled {strange[0]!r}, which is none of its labels")
         if not self.weight > 0:
             raise InputError(f"task '{self.name}' has weight {self.weight}: it must be positive")
         if not self.delimiter and not self.template.partition("{label}")[2]:

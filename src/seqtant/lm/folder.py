@@ -40,7 +40,7 @@ def locate(model: str | Path) -> Path | None:
         InputError: It is a file, a path that does not exist, or the reference model is not in this installation.
 
     Example:
-        >>> locate("organisation/model") is None
+        >>> locate("organization/model") is None
         True
     """
     if str(model) == REFERENCE:
@@ -65,8 +65,8 @@ def name_of(model: str | Path) -> str:
     """What to call a model in a title: the name of its folder, not the way to it.
 
     Example:
-        >>> name_of("/models/after/tuning"), name_of("organisation/model"), name_of("reference")
-        ('tuning', 'organisation/model', 'reference')
+        >>> name_of("/models/after/tuning"), name_of("organization/model"), name_of("reference")
+        ('tuning', 'organization/model', 'reference')
     """
     folder = Path(model).expanduser()
     return folder.resolve().name if folder.is_absolute() or folder.is_dir() else str(model)

@@ -24,7 +24,7 @@ class MixtureCache:
     parts: tuple[Any, ...]
     """The components' own caches."""
     log_weights: Float[Tensor, "batch components"]
-    """Log posterior weight of each component; normalised."""
+    """Log posterior weight of each component; normalized."""
     last_log_probs: tuple[Float[Tensor, "batch vocabulary"], ...]
     """Per component: what it expects next."""
     started: Bool[Tensor, " batch"]

@@ -205,7 +205,7 @@ class HiddenMarkovLM(CausalLM):
 
 
 def distributions(table: ArrayLike, what: str) -> Float[Tensor, "*rows outcomes"]:
-    """Probability rows as float64, checked and normalised to the last bit.
+    """Probability rows as float64, checked and normalized to the last bit.
 
     Raises:
         InputError: An entry is negative or not a number, or a row does not sum to 1 within 1e-6.

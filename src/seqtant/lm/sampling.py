@@ -51,7 +51,7 @@ class Sampling:
     def log_probs(
         self, logits: Float[Tensor, "batch vocabulary"], forbidden: Int[Tensor, " ids"] | None = None
     ) -> Float[Tensor, "batch vocabulary"]:
-        """The distribution that is drawn from, float64: restricted, tempered, truncated, normalised.
+        """The distribution that is drawn from, float64: restricted, tempered, truncated, normalized.
 
         Args:
             logits: The model's scores.
@@ -107,7 +107,7 @@ def row_seeds(generator: torch.Generator, rows: int) -> list[int]:
 
 
 def row_uniforms(seeds: Sequence[int], steps: int) -> Float[Tensor, "rows steps"]:
-    """Uniform numbers in [0, 1), each row from a generator of its own, so that no row depends on its neighbours.
+    """Uniform numbers in [0, 1), each row from a generator of its own, so that no row depends on its neighbors.
 
     Example:
         >>> bool((row_uniforms([1, 2], 3)[1] == row_uniforms([2], 3)[0]).all())

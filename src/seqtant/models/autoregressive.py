@@ -2,7 +2,7 @@
 
 The shared autoregressive protocol: ``log_prob``, ``phase``, ``sample(..., return_log_prob=True)``, ``step`` with a
 cache. A state pairs a network, which says what the next spin's outputs are, with a readout, which makes them a
-normalised conditional amplitude, and an optional constraint to one magnetisation.
+normalized conditional amplitude, and an optional constraint to one magnetization.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class SiteNetwork(Protocol):
 
 
 class AutoregressiveState(nn.Module):
-    """A normalised wave function over configurations of spins +1 and -1.
+    """A normalized wave function over configurations of spins +1 and -1.
 
     Args:
         network: Gives the outputs of each site from the earlier ones.
         kind: ``positive`` (no phase), ``real`` (signed amplitudes) or ``complex`` (a phase per conditional).
-        magnetisation: Sum of all spins, if only that sector is allowed.
+        magnetization: Sum of all spins, if only that sector is allowed.
 
     Raises:
         InputError: The network has the wrong number of outputs, or there is no such sector.
@@ -72,17 +72,17 @@ class AutoregressiveState(nn.Module):
         1.0
     """
 
-    def __init__(self, network: SiteNetwork, kind: Kind = "positive", magnetisation: int | None = None) -> None:
+    def __init__(self, network: SiteNetwork, kind: Kind = "positive", magnetization: int | None = None) -> None:
         super().__init__()
         if network.channels != output_channels(kind):
             raise InputError(f"a {kind} state needs {output_channels(kind)} outputs per site, not {network.channels}")
-        if magnetisation is not None and (
-            abs(magnetisation) > network.sites or (network.sites + magnetisation) % 2 != 0
+        if magnetization is not None and (
+            abs(magnetization) > network.sites or (network.sites + magnetization) % 2 != 0
         ):
-            raise InputError(f"{network.sites} spins have no sector of magnetisation {magnetisation}")
+            raise InputError(f"{network.sites} spins have no sector of magnetization {magnetization}")
         self.network = network
         self.kind: Kind = kind
-        self.magnetisation = magnetisation
+        self.magnetization = magnetization
 
     @property
     def sites(self) -> int:
@@ -117,10 +117,10 @@ class AutoregressiveState(nn.Module):
         outputs = accurate(outputs)
         visited = spins.to(outputs.dtype)[:, self.order.to(spins.device)]
         amplitude = log_conditional(outputs, visited, self.kind)
-        if self.magnetisation is not None:
+        if self.magnetization is not None:
             ups = (visited > 0).cumsum(1) - (visited > 0).long()
             index = torch.arange(self.sites, device=spins.device)
-            amplitude = constrain(amplitude, visited, forced(ups, index, self.sites, self.magnetisation))
+            amplitude = constrain(amplitude, visited, forced(ups, index, self.sites, self.magnetization))
         return amplitude.sum(1), conditional_phase(outputs, visited, self.kind).sum(1)
 
     def log_prob(self, spins: Tensor) -> Tensor:
@@ -153,9 +153,9 @@ class AutoregressiveState(nn.Module):
 
     def _odds(self, outputs: Tensor, ups: Tensor, site: int) -> Tensor:
         odds = log_odds(outputs, self.kind)
-        if self.magnetisation is None:
+        if self.magnetization is None:
             return odds
-        must = forced(ups, site, self.sites, self.magnetisation)
+        must = forced(ups, site, self.sites, self.magnetization)
         return torch.where(must == 0, odds, must * torch.inf)
 
     @overload

@@ -48,8 +48,8 @@ class Node:
     """Nodes added as they are."""
     activation: str = "identity"
     """Pointwise function; it must map 0 to 0."""
-    normalised: bool = False
-    """Whether its weights are written exp(g) V / |V| (weight normalisation)."""
+    normalized: bool = False
+    """Whether its weights are written exp(g) V / |V| (weight normalization)."""
 
 
 class Phase(IntEnum):
@@ -192,7 +192,7 @@ class CausalGraph:
 
 
 def overlap(shape: tuple[int, int], offset: Offset) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Slices of the sites whose neighbour at an offset lies on the lattice, and of those neighbours."""
+    """Slices of the sites whose neighbor at an offset lies on the lattice, and of those neighbors."""
     here, there = zip(*(span(size, step) for size, step in zip(shape, offset, strict=True)), strict=True)
     return here, there  # type: ignore[return-value]
 

@@ -177,10 +177,10 @@ class NodeWeights(nn.Module):
         sizes = [(len(tap.offsets), graph.channels[tap.source], node.channels) for tap in node.taps]
         self.taps = nn.ParameterList(torch.empty(size).uniform_(-bound, bound, generator=generator) for size in sizes)
         self.bias = nn.Parameter(torch.zeros(node.channels)) if node.taps else None
-        self.log_gain = nn.Parameter(norm(list(self.taps)).log().detach()) if node.normalised else None
+        self.log_gain = nn.Parameter(norm(list(self.taps)).log().detach()) if node.normalized else None
 
     def effective(self) -> list[Tensor]:
-        """The weights that the network applies: exp(gain) V / |V| where they are normalised."""
+        """The weights that the network applies: exp(gain) V / |V| where they are normalized."""
         raw = list(self.taps)
         if self.log_gain is None:
             return raw

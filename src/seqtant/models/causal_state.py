@@ -33,13 +33,13 @@ class CausalState(AutoregressiveState):
     Args:
         network: The causal network.
         kind: ``positive``, ``real`` or ``complex``.
-        magnetisation: Sum of all spins, if only that sector is allowed.
+        magnetization: Sum of all spins, if only that sector is allowed.
     """
 
     network: CausalNetwork
 
-    def __init__(self, network: CausalNetwork, kind: Kind = "positive", magnetisation: int | None = None) -> None:
-        super().__init__(network, kind, magnetisation)
+    def __init__(self, network: CausalNetwork, kind: Kind = "positive", magnetization: int | None = None) -> None:
+        super().__init__(network, kind, magnetization)
 
     @torch.no_grad()
     def log_ratios(self, spins: Tensor, moves: tuple[Move, ...], method: str | None = None) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class CausalState(AutoregressiveState):
         self, spins: Tensor, frozen: FrozenWeights, moves: tuple[Move, ...], method: str | None
     ) -> tuple[Tensor, Tensor]:
         cache = SiteCache.of(frozen, spins)
-        base = Conditionals.of(cache, self.kind, self.magnetisation)
+        base = Conditionals.of(cache, self.kind, self.magnetization)
         again = RowSuffix(self.network, cache)
         shape = self.network.shape
         amplitude = torch.empty(len(moves), len(spins), dtype=base.amplitude.dtype, device=spins.device)
@@ -77,7 +77,7 @@ class CausalState(AutoregressiveState):
             else:
                 touched = tuple(cell.at for cell in plan.cells[frozen.graph.output.name])
                 change = propagate(plan, frozen, cache)
-                if self.magnetisation is None:
+                if self.magnetization is None:
                     found = local_ratios(base, group, touched, change, shape)
                 else:
                     found = suffix_ratios(base, group, spread(base, group, touched, change, shape), shape)

@@ -105,7 +105,7 @@ class CTCEncoder(nn.Module):
         self.register_buffer("mean", torch.zeros(config.features))
         self.register_buffer("scale", torch.ones(config.features))
 
-    def set_normalisation(self, mean: Float[Tensor, " features"], deviation: Float[Tensor, " features"]) -> None:
+    def set_normalization(self, mean: Float[Tensor, " features"], deviation: Float[Tensor, " features"]) -> None:
         """Fixes the mean and standard deviation that features are brought to 0 and 1 with."""
         self.mean.copy_(mean)
         self.scale.copy_(1 / deviation.clamp(min=1e-3))

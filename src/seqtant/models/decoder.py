@@ -21,7 +21,7 @@ TABLE_STD = 0.02
 """Standard deviation of the entries of a fresh embedding table, position table and head."""
 
 
-class FactorisedEmbedding(nn.Module):
+class FactorizedEmbedding(nn.Module):
     """An input embedding of rank at most r: a table V x r, then a matrix r x d.
 
     A fresh product has the same standard deviation as a plain table, so that a low rank does not also mean another
@@ -99,14 +99,14 @@ class Decoder(nn.Module):
             self.embedding: nn.Module = (
                 nn.Embedding(config.vocabulary, config.width)
                 if config.embedding_rank is None
-                else FactorisedEmbedding(config.vocabulary, config.width, config.embedding_rank)
+                else FactorizedEmbedding(config.vocabulary, config.width, config.embedding_rank)
             )
             self.positions = nn.Embedding(config.context, config.width) if config.positions == "learned" else None
             self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
             self.norm = nn.LayerNorm(config.width, bias=False)
             self.head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
         self.to_empty(device="cpu")
-        self._initialise(generator or torch.Generator().manual_seed(0))
+        self._initialize(generator or torch.Generator().manual_seed(0))
 
     def forward(self, input_ids: Int[torch.Tensor, "B T"]) -> Float[torch.Tensor, "B T V"]:
         """Logits of the next token at every position.
@@ -129,8 +129,8 @@ class Decoder(nn.Module):
         return self.embedding.get_parameter("weight")
 
     @torch.no_grad()
-    def _initialise(self, generator: torch.Generator) -> None:
-        """Matrices by the small initialisation, sqrt(2 / 5d), those that write to the stream divided by sqrt(2L)."""
+    def _initialize(self, generator: torch.Generator) -> None:
+        """Matrices by the small initialization, sqrt(2 / 5d), those that write to the stream divided by sqrt(2L)."""
         width, rank = self.config.width, self.config.embedding_rank
         writing = 1 / math.sqrt(2 * self.config.depth)
         for name, parameter in self.named_parameters():

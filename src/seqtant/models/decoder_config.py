@@ -31,7 +31,7 @@ class DecoderConfig:
     expansion: int = 4
     """Inner width of the position-wise network, in widths."""
     embedding_rank: int | None = None
-    """Rank r of a factorised input embedding (V x r times r x d); None for a plain V x d table."""
+    """Rank r of a factorized input embedding (V x r times r x d); None for a plain V x d table."""
     tied: bool = False
     """Whether the output head is the input embedding."""
     positions: Literal["learned", "rotary"] = "learned"

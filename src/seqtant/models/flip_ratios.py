@@ -29,16 +29,16 @@ class Conditionals:
     ups: Tensor
     """Number of spins +1 before each site, shape (sites, batch)."""
     kind: Kind
-    magnetisation: int | None
+    magnetization: int | None
 
     @classmethod
-    def of(cls, cache: SiteCache, kind: Kind, magnetisation: int | None) -> Conditionals:
+    def of(cls, cache: SiteCache, kind: Kind, magnetization: int | None) -> Conditionals:
         """Reads them off a full cache."""
         outputs = accurate(cache.values[cache.frozen.graph.output.name].flatten(0, 1).transpose(1, 2).contiguous())
         spins = accurate(cache.values[SPINS].flatten(0, 1)[..., 0])
         up = (spins > 0).long()
         ups = up.cumsum(0) - up
-        found = cls(outputs, spins, spins, spins, ups, kind, magnetisation)
+        found = cls(outputs, spins, spins, spins, ups, kind, magnetization)
         sites = torch.arange(len(spins), device=spins.device)[:, None]
         found.amplitude = found.log_amplitude(outputs.transpose(1, 2), spins, ups, sites)
         found.phase = conditional_phase(outputs.transpose(1, 2), spins, kind)
@@ -47,9 +47,9 @@ class Conditionals:
     def log_amplitude(self, outputs: Tensor, spins: Tensor, ups: Tensor, site: Tensor) -> Tensor:
         """Log-conditionals of given outputs and spins under the state's constraint."""
         amplitude = log_conditional(outputs, spins, self.kind)
-        if self.magnetisation is None:
+        if self.magnetization is None:
             return amplitude
-        return constrain(amplitude, spins, forced(ups, site, len(self.spins), self.magnetisation))
+        return constrain(amplitude, spins, forced(ups, site, len(self.spins), self.magnetization))
 
 
 def local_ratios(

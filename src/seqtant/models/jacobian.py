@@ -19,7 +19,7 @@ from seqtant.models.causal import Node
 from seqtant.models.causal_network import NodeWeights, norm
 from seqtant.models.causal_state import CausalState
 from seqtant.models.site_cache import FrozenWeights, SiteCache
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrized_state import SymmetrizedState
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Block:
     """Derivatives of the phase, shape (batch, numbers); None if the state has none."""
 
 
-def jacobian(state: AutoregressiveState | SymmetrisedState, spins: Tensor) -> Iterator[Block]:
+def jacobian(state: AutoregressiveState | SymmetrizedState, spins: Tensor) -> Iterator[Block]:
     """Derivatives of log psi of each configuration.
 
     Args:
@@ -44,8 +44,8 @@ def jacobian(state: AutoregressiveState | SymmetrisedState, spins: Tensor) -> It
     Yields:
         Blocks that together hold every parameter once.
     """
-    if isinstance(state, SymmetrisedState):
-        yield from _symmetrised(state, spins)
+    if isinstance(state, SymmetrizedState):
+        yield from _symmetrized(state, spins)
     elif isinstance(state, CausalState):
         yield from _causal(state, spins)
     else:
@@ -83,11 +83,11 @@ def _weights(cache: SiteCache, node: Node, delta: Tensor, weights: NodeWeights) 
     for tap, out in zip(node.taps, taps, strict=True):
         by_weights(cache.values[tap.source], delta, tap.offsets, out)
     if weights.log_gain is not None:
-        _normalise(list(weights.taps), weights.log_gain.exp(), taps, places["log_gain"])
+        _normalize(list(weights.taps), weights.log_gain.exp(), taps, places["log_gain"])
     return found
 
 
-def _normalise(raw: list[Tensor], scale: Tensor, taps: list[Tensor], gain: Tensor) -> None:
+def _normalize(raw: list[Tensor], scale: Tensor, taps: list[Tensor], gain: Tensor) -> None:
     """Turns derivatives by the effective weights into those by raw weights and log-gain, in place."""
     length = norm(raw)
     along = torch.stack([(g * w / length).sum(dim=(1, 2)) for g, w in zip(taps, raw, strict=True)]).sum(0)
@@ -109,8 +109,8 @@ def _generic(state: AutoregressiveState, spins: Tensor, chunk: int = 64) -> Iter
     yield Block(tuple(parameters), part(0), part(1) if state.has_phase else None)
 
 
-def _symmetrised(state: SymmetrisedState, spins: Tensor) -> Iterator[Block]:
-    """Derivatives of a symmetrised state: those of all images, weighted by their share of amplitude and phase."""
+def _symmetrized(state: SymmetrizedState, spins: Tensor) -> Iterator[Block]:
+    """Derivatives of a symmetrized state: those of all images, weighted by their share of amplitude and phase."""
     images = state.images(spins)
     elements, batch = images.shape[:2]
     with torch.no_grad():

@@ -21,7 +21,7 @@ from seqtant.models.site_cache import FrozenWeights, SiteCache, add_product
 
 @dataclass(frozen=True)
 class MoveGroup:
-    """Moves of one shape whose first sites are neighbours in one row."""
+    """Moves of one shape whose first sites are neighbors in one row."""
 
     row: int
     """Row of the first site of each move."""
@@ -41,7 +41,7 @@ class MoveGroup:
 
 
 def group_moves(moves: tuple[tuple[int, ...], ...], columns: int) -> list[MoveGroup]:
-    """Sorts moves by row and shape, so that neighbours are handled as one contiguous run.
+    """Sorts moves by row and shape, so that neighbors are handled as one contiguous run.
 
     Example:
         >>> [(g.row, g.low, g.high) for g in group_moves(((0,), (1,), (2,), (3,)), columns=2)]

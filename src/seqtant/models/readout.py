@@ -1,9 +1,9 @@
-"""From a network's outputs to conditional amplitudes: positive, real or complex, each normalised by itself.
+"""From a network's outputs to conditional amplitudes: positive, real or complex, each normalized by itself.
 
 A conditional wave function is a vector over the two spin values with unit Euclidean norm. Column 0 of the outputs
 belongs to spin +1, column 1 to spin -1; further columns are the phases in the same order.
 
-Source: Sharir et al., Phys. Rev. Lett. 124, 020503 (2020): normalisation in the logarithm, phases untouched.
+Source: Sharir et al., Phys. Rev. Lett. 124, 020503 (2020): normalization in the logarithm, phases untouched.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def log_odds(outputs: Tensor, kind: Kind) -> Tensor:
 
 
 def signed(outputs: Tensor) -> Tensor:
-    """Unnormalised amplitudes (..., 2) of a real state; outputs of zero mean equal positive amplitudes."""
+    """Unnormalized amplitudes (..., 2) of a real state; outputs of zero mean equal positive amplitudes."""
     return outputs[..., :2] + 1
 
 
@@ -72,14 +72,14 @@ def conditional_phase(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
     return torch.zeros_like(outputs[..., 0])
 
 
-def forced(ups_before: Tensor, site: Tensor | int, sites: int, magnetisation: int) -> Tensor:
-    """Which value a site must take to end in a sector of fixed magnetisation.
+def forced(ups_before: Tensor, site: Tensor | int, sites: int, magnetization: int) -> Tensor:
+    """Which value a site must take to end in a sector of fixed magnetization.
 
     Args:
         ups_before: Number of spins +1 among earlier sites, shape (...).
         site: Number of earlier sites.
         sites: Number of all sites.
-        magnetisation: Sum of all spins in the sector.
+        magnetization: Sum of all spins in the sector.
 
     Returns:
         +1 or -1 where only that value is possible, 0 where both are, shape (...).
@@ -88,8 +88,8 @@ def forced(ups_before: Tensor, site: Tensor | int, sites: int, magnetisation: in
         >>> forced(torch.tensor([0, 1, 2]), 2, 4, 0)
         tensor([ 1,  0, -1])
     """
-    down = ups_before >= (sites + magnetisation) // 2
-    up = site - ups_before >= (sites - magnetisation) // 2
+    down = ups_before >= (sites + magnetization) // 2
+    up = site - ups_before >= (sites - magnetization) // 2
     return up.to(torch.int64) - down.to(torch.int64)
 
 

@@ -67,7 +67,7 @@ class RecurrentNetwork(nn.Module):
             self.cell = nn.LSTM(inputs, width, batch_first=True)
         self.start = nn.Parameter(torch.empty(width))
         self.readout = nn.Parameter(torch.empty(width, inputs - 1))
-        self._initialise(generator or torch.Generator().manual_seed(0))
+        self._initialize(generator or torch.Generator().manual_seed(0))
         if config.trained == "recurrent":
             for name, parameter in self.named_parameters():
                 parameter.requires_grad_(name.startswith("cell.weight_hh"))
@@ -102,7 +102,7 @@ class RecurrentNetwork(nn.Module):
         return (first,) if self.config.cell == "elman" else (first, torch.zeros_like(first))
 
     @torch.no_grad()
-    def _initialise(self, generator: torch.Generator) -> None:
+    def _initialize(self, generator: torch.Generator) -> None:
         scale = math.sqrt(2 / self.config.width)
         bound = 1 / math.sqrt(self.config.width)
         for parameter in self.cell.parameters():

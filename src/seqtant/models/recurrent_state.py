@@ -1,7 +1,7 @@
-"""A recurrent wave function: one gated cell walks a lattice in a snake and hears its left and upper neighbours.
+"""A recurrent wave function: one gated cell walks a lattice in a snake and hears its left and upper neighbors.
 
 Source: Hibat-Allah et al., Physical Review Research 2, 023358 (2020), for recurrent wave functions and the zigzag path,
-which leaves no blind spot: the upper neighbour's state has already heard everything to the right.
+which leaves no blind spot: the upper neighbor's state has already heard everything to the right.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RecurrentNetwork(nn.Module):
         return self.shape[0] * self.shape[1]
 
     def cell(self, states: tuple[Tensor, Tensor], spins: tuple[Tensor, Tensor]) -> Tensor:
-        """New hidden state (batch, width) from those and the spins of the two neighbours."""
+        """New hidden state (batch, width) from those and the spins of the two neighbors."""
         before = torch.cat(states, dim=1)
         everything = torch.cat([before, torch.stack(spins, dim=1)], dim=1)
         gate = torch.sigmoid(everything @ self.gate + self.gate_bias)

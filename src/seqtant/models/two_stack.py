@@ -53,7 +53,7 @@ def light_two_stack(depth: int, width: int, outputs: int = 2, activation: str = 
 
 
 def paper_two_stack(depth: int, width: int, outputs: int = 4, kernel: int = 3) -> CausalGraph:
-    """The published network: residual units of two causal blocks, ReLU, weight normalisation.
+    """The published network: residual units of two causal blocks, ReLU, weight normalization.
 
     Source: Sharir et al., Phys. Rev. Lett. 124, 020503 (2020), in the form of its official code
     (``ConvNetAutoregressive2D``); 398,340 parameters at depth 10 and width 32.
@@ -96,7 +96,7 @@ class _PaperBlocks:
         self._convolve(f"{name}_above", half, self.rectified(f"{name}_vertical"), UP, "relu")
         corner = _box(up, range(1 - k, 1))
         taps = (Tap(f"{name}_left", corner), Tap(f"{name}_above", corner))
-        self.nodes.append(Node(f"{name}_merged", self._width, taps, normalised=True))
+        self.nodes.append(Node(f"{name}_merged", self._width, taps, normalized=True))
         return f"{name}_vertical", f"{name}_merged"
 
     def rectified(self, *sources: str) -> str:
@@ -107,7 +107,7 @@ class _PaperBlocks:
         return name
 
     def _convolve(self, name: str, channels: int, source: str, offsets: tuple[Offset, ...], activation: str) -> None:
-        self.nodes.append(Node(name, channels, (Tap(source, offsets),), activation=activation, normalised=True))
+        self.nodes.append(Node(name, channels, (Tap(source, offsets),), activation=activation, normalized=True))
 
 
 def single_stack(depth: int, width: int, outputs: int = 2, activation: str = "selu") -> CausalGraph:

@@ -1,7 +1,7 @@
 """Trains a small decoder on each arm of a build, and measures what the arms are meant to change, on held-out text.
 
 Training losses cannot be compared between arms: each is the loss of another text. What can is the loss on the same
-held-out anchors, alone and after their neighbours, and on the same running text.
+held-out anchors, alone and after their neighbors, and on the same running text.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from seqtant.pretraining.dataset import IGNORED, ExampleBatches, ExampleTable
 from seqtant.runs.context import Context
 from seqtant.training import TrainingConfig, train
 
-MEASURES = ("after neighbours", "alone", "cloze", "running text")
-"""Losses of the same held-out tokens, in nats per token: of anchors after their neighbours, of anchors alone, of those
+MEASURES = ("after neighbors", "alone", "cloze", "running text")
+"""Losses of the same held-out tokens, in nats per token: of anchors after their neighbors, of anchors alone, of those
 words of anchors alone that a training segment near them holds too, and of running text."""
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A held-out segment with its neighbours from the training text."""
+    """A held-out segment with its neighbors from the training text."""
 
     company: Int[np.ndarray, " before"]
-    """Tokens of the neighbours, separators included."""
+    """Tokens of the neighbors, separators included."""
     tokens: Int[np.ndarray, " time"]
     """Tokens of the segment."""
     known: Bool[np.ndarray, " time"]
@@ -125,7 +125,7 @@ def measure(model: Decoder, evaluation: Evaluation) -> Losses:
     own = [line[-len(anchor.tokens) :] for line, anchor in zip(after_losses, anchors, strict=True)]
     return Losses(
         {
-            "after neighbours": _means(own, everything),
+            "after neighbors": _means(own, everything),
             "alone": _means(alone_losses, everything),
             "cloze": _means(alone_losses, known),
             "running text": np.array([line.mean() for line in running]),

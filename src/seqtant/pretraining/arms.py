@@ -41,15 +41,15 @@ def sentence_groups(
     found: Neighbors,
     window: int,
 ) -> Groups:
-    """One group per anchor: its neighbours, the least similar first, then the anchor itself.
+    """One group per anchor: its neighbors, the least similar first, then the anchor itself.
 
-    Neighbours are added, the most similar first, while the group fits into the window; a separator follows each
-    segment. Anchors without neighbours make no group.
+    Neighbors are added, the most similar first, while the group fits into the window; a separator follows each
+    segment. Anchors without neighbors make no group.
 
     Args:
         segments: The corpus.
         anchors: Segment of each anchor.
-        found: Neighbours of each anchor, as segments.
+        found: Neighbors of each anchor, as segments.
         window: Most tokens of a group.
     """
     sizes = segments.lengths + 1
@@ -70,12 +70,12 @@ def passage_groups(
     found: Neighbors,
     window: int,
 ) -> Groups:
-    """Groups of running text of up to half a window and the neighbours of its segments, up to the window.
+    """Groups of running text of up to half a window and the neighbors of its segments, up to the window.
 
     Args:
         segments: The corpus.
-        anchors: Segments that have neighbours, in any order; each begins a passage unless an earlier one covered it.
-        found: Neighbours of each anchor, as segments.
+        anchors: Segments that have neighbors, in any order; each begins a passage unless an earlier one covered it.
+        found: Neighbors of each anchor, as segments.
         window: Most tokens of a group.
     """
     sizes = segments.lengths + 1
@@ -111,7 +111,7 @@ def _prefix(candidates: range | list[int], sizes: np.ndarray, budget: int) -> li
 
 
 def _company(rows: list[int], found: Neighbors, document: np.ndarray) -> list[int]:
-    """Neighbours of several segments, the most similar first, one per document."""
+    """Neighbors of several segments, the most similar first, one per document."""
     pairs = sorted(
         (-float(similarity), int(segment))
         for row in rows
@@ -125,7 +125,7 @@ def _company(rows: list[int], found: Neighbors, document: np.ndarray) -> list[in
 
 
 def ordered(groups: Groups, order: Order, generator: np.random.Generator) -> Groups:
-    """Puts each group into the order asked for; groups are made with neighbours first."""
+    """Puts each group into the order asked for; groups are made with neighbors first."""
     if order == "neighbors-first":
         return groups
     if order == "anchor-first":
@@ -148,7 +148,7 @@ class Control:
 def random_groups(
     groups: Groups, segments: Segments, pool: Int[np.ndarray, " pool"], generator: np.random.Generator
 ) -> Control:
-    """The same anchors with unrelated company: every neighbour replaced by a drawn segment of the same length.
+    """The same anchors with unrelated company: every neighbor replaced by a drawn segment of the same length.
 
     Args:
         groups: The related groups.
@@ -174,7 +174,7 @@ def random_groups(
 
 
 def split_groups(groups: Groups, segments: Segments, generator: np.random.Generator) -> Control:
-    """The very same segments with related ones apart: neighbours change places with others of their length.
+    """The very same segments with related ones apart: neighbors change places with others of their length.
 
     Args:
         groups: The related groups.
@@ -202,7 +202,7 @@ def split_groups(groups: Groups, segments: Segments, generator: np.random.Genera
 
 
 def _related(changed: Groups, original: Groups, document: np.ndarray) -> np.ndarray:
-    """Slots of company that hold a neighbour of their anchor, or a segment of the anchor's document."""
+    """Slots of company that hold a neighbor of their anchor, or a segment of the anchor's document."""
     size = int(max(original.segment.max(initial=0), changed.segment.max(initial=0))) + 1
     pairs = np.unique(original.group * size + original.segment)
     known = np.isin(changed.group * size + changed.segment, pairs)

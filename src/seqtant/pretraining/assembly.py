@@ -37,7 +37,7 @@ class Counts:
     """What a build met on its way: what could not be done as asked, and how long it took."""
 
     anchors_without_neighbors: int
-    """Segments of the pool that no neighbour was left for."""
+    """Segments of the pool that no neighbor was left for."""
     unchanged: dict[str, int]
     """By control arm: slots whose segment stayed with its anchor, the only one of its length."""
     seconds: dict[str, float]
@@ -48,7 +48,7 @@ class Assembly:
     """The examples of every arm.
 
     Args:
-        pipeline: Segments and filtered neighbours.
+        pipeline: Segments and filtered neighbors.
         seed: Seed of the choice of anchors, of controls and of the order.
     """
 
@@ -79,7 +79,7 @@ class Assembly:
 
     @property
     def anchors_without_neighbors(self) -> int:
-        """Segments of the pool that no neighbour was left for."""
+        """Segments of the pool that no neighbor was left for."""
         return int((self._pool_neighbors[1].ids < 0).all(axis=1).sum())
 
     @cached_property
@@ -160,7 +160,7 @@ class Assembly:
         return np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)
 
     def _document_neighbors(self) -> Neighbors:
-        """Neighbours among documents: near-duplicates go, everything else stays."""
+        """Neighbors among documents: near-duplicates go, everything else stays."""
         vectors = self.document_vectors
         found = search(vectors, vectors, self.pipeline.config.neighbors)
         rules = FilterSettings(
@@ -173,7 +173,7 @@ class Assembly:
         return filter_neighbors(found, places, places, rules).neighbors
 
     def evaluation(self) -> Slices:
-        """One example per held-out segment that has neighbours: its neighbours, then the segment itself."""
+        """One example per held-out segment that has neighbors: its neighbors, then the segment itself."""
         size = int(self.pipeline.pool.sum())
         found = self.pipeline.filtered.neighbors
         groups = sentence_groups(

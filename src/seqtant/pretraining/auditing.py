@@ -24,7 +24,7 @@ class Distance:
     same_document: float | None
     """Share that comes from one document; None without pairs."""
     near_duplicate: float | None
-    """Share that is equal up to case and white space, or more similar than neighbours may be."""
+    """Share that is equal up to case and white space, or more similar than neighbors may be."""
     similarity: float | None
     """Mean cosine similarity of the pairs of which both have vectors."""
 
@@ -61,16 +61,16 @@ class ArmAudit:
 
 @dataclass(frozen=True)
 class HubAudit:
-    """How unevenly segments serve as neighbours."""
+    """How unevenly segments serve as neighbors."""
 
     mean: float
-    """Mean in-degree over the segments that may be neighbours."""
+    """Mean in-degree over the segments that may be neighbors."""
     largest: int
     """Largest in-degree."""
     never: float
-    """Share that is nobody's neighbour."""
+    """Share that is nobody's neighbor."""
     skewness: float
-    """Third standardised moment of the in-degrees, the usual measure of hubness; 0 where all are equal."""
+    """Third standardized moment of the in-degrees, the usual measure of hubness; 0 where all are equal."""
 
 
 def audit_arm(build: Build, arm: str, *, distances: int = 6) -> ArmAudit:
@@ -152,7 +152,7 @@ def _blocks(rows: np.ndarray, size: int = 65536) -> list[np.ndarray]:
 
 
 def audit_hubs(build: Build) -> HubAudit:
-    """Counts how often segments are neighbours, after all filters.
+    """Counts how often segments are neighbors, after all filters.
 
     Raises:
         InputError: The build's files are gone.

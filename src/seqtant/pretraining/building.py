@@ -162,12 +162,12 @@ class Build:
 
     @cached_property
     def filtered(self) -> Filtered:
-        """Neighbours that passed the rules."""
+        """Neighbors that passed the rules."""
         return load_filtered(self._there(self.manifest["filtered"]))
 
     @property
     def recall(self) -> Float[np.ndarray, " sample"]:
-        """Share of the true nearest neighbours found, per query of a sample."""
+        """Share of the true nearest neighbors found, per query of a sample."""
         return load_recall(self._there(self.manifest["neighbors"]))
 
     def column(self, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -75,10 +75,10 @@ def build(
         arm: Kind of examples to write (may be repeated).
         window: Tokens of an example.
         share: Share of the examples that is made of foreign segments.
-        k: Neighbours kept per segment.
+        k: Neighbors kept per segment.
         encoder: 'lsa', a sentence-transformers folder, module:function, or a name that a plug-in adds.
         tokenizer: 'bpe' (learned), 'bytes', or a folder with a tokenizer.json.
-        index: How neighbours are searched.
+        index: How neighbors are searched.
         hold_out: Keep one in so many documents out of all examples.
         blocklist: Test set whose text must not come near an anchor (may be repeated).
         workers: Processes.
@@ -225,7 +225,7 @@ def tapt(
     steps: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Adapt a masked language model to text with and without neighbours in the same example.
+    """Adapt a masked language model to text with and without neighbors in the same example.
 
     Args:
         folder: Folder that 'build' wrote, with the model's tokenizer.

@@ -54,7 +54,7 @@ class BuildConfig:
     embed: EmbedSettings = field(default_factory=EmbedSettings)
     """Turning segments into vectors."""
     neighbors: NeighborSettings = field(default_factory=NeighborSettings)
-    """Searching neighbours."""
+    """Searching neighbors."""
     filter: FilterSettings = field(default_factory=FilterSettings)
     """Choosing among them."""
     examples: ExampleSettings = field(default_factory=ExampleSettings)
@@ -302,7 +302,7 @@ class CompareArmsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TaptConfig:
-    """Task-adaptive pretraining of a masked language model, with and without neighbours in the same example."""
+    """Task-adaptive pretraining of a masked language model, with and without neighbors in the same example."""
 
     model: str | None = None
     """Hugging Face folder of a masked language model; by default a tiny one with fresh weights."""

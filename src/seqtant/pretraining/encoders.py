@@ -44,7 +44,7 @@ class LatentSemanticEncoder:
     """Hashed words, weighted by inverse document frequency, projected on the leading directions of a sample.
 
     Latent semantic analysis (Deerwester et al. 1990): the truncated singular value decomposition of the matrix of
-    weighted word counts, computed by randomised subspace iteration (Halko, Martinsson, Tropp 2011).
+    weighted word counts, computed by randomized subspace iteration (Halko, Martinsson, Tropp 2011).
 
     Args:
         weights: Inverse document frequency per bucket, [buckets].
@@ -198,7 +198,7 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
     """Vectors of length 1 in half precision: a pure function of texts and encoder.
 
     Texts of like length share a batch. A text in which the encoder sees nothing gets the zero vector: it is nobody's
-    neighbour.
+    neighbor.
 
     Args:
         texts: Segments.

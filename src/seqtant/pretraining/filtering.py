@@ -1,4 +1,4 @@
-"""Which neighbours may stay: never the segment itself, and none that would teach copying, repeat, or leak a test."""
+"""Which neighbors may stay: never the segment itself, and none that would teach copying, repeat, or leak a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seqtant.pretraining.sections import FilterSettings
 
 @dataclass(frozen=True)
 class Filtered:
-    """Neighbours that passed, and why the others did not."""
+    """Neighbors that passed, and why the others did not."""
 
     neighbors: Neighbors
     """At most k per query, the most similar first; -1 where there are fewer."""
@@ -43,7 +43,7 @@ def filter_neighbors(
         document: Document of each segment.
         settings: The rules.
         blocked: Segments that share text with a test set.
-        capped: Rows whose neighbours count towards the hub cap; the others (held-out queries) are not limited.
+        capped: Rows whose neighbors count towards the hub cap; the others (held-out queries) are not limited.
 
     Example:
         >>> found = Neighbors(np.array([[0, 1, 2], [1, 0, 2]]), np.array([[1.0, 0.99, 0.6], [1.0, 0.99, 0.5]]))
@@ -98,7 +98,7 @@ def _under_cap(
     settings: FilterSettings,
     capped: np.ndarray | None,
 ) -> np.ndarray:
-    """Keeps k per row and at most ``hub_cap`` rows per neighbour: rank by rank, the more similar row goes first."""
+    """Keeps k per row and at most ``hub_cap`` rows per neighbor: rank by rank, the more similar row goes first."""
     kept = np.zeros(ids.shape, dtype=bool)
     room = np.full(int(ids.max(initial=-1)) + 1, settings.hub_cap, dtype=np.int64)
     counts = np.zeros(len(ids), dtype=np.int64)
@@ -129,7 +129,7 @@ def _packed_left(ids: np.ndarray, similarity: np.ndarray, kept: np.ndarray, k: i
 
 
 def in_degrees(ids: Int[np.ndarray, "queries k"], segments: int) -> Int[np.ndarray, " segments"]:
-    """How often each segment is a neighbour: hubs are far above the mean.
+    """How often each segment is a neighbor: hubs are far above the mean.
 
     Example:
         >>> in_degrees(np.array([[1, -1], [1, 2]]), 3).tolist()
@@ -139,7 +139,7 @@ def in_degrees(ids: Int[np.ndarray, "queries k"], segments: int) -> Int[np.ndarr
 
 
 def save_filtered(found: Filtered, path: Path) -> None:
-    """Writes filtered neighbours; the counts go into the header."""
+    """Writes filtered neighbors; the counts go into the header."""
     from safetensors.numpy import save_file
 
     arrays = {"ids": found.neighbors.ids, "similarity": found.neighbors.similarity}
@@ -147,7 +147,7 @@ def save_filtered(found: Filtered, path: Path) -> None:
 
 
 def load_filtered(path: Path) -> Filtered:
-    """Reads filtered neighbours."""
+    """Reads filtered neighbors."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:

@@ -1,6 +1,6 @@
-"""Task-adaptive pretraining of a masked language model on examples with and without neighbours (kNN-TAPT).
+"""Task-adaptive pretraining of a masked language model on examples with and without neighbors (kNN-TAPT).
 
-Levine et al. 2022 put the neighbours into the same example. Gururangan et al. 2020 use the same name for adding them to
+Levine et al. 2022 put the neighbors into the same example. Gururangan et al. 2020 use the same name for adding them to
 the corpus as separate examples; that is the arm ``split`` here.
 """
 
@@ -176,8 +176,8 @@ def similarities(table: Float[np.ndarray, "vocabulary width"], pairs: SentencePa
         return np.stack([table[line].mean(axis=0) for line in lines])
 
     first, second = means(pairs.first), means(pairs.second)
-    centre = np.concatenate([first, second]).mean(axis=0)
-    first, second = first - centre, second - centre
+    center = np.concatenate([first, second]).mean(axis=0)
+    first, second = first - center, second - center
     sizes = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return (first * second).sum(axis=1) / np.maximum(sizes, 1e-12)
 

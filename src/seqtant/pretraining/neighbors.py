@@ -1,4 +1,4 @@
-"""Nearest neighbours of every segment: exactly for small corpora, by inverted lists beyond, recall always measured.
+"""Nearest neighbors of every segment: exactly for small corpora, by inverted lists beyond, recall always measured.
 
 Every vector is asked for exactly once, so what counts is building plus asking: inverted lists then beat graph indexes.
 """
@@ -30,9 +30,9 @@ class Neighbors:
     """Candidates of each query, the most similar first."""
 
     ids: Int[np.ndarray, "queries k"]
-    """Numbers of the neighbours; -1 where there are fewer."""
+    """Numbers of the neighbors; -1 where there are fewer."""
     similarity: Float[np.ndarray, "queries k"]
-    """Cosine similarities in float32; -1 where there is no neighbour."""
+    """Cosine similarities in float32; -1 where there is no neighbor."""
 
 
 def choose_index(kind: IndexKind, vectors: int) -> IndexKind:
@@ -55,17 +55,17 @@ def exact_neighbors(
     rows: int = 1024,
     progress: Progress = SILENT,
 ) -> Neighbors:
-    """Exact nearest neighbours by inner product, block by block.
+    """Exact nearest neighbors by inner product, block by block.
 
     Args:
         queries: Vectors of length 1.
         vectors: Vectors of length 1, searched.
-        k: Neighbours per query; fewer if there are fewer vectors.
+        k: Neighbors per query; fewer if there are fewer vectors.
         rows: Queries per block.
         progress: Told how many queries are done.
 
     Returns:
-        Neighbours sorted by falling similarity, ties by number.
+        Neighbors sorted by falling similarity, ties by number.
 
     Raises:
         InputError: A vector is not finite.
@@ -94,7 +94,7 @@ def exact_neighbors(
 
 
 def in_order(ids: np.ndarray, similarity: np.ndarray) -> Neighbors:
-    """Neighbours by falling similarity, ties by number, missing ones last: the same on every machine."""
+    """Neighbors by falling similarity, ties by number, missing ones last: the same on every machine."""
     place = np.lexsort((ids, -similarity), axis=1)
     return Neighbors(np.take_along_axis(ids, place, axis=1), np.take_along_axis(similarity, place, axis=1))
 
@@ -160,9 +160,9 @@ def recall(
     queries: Float[np.ndarray, "queries dimension"],
     k: int,
 ) -> Float[np.ndarray, " sample"]:
-    """Share of the k true nearest neighbours that were found, per query of a sample.
+    """Share of the k true nearest neighbors that were found, per query of a sample.
 
-    A neighbour as similar as the k-th true one counts: among duplicates no choice is wrong.
+    A neighbor as similar as the k-th true one counts: among duplicates no choice is wrong.
     """
     truth = exact_neighbors(queries[rows], vectors, k)
     edge = truth.similarity[:, -1:] - 1e-3
@@ -177,7 +177,7 @@ def search(
     *,
     progress: Progress = SILENT,
 ) -> Neighbors:
-    """Neighbours by the index that the settings choose.
+    """Neighbors by the index that the settings choose.
 
     Raises:
         InputError: A vector is not finite, or a library is missing.
@@ -197,7 +197,7 @@ def search(
 
 
 def load_neighbors(path: Path) -> Neighbors:
-    """Reads neighbours."""
+    """Reads neighbors."""
     from safetensors.numpy import load_file
 
     stored = load_file(path)

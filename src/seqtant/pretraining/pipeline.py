@@ -28,7 +28,7 @@ _TOKENIZER_SAMPLE = 2000
 
 
 class Pipeline:
-    """The stages up to filtered neighbours, each made when it is first asked for.
+    """The stages up to filtered neighbors, each made when it is first asked for.
 
     Args:
         config: What to build.
@@ -181,14 +181,14 @@ class Pipeline:
 
     @cached_property
     def pool(self) -> Bool[np.ndarray, " segments"]:
-        """Segments that may be neighbours and anchors: each text once, none from a test set or held out."""
+        """Segments that may be neighbors and anchors: each text once, none from a test set or held out."""
         segments = self.segments
         seen = segments.eligible & segments.first_of_hash & (np.abs(self.vectors).max(axis=1) > 0)
         return seen & ~segments.blocked & ~segments.held_out
 
     @cached_property
     def queries(self) -> Int[np.ndarray, " queries"]:
-        """Segments that neighbours are searched for: the pool, then what is held out."""
+        """Segments that neighbors are searched for: the pool, then what is held out."""
         segments = self.segments
         held = np.flatnonzero(segments.held_out & segments.eligible & segments.first_of_hash)
         return np.concatenate([np.flatnonzero(self.pool), held])
@@ -222,7 +222,7 @@ class Pipeline:
 
     @cached_property
     def filtered_path(self) -> Path:
-        """The neighbours that passed the rules."""
+        """The neighbors that passed the rules."""
         key = {"of": self.neighbors_path.name, **plain(self.config.filter)}
         return self.workspace.once("filtered", key, ".safetensors", lambda to: save_filtered(self._filter(), to))
 
@@ -238,7 +238,7 @@ class Pipeline:
 
     @cached_property
     def filtered(self) -> Filtered:
-        """Neighbours that passed the rules, and why the others did not."""
+        """Neighbors that passed the rules, and why the others did not."""
         return load_filtered(self.filtered_path)
 
 

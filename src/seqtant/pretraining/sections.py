@@ -27,13 +27,13 @@ class SegmentSettings:
     vocabulary: int = 4000
     """Tokens of a learned ``bpe``."""
     shortest: int = 5
-    """Shorter segments, in tokens, stay in their text but are nobody's neighbour."""
+    """Shorter segments, in tokens, stay in their text but are nobody's neighbor."""
     longest: int = 128
-    """Longer segments, in tokens, stay in their text but are nobody's neighbour."""
+    """Longer segments, in tokens, stay in their text but are nobody's neighbor."""
     shard_documents: int = 500
     """Documents per shard: what one worker does at a time, and what a killed run has to do again."""
     blocklist: tuple[str, ...] = ()
-    """Test sets (files as for the corpus): a segment that shares a run of words with them is nobody's neighbour."""
+    """Test sets (files as for the corpus): a segment that shares a run of words with them is nobody's neighbor."""
     blocked_words: int = 8
     """Length of that run in words."""
     hold_out: int = 0
@@ -73,13 +73,13 @@ class EmbedSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class NeighborSettings:
-    """How neighbours are searched."""
+    """How neighbors are searched."""
 
     index: IndexKind = "auto"
-    """``exact``; ``ivf`` (inverted lists); ``pq`` (inverted lists, product quantisation, refined by exact scores).
+    """``exact``; ``ivf`` (inverted lists); ``pq`` (inverted lists, product quantization, refined by exact scores).
     ``auto`` is exact up to 20,000 segments, ivf up to 500,000, pq beyond."""
     candidates: int = 32
-    """Neighbours that are searched for each segment, before filters."""
+    """Neighbors that are searched for each segment, before filters."""
     probes: int = 16
     """Inverted lists that are looked through per query."""
     recall_sample: int = 200
@@ -91,22 +91,22 @@ class NeighborSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSettings:
-    """Which neighbours may stay."""
+    """Which neighbors may stay."""
 
     k: int = 8
-    """Neighbours kept per segment."""
+    """Neighbors kept per segment."""
     same_document: bool = False
-    """Whether a neighbour may come from the segment's own document."""
+    """Whether a neighbor may come from the segment's own document."""
     one_per_document: bool = True
-    """Whether at most one neighbour may come from each document."""
+    """Whether at most one neighbor may come from each document."""
     most_similar: float = 0.95
-    """Neighbours above this cosine similarity are near-duplicates and go."""
+    """Neighbors above this cosine similarity are near-duplicates and go."""
     least_similar: float | None = None
-    """Neighbours below this cosine similarity go; by default the percentile below decides."""
+    """Neighbors below this cosine similarity go; by default the percentile below decides."""
     least_percentile: float = 25.0
-    """Percentile of the similarities of the nearest neighbours that pass the other filters."""
+    """Percentile of the similarities of the nearest neighbors that pass the other filters."""
     hub_cap: int = 10
-    """How often one segment may be a neighbour."""
+    """How often one segment may be a neighbor."""
 
     def __post_init__(self) -> None:
         at_least(1, k=self.k, hub_cap=self.hub_cap)
@@ -126,7 +126,7 @@ class ExampleSettings:
     share: float = 0.5
     """Share of the examples of knn, random and split that are made of foreign segments; the rest is running text."""
     unit: Literal["sentence", "passage"] = "sentence"
-    """What neighbours are added to: one segment, or running text of up to half a window."""
+    """What neighbors are added to: one segment, or running text of up to half a window."""
     order: Literal["neighbors-first", "anchor-first", "shuffled"] = "neighbors-first"
     """Order within an example; a causal model predicts only what stands later from what stands earlier."""
     strategy: Strategy = "tour"

@@ -31,7 +31,7 @@ class Segments:
     hashes: Int[np.ndarray, " segments"]
     """Equal for segments that differ in case and white space only."""
     eligible: Bool[np.ndarray, " segments"]
-    """Whether a segment is of a length that may have and be a neighbour; these have embeddings."""
+    """Whether a segment is of a length that may have and be a neighbor; these have embeddings."""
     blocked: Bool[np.ndarray, " segments"]
     """Whether a segment shares a run of words with a test set."""
     held_out: Bool[np.ndarray, " segments"]

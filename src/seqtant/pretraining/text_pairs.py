@@ -55,9 +55,9 @@ def _encoded(
 def corpus_pairs(
     model: CausalLM, names: Sequence[str], count: int, generator: np.random.Generator, *, longest: int = 64
 ) -> list[TextPair]:
-    """Segments of a corpus, each with its nearest neighbour from another document, and with a random one.
+    """Segments of a corpus, each with its nearest neighbor from another document, and with a random one.
 
-    Neighbours are found by weighted words (``lsa``), near-duplicates left out.
+    Neighbors are found by weighted words (``lsa``), near-duplicates left out.
 
     Args:
         model: Whose tokenizer is used.

@@ -1,9 +1,9 @@
-"""Orders documents so that each stands beside one like it: along a tour of the neighbour graph, or from a buffer.
+"""Orders documents so that each stands beside one like it: along a tour of the neighbor graph, or from a buffer.
 
 The tour is that of In-Context Pretraining (Shi et al. 2024, arXiv:2310.10638, algorithm 1): begin at an unvisited
-document of least degree, go to the most similar unvisited neighbour, jump where there is none. The printed algorithm
+document of least degree, go to the most similar unvisited neighbor, jump where there is none. The printed algorithm
 says argmin of the similarity, its prose the highest weight; the prose is what makes sense and what is done here. Where
-no neighbour is left, ``hops=2`` looks among the neighbours' neighbours before it jumps; ``hops=1`` is as published.
+no neighbor is left, ``hops=2`` looks among the neighbors' neighbors before it jumps; ``hops=1`` is as published.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Tour:
 
 
 def symmetric_graph(found: Neighbors) -> SparseGraph:
-    """The undirected neighbour graph: an edge where either is among the other's neighbours, weighted by similarity.
+    """The undirected neighbor graph: an edge where either is among the other's neighbors, weighted by similarity.
 
     Edges of a document are sorted by falling weight. Similarities are shifted by 2, so that none is zero, which a
     sparse matrix would forget.
@@ -57,12 +57,12 @@ def _sorted_by_weight(graph: SparseGraph) -> SparseGraph:
 
 
 def tour(found: Neighbors, *, seed: int = 0, hops: int = 2) -> Tour:
-    """Visits every document once, from neighbour to most similar unvisited neighbour.
+    """Visits every document once, from neighbor to most similar unvisited neighbor.
 
     Args:
-        found: Neighbours of each document; row i is document i.
+        found: Neighbors of each document; row i is document i.
         seed: Settles the order among documents of equal degree.
-        hops: 2 goes on to a neighbour's neighbour where no neighbour is left; 1 jumps at once, as published.
+        hops: 2 goes on to a neighbor's neighbor where no neighbor is left; 1 jumps at once, as published.
 
     Example:
         >>> ring = Neighbors(np.array([[1], [2], [3], [0]]), np.array([[0.9], [0.8], [0.7], [0.1]]))

@@ -6,7 +6,7 @@ from seqtant.quantum.config import GroundStateConfig as GroundStateConfig
 from seqtant.quantum.config import ImportFlowketConfig as ImportFlowketConfig
 from seqtant.quantum.config import NetworkConfig as NetworkConfig
 from seqtant.quantum.config import ObserveConfig as ObserveConfig
-from seqtant.quantum.config import OptimiserConfig as OptimiserConfig
+from seqtant.quantum.config import OptimizerConfig as OptimizerConfig
 from seqtant.quantum.config import SampleConfig as SampleConfig
 from seqtant.quantum.config import SystemConfig as SystemConfig
 from seqtant.quantum.config import TransferConfig as TransferConfig

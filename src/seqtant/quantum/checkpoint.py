@@ -1,4 +1,4 @@
-"""Trained states on disk: weights and optimiser as safetensors, everything else as JSON; whole or not at all."""
+"""Trained states on disk: weights and optimizer as safetensors, everything else as JSON; whole or not at all."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Record:
 
 
 def save_state(
-    folder: Path, state: AutoregressiveState, record: Record, optimiser: dict[str, Tensor] | None = None
+    folder: Path, state: AutoregressiveState, record: Record, optimizer: dict[str, Tensor] | None = None
 ) -> None:
     """Writes a state; the record comes last, so that a folder with a record is complete."""
     tensors = {f"state.{name}": p.detach().cpu().contiguous() for name, p in state.named_parameters()}
-    tensors |= {f"optimiser.{name}": value.detach().cpu().contiguous() for name, value in (optimiser or {}).items()}
+    tensors |= {f"optimizer.{name}": value.detach().cpu().contiguous() for name, value in (optimizer or {}).items()}
     with whole_file(folder / WEIGHTS) as path:
         save_file(tensors, path, metadata={"steps_done": str(record.steps_done)})
     data = {
@@ -81,7 +81,7 @@ def read_record(folder: Path) -> Record:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Reads the weights and the optimiser's tensors.
+    """Reads the weights and the optimizer's tensors.
 
     Raises:
         InputError: The file is missing or corrupt.

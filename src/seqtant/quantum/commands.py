@@ -46,9 +46,9 @@ def ground_state(
         lattice: 20 (chain), 4x4, 4x6, triangular:4x4.
         boundary: open or periodic.
         field: Transverse field of the Ising model.
-        second_coupling: J2 between second neighbours.
+        second_coupling: J2 between second neighbors.
         operators: JSON file with Pauli strings instead of a named Hamiltonian.
-        steps: Optimisation steps.
+        steps: Optimization steps.
         samples: Configurations drawn per step; all sums over every one, up to 16 spins.
         transfer_from: Folder of a trained state to start from.
         options: Shared flags.
@@ -80,7 +80,7 @@ def exact(
     operators: str | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Find the exact ground-state energy: closed form, diagonalisation up to 20 spins, or a published table.
+    """Find the exact ground-state energy: closed form, diagonalization up to 20 spins, or a published table.
 
     Args:
         hamiltonian: tfim, heisenberg, xxz, j1j2.
@@ -88,7 +88,7 @@ def exact(
         boundary: open or periodic.
         field: Transverse field of the Ising model.
         anisotropy: Delta of the XXZ model.
-        second_coupling: J2 between second neighbours.
+        second_coupling: J2 between second neighbors.
         operators: JSON file with Pauli strings instead of a named Hamiltonian.
         options: Shared flags.
     """
@@ -112,16 +112,16 @@ def observe(
     *,
     samples: Whole | None = None,
     precision: float | None = None,
-    symmetrise: bool | None = None,
+    symmetrize: bool | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Measure energy, magnetisations, correlations and entanglement of a trained state, each with its error.
+    """Measure energy, magnetizations, correlations and entanglement of a trained state, each with its error.
 
     Args:
         checkpoint: Folder of a trained state; without one, the small state that ships.
         samples: Configurations to draw.
         precision: Standard error of the energy per site to reach.
-        symmetrise: Average over the lattice's symmetries.
+        symmetrize: Average over the lattice's symmetries.
         options: Shared flags.
     """
     execute(
@@ -130,7 +130,7 @@ def observe(
         checkpoint=checkpoint,
         samples=samples,
         precision=precision,
-        symmetrise=symmetrise,
+        symmetrize=symmetrize,
     )
 
 
@@ -175,7 +175,7 @@ def transfer(
         lattice: The new lattice.
         boundary: The new boundary.
         field: The new field.
-        steps: Optimisation steps.
+        steps: Optimization steps.
         samples: Configurations drawn per step.
         options: Shared flags.
     """
@@ -201,7 +201,7 @@ def compare_sampling(
     repeats: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Compare exact sampling with Metropolis: autocorrelation, and error of the magnetisation against cost.
+    """Compare exact sampling with Metropolis: autocorrelation, and error of the magnetization against cost.
 
     Args:
         checkpoint: Folder of a trained state; without one, exact ground states of the Ising model.
@@ -254,7 +254,7 @@ def benchmark(
     repeats: Whole | None = None,
     options: Options = DEFAULT,
 ) -> None:
-    """Time one optimisation step on square lattices from 4x4 to 20x20, beside the operations it counts.
+    """Time one optimization step on square lattices from 4x4 to 20x20, beside the operations it counts.
 
     Args:
         hamiltonian: tfim, heisenberg, xxz, j1j2.

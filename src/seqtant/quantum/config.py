@@ -32,7 +32,7 @@ class SystemConfig:
     anisotropy: float = 1.0
     """Delta of the XXZ model."""
     second_coupling: float = 0.0
-    """J2 between second neighbours."""
+    """J2 between second neighbors."""
     marshall: bool = True
     """Rotate one sublattice (Marshall sign rule) where the lattice has two."""
     operators: str | None = None
@@ -53,15 +53,15 @@ class NetworkConfig:
     """Pointwise function of the light networks."""
     kind: KindName = "auto"
     """auto takes a positive state where the Hamiltonian has no sign problem, else a complex one."""
-    magnetisation: int | Literal["auto"] | None = "auto"
+    magnetization: int | Literal["auto"] | None = "auto"
     """Sum of all spins (+1, -1) to stay in; auto takes the smallest where it is conserved; null takes none."""
     phases: PhasesName = "auto"
-    """Phase of the symmetrised state: the mean direction over all images, as published, or that of the first image;
+    """Phase of the symmetrized state: the mean direction over all images, as published, or that of the first image;
     auto takes the first where steps sum over all configurations."""
 
     @property
     def image_phases(self) -> Literal["mean", "first"]:
-        """What a symmetrised state takes its phase from; the published mean where nothing is decided."""
+        """What a symmetrized state takes its phase from; the published mean where nothing is decided."""
         return "first" if self.phases == "first" else "mean"
 
     def __post_init__(self) -> None:
@@ -72,11 +72,11 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """How the parameters are moved."""
 
     method: Method = "auto"
-    """spring and minsr take natural-gradient steps, with and without momentum; adam is the published optimiser; auto
+    """spring and minsr take natural-gradient steps, with and without momentum; adam is the published optimizer; auto
     takes spring, or minsr where steps sum over all configurations."""
     learning_rate: float | None = None
     """Step size; by default 0.05 for spring, 0.02 for minsr (more for weak couplings), 0.001 for adam; where steps sum
@@ -92,11 +92,11 @@ class OptimiserConfig:
     final_rate: float = 0.05
     """Learning rate at the end, as a share of the first."""
     temperature: float = 0.0
-    """Entropy annealing: minimise E - T S with T falling linearly from this to 0 at decay_from."""
+    """Entropy annealing: minimize E - T S with T falling linearly from this to 0 at decay_from."""
     stages: tuple[tuple[int, int], ...] = ()
     """(steps, samples) one after another, instead of steps and samples."""
-    symmetrise: bool = False
-    """Train the symmetrised state, not only evaluate it."""
+    symmetrize: bool = False
+    """Train the symmetrized state, not only evaluate it."""
 
     def __post_init__(self) -> None:
         given = [x for x in (self.learning_rate, self.damping) if x is not None]
@@ -111,13 +111,13 @@ class GroundStateConfig(SystemConfig):
     """Train a wave function to the ground state and evaluate it."""
 
     steps: int = 100
-    """Optimisation steps."""
+    """Optimization steps."""
     samples: Samples = "auto"
-    """Configurations drawn per step; all sums over every one of up to 16 spins, symmetrised, and draws none; auto draws
-    512, but takes all where the signs of the ground state must be learnt and that is possible."""
+    """Configurations drawn per step; all sums over every one of up to 16 spins, symmetrized, and draws none; auto draws
+    512, but takes all where the signs of the ground state must be learned and that is possible."""
     evaluation_samples: int = 8192
     """Configurations of the final evaluation; lattices up to 16 sites are summed exactly instead."""
-    symmetrise: bool = True
+    symmetrize: bool = True
     """Evaluate the state averaged over the lattice's symmetries."""
     transfer_from: str | None = None
     """Folder of a trained state to start from, also of another lattice."""
@@ -125,8 +125,8 @@ class GroundStateConfig(SystemConfig):
     """Steps between checkpoints, where a folder is given."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """The wave function."""
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    """The optimiser."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The optimizer."""
 
     def __post_init__(self) -> None:
         drawn = 2 if isinstance(self.samples, str) else self.samples
@@ -171,7 +171,7 @@ class ObserveConfig:
     """Configurations to draw."""
     precision: float | None = None
     """Draw until the energy per site has this standard error, at most 64 times ``samples``."""
-    symmetrise: bool = True
+    symmetrize: bool = True
     """Average over the lattice's symmetries."""
 
     def __post_init__(self) -> None:
@@ -218,7 +218,7 @@ class TransferConfig:
     field: float | None = None
     """The new field; by default the old one."""
     steps: int = 40
-    """Optimisation steps on the new lattice."""
+    """Optimization steps on the new lattice."""
     samples: int = 512
     """Configurations drawn per step."""
     evaluation_samples: int = 4096
@@ -282,7 +282,7 @@ class ImportFlowketConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig(SystemConfig):
-    """Time one optimisation step, part by part, against the number of spins."""
+    """Time one optimization step, part by part, against the number of spins."""
 
     sizes: tuple[int, ...] = (4, 6, 8, 10, 12, 16, 20)
     """Sides of the square lattices."""

@@ -33,7 +33,7 @@ def uniforms(seed: int, step: int, samples: int, sites: int, *, share: int = 0, 
     first, last = len(blocks) * share // shares, len(blocks) * (share + 1) // shares
     found = [torch.empty(0, sites, dtype=torch.float64)]
     for number in range(first, last):
-        # Large odd multipliers keep the streams of neighbouring steps and blocks apart.
+        # Large odd multipliers keep the streams of neighboring steps and blocks apart.
         mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + number * 0x94D049BB133111EB) % (1 << 63)
         generator = torch.Generator().manual_seed(mixed)
         found.append(torch.rand(blocks[number][1] - blocks[number][0], sites, generator=generator, dtype=torch.float64))

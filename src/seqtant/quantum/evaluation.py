@@ -13,7 +13,7 @@ from torch import Tensor
 from seqtant.errors import TrainingError
 from seqtant.findings import Estimate
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrized_state import SymmetrizedState
 from seqtant.progress import SILENT, Progress
 from seqtant.quantum.exact import configurations, row_elements
 from seqtant.quantum.local_energy import Hamiltonian, standard_error
@@ -50,7 +50,7 @@ class Energy:
 
 
 def evaluate(
-    state: AutoregressiveState | SymmetrisedState,
+    state: AutoregressiveState | SymmetrizedState,
     hamiltonian: Hamiltonian,
     samples: int,
     generator: torch.Generator,
@@ -61,7 +61,7 @@ def evaluate(
     """Energy and variance of a state.
 
     Args:
-        state: Plain or symmetrised wave function.
+        state: Plain or symmetrized wave function.
         hamiltonian: The Hamiltonian.
         samples: Configurations to draw where not all are summed.
         generator: Source of chance.
@@ -73,8 +73,8 @@ def evaluate(
     """
     if state.sites <= enumerate_up_to:
         return summed(amplitudes(state), hamiltonian.pauli)
-    # The energy is invariant under the group, so plain samples serve the symmetrised state without a random image.
-    plain = state.plain if isinstance(state, SymmetrisedState) else state
+    # The energy is invariant under the group, so plain samples serve the symmetrized state without a random image.
+    plain = state.plain if isinstance(state, SymmetrizedState) else state
     spins, counts = distinct(plain, samples, generator)
     bar = progress.task("evaluation", len(spins))
     parts: list[Tensor] = []
@@ -98,15 +98,15 @@ def distinct(state: AutoregressiveState, samples: int, generator: torch.Generato
 
 
 @torch.no_grad()
-def amplitudes(state: AutoregressiveState | SymmetrisedState, chunk: int = 4096) -> NDArray[np.complex128]:
-    """All 2^sites amplitudes of a state, in the order of exact diagonalisation."""
-    plain = state.plain if isinstance(state, SymmetrisedState) else state
+def amplitudes(state: AutoregressiveState | SymmetrizedState, chunk: int = 4096) -> NDArray[np.complex128]:
+    """All 2^sites amplitudes of a state, in the order of exact diagonalization."""
+    plain = state.plain if isinstance(state, SymmetrizedState) else state
     device = next(plain.parameters()).device
     everything = torch.from_numpy(configurations(plain.sites))
     parts = [plain.log_psi(part.to(device)) for part in everything.split(chunk)]
     amplitude = torch.cat([a for a, _ in parts]).cpu()
     phase = torch.cat([p for _, p in parts]).cpu()
-    if isinstance(state, SymmetrisedState):
+    if isinstance(state, SymmetrizedState):
         # Images of all configurations are a reordering of all configurations: no further evaluation is needed.
         index = torch.stack([_index(image) for image in state.images(everything)])
         probability = (2 * amplitude).exp()[index].mean(0)
@@ -136,7 +136,7 @@ def summed(vector: NDArray[np.complex128], pauli: PauliSum) -> Energy:
     """Energy and variance of a vector of amplitudes, exactly.
 
     Raises:
-        TrainingError: The vector is not normalised or not finite.
+        TrainingError: The vector is not normalized or not finite.
     """
     norm = float(np.vdot(vector, vector).real)
     if not abs(norm - 1) < 1e-4:

@@ -1,4 +1,4 @@
-"""Exact diagonalisation of small lattices: sparse, in the smallest sector that is certain to hold the ground state.
+"""Exact diagonalization of small lattices: sparse, in the smallest sector that is certain to hold the ground state.
 
 Configurations are integers: bit i set means spin i is -1.
 """
@@ -17,7 +17,7 @@ from seqtant.errors import InputError
 from seqtant.quantum.pauli import PauliSum
 
 LARGEST = 20
-"""Most spins that are diagonalised: about a million configurations."""
+"""Most spins that are diagonalized: about a million configurations."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ExactState:
     energy: float
     """Lowest eigenvalue."""
     amplitudes: NDArray[np.complex128]
-    """Normalised amplitudes of all 2^sites configurations, bit i of the index set for spin i = -1."""
+    """Normalized amplitudes of all 2^sites configurations, bit i of the index set for spin i = -1."""
     sector: str
     """Where it was looked for."""
 
@@ -46,18 +46,18 @@ class Basis:
         """The smallest sector that must hold the lowest energy."""
         n = hamiltonian.sites
         everything = np.arange(2**n, dtype=np.int64)
-        if hamiltonian.conserves_magnetisation and _lowest_magnetisation_is_lowest(hamiltonian):
+        if hamiltonian.conserves_magnetization and _lowest_magnetization_is_lowest(hamiltonian):
             ups = n - n // 2
             chosen = everything[np.bitwise_count(everything.astype(np.uint64)) == n - ups]
-            return cls(chosen, False, f"magnetisation {2 * ups - n}")
+            return cls(chosen, False, f"magnetization {2 * ups - n}")
         # Without signs the ground state is positive (Perron and Frobenius), hence even under the flip.
         if hamiltonian.is_flip_symmetric and hamiltonian.is_stoquastic and hamiltonian.moves:
             return cls(everything[: 2 ** (n - 1)], True, "even under spin flip")
         return cls(everything, False, "all")
 
 
-def _lowest_magnetisation_is_lowest(hamiltonian: PauliSum) -> bool:
-    # Rotation invariance puts a member of every multiplet into the sector of smallest |magnetisation|.
+def _lowest_magnetization_is_lowest(hamiltonian: PauliSum) -> bool:
+    # Rotation invariance puts a member of every multiplet into the sector of smallest |magnetization|.
     axes = {(s.sites, s.axes): s.coefficient for s in hamiltonian.strings}
     turned = set(hamiltonian.rotated_sites)
     for string in hamiltonian.strings:
@@ -71,7 +71,7 @@ def _lowest_magnetisation_is_lowest(hamiltonian: PauliSum) -> bool:
 
 
 def ground_state(hamiltonian: PauliSum) -> ExactState:
-    """Finds the ground state by sparse diagonalisation.
+    """Finds the ground state by sparse diagonalization.
 
     Raises:
         InputError: There are too many spins.
@@ -83,7 +83,7 @@ def ground_state(hamiltonian: PauliSum) -> ExactState:
         -28.074198891
     """
     if hamiltonian.sites > LARGEST:
-        raise InputError(f"{hamiltonian.sites} spins are too many to diagonalise: at most {LARGEST}")
+        raise InputError(f"{hamiltonian.sites} spins are too many to diagonalize: at most {LARGEST}")
     basis = Basis.choose(hamiltonian)
     matrix = sector_matrix(hamiltonian, basis)
     energy, vector = lowest(matrix)
@@ -108,7 +108,7 @@ def lowest(matrix: Any) -> tuple[float, NDArray[np.complex128]]:
     try:
         values, vectors = eigsh(matrix, k=1, which="SA", v0=start, tol=1e-12)  # type: ignore[arg-type]
     except ArpackNoConvergence as error:
-        raise InputError(f"diagonalisation did not converge: {error}") from error
+        raise InputError(f"diagonalization did not converge: {error}") from error
     return float(values[0]), vectors[:, 0]
 
 

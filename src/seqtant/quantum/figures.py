@@ -20,7 +20,7 @@ def figures(result: Result) -> list[Figure]:
 
 
 def convergence(result: Result) -> list[Figure]:
-    """Energy per site against optimisation steps, with the exact line."""
+    """Energy per site against optimization steps, with the exact line."""
     energy, error = result.series("energy_per_site"), result.series("energy_error")
     if not energy:
         return []
@@ -66,7 +66,7 @@ def correlation_map(result: Result) -> list[Figure]:
     return [
         Figure(
             name="correlations",
-            title="How spins go together with the one in the centre",
+            title="How spins go together with the one in the center",
             caption="<Z Z> of each site with the central site, which itself has 1.",
             alt=f"Map of {len(grid)} by {columns} sites with correlations from {min(values):.3f} to {max(values):.3f}",
             data=[heat | {"colorbar": {"title": {"text": "<Z Z>"}}}],
@@ -82,7 +82,7 @@ def correlation_map(result: Result) -> list[Figure]:
 
 
 def error_against_cost(result: Result) -> list[Figure]:
-    """Error of the magnetisation against evaluations of psi, for both ways of sampling."""
+    """Error of the magnetization against evaluations of psi, for both ways of sampling."""
     groups: dict[str, list[Measurement]] = {}
     for m in result.series("error"):
         groups.setdefault(m.group, []).append(m)
@@ -100,12 +100,12 @@ def error_against_cost(result: Result) -> list[Figure]:
         Figure(
             name="error_against_cost",
             title="Metropolis needs more evaluations for the same error, without bound as the field falls",
-            caption="Root mean square error of the magnetisation against evaluations of the wave function. Solid: "
+            caption="Root mean square error of the magnetization against evaluations of the wave function. Solid: "
             "exact sampling; dotted: Metropolis, started with all spins up.",
             alt=f"Two curves for each of {len(cases)} cases; the dotted ones lie above the solid ones",
             data=traces,
             layout=axes(
-                "evaluations of psi", "error of the magnetisation", xaxis={"type": "log"}, yaxis={"type": "log"}
+                "evaluations of psi", "error of the magnetization", xaxis={"type": "log"}, yaxis={"type": "log"}
             ),
             table=Table(
                 name="error_against_cost",

@@ -53,7 +53,7 @@ def import_flowket(path: Path, shape: tuple[int, int]) -> CausalState:
     heads = [group for name, group in arrays.items() if name not in convolutions and "kernel:0" in group]
     if len(heads) != 1 or len(convolutions) % 5 or len(convolutions) < 10:
         raise InputError(
-            f"'{path}' has {len(convolutions)} weight-normalised convolutions and {len(heads)} plain ones: "
+            f"'{path}' has {len(convolutions)} weight-normalized convolutions and {len(heads)} plain ones: "
             "the official layout has 5 per block and one"
         )
     numbers = [int(_GROUP.match(name)[1] or 0) for name in convolutions]  # type: ignore[index]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from seqtant.errors import InputError
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrized_state import SymmetrizedState
 from seqtant.quantum.checkpoint import RECORD, Record, folder_of, load_weights, pinned, read_record
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, Samples, SystemConfig
 from seqtant.quantum.draws import generator_for
@@ -15,7 +15,7 @@ from seqtant.quantum.local_energy import Hamiltonian
 from seqtant.quantum.orbits import Orbits
 from seqtant.quantum.processes import Processes
 from seqtant.quantum.symmetries import Group, symmetry_group
-from seqtant.quantum.systems import System, choose_kind, choose_magnetisation, choose_network, default_depth, make_state
+from seqtant.quantum.systems import System, choose_kind, choose_magnetization, choose_network, default_depth, make_state
 from seqtant.quantum.vmc import Training
 from seqtant.runs.context import Context
 from seqtant.settings import config_hash
@@ -36,9 +36,9 @@ class Trained:
     plain: Energy
     """Energy of the state as trained."""
     energy: Energy
-    """Energy of the state as evaluated: symmetrised, if that was asked for."""
-    state: SymmetrisedState
-    """The symmetrised state."""
+    """Energy of the state as evaluated: symmetrized, if that was asked for."""
+    state: SymmetrizedState
+    """The symmetrized state."""
 
 
 def resolved(config: NetworkConfig, system: System) -> NetworkConfig:
@@ -49,7 +49,7 @@ def resolved(config: NetworkConfig, system: System) -> NetworkConfig:
         name=name,
         depth=config.depth or default_depth(name, system.lattice.shape),
         kind=choose_kind(system.pauli, config),
-        magnetisation=choose_magnetisation(system, config),
+        magnetization=choose_magnetization(system, config),
     )
 
 
@@ -65,24 +65,24 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     network = resolved(config.network, system)
     if config.transfer_from is not None:
         source = read_record(folder_of(config.transfer_from))
-        network = replace(pinned(source, system), magnetisation=network.magnetisation)
+        network = replace(pinned(source, system), magnetization=network.magnetization)
     state = make_state(system, network, generator_for(context.seed, 0))
     if config.transfer_from is not None:
         load_weights(state, folder_of(config.transfer_from))
     state = state.to(processes.device(context.device))
-    group = symmetry_group(system.lattice, system.pauli, state.magnetisation)
+    group = symmetry_group(system.lattice, system.pauli, state.magnetization)
     orbits = orbits_to_sum(config, system, state, group)
     network = replace(network, phases=network.phases if orbits is None else "first")
-    symmetrised = group.symmetrise(state, network.image_phases)
+    symmetrized = group.symmetrize(state, network.image_phases)
     training = Training(
         state,
         Hamiltonian(system.pauli),
-        config.optimiser,
+        config.optimizer,
         steps=config.steps,
         samples=_samples(config.samples) if orbits is None else len(orbits.spins),
         seed=context.seed,
         processes=processes,
-        symmetrised=symmetrised if config.optimiser.symmetrise or orbits is not None else None,
+        symmetrized=symmetrized if config.optimizer.symmetrize or orbits is not None else None,
         orbits=orbits,
     )
     record = Record(_system_of(config), network, 0, context.seed, config_hash(config))
@@ -90,15 +90,15 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     training.run(context.folder, record, config.checkpoint_every, context.progress)
     plain = evaluate(state, training.hamiltonian, config.evaluation_samples, generator_for(context.seed, 1))
     best = plain
-    if config.symmetrise and len(group) > 1:
+    if config.symmetrize and len(group) > 1:
         generator = generator_for(context.seed, 2)
         found = evaluate(
-            symmetrised, training.hamiltonian, config.evaluation_samples, generator, progress=context.progress
+            symmetrized, training.hamiltonian, config.evaluation_samples, generator, progress=context.progress
         )
         # Averaged phases only fit a ground state that the group leaves alone; for positive states it always is.
         if state.kind == "positive" or found.total <= plain.total:
             best = found
-    return Trained(system, training, group, plain, best, symmetrised)
+    return Trained(system, training, group, plain, best, symmetrized)
 
 
 def orbits_to_sum(config: GroundStateConfig, system: System, state: AutoregressiveState, group: Group) -> Orbits | None:
@@ -107,7 +107,7 @@ def orbits_to_sum(config: GroundStateConfig, system: System, state: Autoregressi
     Raises:
         InputError: Sums were asked for where there are too many configurations, or with averaged phases.
     """
-    if isinstance(config.samples, int) or config.optimiser.stages:
+    if isinstance(config.samples, int) or config.optimizer.stages:
         return None
     asked, averaged = config.samples == "all", config.network.phases == "mean" and state.has_phase
     if asked and system.sites > ENUMERATED:
@@ -118,7 +118,7 @@ def orbits_to_sum(config: GroundStateConfig, system: System, state: Autoregressi
     signs = state.has_phase and bool(system.pauli.rotated_sites)
     if not asked and (averaged or not signs or system.sites > ENUMERATED):
         return None
-    orbits = Orbits.of(system.pauli, group, state.magnetisation)
+    orbits = Orbits.of(system.pauli, group, state.magnetization)
     if len(orbits) > MOST_ORBITS:
         if asked:
             raise InputError(f"samples=all would solve for {len(orbits)} orbits: at most {MOST_ORBITS}, draw samples")

@@ -27,7 +27,7 @@ class Couplings:
     anisotropy: float = 1.0
     """Delta of the XXZ model: weight of ZZ against XX and YY."""
     second_coupling: float = 0.0
-    """J2 between second neighbours."""
+    """J2 between second neighbors."""
     marshall: bool = True
     """Rotate one sublattice by pi about z (Marshall sign rule) where the lattice has two."""
 
@@ -70,7 +70,7 @@ def xxz(lattice: Lattice, couplings: Couplings) -> PauliSum:
 
 @HAMILTONIANS.register("j1j2")
 def j1j2(lattice: Lattice, couplings: Couplings) -> PauliSum:
-    """J1-J2 model: H = J sum S.S over nearest + J2 sum S.S over second neighbours, spin 1/2."""
+    """J1-J2 model: H = J sum S.S over nearest + J2 sum S.S over second neighbors, spin 1/2."""
     strings = exchange(lattice.bonds, couplings.coupling) + exchange(lattice.second_bonds, couplings.second_coupling)
     convention = (
         f"H = J sum S.S (nearest) + J2 sum S.S (second), spin 1/2, J = {couplings.coupling:g}, "
@@ -111,9 +111,9 @@ def _named(convention: str, lattice: Lattice) -> str:
 
 
 def _rotated(hamiltonian: PauliSum, lattice: Lattice, couplings: Couplings) -> PauliSum:
-    # The chequerboard rotation is unitary on any lattice; only on a bipartite one does it remove all signs.
+    # The checkerboard rotation is unitary on any lattice; only on a bipartite one does it remove all signs.
     fits = lattice.boundary == "open" or not any(size % 2 for size in lattice.shape if size > 1)
     if not couplings.marshall or not fits:
         return hamiltonian
-    colour = tuple((1 - sign) // 2 for sign in lattice.staggering)
-    return hamiltonian.rotated(tuple(site for site in range(lattice.sites) if colour[site]))
+    color = tuple((1 - sign) // 2 for sign in lattice.staggering)
+    return hamiltonian.rotated(tuple(site for site in range(lattice.sites) if color[site]))

@@ -1,6 +1,6 @@
 """Lattices: where the spins sit, which of them interact, and which sublattice each belongs to.
 
-Sites are numbered row by row. Every lattice is a grid of rows and columns; its kind says which neighbours interact.
+Sites are numbered row by row. Every lattice is a grid of rows and columns; its kind says which neighbors interact.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _TEXT = re.compile(r"^(?:([a-z]+):)?(\d+)(?:x(\d+))?$")
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """Steps (rows, columns) from a site to its neighbours, each pair of opposite steps named once."""
+class Neighbors:
+    """Steps (rows, columns) from a site to its neighbors, each pair of opposite steps named once."""
 
     nearest: tuple[tuple[int, int], ...]
-    """Steps to nearest neighbours."""
+    """Steps to nearest neighbors."""
     second: tuple[tuple[int, int], ...]
-    """Steps to second neighbours."""
+    """Steps to second neighbors."""
 
 
-LATTICES: Registry[Neighbours] = Registry(
+LATTICES: Registry[Neighbors] = Registry(
     "lattice",
     group="seqtant.lattices",
     entries={
-        "chain": Neighbours(((0, 1),), ((0, 2),)),
-        "square": Neighbours(((0, 1), (1, 0)), ((1, 1), (1, -1))),
-        "triangular": Neighbours(((0, 1), (1, 0), (1, 1)), ((1, -1), (1, 2), (2, 1))),
+        "chain": Neighbors(((0, 1),), ((0, 2),)),
+        "square": Neighbors(((0, 1), (1, 0)), ((1, 1), (1, -1))),
+        "triangular": Neighbors(((0, 1), (1, 0), (1, 1)), ((1, -1), (1, 2), (2, 1))),
     },
 )
 
@@ -59,7 +59,7 @@ class Lattice:
     """``open`` or ``periodic`` in both directions."""
 
     def __post_init__(self) -> None:
-        _ = self.neighbours
+        _ = self.neighbors
         if min(self.rows, self.columns) < 1 or self.sites < 2:
             raise InputError(f"lattice '{self}' has {self.sites} site(s): it needs at least 2 to interact")
         if self.kind == "chain" and self.rows != 1:
@@ -109,19 +109,19 @@ class Lattice:
         return self.rows, self.columns
 
     @property
-    def neighbours(self) -> Neighbours:
-        """Steps to the neighbours of a site."""
+    def neighbors(self) -> Neighbors:
+        """Steps to the neighbors of a site."""
         return LATTICES[self.kind]
 
     @cached_property
     def bonds(self) -> tuple[Bond, ...]:
-        """Pairs of nearest neighbours, each once."""
-        return self._pairs(self.neighbours.nearest)
+        """Pairs of nearest neighbors, each once."""
+        return self._pairs(self.neighbors.nearest)
 
     @cached_property
     def second_bonds(self) -> tuple[Bond, ...]:
-        """Pairs of second neighbours, each once."""
-        return self._pairs(self.neighbours.second)
+        """Pairs of second neighbors, each once."""
+        return self._pairs(self.neighbors.second)
 
     def _pairs(self, steps: tuple[tuple[int, int], ...]) -> tuple[Bond, ...]:
         # A set, because a periodic lattice two sites wide would name the same pair twice.
@@ -141,10 +141,10 @@ class Lattice:
     @cached_property
     def sublattice(self) -> tuple[int, ...] | None:
         """0 or 1 for each site such that every bond joins 0 and 1; None if that is impossible (frustration)."""
-        colour = tuple((site // self.columns + site % self.columns) % 2 for site in range(self.sites))
-        return colour if all(colour[i] != colour[j] for i, j in self.bonds) else None
+        color = tuple((site // self.columns + site % self.columns) % 2 for site in range(self.sites))
+        return color if all(color[i] != color[j] for i, j in self.bonds) else None
 
     @cached_property
     def staggering(self) -> tuple[int, ...]:
-        """+1 and -1 in a chequerboard, whether or not it fits the boundary."""
+        """+1 and -1 in a checkerboard, whether or not it fits the boundary."""
         return tuple(1 - 2 * ((site // self.columns + site % self.columns) % 2) for site in range(self.sites))

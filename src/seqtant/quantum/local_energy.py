@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrized_state import SymmetrizedState
 from seqtant.quantum.pauli import PauliSum, String
 
 LARGEST_LOG_RATIO = 300.0
@@ -88,7 +88,7 @@ class Hamiltonian:
         off = self.off_diagonal(spins)
         return spins[:, None] * signs, torch.cat([self.diagonal(spins)[:, None].to(off.dtype), off], dim=1)
 
-    def local_energy(self, state: AutoregressiveState | SymmetrisedState, spins: Tensor) -> Tensor:
+    def local_energy(self, state: AutoregressiveState | SymmetrizedState, spins: Tensor) -> Tensor:
         """Local energies by change propagation; memory is bounded by the state's chunks.
 
         Args:

@@ -48,9 +48,9 @@ def autocorrelation_time(series: NDArray[np.float64]) -> float:
         >>> autocorrelation_time(rng.normal(size=(4000, 4))) < 0.6
         True
     """
-    centred = series - series.mean()
-    steps = len(centred)
-    transform = np.fft.rfft(centred, 2 * steps, axis=0)
+    centered = series - series.mean()
+    steps = len(centered)
+    transform = np.fft.rfft(centered, 2 * steps, axis=0)
     covariance = np.fft.irfft(np.abs(transform) ** 2, axis=0)[:steps].mean(axis=1) / np.arange(steps, 0, -1)
     if covariance[0] <= 0:
         return 0.5 * steps  # a chain that never moved: one sample in all

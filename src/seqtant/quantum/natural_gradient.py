@@ -1,6 +1,6 @@
 """Natural-gradient steps in sample space: minSR and SPRING.
 
-With X the centred, weighted derivatives of log psi (one row per sample and component) and f twice the weighted, centred
+With X the centered, weighted derivatives of log psi (one row per sample and component) and f twice the weighted, centered
 local energies, minSR steps along X^T (X X^T + damping)^-1 f. SPRING keeps a share of the last step and solves for the
 rest of it only. The samples-by-samples kernel is built and solved in float64, however many parameters there are.
 
@@ -67,11 +67,11 @@ class NaturalGradient:
                 change = part if change is None else change + part
         if kernel is None:
             raise ValueError("the state has no parameters")
-        force = 2 * centred_column(_components(energies, len(kernel)), weights)
+        force = 2 * centered_column(_components(energies, len(kernel)), weights)
         kept = torch.zeros_like(force)
         if change is not None:
-            kept = self.momentum * centred_column(change.view(-1, len(weights)), weights)
-        centre_kernel(kernel, weights)
+            kept = self.momentum * centered_column(change.view(-1, len(weights)), weights)
+        center_kernel(kernel, weights)
         solution = solve(kernel, force - kept, self.damping)
         self.length = float((kernel @ solution + kept).norm())
         step = torch.zeros(self.size, dtype=torch.float64, device=force.device)
@@ -130,32 +130,32 @@ def _components(energies: Tensor, rows: int) -> Tensor:
     return torch.cat([parts, parts.new_zeros(max(0, missing), len(energies))])[: rows // len(energies)].double()
 
 
-def centred_column(values: Tensor, weights: Tensor) -> Tensor:
+def centered_column(values: Tensor, weights: Tensor) -> Tensor:
     """Values (parts, samples) less their mean, times the root of the weights, as one column of all parts.
 
     Example:
-        >>> centred_column(torch.tensor([[1.0, 3.0]]), torch.tensor([0.25, 0.75])).tolist()
+        >>> centered_column(torch.tensor([[1.0, 3.0]]), torch.tensor([0.25, 0.75])).tolist()
         [-0.75, 0.4330126941204071]
     """
     return ((values - (values @ weights)[:, None]) * weights.sqrt()).flatten()
 
 
 def of_rows(column: Tensor, weights: Tensor) -> Tensor:
-    """What multiplies plain rows where centred, weighted rows are multiplied by a column of shape (parts, samples)."""
+    """What multiplies plain rows where centered, weighted rows are multiplied by a column of shape (parts, samples)."""
     scaled = column * weights.sqrt()
     return (scaled - weights * scaled.sum(1, keepdim=True)).flatten()
 
 
-def centre_kernel(kernel: Tensor, weights: Tensor) -> None:
-    """Turns products of plain rows into those of centred, weighted rows, in place.
+def center_kernel(kernel: Tensor, weights: Tensor) -> None:
+    """Turns products of plain rows into those of centered, weighted rows, in place.
 
-    Centring the kernel spares two passes over all derivatives; part by part, it is K - 1 m^T - m 1^T + mean(m) with m
+    Centering the kernel spares two passes over all derivatives; part by part, it is K - 1 m^T - m 1^T + mean(m) with m
     the weighted mean of the kernel's columns.
 
     Example:
         >>> rows = torch.tensor([[1.0], [3.0]])
         >>> kernel = rows @ rows.T
-        >>> centre_kernel(kernel, torch.tensor([0.5, 0.5]))
+        >>> center_kernel(kernel, torch.tensor([0.5, 0.5]))
         >>> [[round(x, 6) for x in row] for row in kernel.tolist()]
         [[0.5, -0.5], [-0.5, 0.5]]
     """
@@ -198,21 +198,21 @@ def solve(kernel: Tensor, force: Tensor, damping: float) -> Tensor:
     """
     shifted = kernel.clone()
     shifted.diagonal().add_(damping)
-    if factorise(shifted):
+    if factorize(shifted):
         return torch.cholesky_solve(force[:, None], shifted)[:, 0]
     values, vectors = torch.linalg.eigh(kernel)
     return vectors @ ((vectors.T @ force) / (values.clamp(min=0) + max(damping, 1e-12 * float(values[-1]))))
 
 
-def factorise(matrix: Tensor, panel: int = 128) -> bool:
+def factorize(matrix: Tensor, panel: int = 128) -> bool:
     """Cholesky factor in place, in the lower triangle; False if the matrix is not positive definite.
 
-    Panel by panel almost all work is products of matrices: a third of the time of the library's factorisation of 1000
+    Panel by panel almost all work is products of matrices: a third of the time of the library's factorization of 1000
     rows on one core.
 
     Example:
         >>> matrix = torch.tensor([[4.0, 2.0], [2.0, 5.0]])
-        >>> factorise(matrix, panel=1), matrix.tril().tolist()
+        >>> factorize(matrix, panel=1), matrix.tril().tolist()
         (True, [[2.0, 0.0], [1.0, 2.0]])
     """
     failures = []

@@ -1,7 +1,7 @@
-"""Observables of a state with their errors: magnetisations, correlations, entanglement, fidelity.
+"""Observables of a state with their errors: magnetizations, correlations, entanglement, fidelity.
 
 All are means over independent samples; those that the symmetry group does not leave alone are measured on samples to
-which a random group element was applied, as the symmetrised state demands.
+which a random group element was applied, as the symmetrized state demands.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from seqtant.findings import Estimate
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrized_state import SymmetrizedState
 from seqtant.quantum.lattices import Lattice
 
-State = AutoregressiveState | SymmetrisedState
+State = AutoregressiveState | SymmetrizedState
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def mean_of(values: Tensor, unit: str = "") -> Estimate:
     return Estimate(value=value, low=value - half, high=value + half, method="independent samples", n=number, unit=unit)
 
 
-def magnetisations(spins: Tensor, lattice: Lattice) -> dict[str, Estimate]:
-    """Magnetisations per site of samples: mean, modulus, square, and the staggered ones.
+def magnetizations(spins: Tensor, lattice: Lattice) -> dict[str, Estimate]:
+    """Magnetizations per site of samples: mean, modulus, square, and the staggered ones.
 
     Args:
         spins: Shape (samples, sites).
@@ -56,11 +56,11 @@ def magnetisations(spins: Tensor, lattice: Lattice) -> dict[str, Estimate]:
     sign = torch.tensor(lattice.staggering, dtype=torch.float64, device=spins.device)
     uniform, staggered = values.mean(1), (values * sign).mean(1)
     return {
-        "magnetisation": mean_of(uniform),
-        "absolute_magnetisation": mean_of(uniform.abs()),
-        "squared_magnetisation": mean_of(uniform**2),
-        "absolute_staggered_magnetisation": mean_of(staggered.abs()),
-        "squared_staggered_magnetisation": mean_of(staggered**2),
+        "magnetization": mean_of(uniform),
+        "absolute_magnetization": mean_of(uniform.abs()),
+        "squared_magnetization": mean_of(uniform**2),
+        "absolute_staggered_magnetization": mean_of(staggered.abs()),
+        "squared_staggered_magnetization": mean_of(staggered**2),
     }
 
 
@@ -72,11 +72,11 @@ def correlations(spins: Tensor) -> Correlations:
     return Correlations(mean.cpu().numpy(), error.cpu().numpy())
 
 
-def transverse_magnetisation(state: State, spins: Tensor, chunk: int = 512) -> Estimate:
+def transverse_magnetization(state: State, spins: Tensor, chunk: int = 512) -> Estimate:
     """Mean of X per site: the average over sites of psi(s with that site flipped) / psi(s).
 
     Args:
-        state: The wave function; must not be confined to one magnetisation.
+        state: The wave function; must not be confined to one magnetization.
         spins: Samples of it, shape (samples, sites).
         chunk: Configurations handled together.
     """
@@ -96,7 +96,7 @@ def renyi_entropy(state: State, spins: Tensor, region: list[int]) -> Estimate:
     exchanged. Source: Hastings et al., Physical Review Letters 104, 157201 (2010).
 
     Args:
-        state: A normalised wave function.
+        state: A normalized wave function.
         spins: Independent samples of it, an even number, shape (samples, sites).
         region: Sites of the region.
     """
@@ -138,7 +138,7 @@ def exact_renyi_entropy(vector: NDArray[np.complex128], sites: int, region: list
 
 
 def fidelity(vector: NDArray[np.complex128], exact: NDArray[np.complex128]) -> float:
-    """|<exact|state>|^2 of two normalised vectors.
+    """|<exact|state>|^2 of two normalized vectors.
 
     Example:
         >>> fidelity(np.array([1, 0j]), np.array([0.6, 0.8j]))

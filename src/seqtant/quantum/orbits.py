@@ -1,6 +1,6 @@
 """Every configuration of a small lattice, gathered into the orbits of its symmetry group: steps that draw nothing.
 
-A symmetrised state has one amplitude per orbit. On up to 16 spins all of them can be summed, so energy and gradient are
+A symmetrized state has one amplitude per orbit. On up to 16 spins all of them can be summed, so energy and gradient are
 exact. The kernel of a natural-gradient step has one row per orbit, not one per configuration. An orbit has the phase of
 its first configuration, those of the others play no part.
 """
@@ -29,7 +29,7 @@ AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Amplitudes:
-    """A symmetrised state on all orbits, and the share that each configuration has in it."""
+    """A symmetrized state on all orbits, and the share that each configuration has in it."""
 
     probability: Tensor
     """Of each orbit, adding up to 1, shape (orbits,)."""
@@ -66,18 +66,18 @@ class Orbits:
     """<first of o|H|all of o'>, sparse, shape (orbits, orbits)."""
 
     @classmethod
-    def of(cls, pauli: PauliSum, group: Group, magnetisation: int | None) -> Orbits:
+    def of(cls, pauli: PauliSum, group: Group, magnetization: int | None) -> Orbits:
         """Finds the orbits of a sector; all configurations where there is none.
 
         Args:
             pauli: The Hamiltonian.
             group: Symmetries that it has.
-            magnetisation: Sum of all spins in the sector.
+            magnetization: Sum of all spins in the sector.
         """
         index = np.arange(2**pauli.sites, dtype=np.int64)
-        if magnetisation is not None:
+        if magnetization is not None:
             down = np.bitwise_count(index.astype(np.uint64))
-            index = index[2 * down == pauli.sites - magnetisation]
+            index = index[2 * down == pauli.sites - magnetization]
         spins = configurations(pauli.sites)[index]
         smallest = index.copy()
         for permutation, sign in zip(group.permutations, group.signs, strict=True):
@@ -106,7 +106,7 @@ class Orbits:
 
     @torch.no_grad()
     def amplitudes(self, state: AutoregressiveState) -> Amplitudes:
-        """Evaluates a plain state on all configurations and symmetrises it."""
+        """Evaluates a plain state on all configurations and symmetrizes it."""
         parts = [state.log_psi(part) for part in self.spins.split(4 * AT_ONCE)]
         amplitude, phase = (torch.cat(column) for column in zip(*parts, strict=True))
         probability = (2 * amplitude).exp()

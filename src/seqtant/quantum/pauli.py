@@ -64,7 +64,7 @@ class PauliSum:
         >>> ising = PauliSum(2, (String(-1.0, "ZZ", (0, 1)), String(-0.5, "X", (0,)), String(-0.5, "X", (1,))))
         >>> ising.moves
         ((0,), (1,))
-        >>> ising.is_stoquastic, ising.conserves_magnetisation
+        >>> ising.is_stoquastic, ising.conserves_magnetization
         (True, False)
     """
 
@@ -139,7 +139,7 @@ class PauliSum:
         )
 
     @cached_property
-    def conserves_magnetisation(self) -> bool:
+    def conserves_magnetization(self) -> bool:
         """Whether it commutes with the sum of all Z."""
         return all(
             abs(x) < 1e-12 or sum(pattern[: len(flips)]) == 0

@@ -1,4 +1,4 @@
-"""What the energy should be: closed forms, exact diagonalisation, or a published table, each with its source."""
+"""What the energy should be: closed forms, exact diagonalization, or a published table, each with its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seqtant.quantum.systems import System
 
 TABLE = Path(__file__).parent / "references.yaml"
 QUICK = 16
-"""Spins up to which diagonalisation takes about a second."""
+"""Spins up to which diagonalization takes about a second."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ def find(system: System, *, quick: bool = False) -> Reference | None:
 
     Args:
         system: Lattice and Hamiltonian.
-        quick: Diagonalise only what takes a second.
+        quick: Diagonalize only what takes a second.
     """
     closed = closed_form(system)
     if closed is not None:
         return closed
     if system.sites <= (QUICK if quick else LARGEST):
         found = ground_state(system.pauli)
-        return Reference(found.energy, 0.0, True, f"exact diagonalisation, sector: {found.sector}")
+        return Reference(found.energy, 0.0, True, f"exact diagonalization, sector: {found.sector}")
     return published(system)
 
 
@@ -90,7 +90,7 @@ def need(system: System) -> Reference:
     if found is None:
         raise InputError(
             f"no exact energy is known for {system.config.hamiltonian} on {system.lattice}, {system.lattice.boundary}: "
-            f"at most {LARGEST} spins can be diagonalised"
+            f"at most {LARGEST} spins can be diagonalized"
         )
     return found
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrised_state import Phases, SymmetrisedState
+from seqtant.models.symmetrized_state import Phases, SymmetrizedState
 from seqtant.quantum.lattices import Lattice
 from seqtant.quantum.pauli import PauliSum
 
@@ -31,18 +31,18 @@ class Group:
     def __len__(self) -> int:
         return len(self.signs)
 
-    def symmetrise(self, state: AutoregressiveState, phases: Phases = "mean") -> SymmetrisedState:
+    def symmetrize(self, state: AutoregressiveState, phases: Phases = "mean") -> SymmetrizedState:
         """The state averaged over the group."""
-        return SymmetrisedState(state, torch.from_numpy(self.permutations), torch.from_numpy(self.signs), phases)
+        return SymmetrizedState(state, torch.from_numpy(self.permutations), torch.from_numpy(self.signs), phases)
 
 
-def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetisation: int | None = None) -> Group:
+def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetization: int | None = None) -> Group:
     """All symmetries of the lattice that leave the Hamiltonian (and the sector) as it is.
 
     Args:
         lattice: The lattice.
         pauli: The Hamiltonian.
-        magnetisation: The sector, if the state is confined to one.
+        magnetization: The sector, if the state is confined to one.
 
     Example:
         >>> from seqtant.quantum.hamiltonians import Couplings, build
@@ -61,7 +61,7 @@ def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetisation: int | None 
         for down, across in shifts:
             maps[tuple(int(x) for x in np.roll(turned, (down, across), (0, 1)).flatten())] = None
     kept = [m for m in maps if pauli.transformed(np.array(m, dtype=np.int64)).same_as(pauli)]
-    flips = [1, -1] if pauli.is_flip_symmetric and not magnetisation else [1]
+    flips = [1, -1] if pauli.is_flip_symmetric and not magnetization else [1]
     pairs = [(m, sign) for sign in flips for m in kept]
     permutations = np.array([m for m, _ in pairs], dtype=np.int64)
     return Group(permutations, np.array([sign for _, sign in pairs], dtype=np.int64))

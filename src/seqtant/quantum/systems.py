@@ -97,21 +97,21 @@ def make_state(system: System, network: NetworkConfig, generator: torch.Generato
         InputError: The Hamiltonian needs signs that the chosen kind does not have.
     """
     kind = choose_kind(system.pauli, network)
-    magnetisation = choose_magnetisation(system, network)
+    magnetization = choose_magnetization(system, network)
     channels, shape = output_channels(kind), system.lattice.shape
     name = choose_network(system.lattice, network)
     depth = network.depth or default_depth(name, shape)
     if name == "recurrent":
         recurrent = RecurrentNetwork(shape, network.width, channels, generator)
-        return AutoregressiveState(recurrent, kind, magnetisation)
+        return AutoregressiveState(recurrent, kind, magnetization)
     if name == "transformer":
         transformer = TransformerNetwork(shape, depth, network.width, channels, generator=generator)
-        return AutoregressiveState(transformer, kind, magnetisation)
+        return AutoregressiveState(transformer, kind, magnetization)
     graph = make_graph(name, depth, network.width, channels, network.activation)
     causal = CausalNetwork(graph, shape, generator, "both" if name == "paper" else "in")
     if kind == "complex" and name != "paper" and system.pauli.rotated_sites:
         _quieten_phases(causal)
-    return CausalState(causal, kind, magnetisation)
+    return CausalState(causal, kind, magnetization)
 
 
 @torch.no_grad()
@@ -143,19 +143,19 @@ def choose_kind(pauli: PauliSum, network: NetworkConfig) -> Kind:
     return cast(Kind, network.kind)
 
 
-def choose_magnetisation(system: System, network: NetworkConfig) -> int | None:
-    """The sector: the smallest magnetisation where it is conserved and holds the ground state.
+def choose_magnetization(system: System, network: NetworkConfig) -> int | None:
+    """The sector: the smallest magnetization where it is conserved and holds the ground state.
 
     Raises:
-        InputError: The Hamiltonian does not conserve the magnetisation that was asked for.
+        InputError: The Hamiltonian does not conserve the magnetization that was asked for.
     """
-    conserved = system.pauli.conserves_magnetisation and bool(system.pauli.moves)
-    if network.magnetisation == "auto":
+    conserved = system.pauli.conserves_magnetization and bool(system.pauli.moves)
+    if network.magnetization == "auto":
         antiferromagnet = system.config.hamiltonian in {"heisenberg", "j1j2"} and system.config.operators is None
         return system.sites % 2 if conserved and antiferromagnet and system.config.coupling > 0 else None
-    if network.magnetisation is not None and not conserved:
-        raise InputError("the Hamiltonian does not conserve the magnetisation: set network.magnetisation to null")
-    return network.magnetisation
+    if network.magnetization is not None and not conserved:
+        raise InputError("the Hamiltonian does not conserve the magnetization: set network.magnetization to null")
+    return network.magnetization
 
 
 def choose_network(lattice: Lattice, network: NetworkConfig) -> str:

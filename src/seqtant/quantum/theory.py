@@ -132,7 +132,7 @@ def effective_samples(samples: int, autocorrelation_time: float) -> float:
 
 
 def paper_parameters(depth: int, width: int, outputs: int = 4, kernel: int = 3) -> int:
-    """Parameters of the published two-stack network, weight normalisation included.
+    """Parameters of the published two-stack network, weight normalization included.
 
     Each of the ``2 depth - 2`` blocks holds a k x k, a 1 x k, two 1 x 1 and a merging k x k convolution.
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from seqtant.errors import TrainingError
 from seqtant.models.autoregressive import AutoregressiveState
 from seqtant.models.jacobian import Block, jacobian
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrized_state import SymmetrizedState
 from seqtant.progress import SILENT, Progress
 from seqtant.quantum.checkpoint import Record, read_record, read_tensors, save_state
-from seqtant.quantum.config import OptimiserConfig
+from seqtant.quantum.config import OptimizerConfig
 from seqtant.quantum.draws import uniforms
 from seqtant.quantum.local_energy import Hamiltonian
 from seqtant.quantum.natural_gradient import NaturalGradient
@@ -33,8 +33,8 @@ SMALLEST_FACTOR = 0.05
 """No amplitude is asked to shrink by more than this in one step."""
 
 
-def settled(config: OptimiserConfig, pauli: PauliSum, orbits: Orbits | None = None) -> OptimiserConfig:
-    """An optimiser's settings with everything that was left open decided.
+def settled(config: OptimizerConfig, pauli: PauliSum, orbits: Orbits | None = None) -> OptimizerConfig:
+    """An optimizer's settings with everything that was left open decided.
 
     Natural gradients follow imaginary time, whose unit is one over the energy: weak couplings need longer steps. Sums
     over all configurations know the largest row of the Hamiltonian, which bounds the step that is stable.
@@ -127,28 +127,28 @@ class Seen:
 
 @dataclass
 class Training:
-    """One optimisation: the state, what it is trained on, and where it stands.
+    """One optimization: the state, what it is trained on, and where it stands.
 
     Args:
         state: The wave function; its parameters change.
         hamiltonian: What it is trained on.
-        config: The optimiser.
-        steps: Steps in all, unless the optimiser has stages.
-        samples: Configurations per step, unless the optimiser has stages.
+        config: The optimizer.
+        steps: Steps in all, unless the optimizer has stages.
+        samples: Configurations per step, unless the optimizer has stages.
         seed: Seed of every draw.
         processes: The processes of this run.
-        symmetrised: The state to train on instead, if symmetrised training is asked for.
+        symmetrized: The state to train on instead, if symmetrized training is asked for.
         orbits: All configurations, if steps are to sum over them instead of drawing some.
     """
 
     state: AutoregressiveState
     hamiltonian: Hamiltonian
-    config: OptimiserConfig
+    config: OptimizerConfig
     steps: int
     samples: int
     seed: int
     processes: Processes = field(default_factory=Processes)
-    symmetrised: SymmetrisedState | None = None
+    symmetrized: SymmetrizedState | None = None
     orbits: Orbits | None = None
     done: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -164,9 +164,9 @@ class Training:
         self.adam = torch.optim.Adam(self.state.parameters(), lr=self.first_rate, betas=betas)
 
     @property
-    def trained(self) -> AutoregressiveState | SymmetrisedState:
-        """The state whose energy is minimised."""
-        return self.symmetrised or self.state
+    def trained(self) -> AutoregressiveState | SymmetrizedState:
+        """The state whose energy is minimized."""
+        return self.symmetrized or self.state
 
     @property
     def total(self) -> int:
@@ -200,7 +200,7 @@ class Training:
         energy = float((seen.weights * seen.energies.real).sum())
         variance = float((seen.weights * (seen.energies - energy).abs() ** 2).sum()) * seen.spread
         if not math.isfinite(energy) or not math.isfinite(variance):
-            raise TrainingError(f"the energy is {energy} at step {number}: lower optimiser.learning_rate")
+            raise TrainingError(f"the energy is {energy} at step {number}: lower optimizer.learning_rate")
         marks.append(time.perf_counter())
         self._update(seen, number)
         self.done += 1
@@ -282,7 +282,7 @@ class Training:
             group["lr"] = self.rate(number)
         self.adam.step()
 
-    def optimiser_tensors(self) -> dict[str, Tensor]:
+    def optimizer_tensors(self) -> dict[str, Tensor]:
         """What a resumed run needs besides the weights."""
         found = {} if self.natural.previous is None else {"previous": self.natural.previous}
         for place, values in self.adam.state_dict()["state"].items():
@@ -290,18 +290,18 @@ class Training:
         return found
 
     def resume(self, folder: Path) -> None:
-        """Goes on from a checkpoint of the same run: weights, optimiser, history."""
+        """Goes on from a checkpoint of the same run: weights, optimizer, history."""
         record, tensors = read_record(folder), read_tensors(folder)
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():
                 parameter.copy_(tensors[f"state.{name}"])
         device = next(self.state.parameters()).device
-        if "optimiser.previous" in tensors:
-            self.natural.previous = tensors["optimiser.previous"].to(device)
+        if "optimizer.previous" in tensors:
+            self.natural.previous = tensors["optimizer.previous"].to(device)
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
-            if key.startswith("optimiser.adam."):
-                place, name = key.removeprefix("optimiser.adam.").split(".")
+            if key.startswith("optimizer.adam."):
+                place, name = key.removeprefix("optimizer.adam.").split(".")
                 moments.setdefault(int(place), {})[name] = value
         if moments:
             self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
@@ -327,7 +327,7 @@ class Training:
         """Writes a checkpoint; only the first process does."""
         if self.processes.is_first:
             now = Record(record.system, record.network, self.done, self.seed, record.config_hash, tuple(self.history))
-            save_state(folder, self.state, now, self.optimiser_tensors())
+            save_state(folder, self.state, now, self.optimizer_tensors())
 
     def shown(self, found: Step) -> dict[str, float]:
         """The numbers beside the progress bar."""

@@ -1,4 +1,4 @@
-"""Games: shots of one of several labelling tasks over shared inputs; the task is hidden and must be inferred."""
+"""Games: shots of one of several labeling tasks over shared inputs; the task is hidden and must be inferred."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from seqtant.reference.sentences import SentenceKind
 from seqtant.reference.vocabulary import Vocabulary
 
 SIZES = ("small", "big")
-COLOURS = ("red", "blue", "green", "black")
+COLORS = ("red", "blue", "green", "black")
 PETS = ("cat", "dog", "rabbit")
 BEASTS = ("wolf", "fox", "bear")
 Input = tuple[str, str, str]
-"""Size, colour, animal."""
+"""Size, color, animal."""
 
 
 @dataclass(frozen=True)
 class LabelTask:
-    """One labelling task: which label is right for which input, how noisy, and which inputs it prefers."""
+    """One labeling task: which label is right for which input, how noisy, and which inputs it prefers."""
 
     name: str
     """Name of the task."""
     weight: float
     """Probability that a game plays this task."""
     rule: str
-    """What decides the label: ``size``, ``colour``, ``animal``; or, answered with yes or no, ``big?``, ``small?``,
+    """What decides the label: ``size``, ``color``, ``animal``; or, answered with yes or no, ``big?``, ``small?``,
     ``dark?``, ``pet?``, ``beast?``."""
     flip: float
     """Probability of another label of the same task instead of the right one."""
@@ -36,19 +36,19 @@ class LabelTask:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels the task uses."""
-        named = {"size": SIZES, "colour": COLOURS, "animal": ("pet", "beast")}
+        named = {"size": SIZES, "color": COLORS, "animal": ("pet", "beast")}
         return named.get(self.rule, ("yes", "no"))
 
     def label(self, shown: Input) -> str:
         """The right label of an input."""
-        size, colour, animal = shown
-        named = {"size": size, "colour": colour, "animal": "pet" if animal in PETS else "beast"}
+        size, color, animal = shown
+        named = {"size": size, "color": color, "animal": "pet" if animal in PETS else "beast"}
         if self.rule in named:
             return named[self.rule]
         holds = {
             "big?": size == "big",
             "small?": size == "small",
-            "dark?": colour in {"blue", "black"},
+            "dark?": color in {"blue", "black"},
             "pet?": animal in PETS,
             "beast?": animal in BEASTS,
         }
@@ -57,7 +57,7 @@ class LabelTask:
 
 TASKS = (
     LabelTask("size", 0.16, "size", flip=0.05),
-    LabelTask("colour", 0.14, "colour", flip=0.06),
+    LabelTask("color", 0.14, "color", flip=0.06),
     LabelTask("animal", 0.14, "animal", flip=0.05),
     LabelTask("is_big", 0.20, "big?", flip=0.05),
     LabelTask("is_small", 0.05, "small?", flip=0.05),
@@ -75,7 +75,7 @@ class GameSettings:
     """The tasks, with their probabilities."""
     sizes: tuple[str, ...] = SIZES
     """First word of an input."""
-    colours: tuple[str, ...] = COLOURS
+    colors: tuple[str, ...] = COLORS
     """Second word of an input."""
     animals: tuple[str, ...] = PETS + BEASTS
     """Third word of an input."""
@@ -87,7 +87,7 @@ class GameSettings:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """All inputs."""
-        return tuple(product(self.sizes, self.colours, self.animals))
+        return tuple(product(self.sizes, self.colors, self.animals))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class GameSettings:
     def input_probability(self, task: LabelTask, shown: Input) -> float:
         """p(input | task)."""
         weights = dict(zip(self.animals, task.animals or (1,) * len(self.animals), strict=True))
-        return weights[shown[2]] / sum(weights.values()) / (len(self.sizes) * len(self.colours))
+        return weights[shown[2]] / sum(weights.values()) / (len(self.sizes) * len(self.colors))
 
     def label_probability(self, task: LabelTask, shown: Input, label: str) -> float:
         """p(label | input, task)."""

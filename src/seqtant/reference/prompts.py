@@ -140,13 +140,13 @@ class Prompts:
         latents = np.full(count + 1, self._latent(kind, task))
         texts = [self.world.words(row[row >= 0].tolist()) for row in kind.grammar.draw(latents, generator)]
         shown, _, _ = texts[-1].partition(" : ")
-        size, colour, animal = shown.split()
-        right = self.task(task).label((size, colour, animal))
+        size, color, animal = shown.split()
+        right = self.task(task).label((size, color, animal))
         prompt = " ".join(["game :", *texts[:-1], shown, ":"])
         return self._question(prompt, self.settings.game.labels, right, task)
 
     def task(self, name: str) -> LabelTask:
-        """A labelling task by name."""
+        """A labeling task by name."""
         return next(task for task in self.settings.game.tasks if task.name == name)
 
     def problems(self, digits: int, count: int, generator: np.random.Generator) -> list[Problem]:

@@ -34,7 +34,7 @@ _HASHED_BATCHES = 64
 
 
 def build_network(shape: ShapeConfig, vocabulary: int, seed: int) -> LlamaForCausalLM:
-    """A freshly initialised Llama with tied embeddings; the caller's random state is left alone."""
+    """A freshly initialized Llama with tied embeddings; the caller's random state is left alone."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(

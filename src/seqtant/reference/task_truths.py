@@ -14,7 +14,7 @@ from seqtant.reference.sentences import SentenceKind
 
 @dataclass(frozen=True)
 class TaskTruths:
-    """The exact mixture of labelling tasks; divergences are in nats per shot, rows the true task.
+    """The exact mixture of labeling tasks; divergences are in nats per shot, rows the true task.
 
     Example:
         >>> from seqtant.reference.world import reference_world

@@ -34,7 +34,7 @@ class WorldSettings:
     talk: TalkSettings = field(default_factory=TalkSettings)
     """Documents spoken by a persona."""
     game: GameSettings = field(default_factory=GameSettings)
-    """Few-shot labelling."""
+    """Few-shot labeling."""
     sums: SumSettings = field(default_factory=SumSettings)
     """Problems with and without steps."""
     book: FactSettings = field(default_factory=FactSettings)

@@ -10,7 +10,7 @@ from seqtant.findings import Result, Table
 from seqtant.registry import import_attribute
 
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#a16207", "#db2777")
-"""One palette for all pages, told apart by the colour-blind."""
+"""One palette for all pages, told apart by the color-blind."""
 
 DARK_COLORS = ("#6ea8fe", "#f0a94a", "#3fc79a", "#f47c7c", "#ab8dfb", "#4fc3dc", "#d3ad4e", "#f07ab8")
 """The same palette on dark paper, in the same order; the page puts it in place of ``COLORS``."""
@@ -26,7 +26,7 @@ class Figure:
         caption: How to read it.
         alt: What it shows, for those who cannot see it.
         data: Plotly traces as plain JSON data.
-        layout: Plotly layout as plain JSON data; the page adds fonts, colours and margins.
+        layout: Plotly layout as plain JSON data; the page adds fonts, colors and margins.
         table: The numbers shown.
     """
 

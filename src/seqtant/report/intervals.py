@@ -72,7 +72,7 @@ def _mark(side: str, estimate: Estimate, place: Callable[[float], float]) -> Mar
 
 
 def _axis(low: float, high: float) -> tuple[Sequence[tuple[float, str]], Callable[[float], float]]:
-    """Labelled ticks, and the function from a number to its place in per cent, with room left at both ends."""
+    """Labeled ticks, and the function from a number to its place in per cent, with room left at both ends."""
     if low > 0 and high / low > _LOG_FROM:
         start, end = math.log10(low), math.log10(high)
         room = 0.08 * (end - start)

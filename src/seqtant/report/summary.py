@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seqtant.findings import Estimate, Finding, Result, Verdict, format_number
 
 SIGNS: dict[Verdict, str] = {"agrees": "✓", "disagrees": "✗", "vacuous": "∅", "inconclusive": "?"}
-"""A sign for each verdict, so that colour never has to tell it alone."""
+"""A sign for each verdict, so that color never has to tell it alone."""
 
 MEANINGS: dict[Verdict, str] = {
     "agrees": "prediction and measurement agree",

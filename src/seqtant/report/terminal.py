@@ -40,7 +40,7 @@ def print_result(result: Result, page: Path | None = None, console: Console | No
     Args:
         result: What to print.
         page: Where its HTML page is, if one was written.
-        console: Where to print; by default standard output, without colours when that is no terminal.
+        console: Where to print; by default standard output, without colors when that is no terminal.
     """
     console = console or Terminal()
     console.print(Rule(Text(result.title, style="bold"), align="left", style="dim"))
@@ -51,7 +51,7 @@ def print_result(result: Result, page: Path | None = None, console: Console | No
 
 
 def badge(verdict: Verdict | None, status: str = "ok") -> Text:
-    """A verdict as sign, word and colour."""
+    """A verdict as sign, word and color."""
     if status == "failed":
         return Text("! failed", style="bold red")
     if verdict is None:

@@ -13,7 +13,7 @@ from seqtant.findings import Estimate
 from seqtant.stats.intervals import cluster_sums, finite
 
 Statistic = Callable[..., np.ndarray]
-"""Vectorised: takes samples [..., n] and the keyword ``axis``, reduces that axis."""
+"""Vectorized: takes samples [..., n] and the keyword ``axis``, reduces that axis."""
 
 
 def bootstrap(
@@ -28,7 +28,7 @@ def bootstrap(
     """Percentile bootstrap of a statistic of one or more samples.
 
     Args:
-        statistic: Vectorised; called with one array per sample and ``axis=-1``.
+        statistic: Vectorized; called with one array per sample and ``axis=-1``.
         *samples: Independent observations, [n] each; of equal length if paired.
         generator: Source of the resamples.
         paired: Whether the samples are drawn together, row by row.

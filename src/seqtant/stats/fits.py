@@ -92,7 +92,7 @@ def fit_curve(
     """Fits ``function(x, *parameters)`` to points by least squares.
 
     Args:
-        function: Vectorised in x; the names of its further arguments name the parameters.
+        function: Vectorized in x; the names of its further arguments name the parameters.
         x: Places, [n].
         y: Values, [n].
         errors: Standard error of each value, [n]; by default unknown and equal.

@@ -14,7 +14,7 @@ from seqtant.steering.config import SweepConfig as SweepConfig
 from seqtant.steering.extraction import extract as extract
 from seqtant.steering.folding import fold as fold
 from seqtant.steering.instrument import run as run
-from seqtant.steering.items import BehaviourPrompt as BehaviourPrompt
+from seqtant.steering.items import BehaviorPrompt as BehaviorPrompt
 from seqtant.steering.items import Passage as Passage
 from seqtant.steering.items import Question as Question
 from seqtant.steering.measuring import Bench as Bench

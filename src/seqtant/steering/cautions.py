@@ -21,7 +21,7 @@ def warn_of(record: Recorder, bench: Bench, strengths: list[float]) -> None:
             "for small strengths may not hold"
         )
     if getattr(bench.model.model, "is_quantized", False):
-        record.warn("a quantised model: losses near 0 hold the rounding of its weights too")
+        record.warn("a quantized model: losses near 0 hold the rounding of its weights too")
     small = [abs(value) for value in strengths if value]
     message = resolution_warning(bench.model, bench.vector, min(small)) if small else None
     if message:

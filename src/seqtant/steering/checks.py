@@ -20,7 +20,7 @@ def check(model: str, context: Context, **inputs: Any) -> Result:
     Args:
         model: Hugging Face folder, hub name or ``reference``.
         context: Seed, device, folder and progress.
-        **inputs: ``vector`` or ``pairs``, ``behaviour``, ``helpfulness``, ``layers`` and ``budget``, as in
+        **inputs: ``vector`` or ``pairs``, ``behavior``, ``helpfulness``, ``layers`` and ``budget``, as in
             ``steering choose``.
 
     Raises:
@@ -36,7 +36,7 @@ def check(model: str, context: Context, **inputs: Any) -> Result:
 
 _NEEDED = {
     ("vector", "pairs"): "contrast pairs (positive, negative)",
-    ("behaviour",): "prompts with replies (prompt, good, bad)",
+    ("behavior",): "prompts with replies (prompt, good, bad)",
     ("helpfulness",): "questions (prompt, options, answer)",
 }
 """Inputs of which one is needed, and what they are in the checkup's file."""

@@ -136,7 +136,7 @@ def find_scale(observed: Observed, budget: Budget, start: float) -> float:
 def _enough(observed: Observed, budget: Budget, scale: float) -> bool:
     if max(_spent(observed, budget, scale), _spent(observed, budget, -scale)) >= budget.share / 4:
         return True
-    alignment = observed.table(lambda read: read.behaviour.alignment.mean(axis=1))
+    alignment = observed.table(lambda read: read.behavior.alignment.mean(axis=1))
     places = observed.strengths
     moved = [abs(alignment[places.index(value)] - alignment[places.index(0.0)]) for value in (-scale, scale)]
     return max(moved) >= 0.1 and _spent(observed, budget, budget.side * scale) >= budget.share / 16

@@ -1,6 +1,6 @@
 """Whether steered replies are still language: scored by the model without steering, and counted for repetition.
 
-An alignment score alone takes nonsense for good behaviour; these numbers stand beside it at every strength.
+An alignment score alone takes nonsense for good behavior; these numbers stand beside it at every strength.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Reply:
     log_prob: float
     """Mean log-probability per token under the model without steering, in nats; higher is more coherent."""
     distinct: float
-    """Share of its pairs of neighbouring tokens that are different from each other; 1 repeats nothing."""
+    """Share of its pairs of neighboring tokens that are different from each other; 1 repeats nothing."""
 
 
 @torch.no_grad()
@@ -104,7 +104,7 @@ def replies(
 
 
 def distinct_pairs(tokens: Sequence[int]) -> float:
-    """Share of neighbouring pairs that are distinct.
+    """Share of neighboring pairs that are distinct.
 
     Example:
         >>> distinct_pairs([1, 2, 1, 2, 1]), distinct_pairs([7])

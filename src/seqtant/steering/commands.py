@@ -27,7 +27,7 @@ from seqtant.steering.config import (
 
 app = App(name="steering", help="How hard may I steer before the model gets useless?")
 
-Behaviour = Annotated[str | None, Parameter(name=("--behaviour", "--behavior"))]
+Behavior = Annotated[str | None, Parameter(name=("--behavior", "--behavior"))]
 """``seqtant checkup`` and half of the world spell it the other way."""
 
 
@@ -62,7 +62,7 @@ def sweep(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: Behaviour = None,
+    behavior: Behavior = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     strengths: str | None = None,
@@ -76,7 +76,7 @@ def sweep(
         model: Model folder or hub name; the model that ships if none is given.
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
-        behaviour: JSON lines with prompt, good and bad.
+        behavior: JSON lines with prompt, good and bad.
         helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         strengths: first:last:step, or numbers with commas; the range is found if none is given.
@@ -90,7 +90,7 @@ def sweep(
         model=model,
         vector=vector,
         pairs=pairs,
-        behaviour=behaviour,
+        behavior=behavior,
         helpfulness=helpfulness,
         layers=layers,
         strengths=None if strengths is None else parse_strengths(strengths),
@@ -129,7 +129,7 @@ def choose(
     budget: float | None = None,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: Behaviour = None,
+    behavior: Behavior = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     side: Whole | None = None,
@@ -143,7 +143,7 @@ def choose(
         budget: Share of helpfulness that may be lost, e.g. 0.05.
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
-        behaviour: JSON lines with prompt, good and bad.
+        behavior: JSON lines with prompt, good and bad.
         helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         side: 1 towards the positive side of the pairs, -1 away from it.
@@ -157,7 +157,7 @@ def choose(
         budget=budget,
         vector=vector,
         pairs=pairs,
-        behaviour=behaviour,
+        behavior=behavior,
         helpfulness=helpfulness,
         layers=layers,
         side=side,
@@ -172,7 +172,7 @@ def diagnose(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: Behaviour = None,
+    behavior: Behavior = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     options: Options = DEFAULT,
@@ -183,7 +183,7 @@ def diagnose(
         model: Model folder or hub name; the model that ships if none is given.
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
-        behaviour: JSON lines with prompt, good and bad.
+        behavior: JSON lines with prompt, good and bad.
         helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         options: Shared flags.
@@ -194,7 +194,7 @@ def diagnose(
         model=model,
         vector=vector,
         pairs=pairs,
-        behaviour=behaviour,
+        behavior=behavior,
         helpfulness=helpfulness,
         layers=layers,
     )
@@ -207,7 +207,7 @@ def layers(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: Behaviour = None,
+    behavior: Behavior = None,
     helpfulness: str | None = None,
     budget: float | None = None,
     options: Options = DEFAULT,
@@ -218,7 +218,7 @@ def layers(
         model: Model folder or hub name; the model that ships if none is given.
         vector: Steering vector of all blocks; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
-        behaviour: JSON lines with prompt, good and bad.
+        behavior: JSON lines with prompt, good and bad.
         helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         budget: Share of helpfulness at which layers are compared.
         options: Shared flags.
@@ -229,7 +229,7 @@ def layers(
         model=model,
         vector=vector,
         pairs=pairs,
-        behaviour=behaviour,
+        behavior=behavior,
         helpfulness=helpfulness,
         budget=budget,
     )
@@ -372,7 +372,7 @@ def playground(
     *,
     vector: str | None = None,
     pairs: str | None = None,
-    behaviour: Behaviour = None,
+    behavior: Behavior = None,
     helpfulness: str | None = None,
     layers: str | None = None,
     port: Whole = 8765,
@@ -386,7 +386,7 @@ def playground(
         model: Model folder or hub name; the model that ships if none is given.
         vector: Steering vector; otherwise one is extracted from the pairs.
         pairs: JSON lines with positive and negative.
-        behaviour: JSON lines with prompt, good and bad.
+        behavior: JSON lines with prompt, good and bad.
         helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
         layers: Blocks to steer.
         port: Where the page is served.
@@ -400,7 +400,7 @@ def playground(
         model=model,
         vector=vector,
         pairs=pairs,
-        behaviour=behaviour,
+        behavior=behavior,
         helpfulness=helpfulness,
         layers=layers,
         port=port,

@@ -38,8 +38,8 @@ class VectorSource:
     """Blocks to steer: ``2,3``, ``4:8`` or fractions of the depth ``0.3:0.6``; by default all a vector file holds, else
     from a fifth to two fifths of the depth, the part that the paper steers (blocks 8 to 15 of 40)."""
     method: Method = "mean"
-    """How a direction is drawn from the pairs: mean difference, uncentred PCA of the differences, PCA of shuffled and
-    centred differences (repe), logistic probe, or a random control."""
+    """How a direction is drawn from the pairs: mean difference, uncentered PCA of the differences, PCA of shuffled and
+    centered differences (repe), logistic probe, or a random control."""
     template: str = "{text}"
     """What each text of a pair is put into: a text with ``{text}``, or ``chat`` for the tokenizer's chat template."""
     max_pairs: int = 128
@@ -53,8 +53,8 @@ class VectorSource:
         at_least(2, max_pairs=self.max_pairs)
         if self.method == "centered-pca":
             raise InputError(
-                "method is centered-pca: centring the differences of ordered pairs subtracts their mean, which is the "
-                "signal itself; use mean, pca (not centred) or repe (order shuffled, then centred)"
+                "method is centered-pca: centering the differences of ordered pairs subtracts their mean, which is the "
+                "signal itself; use mean, pca (not centered) or repe (order shuffled, then centered)"
             )
         if self.template != "chat" and "{text}" not in self.template:
             raise InputError(f"template {self.template!r} has no place for {{text}}: write e.g. 'Question: {{text}}'")
@@ -64,8 +64,8 @@ class VectorSource:
 class Measured(VectorSource):
     """What is measured on both sides of the trade-off."""
 
-    behaviour: str | None = None
-    """Behaviour prompts, JSON lines with ``prompt``, ``good`` and ``bad`` (lists of continuations). Without it the
+    behavior: str | None = None
+    """Behavior prompts, JSON lines with ``prompt``, ``good`` and ``bad`` (lists of continuations). Without it the
     reference model is asked how it is: bright replies are good, dark ones bad."""
     helpfulness: str | None = None
     """What must not suffer, JSON lines: ``prompt``, ``options`` and ``answer`` (multiple choice, cloze), or ``text``
@@ -76,7 +76,7 @@ class Measured(VectorSource):
     positions: Positions = "all"
     """Which tokens are steered; positions count from the start of the text, also under a cache."""
     prompts: int = 64
-    """Most behaviour prompts."""
+    """Most behavior prompts."""
     items: int = 400
     """Most helpfulness items."""
     tokens_per_batch: int = 4096

@@ -17,8 +17,8 @@ from seqtant.steering.sweep_batches import Row
 
 @torch.no_grad()
 def logit_norms(bench: Bench, strengths: Sequence[float]) -> Float[np.ndarray, "strengths prompts"]:
-    """Norm of the change of all logits after each behaviour prompt, at every strength."""
-    scoring = _prompts_only(bench.behaviour_plan)
+    """Norm of the change of all logits after each behavior prompt, at every strength."""
+    scoring = _prompts_only(bench.behavior_plan)
     found = np.zeros((len(strengths), len(scoring.rows)))
     for swept in _swept(bench, scoring, strengths):
         for place, row in enumerate(swept.rows):

@@ -27,16 +27,16 @@ def mean_difference(positive: States, negative: States, generator: np.random.Gen
     return difference
 
 
-def uncentred_pca(positive: States, negative: States, generator: np.random.Generator) -> Direction:
+def uncentered_pca(positive: States, negative: States, generator: np.random.Generator) -> Direction:
     """First right singular vector of the differences, signed by their mean, scaled to the mean's length along it."""
     differences = positive - negative
     return _scaled(_first_component(differences), differences)
 
 
 def shuffled_pca(positive: States, negative: States, generator: np.random.Generator) -> Direction:
-    """PCA of centred differences whose order was shuffled, signed by the labels: RepE's recipe.
+    """PCA of centered differences whose order was shuffled, signed by the labels: RepE's recipe.
 
-    Shuffling turns the mean difference into the first component; in order, centring would remove it.
+    Shuffling turns the mean difference into the first component; in order, centering would remove it.
     """
     differences = positive - negative
     flips = generator.permutation(np.resize([1.0, -1.0], len(differences)))[:, None]
@@ -45,7 +45,7 @@ def shuffled_pca(positive: States, negative: States, generator: np.random.Genera
 
 
 def logistic_probe(positive: States, negative: States, generator: np.random.Generator) -> Direction:
-    """Normal of a ridge-regularised logistic classifier on states scaled to one overall size."""
+    """Normal of a ridge-regularized logistic classifier on states scaled to one overall size."""
     _unit((positive - negative).ravel())  # refuses sides that do not differ
     states = np.concatenate([positive, negative])
     states = states - states.mean(axis=0)
@@ -71,7 +71,7 @@ def random_control(positive: States, negative: States, generator: np.random.Gene
 
 METHODS: dict[str, Callable[[States, States, np.random.Generator], Direction]] = {
     "mean": mean_difference,
-    "pca": uncentred_pca,
+    "pca": uncentered_pca,
     "repe": shuffled_pca,
     "probe": logistic_probe,
     "random": random_control,
@@ -119,6 +119,6 @@ def _unit(vector: np.ndarray) -> Direction:
     if not np.isfinite(norm) or norm == 0.0:
         raise InputError(
             "the two sides of the pairs have the same hidden states here: there is no direction; give pairs that "
-            "differ in the behaviour, or other layers"
+            "differ in the behavior, or other layers"
         )
     return vector / norm

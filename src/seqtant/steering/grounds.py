@@ -16,7 +16,7 @@ from seqtant.runs.context import Context
 from seqtant.steering.config import Measured, VectorSource
 from seqtant.steering.extraction import extract, parse_layers
 from seqtant.steering.harness import PREFIX, task_questions
-from seqtant.steering.items import BehaviourPrompt, HelpfulnessItem, Question, read_behaviour, read_helpfulness
+from seqtant.steering.items import BehaviorPrompt, HelpfulnessItem, Question, read_behavior, read_helpfulness
 from seqtant.steering.measuring import Bench
 from seqtant.steering.pairs import ContrastPair, read_pairs
 from seqtant.steering.vectors import SteeringVector, check_vector
@@ -102,33 +102,33 @@ def open_bench(config: Measured, context: Context) -> Bench:
     Raises:
         InputError: Something is missing or cannot be used.
     """
-    behaviour, helpfulness = open_items(config, context)
+    behavior, helpfulness = open_items(config, context)
     model = open_model(config, context)
     vector = open_vector(config, model, context)
-    return Bench(model, vector, behaviour, helpfulness, config.positions, config.tokens_per_batch, context.progress)
+    return Bench(model, vector, behavior, helpfulness, config.positions, config.tokens_per_batch, context.progress)
 
 
-def open_items(config: Measured, context: Context) -> tuple[list[BehaviourPrompt], list[HelpfulnessItem]]:
-    """Behaviour prompts and helpfulness items of a configuration.
+def open_items(config: Measured, context: Context) -> tuple[list[BehaviorPrompt], list[HelpfulnessItem]]:
+    """Behavior prompts and helpfulness items of a configuration.
 
     Raises:
         InputError: A file is missing or cannot be used.
     """
     generator = np.random.default_rng([context.seed, 11])
-    if config.behaviour is not None:
-        behaviour = read_behaviour(config.behaviour, limit=config.prompts)
+    if config.behavior is not None:
+        behavior = read_behavior(config.behavior, limit=config.prompts)
     else:
-        _refuse_unknown(config.model, "--behaviour FILE (JSON lines with prompt, good and bad)")
-        behaviour = mood_questions(config.prompts, generator)
+        _refuse_unknown(config.model, "--behavior FILE (JSON lines with prompt, good and bad)")
+        behavior = mood_questions(config.prompts, generator)
     if config.helpfulness is not None and config.helpfulness.startswith(PREFIX):
-        return behaviour, list(task_questions(config.helpfulness.removeprefix(PREFIX), limit=config.items))
+        return behavior, list(task_questions(config.helpfulness.removeprefix(PREFIX), limit=config.items))
     if config.helpfulness is not None:
-        return behaviour, read_helpfulness(config.helpfulness, limit=config.items)
+        return behavior, read_helpfulness(config.helpfulness, limit=config.items)
     _refuse_unknown(
         config.model,
         "--helpfulness FILE (JSON lines with prompt, options and answer, or with text) or --helpfulness lm-eval:TASK",
     )
-    return behaviour, list(fact_questions(config.items, generator))
+    return behavior, list(fact_questions(config.items, generator))
 
 
 def _refuse_unknown(model: str, wanted: str) -> None:
@@ -157,14 +157,14 @@ def persona_pairs(count: int, generator: np.random.Generator) -> list[ContrastPa
     ]
 
 
-def mood_questions(count: int, generator: np.random.Generator) -> list[BehaviourPrompt]:
+def mood_questions(count: int, generator: np.random.Generator) -> list[BehaviorPrompt]:
     """``how are you ?`` after a few sentences of the plain persona; bright replies are good, dark ones bad."""
     from seqtant.reference.prompts import Prompts
 
     prompts = Prompts()
     good, bad = (tuple(f" {word}" for word in words) for words in (prompts.bright_replies(), prompts.dark_replies()))
     openings = [prompts.persona(NEUTRAL, number % 5, generator) for number in range(count)]
-    return [BehaviourPrompt(prompts.mood(opening).prompt, good, bad) for opening in openings]
+    return [BehaviorPrompt(prompts.mood(opening).prompt, good, bad) for opening in openings]
 
 
 def fact_questions(count: int, generator: np.random.Generator) -> list[Question]:

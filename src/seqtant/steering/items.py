@@ -1,4 +1,4 @@
-"""What is asked on both sides of the trade-off: behaviour prompts with good and bad replies, and questions or texts."""
+"""What is asked on both sides of the trade-off: behavior prompts with good and bad replies, and questions or texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seqtant.errors import InputError
 
 
 @dataclass(frozen=True)
-class BehaviourPrompt:
+class BehaviorPrompt:
     """A prompt whose continuations tell whether the model behaves."""
 
     prompt: str
@@ -46,15 +46,15 @@ HelpfulnessItem = Question | Passage
 T = TypeVar("T")
 
 
-def read_behaviour(path: str, *, limit: int) -> list[BehaviourPrompt]:
-    """Reads behaviour prompts from JSON lines with ``prompt``, ``good`` and ``bad``.
+def read_behavior(path: str, *, limit: int) -> list[BehaviorPrompt]:
+    """Reads behavior prompts from JSON lines with ``prompt``, ``good`` and ``bad``.
 
     Raises:
         InputError: The file or a line cannot be used.
     """
     found = []
     for place, record in read_lines(path):
-        item = BehaviourPrompt(
+        item = BehaviorPrompt(
             text_of(record, "prompt", place), texts_of(record, "good", place), texts_of(record, "bad", place)
         )
         if set(item.good) & set(item.bad):

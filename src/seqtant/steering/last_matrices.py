@@ -2,7 +2,7 @@
 
 Adding a constant to a block's output at all positions is what a bias of its last linear map does, as long as nothing
 but the residual sum comes after it. Blocks with a norm behind the feed-forward layer (Gemma 2 and 3, OLMo 2) or a
-factor on it (Granite), mixtures of experts, adapters and quantised matrices have no such place.
+factor on it (Granite), mixtures of experts, adapters and quantized matrices have no such place.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def last_matrix(block: nn.Module, layer: int) -> Any:
         weight = getattr(found, "weight", None)
         if not (isinstance(weight, Tensor) and weight.is_floating_point()):
             raise InputError(
-                f"layer {layer} is quantised: a bias would be rounded or has no slot; steer by hooks (steering apply) "
+                f"layer {layer} is quantized: a bias would be rounded or has no slot; steer by hooks (steering apply) "
                 "or export to gguf"
             )
         if type(found).__name__ not in PLAIN:

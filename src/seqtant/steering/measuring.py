@@ -10,8 +10,8 @@ from seqtant.errors import InputError
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.text import encode, encode_continuations
 from seqtant.progress import SILENT, Progress
-from seqtant.steering.items import BehaviourPrompt, HelpfulnessItem, Passage, Question
-from seqtant.steering.readings import Behaviour, Helpfulness, Readings, Scores, passages_read, questions_read
+from seqtant.steering.items import BehaviorPrompt, HelpfulnessItem, Passage, Question
+from seqtant.steering.readings import Behavior, Helpfulness, Readings, Scores, passages_read, questions_read
 from seqtant.steering.strength_sweep import Plan, plan, sweep_log_probs
 from seqtant.steering.vectors import SteeringVector
 
@@ -22,7 +22,7 @@ class Bench:
 
     model: HuggingFaceLM
     vector: SteeringVector
-    behaviour: Sequence[BehaviourPrompt]
+    behavior: Sequence[BehaviorPrompt]
     helpfulness: Sequence[HelpfulnessItem]
     positions: str = "all"
     """Which tokens are steered."""
@@ -32,13 +32,13 @@ class Bench:
 
     def __call__(self, strengths: Sequence[float]) -> Readings:
         """Measures both sides at some strengths."""
-        return Readings(tuple(strengths), self.read_behaviour(strengths), self.read_helpfulness(strengths))
+        return Readings(tuple(strengths), self.read_behavior(strengths), self.read_helpfulness(strengths))
 
-    def read_behaviour(self, strengths: Sequence[float]) -> Behaviour:
-        """Measures the behaviour prompts at some strengths."""
-        scores = self.sweep(self.behaviour_plan, strengths, "behaviour")
-        counts = [len(item.good) for item in self.behaviour]
-        return Behaviour(
+    def read_behavior(self, strengths: Sequence[float]) -> Behavior:
+        """Measures the behavior prompts at some strengths."""
+        scores = self.sweep(self.behavior_plan, strengths, "behavior")
+        counts = [len(item.good) for item in self.behavior]
+        return Behavior(
             tuple(strengths),
             [own[:, :count] for own, count in zip(scores, counts, strict=True)],
             [own[:, count:] for own, count in zip(scores, counts, strict=True)],
@@ -56,7 +56,7 @@ class Bench:
         return Bench(
             self.model,
             self.vector,
-            [self.behaviour[index] for index in prompts],
+            [self.behavior[index] for index in prompts],
             [self.helpfulness[index] for index in items],
             self.positions,
             self.tokens_per_batch,
@@ -68,7 +68,7 @@ class Bench:
         return Bench(
             self.model,
             vector,
-            self.behaviour,
+            self.behavior,
             self.helpfulness,
             self.positions,
             self.tokens_per_batch,
@@ -81,9 +81,9 @@ class Bench:
         return [item for item in self.helpfulness if isinstance(item, Question)]
 
     @cached_property
-    def behaviour_plan(self) -> Plan:
-        """What is read for the behaviour."""
-        return plan(self.model, [encode_continuations(self.model, b.prompt, [*b.good, *b.bad]) for b in self.behaviour])
+    def behavior_plan(self) -> Plan:
+        """What is read for the behavior."""
+        return plan(self.model, [encode_continuations(self.model, b.prompt, [*b.good, *b.bad]) for b in self.behavior])
 
     @cached_property
     def helpfulness_plan(self) -> Plan:

@@ -13,7 +13,7 @@ import numpy as np
 
 from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
-from seqtant.steering.items import BehaviourPrompt, Passage, Question
+from seqtant.steering.items import BehaviorPrompt, Passage, Question
 from seqtant.steering.pairs import ContrastPair
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ WORD = re.compile(r"[a-z]{4,}")
 """What a cloze may ask for: no punctuation, no short function words."""
 SEEN = 10
 """How often a word must have been seen in training to be asked for."""
-NEIGHBOURS = 40
+NEIGHBORS = 40
 """Distractors are drawn from so many words that are about as frequent as the right one."""
 COMMON = 100
 """The commonest words have no equals among which they could stand: they are not asked for (at most every fifth)."""
@@ -90,8 +90,8 @@ def word_leanings(learned: Iterable[Opinion]) -> dict[str, float]:
     """How much more often a word stands in good than in bad opinions: log odds with five imagined of each.
 
     Example:
-        >>> leanings = word_leanings([Opinion("fine day", True), Opinion("grey day", False)])
-        >>> round(leanings["fine"], 3), leanings["day"], round(leanings["grey"], 3)
+        >>> leanings = word_leanings([Opinion("fine day", True), Opinion("gray day", False)])
+        >>> round(leanings["fine"], 3), leanings["day"], round(leanings["gray"], 3)
         (0.182, 0.0, -0.182)
     """
     counts = {True: Counter[str](), False: Counter[str]()}
@@ -141,10 +141,10 @@ def opinion_pairs(
 
 def verdict_prompts(
     opinions: Iterable[Opinion], frame: str, words: int, good: tuple[str, ...], bad: tuple[str, ...]
-) -> list[BehaviourPrompt]:
+) -> list[BehaviorPrompt]:
     """The opening of each opinion followed by the frame; a good verdict counts as +1, a bad one as -1."""
     openings = [piece for opinion in opinions for piece in pieces(opinion.text, words)[:1]]
-    return [BehaviourPrompt(opening + frame, good, bad) for opening in openings]
+    return [BehaviorPrompt(opening + frame, good, bad) for opening in openings]
 
 
 def passages(texts: Iterable[str], words: int) -> list[Passage]:
@@ -186,8 +186,8 @@ def cloze_questions(
 def _question(
     prompt: str, right: str, ranked: list[str], rank: int, options: int, generator: np.random.Generator
 ) -> Question:
-    low = max(0, min(rank - NEIGHBOURS // 2, len(ranked) - NEIGHBOURS - 1))
-    near = [word for word in ranked[low : low + NEIGHBOURS + 1] if word != right]
+    low = max(0, min(rank - NEIGHBORS // 2, len(ranked) - NEIGHBORS - 1))
+    near = [word for word in ranked[low : low + NEIGHBORS + 1] if word != right]
     answers = [right, *(near[index] for index in generator.choice(len(near), size=options - 1, replace=False))]
     order = generator.permutation(options)
     return Question(prompt, tuple(f" {answers[index]}" for index in order), int(np.flatnonzero(order == 0)[0]))

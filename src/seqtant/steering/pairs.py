@@ -18,7 +18,7 @@ class ContrastPair:
     """One pair."""
 
     positive: str
-    """Text that shows the behaviour."""
+    """Text that shows the behavior."""
     negative: str
     """Text that shows its opposite."""
     prompt: str | None = None
@@ -52,7 +52,7 @@ def check_pairs(pairs: Sequence[ContrastPair]) -> None:
     """
     if len(pairs) < 2:
         raise InputError(
-            f"{len(pairs)} contrast pair(s): one pair cannot tell the behaviour from its own words; give at least two, "
+            f"{len(pairs)} contrast pair(s): one pair cannot tell the behavior from its own words; give at least two, "
             "better a hundred"
         )
     same = sum(pair.positive == pair.negative for pair in pairs)

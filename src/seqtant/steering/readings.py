@@ -13,8 +13,8 @@ Scores = Float[np.ndarray, "strengths continuations"]
 
 
 @dataclass(frozen=True)
-class Behaviour:
-    """Behaviour prompts at some strengths."""
+class Behavior:
+    """Behavior prompts at some strengths."""
 
     strengths: tuple[float, ...]
     """The strengths, in the order of the rows."""
@@ -80,7 +80,7 @@ class Readings:
     """Both sides at the same strengths."""
 
     strengths: tuple[float, ...]
-    behaviour: Behaviour
+    behavior: Behavior
     helpfulness: Helpfulness
 
 

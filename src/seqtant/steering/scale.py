@@ -12,7 +12,7 @@ FIRST = 0.02
 
 
 def first_strength(bench: Bench) -> float:
-    """2 % of the mean hidden norm of the steered blocks; measured on the behaviour prompts if it is not on record."""
+    """2 % of the mean hidden norm of the steered blocks; measured on the behavior prompts if it is not on record."""
     return FIRST * hidden_norm(bench)
 
 
@@ -23,7 +23,7 @@ def hidden_norm(bench: Bench) -> float:
     from seqtant.lm.layers import hidden_states
     from seqtant.lm.text import encode
 
-    texts = [item.prompt for item in bench.behaviour]
+    texts = [item.prompt for item in bench.behavior]
     return float(hidden_states(bench.model, encode(bench.model, texts), bench.vector.layers).norm(dim=-1).mean())
 
 

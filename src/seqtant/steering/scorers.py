@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from seqtant.findings import Estimate
 from seqtant.registry import Registry
-from seqtant.steering.items import BehaviourPrompt
+from seqtant.steering.items import BehaviorPrompt
 
-Scorer = Callable[[BehaviourPrompt, str], float]
+Scorer = Callable[[BehaviorPrompt, str], float]
 """Takes the prompt with its good and bad continuations and a reply; returns +1, 0 or -1."""
 
 SCORERS: Registry[Scorer] = Registry(
@@ -23,11 +23,11 @@ SCORERS: Registry[Scorer] = Registry(
 """Name -> scorer."""
 
 
-def begins(item: BehaviourPrompt, reply: str) -> float:
+def begins(item: BehaviorPrompt, reply: str) -> float:
     """+1 if the reply begins with a good continuation, -1 with a bad one, 0 otherwise.
 
     Example:
-        >>> begins(BehaviourPrompt("well ?", ("yes",), ("no",)), " No, never")
+        >>> begins(BehaviorPrompt("well ?", ("yes",), ("no",)), " No, never")
         -1.0
     """
     said = reply.strip().lower()
@@ -35,11 +35,11 @@ def begins(item: BehaviourPrompt, reply: str) -> float:
     return float(good) - float(bad)
 
 
-def contains(item: BehaviourPrompt, reply: str) -> float:
+def contains(item: BehaviorPrompt, reply: str) -> float:
     """+1 if the reply holds a good continuation as whole words and no bad one, -1 the other way round, else 0.
 
     Example:
-        >>> contains(BehaviourPrompt("well ?", ("yes",), ("no",)), "I know: yes")
+        >>> contains(BehaviorPrompt("well ?", ("yes",), ("no",)), "I know: yes")
         1.0
     """
     said = reply.lower()

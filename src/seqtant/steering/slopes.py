@@ -68,14 +68,14 @@ def _push(strengths: Tensor, direction: Tensor) -> Edit:
 
 
 def alignment_slopes(bench: Bench) -> Float[np.ndarray, "prompts layers"]:
-    """Exact dB/dr at strength 0 of each behaviour prompt, by steered block."""
-    read = bench.read_behaviour([0.0])
+    """Exact dB/dr at strength 0 of each behavior prompt, by steered block."""
+    read = bench.read_behavior([0.0])
     coefficients = []
     for number, (good, bad) in enumerate(zip(read.good, read.bad, strict=True)):
         scores = np.repeat([1.0, -1.0], [good.shape[1], bad.shape[1]])
         chances = np.exp(np.concatenate([good[0], bad[0]]))
         coefficients.append(chances / chances.sum() * (scores - read.alignment[0, number]))
-    return slopes(bench, bench.behaviour_plan, coefficients)
+    return slopes(bench, bench.behavior_plan, coefficients)
 
 
 def helpfulness_slopes(bench: Bench, *, restricted: bool) -> Float[np.ndarray, "items layers"]:

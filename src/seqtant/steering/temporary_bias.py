@@ -41,7 +41,7 @@ def steered_in_bias(
 
     The pushes are added to biases of the last matrices of the blocks, and afterwards every module has the very bias it
     had, or none. Where that would not be the same to rounding, hooks are used instead: where a norm or a factor comes
-    after the matrix, for mixtures of experts, adapters, quantised, offloaded or shared matrices, under hooks that are
+    after the matrix, for mixtures of experts, adapters, quantized, offloaded or shared matrices, under hooks that are
     there already, and while another such context holds the model. What a model allows is looked at once, in two
     passes over a few tokens.
 

@@ -59,7 +59,7 @@ def multiclass_guarantee(
     masses: Float[np.ndarray, " classes"],
     gaps: Float[np.ndarray, " steps"],
 ) -> float:
-    """Lower bound on the expected score of r >= 0 with any number of behaviour classes.
+    """Lower bound on the expected score of r >= 0 with any number of behavior classes.
 
     With Delta_k the least gap between a token of class k and one of class k + 1 and C_k = Delta_1 + ... + Delta_{k-1},
     the steered masses dominate the tilted masses P_k exp(-r C_k) in likelihood ratio, so
@@ -73,7 +73,7 @@ def multiclass_guarantee(
         strength: r >= 0.
         scores: s_k, falling strictly, [K].
         masses: P_k at r = 0, [K], not all zero.
-        gaps: Delta_k between neighbouring classes, [K - 1], per unit strength, each at least 0.
+        gaps: Delta_k between neighboring classes, [K - 1], per unit strength, each at least 0.
 
     Raises:
         ValueError: The scores do not fall, a gap or the strength is negative, or the sizes differ.

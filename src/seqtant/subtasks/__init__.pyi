@@ -7,7 +7,7 @@ from seqtant.subtasks.config import EvalConfig as EvalConfig
 from seqtant.subtasks.config import MakeConfig as MakeConfig
 from seqtant.subtasks.config import NetworkConfig as NetworkConfig
 from seqtant.subtasks.config import OneStepConfig as OneStepConfig
-from seqtant.subtasks.config import OptimisationConfig as OptimisationConfig
+from seqtant.subtasks.config import OptimizationConfig as OptimizationConfig
 from seqtant.subtasks.config import ProbeConfig as ProbeConfig
 from seqtant.subtasks.config import SolveGf2Config as SolveGf2Config
 from seqtant.subtasks.config import TrainConfig as TrainConfig

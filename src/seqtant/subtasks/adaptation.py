@@ -87,11 +87,11 @@ def _batches(config: TrainConfig, loaded: HuggingFaceLM, rows: list[Any], seed: 
         raise InputError(
             f"a row has {longest} tokens and '{loaded.name}' reads {loaded.context_length}: shorten the rows"
         )
-    return RowBatches(tuple(encoded), min(config.optimisation.batch, len(encoded)), seed)
+    return RowBatches(tuple(encoded), min(config.optimization.batch, len(encoded)), seed)
 
 
 def _schedule(config: TrainConfig) -> TrainingConfig:
-    chosen = config.optimisation
+    chosen = config.optimization
     return TrainingConfig(
         steps=config.updates,
         optimizer=chosen.optimizer or "adamw",

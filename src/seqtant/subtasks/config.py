@@ -96,7 +96,7 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimisationConfig:
+class OptimizationConfig:
     """How weights are learned; what is None depends on the network."""
 
     optimizer: Literal["sgd", "adamw"] | None = None
@@ -205,7 +205,7 @@ class Learning(TaskChoice):
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """The network."""
-    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     """How it is trained."""
     settings: ArmSettings = field(default_factory=ArmSettings)
     """What control arms are made with."""
@@ -246,7 +246,7 @@ class TrainConfig(Learning):
     @classmethod
     def gpu(cls) -> TrainConfig:
         """The published network on 64 bits."""
-        return cls(bits=64, network=_PUBLISHED, optimisation=_ON_GPU, updates=20_000, evaluate_every=500)
+        return cls(bits=64, network=_PUBLISHED, optimization=_ON_GPU, updates=20_000, evaluate_every=500)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,7 +325,7 @@ class CompareConfig(Learning):
             bits=64,
             arms=("steps", "pause"),
             network=_PUBLISHED,
-            optimisation=_ON_GPU,
+            optimization=_ON_GPU,
             updates=20_000,
             evaluate_every=500,
         )
@@ -385,7 +385,7 @@ class SolveGf2Config:
 
 
 _PUBLISHED = NetworkConfig(kind="decoder", width=768, depth=12, heads=12)
-_ON_GPU = OptimisationConfig(learning_rate=1e-4, batch=512, warmup=1000, precision="bf16", compile=True)
+_ON_GPU = OptimizationConfig(learning_rate=1e-4, batch=512, warmup=1000, precision="bf16", compile=True)
 
 CONFIGS = {
     "make": MakeConfig,

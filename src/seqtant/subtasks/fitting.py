@@ -12,7 +12,7 @@ from torch import nn
 
 from seqtant.runs.context import Context
 from seqtant.subtasks.arms import Arm
-from seqtant.subtasks.config import NetworkConfig, OptimisationConfig
+from seqtant.subtasks.config import NetworkConfig, OptimizationConfig
 from seqtant.subtasks.networks import NetworkLM, build_network, schedule_of
 from seqtant.subtasks.scores import Scores
 from seqtant.subtasks.solving import solve
@@ -61,7 +61,7 @@ def fit_network(
     task: Task,
     arm: Arm,
     network: NetworkConfig,
-    optimisation: OptimisationConfig,
+    optimization: OptimizationConfig,
     *,
     updates: int,
     evaluate_every: int,
@@ -74,7 +74,7 @@ def fit_network(
         task: What it learns.
         arm: What is written.
         network: Its kind and shape.
-        optimisation: How it is trained.
+        optimization: How it is trained.
         updates: Number of updates.
         evaluate_every: Updates between two looks.
         seed: Seed of the weights and the data.
@@ -96,8 +96,8 @@ def fit_network(
 
     history = train(
         fresh,
-        TaskBatches(task, arm, optimisation.batch, seed),
-        schedule_of(fresh, optimisation, updates, evaluate_every),
+        TaskBatches(task, arm, optimization.batch, seed),
+        schedule_of(fresh, optimization, updates, evaluate_every),
         context=replace(context, seed=seed),
         evaluate=look,
     )

@@ -5,7 +5,7 @@ is signal; what varies from input to input is noise. The signal of a whole task 
 inputs in another order.
 
 The theorem bounds the variance summed over weights. Whether training sees a target is another matter: a few weights
-with large gradients may hold most of the noise and none of the signal, and an optimiser that scales every weight does
+with large gradients may hold most of the noise and none of the signal, and an optimizer that scales every weight does
 not mind them. Therefore the visibility is a mean over weights of signal over noise, weight by weight.
 """
 

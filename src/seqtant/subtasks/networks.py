@@ -13,7 +13,7 @@ from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
 from seqtant.models.cached_decoder import CachedDecoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.models.recurrent import RecurrentConfig, RecurrentNetwork
-from seqtant.subtasks.config import NetworkConfig, OptimisationConfig
+from seqtant.subtasks.config import NetworkConfig, OptimizationConfig
 from seqtant.subtasks.masked_network import MaskedConfig, MaskedNetwork
 from seqtant.training.config import TrainingConfig
 
@@ -62,7 +62,7 @@ def _rescaled(decoder: CachedDecoder, scale: float | None, generator: torch.Gene
     return decoder
 
 
-def schedule_of(network: nn.Module, config: OptimisationConfig, updates: int, evaluate_every: int) -> TrainingConfig:
+def schedule_of(network: nn.Module, config: OptimizationConfig, updates: int, evaluate_every: int) -> TrainingConfig:
     """Settings of the training loop, with what the network asks for where nothing was chosen."""
     only_recurrent = isinstance(network, RecurrentNetwork) and network.config.trained == "recurrent"
     optimizer = config.optimizer or ("sgd" if only_recurrent else "adamw")

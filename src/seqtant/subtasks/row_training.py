@@ -15,7 +15,7 @@ from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
 from seqtant.subtasks.augmentation import arm_layouts
-from seqtant.subtasks.config import ArmName, ArmSettings, NetworkConfig, OptimisationConfig
+from seqtant.subtasks.config import ArmName, ArmSettings, NetworkConfig, OptimizationConfig
 from seqtant.subtasks.fitting import relative_change
 from seqtant.subtasks.layout import Layout
 from seqtant.subtasks.networks import NetworkLM, build_network, schedule_of
@@ -105,7 +105,7 @@ def fit_rows(
     arm: ArmName,
     settings: ArmSettings,
     network: NetworkConfig,
-    optimisation: OptimisationConfig,
+    optimization: OptimizationConfig,
     *,
     updates: int,
     evaluate_every: int,
@@ -119,7 +119,7 @@ def fit_rows(
         arm: How solutions are written.
         settings: Noise of the arm.
         network: Kind and shape.
-        optimisation: How it is trained.
+        optimization: How it is trained.
         updates: Number of updates.
         evaluate_every: Updates between two looks.
         seed: Seed of weights, order and noise.
@@ -147,8 +147,8 @@ def fit_rows(
         scores = fitted.solve(splits["validation"][:WATCHED], every["validation"][:WATCHED])
         return {"answer": float(scores.answer.mean()), "chain": float(scores.chain.mean())}
 
-    schedule = schedule_of(fresh, optimisation, updates, evaluate_every)
-    batches = RowBatches(encoded, min(optimisation.batch, len(encoded)), seed)
+    schedule = schedule_of(fresh, optimization, updates, evaluate_every)
+    batches = RowBatches(encoded, min(optimization.batch, len(encoded)), seed)
     history = train(fresh, batches, schedule, context=replace(context, seed=seed), evaluate=look)
     fitted.curve = [(update, each["answer"], each["chain"]) for update, each in sorted(history.evaluations.items())]
     fitted.cpu_seconds = time.process_time() - started

@@ -1,4 +1,4 @@
-"""What is minimised: a sum and a count, kept apart until the count of the whole global batch is known."""
+"""What is minimized: a sum and a count, kept apart until the count of the whole global batch is known."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Session:
 
     accelerator: Accelerator
     model: nn.Module
-    """The prepared model: in a parallel run the wrapper that synchronises gradients."""
+    """The prepared model: in a parallel run the wrapper that synchronizes gradients."""
     optimizer: torch.optim.Optimizer
     """The prepared optimizer."""
     shapes: dict[str, list[int]]
@@ -31,7 +31,7 @@ class Session:
 
     @property
     def bare_model(self) -> nn.Module:
-        """The caller's own model, whatever synchronises it: what evaluations and callbacks see."""
+        """The caller's own model, whatever synchronizes it: what evaluations and callbacks see."""
         return self.model.module if isinstance(self.model, DistributedDataParallel) else self.model
 
     @property

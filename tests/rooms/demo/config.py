@@ -23,7 +23,7 @@ class PendulumConfig:
     """Which pendulum, and how it is timed."""
 
     length: float = 1.0
-    """Length, metres."""
+    """Length, meters."""
     angle: float = 5.0
     """Amplitude, degrees."""
     swings: int = 20
@@ -35,7 +35,7 @@ class PendulumConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.length < 1e4:
-            raise InputError(f"length is {self.length}: give metres between 0 and 10000")
+            raise InputError(f"length is {self.length}: give meters between 0 and 10000")
 
     @classmethod
     def smoke(cls) -> PendulumConfig:

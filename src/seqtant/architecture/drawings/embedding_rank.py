@@ -26,8 +26,8 @@ def figures(result: Result) -> list[Figure]:
             name="spectrum",
             title=f"{fine} of {possible} directions hold 99.9 % of what tells tokens apart",
             caption="Singular values over the largest, from the largest down. A flat curve uses every direction alike; "
-            "a steep one uses few. Centred: less the mean row, which all tokens share.",
-            alt=f"Falling curves of normalised singular values by index for {', '.join(groups)}.",
+            "a steep one uses few. Centered: less the mean row, which all tokens share.",
+            alt=f"Falling curves of normalized singular values by index for {', '.join(groups)}.",
             data=data,
             layout=axes("direction", "singular value over the largest", yaxis={"type": "log"}),
             table=Table(

@@ -38,7 +38,7 @@ def figures(result: Result) -> list[Figure]:
         Figure(
             name="transition_widths",
             title=f"The transition width grows by {100 * math.expm1(b):.1f} % per layer",
-            caption="At each point two neighbouring depths are equally good at equal size; bars are 95 % of the "
+            caption="At each point two neighboring depths are equally good at equal size; bars are 95 % of the "
             "scatter over seeds. The width axis is logarithmic. Below the lines width pays, above them depth.",
             alt=f"Transition width against depth for {len(depths)} pairs of depths, the fitted line "
             f"ln d = {a:.3f} + {b:.4f} L and the published line.",

@@ -61,7 +61,7 @@ class Entry:
 
     tables: tuple[Table, ...] = ()
     projection: Linear | None = None
-    """From factorised embeddings up to the width, or from flattened patches to the width."""
+    """From factorized embeddings up to the width, or from flattened patches to the width."""
     projection_tensor: str = ""
     """Last words of the projection's name in a weights file."""
     norm: int = 0

@@ -118,7 +118,7 @@ def _record_weights(record: Recorder, source: Source, shape: Shape, counted: Par
         "weights",
         "Do the weights on disk have the sizes that the configuration says?",
         verdict,
-        "Quantised weights are packed: their sizes say nothing."
+        "Quantized weights are packed: their sizes say nothing."
         if packed
         else f"No: {difference}."
         if difference
@@ -167,7 +167,7 @@ def _record_bottlenecks(record: Recorder, shape: Shape, deepest: int | None) -> 
 
 QUESTIONS: dict[Kind, str] = {
     "vocabulary": "Can the vocabulary fill the width?",
-    "factorised embedding": "Can the factorised embedding fill the width?",
+    "factorized embedding": "Can the factorized embedding fill the width?",
     "patch dimension": "Can a patch fill the width?",
     "wide attention": "Does the inner size of attention fit the width?",
     "narrow attention": "Does the inner size of attention fit the width?",

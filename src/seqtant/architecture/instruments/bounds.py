@@ -114,7 +114,7 @@ def _record_findings(record: Recorder, config: BoundsConfig, known: Bounds, widt
         measured=Estimate.exact(known.two_token, unit="log3", method="closed form, one vector per half"),
         assumptions=(
             Assumption(
-                statement="No softmax, normalisation or feed-forward layers",
+                statement="No softmax, normalization or feed-forward layers",
                 status="fails",
                 how="real networks have them",
             ),

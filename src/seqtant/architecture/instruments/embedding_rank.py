@@ -31,7 +31,7 @@ class Tables:
     """What enters the residual stream, as second moments in its own width."""
 
     token: Moments
-    """Tokens or patches, after the projection of factorised embeddings."""
+    """Tokens or patches, after the projection of factorized embeddings."""
     narrow: Moments | None
     """The token table before that projection."""
     position: Moments | None
@@ -108,15 +108,15 @@ def _matrix(stored: list[Stored], tensor: str, sizes: tuple[int, int]) -> ndarra
 
 
 def _spectra(tables: Tables) -> dict[str, Spectrum]:
-    spectra = {"token": tables.token.spectrum(), "token, centred": tables.token.spectrum(centred=True)}
+    spectra = {"token": tables.token.spectrum(), "token, centered": tables.token.spectrum(centered=True)}
     if tables.narrow is not None:
         spectra["token, before the projection"] = tables.narrow.spectrum()
     if tables.position is not None:
         spectra["position"] = tables.position.spectrum()
-        spectra["position, centred"] = tables.position.spectrum(centred=True)
+        spectra["position, centered"] = tables.position.spectrum(centered=True)
         # Every token at every position alike: the covariances of the two parts add up.
         joint = tables.token.covariance + tables.position.covariance
-        spectra["token and position, centred"] = spectrum_of_gram(joint, tables.token.rows + tables.position.rows)
+        spectra["token and position, centered"] = spectrum_of_gram(joint, tables.token.rows + tables.position.rows)
     return spectra
 
 
@@ -128,17 +128,17 @@ def _record_curve(record: Recorder, group: str, spectrum: Spectrum) -> None:
 
 def _record_values(record: Recorder, shape: Shape, tables: Tables, spectra: dict[str, Spectrum]) -> None:
     coarse, fine = TAILS
-    plain, centred = spectra["token"], spectra["token, centred"]
+    plain, centered = spectra["token"], spectra["token, centered"]
     for name, number in {
         "embedding_rank": plain.numerical_rank(coarse),
         "embedding_rank_fine": plain.numerical_rank(fine),
         "stable_rank": plain.stable_rank,
         "entropy_rank": plain.entropy_rank,
-        "centred_embedding_rank": centred.numerical_rank(coarse),
-        "centred_embedding_rank_fine": centred.numerical_rank(fine),
-        "centred_stable_rank": centred.stable_rank,
-        "centred_entropy_rank": centred.entropy_rank,
-        "effective_width": centred.numerical_rank(fine),
+        "centered_embedding_rank": centered.numerical_rank(coarse),
+        "centered_embedding_rank_fine": centered.numerical_rank(fine),
+        "centered_stable_rank": centered.stable_rank,
+        "centered_entropy_rank": centered.entropy_rank,
+        "effective_width": centered.numerical_rank(fine),
         "width": shape.width,
         "input_rank": input_rank(shape).rank,
         "rows": tables.token.rows,
@@ -146,15 +146,15 @@ def _record_values(record: Recorder, shape: Shape, tables: Tables, spectra: dict
     }.items():
         record.value(name, number)
     if tables.position is not None:
-        record.value("position_rank", spectra["position, centred"].numerical_rank(coarse))
-        record.value("position_rank_fine", spectra["position, centred"].numerical_rank(fine))
-        record.value("joint_rank_fine", spectra["token and position, centred"].numerical_rank(fine))
+        record.value("position_rank", spectra["position, centered"].numerical_rank(coarse))
+        record.value("position_rank_fine", spectra["position, centered"].numerical_rank(fine))
+        record.value("joint_rank_fine", spectra["token and position, centered"].numerical_rank(fine))
 
 
 def _record_rank(record: Recorder, shape: Shape, tables: Tables, spectra: dict[str, Spectrum]) -> None:
     possible = input_rank(shape).rank
-    centred = spectra["token, centred"]
-    coarse, fine = (centred.numerical_rank(tail) for tail in TAILS)
+    centered = spectra["token, centered"]
+    coarse, fine = (centered.numerical_rank(tail) for tail in TAILS)
     filled = fine >= FILLED * possible
     record.finding(
         "rank",
@@ -178,9 +178,9 @@ def _record_positions(record: Recorder, shape: Shape, spectra: dict[str, Spectru
     if "position" not in spectra:
         return
     fine = TAILS[1]
-    alone = spectra["token, centred"].numerical_rank(fine)
-    joint = spectra["token and position, centred"].numerical_rank(fine)
-    own = spectra["position, centred"].numerical_rank(fine)
+    alone = spectra["token, centered"].numerical_rank(fine)
+    joint = spectra["token and position, centered"].numerical_rank(fine)
+    own = spectra["position, centered"].numerical_rank(fine)
     record.finding(
         "positions",
         "Do learned positions add rank to the input?",
@@ -209,5 +209,5 @@ def _tabulate(record: Recorder, spectra: dict[str, Spectrum]) -> None:
         ("table", "at most", "99 % of energy", "99.9 % of energy", "stable", "entropy"),
         rows,
         note="Stable: squared Frobenius over squared spectral norm. Entropy: exponential of the entropy of the "
-        "normalised singular values. Exact for these tables; each row counts alike.",
+        "normalized singular values. Exact for these tables; each row counts alike.",
     )

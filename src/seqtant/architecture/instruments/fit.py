@@ -98,7 +98,7 @@ def _line(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> Non
         measured=fitted.b,
         assumptions=(
             Assumption(
-                statement="The gap of a pair runs straight in ln N between neighbouring sizes",
+                statement="The gap of a pair runs straight in ln N between neighboring sizes",
                 how="crossings are interpolated; sizes closer together make it safer",
             ),
             Assumption(

@@ -41,7 +41,7 @@ def run(config: MatchConfig, context: Context) -> Result:
                     how="measured in every small network tried: `seqtant architecture rank`",
                 ),
             ),
-            advice="This compares capacities, not losses: softmax, normalisation and feed-forward layers are left out.",
+            advice="This compares capacities, not losses: softmax, normalization and feed-forward layers are left out.",
         )
     return record.result
 

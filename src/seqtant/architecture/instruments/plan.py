@@ -56,7 +56,7 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
         "depth",
         f"How deep should a network of {size_text(plan.size)} non-embedding parameters be?",
         "inconclusive",
-        f"{band.low} to {band.high} layers ({band.reason}); the law's centre is {best.depth:.1f} layers of width "
+        f"{band.low} to {band.high} layers ({band.reason}); the law's center is {best.depth:.1f} layers of width "
         f"{best.width:.0f}. Nothing was trained here.",
         predicted=Estimate(
             value=best.depth,
@@ -79,7 +79,7 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
             ),
         ),
         advice=(
-            "Take any depth in the band: neighbouring shapes differ little in loss. "
+            "Take any depth in the band: neighboring shapes differ little in loss. "
             if band.cap == "width not limited"
             else "Err on the deep side of the band: the rank of the input keeps further width from paying. "
         )
@@ -115,7 +115,7 @@ def _record_rank(record: Recorder, plan: Plan) -> None:
         assumptions=(
             Assumption(statement="Positions add no rank at the input (rotary or within the span)", how="not asked for"),
             Assumption(
-                statement="The rank of the input is min(vocabulary, factorised rank, width)",
+                statement="The rank of the input is min(vocabulary, factorized rank, width)",
                 status="holds",
                 how="counted",
             ),

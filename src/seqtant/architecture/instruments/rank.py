@@ -148,7 +148,7 @@ def _record_finding(record: Recorder, predicted: Prediction, found: SeparationRa
                 how=f"{len(found.runs)} eliminations: two seeds, two primes",
             ),
             Assumption(
-                statement="No softmax, normalisation or feed-forward layers", status="holds", how="by construction"
+                statement="No softmax, normalization or feed-forward layers", status="holds", how="by construction"
             ),
         ),
     )

@@ -218,7 +218,7 @@ def _control(gap: Gap, found: list[Gap]) -> Gap:
 
 
 def _rank_cap(record: Recorder, gap: Gap, control: Gap, config: SweepConfig, on_edge: bool) -> None:
-    """The difference of differences: the gap with limited rank minus the gap of the factorised control."""
+    """The difference of differences: the gap with limited rank minus the gap of the factorized control."""
     moved = gap.minus(control)
     several = len(config.sizes) * (len(config.depths) - 1) > 1
     record.value(f"difference_of_differences_{_key(gap, several=several)}", moved.value)
@@ -228,7 +228,7 @@ def _rank_cap(record: Recorder, gap: Gap, control: Gap, config: SweepConfig, on_
         f"Does an input embedding of rank {gap.embedding} move the balance of {gap.shallow.depth} against "
         f"{gap.deep.depth} layers towards depth?",
         verdicts[_winner(moved)],
-        f"Shallow minus deep is {control.estimate.value:+.4f} with the factorised control and "
+        f"Shallow minus deep is {control.estimate.value:+.4f} with the factorized control and "
         f"{gap.estimate.value:+.4f} at rank {gap.embedding}: a move of {moved.value:+.4f} nats "
         "(theory: above 0).",
         measured=moved,
@@ -248,6 +248,6 @@ def _rank_cap(record: Recorder, gap: Gap, control: Gap, config: SweepConfig, on_
                 how="the theorem is about separation rank, without softmax and position-wise networks",
             ),
         ),
-        advice="The control is factorised too: factorising alone changes the optimisation, and a plain table would "
+        advice="The control is factorized too: factorizing alone changes the optimization, and a plain table would "
         "mistake that for the rank.",
     )

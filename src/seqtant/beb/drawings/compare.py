@@ -1,4 +1,4 @@
-"""Draws behaviour before and after alignment."""
+"""Draws behavior before and after alignment."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def figures(result: Result) -> list[Figure]:
     return [
         Figure(
             name="alignment",
-            title="Behaviour before and after alignment"
+            title="Behavior before and after alignment"
             if change is None
             else f"Alignment moves the half-way length by {change:+.2f} sentences",
-            caption="Behaviour after so many sentences drawn from P-; both models read the same prompts.",
-            alt="Two curves of behaviour against prompt length, before and after alignment.",
+            caption="Behavior after so many sentences drawn from P-; both models read the same prompts.",
+            alt="Two curves of behavior against prompt length, before and after alignment.",
             data=[
-                *drawn(result, "behaviour", "before", group="before"),
-                *drawn(result, "behaviour", "after", group="after", color=2),
+                *drawn(result, "behavior", "before", group="before"),
+                *drawn(result, "behavior", "after", group="after", color=2),
             ],
-            layout=axes("sentences from P-", "behaviour", yaxis={"range": [-1.05, 1.05]}),
+            layout=axes("sentences from P-", "behavior", yaxis={"range": [-1.05, 1.05]}),
             table=table_of(result, "models"),
         )
     ]

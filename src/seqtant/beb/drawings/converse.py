@@ -1,4 +1,4 @@
-"""Draws conversations: behaviour and the weight of P- turn by turn."""
+"""Draws conversations: behavior and the weight of P- turn by turn."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from seqtant.report.figures import Figure, axes
 
 
 def figures(result: Result) -> list[Figure]:
-    """Behaviour and weight against turns."""
+    """Behavior and weight against turns."""
     half = result.values.get("turns_halfway")
-    y = points(result, "behaviour")[1]
+    y = points(result, "behavior")[1]
     return [
         Figure(
             name="turns",
             title="Half of the way is not gone within the turns"
             if half is None
             else f"Half of the way is gone after {half:.1f} turns",
-            caption="Behaviour after the user's part of each turn, and the mean posterior weight of P-.",
-            alt=f"Behaviour goes from {y[0]:.2f} to {y[-1]:.2f} over {len(y) - 1} turns.",
-            data=[*drawn(result, "behaviour", "behaviour"), *drawn(result, "bad_weight", "weight of P-", color=3)],
-            layout=axes("turns", "behaviour, weight", yaxis={"range": [-1.05, 1.05]}),
+            caption="Behavior after the user's part of each turn, and the mean posterior weight of P-.",
+            alt=f"Behavior goes from {y[0]:.2f} to {y[-1]:.2f} over {len(y) - 1} turns.",
+            data=[*drawn(result, "behavior", "behavior"), *drawn(result, "bad_weight", "weight of P-", color=3)],
+            layout=axes("turns", "behavior, weight", yaxis={"range": [-1.05, 1.05]}),
             table=table_of(result, "turns"),
         )
     ]

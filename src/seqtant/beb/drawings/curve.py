@@ -11,18 +11,18 @@ LAWS = (("exact", "exact"), ("logistic_normal", "logistic-normal"), ("bayes", "B
 
 
 def figures(result: Result) -> list[Figure]:
-    """The laws beside the measured behaviour; without a log(1/alpha) only what was measured."""
+    """The laws beside the measured behavior; without a log(1/alpha) only what was measured."""
     if not points(result, "exact")[0]:
         return measure.figures(result)
-    x, y = points(result, "behaviour")
+    x, y = points(result, "behavior")
     best = min(LAWS, key=lambda law: result.values[f"error_{law[0]}"] or 0.0)[1]
     return [
         Figure(
             name="laws",
-            title=f"The {best} curve comes nearest to the measured behaviour",
+            title=f"The {best} curve comes nearest to the measured behavior",
             caption="An average over prompts is flatter than one prompt's sigmoid (Lemma 7): prompts of one length "
             "carry unlike evidence.",
-            alt=f"Measured behaviour falls from {y[0]:.2f} to {y[-1]:.2f}; four predicted curves run beside it.",
+            alt=f"Measured behavior falls from {y[0]:.2f} to {y[-1]:.2f}; four predicted curves run beside it.",
             data=[
                 *line(x, y, "measured", mode="markers"),
                 *(
@@ -31,7 +31,7 @@ def figures(result: Result) -> list[Figure]:
                     for trace in drawn(result, key, name, color=color, mode="lines")
                 ),
             ],
-            layout=axes("sentences from P-", "behaviour", yaxis={"range": [-1.05, 1.05]}),
+            layout=axes("sentences from P-", "behavior", yaxis={"range": [-1.05, 1.05]}),
             table=table_of(result, "laws"),
         ),
         measure.divergence(result),

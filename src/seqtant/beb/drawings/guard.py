@@ -1,4 +1,4 @@
-"""Draws behaviour behind guards of several lengths."""
+"""Draws behavior behind guards of several lengths."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def figures(result: Result) -> list[Figure]:
             title="What guards cost an attack"
             if price is None
             else f"A guard sentence costs {price:.2f} sentences of attack",
-            caption="Behaviour after so many sentences of P- that follow a guard of so many sentences of P+.",
+            caption="Behavior after so many sentences of P- that follow a guard of so many sentences of P+.",
             alt=f"Curves for guards of {', '.join(guards)} sentences; longer guards shift them to the right.",
             data=[
                 trace
                 for color, guard in enumerate(guards)
-                for trace in drawn(result, "behaviour", f"guard: {guard}", group=guard, color=color)
+                for trace in drawn(result, "behavior", f"guard: {guard}", group=guard, color=color)
             ],
-            layout=axes("sentences from P-", "behaviour", yaxis={"range": [-1.05, 1.05]}),
+            layout=axes("sentences from P-", "behavior", yaxis={"range": [-1.05, 1.05]}),
             table=table,
         )
     ]

@@ -1,4 +1,4 @@
-"""Draws a measurement: behaviour against prompt length, predicted and measured; and the area that is log(1/alpha)."""
+"""Draws a measurement: behavior against prompt length, predicted and measured; and the area that is log(1/alpha)."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from seqtant.report.figures import Figure, axes, line
 
 
 def figures(result: Result) -> list[Figure]:
-    """Behaviour and divergence against the number of sentences."""
-    return [behaviour(result), divergence(result)]
+    """Behavior and divergence against the number of sentences."""
+    return [behavior(result), divergence(result)]
 
 
-def behaviour(result: Result) -> Figure:
-    """The measured behaviour with its interval, the prediction, and what it runs towards."""
-    x, y = points(result, "behaviour")
-    errors = points(result, "behaviour_error")[1]
+def behavior(result: Result) -> Figure:
+    """The measured behavior with its interval, the prediction, and what it runs towards."""
+    x, y = points(result, "behavior")
+    errors = points(result, "behavior_error")[1]
     low, high = ([value + sign * 1.96 * error for value, error in zip(y, errors, strict=True)] for sign in (-1, 1))
     measured, predicted = (result.values.get(f"halfway_{kind}") for kind in ("measured", "predicted"))
-    title = "Behaviour does not come half the way down within the prompts"
+    title = "Behavior does not come half the way down within the prompts"
     if measured is not None:
         title = f"Half of the way is gone after {measured:.2f} sentences of P-"
         title += "" if predicted is None else f"; {predicted:.2f} were predicted"
     return Figure(
-        name="behaviour",
+        name="behavior",
         title=title,
-        caption="Behaviour from -1 (bad) to 1 (good) after so many sentences drawn from P-, mean over prompts with a "
-        "95 % band. The prediction takes log(1/alpha) and every prompt's log-ratio, never the measured behaviour.",
-        alt=f"Behaviour falls from {y[0]:.2f} to {y[-1]:.2f} over {x[-1]:.0f} sentences.",
+        caption="Behavior from -1 (bad) to 1 (good) after so many sentences drawn from P-, mean over prompts with a "
+        "95 % band. The prediction takes log(1/alpha) and every prompt's log-ratio, never the measured behavior.",
+        alt=f"Behavior falls from {y[0]:.2f} to {y[-1]:.2f} over {x[-1]:.0f} sentences.",
         data=[
             *line(x, y, "measured", low=low, high=high),
             *drawn(result, "predicted", "predicted", color=1, dash="dash", mode="lines"),
             *drawn(result, "minus", "P- itself", color=3, dash="dot", mode="lines"),
         ],
-        layout=axes("sentences from P-", "behaviour", yaxis={"range": [-1.05, 1.05]}),
+        layout=axes("sentences from P-", "behavior", yaxis={"range": [-1.05, 1.05]}),
         table=table_of(result, "curve"),
     )
 

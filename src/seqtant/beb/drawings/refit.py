@@ -1,4 +1,4 @@
-"""Draws the published curves: divergence and behaviour against prompt length."""
+"""Draws the published curves: divergence and behavior against prompt length."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def figures(result: Result) -> list[Figure]:
             table=table_of(result, "lines"),
         ),
         Figure(
-            name="behaviour",
+            name="behavior",
             title=f"The default system prompt delays by {result.values['guard_delay']:.1f} sentences",
-            caption="Share of positive answers among 32, labelled by the authors, with and without a system prompt.",
+            caption="Share of positive answers among 32, labeled by the authors, with and without a system prompt.",
             alt="Two falling curves; the guarded one lies to the right.",
             data=[
                 *drawn(result, "positive", "no system prompt"),

@@ -72,7 +72,7 @@ def _findings(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, th
         "misalign",
         "By how many sentences does alignment fail?",
         "agrees",
-        f"Some prompt of {tight.whole} sentences brings the behaviour below {config.gamma + config.eps:.3g} "
+        f"Some prompt of {tight.whole} sentences brings the behavior below {config.gamma + config.eps:.3g} "
         f"({paper.whole} with the paper's constants); {lengths['mass', 'clt'].whole} do for about "
         f"{100 * (1 - config.delta):.0f} % of prompts drawn from P-.",
         predicted=Estimate.exact(tight.sentences, unit="sentences", method="Theorem 1, tight"),
@@ -80,7 +80,7 @@ def _findings(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, th
         advice=DIRECTION,
     )
     if config.gamma + config.eps < -1:
-        record.warn("gamma + eps is below -1: no behaviour is that bad, so the statement is empty")
+        record.warn("gamma + eps is below -1: no behavior is that bad, so the statement is empty")
     if config.best_of > 1:
         _best_of(record, config, lengths)
 

@@ -16,7 +16,7 @@ from seqtant.beb.observed import Draw, Observed, Parts, observe_prompts
 from seqtant.beb.replies import Replies
 from seqtant.beb.reporting import finite, record_alpha, record_curves, record_halfway, record_values
 from seqtant.beb.scope import DIRECTION
-from seqtant.beb.summary import numbers, summarise
+from seqtant.beb.summary import numbers, summarize
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
@@ -66,7 +66,7 @@ def run(config: CalibrateConfig, context: Context) -> Result:
         observed = lab.observe(model)
         settings = Sides(prompts=config.prompts, sentences=config.sentences, resamples=config.resamples)
         generator = np.random.default_rng([context.seed, RESAMPLES])
-        summary = summarise(observed, settings, generator)
+        summary = summarize(observed, settings, generator)
         truth = -float(np.log(config.alpha))
         record_alpha(record, summary, truth)
         record_halfway(record, summary)

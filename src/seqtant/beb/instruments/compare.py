@@ -16,7 +16,7 @@ from seqtant.beb.posterior import own_weights
 from seqtant.beb.reporting import finite, warn_of
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, numbers, summarise
+from seqtant.beb.summary import Summary, numbers, summarize
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.findings import Cell, Estimate, Result, Verdict
 from seqtant.lm.interface import CausalLM
@@ -38,7 +38,7 @@ def run(config: CompareConfig, context: Context) -> Result:
         after = replace(before, model=_after(before, config, context))
         observed = [observe(study, context) for study in (before, after)]
         summaries = [
-            summarise(one, before.config, np.random.default_rng([context.seed, RESAMPLES])) for one in observed
+            summarize(one, before.config, np.random.default_rng([context.seed, RESAMPLES])) for one in observed
         ]
         _table(record, summaries, [_believed(study, one) for study, one in zip((before, after), observed, strict=True)])
         generator = np.random.default_rng([context.seed, RESAMPLES + 1])
@@ -46,7 +46,7 @@ def run(config: CompareConfig, context: Context) -> Result:
         _halfway(record, observed, before, generator)
         for number, one in enumerate(observed):
             for n, value in zip(one.places, one.model.mean(axis=0), strict=True):
-                record.measure("behaviour", float(value), step=n, group=("before", "after")[number])
+                record.measure("behavior", float(value), step=n, group=("before", "after")[number])
         warn_of(record, observed[0], own_plus=observed[0].own_plus is not None)
         write_transcript(record, before, prompt_lines(before, observed[0].prompts))
     return record.result

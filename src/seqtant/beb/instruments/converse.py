@@ -18,7 +18,7 @@ from seqtant.beb.readings import halfway_of, sums_so_far
 from seqtant.beb.reporting import finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, summarise
+from seqtant.beb.summary import Summary, summarize
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.findings import Estimate, Result
@@ -47,7 +47,7 @@ class Talks:
 
 
 def run(config: ConverseConfig, context: Context) -> Result:
-    """Holds the conversations and follows the weight of P- and the behaviour.
+    """Holds the conversations and follows the weight of P- and the behavior.
 
     Raises:
         InputError: A side cannot be opened, or the conversations do not fit the context.
@@ -57,14 +57,14 @@ def run(config: ConverseConfig, context: Context) -> Result:
         study = open_study(config, context)
         observed = observe(study, context)
         generator = np.random.default_rng([context.seed, RESAMPLES])
-        summary = summarise(observed, study.config, generator)
+        summary = summarize(observed, study.config, generator)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
         talks = converse(study, config)
         (evidence,) = gather(study.minus, [study.plus], talks.prompts, floor=config.floor)
-        behaviour = study.reader.curve(study.model, talks.prompts, talks.places)
+        behavior = study.reader.curve(study.model, talks.prompts, talks.places)
         bottom = study.reader.curve(study.minus, talks.prompts, talks.places)
-        halfway = _halfway(study, talks, behaviour, bottom, generator)
-        _record(record, config, talks, evidence.log_ratio, behaviour, summary, halfway)
+        halfway = _halfway(study, talks, behavior, bottom, generator)
+        _record(record, config, talks, evidence.log_ratio, behavior, summary, halfway)
         write_transcript(record, study, prompt_lines(study, talks.prompts, turns=talks.turns))
     return record.result
 
@@ -78,7 +78,7 @@ def converse(study: Study, config: ConverseConfig) -> Talks:
     talks = [Prompt(study.opening, len(study.opening), ()) for _ in range(config.prompts)]
     for turn in range(config.turns):
         speakers = [(study.minus, config.asked)]
-        # After the last question nothing needs to be answered: it is the model's behaviour there that is read.
+        # After the last question nothing needs to be answered: it is the model's behavior there that is read.
         if config.answered and turn + 1 < config.turns:
             speakers.append((study.model, config.answered))
         for who, (speaker, sentences) in enumerate(speakers):
@@ -100,19 +100,19 @@ def converse(study: Study, config: ConverseConfig) -> Talks:
 def _halfway(
     study: Study,
     talks: Talks,
-    behaviour: Float[np.ndarray, "talks places"],
+    behavior: Float[np.ndarray, "talks places"],
     bottom: Float[np.ndarray, "talks places"],
     generator: np.random.Generator,
 ) -> Estimate:
-    """Turns after which the behaviour has come half the way to that of P-."""
+    """Turns after which the behavior has come half the way to that of P-."""
     count, check = len(talks.prompts), study.reader.check
     turns = range(talks.turns + 1)
     draws = []
     for _ in range(study.config.resamples):
         rows, rates = generator.integers(count, size=count), draw_rates(check, generator)
-        curve = rescored(check, behaviour[rows], rates).mean(axis=0)
+        curve = rescored(check, behavior[rows], rates).mean(axis=0)
         draws.append(halfway_of(curve, float(rescored(check, bottom[rows], rates).mean()), turns))
-    return interval(halfway_of(behaviour.mean(axis=0), float(bottom.mean()), turns), draws, count, "turns", check)
+    return interval(halfway_of(behavior.mean(axis=0), float(bottom.mean()), turns), draws, count, "turns", check)
 
 
 def _record(
@@ -120,7 +120,7 @@ def _record(
     config: ConverseConfig,
     talks: Talks,
     log_ratio: Float[np.ndarray, "talks sentences"],
-    behaviour: Float[np.ndarray, "talks places"],
+    behavior: Float[np.ndarray, "talks places"],
     summary: Summary,
     halfway: Estimate,
 ) -> None:
@@ -136,7 +136,7 @@ def _record(
     record.value("bad_weight_last", None if weight is None else float(weight[:, -1].mean()))
     rows = []
     for turn, place in enumerate(talks.places):
-        mean, heavy = float(behaviour[:, turn].mean()), None if weight is None else float(weight[:, turn].mean())
+        mean, heavy = float(behavior[:, turn].mean()), None if weight is None else float(weight[:, turn].mean())
         rows.append(
             (
                 turn,
@@ -146,13 +146,13 @@ def _record(
                 round(float(sums[:, turn].mean()), 3),
             )
         )
-        record.measure("behaviour", mean, step=turn)
+        record.measure("behavior", mean, step=turn)
         if heavy is not None:
             record.measure("bad_weight", heavy, step=turn)
     record.table(
         "turns",
         "After so many turns of the user",
-        ("turn", "sentences so far", "behaviour", "weight of P-", "log-ratio, nats"),
+        ("turn", "sentences so far", "behavior", "weight of P-", "log-ratio, nats"),
         rows,
         note=DIRECTION,
     )
@@ -164,7 +164,7 @@ def _finding(record: Recorder, config: ConverseConfig, halfway: Estimate, drift:
     words = f"after {halfway.number}" if there else f"not within {config.turns} turns"
     record.finding(
         "conversation",
-        f"After how many turns ({config.asked} sentences, {config.answered} answered) is the behaviour half way down?",
+        f"After how many turns ({config.asked} sentences, {config.answered} answered) is the behavior half way down?",
         "agrees" if (drift > 0) == there else "inconclusive",
         f"{words[0].upper()}{words[1:]}. While the model still answers from P+ a turn is worth {drift:.2f} nats at "
         f"worst; between the first turns {gained:.2f} were gained on average.",

@@ -1,4 +1,4 @@
-"""Measures behaviour against prompt length, with predicted curves on top: exact, logistic-normal, Bayesian law."""
+"""Measures behavior against prompt length, with predicted curves on top: exact, logistic-normal, Bayesian law."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seqtant.beb.observed import Observed, observe
 from seqtant.beb.readings import halfway_of
 from seqtant.beb.reporting import finite, record_curves, record_halfway, record_values, warn_of, warn_of_tokenizers
 from seqtant.beb.study import open_study
-from seqtant.beb.summary import Summary, summarise
+from seqtant.beb.summary import Summary, summarize
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.findings import Result
@@ -30,11 +30,11 @@ def run(config: CurveConfig, context: Context) -> Result:
     Raises:
         InputError: A side cannot be opened, prompts do not fit, or a divergence is infinite.
     """
-    title = f"Behaviour of {config.model} against prompt length"
+    title = f"Behavior of {config.model} against prompt length"
     with Recorder("beb.curve", title, config, context, papers=(3,)) as record:
         study = open_study(config, context, one_tokenizer=False)
         observed = observe(study, context)
-        summary = summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
+        summary = summarize(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
         record_values(record, summary, true_log_inverse_alpha(study.config))
         record_halfway(record, summary)
         record_curves(record, observed, summary)

@@ -1,4 +1,4 @@
-"""Fits P- and P+ from statements of a behaviour, and sees whether they tell held-out statements apart."""
+"""Fits P- and P+ from statements of a behavior, and sees whether they tell held-out statements apart."""
 
 from __future__ import annotations
 

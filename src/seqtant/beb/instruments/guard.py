@@ -15,7 +15,7 @@ from seqtant.beb.observed import draw_rates, observe
 from seqtant.beb.reporting import CLOSE, finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import open_study
-from seqtant.beb.summary import Summary, summarise
+from seqtant.beb.summary import Summary, summarize
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.findings import Cell, Estimate, Result
@@ -47,7 +47,7 @@ def run(config: GuardConfig, context: Context) -> Result:
         study = open_study(config, context)
         observed = observe(study, context)
         generator = np.random.default_rng([context.seed, RESAMPLES])
-        summary = summarise(observed, study.config, generator)
+        summary = summarize(observed, study.config, generator)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
         openings = {str(length): drawn_guards(study, length) for length in sorted(set(config.lengths))}
         if config.guard:
@@ -75,7 +75,7 @@ def _record(
         record.value(f"halfway_predicted_guard_{each.name}", lengths.predicted and finite(lengths.predicted.value))
         record.value(f"halfway_believed_guard_{each.name}", finite(lengths.believed.value))
         for n, value in zip(each.places, each.curves["model"].mean(axis=0), strict=True):
-            record.measure("behaviour", float(value), step=n, group=label)
+            record.measure("behavior", float(value), step=n, group=label)
     columns = ("guard sentences", "nats to make up", "half-way predicted", "by the model's own weights", "measured")
     record.table("guards", "Sentences of P- to the half-way point behind a guard", columns, rows, note=DIRECTION)
     _price(record, found, summary)

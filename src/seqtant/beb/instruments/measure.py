@@ -1,4 +1,4 @@
-"""Measures alpha, beta and the lengths by which alignment fails, and holds the prediction against the behaviour."""
+"""Measures alpha, beta and the lengths by which alignment fails, and holds the prediction against the behavior."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seqtant.beb.reporting import (
     warn_of_tokenizers,
 )
 from seqtant.beb.study import open_study
-from seqtant.beb.summary import summarise
+from seqtant.beb.summary import summarize
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.findings import Result
@@ -41,7 +41,7 @@ def run(config: MeasureConfig, context: Context) -> Result:
     with Recorder("beb.measure", title, config, context, papers=(3,)) as record:
         study = open_study(config, context, one_tokenizer=False)
         observed = observe(study, context)
-        summary = summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
+        summary = summarize(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
         truth = true_log_inverse_alpha(study.config)
         record_halfway(record, summary)
         record_alpha(record, summary, truth)

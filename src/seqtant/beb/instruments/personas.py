@@ -13,7 +13,7 @@ from seqtant.beb.observed import Observed, observe
 from seqtant.beb.reporting import finite
 from seqtant.beb.scope import DIRECTION, LIMITS
 from seqtant.beb.study import Study, open_study, with_defaults
-from seqtant.beb.summary import Summary, summarise
+from seqtant.beb.summary import Summary, summarize
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.errors import InputError
@@ -71,7 +71,7 @@ def _parts(study: Study) -> dict[str, tuple[str, str | None]]:
 
 def _measure(study: Study, context: Context) -> tuple[Observed, Summary]:
     observed = observe(study, context)
-    return observed, summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
+    return observed, summarize(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
 
 
 def _record(record: Recorder, found: dict[str, tuple[Sides, Observed, Summary]]) -> None:
@@ -115,5 +115,5 @@ def _record(record: Recorder, found: dict[str, tuple[Sides, Observed, Summary]])
         predicted=summary.estimates["misalign_tight"],
         measured=summary.estimates["halfway_measured"] if finite(summary.estimates["halfway_measured"].value) else None,
         assumptions=LIMITS,
-        advice="Guard against the narrow persona, not only against bad behaviour as a whole.",
+        advice="Guard against the narrow persona, not only against bad behavior as a whole.",
     )

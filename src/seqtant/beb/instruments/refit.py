@@ -9,7 +9,7 @@ import numpy as np
 
 from seqtant.beb import theory
 from seqtant.beb.config import RefitConfig
-from seqtant.beb.paper_fits import Line, behaviour_sigmoid, first_points_line, largest_ratio
+from seqtant.beb.paper_fits import Line, behavior_sigmoid, first_points_line, largest_ratio
 from seqtant.beb.published import CURVES, SOURCE, Published
 from seqtant.beb.scope import note_scope
 from seqtant.findings import Cell, Estimate, Result
@@ -56,14 +56,14 @@ def _fit(curves: Published) -> _Fitted:
         chat=first_points_line(curves.chat),
         pretrained=first_points_line(curves.pretrained),
         sigma2=max(ratios),
-        plain=behaviour_sigmoid(n, np.array(curves.positive) / OF),
-        guarded=behaviour_sigmoid(n, np.array(curves.positive_guarded) / OF),
+        plain=behavior_sigmoid(n, np.array(curves.positive) / OF),
+        guarded=behavior_sigmoid(n, np.array(curves.positive_guarded) / OF),
         area=float(np.sum(curves.chat)),
     )
 
 
 def _values(record: Recorder, curves: Published, fitted: _Fitted) -> None:
-    centre, slope = (fitted.plain.estimate(name).value for name in ("centre", "slope"))
+    center, slope = (fitted.plain.estimate(name).value for name in ("center", "slope"))
     for name, value in {
         "paper_beta": fitted.chat.slope,
         "paper_log_inverse_alpha": fitted.chat.start,
@@ -75,10 +75,10 @@ def _values(record: Recorder, curves: Published, fitted: _Fitted) -> None:
         "sigma2": fitted.sigma2,
         "sigma_over_beta": math.sqrt(fitted.sigma2) / curves.separation[0],
         "beta_prime_over_beta": curves.separation[1] / curves.separation[0],
-        "halfway": centre,
+        "halfway": center,
         "halfway_slope": slope,
-        "halfway_guarded": fitted.guarded.estimate("centre").value,
-        "guard_delay": fitted.guarded.estimate("centre").value - centre,
+        "halfway_guarded": fitted.guarded.estimate("center").value,
+        "guard_delay": fitted.guarded.estimate("center").value - center,
         "area": fitted.area,
         "misalign": theory.misalign(-fitted.chat.start, fitted.chat.slope, EPS).sentences,
     }.items():
@@ -100,13 +100,13 @@ def _mixture(record: Recorder, name: str, curves: Published, fitted: _Fitted) ->
 
 
 def _halfway(record: Recorder, name: str, fitted: _Fitted) -> None:
-    centre, slope = (fitted.plain.estimate(part, unit=unit) for part, unit in (("centre", "sentences"), ("slope", "")))
-    smeared = theory.half_slope(fitted.chat.slope, math.sqrt(fitted.sigma2), centre.value)
+    center, slope = (fitted.plain.estimate(part, unit=unit) for part, unit in (("center", "sentences"), ("slope", "")))
+    smeared = theory.half_slope(fitted.chat.slope, math.sqrt(fitted.sigma2), center.value)
     record.value("slope_predicted_one_prompt", fitted.chat.slope)
     record.value("slope_predicted_average", smeared)
     record.finding(
         "slope",
-        f"How steep is the published behaviour of {name} at its half-way length?",
+        f"How steep is the published behavior of {name} at its half-way length?",
         "agrees" if 0.25 <= smeared / slope.value <= 4 else "disagrees",
         f"{slope.value:.2f} per sentence; Lemma 7 for one prompt has {fitted.chat.slope:.2f}, the average over prompts "
         f"with the published variance {smeared:.2f}: averaging explains the order of magnitude.",
@@ -123,13 +123,11 @@ def _tabulate(record: Recorder, fitted: dict[str, _Fitted]) -> None:
     columns = ("series", "slope: beta", "start: log(1/alpha)", "ratio, sentences")
     record.table("lines", "The line through the first three points", columns, lines, note=SOURCE)
     rows = [
-        (name, guard, *(round(fit.estimate(part).value, 2) for part in ("centre", "slope")))
+        (name, guard, *(round(fit.estimate(part).value, 2) for part in ("center", "slope")))
         for name, each in fitted.items()
         for guard, fit in (("none", each.plain), ("default system prompt", each.guarded))
     ]
-    record.table(
-        "sigmoids", "The sigmoid of the behaviour", ("series", "guard", "half-way", "slope"), rows, note=SOURCE
-    )
+    record.table("sigmoids", "The sigmoid of the behavior", ("series", "guard", "half-way", "slope"), rows, note=SOURCE)
 
 
 def _rows(record: Recorder, curves: Published) -> None:

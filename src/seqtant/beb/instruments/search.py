@@ -11,9 +11,9 @@ from seqtant.beb.instruments.measure import RESAMPLES
 from seqtant.beb.observed import observe
 from seqtant.beb.reporting import finite, record_alpha
 from seqtant.beb.scope import DIRECTION, LIMITS
-from seqtant.beb.search import Candidate, begin, behaviour_after, extend
+from seqtant.beb.search import Candidate, begin, behavior_after, extend
 from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, summarise
+from seqtant.beb.summary import Summary, summarize
 from seqtant.beb.transcript import prompt_lines, write_transcript
 from seqtant.beb.truth import true_log_inverse_alpha
 from seqtant.findings import Estimate, Result
@@ -30,7 +30,7 @@ class _Course:
     """What became of the searches."""
 
     found: dict[int, tuple[Candidate, float]] = field(default_factory=dict[int, tuple[Candidate, float]])
-    """Search -> its first prompt that reached the goal, and the behaviour there."""
+    """Search -> its first prompt that reached the goal, and the behavior there."""
     last: dict[int, tuple[Candidate, float]] = field(default_factory=dict[int, tuple[Candidate, float]])
     """Search -> its best prompt at the end."""
 
@@ -45,14 +45,14 @@ def run(config: SearchConfig, context: Context) -> Result:
     with Recorder("beb.search", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
         observed = observe(study, context)
-        summary = summarise(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
+        summary = summarize(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
         goal = summary.estimates["gamma"].value + config.eps if config.goal is None else config.goal
         course = _search(study, config, goal, context)
         _record(record, config, course, summary, goal)
         lines = [
-            line | {"search": number, "behaviour": behaviour, "reached": number in course.found}
-            for number, (candidate, behaviour) in sorted((course.last | course.found).items())
+            line | {"search": number, "behavior": behavior, "reached": number in course.found}
+            for number, (candidate, behavior) in sorted((course.last | course.found).items())
             for line in prompt_lines(study, [candidate.prompt])
         ]
         write_transcript(record, study, lines)
@@ -66,10 +66,10 @@ def _search(study: Study, config: SearchConfig, goal: float, context: Context) -
     bar = context.progress.task("searching", config.sentences)
     for step in range(config.sentences):
         kept = extend(study, kept, draws=draws, beams=beams, generator=study.generator(SEARCHES + step))
-        for candidate, behaviour in zip(kept, behaviour_after(study, kept).tolist(), strict=True):
-            known = course.found if behaviour <= goal else course.last
-            if candidate.search not in known or behaviour < known[candidate.search][1]:
-                known[candidate.search] = (candidate, behaviour)
+        for candidate, behavior in zip(kept, behavior_after(study, kept).tolist(), strict=True):
+            known = course.found if behavior <= goal else course.last
+            if candidate.search not in known or behavior < known[candidate.search][1]:
+                known[candidate.search] = (candidate, behavior)
         kept = [candidate for candidate in kept if candidate.search not in course.found]
         bar.advance()
         if not kept:
@@ -90,10 +90,10 @@ def _record(record: Recorder, config: SearchConfig, course: _Course, summary: Su
     record.value("bound", bound)
     record.value("goal", goal)
     rows = [
-        (number, len(candidate.prompt.ends), len(candidate.prompt.ids), round(candidate.ratio, 3), round(behaviour, 4))
-        for number, (candidate, behaviour) in sorted((course.last | course.found).items())
+        (number, len(candidate.prompt.ends), len(candidate.prompt.ids), round(candidate.ratio, 3), round(behavior, 4))
+        for number, (candidate, behavior) in sorted((course.last | course.found).items())
     ]
-    columns = ("search", "sentences", "tokens", "log P-/model, nats", "behaviour")
+    columns = ("search", "sentences", "tokens", "log P-/model, nats", "behavior")
     record.table("searches", f"Prompts found by {config.method}", columns, rows, note=DIRECTION)
     _finding(record, config, lengths, bound, goal)
 
@@ -110,7 +110,7 @@ def _finding(record: Recorder, config: SearchConfig, lengths: list[int], bound: 
         words = f"No search of up to {config.sentences} sentences did. That proves nothing: a better search may."
     record.finding(
         "search",
-        f"Does a prompt bring the behaviour down to {goal:.2f}?",
+        f"Does a prompt bring the behavior down to {goal:.2f}?",
         verdict,
         words,
         predicted=None

@@ -7,7 +7,7 @@ import torch
 from seqtant.ctc.alignment import Span, forced_align
 from seqtant.ctc.config import AlignConfig
 from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.words import split_words
 from seqtant.data.speech import Utterance
 from seqtant.data.timed_words import TimedWord, write_ctm
@@ -25,7 +25,7 @@ def run(config: AlignConfig, context: Context) -> Result:
         if chosen.is_made_up:
             record.warn(MADE_UP)
         utterance = sound(config.file, context.seed, text=config.text or "")
-        words, score = _align(chosen.recogniser, utterance)
+        words, score = _align(chosen.recognizer, utterance)
         record.value("words", len(words))
         record.value("log_probability", score)
         record.table(
@@ -44,26 +44,26 @@ def run(config: AlignConfig, context: Context) -> Result:
     return record.result
 
 
-def _align(recogniser: Recogniser, utterance: Utterance) -> tuple[list[TimedWord], float]:
-    targets = recogniser.labels.encode(utterance.text)
-    log_probs = recogniser.log_probs(utterance)
+def _align(recognizer: Recognizer, utterance: Utterance) -> tuple[list[TimedWord], float]:
+    targets = recognizer.labels.encode(utterance.text)
+    log_probs = recognizer.log_probs(utterance)
     lengths, counts = torch.tensor([len(log_probs)]), torch.tensor([len(targets)])
-    result = forced_align(log_probs[None], lengths, torch.tensor([targets]), counts, blank=recogniser.labels.blank)
+    result = forced_align(log_probs[None], lengths, torch.tensor([targets]), counts, blank=recognizer.labels.blank)
     if targets and not result.spans[0]:
         raise InputError(f"the text has {len(targets)} labels, the sound only {len(log_probs)} frames: it cannot fit")
-    return _words(recogniser, result.spans[0]), float(result.scores[0])
+    return _words(recognizer, result.spans[0]), float(result.scores[0])
 
 
-def _words(recogniser: Recogniser, spans: list[Span]) -> list[TimedWord]:
+def _words(recognizer: Recognizer, spans: list[Span]) -> list[TimedWord]:
     """Words from their first label's first frame to their last label's last."""
-    seconds, names = recogniser.frame_seconds, recogniser.labels.names
+    seconds, names = recognizer.frame_seconds, recognizer.labels.names
     return [
         TimedWord(
             "".join(names[label] for label in word.labels),
             spans[word.positions[0]].start * seconds,
             spans[word.positions[-1]].end * seconds,
         )
-        for word in split_words([span.label for span in spans], recogniser.labels.space)
+        for word in split_words([span.label for span in spans], recognizer.labels.space)
     ]
 
 

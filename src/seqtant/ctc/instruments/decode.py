@@ -1,4 +1,4 @@
-"""Recognises a sound file: greedily and by prefix beam search, with time stamps."""
+"""Recognizes a sound file: greedily and by prefix beam search, with time stamps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seqtant.ctc.config import DecodeConfig
 from seqtant.ctc.ctc_loss import ctc_losses
 from seqtant.ctc.greedy import greedy_decode
 from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.shapes import CTCInput
 from seqtant.data.timed_words import TimedWord, write_ctm
 from seqtant.findings import Estimate, Result
@@ -26,15 +26,15 @@ def run(config: DecodeConfig, context: Context) -> Result:
         if chosen.is_made_up:
             record.warn(MADE_UP)
         utterance = sound(config.file, context.seed)
-        recogniser = chosen.recogniser
-        log_probs = recogniser.log_probs(utterance)
-        greedy = greedy_decode(log_probs[None], torch.tensor([len(log_probs)]), blank=recogniser.labels.blank)[0]
-        beam = BeamDecoder(config.beam, recogniser.labels.blank)
+        recognizer = chosen.recognizer
+        log_probs = recognizer.log_probs(utterance)
+        greedy = greedy_decode(log_probs[None], torch.tensor([len(log_probs)]), blank=recognizer.labels.blank)[0]
+        beam = BeamDecoder(config.beam, recognizer.labels.blank)
         beam.push(log_probs)
         found = beam.best(config.best)
-        _record_hypotheses(record, recogniser, greedy, found)
-        _record_exactness(record, log_probs, found[0], recogniser.labels.blank)
-        words = _beam_words(recogniser, found[0])
+        _record_hypotheses(record, recognizer, greedy, found)
+        _record_exactness(record, log_probs, found[0], recognizer.labels.blank)
+        words = _beam_words(recognizer, found[0])
         record.value("words", len(words))
         record.table(
             "words",
@@ -49,16 +49,16 @@ def run(config: DecodeConfig, context: Context) -> Result:
     return record.result
 
 
-def _beam_words(recogniser: Recogniser, hypothesis: Hypothesis) -> list[TimedWord]:
+def _beam_words(recognizer: Recognizer, hypothesis: Hypothesis) -> list[TimedWord]:
     spans = [
         Span(label, frame, frame + 1, 0.0) for label, frame in zip(hypothesis.labels, hypothesis.frames, strict=True)
     ]
-    return recogniser.labels.words(spans, frame_seconds=recogniser.frame_seconds)
+    return recognizer.labels.words(spans, frame_seconds=recognizer.frame_seconds)
 
 
-def _record_hypotheses(record: Recorder, recogniser: Recogniser, greedy: list[Span], found: list[Hypothesis]) -> None:
-    glue = " " if recogniser.labels.units == "word" else ""
-    names = recogniser.labels.names
+def _record_hypotheses(record: Recorder, recognizer: Recognizer, greedy: list[Span], found: list[Hypothesis]) -> None:
+    glue = " " if recognizer.labels.units == "word" else ""
+    names = recognizer.labels.names
     rows: list[tuple[str, str, float | None]] = [("greedy", glue.join(names[span.label] for span in greedy), None)]
     for rank, hypothesis in enumerate(found, start=1):
         said = glue.join(names[label] for label in hypothesis.labels)

@@ -7,12 +7,12 @@ import torch
 
 from seqtant.ctc.config import DiagnoseConfig, Utterances
 from seqtant.ctc.corpus import Corpus
-from seqtant.ctc.ctc_loss import unnormalised_ctc_losses
+from seqtant.ctc.ctc_loss import unnormalized_ctc_losses
 from seqtant.ctc.diagnosis import Peakiness, check_ctc_gradient, peakiness, pytorch_ctc
-from seqtant.ctc.latency import summarise
+from seqtant.ctc.latency import summarize
 from seqtant.ctc.listener import MADE_UP, Listener, listener
 from seqtant.ctc.outcome import outcome, untimed
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.report import record_summary, warn_untimed
 from seqtant.ctc.shapes import CTCInput
 from seqtant.ctc.sources import load_speech
@@ -40,27 +40,27 @@ def run(config: DiagnoseConfig, context: Context) -> Result:
         if chosen.is_made_up:
             record.warn(MADE_UP)
         corpus = _corpus(config, chosen, context.seed)
-        _record_output(record, chosen.recogniser, corpus, context.seed)
+        _record_output(record, chosen.recognizer, corpus, context.seed)
         _record_gradients(record)
         warn_untimed(record, untimed(corpus), len(corpus))
-        record_summary(record, summarise(outcome(chosen.recogniser, corpus), seed=context.seed))
+        record_summary(record, summarize(outcome(chosen.recognizer, corpus), seed=context.seed))
     return record.result
 
 
 def _corpus(config: DiagnoseConfig, chosen: Listener, seed: int) -> Corpus:
     utterances = Utterances(train=1, development=1, test=config.utterances)
     speech = load_speech(config.data, utterances, seed=seed, test_speaker=config.test_speaker)
-    return Corpus.of(speech.test[: config.utterances], chosen.recogniser.labels, chosen.recogniser.log_mel)
+    return Corpus.of(speech.test[: config.utterances], chosen.recognizer.labels, chosen.recognizer.log_mel)
 
 
-def _record_output(record: Recorder, recogniser: Recogniser, corpus: Corpus, seed: int) -> None:
+def _record_output(record: Recorder, recognizer: Recognizer, corpus: Corpus, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     found: list[Peakiness] = []
     predicted: list[float] = []
     removable: list[float] = []
-    for _, log_probs, lengths in recogniser.scored(corpus):
+    for _, log_probs, lengths in recognizer.scored(corpus):
         for row, length in zip(log_probs, lengths.tolist(), strict=True):
-            blank = recogniser.labels.blank
+            blank = recognizer.labels.blank
             found.append(peakiness(row[:length], blank=blank, samples=SAMPLES, generator=generator))
             posterior = row[:length].double().exp().numpy()
             removable.append(expected_removable(posterior, blank=blank) / max(length, 1))
@@ -74,7 +74,7 @@ def _record_output(record: Recorder, recogniser: Recogniser, corpus: Corpus, see
     }
     for name, estimate in numbers.items():
         record.value(name, None if estimate is None else estimate.value)
-    _record_emission(record, recogniser, found, predicted)
+    _record_emission(record, recognizer, found, predicted)
     record.table(
         "output",
         "Posteriors of held-out utterances",
@@ -91,9 +91,9 @@ def _round(number: float | None) -> float | None:
     return None if number is None else round(number, 4)
 
 
-def _record_emission(record: Recorder, recogniser: Recogniser, found: list[Peakiness], predicted: list[float]) -> None:
+def _record_emission(record: Recorder, recognizer: Recognizer, found: list[Peakiness], predicted: list[float]) -> None:
     """First emission of sampled paths against the closed form on the same posteriors."""
-    milliseconds = 1000 * recogniser.frame_seconds
+    milliseconds = 1000 * recognizer.frame_seconds
     pairs = [
         (np.mean([frame for frame in each.first if frame >= 0]), expected)
         for each, expected in zip(found, predicted, strict=True)
@@ -116,28 +116,28 @@ def _record_gradients(record: Recorder) -> None:
     """PyTorch's CTC where it is right, where it is wrong, and the exact form."""
 
     def exact(scores: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        return unnormalised_ctc_losses(CTCInput.of(scores, lengths, targets, counts)).sum()
+        return unnormalized_ctc_losses(CTCInput.of(scores, lengths, targets, counts)).sum()
 
     checks = {
         "PyTorch on log-softmax": check_ctc_gradient(pytorch_ctc),
-        "PyTorch on scores that are not normalised": check_ctc_gradient(pytorch_ctc, normalised=False),
-        "unnormalised_ctc_losses on the same": check_ctc_gradient(exact, normalised=False),
+        "PyTorch on scores that are not normalized": check_ctc_gradient(pytorch_ctc, normalized=False),
+        "unnormalized_ctc_losses on the same": check_ctc_gradient(exact, normalized=False),
     }
-    record.value("gradient_error_normalised", checks["PyTorch on log-softmax"].error)
-    record.value("gradient_error_unnormalised", checks["PyTorch on scores that are not normalised"].error)
+    record.value("gradient_error_normalized", checks["PyTorch on log-softmax"].error)
+    record.value("gradient_error_unnormalized", checks["PyTorch on scores that are not normalized"].error)
     record.table(
         "gradients",
         "Gradient of the CTC loss against the exact one",
         ("loss", "largest error", "largest component", "right"),
         [(name, check.error, round(check.scale, 4), check.is_right) for name, check in checks.items()],
-        note="A bonus, penalty or prior added to log-probabilities makes them unnormalised.",
+        note="A bonus, penalty or prior added to log-probabilities makes them unnormalized.",
     )
     right = checks["PyTorch on log-softmax"].is_right
     record.finding(
         "gradient",
         "Has PyTorch's CTC loss the right gradient for a log-softmax?",
         "agrees" if right else "disagrees",
-        "It has; for scores that are not normalised it has not, and unnormalised_ctc_losses should be used."
+        "It has; for scores that are not normalized it has not, and unnormalized_ctc_losses should be used."
         if right
         else "It has not, on this build of PyTorch.",
         predicted=Estimate.exact(0, method="posteriors of the lattice"),

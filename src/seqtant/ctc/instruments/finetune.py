@@ -1,4 +1,4 @@
-"""Gives a recogniser a property it lacks: at a weight, or as much of it as a budget of word errors buys."""
+"""Gives a recognizer a property it lacks: at a weight, or as much of it as a budget of word errors buys."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from seqtant.ctc.budget import Purchase, spend
 from seqtant.ctc.config import FinetuneConfig
-from seqtant.ctc.latency import Timing, compare, summarise
+from seqtant.ctc.latency import Timing, compare, summarize
 from seqtant.ctc.outcome import cramped, outcome, untimed
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.report import record_comparison, record_summary, warn_cramped, warn_untimed
 from seqtant.ctc.sources import Corpora, corpora_of, load_corpora, load_speech
 from seqtant.ctc.stages import Finetuned, check_method, finetune, objective_of, reach_start, train_plain
@@ -26,56 +26,56 @@ COURSE = (".gap", ".changed", ".active")
 
 
 def run(config: FinetuneConfig, context: Context) -> Result:
-    """Finetunes from a recogniser and compares it with that recogniser on held-out utterances."""
+    """Finetunes from a recognizer and compares it with that recognizer on held-out utterances."""
     with Recorder(
-        "ctc.finetune", f"A recogniser with a purpose: {config.method}", config, context, papers=(2,)
+        "ctc.finetune", f"A recognizer with a purpose: {config.method}", config, context, papers=(2,)
     ) as record:
         check_method(config.method, config.weight, config.purpose)
         corpora, start = _start(config, context, record)
         before = outcome(start, corpora.test)
         if config.budget_wer is None:
             done = _attempt(config, context, corpora, start, weight=config.weight, record=record)
-            final, weight = done.recogniser, config.weight
+            final, weight = done.recognizer, config.weight
             record.value("collapsed", int(bool(done.collapse)))
             if done.collapse:
                 record.warn(f"Collapsed and went back to the last good weights: {done.collapse}; lower the weight.")
         else:
             final, weight = _within_budget(config, context, corpora, start, record)
         after = outcome(final, corpora.test)
-        record_summary(record, summarise(after, seed=context.seed))
+        record_summary(record, summarize(after, seed=context.seed))
         record_comparison(record, compare(before, after, seed=context.seed), "the finetuned model")
         _record_before(record, before, weight, context.seed)
         if config.budget_wer is not None:
             _record_budget(record, before, after, config.budget_wer, context.seed)
         if context.folder is not None:
             final.save(context.folder / "model")
-            record.artifact(context.folder / "model" / "model.safetensors", "recogniser")
-            record.artifact(context.folder / "model" / "recogniser.json", "recogniser")
+            record.artifact(context.folder / "model" / "model.safetensors", "recognizer")
+            record.artifact(context.folder / "model" / "recognizer.json", "recognizer")
     return record.result
 
 
-def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[Corpora, Recogniser]:
-    """Corpora and the recogniser to start from, trained with CTC until the start rule is met."""
+def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[Corpora, Recognizer]:
+    """Corpora and the recognizer to start from, trained with CTC until the start rule is met."""
     if config.model is None:
         corpora = load_corpora(config, seed=context.seed)
-        recogniser = train_plain(config, corpora, context=context, seed=context.seed, to_zero=True)
+        recognizer = train_plain(config, corpora, context=context, seed=context.seed, to_zero=True)
     else:
-        recogniser = Recogniser.load(Path(config.model))
+        recognizer = Recognizer.load(Path(config.model))
         speech = load_speech(config.data, config.utterances, seed=context.seed, test_speaker=config.test_speaker)
-        corpora = corpora_of(speech, recogniser.labels, recogniser.log_mel)
+        corpora = corpora_of(speech, recognizer.labels, recognizer.log_mel)
     late = untimed(corpora.test)
     if config.budget_wer is not None and len(late) == len(corpora.test):
         raise InputError("budget_wer buys latency, and no test utterance has word times: give 'words' in the lists")
     warn_untimed(record, late, len(corpora.test))
-    warn_cramped(record, cramped(recogniser, corpora.train), len(corpora.train))
+    warn_cramped(record, cramped(recognizer, corpora.train), len(corpora.train))
     if config.data is None:
         record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
-    recogniser, steps, wer = reach_start(
-        recogniser,
+    recognizer, steps, wer = reach_start(
+        recognizer,
         corpora,
         start_wer=config.start_wer,
         most_steps=config.start_steps,
-        optimisation=config.optimisation,
+        optimization=config.optimization,
         context=context,
         seed=context.seed,
     )
@@ -86,11 +86,11 @@ def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[
             f"The development word error rate is still {wer:.1f} % after {steps} steps of CTC, above start_wer "
             f"({config.start_wer:g} %): sampled paths are mostly noise, train longer before giving a purpose."
         )
-    return corpora, recogniser
+    return corpora, recognizer
 
 
 def _attempt(
-    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recogniser, *, weight: float, record: Recorder
+    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recognizer, *, weight: float, record: Recorder
 ) -> Finetuned:
     def keep(step: int, stats: Mapping[str, float]) -> None:
         if step % STATS_EVERY == 0:
@@ -103,7 +103,7 @@ def _attempt(
         corpora,
         objective_of(config.method, weight, config.purpose, corpora, ramp=config.ramp),
         steps=config.steps,
-        optimisation=config.optimisation,
+        optimization=config.optimization,
         context=context,
         seed=context.seed,
         guard=config.guard,
@@ -112,13 +112,13 @@ def _attempt(
 
 
 def _within_budget(
-    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recogniser, record: Recorder
-) -> tuple[Recogniser, float]:
+    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recognizer, record: Recorder
+) -> tuple[Recognizer, float]:
     """Searches on development utterances; what it finds is measured on others."""
 
-    def attempt(weight: float) -> tuple[Recogniser, list[Timing], bool]:
+    def attempt(weight: float) -> tuple[Recognizer, list[Timing], bool]:
         done = _attempt(config, context, corpora, start, weight=weight, record=record)
-        return done.recogniser, outcome(done.recogniser, corpora.development), bool(done.collapse)
+        return done.recognizer, outcome(done.recognizer, corpora.development), bool(done.collapse)
 
     purchase = spend(
         float(config.budget_wer or 0),
@@ -131,7 +131,7 @@ def _within_budget(
     if purchase.best is None:
         record.warn("No weight tried stayed within the budget: the model is left as it was; raise the budget.")
         return start, 0.0
-    return purchase.best.recogniser, purchase.best.weight
+    return purchase.best.recognizer, purchase.best.weight
 
 
 def _record_trials(record: Recorder, purchase: Purchase) -> None:
@@ -155,7 +155,7 @@ def _record_trials(record: Recorder, purchase: Purchase) -> None:
 
 
 def _record_before(record: Recorder, before: list[Timing], weight: float, seed: int) -> None:
-    summary = summarise(before, seed=seed)
+    summary = summarize(before, seed=seed)
     record.value("weight", weight)
     record.value("wer_before", summary.wer.value)
     record.value("mean_delay_ms_before", None if summary.after_start is None else summary.after_start.value)

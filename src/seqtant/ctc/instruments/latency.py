@@ -1,4 +1,4 @@
-"""Measures the delays and word errors of any recogniser from CTM files, alone or against a second one."""
+"""Measures the delays and word errors of any recognizer from CTM files, alone or against a second one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.ctc.config import LatencyConfig
-from seqtant.ctc.latency import Heard, Timing, compare, summarise, timing
+from seqtant.ctc.latency import Heard, Timing, compare, summarize, timing
 from seqtant.ctc.report import record_comparison, record_summary, record_words
 from seqtant.data.digits import WORDS
 from seqtant.data.timed_words import TimedWord, read_ctm
@@ -23,7 +23,7 @@ Words = dict[str, list[TimedWord]]
 
 
 def run(config: LatencyConfig, context: Context) -> Result:
-    """Summarises one system's delays; with a second one, compares them on the words both got right."""
+    """Summarizes one system's delays; with a second one, compares them on the words both got right."""
     with Recorder("ctc.latency", "How late are the words?", config, context, papers=(2,)) as record:
         if config.hyp is None or config.ref is None:
             hypothesis, reference = _made_up(context.seed)
@@ -35,7 +35,7 @@ def run(config: LatencyConfig, context: Context) -> Result:
             record.warn(
                 f"{len(silent)} of {len(reference)} recordings have no hypothesis, '{silent[0]}' first: all deletions"
             )
-        summary = summarise(timings, seed=context.seed, draws=config.draws)
+        summary = summarize(timings, seed=context.seed, draws=config.draws)
         record_summary(record, summary)
         if config.hyp is None:
             _record_calibration(record, summary.after_start)

@@ -11,7 +11,7 @@ from seqtant.ctc.config import StreamConfig
 from seqtant.ctc.greedy import greedy_decode
 from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
 from seqtant.ctc.live import LiveListener
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.timeline import Track, write_timeline
 from seqtant.data.speech import Utterance
 from seqtant.findings import Cell, Estimate, Result
@@ -30,9 +30,9 @@ def run(config: StreamConfig, context: Context) -> Result:
         if main.is_made_up:
             record.warn(MADE_UP)
         utterance = sound(config.file, context.seed)
-        tracks = [_listen(record, main.recogniser, utterance, config, "")]
+        tracks = [_listen(record, main.recognizer, utterance, config, "")]
         if config.against is not None:
-            other = Recogniser.load(Path(config.against))
+            other = Recognizer.load(Path(config.against))
             tracks.append(_listen(record, other, utterance, config, "_against"))
         _record_words(record, tracks)
         _record_outline(record, utterance)
@@ -42,16 +42,16 @@ def run(config: StreamConfig, context: Context) -> Result:
     return record.result
 
 
-def _listen(record: Recorder, recogniser: Recogniser, utterance: Utterance, config: StreamConfig, suffix: str) -> Track:
-    samples = utterance.recording.at(recogniser.log_mel.rate).samples
-    chunk = max(round(config.chunk_ms / 1000 * recogniser.log_mel.rate), 1)
-    live, started = LiveListener(recogniser), time.process_time()
+def _listen(record: Recorder, recognizer: Recognizer, utterance: Utterance, config: StreamConfig, suffix: str) -> Track:
+    samples = utterance.recording.at(recognizer.log_mel.rate).samples
+    chunk = max(round(config.chunk_ms / 1000 * recognizer.log_mel.rate), 1)
+    live, started = LiveListener(recognizer), time.process_time()
     pieces = [live.push(samples[at : at + chunk]) for at in range(0, len(samples), chunk)]
     seconds = time.process_time() - started
-    whole = recogniser.log_probs(utterance)
+    whole = recognizer.log_probs(utterance)
     difference = float((torch.cat(pieces) - whole).abs().max()) if len(whole) else 0.0
     same = [span.label for span in live.spans] == [
-        span.label for span in greedy_decode(whole[None], torch.tensor([len(whole)]), blank=recogniser.labels.blank)[0]
+        span.label for span in greedy_decode(whole[None], torch.tensor([len(whole)]), blank=recognizer.labels.blank)[0]
     ]
     words = live.words
     record.value(f"words{suffix}", len(words))

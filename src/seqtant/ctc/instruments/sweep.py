@@ -28,7 +28,7 @@ def run(config: SweepConfig, context: Context) -> Result:
         points = sweep.points()
         measured = [numbers(point, points[0], seed=context.seed) for point in points]
         if measured[0].delay is None:
-            record.warn("No delay could be measured: the utterances have no word times, or nothing was recognised.")
+            record.warn("No delay could be measured: the utterances have no word times, or nothing was recognized.")
         for point, found in zip(points, measured, strict=True):
             _record_point(record, point, found)
         for point, found in zip(points, measured, strict=True):
@@ -164,7 +164,7 @@ def _record_monotone(record: Recorder, points: list[Point], seed: int) -> None:
         "Is more weight always earlier?",
         verdict,
         " > ".join(f"{point.weight:g}" for point in reversed(chain[1:]))
-        + " > plain CTC; measured: the smallest step between two neighbours.",
+        + " > plain CTC; measured: the smallest step between two neighbors.",
         measured=smallest,
     )
 

@@ -26,7 +26,7 @@ def accuracies(result: Result) -> list[Figure]:
 
 
 def losses(result: Result) -> list[Figure]:
-    """Losses after neighbours, by arm and seed."""
+    """Losses after neighbors, by arm and seed."""
     return [
         _points(
             result,
@@ -36,7 +36,7 @@ def losses(result: Result) -> list[Figure]:
             caption="One point per seed; lower is better. The same held-out text for every arm.",
             unit="nats per token",
         )
-        for key in ("after neighbours", "running text")
+        for key in ("after neighbors", "running text")
     ]
 
 

@@ -104,10 +104,10 @@ def _record_company(record: Recorder, first: ArmAudit, audits: list[ArmAudit], h
     copies = first.pooled("near_duplicate") or 0.0
     record.finding(
         "company",
-        f"Are neighbouring segments of {first.arm} more alike than those of random?",
+        f"Are neighboring segments of {first.arm} more alike than those of random?",
         "agrees" if near > far else "disagrees",
         f"Similarity {near:.3f} against {far:.3f}; {copies:.1%} of the pairs are near-duplicates; the busiest segment "
-        f"is the neighbour of {hubs.largest}.",
+        f"is the neighbor of {hubs.largest}.",
         predicted=Estimate.exact(far, method="random company of the same lengths"),
         measured=Estimate.exact(near, method="every pair counted"),
         advice="near-duplicates teach copying: lower filter.most_similar." if copies > 0.05 else "",

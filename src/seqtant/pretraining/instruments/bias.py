@@ -35,7 +35,7 @@ class Summary:
     """In context minus sequential at the first step size, pair by pair."""
 
 
-def summarise(gains: Gains, pairs: list[TextPair]) -> Summary:
+def summarize(gains: Gains, pairs: list[TextPair]) -> Summary:
     """Means over pairs."""
     clusters = [pair.cluster for pair in pairs]
 
@@ -62,7 +62,7 @@ def run(config: BiasConfig, context: Context) -> Result:
         else:
             pairs = story_pairs(model, config.pairs, generator)
         gains = measure_gains(model, pairs, config.relative_steps, progress=context.progress)
-        found = summarise(gains, pairs)
+        found = summarize(gains, pairs)
         _record_values(record, config, found, len(pairs))
         record.items("gain_in_context", gains.related_in_context, unit=_UNIT, kind="pair")
         _record_table(record, config, found)

@@ -64,7 +64,7 @@ def _record_recall(record: Recorder, built: Build) -> None:
     recalled = built.recall
     if not len(recalled):
         record.value("recall", None)
-        record.warn("no segment has a neighbour: the arms of related text hold running text only")
+        record.warn("no segment has a neighbor: the arms of related text hold running text only")
         return
     exact = bool((recalled == 1).all())
     measured = Estimate.exact(1.0, method="exact search, or every sampled query") if exact else mean(recalled)
@@ -72,7 +72,7 @@ def _record_recall(record: Recorder, built: Build) -> None:
     good = measured.value >= 0.9
     record.finding(
         "recall",
-        "How many of the true nearest neighbours did the search find?",
+        "How many of the true nearest neighbors did the search find?",
         "agrees" if good else "disagrees",
         f"{measured.value:.1%} of those of {len(recalled)} sampled segments.",
         measured=measured,

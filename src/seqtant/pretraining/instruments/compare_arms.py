@@ -74,7 +74,7 @@ def _record_losses(record: Recorder, config: CompareArmsConfig, found: Found, se
         "Losses on the same held-out text, in nats per token",
         ("arm", *MEASURES, "similarity"),
         rows,
-        note="cloze: rare words of a segment, read alone, that a neighbour in the training text holds too. similarity: "
+        note="cloze: rare words of a segment, read alone, that a neighbor in the training text holds too. similarity: "
         "rank correlation of averaged token embeddings with being of one document.",
     )
 

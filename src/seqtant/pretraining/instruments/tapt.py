@@ -110,7 +110,7 @@ def _record(
             measured=difference,
             assumptions=(
                 Assumption(
-                    statement="The scores are judgements of meaning",
+                    statement="The scores are judgments of meaning",
                     status="holds" if config.pairs else "fails",
                     how="read from the file" if config.pairs else "being of one document stands in for them",
                 ),

@@ -1,4 +1,4 @@
-"""Times one optimisation step, part by part, on growing lattices, beside the operations that it counts."""
+"""Times one optimization step, part by part, on growing lattices, beside the operations that it counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seqtant.models.causal_state import CausalState
 from seqtant.models.propagation import Plan, group_moves
 from seqtant.models.row_suffix import multiplications_per_site
 from seqtant.progress import track
-from seqtant.quantum.config import BenchmarkConfig, OptimiserConfig, SystemConfig
+from seqtant.quantum.config import BenchmarkConfig, OptimizerConfig, SystemConfig
 from seqtant.quantum.draws import generator_for
 from seqtant.quantum.ground_states import resolved
 from seqtant.quantum.local_energy import Hamiltonian
@@ -67,7 +67,7 @@ def _time(config: BenchmarkConfig, side: int, context: Context) -> tuple[dict[st
     training = Training(
         state,
         Hamiltonian(system.pauli),
-        OptimiserConfig(),
+        OptimizerConfig(),
         steps=config.repeats + 1,
         samples=config.samples,
         seed=context.seed,

@@ -28,7 +28,7 @@ class Case:
     name: str
     sites: int
     probability: NDArray[np.float64]
-    magnetisation: NDArray[np.float64]
+    magnetization: NDArray[np.float64]
 
 
 def run(config: CompareSamplingConfig, context: Context) -> Result:
@@ -46,7 +46,7 @@ def run(config: CompareSamplingConfig, context: Context) -> Result:
         rows = [_compare(record, case, config, rng) for case in tracked]
         record.table(
             "comparison",
-            "Error of the magnetisation by exact sampling and by Metropolis",
+            "Error of the magnetization by exact sampling and by Metropolis",
             (
                 "case",
                 "relaxation time (sweeps, exact)",
@@ -86,14 +86,14 @@ def _case(name: str, sites: int, probability: NDArray[np.float64]) -> Case:
 
 
 def _compare(record: Recorder, case: Case, config: CompareSamplingConfig, rng: np.random.Generator) -> tuple[Cell, ...]:
-    true = float(case.probability @ case.magnetisation)
+    true = float(case.probability @ case.magnetization)
     eigenvalue = second_eigenvalue(case.probability, case.sites)
     relaxation = relaxation_time(eigenvalue) / case.sites
     cumulative = np.cumsum(case.probability / case.probability.sum())
     drawn = np.searchsorted(cumulative, rng.random((config.samples, config.repeats))).clip(max=2**case.sites - 1)
     starts = np.zeros(config.repeats, dtype=np.int64)
     walked = chains(case.probability, case.sites, config.samples, starts, rng)
-    exact, metropolis = case.magnetisation[drawn], case.magnetisation[walked]
+    exact, metropolis = case.magnetization[drawn], case.magnetization[walked]
     tau = autocorrelation_time(metropolis)
     errors = [float(np.sqrt(((x.mean(axis=0) - true) ** 2).mean())) for x in (exact, metropolis)]
     # A sweep is as many evaluations as there are spins; an exact sample costs about one.

@@ -1,4 +1,4 @@
-"""The exact ground-state energy of a lattice: closed form, diagonalisation, or a published table."""
+"""The exact ground-state energy of a lattice: closed form, diagonalization, or a published table."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def report(record: Recorder, trained: Trained, reference: Reference | None, cont
     record.value("energy_error", energy.error / sites)
     record.value("energy", energy.total)
     record.value("variance", energy.variance)
-    record.value("variance_unsymmetrised", trained.plain.variance)
-    record.value("energy_per_site_unsymmetrised", trained.plain.total / sites)
+    record.value("variance_unsymmetrized", trained.plain.variance)
+    record.value("energy_per_site_unsymmetrized", trained.plain.total / sites)
     record.value("v_score", v_score(energy.total, energy.variance, sites) if energy.total else None)
     record.value("parameters", sum(p.numel() for p in trained.training.state.parameters()))
     record.value("symmetries", len(trained.group))
@@ -145,7 +145,7 @@ def _curve(record: Recorder, trained: Trained) -> None:
     if trained.energy is not trained.plain:
         rows.append(
             (
-                f"symmetrised, {len(trained.group)} elements",
+                f"symmetrized, {len(trained.group)} elements",
                 *_row(trained.energy.per_site(sites), trained.energy.variance),
             )
         )

@@ -52,7 +52,7 @@ def run(config: ImportFlowketConfig, context: Context) -> Result:
             blocks = sum(node.name.endswith("_merged") for node in graph.nodes)
             width = graph.channels["block0_merged"]
             network = NetworkConfig(
-                name="paper", depth=blocks // 2 + 1, width=width, kind=state.kind, magnetisation=None
+                name="paper", depth=blocks // 2 + 1, width=width, kind=state.kind, magnetization=None
             )
             save_state(context.folder, state, Record(system_config, network, 0, context.seed, config_hash(config)))
             record.artifact(context.folder / WEIGHTS, "weights of the state")

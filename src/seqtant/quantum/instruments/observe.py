@@ -7,7 +7,7 @@ from torch import Tensor
 
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrised_state import SymmetrisedState
+from seqtant.models.symmetrized_state import SymmetrizedState
 from seqtant.quantum import observables
 from seqtant.quantum.checkpoint import folder_of, load_state
 from seqtant.quantum.config import ObserveConfig
@@ -36,9 +36,9 @@ def run(config: ObserveConfig, context: Context) -> Result:
     system, plain, record_of = load_state(folder_of(config.checkpoint), device=device)
     title = f"Observables of {system.config.hamiltonian} on {system.lattice}, {system.lattice.boundary}"
     with Recorder("quantum.observe", title, config, context, papers=(9,)) as record:
-        group = symmetry_group(system.lattice, system.pauli, plain.magnetisation)
+        group = symmetry_group(system.lattice, system.pauli, plain.magnetization)
         phases = record_of.network.image_phases
-        state = group.symmetrise(plain, phases) if config.symmetrise and len(group) > 1 else plain
+        state = group.symmetrize(plain, phases) if config.symmetrize and len(group) > 1 else plain
         vector = amplitudes(state) if system.sites <= ENUMERATED else None
         energy = _energy(config, context, system, state) if vector is None else summed(vector, system.pauli)
         spins = state.sample(config.samples, generator_for(context.seed, 4))
@@ -54,7 +54,7 @@ def run(config: ObserveConfig, context: Context) -> Result:
 
 
 def _energy(
-    config: ObserveConfig, context: Context, system: System, state: AutoregressiveState | SymmetrisedState
+    config: ObserveConfig, context: Context, system: System, state: AutoregressiveState | SymmetrizedState
 ) -> Energy:
     hamiltonian, samples = Hamiltonian(system.pauli), config.samples
     found = evaluate(state, hamiltonian, samples, generator_for(context.seed, 3), progress=context.progress)
@@ -66,12 +66,12 @@ def _energy(
 
 
 def measure(
-    system: System, state: AutoregressiveState | SymmetrisedState, spins: Tensor, samples: int, seed: int
+    system: System, state: AutoregressiveState | SymmetrizedState, spins: Tensor, samples: int, seed: int
 ) -> dict[str, Estimate]:
     """All observables of a state by name."""
-    found = observables.magnetisations(spins, system.lattice)
-    if state.magnetisation is None:
-        found["transverse_magnetisation"] = observables.transverse_magnetisation(state, spins)
+    found = observables.magnetizations(spins, system.lattice)
+    if state.magnetization is None:
+        found["transverse_magnetization"] = observables.transverse_magnetization(state, spins)
     pairs = state.sample(samples - samples % 2, generator_for(seed, 6))
     found["renyi_entropy"] = observables.renyi_entropy(state, pairs, observables.left_half(system.lattice))
     return found
@@ -102,10 +102,10 @@ def _record(record: Recorder, system: System, energy: Energy, found: dict[str, E
 
 def _correlations(record: Recorder, system: System, spins: Tensor) -> None:
     found = observables.correlations(spins)
-    centre = (system.lattice.rows // 2) * system.lattice.columns + system.lattice.columns // 2
+    center = (system.lattice.rows // 2) * system.lattice.columns + system.lattice.columns // 2
     for site in range(system.sites):
-        record.measure("correlation", float(found.mean[centre, site]), step=site, group=f"centre {centre}")
-        record.measure("correlation_error", float(found.error[centre, site]), step=site, group=f"centre {centre}")
+        record.measure("correlation", float(found.mean[center, site]), step=site, group=f"center {center}")
+        record.measure("correlation_error", float(found.error[center, site]), step=site, group=f"center {center}")
     nearest = [found.mean[i, j] for i, j in system.lattice.bonds]
-    record.value("nearest_neighbour_correlation", float(np.mean(nearest)))
+    record.value("nearest_neighbor_correlation", float(np.mean(nearest)))
     record.value("columns", system.lattice.columns)

@@ -14,7 +14,7 @@ from seqtant.models.autoregressive import AutoregressiveState
 from seqtant.quantum.checkpoint import folder_of, load_state
 from seqtant.quantum.config import SampleConfig
 from seqtant.quantum.draws import generator_for
-from seqtant.quantum.observables import magnetisations, mean_of
+from seqtant.quantum.observables import magnetizations, mean_of
 from seqtant.quantum.processes import Processes
 from seqtant.runs.context import Context
 from seqtant.runs.files import whole_file
@@ -39,7 +39,7 @@ def run(config: SampleConfig, context: Context) -> Result:
         record.value("samples_per_second", config.samples / seconds)
         every = spins.repeat_interleave(counts, dim=0)
         entropy = mean_of(-log_prob.repeat_interleave(counts), "nats")
-        _record(record, entropy, magnetisations(every, system.lattice), config.samples, len(spins))
+        _record(record, entropy, magnetizations(every, system.lattice), config.samples, len(spins))
         path = _path(config, context)
         if path is not None:
             tensors = {"spins": spins, "counts": counts, "log_prob": log_prob}

@@ -1,4 +1,4 @@
-"""Carries a trained state to another lattice and trains on: what was learnt on a small one starts the large one."""
+"""Carries a trained state to another lattice and trains on: what was learned on a small one starts the large one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from seqtant.findings import Result
 from seqtant.quantum.checkpoint import folder_of, load_state
-from seqtant.quantum.config import GroundStateConfig, OptimiserConfig, SystemConfig, TransferConfig
+from seqtant.quantum.config import GroundStateConfig, OptimizerConfig, SystemConfig, TransferConfig
 from seqtant.quantum.draws import generator_for
 from seqtant.quantum.evaluation import distinct
 from seqtant.quantum.ground_states import train
@@ -47,4 +47,4 @@ def _ground_state(config: TransferConfig, system: SystemConfig, folder: str) -> 
         transfer_from=folder,
     )
     # The weights are good already: large first steps would only spoil them.
-    return replace(settings, optimiser=OptimiserConfig(learning_rate=0.02))
+    return replace(settings, optimizer=OptimizerConfig(learning_rate=0.02))

@@ -29,7 +29,7 @@ class Recall:
     exact_probability: float
     """The same for the world itself."""
     divergence: float
-    """Mean divergence KL(world || model) over the answers, each distribution renormalised to them; in nats."""
+    """Mean divergence KL(world || model) over the answers, each distribution renormalized to them; in nats."""
 
 
 def answer(model: CausalLM, world: World, questions: Sequence[Question]) -> Recall:

@@ -9,7 +9,7 @@
 
   const onDark = () => dark.matches && !printing;
 
-  // On dark paper each colour of the palette gives way to its counterpart; a suffix of transparency stays.
+  // On dark paper each color of the palette gives way to its counterpart; a suffix of transparency stays.
   const recolor = (text) =>
     onDark()
       ? Object.entries(palette).reduce((changed, [light, other]) => changed.replaceAll(light, other), text)

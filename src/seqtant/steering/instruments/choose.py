@@ -77,10 +77,10 @@ def halves(bench: Bench, seed: int) -> tuple[Bench, Bench]:
     Raises:
         InputError: There are fewer than four prompts or items.
     """
-    if min(len(bench.behaviour), len(bench.helpfulness)) < 4:
+    if min(len(bench.behavior), len(bench.helpfulness)) < 4:
         raise InputError("choosing needs at least four prompts and four items: half of them verify the choice")
     generator = np.random.default_rng([seed, 31])
-    prompts, items = (generator.permutation(len(part)) for part in (bench.behaviour, bench.helpfulness))
+    prompts, items = (generator.permutation(len(part)) for part in (bench.behavior, bench.helpfulness))
     first, second = (
         bench.part(prompts[side::2].tolist(), items[side::2].tolist())  # every second of a random order
         for side in (0, 1)
@@ -107,7 +107,7 @@ def _expected_alignment(
     config: ChooseConfig, fitting: Bench, choice: Choice, generator: np.random.Generator
 ) -> _Alignment:
     observed, strength = choice.observed, choice.strength.value
-    table = observed.table(lambda read: read.behaviour.alignment)
+    table = observed.table(lambda read: read.behavior.alignment)
     places = np.asarray(observed.strengths)
     n = table.shape[1]
     near = np.abs(places) <= max(abs(strength), choice.probe) * (1 + 1e-9)
@@ -152,10 +152,10 @@ def _margins(readings: list[Readings], probe: float) -> tuple[np.ndarray, np.nda
     """Pairwise gaps of every prompt at the probe strength, per unit strength."""
     for read in readings:
         if probe in read.strengths and 0.0 in read.strengths:
-            return read.behaviour.pair_gaps(probe)
+            return read.behavior.pair_gaps(probe)
     zero = next(read for read in readings if 0.0 in read.strengths)
     there = next(read for read in readings if probe in read.strengths)
-    return _joined(zero, there, probe).behaviour.pair_gaps(probe)
+    return _joined(zero, there, probe).behavior.pair_gaps(probe)
 
 
 def _joined(zero: Readings, there: Readings, probe: float) -> Readings:
@@ -164,12 +164,12 @@ def _joined(zero: Readings, there: Readings, probe: float) -> Readings:
     sides = [
         [np.stack([a[rows[0]], b[rows[1]]]) for a, b in zip(first, second, strict=True)]
         for first, second in (
-            (zero.behaviour.good, there.behaviour.good),
-            (zero.behaviour.bad, there.behaviour.bad),
+            (zero.behavior.good, there.behavior.good),
+            (zero.behavior.bad, there.behavior.bad),
         )
     ]
-    behaviour = type(zero.behaviour)((0.0, probe), *sides)
-    return Readings((0.0, probe), behaviour, zero.helpfulness)
+    behavior = type(zero.behavior)((0.0, probe), *sides)
+    return Readings((0.0, probe), behavior, zero.helpfulness)
 
 
 def _record(
@@ -184,8 +184,8 @@ def _record(
 ) -> None:
     strength = choice.strength
     lost = _measured_loss(held, budget, strength.value, config.resamples, generator)
-    fresh = mean(held.table(lambda read: read.behaviour.alignment)[held.strengths.index(strength.value)])
-    start = float(held.table(lambda read: read.behaviour.alignment)[held.strengths.index(0.0)].mean())
+    fresh = mean(held.table(lambda read: read.behavior.alignment)[held.strengths.index(strength.value)])
+    start = float(held.table(lambda read: read.behavior.alignment)[held.strengths.index(0.0)].mean())
     for name, number in {
         "strength": strength.value,
         "strength_low": strength.low,
@@ -312,7 +312,7 @@ def _tabulate(record: Recorder, choice: Choice, held: Observed) -> None:
         ("fitting", "What the law was fitted on", choice.observed),
         ("held_out", "What verified it: other prompts and items", held),
     ):
-        alignment = observed.table(lambda read: read.behaviour.alignment.mean(axis=1))
+        alignment = observed.table(lambda read: read.behavior.alignment.mean(axis=1))
         items = observed.items.mean(axis=1)
         base = items[observed.strengths.index(0.0)]
         record.table(

@@ -72,7 +72,7 @@ def _linearity(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths
 
 
 def _margin(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Sequence[float]) -> None:
-    read = bench.read_behaviour([0.0, *strengths])
+    read = bench.read_behavior([0.0, *strengths])
     gaps = [read.pair_gaps(strength) for strength in strengths]
     worst = np.array([own.min() for own, _ in gaps])
     means = np.array([own.mean() for _, own in gaps])
@@ -138,23 +138,23 @@ def _noise(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Se
         slopes = helpfulness_slopes(bench, restricted=config.score == "restricted").sum(axis=1)
         drift = mean(slopes, unit="nats per unit strength")
         record.value("linear_term", drift.value)
-    centred = drift is None or (drift.low is not None and drift.high is not None and drift.low <= 0 <= drift.high)
+    centered = drift is None or (drift.low is not None and drift.high is not None and drift.low <= 0 <= drift.high)
     gaussian = distance < 0.1
     straight = line.reach > 0
     record.finding(
         "noise",
         "Is steering mere Gaussian noise to unrelated questions (A3)?",
-        "agrees" if straight and gaussian and centred else "disagrees",
+        "agrees" if straight and gaussian and centered else "disagrees",
         f"Its deviation grows by {line.slope:.3g} per unit strength, in proportion up to {line.reach:.3g}; skewness "
         f"{skew:.2f}, excess kurtosis {kurtosis:.2f}, distance to a Gaussian {distance:.3f}"
         + ("." if drift is None else f"; mean slope of log P {drift.value:.3g}."),
         predicted=Estimate.exact(0.0, unit="nats per unit strength") if drift else None,
         measured=drift,
         assumptions=(
-            Assumption(statement=NOISE, status="holds" if straight and gaussian and centred else "fails", how="here"),
+            Assumption(statement=NOISE, status="holds" if straight and gaussian and centered else "fails", how="here"),
         ),
         advice=""
-        if centred
+        if centered
         else "The loss has a linear part on these questions: the purely quadratic law misses it, "
         "`steering choose` fits both.",
     )

@@ -64,7 +64,7 @@ def _record_accuracy(record: Recorder, vector: SteeringVector) -> None:
         f"Best in block {best}: {100 * accuracy.value:.0f} % of {pairs} pairs, each by a direction made from others.",
         measured=accuracy,
         assumptions=(
-            Assumption(statement="The sides differ in the behaviour and in nothing else", how="the pairs must see to"),
+            Assumption(statement="The sides differ in the behavior and in nothing else", how="the pairs must see to"),
         ),
         advice=""
         if sound

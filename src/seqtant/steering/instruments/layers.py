@@ -75,7 +75,7 @@ def _layer(config: LayersConfig, context: Context, bench: Bench, layer: int, slo
     side = 1 if slope.value >= 0 else -1
     value = min(float(law.strength(config.budget, side)), budget.cap)
     roots = np.minimum(drawn.strength(config.budget, side), budget.cap)
-    start = observed.table(lambda read: read.behaviour.alignment)[observed.strengths.index(0.0)]
+    start = observed.table(lambda read: read.behavior.alignment)[observed.strengths.index(0.0)]
     line = slopes / np.maximum(1 - start**2, 1e-9)
     gains = [float((np.tanh(np.arctanh(start) + side * line * root) - start).mean()) for root in roots[:200]]
     gain = float((np.tanh(np.arctanh(start) + side * line * value) - start).mean())

@@ -94,7 +94,7 @@ def _measure(config: SweepConfig, context: Context, bench: Bench, strengths: lis
         said = replies(
             bench.model,
             bench.vector,
-            [item.prompt for item in bench.behaviour[: config.coherence_prompts]],
+            [item.prompt for item in bench.behavior[: config.coherence_prompts]],
             strengths,
             tokens=config.reply_tokens,
             positions=config.positions,
@@ -105,7 +105,7 @@ def _measure(config: SweepConfig, context: Context, bench: Bench, strengths: lis
 
 
 def _record_alignment(record: Recorder, swept: _Swept) -> None:
-    alignment = swept.read.behaviour.alignment
+    alignment = swept.read.behavior.alignment
     zero = swept.strengths.index(0.0)
     start = mean(alignment[zero])
     record.value("alignment_at_zero", start.value)
@@ -219,7 +219,7 @@ def _record_hard(record: Recorder, bench: Bench, swept: _Swept, scorer: Scorer) 
     rows = []
     for strength in sorted({reply.strength for reply in swept.said}):
         own = [reply for reply in swept.said if reply.strength == strength]
-        found = hard_alignment([scorer(bench.behaviour[reply.prompt], reply.text) for reply in own])
+        found = hard_alignment([scorer(bench.behavior[reply.prompt], reply.text) for reply in own])
         rows.append((strength, found.value, found.low, found.high, len(own)))
         record.measure("hard_alignment", found.value, step=strength)
     record.table(
@@ -234,7 +234,7 @@ def _record_hard(record: Recorder, bench: Bench, swept: _Swept, scorer: Scorer) 
 def _tabulate(record: Recorder, swept: _Swept) -> None:
     read = swept.read
     for number, strength in enumerate(swept.strengths):
-        for key, values in (("alignment", read.behaviour.alignment), ("helpfulness", swept.items)):
+        for key, values in (("alignment", read.behavior.alignment), ("helpfulness", swept.items)):
             found = mean(values[number])
             record.measure(key, found.value, step=strength)
             for end, value in (("low", found.low), ("high", found.high)):
@@ -247,8 +247,8 @@ def _tabulate(record: Recorder, swept: _Swept) -> None:
         rows.append(
             (
                 round(strength, 4),
-                round(float(read.behaviour.alignment[number].mean()), 4),
-                round(float(read.behaviour.mass[number].mean()), 4),
+                round(float(read.behavior.alignment[number].mean()), 4),
+                round(float(read.behavior.mass[number].mean()), 4),
                 round(float(swept.items[number].mean()), 4),
                 round(float(read.helpfulness.full[number].mean()), 4),
                 round(float(read.helpfulness.format_rate[number].mean()), 4),

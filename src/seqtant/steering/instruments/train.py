@@ -27,7 +27,7 @@ from seqtant.stats.intervals import share
 from seqtant.steering import opinions
 from seqtant.steering.config import TrainConfig
 from seqtant.steering.grounds import persona_pairs
-from seqtant.steering.items import BehaviourPrompt, Passage, Question
+from seqtant.steering.items import BehaviorPrompt, Passage, Question
 from seqtant.steering.pairs import ContrastPair
 from seqtant.steering.readings import questions_read
 from seqtant.steering.small_model import learn_tokenizer, token_row, train_small
@@ -44,7 +44,7 @@ class _Material:
 
     learned: list[str]
     held_out: list[str]
-    files: dict[str, Sequence[ContrastPair | BehaviourPrompt | Question | Passage]]
+    files: dict[str, Sequence[ContrastPair | BehaviorPrompt | Question | Passage]]
 
 
 def run(config: TrainConfig, context: Context) -> Result:
@@ -101,7 +101,7 @@ def _material(config: TrainConfig, context: Context) -> _Material:
         [opinion.text for opinion in kept] + plain_kept,
         {
             "pairs": opinions.opinion_pairs(_part(kept, 0), leanings, config.frame, words, config.pairs, generator),
-            "behaviour": opinions.verdict_prompts(_part(kept, 1), config.frame, words, verdicts[0], verdicts[1]),
+            "behavior": opinions.verdict_prompts(_part(kept, 1), config.frame, words, verdicts[0], verdicts[1]),
             "cloze": opinions.cloze_questions(plain_kept, plain, longer, config.options, generator),
             "passages": opinions.passages(plain_kept, longer),
         },
@@ -176,7 +176,7 @@ _NEXT: Iterable[tuple[str, str]] = (
 def _command(folder: Path, verb: str) -> str:
     return (
         f"seqtant steering {verb} {folder}/model --pairs {folder}/pairs.jsonl "
-        f"--behaviour {folder}/behaviour.jsonl --helpfulness {folder}/cloze.jsonl"
+        f"--behavior {folder}/behavior.jsonl --helpfulness {folder}/cloze.jsonl"
     )
 
 

@@ -72,7 +72,7 @@ class Studio:
             "layers": list(self.bench.vector.layers),
             "reach": self.reach,
             "hidden_norm": self.norm,
-            "prompt": self.bench.behaviour[0].prompt,
+            "prompt": self.bench.behavior[0].prompt,
             "budget": self.config.budget,
         }
 
@@ -133,7 +133,7 @@ class Studio:
         return [
             {
                 "strength": float(strength),
-                "alignment": float(read.behaviour.alignment[row].mean()),
+                "alignment": float(read.behavior.alignment[row].mean()),
                 "helpfulness": float(items[row].mean()),
             }
             for row, strength in enumerate(strengths)

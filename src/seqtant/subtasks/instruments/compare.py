@@ -24,7 +24,7 @@ from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import family_size
 
 LAZY = 0.3
-"""Relative change of the weights below which training stays where the theorem's linearisation may hold."""
+"""Relative change of the weights below which training stays where the theorem's linearization may hold."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _trial(config: CompareConfig, arm: ArmName, seed: int, context: Context) -> 
             arm,
             config.settings,
             config.network,
-            config.optimisation,
+            config.optimization,
             updates=config.updates,
             evaluate_every=config.evaluate_every,
             seed=seed,
@@ -86,7 +86,7 @@ def _trial(config: CompareConfig, arm: ArmName, seed: int, context: Context) -> 
         task,
         arm_of(arm, task, config.settings, seed),
         config.network,
-        config.optimisation,
+        config.optimization,
         updates=config.updates,
         evaluate_every=config.evaluate_every,
         seed=seed,
@@ -230,7 +230,7 @@ def _conclude_without(record: Recorder, config: CompareConfig, trials: Sequence[
     accuracy, chance = _accuracy(trials), trials[0].chance
     record.value("accuracy_without_steps", accuracy.value)
     record.value("chance", chance)
-    seen = config.updates * config.optimisation.batch
+    seen = config.updates * config.optimization.batch
     near = abs(accuracy.value - chance) <= 0.05
     parity = config.task == "parity"
     few = parity and seen > 4 * 2 ** min(config.bits, 60)

@@ -1,6 +1,6 @@
 """Bit-subset parity with its published steps: the tree of exclusive ors over a hidden half of the bits.
 
-Source: Wies, Levine and Shashua, ICLR 2023, and its official code (MIT licence), whose order of bits, pairs and steps
+Source: Wies, Levine and Shashua, ICLR 2023, and its official code (MIT license), whose order of bits, pairs and steps
 this follows: the subset is the first half of a random permutation *in the permutation's order*, and a queue of subset
 bits followed by earlier steps is cut into consecutive pairs.
 """

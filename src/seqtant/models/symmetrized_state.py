@@ -2,8 +2,8 @@
 
 With images g s of a configuration: |psi_sym(s)|^2 is the mean of |psi(g s)|^2, and the phase is the argument of the
 mean of e^{i phi(g s)}, or simply that of the image that comes first when configurations are read as binary numbers.
-The result is normalised, and drawing from psi and then applying a random group element draws from it exactly.
-Where signs must be learnt the second phase is the better one: the mean may vanish while images change one by one.
+The result is normalized, and drawing from psi and then applying a random group element draws from it exactly.
+Where signs must be learned the second phase is the better one: the mean may vanish while images change one by one.
 
 Source: the official code of Sharir et al., Phys. Rev. Lett. 124, 020503 (2020).
 """
@@ -24,7 +24,7 @@ BITS = 60
 """Spins that are read as one binary number."""
 
 
-class SymmetrisedState(nn.Module):
+class SymmetrizedState(nn.Module):
     """A state whose probabilities are invariant under a group of site permutations and spin flips.
 
     Args:
@@ -38,7 +38,7 @@ class SymmetrisedState(nn.Module):
         >>> from seqtant.models.causal_state import CausalState
         >>> from seqtant.models.two_stack import light_two_stack
         >>> plain = CausalState(CausalNetwork(light_two_stack(2, 4), (1, 2), torch.Generator().manual_seed(0)))
-        >>> mirrored = SymmetrisedState(plain, torch.tensor([[0, 1], [1, 0]]), torch.tensor([1, 1]))
+        >>> mirrored = SymmetrizedState(plain, torch.tensor([[0, 1], [1, 0]]), torch.tensor([1, 1]))
         >>> one, other = mirrored.log_prob(torch.tensor([[1, -1], [-1, 1]])).tolist()
         >>> abs(one - other) < 1e-12
         True
@@ -54,7 +54,7 @@ class SymmetrisedState(nn.Module):
         self.signs = signs
         self.kind: Kind = state.kind
         self.sites = state.sites
-        self.magnetisation = state.magnetisation
+        self.magnetization = state.magnetization
 
     @property
     def has_phase(self) -> bool:
@@ -108,12 +108,12 @@ class SymmetrisedState(nn.Module):
     def sample(
         self, number: int, generator: torch.Generator | None = None, *, return_log_prob: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Draws from the symmetrised probabilities: a plain sample, then a random group element.
+        """Draws from the symmetrized probabilities: a plain sample, then a random group element.
 
         Args:
             number: How many.
             generator: Source of chance.
-            return_log_prob: Return the symmetrised log-probabilities too.
+            return_log_prob: Return the symmetrized log-probabilities too.
 
         Returns:
             Spins (number, sites), int8; with log-probabilities (number,) if asked for.

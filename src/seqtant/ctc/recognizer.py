@@ -30,7 +30,7 @@ FORMAT = 1
 
 
 @dataclass
-class Recogniser:
+class Recognizer:
     """Sound in, labels out.
 
     Args:
@@ -85,7 +85,7 @@ class Recogniser:
             yield chosen, log_probs.cpu(), lengths
 
     def save(self, folder: Path) -> None:
-        """Writes ``model.safetensors`` and ``recogniser.json``, each whole or not at all."""
+        """Writes ``model.safetensors`` and ``recognizer.json``, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / "model.safetensors") as temporary:
             save_file({name: tensor.contiguous() for name, tensor in self.encoder.state_dict().items()}, temporary)
@@ -96,18 +96,18 @@ class Recogniser:
             "log_mel": plain(self.log_mel),
             "encoder": plain(self.encoder.config),
         }
-        write_text(folder / "recogniser.json", json.dumps(description, indent=1, ensure_ascii=False))
+        write_text(folder / "recognizer.json", json.dumps(description, indent=1, ensure_ascii=False))
 
     @classmethod
-    def load(cls, folder: Path) -> Recogniser:
+    def load(cls, folder: Path) -> Recognizer:
         """Reads what :meth:`save` wrote.
 
         Raises:
-            InputError: The folder holds no recogniser, or it is damaged; the message says which file.
+            InputError: The folder holds no recognizer, or it is damaged; the message says which file.
         """
-        path = folder / "recogniser.json"
+        path = folder / "recognizer.json"
         if not path.is_file():
-            raise InputError(f"'{folder}' holds no recogniser.json: give a folder that 'seqtant ctc train' wrote")
+            raise InputError(f"'{folder}' holds no recognizer.json: give a folder that 'seqtant ctc train' wrote")
         data = _read_json(path)
         encoder = CTCEncoder(build(CTCEncoderConfig, data["encoder"], source=str(path)))
         try:
@@ -134,7 +134,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' is not JSON: train the model again or restore the file") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InputError(f"'{path}' is no description of a recogniser of format {FORMAT}")
+        raise InputError(f"'{path}' is no description of a recognizer of format {FORMAT}")
     missing = {"labels", "units", "log_mel", "encoder"} - data.keys()
     if missing:
         raise InputError(f"'{path}' lacks '{sorted(missing)[0]}'")

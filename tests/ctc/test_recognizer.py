@@ -17,7 +17,7 @@ from seqtant.ctc.latency import Heard, timing
 from seqtant.ctc.listener import listener
 from seqtant.ctc.live import LiveListener
 from seqtant.ctc.outcome import blank_share, cramped, load_timings, outcome, same_weights, save_timings, untimed
-from seqtant.ctc.recogniser import Recogniser
+from seqtant.ctc.recognizer import Recognizer
 from seqtant.ctc.sources import load_corpora
 from seqtant.ctc.stages import finetune, objective_of
 from seqtant.ctc.trim_tail import TrimTail
@@ -33,8 +33,8 @@ def corpora():
 
 @pytest.fixture(scope="module")
 def trained():
-    """A recogniser of tones, a few seconds old."""
-    return listener(None, Context(device="cpu")).recogniser
+    """A recognizer of tones, a few seconds old."""
+    return listener(None, Context(device="cpu")).recognizer
 
 
 def test_it_learns_the_tones(trained, corpora):
@@ -65,31 +65,31 @@ def test_live_equals_whole(trained, corpora, chunk):
 
 def test_saved_and_loaded_is_the_same(trained, tmp_path):
     trained.save(tmp_path / "model")
-    again = Recogniser.load(tmp_path / "model")
+    again = Recognizer.load(tmp_path / "model")
     assert same_weights(trained, again)
     assert (again.labels, again.log_mel, again.frame_seconds) == (trained.labels, trained.log_mel, 0.03)
 
 
 def test_damaged_folders_are_named(trained, tmp_path):
-    with pytest.raises(InputError, match=r"no recogniser\.json"):
-        Recogniser.load(tmp_path)
+    with pytest.raises(InputError, match=r"no recognizer\.json"):
+        Recognizer.load(tmp_path)
     trained.save(tmp_path)
-    description = json.loads((tmp_path / "recogniser.json").read_text())
+    description = json.loads((tmp_path / "recognizer.json").read_text())
     for change, message in [
         ({"format": 9}, "format"),
         ({"labels": ["<blank>"]}, "names 1 labels"),
         ({"encoder": {"channls": 3}}, "channls"),
     ]:
-        (tmp_path / "recogniser.json").write_text(json.dumps(description | change))
+        (tmp_path / "recognizer.json").write_text(json.dumps(description | change))
         with pytest.raises(InputError, match=message):
-            Recogniser.load(tmp_path)
-    (tmp_path / "recogniser.json").write_text("{")
+            Recognizer.load(tmp_path)
+    (tmp_path / "recognizer.json").write_text("{")
     with pytest.raises(InputError, match="not JSON"):
-        Recogniser.load(tmp_path)
-    (tmp_path / "recogniser.json").write_text(json.dumps(description))
+        Recognizer.load(tmp_path)
+    (tmp_path / "recognizer.json").write_text(json.dumps(description))
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match="does not fit"):
-        Recogniser.load(tmp_path)
+        Recognizer.load(tmp_path)
 
 
 def test_letters_are_words_when_their_last_letter_is_out():
@@ -135,7 +135,7 @@ def quick(trained, corpora, weight, *, method="awp", steps=12, guard=None, seed=
         corpora,
         objective_of(method, weight, config.purpose, corpora),
         steps=steps,
-        optimisation=config.optimisation,
+        optimization=config.optimization,
         context=Context(device="cpu"),
         seed=seed,
         guard=guard,
@@ -144,14 +144,14 @@ def quick(trained, corpora, weight, *, method="awp", steps=12, guard=None, seed=
 
 def test_finetuning_leaves_the_start_as_it_was_and_repeats_to_the_bit(trained, corpora):
     before = {name: tensor.clone() for name, tensor in trained.encoder.state_dict().items()}
-    first, second = (quick(trained, corpora, 0.5).recogniser for _ in range(2))
+    first, second = (quick(trained, corpora, 0.5).recognizer for _ in range(2))
     assert same_weights(first, second)
     assert all(torch.equal(before[name], tensor) for name, tensor in trained.encoder.state_dict().items())
-    assert not same_weights(first, quick(trained, corpora, 0.5, seed=1).recogniser)
+    assert not same_weights(first, quick(trained, corpora, 0.5, seed=1).recognizer)
 
 
 def test_weight_zero_trains_to_the_bit_like_ctc(trained, corpora):
-    plain, zero = (quick(trained, corpora, 0.0, method=method).recogniser for method in ("ctc", "awp"))
+    plain, zero = (quick(trained, corpora, 0.0, method=method).recognizer for method in ("ctc", "awp"))
     assert same_weights(plain, zero)
 
 
@@ -159,7 +159,7 @@ def test_the_guard_stops_a_collapse_and_keeps_the_last_good_weights(trained, cor
     done = quick(trained, corpora, 500.0, steps=60, guard=Guard(every=5, wer_increase=30.0, utterances=16))
     assert "word error rate rose" in done.collapse or "blank" in done.collapse
     assert done.guard.good_step < 60
-    assert development_wer(done.recogniser, done.guard.corpus) <= done.guard.start + 30
+    assert development_wer(done.recognizer, done.guard.corpus) <= done.guard.start + 30
 
 
 def test_the_guard_sees_silence(trained, corpora):

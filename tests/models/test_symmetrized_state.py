@@ -1,4 +1,4 @@
-"""Symmetrised states: normalised, invariant, sampled exactly, with the right ratios and derivatives."""
+"""Symmetrized states: normalized, invariant, sampled exactly, with the right ratios and derivatives."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from scipy import stats
 from seqtant.models.causal_network import CausalNetwork
 from seqtant.models.causal_state import CausalState
 from seqtant.models.jacobian import jacobian
-from seqtant.models.symmetrised_state import SymmetrisedState, first_image
+from seqtant.models.symmetrized_state import SymmetrizedState, first_image
 from seqtant.models.two_stack import light_two_stack
 
 SITES = 6
@@ -16,18 +16,18 @@ SIGNS = torch.tensor([1, 1, 1, 1, -1, -1, -1, -1])
 EVERYTHING = 1 - 2 * ((torch.arange(2**SITES)[:, None] >> torch.arange(SITES)) & 1)
 
 
-def make(kind="complex", magnetisation=None, phases="mean"):
+def make(kind="complex", magnetization=None, phases="mean"):
     network = CausalNetwork(
         light_two_stack(2, 5, 4 if kind == "complex" else 2), (2, 3), torch.Generator().manual_seed(1)
     )
-    return SymmetrisedState(CausalState(network.double(), kind, magnetisation), MIRRORS, SIGNS, phases)
+    return SymmetrizedState(CausalState(network.double(), kind, magnetization), MIRRORS, SIGNS, phases)
 
 
 @pytest.mark.parametrize("phases", ["mean", "first"])
-@pytest.mark.parametrize("magnetisation", [None, 0])
+@pytest.mark.parametrize("magnetization", [None, 0])
 @pytest.mark.parametrize("kind", ["positive", "real", "complex"])
-def test_normalised_and_invariant(kind, magnetisation, phases):
-    state = make(kind, magnetisation, phases)
+def test_normalized_and_invariant(kind, magnetization, phases):
+    state = make(kind, magnetization, phases)
     amplitude, phase = (x.detach() for x in state.log_psi(EVERYTHING))
     assert abs(float((2 * amplitude).exp().sum()) - 1) < 1e-10
     for image in state.images(EVERYTHING):
@@ -36,7 +36,7 @@ def test_normalised_and_invariant(kind, magnetisation, phases):
         assert torch.allclose(torch.cos(phase - other_phase), torch.ones_like(phase), atol=1e-9)
 
 
-def test_frequencies_match_the_symmetrised_probabilities():
+def test_frequencies_match_the_symmetrized_probabilities():
     state = make()
     spins = state.sample(20_000, torch.Generator().manual_seed(2))
     index = ((spins < 0).long() << torch.arange(SITES)).sum(1)
