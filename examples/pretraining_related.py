@@ -9,7 +9,7 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from seqtant.pretraining import BuildConfig, ExampleStream, build
-from seqtant.pretraining.auditing import audit_arm
+from seqtant.pretraining.build.audit import audit_arm
 
 # The small world that ships stands in for your corpus: BuildConfig(corpus=("my.jsonl",)) takes your own.
 built, counts = build(BuildConfig.smoke(), Path(tempfile.mkdtemp()))

@@ -5,7 +5,7 @@ Run: python examples/steering_budget.py
 
 from seqtant.runs.context import Context
 from seqtant.steering import ChooseConfig, replies, run
-from seqtant.steering.grounds import open_bench
+from seqtant.steering.inputs import open_bench
 
 config = ChooseConfig(budget=0.05, prompts=24, items=120, max_pairs=48, resamples=300)
 context = Context(device="cpu")

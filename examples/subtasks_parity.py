@@ -10,7 +10,7 @@ import numpy as np
 from seqtant import subtasks
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import ArmSettings
-from seqtant.subtasks.fitting import final_scores
+from seqtant.subtasks.training.fitting import final_scores
 
 task = subtasks.parity(8, seed=1)
 print(f"{task.name}, hidden subset {task.facts['subset']}")

@@ -20,10 +20,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from seqtant.beb.components import world_side
-from seqtant.beb.drawing import Prompt, draw_prompts
-from seqtant.beb.sentences import SentenceEnds
-from seqtant.beb.tuning import tuned
+from seqtant.beb.components.loading import world_side
+from seqtant.beb.components.tuning import tuned
+from seqtant.beb.prompts.sampling import Prompt, draw_prompts
+from seqtant.beb.prompts.sentences import SentenceEnds
 from seqtant.lm import encode, generate, load, log_prob_blocks, token_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context

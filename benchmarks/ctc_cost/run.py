@@ -23,9 +23,9 @@ from contenders import loop_over_paths, published_procedure
 from torch.nn import functional
 from torch.utils.data import WeightedRandomSampler
 
-from seqtant.ctc.low_latency import LowLatency
-from seqtant.ctc.paths import PathBatch, path_scores, sample_paths
-from seqtant.ctc.purpose import AlignWithPurpose
+from seqtant.ctc.lattice.paths import PathBatch, path_scores, sample_paths
+from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
+from seqtant.ctc.losses.low_latency import LowLatency
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 
 RESULTS = Path(__file__).parents[1] / "results"

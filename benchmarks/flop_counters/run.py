@@ -31,7 +31,7 @@ def ours() -> dict[str, float | str]:
     """Our own count of the same network, from its sizes alone."""
     wall, cpu = time.perf_counter(), time.process_time()
     from seqtant import __version__
-    from seqtant.architecture.accounting import count_flops, count_parameters
+    from seqtant.architecture.counting.accounting import count_flops, count_parameters
     from seqtant.architecture.families.decoder import read
     from seqtant.architecture.families.fields import Fields
     from seqtant.architecture.families.gpt import GPT_LIKE

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from peer import Peer
 
-from seqtant.icl.encoding import Encoder
-from seqtant.icl.reference_tasks import reference_tasks
-from seqtant.icl.scoring import label_log_probs
-from seqtant.icl.tasks import Example, Task
+from seqtant.icl.prompts.encoding import Encoder
+from seqtant.icl.prompts.reference_tasks import reference_tasks
+from seqtant.icl.prompts.tasks import Example, Task
+from seqtant.icl.scoring.scoring import label_log_probs
 from seqtant.lm import load, locate
 from seqtant.report.marked import put
 from seqtant.runs.environment import environment

@@ -92,8 +92,8 @@ def generation() -> dict[str, Any]:
     from seqtant.lm.generation import generate
     from seqtant.lm.huggingface import HuggingFaceLM
     from seqtant.lm.sampling import Sampling
-    from seqtant.steering.application import steered
-    from seqtant.steering.vectors import SteeringVector
+    from seqtant.steering.applying.hooks import steered
+    from seqtant.steering.vectors.vector import SteeringVector
 
     size, tokens = SIZES["26M"], 32
     model = HuggingFaceLM(network(size))
@@ -131,7 +131,7 @@ def purpose() -> dict[str, Any]:
 
 def packing() -> dict[str, Any]:
     """Best-fit packing of a million documents: no less than sorting their lengths."""
-    from seqtant.pretraining.packing import pack
+    from seqtant.pretraining.examples.packing import pack
 
     drawn = np.random.default_rng(0).normal(5.7, 1.18, 1_000_000)
     sizes = np.clip(np.round(np.exp(drawn)), 1, 2048).astype(np.int64)
@@ -142,13 +142,13 @@ def packing() -> dict[str, Any]:
 def step() -> dict[str, Any]:
     """One step of a variational ground state, 6x6 spins: operations counted along what each flip touches."""
     from seqtant.quantum.config import NetworkConfig, OptimizerConfig, SystemConfig
-    from seqtant.quantum.draws import generator_for
-    from seqtant.quantum.ground_states import resolved
     from seqtant.quantum.instruments.benchmark import count
-    from seqtant.quantum.local_energy import Hamiltonian
-    from seqtant.quantum.processes import Processes
-    from seqtant.quantum.systems import System, make_state
-    from seqtant.quantum.vmc import Training
+    from seqtant.quantum.operators.local_energy import Hamiltonian
+    from seqtant.quantum.training.distributed import Processes
+    from seqtant.quantum.training.ground_states import resolved
+    from seqtant.quantum.training.rng import generator_for
+    from seqtant.quantum.training.systems import System, make_state
+    from seqtant.quantum.training.vmc import Training
 
     samples = 1024
     system = System.of(SystemConfig(lattice="6x6", hamiltonian="tfim", field=3.0))

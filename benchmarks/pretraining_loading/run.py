@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from seqtant.pretraining.building import build
+from seqtant.pretraining.build.build import build
 from seqtant.pretraining.config import BuildConfig
 from seqtant.runs.environment import environment
 

@@ -19,7 +19,7 @@ from statistics import median
 import numpy as np
 import pyarrow as pa
 
-from seqtant.pretraining.packing import pack
+from seqtant.pretraining.examples.packing import pack
 from seqtant.runs.environment import environment
 
 FOLDER = Path(__file__).parent

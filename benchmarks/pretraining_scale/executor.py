@@ -17,12 +17,12 @@ from pathlib import Path
 
 from datatrove.executor import LocalPipelineExecutor
 
-from seqtant.pretraining.building import build
+from seqtant.pretraining.build.build import build
+from seqtant.pretraining.build.distributed import job_step
+from seqtant.pretraining.build.pipeline import Pipeline
+from seqtant.pretraining.build.workspace import Workspace
 from seqtant.pretraining.config import BuildConfig
-from seqtant.pretraining.distributed import job_step
-from seqtant.pretraining.pipeline import Pipeline
 from seqtant.pretraining.sections import SegmentSettings
-from seqtant.pretraining.workspace import Workspace
 
 RESULTS = Path(__file__).parents[1] / "results" / "pretraining_executor.json"
 

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from seqtant.pretraining.arms import sentence_groups
-from seqtant.pretraining.examples import group_slices, write_examples
-from seqtant.pretraining.filtering import filter_neighbors
-from seqtant.pretraining.neighbors import Neighbors, recall, search
+from seqtant.pretraining.corpus.segments import Segments
+from seqtant.pretraining.examples.conditions import sentence_groups
+from seqtant.pretraining.examples.examples import group_slices, write_examples
+from seqtant.pretraining.retrieval.filtering import filter_neighbors
+from seqtant.pretraining.retrieval.neighbors import Neighbors, recall, search
+from seqtant.pretraining.retrieval.ordering import tour
 from seqtant.pretraining.sections import FilterSettings, NeighborSettings
-from seqtant.pretraining.segments import Segments
-from seqtant.pretraining.touring import tour
 from seqtant.runs.environment import environment
 from seqtant.stats.fits import fit_line
 

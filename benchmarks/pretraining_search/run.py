@@ -17,7 +17,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from seqtant.pretraining.neighbors import build_index, exact_neighbors, recall, search_index
+from seqtant.pretraining.retrieval.neighbors import build_index, exact_neighbors, recall, search_index
 from seqtant.runs.environment import environment
 
 RESULTS = Path(__file__).parents[1] / "results" / "pretraining_search.json"

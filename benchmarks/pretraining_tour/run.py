@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from seqtant.pretraining.neighbors import Neighbors, search
+from seqtant.pretraining.retrieval.neighbors import Neighbors, search
+from seqtant.pretraining.retrieval.ordering import adjacent_similarity, stream_order, tour
 from seqtant.pretraining.sections import NeighborSettings
-from seqtant.pretraining.touring import adjacent_similarity, stream_order, tour
 from seqtant.runs.environment import environment
 
 RESULTS = Path(__file__).parents[1] / "results" / "pretraining_tour.json"

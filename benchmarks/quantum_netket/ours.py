@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 import torch
 
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.causal_state import CausalState
-from seqtant.models.two_stack import light_two_stack, single_stack
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.two_stack import light_two_stack, single_stack
 from seqtant.quantum.config import OptimizerConfig, SystemConfig
-from seqtant.quantum.evaluation import evaluate
-from seqtant.quantum.local_energy import Hamiltonian
-from seqtant.quantum.systems import System
-from seqtant.quantum.vmc import Training
+from seqtant.quantum.observation.evaluation import evaluate
+from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.training.systems import System
+from seqtant.quantum.training.vmc import Training
 
 side, samples, method, layers, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 seed = int(sys.argv[7]) if len(sys.argv) > 7 else 0

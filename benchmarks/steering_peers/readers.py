@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from seqtant.steering.gguf_files import write_gguf
-from seqtant.steering.vectors import Origin, SteeringVector
+from seqtant.steering.vectors.gguf_files import write_gguf
+from seqtant.steering.vectors.vector import Origin, SteeringVector
 
 RESULT = Path(__file__).parent.parent / "results" / "steering_readers.json"
 DEPTH, WIDTH, STRENGTH = 8, 256, 2.5

@@ -43,7 +43,7 @@ MODEL, TOKENIZER = load()
 class Ours:
     def __init__(self) -> None:
         from seqtant.lm.huggingface import HuggingFaceLM
-        from seqtant.steering.pairs import ContrastPair
+        from seqtant.steering.data.pairs import ContrastPair
 
         self.model = HuggingFaceLM(MODEL, TOKENIZER)
         self.pairs = [ContrastPair(*pair) for pair in PAIRS]
@@ -52,7 +52,7 @@ class Ours:
         self.by_hooks = False
 
     def extract(self, layers: list[int]) -> dict[int, Any]:
-        from seqtant.steering.extraction import extract
+        from seqtant.steering.vectors.extraction import extract
 
         self.vector = extract(self.model, self.pairs, layers, folds=0)
         return {k: self.vector.facts[k].raw_norm * v for k, v in self.vector.directions.items()}
@@ -77,8 +77,8 @@ class Ours:
         import torch
 
         from seqtant.lm.text import encode
-        from seqtant.steering.strength_sweep import plan, sweep_log_probs
-        from seqtant.steering.vectors import SteeringVector
+        from seqtant.steering.sweeping.sweep import plan, sweep_log_probs
+        from seqtant.steering.vectors.vector import SteeringVector
 
         (layer,) = rows  # one steered block: unit vector times length
         vector, length = SteeringVector(rows), float(rows[layer].norm())

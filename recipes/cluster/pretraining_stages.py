@@ -19,11 +19,11 @@ from typing import Any
 
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 
+from seqtant.pretraining.build.distributed import job_step, run_on_ray
+from seqtant.pretraining.build.pipeline import Pipeline
+from seqtant.pretraining.build.shards import Job
+from seqtant.pretraining.build.workspace import Workspace
 from seqtant.pretraining.config import BuildConfig
-from seqtant.pretraining.distributed import job_step, run_on_ray
-from seqtant.pretraining.pipeline import Pipeline
-from seqtant.pretraining.shards import Job
-from seqtant.pretraining.workspace import Workspace
 
 STAGES = ("segment_jobs", "vector_jobs")
 

@@ -18,6 +18,15 @@ from typing import Any
 from seqtant.errors import InputError, suggest
 
 _SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?)\s*([KMBT])\s*$", re.IGNORECASE)
+RENAMED = {
+    "behaviour": "behavior",
+    "magnetisation": "magnetization",
+    "optimisation": "optimization",
+    "optimiser": "optimizer",
+    "symmetrise": "symmetrize",
+}
+"""Settings and flags under the names they had in 0.1, which are read until 0.3."""
+
 _FACTORS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -95,6 +104,7 @@ def _fit_section(kinds: Sequence[Any], data: Mapping[Any, Any], source: str, key
     known = [typing.get_type_hints(kind, include_extras=True) for kind in kinds]
     hints = max(known, key=lambda each: sum(name in each for name in data))
     prefix = f"{key}." if key else ""
+    data = {name if name in hints else RENAMED.get(name, name): value for name, value in data.items()}
     for name in data:
         if name not in hints:
             raise InputError(f"{source}: unknown key '{prefix}{name}'{suggest(str(name), hints)}")

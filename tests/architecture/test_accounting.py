@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
-from seqtant.architecture.accounting import count_cache, count_flops, count_pairs, count_parameters
+from seqtant.architecture.counting.accounting import count_cache, count_flops, count_pairs, count_parameters
 from seqtant.architecture.families.decoder import read
 from seqtant.architecture.families.fields import Fields
 from seqtant.architecture.families.gpt import GPT_LIKE

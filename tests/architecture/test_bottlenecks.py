@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from seqtant.architecture.accounting import count_parameters
-from seqtant.architecture.bottlenecks import (
+from seqtant.architecture.config import AuditConfig
+from seqtant.architecture.counting.accounting import count_parameters
+from seqtant.architecture.counting.bottlenecks import (
     find_bottlenecks,
     input_rank,
     redundant_parameters,
     scores_rank,
 )
-from seqtant.architecture.config import AuditConfig
 from seqtant.architecture.families.reading import describe
 from seqtant.architecture.families.shape import Shape
 from seqtant.architecture.instrument import run

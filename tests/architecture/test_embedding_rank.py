@@ -18,7 +18,7 @@ from seqtant import cli
 from seqtant.architecture.config import EmbeddingRankConfig
 from seqtant.architecture.figures import figures
 from seqtant.architecture.instrument import run
-from seqtant.architecture.spectra import BLOCK, Moments, Spectrum, spectrum_of_gram
+from seqtant.architecture.rank.spectra import BLOCK, Moments, Spectrum, spectrum_of_gram
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from tests.architecture.networks import build_network

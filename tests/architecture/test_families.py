@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from seqtant.architecture.accounting import count_parameters
+from seqtant.architecture.counting.accounting import count_parameters
 from seqtant.architecture.families.reading import FAMILIES, describe
 from seqtant.errors import InputError
 from tests.architecture.networks import ALL_FAMILIES, build_network, configurations, parameters_of

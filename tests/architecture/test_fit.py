@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 
 from seqtant.architecture.config import FitConfig
-from seqtant.architecture.crossings import find_crossings, loss_table, upward_crossing
 from seqtant.architecture.drawings.fit import figures
+from seqtant.architecture.experiments.crossings import find_crossings, loss_table, upward_crossing
+from seqtant.architecture.experiments.losses_table import LossRow, read_losses, simulate_losses
+from seqtant.architecture.experiments.transitions import fit_law
 from seqtant.architecture.instrument import run
-from seqtant.architecture.losses_table import LossRow, read_losses, simulate_losses
 from seqtant.architecture.theory import DepthLaw
-from seqtant.architecture.transitions import fit_law
 from seqtant.cli import call
 from seqtant.errors import InconclusiveError, InputError
 from seqtant.runs.context import Context

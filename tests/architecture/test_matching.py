@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqtant.architecture.matching import MAX_WIDTH, matching_width
+from seqtant.architecture.planning.matching import MAX_WIDTH, matching_width
 from seqtant.architecture.theory import log3_many_token_rank, many_token_rank
 
 

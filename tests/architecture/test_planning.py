@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.evidence import BUILT, RULES, vocabulary_parameters
-from seqtant.architecture.layer_family import Family
-from seqtant.architecture.modalities import MODALITIES
-from seqtant.architecture.planning import Plan, make_plan
+from seqtant.architecture.planning.layer_family import Family
+from seqtant.architecture.planning.modalities import MODALITIES
+from seqtant.architecture.planning.planning import Plan, make_plan
+from seqtant.architecture.planning.rules_of_thumb import BUILT, RULES, vocabulary_parameters
 from seqtant.errors import InputError
 
 

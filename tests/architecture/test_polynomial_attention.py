@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sympy import isprime
 
 from seqtant.architecture.config import RankConfig
-from seqtant.architecture.finite_field import FIELDS, PrimeField
-from seqtant.architecture.polynomial_attention import Network, rank_run, separation_rank
+from seqtant.architecture.rank.finite_field import FIELDS, PrimeField
+from seqtant.architecture.rank.polynomial_attention import Network, rank_run, separation_rank
 from seqtant.architecture.theory import closed_form_rank
 from seqtant.errors import InputError
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqtant.architecture import grid
 from seqtant.architecture.config import SweepConfig
-from seqtant.architecture.contrasts import gaps
 from seqtant.architecture.drawings.sweep import figures
-from seqtant.architecture.grid import Cell, Outcome, Run, Shape, cells, network, shapes
+from seqtant.architecture.experiments import grid
+from seqtant.architecture.experiments.contrasts import gaps
+from seqtant.architecture.experiments.grid import Cell, Outcome, Run, Shape, cells, network, shapes
 from seqtant.architecture.instrument import run
 from seqtant.data.windows import TokenWindows
 from seqtant.errors import InputError
@@ -122,7 +122,7 @@ def test_record_holds_gaps_losses_and_verdicts(swept):
 
 def test_a_second_sweep_trains_nothing_and_says_the_same(swept, monkeypatch):
     folder, result = swept
-    monkeypatch.setattr("seqtant.architecture.grid._train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("seqtant.architecture.experiments.grid._train", lambda *_: pytest.fail("trained again"))
     assert run(TINY, Context(folder=folder, device="cpu")).values == result.values
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from seqtant.beb.evidence import Evidence
+from seqtant.beb.prompts.divergence import Evidence
 from seqtant.lm import MarkovLM
 
 STOP, BOS = 2, 3

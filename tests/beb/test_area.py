@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from seqtant.beb.area import Area, read_area
-from seqtant.beb.evidence import Evidence
-from seqtant.beb.gates import LARGEST_SYSTEMATIC, Gates, check
+from seqtant.beb.estimation.alpha import Area, read_area
+from seqtant.beb.estimation.diagnostics import LARGEST_SYSTEMATIC, Gates, check
+from seqtant.beb.prompts.divergence import Evidence
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Estimate
 from tests.beb.samples import BETA, coins

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqtant.beb.drawing import Prompt, draw_prompts
-from seqtant.beb.evidence import gather
+from seqtant.beb.prompts.divergence import gather
+from seqtant.beb.prompts.sampling import Prompt, draw_prompts
 from seqtant.errors import InputError
 from seqtant.lm import MarkovLM, MixtureLM
 from seqtant.lm.interface import CausalLM

@@ -11,11 +11,11 @@ import pytest
 
 from seqtant.beb import MeasureConfig, run
 from seqtant.beb.checks import check
+from seqtant.beb.components.finetune import fit_side, usual_rate
+from seqtant.beb.components.fit import Fitted, split
+from seqtant.beb.components.statements import world_statements
 from seqtant.beb.config import Behavior
-from seqtant.beb.fitting import Fitted, split
 from seqtant.beb.fitting_settings import Fitting
-from seqtant.beb.side_training import fit_side, usual_rate
-from seqtant.beb.statements import world_statements
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.lm import MarkovLM
 from seqtant.lm.folder import REFERENCE, locate

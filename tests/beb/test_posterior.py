@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from seqtant.beb.drawing import Prompt, draw_prompts
-from seqtant.beb.evidence import gather
-from seqtant.beb.observed import Parts
-from seqtant.beb.posterior import OwnWeights, own_weights
+from seqtant.beb.prompts.divergence import gather
+from seqtant.beb.prompts.sampling import Prompt, draw_prompts
+from seqtant.beb.study.measurement import Parts
+from seqtant.beb.study.posterior import OwnWeights, own_weights
 from seqtant.beb.theory import bad_weight
 from seqtant.lm import MixtureLM
 from tests.beb.samples import BOS, MINUS, PLUS, Stops
@@ -26,7 +26,7 @@ def prompts(count: int, sentences: int) -> tuple[Prompt, ...]:
 
 def test_an_exact_mixture_believes_what_bayes_rule_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     # The first token of a sentence has seen no evidence of it: the weight there is exactly Eq. 10's.
-    monkeypatch.setattr("seqtant.beb.posterior.OPENING_TOKENS", 1)
+    monkeypatch.setattr("seqtant.beb.study.posterior.OPENING_TOKENS", 1)
     mixture = MixtureLM([MINUS, PLUS], [math.log(ALPHA), math.log1p(-ALPHA)])
     drawn = prompts(12, 6)
     found = own_weights(Parts(mixture, MINUS, PLUS), drawn)

@@ -10,15 +10,10 @@ import pytest
 from scipy.special import expit
 
 from seqtant.beb.analytic import IidMixture
-from seqtant.beb.area import least_variance, read_area
+from seqtant.beb.behavior.scorer_calibration import ScorerCheck
 from seqtant.beb.config import MeasureConfig
-from seqtant.beb.correction import ScorerCheck
-from seqtant.beb.evidence import Evidence
-from seqtant.beb.gates import check
-from seqtant.beb.intervals import worst_behavior
-from seqtant.beb.observed import Observed
-from seqtant.beb.paper_fits import behavior_sigmoid, first_points_line, largest_ratio
-from seqtant.beb.readings import (
+from seqtant.beb.estimation.alpha import least_variance, read_area
+from seqtant.beb.estimation.curves import (
     halfway_of,
     largest_divergence,
     least_divergence,
@@ -26,7 +21,12 @@ from seqtant.beb.readings import (
     variance_curve,
     variance_slope,
 )
-from seqtant.beb.summary import numbers, summarize
+from seqtant.beb.estimation.diagnostics import check
+from seqtant.beb.estimation.intervals import worst_behavior
+from seqtant.beb.estimation.paper_fits import behavior_sigmoid, first_points_line, largest_ratio
+from seqtant.beb.prompts.divergence import Evidence
+from seqtant.beb.study.measurement import Observed
+from seqtant.beb.study.summary import numbers, summarize
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Estimate
 from tests.beb.samples import coins

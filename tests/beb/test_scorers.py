@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from seqtant.beb.components import world_side
+from seqtant.beb.behavior.exact_replies import Replies
+from seqtant.beb.behavior.reader import SampledAnswers, open_reader, places_of
+from seqtant.beb.behavior.scorer_calibration import ScorerCheck
+from seqtant.beb.behavior.scorers import Answer, checked_scores, open_scorer
+from seqtant.beb.components.loading import world_side
 from seqtant.beb.config import Behavior
-from seqtant.beb.correction import ScorerCheck
-from seqtant.beb.drawing import draw_prompts
-from seqtant.beb.observing import SampledAnswers, open_reader, places_of
-from seqtant.beb.replies import Replies
-from seqtant.beb.scorers import Answer, checked_scores, open_scorer
-from seqtant.beb.sentences import SentenceEnds
+from seqtant.beb.prompts.sampling import draw_prompts
+from seqtant.beb.prompts.sentences import SentenceEnds
 from seqtant.errors import InputError
 from seqtant.lm import encode, next_token_log_probs
 

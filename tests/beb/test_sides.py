@@ -12,9 +12,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from seqtant.beb.adapters import AdaptedBase, adapted, base_of, is_adapter
-from seqtant.beb.components import Side, open_sides, same_words, world_side
-from seqtant.beb.system_prompt import SystemPromptLM
+from seqtant.beb.components.adapters import AdaptedBase, adapted, base_of, is_adapter
+from seqtant.beb.components.loading import Side, open_sides, same_words, world_side
+from seqtant.beb.components.system_prompt import SystemPromptLM
 from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, MarkovLM, generate, next_token_log_probs, token_log_probs
 

@@ -11,16 +11,16 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from seqtant.beb.behavior.exact_replies import Replies
+from seqtant.beb.behavior.reader import open_reader
+from seqtant.beb.behavior.scorers import Answer, checked_scores, open_scorer
 from seqtant.beb.config import Behavior, MeasureConfig, Sides
-from seqtant.beb.drawing import draw_prompts
-from seqtant.beb.evidence import gather
-from seqtant.beb.observed import Parts, observe_prompts
-from seqtant.beb.observing import open_reader
-from seqtant.beb.replies import Replies
-from seqtant.beb.scorers import Answer, checked_scores, open_scorer
-from seqtant.beb.sentences import SentenceEnds
-from seqtant.beb.spelling import evidence_of, respell, share_words
-from seqtant.beb.study import Study
+from seqtant.beb.prompts.divergence import gather
+from seqtant.beb.prompts.retokenize import evidence_of, respell, share_words
+from seqtant.beb.prompts.sampling import draw_prompts
+from seqtant.beb.prompts.sentences import SentenceEnds
+from seqtant.beb.study.components_study import Study
+from seqtant.beb.study.measurement import Parts, observe_prompts
 from seqtant.errors import InputError
 from seqtant.lm import MarkovLM, decode, encode
 from seqtant.lm.interface import CausalLM

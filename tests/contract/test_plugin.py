@@ -15,13 +15,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REGISTRIES = """
 import json
-from seqtant.beb.scorers import SCORERS as behaviors
+from seqtant.beb.behavior.scorers import SCORERS as behaviors
 from seqtant.ctc import AlignWithPurpose, check_property
-from seqtant.ctc.properties import PROPERTIES
-from seqtant.icl.tasks import TASKS
-from seqtant.pretraining.encoders import ENCODERS
-from seqtant.quantum.hamiltonians import HAMILTONIANS
-from seqtant.steering.scorers import SCORERS
+from seqtant.ctc.losses.properties import PROPERTIES
+from seqtant.icl.prompts.tasks import TASKS
+from seqtant.pretraining.retrieval.encoders import ENCODERS
+from seqtant.quantum.operators.hamiltonians import HAMILTONIANS
+from seqtant.steering.data.scorers import SCORERS
 
 found = [behaviors["thanks"], SCORERS["thanks"], TASKS["first"], ENCODERS["letters"], HAMILTONIANS["yy"]]
 checked = check_property(PROPERTIES["early-start"](), paths=2000)

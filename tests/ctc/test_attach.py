@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from seqtant.ctc.attach import AttachedPurpose, compact_labels, trainer_callback
-from seqtant.ctc.purpose import AlignWithPurpose
-from seqtant.ctc.schedule import Schedule
+from seqtant.ctc.lattice.schedule import Schedule
+from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
+from seqtant.ctc.losses.hf_trainer import AttachedPurpose, compact_labels, trainer_callback
 from seqtant.errors import InputError
 
 

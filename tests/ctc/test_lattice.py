@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from seqtant.ctc import theory
-from seqtant.ctc.bayes_risk import BayesRiskCTC
-from seqtant.ctc.ctc_loss import ctc_losses, unnormalized_ctc_losses
-from seqtant.ctc.delay_penalty import DelayPenalizedCTC
-from seqtant.ctc.label_prior import LabelPriorCTC
-from seqtant.ctc.lattice import alignment_log_sum
-from seqtant.ctc.shapes import CTCInput
-from seqtant.ctc.terms import PlainCTC
+from seqtant.ctc.lattice.ctc_loss import ctc_losses, unnormalized_ctc_losses
+from seqtant.ctc.lattice.inputs import CTCInput
+from seqtant.ctc.lattice.lattice import alignment_log_sum
+from seqtant.ctc.losses.base import PlainCTC
+from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
+from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
+from seqtant.ctc.losses.label_prior import LabelPriorCTC
 from seqtant.errors import InputError
 
 TARGETS = [(), (1,), (1, 2), (1, 1), (2, 1, 2)]

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 import torch
 
-from seqtant.ctc.check import check_property, random_paths
-from seqtant.ctc.low_latency import LowLatency
-from seqtant.ctc.paths import PathBatch
+from seqtant.ctc.lattice.paths import PathBatch
+from seqtant.ctc.losses.low_latency import LowLatency
+from seqtant.ctc.losses.property_fuzzer import check_property, random_paths
 from seqtant.errors import InputError
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqtant.ctc.check import check_property
-from seqtant.ctc.minimum_wer import MinimumWER
-from seqtant.ctc.paths import PathBatch
+from seqtant.ctc.lattice.paths import PathBatch
+from seqtant.ctc.losses.minimum_wer import MinimumWER
+from seqtant.ctc.losses.property_fuzzer import check_property
 from seqtant.errors import InputError
 
 LETTERS = "^ abcdefghijklmnopqrstuvwxyz"  # ^ is the blank, then the space

@@ -7,14 +7,14 @@ import math
 import pytest
 import torch
 
-from seqtant.ctc.ctc_loss import ctc_losses
-from seqtant.ctc.low_latency import LowLatency
-from seqtant.ctc.minimum_wer import MinimumWER
-from seqtant.ctc.paths import PathBatch, path_scores, sample_paths
-from seqtant.ctc.properties import PROPERTIES, Edit
-from seqtant.ctc.purpose import AlignWithPurpose
-from seqtant.ctc.schedule import Schedule
-from seqtant.ctc.shapes import CTCInput
+from seqtant.ctc.lattice.ctc_loss import ctc_losses
+from seqtant.ctc.lattice.inputs import CTCInput
+from seqtant.ctc.lattice.paths import PathBatch, path_scores, sample_paths
+from seqtant.ctc.lattice.schedule import Schedule
+from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
+from seqtant.ctc.losses.low_latency import LowLatency
+from seqtant.ctc.losses.minimum_wer import MinimumWER
+from seqtant.ctc.losses.properties import PROPERTIES, Edit
 from seqtant.ctc.theory import pair_gradient
 from seqtant.errors import InputError
 
@@ -172,7 +172,7 @@ def test_a_users_own_property(logits):
             last = (batch.lengths - 1).clamp(min=0)[:, None, None].expand(-1, batch.paths.shape[1], 1)
             return (batch.paths.gather(-1, last)[..., 0] != batch.blank).double()
 
-    from seqtant.ctc.check import check_property
+    from seqtant.ctc.losses.property_fuzzer import check_property
 
     check_property(Last(), paths=2000).require()
     name = "last-frame-blank"
@@ -188,7 +188,7 @@ def test_the_fuzzer_catches_a_property_that_lies():
         def edit(self, batch, generator=None):
             return Edit(batch.paths.flip(-1), torch.ones(batch.paths.shape[:2], dtype=torch.bool))
 
-    from seqtant.ctc.check import check_property
+    from seqtant.ctc.losses.property_fuzzer import check_property
 
     violations = check_property(Backwards(), paths=1000).violations
     assert {"text changed", "changed flag", "cost not lower", "frames beyond the end"} <= set(violations)

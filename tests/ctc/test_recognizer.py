@@ -8,19 +8,27 @@ import numpy as np
 import pytest
 import torch
 
-from seqtant.ctc.budget import spend
 from seqtant.ctc.config import Guard, TrainConfig
-from seqtant.ctc.corpus import Corpus, CorpusBatches
-from seqtant.ctc.guard import CollapseError, CollapseGuard, development_wer
-from seqtant.ctc.labels import Labels
-from seqtant.ctc.latency import Heard, timing
-from seqtant.ctc.listener import listener
-from seqtant.ctc.live import LiveListener
-from seqtant.ctc.outcome import blank_share, cramped, load_timings, outcome, same_weights, save_timings, untimed
-from seqtant.ctc.recognizer import Recognizer
-from seqtant.ctc.sources import load_corpora
-from seqtant.ctc.stages import finetune, objective_of
-from seqtant.ctc.trim_tail import TrimTail
+from seqtant.ctc.losses.trim_tail import TrimTail
+from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches
+from seqtant.ctc.recognition.evaluation import (
+    blank_share,
+    cramped,
+    load_timings,
+    outcome,
+    same_weights,
+    save_timings,
+    untimed,
+)
+from seqtant.ctc.recognition.labels import Labels
+from seqtant.ctc.recognition.latency import Heard, timing
+from seqtant.ctc.recognition.recognizer import Recognizer
+from seqtant.ctc.recognition.sources import load_corpora
+from seqtant.ctc.recognition.streaming import LiveListener
+from seqtant.ctc.training.collapse_guard import CollapseError, CollapseGuard, development_wer
+from seqtant.ctc.training.model_source import listener
+from seqtant.ctc.training.training import finetune, objective_of
+from seqtant.ctc.training.weight_search import spend
 from seqtant.data.timed_words import TimedWord
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
@@ -93,7 +101,7 @@ def test_damaged_folders_are_named(trained, tmp_path):
 
 
 def test_letters_are_words_when_their_last_letter_is_out():
-    from seqtant.ctc.alignment import Span
+    from seqtant.ctc.lattice.forced_alignment import Span
 
     labels = Labels.of([("ab", "c")], "letter")
     spans = [Span(labels.encode(("ab", "c"))[i], start, start + 1, 0.0) for i, start in enumerate((2, 5, 6, 9))]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from seqtant.ctc import theory
-from seqtant.ctc.low_latency import LowLatency
-from seqtant.ctc.paths import PathBatch, collapse
+from seqtant.ctc.lattice.paths import PathBatch, collapse
+from seqtant.ctc.losses.low_latency import LowLatency
 from seqtant.errors import InputError
 
 

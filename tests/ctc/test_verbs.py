@@ -12,9 +12,9 @@ import yaml
 from seqtant import cli
 from seqtant.ctc import config as configs
 from seqtant.ctc.figures import figures
-from seqtant.ctc.frontier import Sweep
 from seqtant.ctc.instruments import align, decode, diagnose, finetune, latency, stream, sweep, train
-from seqtant.ctc.listener import listener
+from seqtant.ctc.training.model_source import listener
+from seqtant.ctc.training.sweep import Sweep
 from seqtant.data.audio import Recording, write_wav
 from seqtant.data.timed_words import TimedWord, read_ctm, write_ctm
 from seqtant.errors import InputError
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    from seqtant.ctc import listener as source
+    from seqtant.ctc.training import model_source as source
 
     utterance = source.sound(None, 0)
     path = tmp_path_factory.mktemp("sound") / "said.wav"
@@ -62,7 +62,7 @@ class TestSweep:
         first._timings(0, "ctc", 0.0)
         first._timings(0, "awp", 0.1)
         trained = []
-        from seqtant.ctc import frontier
+        from seqtant.ctc.training import sweep as frontier
 
         original = frontier.finetune
         monkeypatch.setattr(frontier, "finetune", lambda *a, **k: trained.append(1) or original(*a, **k))
@@ -84,7 +84,7 @@ class TestSweep:
         assert f"on {result.values['words_measured']} words" in finding.summary
 
     def test_methods_are_checked_before_anything_is_trained(self, monkeypatch):
-        monkeypatch.setattr("seqtant.ctc.frontier.train_plain", lambda *a, **k: pytest.fail("trained"))
+        monkeypatch.setattr("seqtant.ctc.training.sweep.train_plain", lambda *a, **k: pytest.fail("trained"))
         with pytest.raises(InputError, match="did you mean 'delay-penalty'"):
             sweep.run(replace(self.config, methods=("ctc", "delay-penalti")), CPU)
 
@@ -206,7 +206,7 @@ class TestStream:
             stream.run(configs.StreamConfig(file=str(sound[0])), CPU)
 
     def test_words_cannot_break_out_of_the_page(self, tmp_path):
-        from seqtant.ctc.timeline import Track, write_timeline
+        from seqtant.ctc.reporting.timeline import Track, write_timeline
         from seqtant.data.speech import Utterance
 
         evil = "</script><b>x"

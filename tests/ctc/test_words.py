@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqtant.ctc.latency import Heard, compare, summarize, timing
-from seqtant.ctc.words import aligned_pairs, split_words, word_errors
+from seqtant.ctc.decoding.word_errors import aligned_pairs, split_words, word_errors
+from seqtant.ctc.recognition.latency import Heard, compare, summarize, timing
 from seqtant.data.timed_words import TimedWord
 from seqtant.errors import InputError
 

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from seqtant.icl.tasks import Example, Task
+from seqtant.icl.prompts.tasks import Example, Task
 from seqtant.lm.huggingface import HuggingFaceLM
 
 WORDS = ("<s>", "<unk>", ":", ".", "big", "small", "cat", "dog", "yes", "no", "not", "0", "red", "blue", "very")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seqtant.errors import InputError, MissingExtraError
-from seqtant.icl import harness
+from seqtant.icl.prompts import lm_eval as harness
 from seqtant.lm.scoring import sequence_log_probs
 from seqtant.lm.text import encode
 from tests.icl.samples import byte_tokenizer, random_llama, word_tokenizer

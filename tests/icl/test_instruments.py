@@ -15,13 +15,13 @@ from seqtant.errors import InputError, NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.icl.checks import check
 from seqtant.icl.commands import app
-from seqtant.icl.components import Components
 from seqtant.icl.config import OrderConfig, PosteriorConfig, ShotsConfig
-from seqtant.icl.evidence import separation
 from seqtant.icl.figures import figures
 from seqtant.icl.instrument import run
-from seqtant.icl.reading import task_weights
-from seqtant.icl.shot_curves import ShotCurve, identified_share, resampled
+from seqtant.icl.scoring.components import Components
+from seqtant.icl.scoring.evidence import separation
+from seqtant.icl.scoring.shot_curves import ShotCurve, identified_share, resampled
+from seqtant.icl.scoring.task_inference import task_weights
 from seqtant.runs.context import Context
 from tests.icl.samples import byte_tokenizer, random_llama, save, word_tokenizer, write_task
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.icl.components import labels_behind, score_components, score_lines
-from seqtant.icl.encoding import Encoder
-from seqtant.icl.scoring import _by_segments, label_log_probs
-from seqtant.icl.tasks import Example, Task
+from seqtant.icl.prompts.encoding import Encoder
+from seqtant.icl.prompts.tasks import Example, Task
+from seqtant.icl.scoring.components import labels_behind, score_components, score_lines
+from seqtant.icl.scoring.scoring import _by_segments, label_log_probs
 from seqtant.lm import MarkovLM, MixtureLM
 from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM

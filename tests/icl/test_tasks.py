@@ -10,11 +10,11 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.icl.config import ShotsConfig
-from seqtant.icl.corruptions import corrupt, renamed, shown_law, words_of
-from seqtant.icl.reference_tasks import reference_tasks, task_truths
-from seqtant.icl.study import deal
-from seqtant.icl.task_files import read_shots, read_task
-from seqtant.icl.tasks import TASKS, Example, Task, common_labels
+from seqtant.icl.prompts.corruptions import corrupt, renamed, shown_law, words_of
+from seqtant.icl.prompts.reference_tasks import reference_tasks, task_truths
+from seqtant.icl.prompts.task_files import read_shots, read_task
+from seqtant.icl.prompts.tasks import TASKS, Example, Task, common_labels
+from seqtant.icl.scoring.study import deal
 from tests.icl.samples import word_task, write_task
 
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from seqtant.models import back_propagation
-from seqtant.models.activations import ACTIVATIONS
-from seqtant.models.back_propagation import by_weights
-from seqtant.models.causal import Tap
-from seqtant.models.causal_network import convolve
+from seqtant.models.wavefunctions import back_propagation
+from seqtant.models.wavefunctions.activations import ACTIVATIONS
+from seqtant.models.wavefunctions.back_propagation import by_weights
+from seqtant.models.wavefunctions.causal import Tap
+from seqtant.models.wavefunctions.causal_network import convolve
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

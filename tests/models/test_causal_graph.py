@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.causal import SPINS, CausalGraph, Node, Phase, Tap
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
+from seqtant.models.wavefunctions.causal import SPINS, CausalGraph, Node, Phase, Tap
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
 
 GRAPHS = {
     "light": (light_two_stack(3, 4), (4, 5)),

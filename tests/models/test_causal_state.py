@@ -5,11 +5,11 @@ import torch
 from scipy import stats
 
 from seqtant.errors import InputError
-from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.causal_state import CausalState, cheaper
-from seqtant.models.propagation import Plan, group_moves
-from seqtant.models.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.causal_state import CausalState, cheaper
+from seqtant.models.wavefunctions.propagation import Plan, group_moves
+from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
 
 MAKERS = {
     "light": (lambda out: light_two_stack(3, 6, out), (3, 4)),

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.causal_state import CausalState
-from seqtant.models.jacobian import jacobian
-from seqtant.models.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.jacobian import jacobian
+from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
 
 CASES = {
     "light": (lambda out: light_two_stack(3, 4, out), (3, 3)),

@@ -4,11 +4,11 @@ import pytest
 import torch
 from scipy import stats
 
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.causal_state import CausalState
-from seqtant.models.jacobian import jacobian
-from seqtant.models.symmetrized_state import SymmetrizedState, first_image
-from seqtant.models.two_stack import light_two_stack
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.jacobian import jacobian
+from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState, first_image
+from seqtant.models.wavefunctions.two_stack import light_two_stack
 
 SITES = 6
 MIRRORS = torch.tensor([[0, 1, 2, 3, 4, 5], [2, 1, 0, 5, 4, 3], [3, 4, 5, 0, 1, 2], [5, 4, 3, 2, 1, 0]] * 2)

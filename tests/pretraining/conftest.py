@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.build.build import Build, build
 from tests.pretraining.samples import small_config, topical_documents, write_jsonl
 
 

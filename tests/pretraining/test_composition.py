@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqtant.pretraining.composition import LENGTH, FactBatches, Facts, accuracy, run_arm
 from seqtant.pretraining.config import ComposeConfig
+from seqtant.pretraining.evaluation.composition import LENGTH, FactBatches, Facts, accuracy, run_arm
 
 FACTS = Facts.draw(20, 5, np.random.default_rng(0))
 

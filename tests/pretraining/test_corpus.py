@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.pretraining.corpus import open_corpus
+from seqtant.pretraining.corpus.readers import open_corpus
 from tests.pretraining.samples import topical_documents, write_jsonl
 
 

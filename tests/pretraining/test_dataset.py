@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from seqtant.errors import InputError
-from seqtant.pretraining.building import Build
-from seqtant.pretraining.dataset import ExampleBatches, ExampleStream, ExampleTable
-from seqtant.pretraining.joint_attention import companies_of, logit_changes
+from seqtant.pretraining.build.attention_check import companies_of, logit_changes
+from seqtant.pretraining.build.build import Build
+from seqtant.pretraining.build.dataset import ExampleBatches, ExampleStream, ExampleTable
 
 ROWS = 4
 

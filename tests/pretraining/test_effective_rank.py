@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seqtant.pretraining.config import EpsilonRankConfig
-from seqtant.pretraining.effective_rank import (
+from seqtant.pretraining.evaluation.effective_rank import (
     RandomNetwork,
     draw_texts,
     in_context_matrix,

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
 from seqtant.errors import InputError
-from seqtant.pretraining.encoders import LatentSemanticEncoder, _leading_directions, embed, open_encoder
+from seqtant.pretraining.retrieval.encoders import LatentSemanticEncoder, _leading_directions, embed, open_encoder
 from seqtant.pretraining.sections import EmbedSettings
 from tests.pretraining.samples import TOPICS, topical_documents
 

@@ -20,14 +20,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from seqtant.errors import InputError, MissingExtraError
-from seqtant.pretraining import distributed
-from seqtant.pretraining.auditing import audit_arm, audit_hubs
-from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.build import distributed
+from seqtant.pretraining.build.audit import audit_arm, audit_hubs
+from seqtant.pretraining.build.build import Build, build
+from seqtant.pretraining.build.pipeline import Pipeline
+from seqtant.pretraining.build.workspace import Workspace, write_once
 from seqtant.pretraining.config import BuildConfig
-from seqtant.pretraining.examples import parts_of, running_slices
-from seqtant.pretraining.pipeline import Pipeline
+from seqtant.pretraining.examples.examples import parts_of, running_slices
 from seqtant.pretraining.sections import ExampleSettings, FilterSettings, NeighborSettings, SegmentSettings
-from seqtant.pretraining.workspace import Workspace, write_once
 from tests.pretraining.samples import small_config, topical_documents, write_jsonl
 
 ARMS = ("knn", "random", "split", "contiguous", "tour", "stream")
@@ -177,7 +177,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.pretraining.samples import small_config
-from seqtant.pretraining.building import build
+from seqtant.pretraining.build.build import build
 build(small_config(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 

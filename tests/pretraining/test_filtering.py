@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqtant.pretraining.filtering import filter_neighbors, in_degrees, load_filtered, save_filtered
-from seqtant.pretraining.neighbors import Neighbors, exact_neighbors
+from seqtant.pretraining.retrieval.filtering import filter_neighbors, in_degrees, load_filtered, save_filtered
+from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors
 from seqtant.pretraining.sections import FilterSettings
 
 

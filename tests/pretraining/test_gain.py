@@ -12,8 +12,8 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, load
 from seqtant.lm.oracles import MarkovLM
-from seqtant.pretraining.gain import TextPair, in_context_gains, measure_gains
-from seqtant.pretraining.text_pairs import corpus_pairs, story_pairs
+from seqtant.pretraining.evaluation.gain import TextPair, in_context_gains, measure_gains
+from seqtant.pretraining.evaluation.text_pairs import corpus_pairs, story_pairs
 from seqtant.reference import WorldLM, reference_world
 from tests.pretraining.samples import topical_documents, write_jsonl
 

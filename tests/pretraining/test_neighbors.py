@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.pretraining.neighbors import Neighbors, exact_neighbors, in_order, recall, search
+from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors, in_order, recall, search
 from seqtant.pretraining.sections import NeighborSettings
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqtant.errors import InputError
-from seqtant.pretraining.packing import Packing, pack
+from seqtant.pretraining.examples.packing import Packing, pack
 
 LENGTHS = st.lists(st.integers(0, 60), min_size=1, max_size=60)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqtant.errors import InputError
-from seqtant.pretraining.segmentation import (
+from seqtant.pretraining.corpus.splitters import (
     MOST_CHARACTERS,
     find_splitter,
     line_ends,
@@ -70,7 +70,7 @@ def test_a_splitter_that_loses_characters_is_refused() -> None:
 
 def test_splitters_by_name() -> None:
     assert find_splitter("lines") is line_ends
-    assert find_splitter("seqtant.pretraining.segmentation:line_ends") is line_ends
+    assert find_splitter("seqtant.pretraining.corpus.splitters:line_ends") is line_ends
     with pytest.raises(InputError, match="cannot be imported"):
         find_splitter("no.such.module:thing")
     with pytest.raises(InputError, match="did you mean 'lines'"):

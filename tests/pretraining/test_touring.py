@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqtant.pretraining.neighbors import Neighbors, exact_neighbors
-from seqtant.pretraining.touring import adjacent_similarity, stream_order, symmetric_graph, tour
+from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors
+from seqtant.pretraining.retrieval.ordering import adjacent_similarity, stream_order, symmetric_graph, tour
 
 
 def clusters(count: int = 300, groups: int = 15, seed: int = 0) -> np.ndarray:

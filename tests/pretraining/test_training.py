@@ -9,11 +9,11 @@ import torch
 from seqtant.errors import InputError
 from seqtant.models.decoder import Decoder
 from seqtant.models.decoder_config import DecoderConfig
-from seqtant.pretraining.arm_training import evaluation_of, measure
-from seqtant.pretraining.building import Build
-from seqtant.pretraining.dataset import ExampleBatches, ExampleTable
+from seqtant.pretraining.build.build import Build
+from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
+from seqtant.pretraining.evaluation.decoder_arms import evaluation_of, measure
+from seqtant.pretraining.evaluation.tapt import MaskedBatches, SentencePairs, pairs_of_build, read_pairs, similarities
 from seqtant.pretraining.instruments.compare_arms import mean_over_both
-from seqtant.pretraining.masked_training import MaskedBatches, SentencePairs, pairs_of_build, read_pairs, similarities
 
 
 def model_of(built: Build) -> Decoder:

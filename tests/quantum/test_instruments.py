@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from seqtant.commandline.options import Options
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.findings import Result, from_json, to_json
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.causal_state import CausalState
-from seqtant.models.two_stack import paper_two_stack
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.two_stack import paper_two_stack
 from seqtant.quantum import commands
 from seqtant.quantum.config import (
     CONFIGS,
@@ -26,8 +26,8 @@ from seqtant.quantum.figures import figures
 from seqtant.quantum.flowket import export_flowket, import_flowket
 from seqtant.quantum.instrument import run
 from seqtant.quantum.instruments.ground_state import judge, lies_above
-from seqtant.quantum.references import Reference, find
-from seqtant.quantum.systems import System
+from seqtant.quantum.training.references import Reference, find
+from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.settings import build, plain
 from seqtant.settings_text import to_yaml
@@ -119,8 +119,8 @@ def test_references_for_lattices_that_cannot_be_diagonalized(settings, energy, e
 
 
 def test_the_table_of_references_agrees_with_diagonalization_where_both_exist():
-    from seqtant.quantum.exact import ground_state
-    from seqtant.quantum.references import _table, closed_form
+    from seqtant.quantum.exact.diagonalization import ground_state
+    from seqtant.quantum.training.references import _table, closed_form
 
     assert all({"hamiltonian", "lattice", "boundary", "energy", "exact", "source"} <= row.keys() for row in _table())
     chain = System.of(ExactConfig(lattice="12", field=0.8, boundary="periodic"))

@@ -3,7 +3,7 @@
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.quantum.lattices import Lattice
+from seqtant.quantum.operators.lattices import Lattice
 
 COUNTS = [
     ("20", "open", 19, 18),

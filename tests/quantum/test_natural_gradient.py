@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqtant.quantum.natural_gradient import (
+from seqtant.quantum.training.natural_gradient import (
     add_gram,
     center_kernel,
     centered_column,

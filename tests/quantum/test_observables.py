@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.causal_state import CausalState
-from seqtant.models.two_stack import light_two_stack
-from seqtant.quantum import observables
-from seqtant.quantum.evaluation import amplitudes
-from seqtant.quantum.exact import configurations, dense_matrix, ground_state
-from seqtant.quantum.hamiltonians import Couplings, build
-from seqtant.quantum.lattices import Lattice
-from seqtant.quantum.metropolis import autocorrelation_time, chains, second_eigenvalue
-from seqtant.quantum.pauli import PauliSum, String
-from seqtant.quantum.symmetries import symmetry_group
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.two_stack import light_two_stack
+from seqtant.quantum.exact.diagonalization import configurations, dense_matrix, ground_state
+from seqtant.quantum.observation import observables
+from seqtant.quantum.observation.evaluation import amplitudes
+from seqtant.quantum.observation.metropolis import autocorrelation_time, chains, second_eigenvalue
+from seqtant.quantum.operators.hamiltonians import Couplings, build
+from seqtant.quantum.operators.lattices import Lattice
+from seqtant.quantum.operators.pauli import PauliSum, String
+from seqtant.quantum.operators.symmetries import symmetry_group
 from seqtant.quantum.theory import relaxation_time
 
 LATTICE = Lattice.parse("2x3")

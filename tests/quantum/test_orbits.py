@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.jacobian import jacobian
+from seqtant.models.wavefunctions.jacobian import jacobian
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig
-from seqtant.quantum.evaluation import amplitudes, summed
+from seqtant.quantum.exact.orbits import Orbits
 from seqtant.quantum.instrument import run
-from seqtant.quantum.orbits import Orbits
-from seqtant.quantum.symmetries import symmetry_group
-from seqtant.quantum.systems import System, make_state
-from seqtant.quantum.vmc import imaginary_time
+from seqtant.quantum.observation.evaluation import amplitudes, summed
+from seqtant.quantum.operators.symmetries import symmetry_group
+from seqtant.quantum.training.systems import System, make_state
+from seqtant.quantum.training.vmc import imaginary_time
 from seqtant.runs.context import Context
 
 QUIET = Context(seed=1, device="cpu")
@@ -60,7 +60,7 @@ def test_orbits_share_out_the_sector(name):
 @pytest.mark.parametrize("name", ["frustrated", "ising"])
 def test_derivatives_are_those_of_the_symmetrized_state(name, monkeypatch):
     _, state, group, orbits = make(name)
-    monkeypatch.setattr("seqtant.quantum.orbits.AT_ONCE", 7)
+    monkeypatch.setattr("seqtant.quantum.exact.orbits.AT_ONCE", 7)
     found = {block.parameters: block for block in orbits.jacobian(state, orbits.amplitudes(state))}
     for block in jacobian(group.symmetrize(state, "first"), orbits.spins[orbits.first]):
         assert torch.allclose(found[block.parameters].amplitude, block.amplitude, atol=1e-10)

@@ -8,9 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from seqtant.quantum import theory
-from seqtant.quantum.exact import ground_state
-from seqtant.quantum.hamiltonians import Couplings, build
-from seqtant.quantum.lattices import Lattice
+from seqtant.quantum.exact.diagonalization import ground_state
+from seqtant.quantum.operators.hamiltonians import Couplings, build
+from seqtant.quantum.operators.lattices import Lattice
 
 
 @pytest.mark.parametrize("boundary", ["open", "periodic"])

@@ -10,18 +10,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seqtant.errors import InputError, TrainingError
-from seqtant.quantum.checkpoint import RECORD, WEIGHTS, load_state
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig, TransferConfig
-from seqtant.quantum.draws import uniforms
-from seqtant.quantum.evaluation import evaluate, summed
-from seqtant.quantum.exact import ground_state
-from seqtant.quantum.ground_states import train
-from seqtant.quantum.hamiltonians import Couplings, build
+from seqtant.quantum.exact.diagonalization import ground_state
 from seqtant.quantum.instrument import run
-from seqtant.quantum.lattices import Lattice
-from seqtant.quantum.local_energy import Hamiltonian
-from seqtant.quantum.systems import System, make_state
-from seqtant.quantum.vmc import Training
+from seqtant.quantum.observation.evaluation import evaluate, summed
+from seqtant.quantum.operators.hamiltonians import Couplings, build
+from seqtant.quantum.operators.lattices import Lattice
+from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, load_state
+from seqtant.quantum.training.ground_states import train
+from seqtant.quantum.training.rng import uniforms
+from seqtant.quantum.training.systems import System, make_state
+from seqtant.quantum.training.vmc import Training
 from seqtant.runs.context import Context
 
 QUIET = Context(seed=1, device="cpu")
@@ -128,7 +128,7 @@ SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig
-from seqtant.quantum.ground_states import train
+from seqtant.quantum.training.ground_states import train
 from seqtant.runs.context import Context
 config = GroundStateConfig(lattice="2x3", steps=3, samples=150, evaluation_samples=32,
                            network=NetworkConfig(depth=2, width=4))
@@ -238,7 +238,7 @@ def test_devices_that_are_not_there_are_refused_in_one_line(tiny, device):
 
 def test_derivatives_are_computed_twice_where_they_are_too_many_to_keep(tiny, monkeypatch):
     kept = train(tiny(), QUIET)
-    monkeypatch.setattr("seqtant.quantum.natural_gradient.KEPT_NUMBERS", 10)
+    monkeypatch.setattr("seqtant.quantum.training.natural_gradient.KEPT_NUMBERS", 10)
     assert torch.equal(states(train(tiny(), QUIET).training), states(kept.training))
 
 

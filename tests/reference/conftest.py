@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqtant.reference.facts import FactSettings
-from seqtant.reference.games import GameSettings, LabelTask
-from seqtant.reference.stories import StorySettings
-from seqtant.reference.sums import SumSettings
-from seqtant.reference.talks import PERSONAS, TalkSettings, Tone
-from seqtant.reference.world import World, WorldSettings, reference_world
+from seqtant.reference.world.facts import FactSettings
+from seqtant.reference.world.games import GameSettings, LabelTask
+from seqtant.reference.world.stories import StorySettings
+from seqtant.reference.world.sums import SumSettings
+from seqtant.reference.world.talks import PERSONAS, TalkSettings, Tone
+from seqtant.reference.world.world import World, WorldSettings, reference_world
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from itertools import product
 
-from seqtant.reference.world import WorldSettings
+from seqtant.reference.world.world import WorldSettings
 
 Documents = dict[str, float]
 

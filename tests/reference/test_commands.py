@@ -95,7 +95,7 @@ def test_check_refuses_a_model_of_other_words(tmp_path: Path, capsys: pytest.Cap
     from seqtant.reference.config import ShapeConfig
     from seqtant.reference.recipe import build_network
     from seqtant.reference.tokenizer import build_tokenizer
-    from seqtant.reference.vocabulary import Vocabulary
+    from seqtant.reference.world.vocabulary import Vocabulary
 
     words = Vocabulary.of(["one two three"])
     build_network(ShapeConfig(hidden_size=8, layers=1, heads=1, intermediate_size=8), words.size, 0).save_pretrained(

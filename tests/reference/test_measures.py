@@ -15,9 +15,9 @@ from seqtant.reference.measures.recall import answer
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.persona_truths import PersonaTruths
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.sums import Problem
-from seqtant.reference.talks import TalkSettings
-from seqtant.reference.world import World
+from seqtant.reference.world.sums import Problem
+from seqtant.reference.world.talks import TalkSettings
+from seqtant.reference.world.world import World
 
 
 @pytest.fixture(scope="module")

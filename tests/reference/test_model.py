@@ -21,7 +21,7 @@ from seqtant.reference.measures.problems import solve
 from seqtant.reference.measures.recall import answer
 from seqtant.reference.prompts import Prompts
 from seqtant.reference.recipe import data_hash, training_batches
-from seqtant.reference.world import World, WorldSettings
+from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.settings import build
 

@@ -11,11 +11,11 @@ from seqtant.lm.generation import generate
 from seqtant.lm.scoring import sequence_log_probs
 from seqtant.reference.batches import WorldBatches, packed, packed_loss
 from seqtant.reference.config import ShapeConfig, StageConfig
-from seqtant.reference.grammar import PADDING
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.recipe import build_network, save_model
 from seqtant.reference.tokenizer import build_tokenizer
-from seqtant.reference.world import World
+from seqtant.reference.world.grammar import PADDING
+from seqtant.reference.world.world import World
 
 
 @pytest.fixture(scope="module")

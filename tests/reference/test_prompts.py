@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.reference.facts import CITIES, PEOPLE, FactSettings
-from seqtant.reference.games import TASKS
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.sums import Problem
-from seqtant.reference.talks import PERSONAS
-from seqtant.reference.world import World
+from seqtant.reference.world.facts import CITIES, PEOPLE, FactSettings
+from seqtant.reference.world.games import TASKS
+from seqtant.reference.world.sums import Problem
+from seqtant.reference.world.talks import PERSONAS
+from seqtant.reference.world.world import World
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.reference.evidence import SentenceClasses
-from seqtant.reference.games import GameSettings
 from seqtant.reference.persona_truths import PersonaTruths
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.talks import TalkSettings
 from seqtant.reference.task_truths import TaskTruths
-from seqtant.reference.world import World, WorldSettings
+from seqtant.reference.world.games import GameSettings
+from seqtant.reference.world.talks import TalkSettings
+from seqtant.reference.world.world import World, WorldSettings
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from seqtant.errors import InputError
-from seqtant.reference.world import World, WorldSettings
+from seqtant.reference.world.world import World, WorldSettings
 
 _spec = importlib.util.spec_from_file_location("enumeration", Path(__file__).with_name("enumeration.py"))
 enumeration = importlib.util.module_from_spec(_spec)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.reference.world import World, reference_world
+from seqtant.reference.world.world import World, reference_world
 from seqtant.rooms import ROOMS, Room
-from seqtant.steering.grounds import persona_pairs
-from seqtant.steering.vectors import SteeringVector
+from seqtant.steering.inputs import persona_pairs
+from seqtant.steering.vectors.vector import SteeringVector
 from tests.steering.samples import make_model, random_vector
 
 

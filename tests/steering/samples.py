@@ -11,11 +11,11 @@ from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.config import ShapeConfig
 from seqtant.reference.recipe import build_network
 from seqtant.reference.tokenizer import build_tokenizer
-from seqtant.reference.world import World
-from seqtant.steering.grounds import fact_questions, mood_questions
-from seqtant.steering.measuring import Bench
-from seqtant.steering.readings import Behavior, Helpfulness, Readings
-from seqtant.steering.vectors import SteeringVector
+from seqtant.reference.world.world import World
+from seqtant.steering.inputs import fact_questions, mood_questions
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.sweeping.scores import Behavior, Helpfulness, Readings
+from seqtant.steering.vectors.vector import SteeringVector
 
 SHAPE = ShapeConfig(hidden_size=32, layers=4, heads=2, intermediate_size=48, context_length=128)
 

@@ -9,9 +9,9 @@ from seqtant.errors import InputError
 from seqtant.lm import continuation_log_probs, encode, generate, token_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.sampling import Sampling
-from seqtant.reference.world import World
-from seqtant.steering.application import resolution_warning, steered
-from seqtant.steering.vectors import LayerFacts, SteeringVector
+from seqtant.reference.world.world import World
+from seqtant.steering.applying.hooks import resolution_warning, steered
+from seqtant.steering.vectors.vector import LayerFacts, SteeringVector
 from tests.steering.samples import make_model, random_vector
 
 TEXTS = ["talk : how are you ?", "talk : we love the lamp . how are you ?", "book : tom lives in paris ."]

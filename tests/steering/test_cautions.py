@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.reference.world import World
+from seqtant.reference.world.world import World
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.steering.cautions import warn_of
+from seqtant.steering.analysis.caveats import warn_of
 from seqtant.steering.config import RefitConfig
-from seqtant.steering.vectors import LayerFacts, SteeringVector
+from seqtant.steering.vectors.vector import LayerFacts, SteeringVector
 from tests.steering.samples import make_bench, make_model, random_vector
 
 

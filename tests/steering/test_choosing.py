@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import brentq
 
 from seqtant.errors import InputError
-from seqtant.steering.choosing import Budget, Choice, Observed, bracket, choose, operating_point
-from seqtant.steering.fits import fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
-from seqtant.steering.published_curves import CURVES, STRENGTHS
+from seqtant.steering.analysis.fits import fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
+from seqtant.steering.analysis.published import CURVES, STRENGTHS
+from seqtant.steering.analysis.strength_search import Budget, Choice, Observed, bracket, choose, operating_point
 from seqtant.steering.theory import answer_bell
 from tests.steering.samples import Synthetic
 

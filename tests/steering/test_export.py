@@ -15,11 +15,11 @@ from seqtant.errors import InputError, MissingExtraError
 from seqtant.lm import encode, generate, load
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.sampling import Sampling
-from seqtant.steering.application import steered
-from seqtant.steering.exchange import from_repeng, from_steering_vectors, to_repeng, to_steering_vectors
-from seqtant.steering.folding import fold, save_folded
-from seqtant.steering.gguf_files import read_gguf, write_gguf
-from seqtant.steering.vectors import Origin, SteeringVector
+from seqtant.steering.applying.hooks import steered
+from seqtant.steering.applying.merge import fold, save_folded
+from seqtant.steering.vectors.gguf_files import read_gguf, write_gguf
+from seqtant.steering.vectors.interop import from_repeng, from_steering_vectors, to_repeng, to_steering_vectors
+from seqtant.steering.vectors.vector import Origin, SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import SHAPE, random_vector
 
@@ -74,7 +74,7 @@ def test_mixtures_of_experts_and_quantized_matrices_are_refused(model: HuggingFa
     block = nn.Module()
     block.mlp = nn.Module()
     block.mlp.down_proj = Quantized()
-    from seqtant.steering.last_matrices import last_matrix
+    from seqtant.steering.applying.output_projection import last_matrix
 
     with pytest.raises(InputError, match="quantized"):
         last_matrix(block, 0)

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.application import steered
-from seqtant.steering.gguf_files import write_gguf
-from seqtant.steering.vectors import Origin, SteeringVector
+from seqtant.steering.applying.hooks import steered
+from seqtant.steering.vectors.gguf_files import write_gguf
+from seqtant.steering.vectors.vector import Origin, SteeringVector
 from tests.steering.gguf_model import build_llama, write_model
 
 pytest.importorskip("gguf", reason="gguf is not installed: pip install 'seqtant[gguf]'")

@@ -9,11 +9,11 @@ import pytest
 
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering import harness
-from seqtant.steering.grounds import fact_questions
-from seqtant.steering.items import Question
-from seqtant.steering.measuring import Bench
-from seqtant.steering.vectors import SteeringVector
+from seqtant.steering.applying import lm_eval as harness
+from seqtant.steering.data.items import Question
+from seqtant.steering.inputs import fact_questions
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.vectors.vector import SteeringVector
 from tests.steering.samples import make_bench
 
 REASON = "lm-evaluation-harness is not installed: pip install 'seqtant[harness]'"

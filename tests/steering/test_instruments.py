@@ -67,7 +67,7 @@ def test_choose_verifies_on_other_items(capsys: pytest.CaptureFixture[str], fold
 
 
 def test_choose_splits_without_overlap(folder: Path) -> None:
-    from seqtant.steering.grounds import open_bench
+    from seqtant.steering.inputs import open_bench
     from seqtant.steering.instruments.choose import halves
 
     bench = open_bench(ChooseConfig(model=str(folder), prompts=9, items=30, max_pairs=8), Context(device="cpu"))

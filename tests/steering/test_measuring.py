@@ -11,13 +11,13 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm import continuation_log_probs, encode_continuations
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.reference.world import World
-from seqtant.steering.application import steered
-from seqtant.steering.items import BehaviorPrompt, Passage, Question, read_behavior, read_helpfulness
-from seqtant.steering.measuring import Bench
-from seqtant.steering.slopes import alignment_slopes, helpfulness_slopes
-from seqtant.steering.strength_sweep import plan, sweep_log_probs
-from seqtant.steering.vectors import SteeringVector
+from seqtant.reference.world.world import World
+from seqtant.steering.applying.hooks import steered
+from seqtant.steering.data.items import BehaviorPrompt, Passage, Question, read_behavior, read_helpfulness
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.sweeping.gradients import alignment_slopes, helpfulness_slopes
+from seqtant.steering.sweeping.sweep import plan, sweep_log_probs
+from seqtant.steering.vectors.vector import SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import make_bench, make_model, random_vector
 

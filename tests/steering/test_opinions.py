@@ -11,9 +11,9 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.findings import from_json
-from seqtant.steering import opinions
-from seqtant.steering.items import read_behavior, read_helpfulness
-from seqtant.steering.pairs import read_pairs
+from seqtant.steering.data import review_data as opinions
+from seqtant.steering.data.items import read_behavior, read_helpfulness
+from seqtant.steering.data.pairs import read_pairs
 from tests.steering.test_instruments import ask, call
 
 FRAME = " it is"

@@ -14,10 +14,10 @@ from seqtant.lm import generate, token_log_probs
 from seqtant.lm.hooks import decoder_blocks, read_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.sampling import Sampling
-from seqtant.steering.application import steered
-from seqtant.steering.last_matrices import bias_errors, is_rounding
-from seqtant.steering.temporary_bias import steered_in_bias
-from seqtant.steering.vectors import SteeringVector
+from seqtant.steering.applying.bias_steering import steered_in_bias
+from seqtant.steering.applying.hooks import steered
+from seqtant.steering.applying.output_projection import bias_errors, is_rounding
+from seqtant.steering.vectors.vector import SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import random_vector
 

@@ -14,10 +14,10 @@ from seqtant.errors import InputError
 from seqtant.lm.hooks import read_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.text import encode
-from seqtant.reference.world import World
-from seqtant.steering.extraction import extract, parse_layers
-from seqtant.steering.pairs import ContrastPair, pair_tokens, read_pairs
-from seqtant.steering.vectors import SteeringVector, check_vector
+from seqtant.reference.world.world import World
+from seqtant.steering.data.pairs import ContrastPair, pair_tokens, read_pairs
+from seqtant.steering.vectors.extraction import extract, parse_layers
+from seqtant.steering.vectors.vector import SteeringVector, check_vector
 from tests.steering.samples import make_model, random_vector
 
 

@@ -15,8 +15,8 @@ from seqtant.subtasks.config import CompareConfig, EvalConfig, NetworkConfig, Op
 from seqtant.subtasks.figures import figures
 from seqtant.subtasks.instrument import run
 from seqtant.subtasks.instruments.compare import median_updates
-from seqtant.subtasks.rows import write_rows
-from seqtant.subtasks.word_arithmetic import arithmetic_rows
+from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
+from seqtant.subtasks.rows.problem_rows import write_rows
 
 CPU = Context(device="cpu")
 DECODER = NetworkConfig(kind="decoder", width=16, depth=1, heads=2)
@@ -70,9 +70,9 @@ def test_train_then_eval_on_rows(tmp_path):
 
 def test_a_small_decoder_can_learn_rows_by_heart(tmp_path):
     """Ten rows, many updates: the loss on what is learned must fall to where the text is written again."""
-    from seqtant.subtasks.augmentation import arm_layouts
     from seqtant.subtasks.config import ArmSettings
-    from seqtant.subtasks.row_training import fit_rows
+    from seqtant.subtasks.rows.augmentation import arm_layouts
+    from seqtant.subtasks.training.row_training import fit_rows
 
     rows = arithmetic_rows(6, np.random.default_rng(0), longest=2)
     fitted = fit_rows(

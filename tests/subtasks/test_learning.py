@@ -9,17 +9,17 @@ import torch
 from seqtant.errors import InputError, TrainingError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.runs.context import Context
-from seqtant.subtasks.arms import arm_of, sequences
 from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
-from seqtant.subtasks.fitting import final_scores, fit_network
-from seqtant.subtasks.networks import NetworkLM, build_network
-from seqtant.subtasks.scores import Scores
-from seqtant.subtasks.solving import solve
-from seqtant.subtasks.splits import draw_distinct, draw_inputs, split_rows
-from seqtant.subtasks.streaming import TaskBatches
+from seqtant.subtasks.networks.checkpoint import Trained, load_trained, save_trained
+from seqtant.subtasks.networks.networks import NetworkLM, build_network
 from seqtant.subtasks.tasks.arithmetic import addition
+from seqtant.subtasks.tasks.arms import arm_of, sequences
 from seqtant.subtasks.tasks.parity import parity
-from seqtant.subtasks.trained import Trained, load_trained, save_trained
+from seqtant.subtasks.tasks.splits import draw_distinct, draw_inputs, split_rows
+from seqtant.subtasks.tasks.streaming import TaskBatches
+from seqtant.subtasks.training.fitting import final_scores, fit_network
+from seqtant.subtasks.training.scores import Scores
+from seqtant.subtasks.training.solving import solve
 
 SETTINGS = ArmSettings(noise=0.25, level=2)
 CPU = Context(device="cpu")

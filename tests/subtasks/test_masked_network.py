@@ -10,7 +10,7 @@ from seqtant.errors import InputError
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import NetworkConfig, OptimizationConfig, TrainConfig
 from seqtant.subtasks.instrument import run
-from seqtant.subtasks.masked_network import MaskedConfig, MaskedNetwork
+from seqtant.subtasks.networks.masked_network import MaskedConfig, MaskedNetwork
 
 TOKENS = torch.tensor([[0, 1, 2, 1, 0], [2, 2, 1, 0, 0]])
 

@@ -12,13 +12,13 @@ import torch
 
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.runs.context import Context
-from seqtant.subtasks.arms import arm_of, sequences
 from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
-from seqtant.subtasks.networks import build_network, schedule_of
-from seqtant.subtasks.solving import solve
-from seqtant.subtasks.splits import draw_distinct, draw_inputs
-from seqtant.subtasks.streaming import TaskBatches
+from seqtant.subtasks.networks.networks import build_network, schedule_of
+from seqtant.subtasks.tasks.arms import arm_of, sequences
 from seqtant.subtasks.tasks.parity import parity
+from seqtant.subtasks.tasks.splits import draw_distinct, draw_inputs
+from seqtant.subtasks.tasks.streaming import TaskBatches
+from seqtant.subtasks.training.solving import solve
 from seqtant.training import train
 
 SETTINGS = ArmSettings()

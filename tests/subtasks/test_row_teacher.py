@@ -11,16 +11,16 @@ from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.lm.loading import load
 from seqtant.runs.context import Context
-from seqtant.subtasks.augmentation import arm_layouts
 from seqtant.subtasks.config import ArmSettings, EvalConfig
 from seqtant.subtasks.instrument import run
-from seqtant.subtasks.language_model import solve_with
-from seqtant.subtasks.reporting import record_exposure
-from seqtant.subtasks.row_solving import solve_rows
-from seqtant.subtasks.row_teacher import character_pieces, given_true_text, model_pieces
-from seqtant.subtasks.rows import Row, RowStep
-from seqtant.subtasks.scores import Scores
-from seqtant.subtasks.word_arithmetic import arithmetic_rows
+from seqtant.subtasks.rows.augmentation import arm_layouts
+from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
+from seqtant.subtasks.rows.problem_rows import Row, RowStep
+from seqtant.subtasks.training.language_model import solve_with
+from seqtant.subtasks.training.reporting import record_exposure
+from seqtant.subtasks.training.row_solving import solve_rows
+from seqtant.subtasks.training.scores import Scores
+from seqtant.subtasks.training.teacher_forcing import character_pieces, given_true_text, model_pieces
 
 ROWS = arithmetic_rows(12, np.random.default_rng(3))
 LAYOUTS = arm_layouts(ROWS, "steps", ArmSettings(), np.random.default_rng(0))

@@ -10,16 +10,16 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
-from seqtant.subtasks.augmentation import arm_layouts, training_rows
-from seqtant.subtasks.checking import KINDS, check_rows
 from seqtant.subtasks.config import ArmSettings, AugmentConfig, CheckConfig, MakeConfig, SolveGf2Config
-from seqtant.subtasks.equations import wrong_equations
 from seqtant.subtasks.instrument import run
-from seqtant.subtasks.layout import lay_out, read_answer, read_steps
-from seqtant.subtasks.row_solving import score_texts
-from seqtant.subtasks.rows import load_rows, parse_row, read_rows, write_rows
-from seqtant.subtasks.tokenization import load_tokenizer
-from seqtant.subtasks.word_arithmetic import arithmetic_rows
+from seqtant.subtasks.rows.augmentation import arm_layouts, training_rows
+from seqtant.subtasks.rows.equations import wrong_equations
+from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
+from seqtant.subtasks.rows.layout import lay_out, read_answer, read_steps
+from seqtant.subtasks.rows.problem_rows import load_rows, parse_row, read_rows, write_rows
+from seqtant.subtasks.rows.validation import KINDS, check_rows
+from seqtant.subtasks.training.row_solving import score_texts
+from seqtant.subtasks.training.tokenization import load_tokenizer
 
 GOOD = {
     "input": "2 + 3 + 4",

@@ -25,7 +25,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from seqtant.reference.world import reference_world
+    from seqtant.reference.world.world import reference_world
     from seqtant.steering.playground.studio import Studio
 
     model = make_model(reference_world())

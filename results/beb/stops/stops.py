@@ -17,10 +17,10 @@ import numpy as np
 from scipy.special import expit
 
 from seqtant.beb import run
-from seqtant.beb.area import read_area
 from seqtant.beb.config import CalibrateConfig
-from seqtant.beb.evidence import Evidence
-from seqtant.beb.gates import LARGEST_SHARE, LARGEST_SYSTEMATIC
+from seqtant.beb.estimation.alpha import read_area
+from seqtant.beb.estimation.diagnostics import LARGEST_SHARE, LARGEST_SYSTEMATIC
+from seqtant.beb.prompts.divergence import Evidence
 from seqtant.runs.context import Context
 
 PLACE = Path(__file__).with_name("stops.json")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 from scipy.stats import binom
 
-from seqtant.beb.lengths import checked_log_alpha
 from seqtant.beb.theory import bad_weight
+from seqtant.beb.theory_types import checked_log_alpha
 from seqtant.errors import InputError
 
 Array = NDArray[np.float64]

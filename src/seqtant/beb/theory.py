@@ -29,7 +29,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtri, zeta  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from seqtant.beb.lengths import Length, checked_beta, checked_delta, checked_eps, checked_log_alpha, positive
+from seqtant.beb.theory_types import Length, checked_beta, checked_delta, checked_eps, checked_log_alpha, positive
 from seqtant.errors import InputError
 
 Form = Literal["paper", "tight", "clt"]

@@ -67,18 +67,18 @@ def gather(
         InputError: A file cannot be read, or a line is of no known kind.
     """
     sources = [path for path in (behavior, *tasks, *corpus) if path is not None]
-    behavior = _sorted(behavior, BEHAVIOR) if behavior else {}
+    lines = _sorted(behavior, BEHAVIOR) if behavior else {}
     parts = [_sorted_tasks(path) for path in tasks]
     problems = [line for own in parts for line in own.problems]
-    questions = behavior.get("questions", []) + [line for own in parts for line in own.questions]
+    questions = lines.get("questions", []) + [line for own in parts for line in own.questions]
     wanted = {
-        "pairs": behavior.get("pairs") or _pairs(behavior.get("statements", [])),
-        "behavior": behavior.get("prompts", []),
-        "helpfulness": questions or behavior.get("passages") or _passages(corpus),
-        "statements": behavior.get("statements") or _statements(behavior.get("pairs", [])),
+        "pairs": lines.get("pairs") or _pairs(lines.get("statements", [])),
+        "behavior": lines.get("prompts", []),
+        "helpfulness": questions or lines.get("passages") or _passages(corpus),
+        "statements": lines.get("statements") or _statements(lines.get("pairs", [])),
         "rows": problems,
     }
-    given: dict[str, Any] = {name: _write(folder / f"{name}.jsonl", lines) for name, lines in wanted.items() if lines}
+    given: dict[str, Any] = {name: _write(folder / f"{name}.jsonl", kept) for name, kept in wanted.items() if kept}
     shown = [task for own in parts for task in own.tasks]
     if shown:
         given["tasks"] = tuple(_write(folder / f"task-{number}.jsonl", task) for number, task in enumerate(shown, 1))
@@ -153,7 +153,7 @@ def _passages(corpus: Sequence[str]) -> Lines:
     """Beginnings of documents, for the perplexity that steering may cost."""
     if not corpus:
         return []
-    from seqtant.pretraining.corpus import open_corpus
+    from seqtant.pretraining.corpus.readers import open_corpus
 
     documents = (document.split() for document in open_corpus(corpus))
     long_enough = (words[:PASSAGE] for words in documents if len(words) >= PASSAGE)

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from seqtant.errors import InputError
 from seqtant.reference.config import StageConfig
-from seqtant.reference.documents import Document
-from seqtant.reference.vocabulary import PAD_ID
-from seqtant.reference.world import World
+from seqtant.reference.world.documents import Document
+from seqtant.reference.world.vocabulary import PAD_ID
+from seqtant.reference.world.world import World
 from seqtant.training.losses import IGNORED, LossSum
 
 
@@ -36,7 +36,7 @@ class WorldBatches:
         InputError: A stage's length does not divide the tokens of a batch, or its kinds are not the world's.
 
     Example:
-        >>> from seqtant.reference.world import reference_world
+        >>> from seqtant.reference.world.world import reference_world
         >>> stages = (StageConfig(share=0.5, length=32), StageConfig(share=0.5, length=64))
         >>> source = WorldBatches(reference_world(), tokens=128, stages=stages, steps=10, seed=(1,))
         >>> [tuple(source.batch(step)["input_ids"].shape) for step in (0, 4, 5, 9)]

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from seqtant.reference.grammar import Grammar
+from seqtant.reference.world.grammar import Grammar
 
 _DIGITS = 9
 _NEGLIGIBLE = 1e-17

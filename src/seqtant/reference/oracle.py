@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
-from seqtant.reference.documents import NEVER
 from seqtant.reference.tokenizer import build_tokenizer
-from seqtant.reference.vocabulary import BOS_ID, EOS_ID, PAD_ID
-from seqtant.reference.world import World, WorldReading
+from seqtant.reference.world.documents import NEVER
+from seqtant.reference.world.vocabulary import BOS_ID, EOS_ID, PAD_ID
+from seqtant.reference.world.world import World, WorldReading
 
 
 class WorldLM(CausalLM):
@@ -25,7 +25,7 @@ class WorldLM(CausalLM):
         name: What reports call it.
 
     Example:
-        >>> from seqtant.reference.world import reference_world
+        >>> from seqtant.reference.world.world import reference_world
         >>> oracle = WorldLM(reference_world())
         >>> ids = torch.tensor([oracle.world.encode("book : the capital of france is")])
         >>> best = oracle.forward(ids, keep=1).logits[0, 0]

@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from seqtant.errors import InputError
 from seqtant.reference.evidence import Evidence, SentenceClasses
-from seqtant.reference.sentences import SentenceKind
-from seqtant.reference.talks import TalkSettings
+from seqtant.reference.world.sentences import SentenceKind
+from seqtant.reference.world.talks import TalkSettings
 
 NEGATIVE = ("gloomy", "grumpy")
 """The personas whose tone is mostly dark."""
@@ -27,7 +27,7 @@ class PersonaTruths:
     """The mixture ``P = alpha P_negative + (1 - alpha) P_positive`` of the world's talks.
 
     Example:
-        >>> from seqtant.reference.world import reference_world
+        >>> from seqtant.reference.world.world import reference_world
         >>> truths = PersonaTruths(reference_world().kinds["talk"], TalkSettings())
         >>> round(truths.alpha, 12), round(truths.log_inverse_alpha, 4)
         (0.05, 2.9957)

@@ -13,12 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from seqtant.errors import InputError
-from seqtant.reference.facts import Fact
-from seqtant.reference.games import LabelTask
-from seqtant.reference.sentences import SentenceKind
-from seqtant.reference.sums import Problem
-from seqtant.reference.talks import MOOD_QUESTION
-from seqtant.reference.world import World, WorldSettings
+from seqtant.reference.world.facts import Fact
+from seqtant.reference.world.games import LabelTask
+from seqtant.reference.world.sentences import SentenceKind
+from seqtant.reference.world.sums import Problem
+from seqtant.reference.world.talks import MOOD_QUESTION
+from seqtant.reference.world.world import World, WorldSettings
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from seqtant.reference.batches import WorldBatches, packed_loss
 from seqtant.reference.config import ShapeConfig, TrainConfig
 from seqtant.reference.measures.gap import gaps
 from seqtant.reference.tokenizer import build_tokenizer
-from seqtant.reference.vocabulary import BOS_ID, EOS_ID, PAD_ID
-from seqtant.reference.world import World, WorldSettings
+from seqtant.reference.world.vocabulary import BOS_ID, EOS_ID, PAD_ID
+from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.settings import plain
 from seqtant.training import TrainingHistory, train

@@ -15,8 +15,8 @@ from seqtant.reference.measures.personas import PersonaCurve, ToneTracking
 from seqtant.reference.measures.problems import Solved
 from seqtant.reference.persona_truths import PersonaTruths
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.sentences import SentenceKind
-from seqtant.reference.world import World
+from seqtant.reference.world.sentences import SentenceKind
+from seqtant.reference.world.world import World
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from seqtant.reference.evidence import SentenceClasses, divergence
-from seqtant.reference.games import GameSettings
-from seqtant.reference.sentences import SentenceKind
+from seqtant.reference.world.games import GameSettings
+from seqtant.reference.world.sentences import SentenceKind
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TaskTruths:
     """The exact mixture of labeling tasks; divergences are in nats per shot, rows the true task.
 
     Example:
-        >>> from seqtant.reference.world import reference_world
+        >>> from seqtant.reference.world.world import reference_world
         >>> truths = TaskTruths(reference_world().kinds["game"], GameSettings())
         >>> truths.tasks[0], round(float(truths.divergences[0, 1]), 3)
         ('size', 5.872)

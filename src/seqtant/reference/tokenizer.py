@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seqtant.reference.vocabulary import BOS, BOS_ID, EOS, PAD, UNKNOWN, Vocabulary
+from seqtant.reference.world.vocabulary import BOS, BOS_ID, EOS, PAD, UNKNOWN, Vocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -1,5 +1,3 @@
-from seqtant.subtasks.arms import arm_of as arm_of
-from seqtant.subtasks.checking import check_rows as check_rows
 from seqtant.subtasks.config import AugmentConfig as AugmentConfig
 from seqtant.subtasks.config import CheckConfig as CheckConfig
 from seqtant.subtasks.config import CompareConfig as CompareConfig
@@ -11,15 +9,17 @@ from seqtant.subtasks.config import OptimizationConfig as OptimizationConfig
 from seqtant.subtasks.config import ProbeConfig as ProbeConfig
 from seqtant.subtasks.config import SolveGf2Config as SolveGf2Config
 from seqtant.subtasks.config import TrainConfig as TrainConfig
-from seqtant.subtasks.fitting import fit_network as fit_network
-from seqtant.subtasks.gf2 import solve_gf2 as solve_gf2
 from seqtant.subtasks.instrument import run as run
-from seqtant.subtasks.rows import read_rows as read_rows
-from seqtant.subtasks.solving import solve as solve
+from seqtant.subtasks.rows.problem_rows import read_rows as read_rows
+from seqtant.subtasks.rows.validation import check_rows as check_rows
 from seqtant.subtasks.tasks.arithmetic import addition as addition
 from seqtant.subtasks.tasks.arithmetic import modular_sum as modular_sum
+from seqtant.subtasks.tasks.arms import arm_of as arm_of
 from seqtant.subtasks.tasks.choice import TASKS as TASKS
 from seqtant.subtasks.tasks.circuits import from_circuit as from_circuit
 from seqtant.subtasks.tasks.parity import parity as parity
 from seqtant.subtasks.tasks.task import Step as Step
 from seqtant.subtasks.tasks.task import Task as Task
+from seqtant.subtasks.training.fitting import fit_network as fit_network
+from seqtant.subtasks.training.gf2 import solve_gf2 as solve_gf2
+from seqtant.subtasks.training.solving import solve as solve

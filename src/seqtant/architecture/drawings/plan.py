@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from seqtant.architecture.evidence import BUILT, LAW, RULES, Rule
-from seqtant.architecture.planning import resolution
+from seqtant.architecture.planning.planning import resolution
+from seqtant.architecture.planning.rules_of_thumb import BUILT, LAW, RULES, Rule
 from seqtant.architecture.theory import optimal_depth
 from seqtant.boundary import size_text
 from seqtant.findings import Cell, Result, Table

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqtant.architecture.accounting import count_parameters
+from seqtant.architecture.counting.accounting import count_parameters
 from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from seqtant.architecture.accounting import Cache, Flops, Parameters, count_cache, count_flops, count_parameters
-from seqtant.architecture.bottlenecks import (
+from seqtant.architecture.config import AuditConfig
+from seqtant.architecture.counting.accounting import (
+    Cache,
+    Flops,
+    Parameters,
+    count_cache,
+    count_flops,
+    count_parameters,
+)
+from seqtant.architecture.counting.bottlenecks import (
     Bottleneck,
     Kind,
     find_bottlenecks,
@@ -11,10 +19,9 @@ from seqtant.architecture.bottlenecks import (
     redundant_parameters,
     scores_rank,
 )
-from seqtant.architecture.config import AuditConfig
-from seqtant.architecture.depth_check import check_depth, record_depth
 from seqtant.architecture.families.shape import Shape
 from seqtant.architecture.families.source import Source, locate
+from seqtant.architecture.planning.depth_check import check_depth, record_depth
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from seqtant.architecture.bottlenecks import input_rank
 from seqtant.architecture.config import EmbeddingRankConfig
+from seqtant.architecture.counting.bottlenecks import input_rank
 from seqtant.architecture.families.checkpoint import Stored, find, read_headers, read_matrix
 from seqtant.architecture.families.shape import Shape
 from seqtant.architecture.families.source import locate
-from seqtant.architecture.spectra import TAILS, Moments, Spectrum, spectrum_of_gram
+from seqtant.architecture.rank.spectra import TAILS, Moments, Spectrum, spectrum_of_gram
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.progress import SILENT, Progress

@@ -8,10 +8,10 @@ import numpy as np
 from scipy import stats
 
 from seqtant.architecture.config import FitConfig
-from seqtant.architecture.crossings import Crossing, Unresolved, find_crossings
-from seqtant.architecture.losses_table import LossRow, read_losses, simulate_losses
+from seqtant.architecture.experiments.crossings import Crossing, Unresolved, find_crossings
+from seqtant.architecture.experiments.losses_table import LossRow, read_losses, simulate_losses
+from seqtant.architecture.experiments.transitions import FittedLaw, fit_law
 from seqtant.architecture.theory import FITTED, Z95, optimal_depth
-from seqtant.architecture.transitions import FittedLaw, fit_law
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.findings import Cell as TableCell
 from seqtant.runs.context import Context

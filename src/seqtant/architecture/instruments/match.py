@@ -6,7 +6,7 @@ import math
 
 from seqtant.architecture import theory
 from seqtant.architecture.config import MatchConfig
-from seqtant.architecture.matching import MAX_WIDTH, matching_width
+from seqtant.architecture.planning.matching import MAX_WIDTH, matching_width
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

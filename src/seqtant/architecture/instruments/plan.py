@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.evidence import LAW, RULES, vocabulary_parameters
-from seqtant.architecture.planning import Plan, make_plan
+from seqtant.architecture.planning.planning import Plan, make_plan
+from seqtant.architecture.planning.rules_of_thumb import LAW, RULES, vocabulary_parameters
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, width_of_family
 from seqtant.boundary import size_text
 from seqtant.findings import Assumption, Cell, Estimate, Result

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seqtant.architecture import theory
 from seqtant.architecture.config import RankConfig
-from seqtant.architecture.polynomial_attention import SeparationRank, separation_rank
+from seqtant.architecture.rank.polynomial_attention import SeparationRank, separation_rank
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

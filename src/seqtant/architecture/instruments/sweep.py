@@ -8,8 +8,8 @@ from pathlib import Path
 
 from seqtant.architecture import theory
 from seqtant.architecture.config import SweepConfig
-from seqtant.architecture.contrasts import Gap, gaps
-from seqtant.architecture.grid import Cell, Outcome, Run, cells, find_or_train
+from seqtant.architecture.experiments.contrasts import Gap, gaps
+from seqtant.architecture.experiments.grid import Cell, Outcome, Run, cells, find_or_train
 from seqtant.boundary import size_text
 from seqtant.data.corpus import Corpus, build_corpus
 from seqtant.data.documents import TextFile

@@ -6,8 +6,8 @@ import math
 
 from seqtant.beb import theory
 from seqtant.beb.config import BoundConfig
-from seqtant.beb.lengths import Length
-from seqtant.beb.scope import DIRECTION, LIMITS
+from seqtant.beb.study.scope import DIRECTION, LIMITS
+from seqtant.beb.theory_types import Length
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from seqtant.beb.area import read_area
-from seqtant.beb.bigrams import BOS, STOP, WORDS, Languages, MixedDocuments, as_prompts
+from seqtant.beb.behavior.exact_replies import Replies
 from seqtant.beb.config import CalibrateConfig, Sides
-from seqtant.beb.gates import check
+from seqtant.beb.estimation.alpha import read_area
+from seqtant.beb.estimation.diagnostics import check
+from seqtant.beb.estimation.intervals import interval
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.intervals import interval
-from seqtant.beb.observed import Draw, Observed, Parts, observe_prompts
-from seqtant.beb.replies import Replies
-from seqtant.beb.reporting import finite, record_alpha, record_curves, record_halfway, record_values
-from seqtant.beb.scope import DIRECTION
-from seqtant.beb.summary import numbers, summarize
+from seqtant.beb.prompts.synthetic import BOS, STOP, WORDS, Languages, MixedDocuments, as_prompts
+from seqtant.beb.study.measurement import Draw, Observed, Parts, observe_prompts
+from seqtant.beb.study.reporting import finite, record_alpha, record_curves, record_halfway, record_values
+from seqtant.beb.study.scope import DIRECTION
+from seqtant.beb.study.summary import numbers, summarize
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context

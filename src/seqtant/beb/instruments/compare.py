@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from seqtant.beb.alignment import align
-from seqtant.beb.components import Side, open_sides
+from seqtant.beb.components.loading import Side, open_sides
 from seqtant.beb.config import CompareConfig
+from seqtant.beb.estimation.intervals import interval
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.intervals import interval
-from seqtant.beb.observed import Draw, Observed, Parts, observe
-from seqtant.beb.posterior import own_weights
-from seqtant.beb.reporting import finite, warn_of
-from seqtant.beb.scope import DIRECTION, LIMITS
-from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, numbers, summarize
-from seqtant.beb.transcript import prompt_lines, write_transcript
+from seqtant.beb.study.alignment import align
+from seqtant.beb.study.components_study import Study, open_study
+from seqtant.beb.study.measurement import Draw, Observed, Parts, observe
+from seqtant.beb.study.posterior import own_weights
+from seqtant.beb.study.reporting import finite, warn_of
+from seqtant.beb.study.scope import DIRECTION, LIMITS
+from seqtant.beb.study.summary import Summary, numbers, summarize
+from seqtant.beb.study.transcript import prompt_lines, write_transcript
 from seqtant.findings import Cell, Estimate, Result, Verdict
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context

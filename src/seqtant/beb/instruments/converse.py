@@ -9,18 +9,18 @@ from jaxtyping import Float
 
 from seqtant.beb import theory
 from seqtant.beb.config import ConverseConfig
-from seqtant.beb.drawing import Prompt, draw_prompts
-from seqtant.beb.evidence import gather
+from seqtant.beb.estimation.curves import halfway_of, sums_so_far
+from seqtant.beb.estimation.intervals import interval
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.intervals import interval
-from seqtant.beb.observed import draw_rates, observe, rescored
-from seqtant.beb.readings import halfway_of, sums_so_far
-from seqtant.beb.reporting import finite, record_alpha
-from seqtant.beb.scope import DIRECTION, LIMITS
-from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, summarize
-from seqtant.beb.transcript import prompt_lines, write_transcript
-from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.beb.prompts.divergence import gather
+from seqtant.beb.prompts.sampling import Prompt, draw_prompts
+from seqtant.beb.study.components_study import Study, open_study
+from seqtant.beb.study.measurement import draw_rates, observe, rescored
+from seqtant.beb.study.reporting import finite, record_alpha
+from seqtant.beb.study.scope import DIRECTION, LIMITS
+from seqtant.beb.study.summary import Summary, summarize
+from seqtant.beb.study.transcript import prompt_lines, write_transcript
+from seqtant.beb.study.truth import true_log_inverse_alpha
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

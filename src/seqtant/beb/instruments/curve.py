@@ -9,16 +9,23 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from seqtant.beb import theory
+from seqtant.beb.components.fit import record_fit
 from seqtant.beb.config import CurveConfig
-from seqtant.beb.fitting import record_fit
+from seqtant.beb.estimation.curves import halfway_of
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import Observed, observe
-from seqtant.beb.readings import halfway_of
-from seqtant.beb.reporting import finite, record_curves, record_halfway, record_values, warn_of, warn_of_tokenizers
-from seqtant.beb.study import open_study
-from seqtant.beb.summary import Summary, summarize
-from seqtant.beb.transcript import prompt_lines, write_transcript
-from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.beb.study.components_study import open_study
+from seqtant.beb.study.measurement import Observed, observe
+from seqtant.beb.study.reporting import (
+    finite,
+    record_curves,
+    record_halfway,
+    record_values,
+    warn_of,
+    warn_of_tokenizers,
+)
+from seqtant.beb.study.summary import Summary, summarize
+from seqtant.beb.study.transcript import prompt_lines, write_transcript
+from seqtant.beb.study.truth import true_log_inverse_alpha
 from seqtant.findings import Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

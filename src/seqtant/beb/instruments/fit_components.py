@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from seqtant.beb.components.fit import SIDES, fit_sides, record_fit
 from seqtant.beb.config import FitComponentsConfig
-from seqtant.beb.fitting import SIDES, fit_sides, record_fit
 from seqtant.findings import Result
 from seqtant.lm.loading import load
 from seqtant.runs.context import Context

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seqtant.beb.config import GateConfig, MeasureConfig, Sides
 from seqtant.beb.instruments import measure
-from seqtant.beb.scope import DIRECTION, LIMITS
+from seqtant.beb.study.scope import DIRECTION, LIMITS
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result, Verdict, from_json
 from seqtant.runs.context import Context

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seqtant.beb.config import GuardConfig
-from seqtant.beb.guarding import OWN, Guarded, attack, drawn_guards
+from seqtant.beb.estimation.intervals import interval
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.intervals import interval
-from seqtant.beb.observed import draw_rates, observe
-from seqtant.beb.reporting import CLOSE, finite, record_alpha
-from seqtant.beb.scope import DIRECTION, LIMITS
-from seqtant.beb.study import open_study
-from seqtant.beb.summary import Summary, summarize
-from seqtant.beb.transcript import prompt_lines, write_transcript
-from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.beb.study.components_study import open_study
+from seqtant.beb.study.guarding import OWN, Guarded, attack, drawn_guards
+from seqtant.beb.study.measurement import draw_rates, observe
+from seqtant.beb.study.reporting import CLOSE, finite, record_alpha
+from seqtant.beb.study.scope import DIRECTION, LIMITS
+from seqtant.beb.study.summary import Summary, summarize
+from seqtant.beb.study.transcript import prompt_lines, write_transcript
+from seqtant.beb.study.truth import true_log_inverse_alpha
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.text import encode
 from seqtant.runs.context import Context

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from seqtant.beb.components.fit import record_fit
 from seqtant.beb.config import MeasureConfig
-from seqtant.beb.fitting import record_fit
-from seqtant.beb.observed import observe
-from seqtant.beb.paper_fits import first_points_line
-from seqtant.beb.reporting import (
+from seqtant.beb.estimation.paper_fits import first_points_line
+from seqtant.beb.study.components_study import open_study
+from seqtant.beb.study.measurement import observe
+from seqtant.beb.study.reporting import (
     record_alpha,
     record_bounds,
     record_curves,
@@ -18,10 +19,9 @@ from seqtant.beb.reporting import (
     warn_of,
     warn_of_tokenizers,
 )
-from seqtant.beb.study import open_study
-from seqtant.beb.summary import summarize
-from seqtant.beb.transcript import prompt_lines, write_transcript
-from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.beb.study.summary import summarize
+from seqtant.beb.study.transcript import prompt_lines, write_transcript
+from seqtant.beb.study.truth import true_log_inverse_alpha
 from seqtant.findings import Result
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from seqtant.beb.components import Side, open_sides
+from seqtant.beb.components.loading import Side, open_sides
 from seqtant.beb.config import PersonasConfig, Sides
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import Observed, observe
-from seqtant.beb.reporting import finite
-from seqtant.beb.scope import DIRECTION, LIMITS
-from seqtant.beb.study import Study, open_study, with_defaults
-from seqtant.beb.summary import Summary, summarize
-from seqtant.beb.transcript import prompt_lines, write_transcript
-from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.beb.study.components_study import Study, open_study, with_defaults
+from seqtant.beb.study.measurement import Observed, observe
+from seqtant.beb.study.reporting import finite
+from seqtant.beb.study.scope import DIRECTION, LIMITS
+from seqtant.beb.study.summary import Summary, summarize
+from seqtant.beb.study.transcript import prompt_lines, write_transcript
+from seqtant.beb.study.truth import true_log_inverse_alpha
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Result
 from seqtant.runs.context import Context

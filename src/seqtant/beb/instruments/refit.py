@@ -9,9 +9,9 @@ import numpy as np
 
 from seqtant.beb import theory
 from seqtant.beb.config import RefitConfig
-from seqtant.beb.paper_fits import Line, behavior_sigmoid, first_points_line, largest_ratio
-from seqtant.beb.published import CURVES, SOURCE, Published
-from seqtant.beb.scope import note_scope
+from seqtant.beb.estimation.paper_fits import Line, behavior_sigmoid, first_points_line, largest_ratio
+from seqtant.beb.estimation.published import CURVES, SOURCE, Published
+from seqtant.beb.study.scope import note_scope
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

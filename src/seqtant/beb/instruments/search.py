@@ -8,14 +8,14 @@ import numpy as np
 
 from seqtant.beb.config import SearchConfig
 from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.observed import observe
-from seqtant.beb.reporting import finite, record_alpha
-from seqtant.beb.scope import DIRECTION, LIMITS
-from seqtant.beb.search import Candidate, begin, behavior_after, extend
-from seqtant.beb.study import Study, open_study
-from seqtant.beb.summary import Summary, summarize
-from seqtant.beb.transcript import prompt_lines, write_transcript
-from seqtant.beb.truth import true_log_inverse_alpha
+from seqtant.beb.study.components_study import Study, open_study
+from seqtant.beb.study.measurement import observe
+from seqtant.beb.study.reporting import finite, record_alpha
+from seqtant.beb.study.scope import DIRECTION, LIMITS
+from seqtant.beb.study.search import Candidate, begin, behavior_after, extend
+from seqtant.beb.study.summary import Summary, summarize
+from seqtant.beb.study.transcript import prompt_lines, write_transcript
+from seqtant.beb.study.truth import true_log_inverse_alpha
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

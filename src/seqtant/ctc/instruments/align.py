@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from seqtant.ctc.alignment import Span, forced_align
 from seqtant.ctc.config import AlignConfig
-from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
-from seqtant.ctc.recognizer import Recognizer
-from seqtant.ctc.words import split_words
+from seqtant.ctc.decoding.word_errors import split_words
+from seqtant.ctc.lattice.forced_alignment import Span, forced_align
+from seqtant.ctc.recognition.recognizer import Recognizer
+from seqtant.ctc.training.model_source import MADE_UP, demand_same_sound, listener, sound
 from seqtant.data.speech import Utterance
 from seqtant.data.timed_words import TimedWord, write_ctm
 from seqtant.errors import InputError

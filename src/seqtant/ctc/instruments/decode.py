@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from seqtant.ctc.alignment import Span
-from seqtant.ctc.beam import BeamDecoder, Hypothesis
 from seqtant.ctc.config import DecodeConfig
-from seqtant.ctc.ctc_loss import ctc_losses
-from seqtant.ctc.greedy import greedy_decode
-from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
-from seqtant.ctc.recognizer import Recognizer
-from seqtant.ctc.shapes import CTCInput
+from seqtant.ctc.decoding.beam import BeamDecoder, Hypothesis
+from seqtant.ctc.decoding.greedy import greedy_decode
+from seqtant.ctc.lattice.ctc_loss import ctc_losses
+from seqtant.ctc.lattice.forced_alignment import Span
+from seqtant.ctc.lattice.inputs import CTCInput
+from seqtant.ctc.recognition.recognizer import Recognizer
+from seqtant.ctc.training.model_source import MADE_UP, demand_same_sound, listener, sound
 from seqtant.data.timed_words import TimedWord, write_ctm
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context

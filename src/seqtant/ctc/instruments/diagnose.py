@@ -6,17 +6,17 @@ import numpy as np
 import torch
 
 from seqtant.ctc.config import DiagnoseConfig, Utterances
-from seqtant.ctc.corpus import Corpus
-from seqtant.ctc.ctc_loss import unnormalized_ctc_losses
-from seqtant.ctc.diagnosis import Peakiness, check_ctc_gradient, peakiness, pytorch_ctc
-from seqtant.ctc.latency import summarize
-from seqtant.ctc.listener import MADE_UP, Listener, listener
-from seqtant.ctc.outcome import outcome, untimed
-from seqtant.ctc.recognizer import Recognizer
-from seqtant.ctc.report import record_summary, warn_untimed
-from seqtant.ctc.shapes import CTCInput
-from seqtant.ctc.sources import load_speech
+from seqtant.ctc.lattice.ctc_loss import unnormalized_ctc_losses
+from seqtant.ctc.lattice.inputs import CTCInput
+from seqtant.ctc.recognition.dataset import Corpus
+from seqtant.ctc.recognition.diagnosis import Peakiness, check_ctc_gradient, peakiness, pytorch_ctc
+from seqtant.ctc.recognition.evaluation import outcome, untimed
+from seqtant.ctc.recognition.latency import summarize
+from seqtant.ctc.recognition.recognizer import Recognizer
+from seqtant.ctc.recognition.sources import load_speech
+from seqtant.ctc.reporting.report import record_summary, warn_untimed
 from seqtant.ctc.theory import expected_removable, first_emission
+from seqtant.ctc.training.model_source import MADE_UP, Listener, listener
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context

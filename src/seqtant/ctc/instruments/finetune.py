@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from seqtant.ctc.budget import Purchase, spend
 from seqtant.ctc.config import FinetuneConfig
-from seqtant.ctc.latency import Timing, compare, summarize
-from seqtant.ctc.outcome import cramped, outcome, untimed
-from seqtant.ctc.recognizer import Recognizer
-from seqtant.ctc.report import record_comparison, record_summary, warn_cramped, warn_untimed
-from seqtant.ctc.sources import Corpora, corpora_of, load_corpora, load_speech
-from seqtant.ctc.stages import Finetuned, check_method, finetune, objective_of, reach_start, train_plain
+from seqtant.ctc.recognition.evaluation import cramped, outcome, untimed
+from seqtant.ctc.recognition.latency import Timing, compare, summarize
+from seqtant.ctc.recognition.recognizer import Recognizer
+from seqtant.ctc.recognition.sources import Corpora, corpora_of, load_corpora, load_speech
+from seqtant.ctc.reporting.report import record_comparison, record_summary, warn_cramped, warn_untimed
+from seqtant.ctc.training.training import Finetuned, check_method, finetune, objective_of, reach_start, train_plain
+from seqtant.ctc.training.weight_search import Purchase, spend
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.ctc.config import LatencyConfig
-from seqtant.ctc.latency import Heard, Timing, compare, summarize, timing
-from seqtant.ctc.report import record_comparison, record_summary, record_words
+from seqtant.ctc.recognition.latency import Heard, Timing, compare, summarize, timing
+from seqtant.ctc.reporting.report import record_comparison, record_summary, record_words
 from seqtant.data.digits import WORDS
 from seqtant.data.timed_words import TimedWord, read_ctm
 from seqtant.errors import InputError

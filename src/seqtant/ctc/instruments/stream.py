@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from seqtant.ctc.config import StreamConfig
-from seqtant.ctc.greedy import greedy_decode
-from seqtant.ctc.listener import MADE_UP, demand_same_sound, listener, sound
-from seqtant.ctc.live import LiveListener
-from seqtant.ctc.recognizer import Recognizer
-from seqtant.ctc.timeline import Track, write_timeline
+from seqtant.ctc.decoding.greedy import greedy_decode
+from seqtant.ctc.recognition.recognizer import Recognizer
+from seqtant.ctc.recognition.streaming import LiveListener
+from seqtant.ctc.reporting.timeline import Track, write_timeline
+from seqtant.ctc.training.model_source import MADE_UP, demand_same_sound, listener, sound
 from seqtant.data.speech import Utterance
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from seqtant.ctc.config import SweepConfig
-from seqtant.ctc.frontier import Numbers, Point, Sweep, change_of, numbers
-from seqtant.ctc.latency import Comparison, discordant
-from seqtant.ctc.methods import FEWER_ERRORS
-from seqtant.ctc.report import direction, interval_cells
+from seqtant.ctc.decoding.word_errors import WordErrors
+from seqtant.ctc.losses.registry import FEWER_ERRORS
+from seqtant.ctc.recognition.latency import Comparison, discordant
+from seqtant.ctc.reporting.report import direction, interval_cells
 from seqtant.ctc.theory import words_to_resolve
-from seqtant.ctc.words import WordErrors
+from seqtant.ctc.training.sweep import Numbers, Point, Sweep, change_of, numbers
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

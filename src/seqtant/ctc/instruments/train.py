@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from seqtant.ctc.config import TrainConfig
-from seqtant.ctc.latency import summarize
-from seqtant.ctc.outcome import blank_share, cramped, outcome, untimed
-from seqtant.ctc.report import record_summary, warn_cramped, warn_untimed
-from seqtant.ctc.sources import load_corpora
-from seqtant.ctc.stages import train_plain
+from seqtant.ctc.recognition.evaluation import blank_share, cramped, outcome, untimed
+from seqtant.ctc.recognition.latency import summarize
+from seqtant.ctc.recognition.sources import load_corpora
+from seqtant.ctc.reporting.report import record_summary, warn_cramped, warn_untimed
+from seqtant.ctc.training.training import train_plain
 from seqtant.findings import Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqtant.findings import Assumption, Cell, Estimate, Result
-from seqtant.icl.components import Components, score_components
 from seqtant.icl.config import CorruptConfig
-from seqtant.icl.corruptions import CUT, abstract_names, corrupt, renamed, shown_law, without, words_of
-from seqtant.icl.encoding import Encoder, Row
-from seqtant.icl.scoring import label_log_probs
-from seqtant.icl.study import Study, open_study
-from seqtant.icl.tasks import Example, Task
+from seqtant.icl.prompts.corruptions import CUT, abstract_names, corrupt, renamed, shown_law, without, words_of
+from seqtant.icl.prompts.encoding import Encoder, Row
+from seqtant.icl.prompts.tasks import Example, Task
+from seqtant.icl.scoring.components import Components, score_components
+from seqtant.icl.scoring.scoring import label_log_probs
+from seqtant.icl.scoring.study import Study, open_study
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share

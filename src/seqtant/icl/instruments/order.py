@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from seqtant.findings import Estimate, Result
-from seqtant.icl.components import labels_behind
 from seqtant.icl.config import OrderConfig
-from seqtant.icl.corruptions import permutations
-from seqtant.icl.study import Study, open_study
-from seqtant.icl.tasks import Example
+from seqtant.icl.prompts.corruptions import permutations
+from seqtant.icl.prompts.tasks import Example
+from seqtant.icl.scoring.components import labels_behind
+from seqtant.icl.scoring.study import Study, open_study
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean

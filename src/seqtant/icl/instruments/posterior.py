@@ -9,13 +9,13 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.icl.components import labels_behind, score_components
 from seqtant.icl.config import PosteriorConfig
-from seqtant.icl.evidence import gather
-from seqtant.icl.reading import task_weights
-from seqtant.icl.study import Study, open_study
-from seqtant.icl.task_files import read_shots
-from seqtant.icl.tasks import Example
+from seqtant.icl.prompts.task_files import read_shots
+from seqtant.icl.prompts.tasks import Example
+from seqtant.icl.scoring.components import labels_behind, score_components
+from seqtant.icl.scoring.evidence import gather
+from seqtant.icl.scoring.study import Study, open_study
+from seqtant.icl.scoring.task_inference import task_weights
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share

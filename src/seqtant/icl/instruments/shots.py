@@ -9,8 +9,8 @@ import numpy as np
 from seqtant.findings import Assumption, Cell, Estimate, Result, format_number
 from seqtant.icl import theory
 from seqtant.icl.config import ShotsConfig
-from seqtant.icl.study import Study, open_study
-from seqtant.icl.task_shots import FACTOR, TaskShots, close, study_task
+from seqtant.icl.scoring.study import Study, open_study
+from seqtant.icl.scoring.task_shots import FACTOR, TaskShots, close, study_task
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.pretraining.auditing import ArmAudit, HubAudit, audit_arm, audit_hubs
-from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.build.audit import ArmAudit, HubAudit, audit_arm, audit_hubs
+from seqtant.pretraining.build.build import Build, build
 from seqtant.pretraining.config import AuditConfig, BuildConfig
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -116,7 +116,7 @@ def _record_company(record: Recorder, first: ArmAudit, audits: list[ArmAudit], h
 
 def _record_attention(record: Recorder, name: str, built: Build, context: Context) -> None:
     from seqtant.lm import load
-    from seqtant.pretraining.joint_attention import check_vocabulary, companies_of, logit_changes, model_forward
+    from seqtant.pretraining.build.attention_check import check_vocabulary, companies_of, logit_changes, model_forward
 
     model = load(name, device=context.device, tokenizer=False)
     arm = next((arm for arm in built.arms if arm == "knn"), built.arms[0])

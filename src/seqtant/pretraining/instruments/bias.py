@@ -10,8 +10,8 @@ from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.lm import load
 from seqtant.lm.folder import REFERENCE
 from seqtant.pretraining.config import BiasConfig
-from seqtant.pretraining.gain import Gains, TextPair, in_context_gains, measure_gains
-from seqtant.pretraining.text_pairs import corpus_pairs, story_pairs
+from seqtant.pretraining.evaluation.gain import Gains, TextPair, in_context_gains, measure_gains
+from seqtant.pretraining.evaluation.text_pairs import corpus_pairs, story_pairs
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import clustered_mean

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.pretraining.assembly import Counts
-from seqtant.pretraining.auditing import ArmAudit, audit_arm, audit_hubs
-from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.build.assembly import Counts
+from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
+from seqtant.pretraining.build.build import Build, build
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.instruments.audit import record_audit
 from seqtant.runs.context import Context

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.pretraining.arm_training import MEASURES, Evaluation, Losses, evaluation_of, measure, train_arm
-from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.build.build import Build, build
 from seqtant.pretraining.config import BuildConfig, CompareArmsConfig
+from seqtant.pretraining.evaluation.decoder_arms import MEASURES, Evaluation, Losses, evaluation_of, measure, train_arm
 from seqtant.pretraining.sections import EmbedSettings, ExampleSettings, SegmentSettings
 from seqtant.progress import track
 from seqtant.runs.context import Context

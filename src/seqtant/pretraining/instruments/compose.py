@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.pretraining.composition import ARMS, Accuracy, ComposeArm, run_arm
 from seqtant.pretraining.config import ComposeConfig
+from seqtant.pretraining.evaluation.composition import ARMS, Accuracy, ComposeArm, run_arm
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

@@ -9,7 +9,7 @@ import torch
 
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.pretraining.config import EpsilonRankConfig
-from seqtant.pretraining.effective_rank import RandomNetwork, RankRow, rank_rows, truncation_errors
+from seqtant.pretraining.evaluation.effective_rank import RandomNetwork, RankRow, rank_rows, truncation_errors
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

@@ -11,7 +11,7 @@ import numpy as np
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.pretraining.config import PackConfig
-from seqtant.pretraining.packing import check_lengths, pack
+from seqtant.pretraining.examples.packing import check_lengths, pack
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

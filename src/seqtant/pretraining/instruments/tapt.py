@@ -10,9 +10,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.pretraining.building import Build, build
+from seqtant.pretraining.build.build import Build, build
 from seqtant.pretraining.config import BuildConfig, TaptConfig
-from seqtant.pretraining.masked_training import (
+from seqtant.pretraining.evaluation.tapt import (
     SentencePairs,
     adapt,
     embedding_table,

@@ -9,17 +9,17 @@ from statistics import median
 import numpy as np
 
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.models.causal_state import CausalState
-from seqtant.models.propagation import Plan, group_moves
-from seqtant.models.row_suffix import multiplications_per_site
+from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.propagation import Plan, group_moves
+from seqtant.models.wavefunctions.suffix_recompute import multiplications_per_site
 from seqtant.progress import track
 from seqtant.quantum.config import BenchmarkConfig, OptimizerConfig, SystemConfig
-from seqtant.quantum.draws import generator_for
-from seqtant.quantum.ground_states import resolved
-from seqtant.quantum.local_energy import Hamiltonian
-from seqtant.quantum.processes import Processes
-from seqtant.quantum.systems import System, make_state
-from seqtant.quantum.vmc import Training
+from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.training.distributed import Processes
+from seqtant.quantum.training.ground_states import resolved
+from seqtant.quantum.training.rng import generator_for
+from seqtant.quantum.training.systems import System, make_state
+from seqtant.quantum.training.vmc import Training
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.progress import track
-from seqtant.quantum.checkpoint import folder_of, load_state
 from seqtant.quantum.config import CompareSamplingConfig, SystemConfig
-from seqtant.quantum.evaluation import ENUMERATED, amplitudes
-from seqtant.quantum.exact import ground_state
-from seqtant.quantum.metropolis import autocorrelation_time, chains, second_eigenvalue
-from seqtant.quantum.systems import System
+from seqtant.quantum.exact.diagonalization import ground_state
+from seqtant.quantum.observation.evaluation import ENUMERATED, amplitudes
+from seqtant.quantum.observation.metropolis import autocorrelation_time, chains, second_eigenvalue
 from seqtant.quantum.theory import relaxation_time
+from seqtant.quantum.training.checkpoint import folder_of, load_state
+from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from seqtant.findings import Estimate, Result
 from seqtant.quantum import theory
 from seqtant.quantum.config import ExactConfig
-from seqtant.quantum.references import Reference, need
-from seqtant.quantum.systems import System
+from seqtant.quantum.training.references import Reference, need
+from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from statistics import median
 
 from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
-from seqtant.quantum.checkpoint import RECORD, WEIGHTS
 from seqtant.quantum.config import GroundStateConfig
-from seqtant.quantum.ground_states import Trained, train
 from seqtant.quantum.instruments.exact import estimate
-from seqtant.quantum.references import Reference, find
 from seqtant.quantum.theory import v_score
+from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS
+from seqtant.quantum.training.ground_states import Trained, train
+from seqtant.quantum.training.references import Reference, find
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

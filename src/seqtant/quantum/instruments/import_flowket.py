@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 
 from seqtant.findings import Result
-from seqtant.models.causal_network import CausalNetwork
-from seqtant.models.causal_state import CausalState
-from seqtant.models.two_stack import paper_two_stack
-from seqtant.quantum.checkpoint import RECORD, WEIGHTS, Record, save_state
+from seqtant.models.wavefunctions.causal_network import CausalNetwork
+from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.two_stack import paper_two_stack
 from seqtant.quantum.config import ImportFlowketConfig, NetworkConfig, SystemConfig
-from seqtant.quantum.draws import generator_for
-from seqtant.quantum.evaluation import Energy, evaluate
 from seqtant.quantum.flowket import export_flowket, import_flowket
-from seqtant.quantum.local_energy import Hamiltonian
-from seqtant.quantum.systems import System
+from seqtant.quantum.observation.evaluation import Energy, evaluate
+from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, Record, save_state
+from seqtant.quantum.training.rng import generator_for
+from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.settings import config_hash

@@ -6,19 +6,19 @@ import numpy as np
 from torch import Tensor
 
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.models.symmetrized_state import SymmetrizedState
-from seqtant.quantum import observables
-from seqtant.quantum.checkpoint import folder_of, load_state
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
+from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
 from seqtant.quantum.config import ObserveConfig
-from seqtant.quantum.draws import generator_for
-from seqtant.quantum.evaluation import ENUMERATED, Energy, amplitudes, evaluate, summed
-from seqtant.quantum.exact import ground_state
-from seqtant.quantum.local_energy import Hamiltonian
-from seqtant.quantum.processes import Processes
-from seqtant.quantum.symmetries import symmetry_group
-from seqtant.quantum.systems import System
+from seqtant.quantum.exact.diagonalization import ground_state
+from seqtant.quantum.observation import observables
+from seqtant.quantum.observation.evaluation import ENUMERATED, Energy, amplitudes, evaluate, summed
+from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.operators.symmetries import symmetry_group
 from seqtant.quantum.theory import v_score
+from seqtant.quantum.training.checkpoint import folder_of, load_state
+from seqtant.quantum.training.distributed import Processes
+from seqtant.quantum.training.rng import generator_for
+from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seqtant.findings import Estimate, Result
-from seqtant.models.autoregressive import AutoregressiveState
-from seqtant.quantum.checkpoint import folder_of, load_state
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
 from seqtant.quantum.config import SampleConfig
-from seqtant.quantum.draws import generator_for
-from seqtant.quantum.observables import magnetizations, mean_of
-from seqtant.quantum.processes import Processes
+from seqtant.quantum.observation.observables import magnetizations, mean_of
+from seqtant.quantum.training.checkpoint import folder_of, load_state
+from seqtant.quantum.training.distributed import Processes
+from seqtant.quantum.training.rng import generator_for
 from seqtant.runs.context import Context
 from seqtant.runs.files import whole_file
 from seqtant.runs.recorder import Recorder

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seqtant.findings import Result
-from seqtant.quantum.checkpoint import folder_of, load_state
 from seqtant.quantum.config import GroundStateConfig, OptimizerConfig, SystemConfig, TransferConfig
-from seqtant.quantum.draws import generator_for
-from seqtant.quantum.evaluation import distinct
-from seqtant.quantum.ground_states import train
 from seqtant.quantum.instruments.ground_state import report
-from seqtant.quantum.local_energy import Hamiltonian
-from seqtant.quantum.references import find
+from seqtant.quantum.observation.evaluation import distinct
+from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.training.checkpoint import folder_of, load_state
+from seqtant.quantum.training.ground_states import train
+from seqtant.quantum.training.references import find
+from seqtant.quantum.training.rng import generator_for
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

@@ -7,9 +7,9 @@ import numpy as np
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.reference.config import DescribeConfig
 from seqtant.reference.persona_truths import PersonaTruths
-from seqtant.reference.sentences import SentenceKind
 from seqtant.reference.task_truths import TaskTruths
-from seqtant.reference.world import World, WorldSettings
+from seqtant.reference.world.sentences import SentenceKind
+from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

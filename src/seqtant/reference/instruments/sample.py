@@ -14,8 +14,8 @@ from seqtant.lm.sampling import Sampling
 from seqtant.reference import requirements
 from seqtant.reference.config import SampleConfig
 from seqtant.reference.oracle import WorldLM
-from seqtant.reference.vocabulary import EOS_ID
-from seqtant.reference.world import World, reference_world
+from seqtant.reference.world.vocabulary import EOS_ID
+from seqtant.reference.world.world import World, reference_world
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

@@ -16,7 +16,7 @@ from seqtant.reference.config import TrainConfig
 from seqtant.reference.instruments import check
 from seqtant.reference.manifest import MANIFEST, check_record, file_hashes
 from seqtant.reference.recipe import data_hash, fit, save_model, training_batches
-from seqtant.reference.world import World, WorldSettings
+from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.runs.environment import environment
 from seqtant.runs.files import write_text

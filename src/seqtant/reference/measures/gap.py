@@ -13,7 +13,7 @@ from seqtant.lm.scoring import log_prob_blocks
 from seqtant.progress import SILENT, Progress
 from seqtant.reference.measures.divergence import divergences, entropies
 from seqtant.reference.oracle import WorldLM
-from seqtant.reference.world import World
+from seqtant.reference.world.world import World
 from seqtant.stats.intervals import clustered_mean
 
 

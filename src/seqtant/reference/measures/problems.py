@@ -13,8 +13,8 @@ from seqtant.lm.generation import generate
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.sampling import Sampling
 from seqtant.lm.scoring import next_token_log_probs
-from seqtant.reference.sums import Problem
-from seqtant.reference.world import World
+from seqtant.reference.world.sums import Problem
+from seqtant.reference.world.world import World
 from seqtant.stats.intervals import share
 
 

@@ -12,7 +12,7 @@ from seqtant.findings import Estimate
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.scoring import next_token_log_probs
 from seqtant.reference.prompts import Question
-from seqtant.reference.world import World
+from seqtant.reference.world.world import World
 from seqtant.stats.intervals import share
 
 

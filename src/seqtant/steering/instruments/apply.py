@@ -13,9 +13,9 @@ from seqtant.lm.folder import REFERENCE
 from seqtant.lm.sampling import Sampling
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.steering.coherence import Reply, replies
+from seqtant.steering.applying.generation import Reply, replies
 from seqtant.steering.config import ApplyConfig
-from seqtant.steering.grounds import mood_questions, open_model, open_vector
+from seqtant.steering.inputs import mood_questions, open_model, open_vector
 
 
 def run(config: ApplyConfig, context: Context) -> Result:

@@ -13,16 +13,16 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
-from seqtant.steering.assumptions import LINEAR, MARGIN, NOISE, assumption
-from seqtant.steering.cautions import warn_of
-from seqtant.steering.choosing import Budget, Choice, Observed, choose, operating_point
+from seqtant.steering.analysis.assumptions import LINEAR, MARGIN, NOISE, assumption
+from seqtant.steering.analysis.caveats import warn_of
+from seqtant.steering.analysis.fits import resampled
+from seqtant.steering.analysis.strength_search import Budget, Choice, Observed, choose, operating_point
 from seqtant.steering.config import ChooseConfig
-from seqtant.steering.fits import resampled
-from seqtant.steering.grounds import open_bench
-from seqtant.steering.measuring import Bench
-from seqtant.steering.readings import Readings
-from seqtant.steering.scale import first_strength, hidden_norm
-from seqtant.steering.slopes import alignment_slopes
+from seqtant.steering.inputs import open_bench
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.sweeping.gradients import alignment_slopes
+from seqtant.steering.sweeping.scores import Readings
+from seqtant.steering.sweeping.strength_range import first_strength, hidden_norm
 from seqtant.steering.theory import alignment_guarantee
 
 CLOSE = 0.10

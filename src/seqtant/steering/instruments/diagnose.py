@@ -10,16 +10,16 @@ from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean
-from seqtant.steering.assumptions import LINEAR, MARGIN, NOISE
-from seqtant.steering.cautions import warn_of
+from seqtant.steering.analysis.assumptions import LINEAR, MARGIN, NOISE
+from seqtant.steering.analysis.assumptions_check import logit_norms, wrong_noise
+from seqtant.steering.analysis.caveats import warn_of
+from seqtant.steering.analysis.linearity import proportion
 from seqtant.steering.config import DiagnoseConfig
-from seqtant.steering.diagnosis import logit_norms, wrong_noise
-from seqtant.steering.grounds import open_bench
-from seqtant.steering.items import Question
-from seqtant.steering.measuring import Bench
-from seqtant.steering.scale import usable_range
-from seqtant.steering.slopes import helpfulness_slopes
-from seqtant.steering.straightness import proportion
+from seqtant.steering.data.items import Question
+from seqtant.steering.inputs import open_bench
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.sweeping.gradients import helpfulness_slopes
+from seqtant.steering.sweeping.strength_range import usable_range
 
 LOSS = 0.1
 """Share of helpfulness that is lost where the range of a diagnosis ends."""

@@ -10,7 +10,7 @@ from seqtant.lm import hooks
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.steering.config import ExportConfig
-from seqtant.steering.grounds import open_model, open_vector
+from seqtant.steering.inputs import open_model, open_vector
 
 NAMES = {"gguf": "vector.gguf", "folder": "steered"}
 
@@ -29,12 +29,12 @@ def run(config: ExportConfig, context: Context) -> Result:
         model = open_model(config, context)
         vector = open_vector(config, model, context)
         if config.format == "gguf":
-            from seqtant.steering.gguf_files import write_gguf
+            from seqtant.steering.vectors.gguf_files import write_gguf
 
             write_gguf(vector, target, strength=config.strength, depth=hooks.depth(model))
             record.artifact(target, "control vector")
         else:
-            from seqtant.steering.folding import fold, save_folded
+            from seqtant.steering.applying.merge import fold, save_folded
 
             folded = fold(model, vector, config.strength, allow_other_model=config.allow_other_model)
             save_folded(folded, target)

@@ -7,8 +7,8 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
 from seqtant.steering.config import ExtractConfig
-from seqtant.steering.grounds import open_model, open_vector
-from seqtant.steering.vectors import SteeringVector
+from seqtant.steering.inputs import open_model, open_vector
+from seqtant.steering.vectors.vector import SteeringVector
 
 
 def run(config: ExtractConfig, context: Context) -> Result:

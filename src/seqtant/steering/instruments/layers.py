@@ -11,14 +11,14 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
-from seqtant.steering.cautions import warn_of
-from seqtant.steering.choosing import Budget, Observed, find_scale
+from seqtant.steering.analysis.caveats import warn_of
+from seqtant.steering.analysis.fits import fit_local_law, resampled
+from seqtant.steering.analysis.strength_search import Budget, Observed, find_scale
 from seqtant.steering.config import LayersConfig
-from seqtant.steering.fits import fit_local_law, resampled
-from seqtant.steering.grounds import open_bench
-from seqtant.steering.measuring import Bench
-from seqtant.steering.scale import FIRST, hidden_norm
-from seqtant.steering.slopes import alignment_slopes
+from seqtant.steering.inputs import open_bench
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.sweeping.gradients import alignment_slopes
+from seqtant.steering.sweeping.strength_range import FIRST, hidden_norm
 from seqtant.steering.theory import efficient_limit
 
 CAP = 4.0

@@ -14,9 +14,9 @@ from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
+from seqtant.steering.analysis.fits import fit_bell, fit_local_law, symmetric_loss
+from seqtant.steering.analysis.published import CURVES, STRENGTHS, PublishedCurve
 from seqtant.steering.config import RefitConfig
-from seqtant.steering.fits import fit_bell, fit_local_law, symmetric_loss
-from seqtant.steering.published_curves import CURVES, STRENGTHS, PublishedCurve
 from seqtant.steering.theory import budget_strength, loss_order
 
 BUDGET = 0.10

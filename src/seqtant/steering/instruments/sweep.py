@@ -13,17 +13,17 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.fits import Fit
 from seqtant.stats.intervals import mean
-from seqtant.steering.assumptions import LINEAR, MARGIN, NOISE, assumption
-from seqtant.steering.cautions import warn_of
-from seqtant.steering.coherence import Reply, replies
+from seqtant.steering.analysis.assumptions import LINEAR, MARGIN, NOISE, assumption
+from seqtant.steering.analysis.caveats import warn_of
+from seqtant.steering.analysis.fits import LossOrder, fit_alignment, fit_bell, loss_orders
+from seqtant.steering.applying.generation import Reply, replies
 from seqtant.steering.config import SweepConfig
-from seqtant.steering.fits import LossOrder, fit_alignment, fit_bell, loss_orders
-from seqtant.steering.grounds import open_bench
-from seqtant.steering.measuring import Bench
-from seqtant.steering.readings import Readings
-from seqtant.steering.scale import hidden_norm, usable_range
-from seqtant.steering.scorers import SCORERS, Scorer, hard_alignment
-from seqtant.steering.slopes import alignment_slopes
+from seqtant.steering.data.scorers import SCORERS, Scorer, hard_alignment
+from seqtant.steering.inputs import open_bench
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.sweeping.gradients import alignment_slopes
+from seqtant.steering.sweeping.scores import Readings
+from seqtant.steering.sweeping.strength_range import hidden_norm, usable_range
 
 QUADRATIC = (1.8, 2.3)
 """Order of the loss that still counts as quadratic."""

@@ -24,13 +24,13 @@ from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
-from seqtant.steering import opinions
 from seqtant.steering.config import TrainConfig
-from seqtant.steering.grounds import persona_pairs
-from seqtant.steering.items import BehaviorPrompt, Passage, Question
-from seqtant.steering.pairs import ContrastPair
-from seqtant.steering.readings import questions_read
-from seqtant.steering.small_model import learn_tokenizer, token_row, train_small
+from seqtant.steering.data import review_data as opinions
+from seqtant.steering.data.items import BehaviorPrompt, Passage, Question
+from seqtant.steering.data.pairs import ContrastPair
+from seqtant.steering.data.small_model import learn_tokenizer, token_row, train_small
+from seqtant.steering.inputs import persona_pairs
+from seqtant.steering.sweeping.scores import questions_read
 from seqtant.training import TrainingHistory, mean_loss
 
 ASKED = 400

@@ -14,12 +14,12 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm.text import encode
 from seqtant.runs.context import Context
-from seqtant.steering.application import steered
-from seqtant.steering.choosing import Budget, Observed, choose
+from seqtant.steering.analysis.strength_search import Budget, Observed, choose
+from seqtant.steering.applying.hooks import steered
 from seqtant.steering.config import ChooseConfig
-from seqtant.steering.grounds import open_bench
-from seqtant.steering.measuring import Bench
-from seqtant.steering.scale import first_strength, hidden_norm, usable_range
+from seqtant.steering.inputs import open_bench
+from seqtant.steering.sweeping.bench import Bench
+from seqtant.steering.sweeping.strength_range import first_strength, hidden_norm, usable_range
 
 SMALLEST_BUDGET = 0.001
 """A smaller loss drowns in rounding, and the search for it would not end."""

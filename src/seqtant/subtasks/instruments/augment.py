@@ -14,10 +14,10 @@ from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean
-from seqtant.subtasks.augmentation import arm_layouts, training_rows
 from seqtant.subtasks.config import ArmName, AugmentConfig
-from seqtant.subtasks.rows import load_rows
-from seqtant.subtasks.tokenization import load_tokenizer
+from seqtant.subtasks.rows.augmentation import arm_layouts, training_rows
+from seqtant.subtasks.rows.problem_rows import load_rows
+from seqtant.subtasks.training.tokenization import load_tokenizer
 
 
 def run(config: AugmentConfig, context: Context) -> Result:

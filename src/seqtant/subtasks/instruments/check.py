@@ -11,13 +11,13 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.subtasks.checking import KINDS, Violation, check_rows
 from seqtant.subtasks.config import CheckConfig
-from seqtant.subtasks.rows import Row, load_rows
-from seqtant.subtasks.splits import Split
+from seqtant.subtasks.rows.problem_rows import Row, load_rows
+from seqtant.subtasks.rows.validation import KINDS, Violation, check_rows
 from seqtant.subtasks.tasks.circuits import from_circuit
+from seqtant.subtasks.tasks.splits import Split
 from seqtant.subtasks.tasks.task import Task
-from seqtant.subtasks.tokenization import load_tokenizer
+from seqtant.subtasks.training.tokenization import load_tokenizer
 
 
 def run(config: CheckConfig, context: Context) -> Result:

@@ -12,16 +12,16 @@ from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import clustered_mean, share
-from seqtant.subtasks.arms import arm_of
 from seqtant.subtasks.config import ArmName, CompareConfig
-from seqtant.subtasks.fitting import Fitted, final_scores, fit_network
-from seqtant.subtasks.row_tests import held_out
-from seqtant.subtasks.row_training import RowFitted, fit_rows
-from seqtant.subtasks.rows import is_rows, load_rows
-from seqtant.subtasks.scores import Scores
+from seqtant.subtasks.rows.problem_rows import is_rows, load_rows
+from seqtant.subtasks.rows.row_tests import held_out
+from seqtant.subtasks.tasks.arms import arm_of
 from seqtant.subtasks.tasks.choice import choose_task
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import family_size
+from seqtant.subtasks.training.fitting import Fitted, final_scores, fit_network
+from seqtant.subtasks.training.row_training import RowFitted, fit_rows
+from seqtant.subtasks.training.scores import Scores
 
 LAZY = 0.3
 """Relative change of the weights below which training stays where the theorem's linearization may hold."""

@@ -16,18 +16,18 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import ArmName, ArmSettings, EvalConfig
-from seqtant.subtasks.language_model import solve_with
-from seqtant.subtasks.problems import SolvedProblems, solve_problems
-from seqtant.subtasks.reporting import INDEPENDENT, record_exposure, record_row_steps, record_steps
-from seqtant.subtasks.row_solving import solve_rows
-from seqtant.subtasks.row_teacher import character_pieces, given_true_text, model_pieces
-from seqtant.subtasks.row_tests import held_out
-from seqtant.subtasks.rows import load_rows
-from seqtant.subtasks.scores import Scores
-from seqtant.subtasks.solving import solve
-from seqtant.subtasks.splits import draw_inputs
+from seqtant.subtasks.networks.checkpoint import Trained, is_trained, load_trained
+from seqtant.subtasks.rows.problem_rows import load_rows
+from seqtant.subtasks.rows.row_tests import held_out
+from seqtant.subtasks.tasks.splits import draw_inputs
 from seqtant.subtasks.theory import chain_accuracy
-from seqtant.subtasks.trained import Trained, is_trained, load_trained
+from seqtant.subtasks.training.language_model import solve_with
+from seqtant.subtasks.training.problems import SolvedProblems, solve_problems
+from seqtant.subtasks.training.reporting import INDEPENDENT, record_exposure, record_row_steps, record_steps
+from seqtant.subtasks.training.row_solving import solve_rows
+from seqtant.subtasks.training.scores import Scores
+from seqtant.subtasks.training.solving import solve
+from seqtant.subtasks.training.teacher_forcing import character_pieces, given_true_text, model_pieces
 
 SETTINGS = ArmSettings()
 OWN_STEPS = "right_on_own_steps"

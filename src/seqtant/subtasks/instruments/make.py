@@ -13,12 +13,12 @@ from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 from seqtant.subtasks.config import MakeConfig
-from seqtant.subtasks.rows import BUILT_IN, Row, split_own, task_rows, write_rows
-from seqtant.subtasks.splits import SPLITS, Split
+from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
+from seqtant.subtasks.rows.problem_rows import BUILT_IN, Row, split_own, task_rows, write_rows
 from seqtant.subtasks.tasks.choice import choose_task
 from seqtant.subtasks.tasks.circuits import plain_circuit
+from seqtant.subtasks.tasks.splits import SPLITS, Split
 from seqtant.subtasks.tasks.task import Task
-from seqtant.subtasks.word_arithmetic import arithmetic_rows
 
 SHOWN = 3
 

@@ -9,7 +9,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import OneStepConfig
-from seqtant.subtasks.one_step import OneStep, answers, learn
+from seqtant.subtasks.networks.one_step import OneStep, answers, learn
 from seqtant.subtasks.theory import expected_first_gradient
 
 

@@ -11,8 +11,8 @@ from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.subtasks.config import ProbeConfig
-from seqtant.subtasks.gradient_signal import Signal, step_signal, whole_signal
-from seqtant.subtasks.networks import build_network
+from seqtant.subtasks.networks.gradient_signal import Signal, step_signal, whole_signal
+from seqtant.subtasks.networks.networks import build_network
 from seqtant.subtasks.tasks.choice import choose_task
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import gradient_variance_bound

@@ -11,10 +11,10 @@ from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.subtasks.config import SolveGf2Config
-from seqtant.subtasks.gf2 import Solution, solve_gf2
-from seqtant.subtasks.rows import Row, read_rows
+from seqtant.subtasks.rows.problem_rows import Row, read_rows
 from seqtant.subtasks.tasks.parity import draw_subset
 from seqtant.subtasks.theory import full_rank_probability
+from seqtant.subtasks.training.gf2 import Solution, solve_gf2
 
 
 def run(config: SolveGf2Config, context: Context) -> Result:

@@ -8,16 +8,16 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.subtasks.arms import arm_of
 from seqtant.subtasks.config import TrainConfig
-from seqtant.subtasks.fitting import final_scores, fit_network
-from seqtant.subtasks.reporting import record_exposure, record_row_steps, record_steps
-from seqtant.subtasks.row_tests import held_out
-from seqtant.subtasks.row_training import fit_rows
-from seqtant.subtasks.rows import is_rows, load_rows
-from seqtant.subtasks.scores import Scores
+from seqtant.subtasks.networks.checkpoint import Trained, save_trained
+from seqtant.subtasks.rows.problem_rows import is_rows, load_rows
+from seqtant.subtasks.rows.row_tests import held_out
+from seqtant.subtasks.tasks.arms import arm_of
 from seqtant.subtasks.tasks.choice import choose_task
-from seqtant.subtasks.trained import Trained, save_trained
+from seqtant.subtasks.training.fitting import final_scores, fit_network
+from seqtant.subtasks.training.reporting import record_exposure, record_row_steps, record_steps
+from seqtant.subtasks.training.row_training import fit_rows
+from seqtant.subtasks.training.scores import Scores
 
 LAZY = 0.3
 """Relative change of the weights below which training counts as staying near its start."""
@@ -33,7 +33,7 @@ def run(config: TrainConfig, context: Context) -> Result:
     what = config.base or config.network.kind
     with Recorder("subtasks.train", f"{what} on {config.task}, {config.arm}", config, context, papers=(5,)) as record:
         if config.base is not None:
-            from seqtant.subtasks.adaptation import adapt
+            from seqtant.subtasks.training.lora import adapt
 
             adapt(record, config, context)
         elif is_rows(config.task):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from seqtant.errors import InputError, suggest
 from seqtant.registry import Registry
 from seqtant.subtasks.config import TaskChoice
-from seqtant.subtasks.rows import is_rows
+from seqtant.subtasks.rows.problem_rows import is_rows
 from seqtant.subtasks.tasks.arithmetic import addition, modular_sum
 from seqtant.subtasks.tasks.circuits import read_circuit
 from seqtant.subtasks.tasks.parity import parity

@@ -1,0 +1,1 @@
+"""Parameters, FLOPs and bottlenecks of a configuration."""

@@ -1,0 +1,1 @@
+"""Losses over a grid of depths and widths."""

@@ -1,0 +1,1 @@
+"""What counts as good and bad: scorers of replies, and what corrects them."""

@@ -1,0 +1,1 @@
+"""The two sides of a mixture: personas, adapters, system prompts, models fitted to statements."""

@@ -1,0 +1,1 @@
+"""From log-probabilities to alpha, beta and breaking lengths, with intervals and diagnostics."""

@@ -1,0 +1,1 @@
+"""Prompts in sentences: their ends, their sampling, their log-probabilities."""

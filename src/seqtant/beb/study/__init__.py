@@ -1,0 +1,1 @@
+"""One measurement of breaking lengths from model to record."""

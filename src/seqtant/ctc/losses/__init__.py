@@ -1,0 +1,1 @@
+"""Align With Purpose and the methods beside it."""

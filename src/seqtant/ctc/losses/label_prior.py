@@ -1,0 +1,60 @@
+"""CTC with a label prior: divide each posterior by how often the model emits the label anyway, blanks above all."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seqtant.ctc.lattice.ctc_loss import unnormalized_ctc_losses
+from seqtant.ctc.lattice.inputs import CTCInput
+from seqtant.ctc.lattice.paths import frame_mask
+from seqtant.ctc.losses.base import LossTerm, TermLoss, mean, share
+
+
+class LabelPriorCTC(LossTerm):
+    """CTC on ``log p - scale * log prior``, which makes alignments less peaked. Replaces CTC.
+
+    The prior is a running mean of the model's own posteriors, a constant for the gradient; the scores are not
+    normalized any more, so the gradient is the exact one of :func:`unnormalized_ctc_losses`.
+
+    Args:
+        scale: Share of the log-prior taken out; 0 is CTC.
+        momentum: Weight of the newest batch in the running mean.
+        blank: Index of the blank.
+        batch_first: Layout of the inputs.
+
+    Example:
+        >>> half, one = torch.full((1, 2, 2), 0.5).log(), torch.tensor([1])
+        >>> LabelPriorCTC(0.0)(half, one + 1, torch.tensor([[1]]), one).loss
+        tensor(0.2877)
+    """
+
+    prior: Tensor
+
+    def __init__(self, scale: float, *, momentum: float = 0.1, blank: int = 0, batch_first: bool = True) -> None:
+        super().__init__(blank=blank, batch_first=batch_first)
+        self.scale, self.momentum = scale, momentum
+        self.register_buffer("prior", torch.empty(0))
+
+    def compute(self, data: CTCInput, *, generator: torch.Generator | None, step: int) -> TermLoss:
+        """Updates the running prior while training, then averages the loss over the batch."""
+        if self.training or not self.prior.numel():
+            self._update(data)
+        scores = data.log_probs - self.scale * self.prior.clamp(min=1e-8).log()
+        shifted = CTCInput(scores, data.lengths, data.targets, data.target_lengths, data.blank)
+        stats = {"ctc.impossible": share(~data.possible), "prior.blank": float(self.prior[data.blank])}
+        return TermLoss(mean(unnormalized_ctc_losses(shifted)), stats)
+
+    @torch.no_grad()
+    def _update(self, data: CTCInput) -> None:
+        now = _mean_posterior(data)
+        self.prior = now if not self.prior.numel() else torch.lerp(self.prior, now, self.momentum)
+
+
+def _mean_posterior(data: CTCInput) -> Float[Tensor, " V"]:
+    """Mean posterior over all frames that count; uniform where there are none."""
+    inside = frame_mask(data.lengths, data.log_probs.shape[1])
+    frames = data.log_probs[inside].exp()
+    V = data.log_probs.shape[2]
+    return frames.mean(0) if len(frames) else data.log_probs.new_full((V,), 1 / V)

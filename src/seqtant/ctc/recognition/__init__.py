@@ -1,0 +1,1 @@
+"""Recognizers, data sets, latency."""

@@ -1,0 +1,294 @@
+"""How late are the words? Delays against true word times, word errors, what two systems differ by, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqtant.ctc.decoding.word_errors import WordErrors, aligned_pairs, word_errors
+from seqtant.data.timed_words import TimedWord
+from seqtant.errors import InputError
+from seqtant.findings import Estimate
+from seqtant.stats.bootstrap import percentile
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a system said of one utterance, and what is true.
+
+    Args:
+        id: Name of the utterance.
+        hypothesis: Words with the time of their emission as ``start``, seconds.
+        reference: True words with their true times, seconds.
+        is_timed: Whether the true times are known; without them there are word errors and no delays.
+    """
+
+    id: str
+    hypothesis: tuple[TimedWord, ...]
+    reference: tuple[TimedWord, ...]
+    is_timed: bool = True
+
+
+@dataclass(frozen=True)
+class WordDelay:
+    """One correctly recognized word.
+
+    Args:
+        utterance: Name of the utterance.
+        place: Index of the word in the reference.
+        word: The word.
+        after_start: Emission minus the word's true start, ms.
+        after_end: Emission minus the word's true end, ms.
+    """
+
+    utterance: str
+    place: int
+    word: str
+    after_start: float
+    after_end: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Errors and delays of one utterance.
+
+    Args:
+        id: Name of the utterance.
+        errors: Word errors.
+        delays: Delays of the correct words.
+        first: First emission minus the start of speech, ms; None if nothing was emitted.
+        last: Last emission minus the end of speech, ms (drain latency); None if nothing was emitted.
+    """
+
+    id: str
+    errors: WordErrors
+    delays: tuple[WordDelay, ...]
+    first: float | None
+    last: float | None
+
+
+def timing(heard: Heard) -> Timing:
+    """Aligns an utterance's words and measures the delay of those that are right.
+
+    Example:
+        >>> true = (TimedWord("one", 0.5, 0.9),)
+        >>> result = timing(Heard("a", (TimedWord("one", 0.75, 0.8),), true))
+        >>> round(result.delays[0].after_start), round(result.delays[0].after_end)
+        (250, -150)
+    """
+    said, true = [word.word for word in heard.hypothesis], [word.word for word in heard.reference]
+    if not heard.is_timed:
+        return Timing(heard.id, word_errors(said, true), (), None, None)
+    delays = tuple(
+        WordDelay(
+            heard.id,
+            r,
+            true[r],
+            1000 * (heard.hypothesis[h].start - heard.reference[r].start),
+            1000 * (heard.hypothesis[h].start - heard.reference[r].end),
+        )
+        for h, r in aligned_pairs(said, true)
+        if h is not None and r is not None and said[h] == true[r]
+    )
+    first = last = None
+    if heard.hypothesis and heard.reference:
+        first = 1000 * (heard.hypothesis[0].start - heard.reference[0].start)
+        last = 1000 * (heard.hypothesis[-1].start - max(word.end for word in heard.reference))
+    return Timing(heard.id, word_errors(said, true), delays, first, last)
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Delays of many words as arrays, with the utterance each belongs to."""
+
+    values: Floats
+    owners: NDArray[np.int64]
+    utterances: int
+
+    @classmethod
+    def of(cls, timings: Sequence[Timing], pick: Callable[[Timing], Sequence[float]]) -> Delays:
+        """Collects some delays of every utterance."""
+        rows = [list(pick(timing)) for timing in timings]
+        owners = [number for number, row in enumerate(rows) for _ in row]
+        flat = [value for row in rows for value in row]
+        return cls(np.array(flat, dtype=np.float64), np.array(owners, dtype=np.int64), len(rows))
+
+    def estimate(
+        self, statistic: Callable[[Floats], float], rng: np.random.Generator, *, draws: int, unit: str = "ms"
+    ) -> Estimate | None:
+        """A statistic with its interval over utterances; None where there is no delay at all."""
+        if not len(self.values):
+            return None
+        order = np.argsort(self.owners, kind="stable")
+        values, owners = self.values[order], self.owners[order]
+        samples = []
+        for _ in range(draws):
+            times = np.bincount(rng.integers(self.utterances, size=self.utterances), minlength=self.utterances)
+            drawn = np.repeat(values, times[owners])
+            if len(drawn):
+                samples.append(statistic(drawn))
+        return _interval(statistic(values), samples, n=len(values), clusters=self.utterances, unit=unit)
+
+
+@dataclass(frozen=True)
+class LatencySummary:
+    """All numbers of one system; delays are None where no word was right.
+
+    Args:
+        wer: Word error rate, percent.
+        errors: Counts behind it.
+        after_start: Mean delay after the word's start, ms.
+        after_end: Mean delay after the word's end, ms.
+        median: Median delay after the start, ms.
+        p90: 90th percentile of the delay after the start, ms.
+        first: Mean time from the start of speech to the first emission, ms.
+        last: Mean time from the end of speech to the last emission, ms.
+    """
+
+    wer: Estimate
+    errors: WordErrors
+    after_start: Estimate | None
+    after_end: Estimate | None
+    median: Estimate | None
+    p90: Estimate | None
+    first: Estimate | None
+    last: Estimate | None
+    delays: tuple[WordDelay, ...] = field(default=(), repr=False)
+
+
+def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> LatencySummary:
+    """Word error rate and delays with intervals, resampling whole utterances.
+
+    Args:
+        timings: One per utterance.
+        seed: Of the bootstrap.
+        draws: Bootstrap samples.
+
+    Raises:
+        InputError: The references hold no word.
+    """
+    rng = np.random.default_rng(seed)
+    errors = sum((timing.errors for timing in timings), WordErrors(0, 0, 0, 0))
+    starts = Delays.of(timings, lambda timing: [delay.after_start for delay in timing.delays])
+    ends = Delays.of(timings, lambda timing: [delay.after_end for delay in timing.delays])
+    firsts = Delays.of(timings, lambda timing: [timing.first] if timing.first is not None else [])
+    lasts = Delays.of(timings, lambda timing: [timing.last] if timing.last is not None else [])
+    return LatencySummary(
+        wer=error_rate(timings, rng, draws=draws),
+        errors=errors,
+        after_start=starts.estimate(_mean, rng, draws=draws),
+        after_end=ends.estimate(_mean, rng, draws=draws),
+        median=starts.estimate(_median, rng, draws=draws),
+        p90=starts.estimate(_p90, rng, draws=draws),
+        first=firsts.estimate(_mean, rng, draws=draws),
+        last=lasts.estimate(_mean, rng, draws=draws),
+        delays=tuple(delay for timing in timings for delay in timing.delays),
+    )
+
+
+def error_rate(timings: Sequence[Timing], rng: np.random.Generator, *, draws: int = 1000) -> Estimate:
+    """Word error rate in percent, resampling utterances.
+
+    Raises:
+        InputError: The references hold no word.
+    """
+    counts = np.array([[timing.errors.total, timing.errors.words] for timing in timings], dtype=np.float64)
+    if not len(counts) or counts[:, 1].sum() == 0:
+        raise InputError("the references hold no word: a word error rate needs at least one")
+    drawn = counts[rng.integers(len(counts), size=(draws, len(counts)))].sum(1)
+    rates = 100 * drawn[:, 0] / np.maximum(drawn[:, 1], 1)
+    value = 100 * counts[:, 0].sum() / counts[:, 1].sum()
+    return _interval(value, rates, n=int(counts[:, 1].sum()), clusters=len(counts), unit="%")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a second system does differently on the same utterances, second minus first.
+
+    Args:
+        wer: Difference of the word error rates, percentage points.
+        delay: Difference of the mean delays over the words that both got right, ms: free of the bias that a system
+            with more errors is measured on easier words.
+        words: Number of those words.
+    """
+
+    wer: Estimate
+    delay: Estimate | None
+    words: int
+
+
+def compare(first: Sequence[Timing], second: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> Comparison:
+    """Paired comparison of two systems, resampling utterances.
+
+    Raises:
+        InputError: The systems did not hear the same utterances in the same order.
+    """
+    if [timing.id for timing in first] != [timing.id for timing in second]:
+        raise InputError("the two systems heard different utterances: compare them on the same ones")
+    rng = np.random.default_rng(seed)
+    words = np.array([timing.errors.words for timing in first], dtype=np.float64)
+    more = np.array([b.errors.total - a.errors.total for a, b in zip(first, second, strict=True)], dtype=np.float64)
+    drawn = rng.integers(len(words), size=(draws, len(words)))
+    rates = 100 * more[drawn].sum(1) / np.maximum(words[drawn].sum(1), 1)
+    wer = _interval(100 * more.sum() / words.sum(), rates, n=int(words.sum()), clusters=len(words), unit="points")
+    shared = Delays.of([_shared(a, b) for a, b in zip(first, second, strict=True)], _starts)
+    return Comparison(wer, shared.estimate(_mean, rng, draws=draws), len(shared.values))
+
+
+def discordant(first: Sequence[Timing], second: Sequence[Timing]) -> int:
+    """Number of reference words that exactly one of two systems got right; needs the words' true times.
+
+    Example:
+        >>> late = WordDelay("a", 0, "one", 100.0, -50.0)
+        >>> right, wrong = (Timing("a", WordErrors(0, 0, 0, 1), delays, None, None) for delays in ((late,), ()))
+        >>> discordant([right], [wrong]), discordant([right], [right])
+        (1, 0)
+    """
+    return sum(
+        len({delay.place for delay in a.delays} ^ {delay.place for delay in b.delays})
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def _shared(first: Timing, second: Timing) -> Timing:
+    """Differences of the delays of the words both got right, in the shape of a timing."""
+    known = {delay.place: delay for delay in first.delays}
+    differences = tuple(
+        WordDelay(
+            delay.utterance,
+            delay.place,
+            delay.word,
+            delay.after_start - known[delay.place].after_start,
+            delay.after_end - known[delay.place].after_end,
+        )
+        for delay in second.delays
+        if delay.place in known
+    )
+    return Timing(first.id, first.errors, differences, None, None)
+
+
+def _starts(timing: Timing) -> list[float]:
+    return [delay.after_start for delay in timing.delays]
+
+
+def _interval(value: float, samples: Sequence[float] | Floats, *, n: int, clusters: int, unit: str) -> Estimate:
+    if clusters < 2 or not len(samples):
+        return Estimate(value=float(value), method="one utterance", n=n, clusters=clusters, unit=unit)
+    return percentile(float(value), samples, method="cluster bootstrap", n=n, clusters=clusters, unit=unit)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean())
+
+
+def _median(values: Floats) -> float:
+    return float(np.median(values))
+
+
+def _p90(values: Floats) -> float:
+    return float(np.quantile(values, 0.9))

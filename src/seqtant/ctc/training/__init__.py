@@ -1,0 +1,1 @@
+"""Training runs, guards, sweeps over the weight."""

@@ -1,0 +1,1 @@
+"""Tasks, their files and their prompts."""

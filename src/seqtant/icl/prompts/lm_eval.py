@@ -1,0 +1,142 @@
+"""Between here and lm-evaluation-harness 0.4: its multiple-choice tasks as ours, our scorer as its model.
+
+Needs the extra ``harness``. As a model: ``lm_eval.simple_evaluate(model=harness_model(load("FOLDER")), tasks=[...])``.
+As tasks: ``--tasks harness:NAME`` wherever this room takes a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqtant.errors import InputError
+from seqtant.icl.prompts.tasks import Example, Task
+from seqtant.lm.continuations import batch_continuation_log_probs
+from seqtant.lm.interface import CausalLM
+from seqtant.lm.scoring import sequence_log_probs
+from seqtant.lm.text import encode, encode_continuations
+from seqtant.optional import require
+
+EXTRA = "harness"
+
+
+def harness_task(name: str, *, include: str | None = None) -> Task:
+    """A multiple-choice task of the harness whose choices are the same for every document.
+
+    Args:
+        name: Its name there, e.g. ``sst2``.
+        include: Folder with further task files.
+
+    Raises:
+        MissingExtraError: The harness is not installed.
+        InputError: There is no such task, or it is not of that kind.
+    """
+    manager = require("lm_eval.tasks", extra=EXTRA).TaskManager(include_path=include)
+    if name not in manager.all_tasks:
+        raise InputError(f"lm-evaluation-harness has no task '{name}': 'lm-eval ls tasks' lists them")
+    task = next(iter(manager.load([name])["tasks"].values()))
+    return converted(name, task)
+
+
+def converted(name: str, task: Any) -> Task:
+    """One loaded task of the harness as ours: its documents, its wording, its delimiters.
+
+    Raises:
+        InputError: Its documents have no choices, or different ones.
+    """
+    if getattr(task, "OUTPUT_TYPE", None) != "multiple_choice":
+        raise InputError(f"task '{name}' of lm-evaluation-harness is no multiple choice: give one that is")
+    documents: Sequence[Mapping[str, Any]] = list(task.eval_docs)
+    choices = {tuple(map(str, task.doc_to_choice(document))) for document in documents}
+    if len(choices) != 1:
+        raise InputError(f"task '{name}' of lm-evaluation-harness has other choices in every document: labels differ")
+    (labels,) = choices
+    shown = [(str(task.doc_to_text(document)), task.doc_to_target(document)) for document in documents]
+    examples = (Example(text, labels[target] if isinstance(target, int) else str(target)) for text, target in shown)
+    return Task(
+        name=name,
+        examples=tuple(dict.fromkeys(examples)),
+        template="{input}" + task.config.target_delimiter + "{label}",
+        labels=labels,
+        delimiter=task.config.fewshot_delimiter,
+        opening=str(task.config.description or ""),
+    )
+
+
+def harness_model(model: CausalLM, *, tokens_per_batch: int | None = None) -> Any:
+    """Our scorer as a model of the harness: every context is read once and shared by its continuations.
+
+    Args:
+        model: The model, with its tokenizer.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
+
+    Returns:
+        An instance of ``lm_eval.api.model.LM`` for ``simple_evaluate(model=...)``.
+
+    Raises:
+        MissingExtraError: The harness is not installed.
+    """
+    base: Any = require("lm_eval.api.model", extra=EXTRA).LM
+
+    class SeqtantHarness(base):
+        """Log-likelihoods only: what multiple-choice and perplexity tasks ask for."""
+
+        def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+            return continuations_of(model, [request.args for request in requests], tokens_per_batch)
+
+        def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
+            texts = encode(model, [request.args[0] for request in requests])
+            return sequence_log_probs(model, texts, tokens_per_batch=tokens_per_batch).tolist()
+
+        def generate_until(self, requests: Sequence[Any]) -> list[str]:
+            raise InputError(
+                "this adapter scores and does not write text: choose a task of multiple choice or perplexity"
+            )
+
+    return SeqtantHarness()
+
+
+def continuations_of(
+    model: CausalLM, pairs: Sequence[tuple[str, str]], tokens_per_batch: int | None = None
+) -> list[tuple[float, bool]]:
+    """Log-probability of each continuation of its context, and whether it is what greedy decoding would write.
+
+    Equal contexts are read once, whatever order the pairs come in. The start token stands before the context, as in the
+    harness with ``add_bos_token=True``; a model without one must be given a context.
+
+    Args:
+        model: The model, with its tokenizer.
+        pairs: (context, continuation) texts.
+        tokens_per_batch: Most tokens in one forward pass; None suits the device.
+    """
+    order: dict[str, list[int]] = {}
+    for number, (context, _) in enumerate(pairs):
+        order.setdefault(context, []).append(number)
+    prefixes: list[list[int]] = []
+    ends: list[list[list[int]]] = []
+    for context, numbers in order.items():
+        bare = context.rstrip(" ")
+        gap = context[len(bare) :]
+        start, own = encode_continuations(model, bare, [gap + pairs[number][1] for number in numbers])
+        prefixes.append(start)
+        ends.append(own)
+    scores = batch_continuation_log_probs(model, prefixes, ends, tokens_per_batch=tokens_per_batch)
+    found: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
+    for numbers, own, prefix, lines in zip(order.values(), scores, prefixes, ends, strict=True):
+        for number, line, ids in zip(numbers, own, lines, strict=True):
+            found[number] = (float(line.sum()), _greedy(model, prefix, ids, float(line.exp().min())))
+    return found
+
+
+def _greedy(model: CausalLM, prefix: Sequence[int], ids: Sequence[int], least: float) -> bool:
+    """Whether every token is the likeliest; a token above one half needs no second look."""
+    if least > 0.5:
+        return True
+    if least * model.vocabulary_size < 1:
+        return False
+    from seqtant.lm.scoring import next_token_log_probs
+
+    whole = [*prefix, *ids]
+    places = range(len(prefix) - 1, len(whole) - 1)
+    (rows,) = next_token_log_probs(model, [whole], [list(places)])
+    return rows.argmax(dim=1).tolist() == list(ids)

@@ -1,0 +1,1 @@
+"""Accuracy by number of shots, and what evidence explains it."""

@@ -1,0 +1,1 @@
+"""Autoregressive wave functions over lattices."""

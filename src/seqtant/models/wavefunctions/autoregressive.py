@@ -1,0 +1,266 @@
+"""Wave functions that are products of conditionals: exact probabilities and exact, independent samples.
+
+The shared autoregressive protocol: ``log_prob``, ``phase``, ``sample(..., return_log_prob=True)``, ``step`` with a
+cache. A state pairs a network, which says what the next spin's outputs are, with a readout, which makes them a
+normalized conditional amplitude, and an optional constraint to one magnetization.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, overload, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from seqtant.errors import InputError
+from seqtant.models.wavefunctions.readout import (
+    Kind,
+    accurate,
+    conditional_phase,
+    constrain,
+    forced,
+    log_conditional,
+    log_odds,
+    output_channels,
+)
+
+Move = tuple[int, ...]
+
+
+@runtime_checkable
+class SiteNetwork(Protocol):
+    """What a network must offer to become a wave function."""
+
+    @property
+    def sites(self) -> int:
+        """Number of spins."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Outputs per site."""
+        ...
+
+    def outputs(self, spins: Tensor) -> Tensor:
+        """Outputs (batch, sites, channels) in the order of visit; site i may use earlier spins only."""
+        ...
+
+    def start(self, batch: int, device: torch.device) -> Any:
+        """A cache for a batch of empty configurations, with ``outputs_at``, ``record`` and ``select``."""
+        ...
+
+
+class AutoregressiveState(nn.Module):
+    """A normalized wave function over configurations of spins +1 and -1.
+
+    Args:
+        network: Gives the outputs of each site from the earlier ones.
+        kind: ``positive`` (no phase), ``real`` (signed amplitudes) or ``complex`` (a phase per conditional).
+        magnetization: Sum of all spins, if only that sector is allowed.
+
+    Raises:
+        InputError: The network has the wrong number of outputs, or there is no such sector.
+
+    Example:
+        >>> from seqtant.models.wavefunctions.causal_network import CausalNetwork
+        >>> from seqtant.models.wavefunctions.two_stack import light_two_stack
+        >>> from seqtant.models.wavefunctions.causal_state import CausalState
+        >>> network = CausalNetwork(light_two_stack(2, 4), (2, 2), torch.Generator().manual_seed(0))
+        >>> state = CausalState(network, "positive")
+        >>> everything = torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * 4)
+        >>> round(state.log_prob(everything).exp().sum().item(), 6)
+        1.0
+    """
+
+    def __init__(self, network: SiteNetwork, kind: Kind = "positive", magnetization: int | None = None) -> None:
+        super().__init__()
+        if network.channels != output_channels(kind):
+            raise InputError(f"a {kind} state needs {output_channels(kind)} outputs per site, not {network.channels}")
+        if magnetization is not None and (
+            abs(magnetization) > network.sites or (network.sites + magnetization) % 2 != 0
+        ):
+            raise InputError(f"{network.sites} spins have no sector of magnetization {magnetization}")
+        self.network = network
+        self.kind: Kind = kind
+        self.magnetization = magnetization
+
+    @property
+    def sites(self) -> int:
+        """Number of spins."""
+        return self.network.sites
+
+    @property
+    def order(self) -> Tensor:
+        """The sites in the order in which they are drawn."""
+        return getattr(self.network, "order", torch.arange(self.sites))
+
+    @property
+    def has_phase(self) -> bool:
+        """Whether the phase depends on the parameters."""
+        return self.kind == "complex"
+
+    def log_psi(self, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithm of the wave function.
+
+        Args:
+            spins: Values +1 and -1, shape (batch, sites).
+
+        Returns:
+            Log-amplitude and phase (radians), each of shape (batch,).
+        """
+        return self.read(self.network.outputs(spins), spins)
+
+    forward = log_psi
+
+    def read(self, outputs: Tensor, spins: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-amplitude and phase of configurations from the network's outputs (batch, sites, channels)."""
+        outputs = accurate(outputs)
+        visited = spins.to(outputs.dtype)[:, self.order.to(spins.device)]
+        amplitude = log_conditional(outputs, visited, self.kind)
+        if self.magnetization is not None:
+            ups = (visited > 0).cumsum(1) - (visited > 0).long()
+            index = torch.arange(self.sites, device=spins.device)
+            amplitude = constrain(amplitude, visited, forced(ups, index, self.sites, self.magnetization))
+        return amplitude.sum(1), conditional_phase(outputs, visited, self.kind).sum(1)
+
+    def log_prob(self, spins: Tensor) -> Tensor:
+        """Log-probabilities, shape (batch,)."""
+        return 2 * self.log_psi(spins)[0]
+
+    def phase(self, spins: Tensor) -> Tensor:
+        """Phases in radians, shape (batch,)."""
+        return self.log_psi(spins)[1]
+
+    def start(self, batch: int) -> Any:
+        """A cache for :meth:`step`."""
+        return self.network.start(batch, next(self.parameters()).device)
+
+    @torch.no_grad()
+    def step(self, cache: Any, site: int, previous: Tensor | None = None) -> Tensor:
+        """Outputs of the next site, the spins so far being in the cache.
+
+        Args:
+            cache: From :meth:`start`.
+            site: Number of spins drawn so far.
+            previous: The spins (batch,) drawn at the site before this one; None for the first.
+
+        Returns:
+            Shape (batch, channels), float64.
+        """
+        if previous is not None:
+            cache.record(site - 1, previous)
+        return accurate(cache.outputs_at(site))
+
+    def _odds(self, outputs: Tensor, ups: Tensor, site: int) -> Tensor:
+        odds = log_odds(outputs, self.kind)
+        if self.magnetization is None:
+            return odds
+        must = forced(ups, site, self.sites, self.magnetization)
+        return torch.where(must == 0, odds, must * torch.inf)
+
+    @overload
+    def sample(
+        self, number: int, generator: torch.Generator | None = ..., *, uniforms: Tensor | None = ...
+    ) -> Tensor: ...
+
+    @overload
+    def sample(
+        self,
+        number: int,
+        generator: torch.Generator | None = ...,
+        *,
+        uniforms: Tensor | None = ...,
+        return_log_prob: Literal[True],
+    ) -> tuple[Tensor, Tensor]: ...
+
+    @torch.no_grad()
+    def sample(
+        self,
+        number: int,
+        generator: torch.Generator | None = None,
+        *,
+        uniforms: Tensor | None = None,
+        return_log_prob: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Draws independent configurations exactly, site by site.
+
+        Args:
+            number: How many.
+            generator: Source of chance.
+            uniforms: Numbers in [0, 1) of shape (number, sites) to use instead of the generator.
+            return_log_prob: Return the log-probabilities too; they cost nothing extra.
+
+        Returns:
+            Spins of shape (number, sites), int8; with log-probabilities (number,) if asked for.
+        """
+        device = next(self.parameters()).device
+        if uniforms is None:
+            uniforms = torch.rand(number, self.sites, generator=generator, dtype=torch.float64)
+        uniforms = uniforms.to(device)
+        cache, spin = self.start(number), None
+        spins = torch.empty(number, self.sites, dtype=torch.int8, device=device)
+        total = torch.zeros(number, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+        ups = torch.zeros(number, dtype=torch.int64, device=device)
+        for site, place in enumerate(self.order.tolist()):
+            odds = self._odds(self.step(cache, site, spin), ups, site)
+            spin = torch.where(uniforms[:, site] < odds.sigmoid(), 1.0, -1.0)
+            total += nn.functional.logsigmoid(spin * odds)
+            ups += spin > 0
+            spins[:, place] = spin.to(torch.int8)
+        return (spins, total) if return_log_prob else spins
+
+    @torch.no_grad()
+    def sample_counts(self, number: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws configurations with multiplicities: each distinct prefix is computed once.
+
+        The counts of a prefix are split between its two continuations by a binomial draw, so the cost grows with the
+        number of distinct configurations, not with ``number``.
+
+        Returns:
+            Distinct spins (unique, sites), their counts (unique,) and log-probabilities (unique,).
+        """
+        device = next(self.parameters()).device
+        cache, spin = self.start(1), None
+        counts = torch.tensor([number], device=device)
+        spins = torch.zeros(1, self.sites, dtype=torch.int8, device=device)
+        total, ups = (
+            torch.zeros(1, dtype=torch.float64, device=device),
+            torch.zeros(1, dtype=torch.int64, device=device),
+        )
+        for site, place in enumerate(self.order.tolist()):
+            odds = self._odds(self.step(cache, site, spin), ups, site)
+            plus = torch.binomial(counts.double().cpu(), odds.sigmoid().cpu().double(), generator=generator).to(device)
+            both = torch.stack([plus.long(), counts - plus.long()], dim=1)
+            parent, branch = both.nonzero(as_tuple=True)
+            spin = 1.0 - 2.0 * branch.to(torch.float64)
+            counts, spins = both[parent, branch], spins[parent]
+            spins[:, place] = spin.to(torch.int8)
+            total = total[parent] + nn.functional.logsigmoid(spin * odds[parent])
+            ups = ups[parent] + (spin > 0)
+            cache.select(parent, site)
+        return spins, counts, total
+
+    @torch.no_grad()
+    def log_ratios(self, spins: Tensor, moves: tuple[Move, ...]) -> tuple[Tensor, Tensor]:
+        """Log-ratios psi(s') / psi(s) for configurations s' that differ from s by flipped sites.
+
+        Args:
+            spins: Shape (batch, sites).
+            moves: Sites that each move flips.
+
+        Returns:
+            Differences of log-amplitude and of phase, each (batch, moves).
+        """
+        amplitude, phase = self.log_psi(spins)
+        ratios = [self.log_psi(flipped(spins, move)) for move in moves]
+        return (
+            torch.stack([a for a, _ in ratios], dim=1) - amplitude[:, None],
+            torch.stack([p for _, p in ratios], dim=1) - phase[:, None],
+        )
+
+
+def flipped(spins: Tensor, move: Move) -> Tensor:
+    """Configurations with the sites of a move flipped."""
+    result = spins.clone()
+    result[:, list(move)] *= -1
+    return result

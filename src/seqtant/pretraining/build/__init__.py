@@ -1,0 +1,1 @@
+"""The resumable build of a data set from a corpus."""

@@ -1,0 +1,1 @@
+"""What related text gains, measured on models."""

@@ -1,0 +1,1 @@
+"""Packing of segments into training examples."""

@@ -1,0 +1,1 @@
+"""Exact diagonalization and sums over orbits."""

@@ -1,0 +1,1 @@
+"""Observables, sampling, evaluation of states."""

@@ -1,0 +1,1 @@
+"""Lattices, Pauli sums, Hamiltonians, symmetries, local energies."""

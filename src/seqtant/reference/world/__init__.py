@@ -1,0 +1,1 @@
+"""The reference world: its facts, games, stories, sums and talks."""

@@ -1,0 +1,220 @@
+"""Sums: compound problems whose answer is written after its steps, or at once.
+
+``add first three second four third nine .`` is solved in steps, ``first three . second four makes seven . third nine
+makes six . answer six .`` (sums are modulo ten), or directly, ``answer six .``. Each step reads two earlier words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from seqtant.reference.world.documents import NEVER, Items, Kind
+from seqtant.reference.world.grammar import PADDING
+from seqtant.reference.world.vocabulary import Vocabulary
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+
+@dataclass(frozen=True)
+class SumSettings:
+    """How long problems are and how they are solved."""
+
+    digits: tuple[str, ...] = DIGITS
+    """Words of the digits; sums are taken modulo their number."""
+    ordinals: tuple[str, ...] = ORDINALS
+    """Names of the places; their number is the length of the longest problem."""
+    shortest: int = 2
+    """Fewest digits of a problem; all lengths up to the longest are alike."""
+    steps: float = 0.7
+    """Share of problems solved step by step; the rest are answered at once."""
+    end: float = 1 / 5
+    """Probability that a document ends after a problem."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem and its solution in words."""
+
+    digits: tuple[int, ...]
+    """The digits to add."""
+    settings: SumSettings = field(default_factory=SumSettings)
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """The running total after each digit."""
+        return tuple(int(total) for total in np.cumsum(self.digits) % len(self.settings.digits))
+
+    @property
+    def question(self) -> str:
+        """The problem: ``add first three second four .``."""
+        words = self.settings.digits
+        listed = (f"{place} {words[digit]}" for place, digit in zip(self.settings.ordinals, self.digits, strict=False))
+        return f"add {' '.join(listed)} ."
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """One sentence per step; every one after the first reads its digit and the total before it."""
+        words, places = self.settings.digits, self.settings.ordinals
+        rest = zip(places[1:], self.digits[1:], self.totals[1:], strict=False)
+        return (
+            f"{places[0]} {words[self.digits[0]]} .",
+            *(f"{place} {words[digit]} makes {words[total]} ." for place, digit, total in rest),
+        )
+
+    @property
+    def answer(self) -> str:
+        """The word of the answer."""
+        return self.settings.digits[self.totals[-1]]
+
+    def text(self, *, steps: bool) -> str:
+        """The whole item, solved step by step or at once."""
+        return " ".join((self.question, *(self.steps if steps else ()), f"answer {self.answer} ."))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Documents of problems."""
+
+    settings: SumSettings = field(default_factory=SumSettings)
+
+    def texts(self) -> list[str]:
+        """Texts that hold every word of such documents."""
+        return ["sums : add . answer makes", *self.settings.digits, *self.settings.ordinals]
+
+    def kind(self, vocabulary: Vocabulary) -> SumKind:
+        """The kind of document."""
+        return SumKind(self.settings, vocabulary)
+
+
+class SumKind(Kind):
+    """Problems as a kind of document.
+
+    Args:
+        settings: How long problems are and how they are solved.
+        vocabulary: Words of the world.
+        eased: Draw each digit as the smaller of two. With all digits alike a summand alone says nothing about the sum,
+            and gradients find the sums late or never.
+    """
+
+    name = "sums"
+
+    def __init__(self, settings: SumSettings, vocabulary: Vocabulary, *, eased: bool = False) -> None:
+        self._draws = 2 if eased else 1
+        self.settings, self.vocabulary, self.end = settings, vocabulary, settings.end
+        self.digits = np.array([vocabulary.id(word) for word in settings.digits])
+        self.ordinals = np.array([vocabulary.id(word) for word in settings.ordinals])
+        self.add, self.stop, self.answer, self.makes = vocabulary.encode("add . answer makes")
+
+    def eased(self) -> SumKind:
+        """The same kind with small digits more often; only what is drawn differs."""
+        return SumKind(self.settings, self.vocabulary, eased=True)
+
+    def items(self) -> SumItems:
+        """A reader at the start of the first problem."""
+        return SumItems(self)
+
+    def draw_items(
+        self,
+        latents: Int[np.ndarray, " documents"],
+        counts: Int[np.ndarray, " documents"],
+        generator: np.random.Generator,
+    ) -> Int[np.ndarray, "items longest"]:
+        """Draws the problems of many documents, one after the other."""
+        items, longest = int(counts.sum()), len(self.ordinals)
+        lengths = generator.integers(self.settings.shortest, longest + 1, size=items)
+        stepwise = generator.random(items) < self.settings.steps
+        values = generator.integers(len(self.digits), size=(self._draws, items, longest)).min(axis=0)
+        totals = np.cumsum(values, axis=1) % len(self.digits)
+        used = np.arange(longest) < lengths[:, None]
+        listed = np.stack([np.broadcast_to(self.ordinals, values.shape), self.digits[values]], axis=2)
+        stops = np.full((items, longest), self.stop)
+        makes = np.full((items, longest), self.makes)
+        worked = np.stack([listed[..., 0], listed[..., 1], makes, self.digits[totals], stops], axis=2)
+        worked[:, 0, 2:4] = PADDING
+        listed = np.where(used[..., None], listed, PADDING).reshape(items, -1)
+        worked = np.where((used & stepwise[:, None])[..., None], worked, PADDING).reshape(items, -1)
+        last = self.digits[totals[np.arange(items), lengths - 1]]
+        column = np.ones((items, 1), dtype=np.int64)
+        parts = [self.add * column, listed, self.stop * column, worked, self.answer * column, last[:, None]]
+        return np.concatenate([*parts, self.stop * column], axis=1)
+
+    @property
+    def shortest_item(self) -> int:
+        """Number of tokens of the shortest problem, answered at once."""
+        return 5 + 2 * self.settings.shortest
+
+    def solution(self, digits: tuple[int, ...], *, steps: bool) -> tuple[int, ...]:
+        """Tokens of the solution of a problem."""
+        problem = Problem(digits, self.settings)
+        text = problem.text(steps=steps).removeprefix(problem.question)
+        return tuple(self.vocabulary.encode(text))
+
+
+class SumItems(Items):
+    """Reads problems: only their length, their digits and the way they are solved are left to chance."""
+
+    def __init__(self, kind: SumKind) -> None:
+        self._kind = kind
+        self._digits: tuple[int, ...] = ()
+        self._stage = "start"
+        self._rest: tuple[int, ...] = ()
+
+    @property
+    def between(self) -> bool:
+        """Whether a problem has just ended."""
+        return self._stage == "start"
+
+    def _choices(self) -> dict[int, float]:
+        """Probability of every possible next token."""
+        kind, count = self._kind, len(self._digits)
+        longest, shortest = len(kind.ordinals), kind.settings.shortest
+        if self._stage == "start":
+            return {kind.add: 1.0}
+        if self._stage == "digit":
+            return {int(token): 1 / len(kind.digits) for token in kind.digits}
+        if self._stage == "solve":
+            return {int(kind.ordinals[0]): kind.settings.steps, kind.answer: 1 - kind.settings.steps}
+        if self._stage == "rest":
+            return {self._rest[0]: 1.0}
+        stop = 0.0 if count < shortest else 1 / (longest - count + 1)
+        choices = {} if count == longest else {int(kind.ordinals[count]): 1 - stop}
+        return choices | ({kind.stop: stop} if stop else {})
+
+    def log_probs(self, size: int) -> Float[np.ndarray, " vocabulary"]:
+        """Log p(next word | problem so far)."""
+        result = np.full(size, NEVER)
+        choices = self._choices()
+        result[list(choices)] = np.log(list(choices.values()))
+        return result
+
+    def advance(self, token: int) -> float:
+        """Reads one word and returns its log-probability."""
+        chance = self._choices().get(token)
+        if chance is None:
+            return NEVER
+        self._move(token)
+        return float(np.log(chance))
+
+    def _move(self, token: int) -> None:
+        kind = self._kind
+        if self._stage == "start":
+            self._stage, self._digits = "place", ()
+        elif self._stage == "place":
+            self._stage = "solve" if token == kind.stop else "digit"
+        elif self._stage == "digit":
+            self._digits += (int(np.flatnonzero(kind.digits == token)[0]),)
+            self._stage = "place"
+        else:
+            before = kind.solution(self._digits, steps=token != kind.answer) if self._stage == "solve" else self._rest
+            self._rest = before[1:]
+            self._stage = "rest" if self._rest else "start"
+
+    def copy(self) -> SumItems:
+        """An independent reader in the same state."""
+        other = SumItems(self._kind)
+        other._digits, other._stage, other._rest = self._digits, self._stage, self._rest
+        return other

@@ -1,0 +1,1 @@
+"""Steering a model: hooks, biases, merged weights, generation."""

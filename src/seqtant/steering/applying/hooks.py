@@ -1,0 +1,172 @@
+"""Steering as a context: inside it a model's blocks add the vector to their output, row by row and token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from seqtant.errors import InputError
+from seqtant.lm.hooks import BlockCall, Edit, edit_blocks, network
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.steering.vectors.vector import SteeringVector, check_vector
+
+Strength = float | Sequence[float] | Tensor
+"""One strength for all rows, or one per row of the caller."""
+
+
+@contextmanager
+def steered(
+    model: HuggingFaceLM,
+    vector: SteeringVector,
+    strength: Strength = 1.0,
+    *,
+    weights: Mapping[int, float] | None = None,
+    positions: str = "all",
+    prompt_lengths: int | Sequence[int] | None = None,
+    keep_norm: bool = False,
+    allow_other_model: bool = False,
+) -> Iterator[None]:
+    """Adds ``strength * weight * direction`` to the output of each block of the vector while the context lasts.
+
+    The same inside plain calls, cached calls, left-padded batches, scoring and generation. With one strength per row, a
+    whole sweep is one batch: rows are known by the caller's order in scoring and generation of this package, and by
+    their place in the batch elsewhere.
+
+    Args:
+        model: The model.
+        vector: The vector; its directions are unit vectors, so strengths are lengths in the hidden space.
+        strength: One number, or one per row of the caller, (rows,).
+        weights: Per block, a factor on the strength; blocks left out have 1.
+        positions: Which tokens are steered: ``all``, ``prompt``, ``last`` (the prompt's last token) or ``generated``.
+            They count from the start of the text, so a cached chunk of one token is not taken for a prompt.
+        prompt_lengths: Tokens of the prompts, one number or one per row; needed unless all tokens are steered.
+        keep_norm: Whether steered states are rescaled to the norm they had.
+        allow_other_model: Whether a vector of other weights of the same size is accepted.
+
+    Raises:
+        InputError: The vector does not fit the model, or rows and strengths do not match.
+
+    Example:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> tiny = HuggingFaceLM(GPT2LMHeadModel(GPT2Config(vocab_size=5, n_embd=4, n_layer=2, n_head=1, n_positions=8,
+        ...                                                 bos_token_id=0, eos_token_id=0)))
+        >>> push = SteeringVector({1: torch.tensor([1.0, 0.0, -1.0, 0.0])})
+        >>> ids = torch.tensor([[1, 2], [1, 2]])
+        >>> plain = tiny.forward(ids).logits
+        >>> with steered(tiny, push, [0.0, 3.0]):
+        ...     both = tiny.forward(ids).logits
+        >>> (plain - both).abs().amax(dim=(1, 2)).gt(1e-6).tolist()
+        [False, True]
+    """
+    check_vector(vector, model, allow_other=allow_other_model)
+    place = _place(positions, prompt_lengths)
+    strengths = torch.as_tensor(strength, dtype=torch.float32)
+    if strengths.ndim > 1 or not bool(torch.isfinite(strengths).all()):
+        raise InputError("strength must be one finite number, or one per row")
+    dtype, strengths = float_type(model), strengths.to(model.device)
+    edits = {
+        layer: _adder(push.to(model.device), strengths, place, keep_norm=keep_norm, dtype=dtype)
+        for layer, push in weighted(vector, weights).items()
+    }
+    with edit_blocks(model, edits):
+        yield
+
+
+def weighted(vector: SteeringVector, weights: Mapping[int, float] | None) -> dict[int, Float[Tensor, " width"]]:
+    """Directions times the factors of their blocks.
+
+    Raises:
+        InputError: There is a factor for a block that is not steered.
+    """
+    factors = weights or {}
+    if set(factors) - set(vector.layers):
+        raise InputError(f"weights name layers that the vector does not steer: it steers {list(vector.layers)}")
+    return {layer: direction * factors.get(layer, 1.0) for layer, direction in vector.directions.items()}
+
+
+def _adder(push: Tensor, strengths: Tensor, place: Place | None, *, keep_norm: bool, dtype: torch.dtype) -> Edit:
+    # The product is made in float32 and once where it can be: half precision would lose small strengths.
+    fixed = (push * strengths).to(dtype) if strengths.ndim == 0 else None
+    if fixed is not None and place is None and not keep_norm:
+        return lambda states, _call: states + (fixed if fixed.device == states.device else fixed.to(states.device))
+
+    def edit(states: Tensor, call: BlockCall) -> Tensor:
+        added = fixed if fixed is not None else _per_row(push, strengths, states, call).to(states.dtype)
+        if place is not None:
+            added = added * place(call)[..., None].to(states.device, states.dtype)
+        moved = states + added.to(states.device)
+        if not keep_norm:
+            return moved
+        before, after = states.norm(dim=-1, keepdim=True), moved.norm(dim=-1, keepdim=True)
+        return moved * (before / after.clamp(min=torch.finfo(states.dtype).tiny))
+
+    return edit
+
+
+def _per_row(push: Tensor, strengths: Tensor, states: Tensor, call: BlockCall) -> Float[Tensor, "batch 1 width"]:
+    own = _of_rows(strengths.to(states.device), states.shape[0], call, "strengths")
+    return (own[:, None] * push.to(states.device))[:, None]
+
+
+def _of_rows(values: Tensor, batch: int, call: BlockCall, what: str) -> Tensor:
+    if call.rows is not None:
+        if int(call.rows.max()) >= values.numel():
+            raise InputError(f"{values.numel()} {what} for row {int(call.rows.max())}: give one per row")
+        return values[call.rows.to(values.device)]
+    if batch != values.numel():
+        raise InputError(f"{values.numel()} {what} for a batch of {batch} rows: give one per row")
+    return values
+
+
+Place = Callable[[BlockCall], Bool[Tensor, "batch time"]]
+
+
+def _place(positions: str, prompt_lengths: int | Sequence[int] | None) -> Place | None:
+    """Which tokens are steered, from their position in the text."""
+    if positions == "all":
+        return None
+    if positions not in {"prompt", "last", "generated"}:
+        raise InputError(f"unknown positions '{positions}': use all, prompt, last or generated")
+    if prompt_lengths is None:
+        raise InputError(f"positions '{positions}' need the lengths of the prompts")
+    lengths = torch.as_tensor(prompt_lengths, dtype=torch.long)
+
+    def inside(call: BlockCall) -> Tensor:
+        own = lengths.to(call.positions.device)
+        if own.ndim:
+            own = _of_rows(own, call.positions.shape[0], call, "prompt lengths")[:, None]
+        if positions == "generated":
+            return call.positions >= own
+        if positions == "last":
+            return call.positions == own - 1
+        return (call.positions < own) & (call.positions >= 0)
+
+    return inside
+
+
+def float_type(model: HuggingFaceLM) -> torch.dtype:
+    """The number type that a model computes in."""
+    return next((p.dtype for p in network(model).parameters() if p.is_floating_point()), torch.float32)
+
+
+def resolution_warning(model: HuggingFaceLM, vector: SteeringVector, strength: float) -> str | None:
+    """What to tell where the model's number type rounds a strength away or may overflow; None where all is well.
+
+    A push below about 2^-8 of the number it is added to is lost in bfloat16, and float16 overflows at 65,504.
+    """
+    dtype, norm = float_type(model), vector.hidden_norm
+    if norm is None or strength == 0 or dtype not in {torch.bfloat16, torch.float16}:
+        return None
+    step = torch.finfo(dtype).eps
+    if abs(strength) < step * norm:
+        return (
+            f"strength {strength:g} is below the rounding of {str(dtype).removeprefix('torch.')} at a hidden norm of "
+            f"{norm:.3g}: part of it is lost; load the model with --set dtype=float32"
+        )
+    if dtype == torch.float16 and abs(strength) + norm > torch.finfo(dtype).max:
+        return f"strength {strength:g} overflows float16: load the model with --set dtype=float32"
+    return None

@@ -1,0 +1,153 @@
+"""Tasks of lm-evaluation-harness: multiple choice as helpfulness items, and any task whole on a steered model.
+
+``--helpfulness lm-eval:arc_easy`` asks a task's questions with all that this room has for items: soft scores, paired
+intervals, a whole sweep in one batch. :func:`evaluate` runs tasks of any kind, generation too, as the harness does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqtant.errors import InputError, MissingExtraError
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.optional import require
+from seqtant.steering.applying.bias_steering import steered_in_bias
+from seqtant.steering.data.items import Question
+from seqtant.steering.vectors.vector import SteeringVector
+
+PREFIX = "lm-eval:"
+"""What marks a helpfulness source as a task of the harness; a name, or the path of a task's YAML file, follows."""
+EXTRA = "harness"
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """One metric of one task at one strength."""
+
+    task: str
+    strength: float
+    metric: str
+    value: float
+    stderr: float | None
+
+
+def task_questions(source: str, *, limit: int) -> list[Question]:
+    """The questions of a multiple-choice task, asked without examples.
+
+    Args:
+        source: Name of a task, or path of its YAML file.
+        limit: Most questions.
+
+    Raises:
+        MissingExtraError: The harness is not installed.
+        InputError: There is no such task, its data cannot be had, or it is not multiple choice.
+    """
+    found = list(_tasks([source]).values())
+    if len(found) != 1:
+        raise InputError(f"'{source}' is a group of {len(found)} tasks: name one of them")
+    (task,) = found
+    if task.OUTPUT_TYPE != "multiple_choice" or task.multiple_input:
+        raise InputError(
+            f"task '{source}' is no multiple choice after one prompt: choose another task, or run it with "
+            "seqtant.steering.applying.lm_eval.evaluate"
+        )
+    description, delimiter = task.config.description or "", task.config.target_delimiter
+    return [_question(task, doc, description, delimiter) for doc in list(task.eval_docs)[:limit]]
+
+
+def _question(task: Any, doc: Any, description: str, delimiter: str) -> Question:
+    options = [str(choice) for choice in task.doc_to_choice(doc)]
+    target = task.doc_to_target(doc)
+    answer = target if isinstance(target, int) else options.index(str(target))
+    return Question(f"{description}{task.doc_to_text(doc)}", tuple(delimiter + option for option in options), answer)
+
+
+def evaluate(
+    model: HuggingFaceLM,
+    vector: SteeringVector,
+    strengths: Sequence[float],
+    tasks: Sequence[str],
+    *,
+    limit: int | None = None,
+    batch_size: int = 8,
+) -> list[TaskScore]:
+    """Runs tasks of the harness on a steered model, at one strength after the other.
+
+    Args:
+        model: The model.
+        vector: The vector.
+        strengths: The strengths.
+        tasks: Names of tasks, or paths of their YAML files.
+        limit: Most documents per task; None takes all.
+        batch_size: Rows per forward pass.
+
+    Returns:
+        Every metric of every task at every strength.
+
+    Raises:
+        MissingExtraError: The harness is not installed.
+        InputError: A task is not known.
+    """
+    loaded = _tasks(tasks)
+    evaluator, wrappers = _part("evaluator"), _part("models.huggingface")
+    harness = wrappers.HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=batch_size)
+    found: list[TaskScore] = []
+    for strength in strengths:
+        with steered_in_bias(model, vector, strength):
+            done = evaluator.simple_evaluate(
+                harness, tasks=list(loaded.values()), limit=limit, bootstrap_iters=0, log_samples=False
+            )
+        for task, metrics in done["results"].items():
+            found += _scores(task, strength, metrics)
+    return found
+
+
+def _scores(task: str, strength: float, metrics: dict[str, Any]) -> list[TaskScore]:
+    found = []
+    for key, value in metrics.items():
+        name, _, kind = key.partition(",")
+        if name.endswith("_stderr") or not kind or not isinstance(value, int | float):
+            continue
+        error = metrics.get(f"{name}_stderr,{kind}")
+        found.append(TaskScore(task, strength, name, float(value), error if isinstance(error, float) else None))
+    return found
+
+
+def _part(name: str) -> Any:
+    try:
+        require("lm_eval", extra=EXTRA)
+    except MissingExtraError as error:
+        raise MissingExtraError(f"lm-evaluation-harness is not installed: pip install 'seqtant[{EXTRA}]'") from error
+    return require(f"lm_eval.{name}", extra=EXTRA)
+
+
+def _tasks(sources: Sequence[str]) -> dict[str, Any]:
+    """Loads tasks by name or file."""
+    manager_of = _part("tasks").TaskManager
+    files = [Path(source) for source in sources if source.endswith((".yaml", ".yml"))]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"no file '{file}': give a task's YAML file, or the name of a task")
+    manager = manager_of(
+        include_path=[str(file.parent) for file in files] or None, include_defaults=len(files) < len(sources)
+    )
+    names = [_name(Path(source)) if Path(source) in files else source for source in sources]
+    unknown = [name for name in names if name not in manager.all_tasks]
+    if unknown:
+        raise InputError(f"lm-evaluation-harness knows no task '{unknown[0]}': 'lm-eval ls tasks' lists those it knows")
+    try:
+        return manager.load(names)["tasks"]
+    except OSError as error:
+        raise InputError(f"the data of task '{names[0]}' cannot be had: {' '.join(str(error).split())}") from error
+
+
+def _name(file: Path) -> str:
+    import yaml
+
+    name = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("task")
+    if not isinstance(name, str):
+        raise InputError(f"'{file}' names no task: it needs a line 'task: name'")
+    return name

@@ -1,0 +1,1 @@
+"""Contrast pairs, behavior prompts and helpfulness items."""

@@ -1,0 +1,1 @@
+"""Alignment and helpfulness at many strengths from few forward passes."""

@@ -1,0 +1,1 @@
+"""Steering vectors: directions, extraction, files."""

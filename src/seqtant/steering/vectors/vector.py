@@ -1,0 +1,197 @@
+"""A steering vector as a value: one unit direction per block, how it was made, and a file that says both."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from seqtant.errors import InputError
+from seqtant.lm import hooks
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.runs.files import whole_file
+from seqtant.steering.vectors.fingerprints import model_hash, tokenizer_hash
+
+FORMAT = "seqtant-steering-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerFacts:
+    """What is known of the direction of one block; None where the vector came without it."""
+
+    raw_norm: float | None = None
+    """Length of the direction before it was made a unit vector."""
+    hidden_norm: float | None = None
+    """Mean norm of the hidden states it was taken from: strengths are small or large against this."""
+    explained_variance: float | None = None
+    """Share of the squared differences that lies along the direction."""
+    sign_agreement: float | None = None
+    """Share of the pairs that it was made from whose positive side projects higher."""
+    held_out_accuracy: float | None = None
+    """Share of pairs told apart by a direction made from other pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """How a vector was made."""
+
+    model: str = ""
+    """Name of the model."""
+    model_type: str = ""
+    """Its family in transformers."""
+    model_hash: str = ""
+    """Hash of its configuration and weights; empty if not known."""
+    tokenizer_hash: str = ""
+    """Hash of its tokenizer; empty if not known."""
+    depth: int = 0
+    """Number of its blocks; 0 if not known."""
+    method: str = ""
+    """How the directions were drawn from the pairs."""
+    template: str = ""
+    """What the texts were put into."""
+    data_hash: str = ""
+    """Hash of the pairs and the template."""
+    pairs: int = 0
+    """Number of pairs."""
+    seed: int | None = None
+    """Seed of what was random."""
+
+
+@dataclass(frozen=True)
+class SteeringVector:
+    """One unit direction per steered block.
+
+    Example:
+        >>> vector = SteeringVector({2: torch.tensor([3.0, 4.0])})
+        >>> vector.directions[2], vector.layers, vector.width
+        (tensor([0.6000, 0.8000]), (2,), 2)
+    """
+
+    directions: Mapping[int, Float[Tensor, " width"]]
+    """Block number from 0 -> direction; made float32 unit vectors on the CPU."""
+    facts: Mapping[int, LayerFacts] = field(default_factory=dict)
+    """Per block, what is known of its direction."""
+    origin: Origin = Origin()
+    """How the vector was made."""
+
+    def __post_init__(self) -> None:
+        if not self.directions:
+            raise InputError("a steering vector needs at least one layer")
+        units = {layer: _unit(layer, direction) for layer, direction in sorted(self.directions.items())}
+        widths = {unit.numel() for unit in units.values()}
+        if len(widths) > 1 or min(units) < 0:
+            raise InputError(f"directions must be of one width and layers at least 0: got {sorted(widths)}, {[*units]}")
+        object.__setattr__(self, "directions", units)
+        object.__setattr__(self, "facts", {layer: self.facts.get(layer, LayerFacts()) for layer in units})
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The blocks it steers, ascending."""
+        return tuple(self.directions)
+
+    @property
+    def width(self) -> int:
+        """Size of the hidden states."""
+        return self.directions[self.layers[0]].numel()
+
+    @property
+    def hidden_norm(self) -> float | None:
+        """Mean over its blocks of the mean hidden norm; None if a block's is not known."""
+        norms = [self.facts[layer].hidden_norm for layer in self.layers]
+        known = [norm for norm in norms if norm is not None]
+        return sum(known) / len(known) if len(known) == len(norms) else None
+
+    def at(self, layers: tuple[int, ...] | list[int]) -> SteeringVector:
+        """The vector restricted to some of its blocks.
+
+        Raises:
+            InputError: It has no direction for one of them.
+        """
+        missing = sorted(set(layers) - set(self.layers))
+        if missing:
+            raise InputError(f"the vector has no direction for layer {missing[0]}: it has {list(self.layers)}")
+        return replace(
+            self,
+            directions={layer: self.directions[layer] for layer in layers},
+            facts={layer: self.facts[layer] for layer in layers},
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes the vector as safetensors, whole or not at all.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        tensors = {f"direction.{layer}": direction.contiguous() for layer, direction in self.directions.items()}
+        facts = {str(layer): asdict(known) for layer, known in self.facts.items()}
+        about = {"format": FORMAT, "origin": json.dumps(asdict(self.origin)), "facts": json.dumps(facts)}
+        with whole_file(path) as temporary:
+            save_file(tensors, str(temporary), metadata=about)
+
+    @classmethod
+    def load(cls, path: Path) -> SteeringVector:
+        """Reads a vector back.
+
+        Raises:
+            InputError: The file is missing, corrupt, or no steering vector.
+        """
+        if not path.is_file():
+            raise InputError(f"no file '{path}': give a steering vector that 'steering extract' wrote")
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"'{path}' is no readable safetensors file ({error})") from error
+        if about.get("format") != FORMAT:
+            raise InputError(f"'{path}' is no steering vector of this package: its format is {about.get('format')!r}")
+        directions = {int(name.removeprefix("direction.")): tensor for name, tensor in tensors.items()}
+        facts = {int(layer): LayerFacts(**known) for layer, known in json.loads(about["facts"]).items()}
+        return cls(directions, facts, Origin(**json.loads(about["origin"])))
+
+
+def check_vector(vector: SteeringVector, model: HuggingFaceLM, *, allow_other: bool = False) -> None:
+    """Checks that a vector belongs to a model.
+
+    Args:
+        vector: The vector.
+        model: The model it shall steer.
+        allow_other: Whether other weights or another tokenizer of the same size are accepted.
+
+    Raises:
+        InputError: Width or depth do not fit, or it was made from other weights or another tokenizer.
+    """
+    width, depth = hooks.width(model), hooks.depth(model)
+    if vector.width != width:
+        raise InputError(f"the vector is {vector.width} wide, '{model.name}' {width}: it is of another model")
+    if vector.layers[-1] >= depth or (vector.origin.depth and vector.origin.depth != depth):
+        there = vector.origin.depth or vector.layers[-1] + 1
+        raise InputError(f"the vector is for {there} blocks, '{model.name}' has {depth}: it is of another model")
+    if allow_other:
+        return
+    origin = vector.origin
+    for what, expected, found in (
+        ("weights", origin.model_hash, model_hash),
+        ("tokenizer", origin.tokenizer_hash, tokenizer_hash),
+    ):
+        if expected and expected != found(model):
+            raise InputError(
+                f"the vector was made from '{origin.model}' with other {what} than '{model.name}' has: extract "
+                "it anew, or allow it with --set allow_other_model=true"
+            )
+
+
+def _unit(layer: int, direction: Tensor) -> Tensor:
+    flat = direction.detach().to("cpu", torch.float64)
+    norm = float(flat.norm())
+    if flat.ndim != 1 or norm == 0 or not math.isfinite(norm):
+        raise InputError(f"the direction of layer {layer} must be one row of finite numbers that is not zero")
+    return (flat / norm).float()

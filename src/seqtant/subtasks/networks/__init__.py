@@ -1,0 +1,1 @@
+"""Networks that learn compound tasks, and what their gradients say."""

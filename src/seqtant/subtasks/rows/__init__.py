@@ -1,0 +1,1 @@
+"""Problems and steps of one's own, as rows of text."""

@@ -1,0 +1,201 @@
+"""A user's own problems: an input, the steps of its solution, an answer; read from JSON lines or made here.
+
+Positions that a step reads count the items of the input first (a text is one item), then the steps in order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqtant.data.json_lines import read_lines
+from seqtant.errors import InputError, suggest
+from seqtant.runs.files import write_text
+from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_distinct, split_of
+from seqtant.subtasks.tasks.task import Task
+
+Value = str | int | float | bool
+BUILT_IN = "arithmetic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowStep:
+    """One step of a solution."""
+
+    value: Value
+    """What it finds."""
+    text: str = ""
+    """How it is written; by default the value."""
+    reads: tuple[int, ...] | None = None
+    """Positions of what it needs; None if the row does not say."""
+
+    @property
+    def written(self) -> str:
+        """The step as text."""
+        return self.text or str(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One problem with its solution."""
+
+    input: str | tuple[Value, ...]
+    """The problem: a text, or a list of items."""
+    steps: tuple[RowStep, ...]
+    """Its solution."""
+    answer: Value | tuple[Value, ...]
+    """What is wanted."""
+    place: str = ""
+    """Where it stands, for messages."""
+
+    @property
+    def items(self) -> int:
+        """Number of items of the input."""
+        return 1 if isinstance(self.input, str) else len(self.input)
+
+    @property
+    def input_text(self) -> str:
+        """The input as text; items are separated by spaces."""
+        return self.input if isinstance(self.input, str) else " ".join(map(str, self.input))
+
+    @property
+    def answer_text(self) -> str:
+        """The answer as text."""
+        return " ".join(map(str, self.answer)) if isinstance(self.answer, tuple) else str(self.answer)
+
+    @property
+    def split(self) -> Split:
+        """The split that the input belongs to."""
+        return split_of(json.dumps(self.input).encode())
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON data."""
+        steps = [
+            {
+                key: value
+                for key, value in (("text", s.text), ("value", s.value), ("reads", s.reads))
+                if value not in ("", None)
+            }
+            for s in self.steps
+        ]
+        return {"input": self.input, "steps": steps, "answer": self.answer}
+
+
+def read_rows(path: str | Path) -> list[Row]:
+    """Reads rows from JSON lines.
+
+    Raises:
+        InputError: The file or a line cannot be used.
+    """
+    return [parse_row(record, place) for place, record in read_lines(str(path))]
+
+
+def parse_row(record: Mapping[str, Any], place: str) -> Row:
+    """A row from JSON data.
+
+    Raises:
+        InputError: Something is missing or of the wrong kind.
+
+    Example:
+        >>> parse_row({"input": "2+3+4", "steps": [{"text": "2+3=5", "value": 5}], "answer": 9}, "here").answer_text
+        '9'
+        >>> parse_row({"input": "2+3+4", "steps": ["2+3=5"], "answer": 9}, "here").steps[0].written
+        '2+3=5'
+    """
+    for key in ("input", "steps", "answer"):
+        if key not in record:
+            raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
+    given, steps, answer = record["input"], record["steps"], record["answer"]
+    if not (isinstance(given, str) and given) and not _values(given):
+        raise InputError(f"{place}: 'input' must be a text or a list of numbers or texts, and not empty")
+    if not isinstance(steps, list):
+        raise InputError(f"{place}: 'steps' must be a list")
+    if not isinstance(answer, Value) and not _values(answer):
+        raise InputError(f"{place}: 'answer' must be a number, a text or a list of them")
+    return Row(
+        input=given if isinstance(given, str) else tuple(given),
+        steps=tuple(_step(each, f"{place}, step {number}") for number, each in enumerate(steps)),
+        answer=tuple(answer) if isinstance(answer, list) else answer,
+        place=place,
+    )
+
+
+def _step(record: Any, place: str) -> RowStep:
+    if isinstance(record, str) and record:
+        return RowStep(value=record)
+    if not isinstance(record, Mapping) or not ({"value", "text"} & set(record)):
+        raise InputError(f'{place}: write a text, or {{"text": ..., "value": ...}} and \'reads\' if you know them')
+    text = record.get("text", "")
+    value = record.get("value", text)
+    reads = record.get("reads")
+    if not isinstance(text, str) or not isinstance(value, Value):
+        raise InputError(f"{place}: 'text' must be a text and 'value' a number or a text")
+    if reads is not None and not (isinstance(reads, list) and all(type(each) is int for each in reads)):
+        raise InputError(f"{place}: 'reads' must be a list of positions")
+    return RowStep(value=value, text=text, reads=None if reads is None else tuple(reads))
+
+
+def _values(data: Any) -> bool:
+    return isinstance(data, list) and bool(data) and all(isinstance(each, Value) for each in data)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Writes rows as JSON lines, whole or not at all."""
+    write_text(path, "".join(json.dumps(row.plain()) + "\n" for row in rows))
+
+
+def task_rows(task: Task, split: Split, count: int, generator: np.random.Generator) -> list[Row]:
+    """Rows of a task, with different inputs of one split."""
+    inputs = draw_distinct(task, split, count, generator)
+    return [
+        _task_row(task, tokens, values)
+        for tokens, values in zip(inputs.tolist(), task.labels(inputs).tolist(), strict=True)
+    ]
+
+
+def _task_row(task: Task, tokens: list[int], values: list[int]) -> Row:
+    steps = tuple(RowStep(value=value, reads=step.reads) for step, value in zip(task.steps, values, strict=True))
+    answer = tuple(values[each] for each in task.answer)
+    return Row(input=tuple(tokens), steps=steps, answer=answer if len(answer) > 1 else values[task.answer[0]])
+
+
+def split_own(rows: Sequence[Row]) -> dict[Split, list[Row]]:
+    """Rows by the split of their input, whatever their order."""
+    found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
+    for row in rows:
+        found[row.split].append(row)
+    return found
+
+
+def load_rows(source: str, seed: int = 0) -> dict[Split, list[Row]]:
+    """Rows of a file (split by input), of a folder with one file per split, or built-in ones.
+
+    Args:
+        source: A .jsonl file, a folder with ``train.jsonl``, or ``arithmetic``.
+        seed: Seed of the built-in rows.
+
+    Raises:
+        InputError: There is nothing to read, or it cannot be read.
+    """
+    if source == BUILT_IN:
+        from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
+
+        return split_own(arithmetic_rows(1000, np.random.default_rng([seed, 7])))
+    folder = Path(source)
+    if not folder.is_dir():
+        return split_own(read_rows(source))
+    if not (folder / "train.jsonl").is_file():
+        raise InputError(f"the folder '{source}' has no train.jsonl: give a file of rows or what 'subtasks make' wrote")
+    return {
+        split: read_rows(folder / f"{split}.jsonl") if (folder / f"{split}.jsonl").is_file() else [] for split in SPLITS
+    }
+
+
+def is_rows(source: str) -> bool:
+    """Whether a choice of task means rows."""
+    return source == BUILT_IN or source.endswith(".jsonl") or (Path(source) / "train.jsonl").is_file()

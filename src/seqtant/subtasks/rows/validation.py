@@ -1,0 +1,166 @@
+"""What can be wrong with steps, found before anybody trains on them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seqtant.subtasks.rows.equations import wrong_equations
+from seqtant.subtasks.rows.layout import Layout, lay_out
+from seqtant.subtasks.rows.problem_rows import Row
+from seqtant.subtasks.tasks.splits import Split
+from seqtant.subtasks.tasks.task import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+KINDS = {
+    "not_recomputable": "a step's value does not follow from what it reads",
+    "contradiction": "the same step reads the same values and finds another",
+    "reads_later": "a step reads what is not written yet",
+    "arity": "a step reads too many items",
+    "no_steps": "a row has no steps",
+    "broken_text": "a step is empty, holds a line break or characters beyond ASCII",
+    "answer_differs": "the last step does not find the answer",
+    "answer_leak": "the answer, or the text of a later step, stands there before its step",
+    "duplicate": "an input appears twice in one split",
+    "split_overlap": "an input appears in two splits",
+    "token_merge": "one token holds the end of one piece and the beginning of the next",
+}
+"""Kind of violation -> what it means."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong."""
+
+    kind: str
+    place: str
+    detail: str
+
+
+def check_rows(
+    splits: Mapping[Split, Sequence[Row]],
+    *,
+    max_arity: int,
+    task: Task | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> list[Violation]:
+    """All violations of some rows.
+
+    Args:
+        splits: The rows of each split.
+        max_arity: Most items a step may read.
+        task: The task they belong to, whose steps are then recomputed; otherwise equations in the text are, and steps
+            that say what they read are held against one another.
+        tokenizer: Must not glue pieces together; None leaves that out.
+    """
+    rows = [row for split in splits.values() for row in split]
+    found = [violation for row in rows for violation in _row(row, max_arity)]
+    found += [violation for row in rows for violation in (_against_task(row, task) if task else _equations(row))]
+    found += [*_contradictions(rows), *_copied_answers(rows), *_duplicates(splits)]
+    if tokenizer is not None:
+        found += [violation for row in rows for violation in _merges(row, tokenizer)]
+    return found
+
+
+def _row(row: Row, max_arity: int) -> Iterator[Violation]:
+    if not row.steps:
+        yield Violation("no_steps", row.place, "steps is empty")
+        return
+    for number, step in enumerate(row.steps):
+        here, before = f"{row.place}, step {number}", row.items + number
+        if not step.written.strip() or "\n" in step.written or not step.written.isascii():
+            yield Violation("broken_text", here, repr(step.written))
+        if step.reads is not None:
+            later = [read for read in step.reads if not 0 <= read < before]
+            if later:
+                yield Violation("reads_later", here, f"reads {later}, and only 0 to {before - 1} stand before it")
+            if len(set(step.reads)) > max_arity:
+                yield Violation("arity", here, f"reads {len(set(step.reads))} items, more than {max_arity}")
+    yield from _answer(row)
+
+
+def _answer(row: Row) -> Iterator[Violation]:
+    last = row.steps[-1]
+    if not isinstance(row.answer, tuple) and str(last.value) != row.answer_text:
+        yield Violation("answer_differs", row.place, f"last step {last.value!r}, answer {row.answer!r}")
+    texts = [step.text for step in row.steps]
+    for number, text in enumerate(texts):
+        earlier = [row.input_text, *texts[:number]] if len(text) > len(str(row.steps[number].value)) else []
+        if any(text in other for other in earlier if len(text) > 3 and other != text):
+            yield Violation("answer_leak", f"{row.place}, step {number}", f"{text!r} stands before its step")
+    if re.search(rf"(?:=|answer(?: is)?:?)\s*{re.escape(row.answer_text)}\s*$", row.input_text, re.IGNORECASE):
+        yield Violation("answer_leak", row.place, "the input ends in the answer")
+
+
+def _against_task(row: Row, task: Task) -> Iterator[Violation]:
+    import numpy as np
+
+    if row.items != task.inputs or len(row.steps) != task.length:
+        yield Violation("not_recomputable", row.place, f"the task has {task.inputs} inputs and {task.length} steps")
+        return
+    truth = task.labels(np.array([row.input]))[0].tolist()
+    for number, (step, value) in enumerate(zip(row.steps, truth, strict=True)):
+        if step.value != value:
+            yield Violation("not_recomputable", f"{row.place}, step {number}", f"is {step.value!r}, should be {value}")
+
+
+def _equations(row: Row) -> Iterator[Violation]:
+    for number, step in enumerate(row.steps):
+        for equation in wrong_equations(step.written):
+            yield Violation("not_recomputable", f"{row.place}, step {number}", equation)
+
+
+def _contradictions(rows: Sequence[Row]) -> Iterator[Violation]:
+    """Steps that are no function of what they read: only where all read items are known values."""
+    known: dict[tuple[object, ...], tuple[object, str]] = {}
+    for row in rows:
+        if isinstance(row.input, str):
+            continue
+        values = [*row.input, *(step.value for step in row.steps)]
+        for number, step in enumerate(row.steps):
+            if step.reads is None or not all(0 <= read < row.items + number for read in step.reads):
+                continue
+            key = (row.items, number, step.reads, *(values[read] for read in step.reads))
+            value, place = known.setdefault(key, (step.value, row.place))
+            if value != step.value:
+                yield Violation(
+                    "contradiction", f"{row.place}, step {number}", f"{step.value!r} here, {value!r} in {place}"
+                )
+
+
+def _copied_answers(rows: Sequence[Row]) -> Iterator[Violation]:
+    """An input item, or a step before the last, that is the answer in every row."""
+    shapes = {(row.items, len(row.steps)) for row in rows if not isinstance(row.input, str)}
+    answers = {row.answer_text for row in rows}
+    if len(shapes) != 1 or len(rows) < 20 or len(answers) < 2:
+        return
+    items, steps = next(iter(shapes))
+    for column in range(items + steps - 1):
+        values = (str([*row.input, *(s.value for s in row.steps)][column]) for row in rows)
+        if all(value == row.answer_text for value, row in zip(values, rows, strict=True)):
+            yield Violation("answer_leak", "every row", f"position {column} is the answer")
+
+
+def _duplicates(splits: Mapping[Split, Sequence[Row]]) -> Iterator[Violation]:
+    first: dict[str, tuple[Split, str]] = {}
+    for split, rows in splits.items():
+        for row in rows:
+            there, place = first.setdefault(json.dumps(row.input), (split, row.place))
+            if place != row.place or there != split:
+                kind = "duplicate" if there == split else "split_overlap"
+                yield Violation(kind, row.place, f"same input as {place} ({there})")
+
+
+def _merges(row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[Violation]:
+    layout: Layout = lay_out(row)
+    offsets = tokenizer(layout.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    borders = {start for start, _ in layout.pieces}
+    for start, end in offsets:
+        inside = [border for border in borders if start < border < end]
+        if inside:
+            yield Violation("token_merge", row.place, f"{layout.text[start:end]!r} spans two pieces")
