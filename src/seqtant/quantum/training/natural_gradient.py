@@ -2,7 +2,8 @@
 
 With X the centered, weighted derivatives of log psi (one row per sample and component) and f twice the weighted,
 centered local energies, minSR steps along X^T (X X^T + damping)^-1 f. SPRING keeps a share of the last step and solves
-for the rest of it only. The samples-by-samples kernel is built and solved in float64, however many parameters there are.
+for the rest of it only. The samples-by-samples kernel is built and solved in float64, however many parameters there
+are.
 
 Sources: Chen and Heyl, Nature Physics 20, 1476 (2024), for minSR; Goldshlager, Abrahamsen and Lin, Journal of
 Computational Physics 516, 113351 (2024), for SPRING.
