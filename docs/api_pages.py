@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from seqtant import lazy
-from seqtant.rooms import ROOMS
+from seqtant.packages import PACKAGES
 
 FOLDER = Path(__file__).parent / "api"
 
@@ -76,9 +76,9 @@ def public_names(package: str) -> list[str]:
 
 def page(package: str) -> str:
     """The page of one package."""
-    if package in ROOMS:
+    if package in PACKAGES:
         opening = (
-            f"{ROOMS[package].question} What it measures: [the page of the instrument](../instruments/{package}.md)."
+            f"{PACKAGES[package].question} What it measures: [the page of the instrument](../instruments/{package}.md)."
         )
     else:
         opening = f"{SHARED[package][0].upper()}{SHARED[package][1:]}."
@@ -87,14 +87,14 @@ def page(package: str) -> str:
 
 def index_page() -> str:
     """All packages."""
-    rooms = [f"| [`seqtant.{name}`]({name}.md) | {room.question} |" for name, room in ROOMS.items()]
+    packages = [f"| [`seqtant.{name}`]({name}.md) | {package.question} |" for name, package in PACKAGES.items()]
     shared = [f"| [`seqtant.{name}`]({name}.md) | {what} |" for name, what in SHARED.items()]
-    return INDEX + "\n".join(["| package | |", "| --- | --- |", *rooms, *shared]) + "\n"
+    return INDEX + "\n".join(["| package | |", "| --- | --- |", *packages, *shared]) + "\n"
 
 
 def pages() -> dict[str, str]:
     """File name -> content."""
-    return {"index.md": index_page(), **{f"{name}.md": page(name) for name in (*ROOMS, *SHARED)}}
+    return {"index.md": index_page(), **{f"{name}.md": page(name) for name in (*PACKAGES, *SHARED)}}
 
 
 if __name__ == "__main__":

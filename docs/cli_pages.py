@@ -14,8 +14,8 @@ from pathlib import Path
 from cyclopts import App
 
 from seqtant.cli import app
-from seqtant.commandline.options import Options
-from seqtant.rooms import ROOMS
+from seqtant.commands.options import Options
+from seqtant.packages import PACKAGES
 
 FOLDER = Path(__file__).parent / "cli"
 
@@ -114,7 +114,7 @@ def group_page(name: str) -> str:
     if not is_group(command):
         return "\n".join(section(command, name, 1))
     parts = [f"# {name}\n", f"{command.help}\n"]
-    if name in ROOMS:
+    if name in PACKAGES:
         parts.append(f"What it measures and how to read it: [the page of the instrument](../instruments/{name}.md).\n")
     return "\n".join([*parts, *sections(command, name)])
 

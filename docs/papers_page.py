@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seqtant.cli import app
+from seqtant.experiments.claims import read_claims
+from seqtant.experiments.recipes import list_recipes
+from seqtant.packages import PACKAGES, Package
 from seqtant.report.citations import Paper, papers
-from seqtant.rooms import ROOMS, Room
-from seqtant.runs.ledger import read_claims
-from seqtant.runs.recipes import list_recipes
 
 FOLDER = Path(__file__).parent
 SOURCE = "https://github.com/seqtant/seqtant/blob/main/recipes"
@@ -40,9 +40,9 @@ printed is on [one page](reproduced.md); `seqtant cite` prints the entries for y
 """
 
 
-def room_of(paper: Paper) -> Room:
-    """The room that makes an instrument of it."""
-    return next(room for room in ROOMS.values() if paper.number in room.papers)
+def room_of(paper: Paper) -> Package:
+    """The package that makes an instrument of it."""
+    return next(package for package in PACKAGES.values() if paper.number in package.papers)
 
 
 def commands(paper: Paper) -> Iterator[str]:
@@ -82,11 +82,11 @@ def numbers(paper: Paper) -> str:
 
 def section(paper: Paper) -> str:
     """One paper."""
-    room = room_of(paper)
+    package = room_of(paper)
     parts = [
         f"## {paper.number}. {paper.title}\n",
         f"{paper.line.replace(f'arXiv {paper.arxiv}', f'[arXiv {paper.arxiv}]({paper.url})')}\n",
-        f"**{room.question}** Read on: [the instrument](instruments/{room.name}.md).\n",
+        f"**{package.question}** Read on: [the instrument](instruments/{package.name}.md).\n",
         "\n".join(commands(paper)) + "\n",
         "\n".join(recipes(paper)) + "\n",
         numbers(paper) + "\n",

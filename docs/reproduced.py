@@ -1,6 +1,6 @@
 """Writes the page of reproduced numbers: what the papers published beside what our kept records observe.
 
-``python docs/reproduced.py`` writes ``docs/reproduced.md`` from every room's ``claims.yaml``, the records under
+``python docs/reproduced.py`` writes ``docs/reproduced.md`` from every package's ``claims.yaml``, the records under
 ``results/`` and the text in ``docs/reproduced.yaml``; a test fails where the page is not what this would write.
 """
 
@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seqtant.experiments.claims import Entry, kept_claims, read_claims
+from seqtant.experiments.records import Records
 from seqtant.findings import Claim, Estimate, Result, Table, from_json
 from seqtant.report.citations import Paper, papers
 from seqtant.report.tables import to_markdown
-from seqtant.runs.kept import Records
-from seqtant.runs.ledger import Entry, kept_claims, read_claims
 from seqtant.settings import read_yaml
 
 FOLDER = Path(__file__).parent

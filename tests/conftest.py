@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 import seqtant
-from seqtant.rooms import ROOMS, Room
+from seqtant import instruments
+from seqtant.packages import PACKAGES, Package
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-collect_ignore = ["rooms"]
+collect_ignore = ["packages"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,12 +51,14 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def demo_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    """A house with one room, ``tests/rooms/demo``, that answers in milliseconds."""
-    monkeypatch.setattr(seqtant, "__path__", [*seqtant.__path__, str(Path(__file__).parent / "rooms")])
-    for name in list(ROOMS):
-        monkeypatch.delitem(ROOMS, name)
-    monkeypatch.setitem(ROOMS, "demo", Room("demo", "Does a pendulum swing as its length says?", (3, 8)))
-    yield ROOMS["demo"]
+def demo_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
+    """One package in place of all others, ``tests/packages/demo``, that answers in milliseconds."""
+    monkeypatch.setattr(seqtant, "__path__", [*seqtant.__path__, str(Path(__file__).parent / "packages")])
+    for name in list(PACKAGES):
+        monkeypatch.delitem(PACKAGES, name)
+    monkeypatch.setitem(PACKAGES, "demo", Package("demo", "Does a pendulum swing as its length says?", (3, 8)))
+    instruments.configs.cache_clear()
+    yield PACKAGES["demo"]
+    instruments.configs.cache_clear()
     for name in [name for name in sys.modules if name.startswith("seqtant.demo")]:
         del sys.modules[name]

@@ -10,7 +10,7 @@ import pytest
 import seqtant
 from seqtant import cli
 from seqtant.errors import GateError, InconclusiveError, InputError
-from seqtant.rooms import ROOMS
+from seqtant.packages import PACKAGES
 
 HEAVY = ("torch", "transformers", "pandas", "plotly", "scipy", "accelerate", "datasets")
 
@@ -36,7 +36,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [*CALLS, *(f"{name} --help" for name in ROOMS)])
+@pytest.mark.parametrize("arguments", [*CALLS, *(f"{name} --help" for name in PACKAGES)])
 def test_help_and_mistakes_load_nothing_heavy(arguments: str) -> None:
     loaded = loaded_after(f"from seqtant.cli import call\ncall({arguments.split()!r})")
     assert "seqtant" in loaded
@@ -50,7 +50,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["--help"]) == 0
     shown = capsys.readouterr().out
-    commands = [*ROOMS, "checkup", "reference", "runs", "claims", "recipe", "report", "cite", "env"]
+    commands = [*PACKAGES, "checkup", "reference", "runs", "claims", "recipe", "report", "cite", "env"]
     assert [name for name in commands if name not in shown] == []
 
 
@@ -93,9 +93,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 def test_a_mistyped_command_imports_no_command() -> None:
     code = "import sys\nfrom seqtant.cli import call\ncall(['archtecture'])\n"
-    code += (
-        "sys.exit(any(name.endswith('.commands') or name.startswith('seqtant.commandline') for name in sys.modules))"
-    )
+    code += "sys.exit(any(name.endswith('.commands') or name.startswith('seqtant.commands') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
@@ -111,14 +109,14 @@ def test_a_mistyped_command_imports_no_command() -> None:
 def test_errors_become_exit_codes(
     error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from seqtant.commandline import cite
+    from seqtant.commands import about
 
     def fail(run: str | None = None, /) -> None:
         raise error
 
-    monkeypatch.setattr(cite, "cite", fail)
+    monkeypatch.setattr(about, "cite", fail)
     app = cli.App(name="seqtant", suppress_keyboard_interrupt=cli.app.suppress_keyboard_interrupt)
-    app.command("seqtant.commandline.cite:cite", name="cite")
+    app.command("seqtant.commands.about:cite", name="cite")
     monkeypatch.setattr(cli, "app", app)
     assert cli.call(["cite"]) == code
     assert capsys.readouterr().err == line

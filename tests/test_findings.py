@@ -243,7 +243,7 @@ def test_one_verdict_for_all_findings_parts_included(verdicts: tuple[Any, ...], 
     assert minimal(findings=tuple(found[:1]), parts=(part,)).verdict == whole
 
 
-def test_series_and_room() -> None:
+def test_series_and_package() -> None:
     rows = tuple(
         Measurement(key=key, value=n, group=group)
         for n, (key, group) in enumerate([("a", "x"), ("b", "x"), ("a", "y")])
@@ -251,4 +251,4 @@ def test_series_and_room() -> None:
     result = minimal(measurements=rows)
     assert [row.value for row in result.series("a")] == [0, 2]
     assert [row.value for row in result.series("a", "y")] == [2]
-    assert result.room == "demo"
+    assert result.package == "demo"

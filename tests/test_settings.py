@@ -196,10 +196,10 @@ def test_no_size(text: str) -> None:
         ({"shape": {"slope": 1, "slop": 2}}, r"unknown key 'shape.slop' \(did you mean 'slope'\?\)"),
         ({"count": True}, "count: give a number, not true"),
         ({"params": math.nan}, "params: NaN is no setting"),
-        ({"count": 1.5}, r"count: .*\(got 1.5\)"),
-        ({"kind": "c"}, r"kind: .*\(got 'c'\)"),
+        ({"count": 1.5}, "count is 1.5: give a whole number"),
+        ({"kind": "c"}, "kind is 'c': give 'a' or 'b'"),
         ({"section": 3}, "section: "),
-        ({"seeds": ["x"]}, "seeds.0: "),
+        ({"seeds": ["x"]}, "seeds.0 is 'x': give a whole number"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(data: dict[str, Any], message: str) -> None:
@@ -210,9 +210,9 @@ def test_what_does_not_fit_is_refused_by_name(data: dict[str, Any], message: str
 
 
 def test_missing_settings_are_named() -> None:
-    with pytest.raises(InputError, match=r"settings: params: it has no default: give it .* --set params=VALUE"):
+    with pytest.raises(InputError, match=r"settings: params has no default: give it .* --set params=VALUE"):
         resolve(Required)
-    with pytest.raises(InputError, match="params: it has no default"):
+    with pytest.raises(InputError, match="params has no default"):
         resolve(Required, preset_name="smoke")
 
 
@@ -304,5 +304,5 @@ def test_the_hash_knows_values_not_how_they_were_written() -> None:
 
 
 def test_a_value_of_the_wrong_type_is_named_when_the_record_is_made() -> None:
-    with pytest.raises(InputError, match=r"Outer: count: .*\(got 'x'\)"):
+    with pytest.raises(InputError, match="Outer: count is 'x': give a whole number"):
         plain(Outer(count="x"))  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from seqtant.experiments.claims import read_claims
 from seqtant.findings import Result, from_json
 from seqtant.report.marked import put
 from seqtant.report.tables import to_markdown
-from seqtant.runs.ledger import read_claims
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
@@ -38,7 +38,7 @@ def read(path: Path) -> Result:
 
 def readme(found: dict[str, Result]) -> str:
     """Every record: how it was made, what it found, its tables."""
-    parts = ["# Runs of the quantum room\n\nWritten by `write_pages.py` from the records in this folder."]
+    parts = ["# Runs of the quantum package\n\nWritten by `write_pages.py` from the records in this folder."]
     for name, record in found.items():
         made = (
             f"`{record.command}`, {record.created[:10]}, torch {record.environment.get('torch', '?')}, "

@@ -5,9 +5,9 @@ Importing this package loads neither torch nor transformers; the public names be
 
 from __future__ import annotations
 
-from seqtant.lazy import attach
+import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-__getattr__, __dir__, _names = attach(__name__, __file__)
+__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["__version__", *_names]  # noqa: PLE0604  (the names are lazy, see __init__.pyi)

@@ -1,7 +1,10 @@
-from seqtant.findings import Claim as Claim
-from seqtant.findings import Estimate as Estimate
-from seqtant.findings import Finding as Finding
-from seqtant.findings import Result as Result
-from seqtant.runs.context import Context as Context
+from ._checkup.checkup import checkup as checkup
+from .findings import Claim as Claim
+from .findings import Estimate as Estimate
+from .findings import Finding as Finding
+from .findings import Result as Result
+from .instruments import run as run
+from .instruments import write_report as write_report
+from .runs.context import Context as Context
 
 __version__: str

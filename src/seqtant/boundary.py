@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from seqtant.errors import InputError, suggest
@@ -82,6 +83,8 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
     Raises:
         InputError: A key is unknown, a number is NaN or written as ``true``.
     """
+    if _takes_objects(hint):
+        return value
     members = union_members(hint)
     if isinstance(value, Mapping):
         kinds = [member for member in members if dataclasses.is_dataclass(member)]
@@ -89,7 +92,7 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
     if isinstance(value, list | tuple):
         items = [(_element(members, place), item) for place, item in enumerate(value)]
         return [fit(element, item, source, f"{key}.{place}") for place, (element, item) in enumerate(items)]
-    numeric = int in members or float in members
+    numeric = int in members or float in members or any(_is_number_choice(member) for member in members)
     if numeric and isinstance(value, bool) and bool not in members:
         raise InputError(f"{source}: {key}: give a number, not {str(value).lower()}")
     if isinstance(value, float) and math.isnan(value):
@@ -99,9 +102,28 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
     return value
 
 
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    named = {field.name for field in dataclasses.fields(kind)}
+    return {name: hint for name, hint in typing.get_type_hints(kind, include_extras=True).items() if name in named}
+
+
+def _is_number_choice(member: Any) -> bool:
+    return typing.get_origin(member) is typing.Literal and all(
+        isinstance(each, int) for each in typing.get_args(member)
+    )
+
+
+def _takes_objects(hint: Any) -> bool:
+    """Whether a field takes what is in memory as it is, see :mod:`seqtant.sources`."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_takes_objects(member) for member in typing.get_args(hint))
+    return any(type(mark).__name__ == "InMemory" for mark in getattr(hint, "__metadata__", ()))
+
+
 def _fit_section(kinds: Sequence[Any], data: Mapping[Any, Any], source: str, key: str) -> dict[Any, Any]:
     """Fits a mapping to the dataclass that knows most of its keys."""
-    known = [typing.get_type_hints(kind, include_extras=True) for kind in kinds]
+    known = [_hints(kind) for kind in kinds]
     hints = max(known, key=lambda each: sum(name in each for name in data))
     prefix = f"{key}." if key else ""
     data = {name if name in hints else RENAMED.get(name, name): value for name, value in data.items()}

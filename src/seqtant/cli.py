@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import seqtant
+from seqtant.boundary import RENAMED
 from seqtant.errors import InputError, SeqtantError, suggest
-from seqtant.rooms import ROOMS
+from seqtant.packages import PACKAGES
 
 app = App(
     name="seqtant",
@@ -21,15 +22,18 @@ app = App(
     default_parameter=Parameter(negative_iterable=()),
 )
 _TABLE: dict[str, tuple[str, str]] = {
-    "checkup": ("seqtant.checkup.commands:checkup", "Run every instrument that applies to a model; one report."),
-    **{room.name: (f"seqtant.{room.name}.commands:app", room.question) for room in ROOMS.values()},
-    "reference": ("seqtant.reference.commands:app", "The model that ships: its world, its training, its manifest."),
-    "runs": ("seqtant.commandline.runs:app", "List, show, compare and export stored runs."),
-    "claims": ("seqtant.commandline.claims:app", "Published numbers beside ours."),
-    "recipe": ("seqtant.commandline.recipe:app", "List and run the recipes."),
-    "report": ("seqtant.commandline.report:report", "Write one HTML page for stored runs."),
-    "cite": ("seqtant.commandline.cite:cite", "BibTeX of the papers a run stands on."),
-    "env": ("seqtant.commandline.env:env", "Versions, machine and optional libraries."),
+    "checkup": ("seqtant.commands.checkup:checkup", "Run every instrument that applies to a model; one report."),
+    **{each.name: (f"seqtant.commands.instruments:{each.name}", each.question) for each in PACKAGES.values()},
+    "reference": (
+        "seqtant.commands.instruments:reference",
+        "The model that ships: its world, its training, its manifest.",
+    ),
+    "runs": ("seqtant.commands.runs:app", "List, show, compare and export stored runs."),
+    "claims": ("seqtant.commands.claims:app", "Published numbers beside ours."),
+    "recipe": ("seqtant.commands.recipe:app", "List and run the recipes."),
+    "report": ("seqtant.commands.about:report", "Write one HTML page for stored runs."),
+    "cite": ("seqtant.commands.about:cite", "BibTeX of the papers a run stands on."),
+    "env": ("seqtant.commands.about:env", "Versions, machine and optional libraries."),
 }
 for _name, (_target, _help) in _TABLE.items():
     app.command(_target, name=_name, help=_help)
@@ -44,7 +48,7 @@ def call(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; errors become one line on stderr."""
     try:
         _refuse_unknown_command(arguments)
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(_with_today_s_names(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except UnusedCliTokensError as error:
         return _complain(f"nothing takes '{' '.join(error.unused_tokens or ())}': see {_help_of(error)}", 2)
@@ -59,6 +63,20 @@ def call(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
+
+
+def _with_today_s_names(arguments: Sequence[str]) -> list[str]:
+    """Flags under the names they had in 0.1, which are read until 0.3."""
+    renamed = {f"--{old}": f"--{new}" for old, new in RENAMED.items()} | FORMER_FLAGS.get(tuple(arguments[:2]), {})
+    names = (argument.partition("=") for argument in arguments)
+    return [f"{renamed.get(name, name)}{equals}{value}" for name, equals, value in names]
+
+
+FORMER_FLAGS: dict[tuple[str, ...], dict[str, str]] = {
+    ("beb", "measure"): {"--behavior": "--statements"},
+    ("beb", "fit-components"): {"--behavior": "--statements"},
+}
+"""Flags whose name in 0.1 means something else today, by command."""
 
 
 def _refuse_unknown_command(arguments: Sequence[str]) -> None:

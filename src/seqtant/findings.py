@@ -6,16 +6,19 @@ README are all views of one record.
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, PlainSerializer, TypeAdapter, ValidationError
 
 from seqtant.errors import InputError
+from seqtant.optional import require
 
 SCHEMA_VERSION = 1
 
@@ -339,8 +342,8 @@ class Result:
         object.__setattr__(self, "values", values)
 
     @property
-    def room(self) -> str:
-        """The room the instrument belongs to."""
+    def package(self) -> str:
+        """The package the instrument belongs to."""
         return self.instrument.partition(".")[0]
 
     def estimate(self, name: str, *, unit: str = "") -> Estimate | None:
@@ -378,6 +381,93 @@ class Result:
         found: list[Verdict] = [finding.verdict for result in self.walk() for finding in result.findings]
         return "disagrees" if "disagrees" in found else next(iter(found), None)
 
+    def __str__(self) -> str:
+        """A short table: the answer to each question, then the headline numbers."""
+        lines = [self.title, *(f"  {line}" for line in self._answers())]
+        numbers = [(name, self.estimate(name)) for name in list(self.values)[:SHOWN_VALUES]]
+        width = max((len(name) for name, estimate in numbers if estimate), default=0)
+        lines += [f"  {name:<{width}}  {estimate}" for name, estimate in numbers if estimate]
+        if len(self.values) > SHOWN_VALUES:
+            lines.append(f"  ... {len(self.values) - SHOWN_VALUES} more in .values")
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join([*lines, *(str(part) for part in self.parts)])
+
+    def _answers(self) -> Iterator[str]:
+        for finding in self.findings:
+            yield f"[{finding.verdict}] {finding.summary}" + (f" {finding.advice}" if finding.advice else "")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        answers = "".join(f"<li>{html.escape(answer)}</li>" for answer in self._answers())
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(self.estimate(name)))}</td></tr>"
+            for name, value in self.values.items()
+            if value is not None
+        )
+        parts = "".join(part._repr_html_() for part in self.parts)
+        return f"<b>{html.escape(self.title)}</b><ul>{answers}</ul><table>{rows}</table>{parts}"
+
+    def to_frame(self, rows: Literal["values", "findings", "measurements"] = "values") -> Any:
+        """Makes a pandas data frame.
+
+        Args:
+            rows: ``values`` for the headline numbers with their intervals, ``findings`` for questions and verdicts,
+                ``measurements`` for the raw rows. Parts are included; ``instrument`` says whose a row is.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = require("pandas", extra="data")
+        found: list[dict[str, Any]] = []
+        for each in self.walk():
+            own = {"instrument": each.instrument}
+            if rows == "values":
+                estimates = ((name, each.estimate(name)) for name in each.values)
+                found += [own | {"name": name} | vars(estimate) for name, estimate in estimates if estimate]
+            elif rows == "measurements":
+                found += [own | vars(measurement) for measurement in each.measurements]
+            else:
+                found += [
+                    own | {"key": one.key, "question": one.question, "verdict": one.verdict, "summary": one.summary}
+                    for one in each.findings
+                ]
+        return pandas.DataFrame(found)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Writes the result as strict JSON, which :meth:`load` reads back exactly."""
+        return to_json(self, indent=indent)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the result as a JSON file, whole or not at all.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{target.name}.partial")
+            partial.write_text(to_json(self, indent=1), encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            raise InputError(f"cannot write '{path}': {error.strerror}") from error
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Reads a result that :meth:`save` or ``--out`` wrote.
+
+        Raises:
+            InputError: There is no such file, or it holds no result.
+        """
+        try:
+            return from_json(cls, Path(path).read_bytes())
+        except OSError as error:
+            raise InputError(f"cannot read '{path}': {error.strerror}: give a result.json") from error
+
+
+SHOWN_VALUES = 12
+"""Headline numbers of a printed result."""
 
 T = TypeVar("T")
 

@@ -1,25 +1,122 @@
-"""Configurations: YAML, presets and dotted overrides into frozen dataclasses, with unknown keys refused by name."""
+"""Configurations: frozen dataclasses validated at one door, from Python, YAML, presets, flags and ``--set`` alike."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from seqtant.boundary import fit, union_members
 from seqtant.errors import InputError, suggest
 from seqtant.findings import Scale
 
 C = TypeVar("C")
+T = TypeVar("T")
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+"""A number strictly between 0 and 1."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A finite number above 0."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""A finite number."""
+Count = Annotated[int, Field(ge=1)]
+"""A whole number of at least 1; ``AtLeast[2]`` for another least one."""
+
+
+class Listed:
+    """Marks a field whose flag takes one text, such as ``0,1,2``, that a validator of its own turns into values."""
+
+
+def _split(value: Any) -> Any:
+    return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+Numbers = Annotated[tuple[int, ...], Listed(), BeforeValidator(_split)]
+"""Whole numbers, or a text such as ``0,1,2``."""
+Names = Annotated[tuple[str, ...], Listed(), BeforeValidator(_split)]
+"""Names, or a text such as ``plain,purpose``."""
+
+
+class AtLeast:
+    """``AtLeast[2]`` is the type of whole numbers of at least 2."""
+
+    def __class_getitem__(cls, least: int) -> Any:
+        return Annotated[int, Field(ge=least)]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def config(cls: type[T]) -> type[T]:
+    """Makes a class a configuration: a frozen dataclass whose every construction is validated.
+
+    Fields are keyword-only, save those declared with ``dataclasses.field(default=..., kw_only=False)``. Wrong names and
+    values raise :class:`InputError` in one line, wherever they come from.
+    """
+    made: Any = pydantic_dataclass(
+        frozen=True,
+        kw_only=True,
+        config=ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True),
+    )(cls)
+    validate = made.__init__
+
+    @functools.wraps(validate)
+    def __init__(self: Any, *args: Any, **values: Any) -> None:  # noqa: N807  (it is the class's own)
+        # pydantic alone reads true as 1, lets NaN pass and knows no "1.3B".
+        ready = fit(made, values, made.__name__)
+        try:
+            validate(self, *args, **ready)
+        except ValidationError as error:
+            raise InputError(_one_line(error, "")) from error
+
+    made.__init__ = __init__
+    return made
+
+
+@config
+class VerbConfig:
+    """What every verb takes besides its own settings; none of it changes what is measured, only where and how."""
+
+    verb: ClassVar[str] = ""
+    """Which verb this configures, e.g. ``steering.choose``."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of every random draw."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` for training."""
+    out: Path | None = None
+    """Folder for artifacts and checkpoints; None keeps nothing."""
+    progress: Any = None
+    """Where long work reports, see :mod:`seqtant.progress`; None is silent."""
+
+    @classmethod
+    def smoke(cls) -> Self:
+        """The settings that show the course of things within seconds."""
+        return preset(cls, "smoke")
+
+    @classmethod
+    def cpu(cls) -> Self:
+        """The settings for a few CPU cores."""
+        return preset(cls, "cpu")
+
+    @classmethod
+    def gpu(cls) -> Self:
+        """The settings for one accelerator."""
+        return preset(cls, "gpu")
+
+
+CIRCUMSTANCES = frozenset({"seed", "device", "out", "progress"})
+"""Fields that are no part of what is measured: left out of records, hashes and files."""
+
 PRESETS: tuple[Scale, ...] = typing.get_args(Scale)
 _GIVEN = "settings"
 """What messages call that which comes from flags, files and presets together."""
@@ -38,6 +135,9 @@ def parse_yaml(text: str, source: str) -> Any:
         place = f" at line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{source} is not YAML{place}: {reason}") from error
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        # Text that is YAML, but names what cannot be made: a month 13, a tag without a value, nesting without end.
+        raise InputError(f"{source} is YAML that means nothing: {type(error).__name__}: {error!s:.100}") from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -100,24 +200,51 @@ def build(kind: type[C], data: Mapping[str, Any], *, source: str = "configuratio
     try:
         return _adapter(kind).validate_python(ready)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "missing" and source == _GIVEN:
-            reason = f"it has no default: give it by its flag, with --set {where}=VALUE or in a configuration file"
-        place = f"{source}: {where}" if where else source
-        raise InputError(f"{place}: {reason}" + _got(first)) from error
+        raise InputError(_one_line(error, source)) from error
+
+
+def _one_line(error: ValidationError, source: str) -> str:
+    """The first fault of a validation as one line: where, what it is, what to give."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    kind, got, bounds = first["type"], first["input"], first.get("ctx") or {}
+    reason = first["msg"].removeprefix("Value error, ")
+    given = f" is {got!r:.80}" if where else ""
+    if kind == "missing" and source == _GIVEN:
+        given = f" has no default: give it by its flag, with --set {where}=VALUE or in a configuration file"
+        return f"{source}: {where}{given}"
+    if kind in _WANTED:
+        return _joined(source, f"{where}{given}: give {_WANTED[kind].format(**bounds)}")
+    if kind == "value_error":
+        return _joined(source, f"{where}: {reason}" if where and where not in reason else reason)
+    return _joined(source, f"{where}: {reason}" + ("" if kind == "missing" else f" (got {got!r:.80})"))
+
+
+def _joined(source: str, text: str) -> str:
+    return f"{source}: {text}" if source else text
+
+
+_WANTED = {
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number of at most {le:g}",
+    "finite_number": "a finite number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "literal_error": "{expected}",
+    "string_type": "a text",
+}
+"""What to give, by pydantic's type of fault."""
 
 
 @cache
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-def _got(error: Any) -> str:
-    if error["type"] in {"value_error", "missing"}:
-        return ""
-    return f" (got {error['input']!r})"
 
 
 def preset(kind: type[C], name: str) -> C:
@@ -128,7 +255,25 @@ def preset(kind: type[C], name: str) -> C:
     """
     if name not in PRESETS:
         raise InputError(f"unknown preset '{name}'{suggest(name, PRESETS)}: use smoke, cpu or gpu")
-    return getattr(kind, name)() if hasattr(kind, name) else build(kind, {}, source=f"preset {name}")
+    data = _preset_data(kind, name) if issubclass(kind, VerbConfig) else None
+    if not issubclass(kind, VerbConfig) and hasattr(kind, name):
+        return getattr(kind, name)()
+    return build(kind, data or {}, source=f"preset {name}")
+
+
+def _preset_data(kind: type[VerbConfig], name: str) -> dict[str, Any] | None:
+    """What ``presets.yaml`` beside the configuration's module holds for its verb at a scale."""
+    package = kind.__module__.rpartition(".")[0]
+    path = files(package) / "presets.yaml"
+    if not path.is_file():
+        return None
+    verb = kind.verb.partition(".")[2]
+    return (_presets(str(path)).get(verb) or {}).get(name)
+
+
+@cache
+def _presets(path: str) -> dict[str, Any]:
+    return read_yaml(Path(path))
 
 
 def resolve(
@@ -148,8 +293,8 @@ def resolve(
         InputError: A source cannot be read, has an unknown key, or a value does not fit.
     """
     data = _section_defaults(kind)
-    if preset_name is not None and (preset_name not in PRESETS or hasattr(kind, preset_name)):
-        data = plain(preset(kind, preset_name))
+    if preset_name is not None:
+        data = _merge(kind, data, _preset_values(kind, preset_name))
     if file is not None:
         data = _merge(kind, data, fit(kind, read_yaml(file), str(file)))
     data = _merge(kind, data, {key: value for key, value in (flags or {}).items() if value is not None})
@@ -157,6 +302,15 @@ def resolve(
         fit(kind, override({}, assignments), "--set")
         data = override(data, assignments)
     return build(kind, data, source=_GIVEN)
+
+
+def _preset_values(kind: Any, name: str) -> dict[str, Any]:
+    """What a preset sets; nothing where the type has none of that name."""
+    if name not in PRESETS:
+        preset(kind, name)  # refuses the name
+    if issubclass(kind, VerbConfig):
+        return fit(kind, _preset_data(kind, name) or {}, f"preset {name}")
+    return plain(preset(kind, name)) if hasattr(kind, name) else {}
 
 
 def _section_defaults(kind: Any) -> dict[str, Any]:
@@ -183,19 +337,24 @@ def _merge(kind: Any, base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[s
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A configuration as plain JSON data, the same for 3 and 3.0 in a float field; infinity becomes the text ``inf``.
+    """Writes a configuration as plain JSON data, the same for 3 and 3.0 in a float field.
+
+    Infinity becomes the text ``inf``; what is in memory becomes its description; seed, device, folder and progress are
+    no part of it.
 
     Raises:
         InputError: A value does not fit its field.
     """
     adapter = _adapter(type(config))
-    dumped = adapter.dump_python(config, mode="json", warnings=False)
-    try:
-        return _infinities_as_text(adapter.dump_python(adapter.validate_python(dumped), mode="json"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{type(config).__name__}: {where}: {first['msg']} (got {first['input']!r})") from error
+    left_out = CIRCUMSTANCES if isinstance(config, VerbConfig) else frozenset[str]()
+    dumped = adapter.dump_python(config, mode="json", warnings=False, exclude=set(left_out) or None)
+    if not isinstance(config, VerbConfig):
+        # A plain dataclass was never validated: its values are, once, on the way out.
+        try:
+            dumped = adapter.dump_python(adapter.validate_python(dumped), mode="json")
+        except ValidationError as error:
+            raise InputError(_one_line(error, type(config).__name__)) from error
+    return _infinities_as_text(dumped)
 
 
 def _infinities_as_text(value: Any) -> Any:
@@ -210,5 +369,10 @@ def _infinities_as_text(value: Any) -> Any:
 
 def config_hash(config: Any) -> str:
     """SHA-256 of the canonical JSON of a configuration, 16 hexadecimal digits."""
-    text = json.dumps(plain(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hash_of(plain(config))
+
+
+def hash_of(data: Mapping[str, Any]) -> str:
+    """Hashes plain data, see :func:`config_hash`."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,8 +16,12 @@ import yaml
 from seqtant.settings import plain
 
 
-def assignments(config: Any) -> list[str]:
+def assignments(config: Any, data: Mapping[str, Any] | None = None) -> list[str]:
     """What must be given to ``--set`` to make this configuration: all that differs from the defaults of its type.
+
+    Args:
+        config: The configuration.
+        data: What :func:`seqtant.settings.plain` made of it, where that is at hand.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,8 @@ def assignments(config: Any) -> list[str]:
     needed = {field.name for field in dataclasses.fields(config) if _has_no_default(field)}
     usual = plain(type(config)(**{name: getattr(config, name) for name in needed}))
     usual = {name: value for name, value in usual.items() if name not in needed}
-    return [f"{name}={_inline(value)}" for name, value in _changes(plain(config), usual)]
+    changes = _changes(plain(config) if data is None else data, usual)
+    return [f"{name}={_inline(value)}" for name, value in changes]
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:
@@ -70,6 +75,8 @@ def to_yaml(config: Any, indent: str = "") -> str:
     docs = field_docs(type(config))
     data = plain(config)
     for field in dataclasses.fields(config):
+        if field.name not in data:  # seed, device and the like
+            continue
         lines += [f"{indent}# {line}".rstrip() for line in docs.get(field.name, "").splitlines()]
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):

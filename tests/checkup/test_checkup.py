@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from seqtant import cli
-from seqtant.checkup import single
-from seqtant.checkup.config import CheckupConfig
-from seqtant.checkup.instrument import gated, run
+from seqtant._checkup import checkup as module
+from seqtant._checkup.checkup import checkup
+from seqtant._checkup.config import CheckupConfig
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
@@ -23,8 +22,8 @@ Check = Callable[..., Result]
 
 
 @dataclass
-class Room:
-    """A room whose check is given."""
+class Package:
+    """A package whose check is given."""
 
     name: str
     check: Check
@@ -32,11 +31,7 @@ class Room:
     papers: tuple[int, ...] = (8,)
     asked: list[dict[str, Any]] = field(default_factory=list)
 
-    def door(self, name: str) -> Any:
-        assert name == "checks"
-        return SimpleNamespace(check=self._check)
-
-    def _check(self, model: str, context: Context, **inputs: Any) -> Result:
+    def answer(self, model: str, context: Context, **inputs: Any) -> Result:
         self.asked.append({"model": model} | inputs)
         return self.check(model, context)
 
@@ -65,19 +60,20 @@ def lacking(model: str, context: Context) -> Result:
 
 
 @pytest.fixture
-def rooms(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Room]]:
-    def house(*checks: Check) -> list[Room]:
+def packages(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Package]]:
+    def install(*checks: Check) -> list[Package]:
         names = ("icl", "beb", "steering", "subtasks")
-        made = [Room(name, check) for name, check in zip(names, checks, strict=False)]
-        monkeypatch.setattr(single, "chosen", lambda config: made)
+        made = [Package(name, check) for name, check in zip(names, checks, strict=False)]
+        monkeypatch.setattr(module, "chosen", lambda config: made)
+        monkeypatch.setattr(module, "check_of", lambda package: package.answer)
         return made
 
-    return house
+    return install
 
 
-def test_a_section_that_fails_says_why_and_the_others_go_on(rooms: Callable[..., list[Room]]) -> None:
-    rooms(failing, answer, silent, lacking)
-    result = run(CheckupConfig(model="lab/some"))
+def test_a_section_that_fails_says_why_and_the_others_go_on(packages: Callable[..., list[Package]]) -> None:
+    packages(failing, answer, silent, lacking)
+    result = checkup.run(CheckupConfig(model="lab/some"))
     failed, sound = result.parts
     assert failed.status == "failed"
     assert failed.warnings == ("icl failed: RuntimeError: the tensor broke",)
@@ -88,74 +84,79 @@ def test_a_section_that_fails_says_why_and_the_others_go_on(rooms: Callable[...,
     assert table.rows[0][2] == "give --tasks FILE"
 
 
-def test_what_was_finished_before_a_kill_is_not_run_again(rooms: Callable[..., list[Room]], tmp_path: Path) -> None:
+def test_what_was_finished_before_a_kill_is_not_run_again(
+    packages: Callable[..., list[Package]], tmp_path: Path
+) -> None:
     def killed(model: str, context: Context) -> Result:
         raise KeyboardInterrupt
 
     context = Context(folder=tmp_path)
-    rooms(answer, killed)
+    packages(answer, killed)
     with pytest.raises(KeyboardInterrupt):
-        run(CheckupConfig(model="lab/some"), context)
-    first, second = rooms(answer, answer)
-    result = run(CheckupConfig(model="lab/some"), context)
+        checkup.run(CheckupConfig(model="lab/some"), context)
+    first, second = packages(answer, answer)
+    result = checkup.run(CheckupConfig(model="lab/some"), context)
     assert not first.asked
     assert len(second.asked) == 1
     assert len(result.parts) == 2
-    again, _ = rooms(answer, answer)
-    run(CheckupConfig(model="lab/some"), context)
+    again, _ = packages(answer, answer)
+    checkup.run(CheckupConfig(model="lab/some"), context)
     assert again.asked, "a finished checkup starts anew"
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"budget": 0.1}, {"model": "lab/other"}])
 def test_a_changed_question_is_asked_anew(
-    rooms: Callable[..., list[Room]], tmp_path: Path, change: dict[str, Any]
+    packages: Callable[..., list[Package]], tmp_path: Path, change: dict[str, Any]
 ) -> None:
     def killed(model: str, context: Context) -> Result:
         raise KeyboardInterrupt
 
-    rooms(answer, killed)
+    packages(answer, killed)
     with pytest.raises(KeyboardInterrupt):
-        run(CheckupConfig(model="lab/some"), Context(folder=tmp_path))
-    first, _ = rooms(answer, answer)
+        checkup.run(CheckupConfig(model="lab/some"), Context(folder=tmp_path))
+    first, _ = packages(answer, answer)
     seed = change.pop("seed", 0)
-    run(CheckupConfig(**({"model": "lab/some"} | change)), Context(folder=tmp_path, seed=seed))
+    checkup.run(CheckupConfig(**({"model": "lab/some"} | change)), Context(folder=tmp_path, seed=seed))
     assert first.asked
 
 
-def test_sections_are_told_the_budget_and_the_files(rooms: Callable[..., list[Room]], tmp_path: Path) -> None:
+def test_sections_are_told_the_budget_and_the_files(packages: Callable[..., list[Package]], tmp_path: Path) -> None:
     file = tmp_path / "b.jsonl"
     file.write_text('{"positive": "a", "negative": "b"}\n', encoding="utf-8")
-    (room,) = rooms(answer)
-    run(CheckupConfig(model="lab/some", behavior=str(file), budget=0.02), Context(folder=tmp_path / "out"))
-    assert room.asked[0]["budget"] == 0.02
-    assert Path(room.asked[0]["pairs"]).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+    (package,) = packages(answer)
+    checkup.run(CheckupConfig(model="lab/some", behavior=str(file), budget=0.02), Context(folder=tmp_path / "out"))
+    assert package.asked[0]["budget"] == 0.02
+    assert Path(package.asked[0]["pairs"]).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
 
 
-def test_two_models_are_compared_item_by_item(rooms: Callable[..., list[Room]], tmp_path: Path) -> None:
-    rooms(answer)
-    result = run(CheckupConfig(compare=("lab/plain", "lab/better")), Context(folder=tmp_path))
+def test_two_models_are_compared_item_by_item(packages: Callable[..., list[Package]], tmp_path: Path) -> None:
+    packages(answer)
+    result = checkup.run(CheckupConfig(compare=("lab/plain", "lab/better")), Context(folder=tmp_path))
     (found,) = result.findings
     assert found.measured is not None
     assert found.measured.value == pytest.approx(0.1)
     assert found.measured.low == pytest.approx(0.1), "the items differ by 0.1 each: no spread"
     assert found.verdict == "disagrees"
     assert [part.parts[0].values["accuracy"] for part in result.parts] == pytest.approx([0.6, 0.7])
-    same = run(CheckupConfig(compare=("lab/plain", "lab/other")))
+    same = checkup.run(CheckupConfig(compare=("lab/plain", "lab/other")))
     assert same.findings[0].verdict == "agrees"
 
 
 def test_a_gate_is_read_before_anything_runs_and_becomes_a_part(
-    rooms: Callable[..., list[Room]], tmp_path: Path
+    packages: Callable[..., list[Package]], tmp_path: Path
 ) -> None:
-    (room,) = rooms(answer)
+    (package,) = packages(answer)
     with pytest.raises(InputError):
-        gated(tmp_path / "none.yaml")
+        checkup("lab/some", gate=tmp_path / "none.yaml")
+    assert not package.asked
     gate = tmp_path / "gate.yaml"
     gate.write_text("icl: {accuracy: {least: 0.3}}", encoding="utf-8")
-    result = gated(gate)(CheckupConfig(model="lab/some"), Context())
+    result = checkup("lab/some", gate=gate)
+    same = checkup("lab/some", gate={"icl": {"accuracy": {"least": 0.3}}})
+    assert same.parts[-1].findings == result.parts[-1].findings
     assert result.parts[-1].instrument == "checkup.gate"
     assert result.parts[-1].findings[0].verdict == "agrees"
-    assert room.asked
+    assert package.asked
 
 
 @pytest.mark.parametrize(
@@ -183,9 +184,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 def test_the_shape_alone_is_read_off_a_folder_without_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12}')
-    result = run(CheckupConfig(model=str(tmp_path), only=("architecture",)))
+    result = checkup.run(CheckupConfig(model=str(tmp_path), only=("architecture",)))
     assert result.values["architecture_parameters"] == 124_439_808
     command = result.parts[0].command
     assert command == f"seqtant architecture audit --set model={tmp_path}", "what makes the section again"
     with pytest.raises(InputError, match="weights"):
-        run(CheckupConfig(model=str(tmp_path)))
+        checkup.run(CheckupConfig(model=str(tmp_path)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqtant.checkup.gates import findings, judge, read_gates
+from seqtant._checkup.gates import findings, judge, read_gates
 from seqtant.errors import GateError, InconclusiveError, InputError
 from seqtant.findings import Estimate, Finding, Result
 

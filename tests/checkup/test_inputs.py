@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from seqtant.checkup.inputs import gather
+from seqtant._checkup.checkup import stamp_of_files
+from seqtant._checkup.inputs import gather
 from seqtant.errors import InputError
 
 
@@ -73,7 +74,17 @@ def test_a_line_of_no_known_kind_is_named_with_its_keys(tmp_path: Path) -> None:
 
 def test_the_stamp_changes_with_a_file(tmp_path: Path) -> None:
     path = written(tmp_path / "b.jsonl", PAIR)
-    before = gather(tmp_path / "in", behavior=path).stamp
-    assert gather(tmp_path / "in", behavior=path).stamp == before != gather(tmp_path / "in").stamp
+    files = gather(tmp_path / "in", behavior=path).files
+    assert files == (Path(path),)
+    before = stamp_of_files(files)
+    assert stamp_of_files(files) == before != stamp_of_files([])
     written(tmp_path / "b.jsonl", PAIR, PAIR)
-    assert gather(tmp_path / "in", behavior=path).stamp != before
+    assert stamp_of_files(files) != before
+
+
+def test_rows_in_memory_are_sorted_like_lines_of_a_file(tmp_path: Path) -> None:
+    rows = [PAIR, {"prompt": "how?", "good": ["fine"], "bad": ["ill"]}]
+    given = gather(tmp_path / "in", behavior=rows)
+    assert given.files == ()
+    assert read(given.given["pairs"]) == [PAIR]
+    assert read(given.given["behavior"]) == rows[1:]

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from seqtant.experiments.claims import read_claims
 from seqtant.findings import Estimate
-from seqtant.runs.ledger import read_claims
 from seqtant.settings import read_yaml
 
 PAGE = pytest.mark.parametrize("script", ["reproduced"], indirect=True)

@@ -31,6 +31,6 @@ def test_the_site_is_built_without_a_warning_and_holds_every_public_name(script:
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     shown = {page.parent.name: page.read_text(encoding="utf-8") for page in (tmp_path / "api").glob("*/index.html")}
-    for package in (*script.ROOMS, *script.SHARED):
+    for package in (*script.PACKAGES, *script.SHARED):
         names = script.public_names(package)
         assert [name for name in names if f'id="{name}"' not in shown[package]] == []

@@ -1,18 +1,10 @@
-"""The room is registered for the tests, whether or not the table of rooms lists it yet; small states to look at."""
+"""Small states to look at, on one thread."""
 
 import pytest
 import torch
 
-from seqtant import rooms
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig
 from seqtant.runs.context import Context
-
-
-@pytest.fixture(autouse=True)
-def room(monkeypatch):
-    if "quantum" not in rooms.ROOMS:
-        entry = rooms.Room("quantum", "What is the ground state of this spin lattice?", (9,))
-        monkeypatch.setitem(rooms.ROOMS, "quantum", entry)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seqtant.commandline.options import Options
+from seqtant.commands.options import Options
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.models.wavefunctions.causal_network import CausalNetwork

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from seqtant.experiments.recipes import find_recipe
 from seqtant.findings import Result, from_json
-from seqtant.runs.recipes import find_recipe
 
 FOLDER = Path(__file__).parents[2] / "results" / "quantum"
 RECORDS = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}

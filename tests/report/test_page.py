@@ -7,6 +7,7 @@ import re
 import shlex
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,17 @@ import yaml
 from cyclopts import App
 
 from seqtant import cli
+from seqtant.commands.builder import build_group
 from seqtant.errors import InputError
 from seqtant.findings import Finding, Measurement, Result, from_json
+from seqtant.instruments import figures
 from seqtant.report import page, views
-from seqtant.report.page import render_page, write_page
+from seqtant.report.page import write_page
 from seqtant.runs.store import Store
 
-pytestmark = pytest.mark.usefixtures("demo_room")
+pytestmark = pytest.mark.usefixtures("demo_package")
+
+render_page = partial(page.render_page, draw=figures)
 
 
 class Page(HTMLParser):
@@ -191,7 +196,7 @@ def test_a_record_too_long_is_carried_without_its_raw_rows(bare: Result, monkeyp
 
 def test_every_figure_has_words_and_its_numbers_in_a_table(single: Result) -> None:
     shown = Page(render_page([single]))
-    (figure,) = views.figures_of(single)
+    (figure,) = figures(single)
     plot = next(attrs for _, attrs in shown.tags if attrs.get("class") == "plot")
     assert plot["role"] == "img"
     assert plot["aria-label"] == figure.alt
@@ -201,10 +206,10 @@ def test_every_figure_has_words_and_its_numbers_in_a_table(single: Result) -> No
     assert f"Numbers shown ({len(figure.table.rows)} rows)" in shown.words
 
 
-def test_figures_come_from_rooms_that_draw(single: Result, bare: Result) -> None:
-    assert len(views.figures_of(single)) == 1
-    assert views.figures_of(replace(single, status="failed")) == ()
-    assert views.figures_of(bare) == ()
+def test_figures_come_from_packages_that_draw(single: Result, bare: Result) -> None:
+    assert len(figures(single)) == 1
+    assert figures(replace(single, status="failed")) == ()
+    assert figures(bare) == ()
 
 
 def test_a_record_that_cannot_be_drawn_any_more_says_so_and_is_shown(single: Result) -> None:
@@ -221,10 +226,10 @@ def test_settings_and_command_on_the_page_make_the_run_again(
     if not kept:  # a record of an older version, whose parts carry the command of the whole
         composite = replace(composite, parts=(first, replace(second, command=composite.command), *others))
     app = App(name="seqtant")
-    app.command("seqtant.demo.commands:app", name="demo")
+    app.command(build_group("demo", {"pendulum": "length angle"}), name="demo")
     monkeypatch.setattr(cli, "app", app)
     monkeypatch.chdir(tmp_path)
-    section = views.sections_of([composite])[1]
+    section = views.sections_of([composite], figures)[1]
     Path("settings.yaml").write_text(section.settings)
     assert section.needs_file == (not kept)
     given = "--set length=2.5 --set angle=60.0" if kept else "--config settings.yaml"
@@ -258,13 +263,13 @@ def test_only_findings_that_agree_and_advise_nothing_are_folded(single: Result) 
     verdicts = ["agrees", "disagrees", "agrees", "agrees", "disagrees", "agrees", "agrees"]
     many = [named(f"f{number}", verdict) for number, verdict in enumerate(verdicts)]
     advised = named("f7", "agrees", "Mend it.")
-    (section,) = views.sections_of([replace(single, findings=(*many, advised))])
+    (section,) = views.sections_of([replace(single, findings=(*many, advised))], figures)
     assert [each.key for each in section.shown] == ["f0", "f1", "f2", "f4", "f7"]
     assert [each.key for each in section.folded] == ["f3", "f5", "f6"]
     text = Page(render_page([section.result])).words
     assert "3 more findings, all agree" in text
     assert all(f"Is f{number} so?" in text for number in range(8)), "folded, not lost"
-    (short,) = views.sections_of([replace(single, findings=tuple(many[:4]))])
+    (short,) = views.sections_of([replace(single, findings=tuple(many[:4]))], figures)
     assert short.folded == (), "one finding is not worth a click"
 
 

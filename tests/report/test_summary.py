@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Finding, Result, Table
+from seqtant.packages import PACKAGES
 from seqtant.report.citations import cited_by, papers, to_bibtex
 from seqtant.report.intervals import strip
 from seqtant.report.summary import headline, sections
 from seqtant.report.tables import to_markdown
-from seqtant.rooms import ROOMS
 
 
 def result(**fields: Any) -> Result:
@@ -108,7 +108,7 @@ def test_there_are_nine_papers_and_every_room_stands_on_some() -> None:
     assert [paper.number for paper in index] == list(range(1, 10))
     assert all(re.fullmatch(r"\d{4}\.\d{5}", paper.arxiv) for paper in index)
     assert len({paper.key for paper in index} | {paper.arxiv for paper in index}) == 18
-    assert {number for room in ROOMS.values() for number in room.papers} <= set(range(1, 10))
+    assert {number for room in PACKAGES.values() for number in room.papers} <= set(range(1, 10))
 
 
 def test_bibtex_is_balanced_and_complete() -> None:

@@ -13,7 +13,7 @@ from seqtant.report.summary import headline
 from seqtant.report.tables import print_table
 from seqtant.report.terminal import MOST_ROWS, print_result
 
-pytestmark = pytest.mark.usefixtures("demo_room")
+pytestmark = pytest.mark.usefixtures("demo_package")
 
 
 def shown(result: Result, *, width: int = 80, color: bool = False, page: Path | None = None) -> str:

@@ -10,18 +10,9 @@ import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World, reference_world
-from seqtant.rooms import ROOMS, Room
 from seqtant.steering.inputs import persona_pairs
 from seqtant.steering.vectors.vector import SteeringVector
 from tests.steering.samples import make_model, random_vector
-
-
-@pytest.fixture(autouse=True)
-def steering_room(monkeypatch: pytest.MonkeyPatch) -> Room:
-    """The room is in the house for these tests, whether or not the house lists it."""
-    room = Room("steering", "How hard may I steer before the model gets useless?", (1,))
-    monkeypatch.setitem(ROOMS, "steering", ROOMS.get("steering", room))
-    return ROOMS["steering"]
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ import plotly
 import pytest
 
 from seqtant.findings import Result, from_json
-from seqtant.report.page import write_page
+from seqtant.instruments import write_report
 from seqtant.runs.machine import find_browser
 
-pytestmark = [pytest.mark.web, pytest.mark.usefixtures("demo_room")]
+pytestmark = [pytest.mark.web, pytest.mark.usefixtures("demo_package")]
 
 FLAGS = [
     "--no-sandbox",
@@ -50,10 +50,10 @@ def folder(tmp_path: Path) -> Path:
     """Pages of every kind: with drawings and without."""
     from seqtant.demo.samples import composite, single  # pyright: ignore[reportMissingImports]
 
-    write_page([composite()], tmp_path / "composite.html")
-    write_page([single()], tmp_path / "single.html")
+    write_report([composite()], tmp_path / "composite.html")
+    write_report([single()], tmp_path / "single.html")
     bare = Result(instrument="nowhere.half", title="Bare", id="0bare", created="", config={}, config_hash="")
-    write_page([bare], tmp_path / "bare.html")
+    write_report([bare], tmp_path / "bare.html")
     return tmp_path
 
 

@@ -1,28 +1,59 @@
-"""JSON lines that a user wrote by hand: every fault is told with its file and line."""
+"""Rows that a user gives, as JSON lines or in memory: every fault is told with its file and line, or its number."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqtant.errors import InputError, suggest
+from seqtant.sources import Rows, is_path
 
 
-def read_lines(path: str, *, give: str = "a file of JSON lines") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Goes through the JSON objects of a file.
+def read_lines(
+    source: Rows, *, give: str = "a file of JSON lines", fields: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Goes through rows: the JSON objects of a file, or what is in memory.
 
     Args:
-        path: File with one JSON object per line; empty lines are skipped.
+        source: File with one JSON object per line (empty lines are skipped); or dictionaries, dataclasses, tuples,
+            texts, a ``datasets.Dataset``, a data frame.
         give: What to give instead of a file that is not there.
+        fields: Names of a tuple's elements; a row that is a text alone is the first of them.
 
     Yields:
-        Where the object stands, for messages, and the object.
+        Where the row stands, for messages, and the row.
 
     Raises:
-        InputError: The file is missing, not text, or empty, or a line is no JSON object.
+        InputError: The file is missing, not text, or empty, or a row is of no known kind.
     """
+    if is_path(source):
+        yield from _read_file(str(source), give)
+        return
+    rows: Any = source
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a data frame, whose iteration gives column names
+        rows = rows.to_dict("records")
+    number = 0
+    for number, row in enumerate(rows, start=1):
+        place = f"row {number}"
+        if dataclasses.is_dataclass(row) and not isinstance(row, type):
+            yield place, {name: value for name, value in vars(row).items() if value is not None}
+        elif isinstance(row, Mapping):
+            yield place, {str(name): value for name, value in row.items()}
+        elif fields and isinstance(row, str):
+            yield place, {fields[0]: row}
+        elif fields and isinstance(row, tuple | list) and len(row) <= len(fields):
+            yield place, dict(zip(fields, row, strict=False))
+        else:
+            wanted = f"({', '.join(fields)})" if fields else "a dictionary"
+            raise InputError(f"{place} is {row!r:.60}: give {wanted}")
+    if not number:
+        raise InputError(f"there are no rows: give at least one, or {give}")
+
+
+def _read_file(path: str, give: str) -> Iterator[tuple[str, dict[str, Any]]]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(f"no file '{path}': give {give}")
@@ -31,7 +62,8 @@ def read_lines(path: str, *, give: str = "a file of JSON lines") -> Iterator[tup
     except UnicodeDecodeError as error:
         raise InputError(f"'{path}' is not UTF-8 text (byte {error.start}): give a file of JSON lines") from error
     found = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    # JSON lines end at a line feed only: U+2028 and its like may stand inside a text.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         found = True
@@ -40,6 +72,8 @@ def read_lines(path: str, *, give: str = "a file of JSON lines") -> Iterator[tup
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise InputError(f"{place} is not JSON: {error.msg}") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{place} is JSON that cannot be read: {error!s:.100}") from error
         if not isinstance(record, dict):
             raise InputError(f"{place} holds no JSON object: write {{...}}")
         yield place, record
@@ -77,7 +111,7 @@ def texts_of(record: dict[str, Any], key: str, place: str, *, least: int = 1) ->
         InputError: It is missing, too short, holds something else than texts, or holds one twice.
     """
     value = value_of(record, key, place)
-    if not isinstance(value, list) or len(value) < least or not all(isinstance(v, str) and v for v in value):
+    if not isinstance(value, list | tuple) or len(value) < least or not all(isinstance(v, str) and v for v in value):
         raise InputError(f"{place}: '{key}' must be a list of at least {least} text(s)")
     if len(set(value)) < len(value):
         raise InputError(f"{place}: '{key}' holds a text twice")

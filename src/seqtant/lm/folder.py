@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.errors import InputError
+from seqtant.sources import ModelSource, describe, is_path
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -61,14 +62,16 @@ def locate(model: str | Path) -> Path | None:
     return None
 
 
-def name_of(model: str | Path) -> str:
-    """What to call a model in a title: the name of its folder, not the way to it.
+def name_of(model: ModelSource) -> str:
+    """Names a model for a title: the name of its folder, not the way to it; of a model in memory, its own.
 
     Example:
         >>> name_of("/models/after/tuning"), name_of("organization/model"), name_of("reference")
         ('tuning', 'organization/model', 'reference')
     """
-    folder = Path(model).expanduser()
+    if not is_path(model):
+        return str(describe(model)).removeprefix("<").removesuffix(" in memory>")
+    folder = Path(str(model)).expanduser()
     return folder.resolve().name if folder.is_absolute() or folder.is_dir() else str(model)
 
 

@@ -20,6 +20,7 @@ from seqtant.lm.folder import REFERENCE, check_folder, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.pretrained import from_pretrained
+from seqtant.sources import ModelSource, is_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,18 +41,20 @@ def loaded_once() -> Iterator[None]:
 
 
 def load(
-    model: str | Path = REFERENCE,
+    model: ModelSource = REFERENCE,
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype | None = None,
     tokenizer: bool = True,
     shared: bool = False,
 ) -> HuggingFaceLM:
-    """Loads a causal language model, in evaluation mode and with frozen weights.
+    """Loads a causal language model, or wraps one that is in memory, in evaluation mode and with frozen weights.
 
     Args:
         model: A local folder in Hugging Face format, ``"reference"`` for the model that ships in the package, or a
-            name on the Hugging Face hub. A folder never touches the network; only a hub name may.
+            name on the Hugging Face hub; or a transformers model, ``(model, tokenizer)``, a pipeline, or a
+            :class:`CausalLM`, each used where it is and as it is. A folder never touches the network; only a hub name
+            may.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         dtype: E.g. ``"float32"`` or ``torch.bfloat16``. None means float32 on a CPU and the checkpoint's own elsewhere.
         tokenizer: Whether the model must come with a tokenizer; False loads the network alone.
@@ -64,6 +67,8 @@ def load(
     Raises:
         InputError: The folder, its weights or its tokenizer cannot be used; the message names the fault.
     """
+    if not is_path(model):
+        return _wrap(model, tokenizer=tokenizer)
     where = pick_device(device)
     kind = pick_dtype(dtype, where)
     known = _LOADED.get() if shared else None
@@ -73,6 +78,23 @@ def load(
     if key not in known:
         known[key] = _open(model, where, kind, tokenizer=tokenizer)
     return known[key]
+
+
+def _wrap(model: Any, *, tokenizer: bool) -> HuggingFaceLM:
+    if isinstance(model, CausalLM):
+        wrapped: Any = model
+    else:
+        network, words = model if isinstance(model, tuple) else (model, None)
+        if hasattr(network, "model") and hasattr(network, "tokenizer"):  # a pipeline
+            network, words = network.model, network.tokenizer
+        if not hasattr(network, "config"):
+            raise InputError(f"{type(network).__name__} is no transformers model: give one, or a CausalLM around yours")
+        wrapped = HuggingFaceLM(network, words)
+    if tokenizer and wrapped.tokenizer is None:
+        raise InputError(f"'{wrapped.name}' comes without a tokenizer: give (model, tokenizer)")
+    if wrapped.tokenizer is not None:
+        check_match(wrapped, wrapped.tokenizer)
+    return wrapped
 
 
 def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool) -> HuggingFaceLM:

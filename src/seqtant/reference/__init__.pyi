@@ -1,8 +1,8 @@
-from seqtant.reference.manifest import read_manifest as read_manifest
-from seqtant.reference.oracle import WorldLM as WorldLM
-from seqtant.reference.persona_truths import PersonaTruths as PersonaTruths
-from seqtant.reference.prompts import Prompts as Prompts
-from seqtant.reference.task_truths import TaskTruths as TaskTruths
-from seqtant.reference.world.world import World as World
-from seqtant.reference.world.world import WorldSettings as WorldSettings
-from seqtant.reference.world.world import reference_world as reference_world
+from .manifest import read_manifest as read_manifest
+from .oracle import WorldLM as WorldLM
+from .persona_truths import PersonaTruths as PersonaTruths
+from .prompts import Prompts as Prompts
+from .task_truths import TaskTruths as TaskTruths
+from .world.world import World as World
+from .world.world import WorldSettings as WorldSettings
+from .world.world import reference_world as reference_world

@@ -21,7 +21,7 @@ from seqtant.report.figures import COLORS, DARK_COLORS
 from seqtant.report.intervals import strip
 from seqtant.report.summary import MEANINGS, SIGNS
 from seqtant.report.tables import cell_text, claims_table, is_numeric, values_table
-from seqtant.report.views import LONGEST_TABLE, counts, finding_anchor, records, sections_of, strip_lines
+from seqtant.report.views import LONGEST_TABLE, Draw, counts, finding_anchor, records, sections_of, strip_lines
 from seqtant.runs.files import write_text
 
 _BACKTICKS = re.compile(r"`([^`\n]+)`")
@@ -29,13 +29,14 @@ _BACKTICKS = re.compile(r"`([^`\n]+)`")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(results: Sequence[Result], path: Path, *, title: str = "") -> Path:
+def write_page(results: Sequence[Result], path: Path, *, title: str = "", draw: Draw = lambda result: ()) -> Path:
     """Writes results as one HTML file, whole or not at all.
 
     Args:
         results: What to show, in this order.
         path: File to write.
         title: Heading; by default the title of the only result.
+        draw: Makes a result's figures; by default none, see :func:`seqtant.instruments.write_report`.
 
     Returns:
         The path.
@@ -43,13 +44,13 @@ def write_page(results: Sequence[Result], path: Path, *, title: str = "") -> Pat
     Raises:
         InputError: The file cannot be written.
     """
-    write_text(path, render_page(results, title=title))
+    write_text(path, render_page(results, draw, title=title))
     return path
 
 
-def render_page(results: Sequence[Result], *, title: str = "") -> str:
+def render_page(results: Sequence[Result], draw: Draw = lambda result: (), *, title: str = "") -> str:
     """The page as text; see :func:`write_page`."""
-    sections = sections_of(results)
+    sections = sections_of(results, draw)
     heading = title or (results[0].title if len(results) == 1 else f"{len(results)} runs side by side")
     drawn = any(section.figures for section in sections)
     return (

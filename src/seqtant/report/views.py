@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 import yaml
 
 from seqtant.findings import Finding, Result, Verdict, to_json
 from seqtant.report.figures import Figure
 from seqtant.report.summary import headline, sections
-from seqtant.rooms import ROOMS, room
 
 MOST_RECORD_BYTES = 2_000_000
 """A record longer than this is embedded without its raw rows, which would make the page too large to send."""
@@ -69,19 +67,23 @@ class Record:
     rows_left_out: int
 
 
-def sections_of(results: Sequence[Result]) -> list[Section]:
+Draw = Callable[[Result], Sequence[Figure]]
+"""Draws a result, see :func:`seqtant.instruments.figures`."""
+
+
+def sections_of(results: Sequence[Result], draw: Draw) -> list[Section]:
     """The sections of a page, in order."""
     return [
         # A part may carry the command of the run that called it: that one makes more than the part again.
-        _section(each, own=each is result or each.command != result.command)
+        _section(each, draw, own=each is result or each.command != result.command)
         for result in results
         for each in sections(result)
     ]
 
 
-def _section(result: Result, *, own: bool) -> Section:
+def _section(result: Result, draw: Draw, *, own: bool) -> Section:
     given = result.command if own else ""
-    figures, problem = _figures_or_problem(result)
+    figures, problem = _figures_or_problem(result, draw)
     again = ["seqtant", *result.instrument.split("."), "--config", "settings.yaml", "--seed", str(result.seed)]
     shown, folded = _fold(result.findings)
     return Section(
@@ -105,19 +107,12 @@ def _fold(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], tuple[Findi
     return tuple(each for each in findings if each not in quiet), tuple(quiet)
 
 
-def _figures_or_problem(result: Result) -> tuple[tuple[Figure, ...], str]:
+def _figures_or_problem(result: Result, draw: Draw) -> tuple[tuple[Figure, ...], str]:
     """The figures, or what went wrong: a record of another version may lack what today's drawings ask for."""
     try:
-        return figures_of(result), ""
+        return tuple(draw(result)), ""
     except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         return (), f"The figures could not be drawn: {type(error).__name__}: {error}"
-
-
-def figures_of(result: Result) -> tuple[Figure, ...]:
-    """The figures that the result's room draws; none where it has no room, draws nothing, or the run failed."""
-    if result.status == "failed" or result.room not in ROOMS or find_spec(f"seqtant.{result.room}.figures") is None:
-        return ()
-    return tuple(room(result.room).door("figures").figures(result))
 
 
 def finding_anchor(result: Result, finding: Finding) -> str:

@@ -6,13 +6,12 @@ import hashlib
 import os
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from seqtant.errors import InputError
 from seqtant.findings import (
     Artifact,
     Assumption,
@@ -25,17 +24,16 @@ from seqtant.findings import (
     Table,
     Verdict,
 )
-from seqtant.rooms import config_type
 from seqtant.runs.context import Context
 from seqtant.runs.environment import accelerator, environment
-from seqtant.settings import config_hash, plain
+from seqtant.settings import hash_of, plain
 from seqtant.settings_text import assignments
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id() -> str:
-    """A unique name that sorts by time: 9 characters of milliseconds, 7 of chance.
+    """A unique name that sorts by time: 9 characters of milliseconds, 7 random ones.
 
     Example:
         >>> len(new_id())
@@ -45,8 +43,8 @@ def new_id() -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5))
 
 
-def command_of(instrument: str, config: Any, context: Context) -> str:
-    """The command line that makes a run again; empty where no command takes this configuration.
+def command_of(instrument: str, config: Any, context: Context, data: Mapping[str, Any] | None = None) -> str:
+    """Writes the command line that makes a run again; empty where none does: the settings hold something in memory.
 
     Example:
         >>> from seqtant.architecture.config import PlanConfig
@@ -54,16 +52,15 @@ def command_of(instrument: str, config: Any, context: Context) -> str:
         >>> command_of("architecture.plan", PlanConfig(params=8.5e7), Context(seed=3))
         'seqtant architecture plan --set params=85000000.0 --seed 3'
     """
-    try:
-        known = config_type(instrument)
-    except (InputError, ImportError):
+    if getattr(config, "verb", instrument) != instrument or "." not in instrument or instrument.endswith(".check"):
         return ""
-    if type(config) is not known:
+    given = assignments(config, data)
+    if any(" in memory" in assignment for assignment in given):
         return ""
-    given = [word for assignment in assignments(config) for word in ("--set", assignment)]
+    words = [word for assignment in given for word in ("--set", assignment)]
     seed = ["--seed", str(context.seed)] if context.seed else []
     device = ["--device", context.device] if context.device != "auto" else []
-    return shlex.join(["seqtant", *instrument.split("."), *given, *seed, *device])
+    return shlex.join(["seqtant", *instrument.split("."), *words, *seed, *device])
 
 
 class Recorder:
@@ -92,14 +89,15 @@ class Recorder:
         self, instrument: str, title: str, config: Any, context: Context, *, papers: tuple[int, ...] = ()
     ) -> None:
         self.context = context
+        data = plain(config)
         self._fixed: dict[str, Any] = {
             "instrument": instrument,
             "title": title,
             "id": new_id(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config": plain(config),
-            "config_hash": config_hash(config),
-            "command": context.command or command_of(instrument, config, context),
+            "config": data,
+            "config_hash": hash_of(data),
+            "command": context.command or command_of(instrument, config, context, data),
             "seed": context.seed,
             "papers": papers,
         }

@@ -1,8 +1,8 @@
-from seqtant.training.batches import Batches as Batches
-from seqtant.training.config import TrainingConfig as TrainingConfig
-from seqtant.training.evaluation import mean_loss as mean_loss
-from seqtant.training.history import TrainingHistory as TrainingHistory
-from seqtant.training.loop import Periodic as Periodic
-from seqtant.training.loop import train as train
-from seqtant.training.losses import LossSum as LossSum
-from seqtant.training.losses import next_token_loss as next_token_loss
+from .batches import Batches as Batches
+from .config import TrainingConfig as TrainingConfig
+from .evaluation import mean_loss as mean_loss
+from .history import TrainingHistory as TrainingHistory
+from .loop import Periodic as Periodic
+from .loop import train as train
+from .losses import LossSum as LossSum
+from .losses import next_token_loss as next_token_loss

@@ -1,0 +1,144 @@
+"""Two models side by side, before and after: the same questions with the same draws, and by how much answers differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seqtant._checkup.checkup import check_model
+from seqtant._checkup.config import CheckupConfig
+from seqtant.errors import InputError
+from seqtant.findings import Cell, Estimate, Result, Verdict, format_number
+from seqtant.lm.folder import name_of
+from seqtant.packages import PACKAGES
+from seqtant.runs.compare import Difference, compare
+from seqtant.runs.context import Context
+from seqtant.runs.recorder import Recorder
+
+ASKED = {
+    "architecture": ("Have both the same number of parameters?", ("parameters",)),
+    "pretraining": ("Do both gain as much from related text?", ("gain_in_context, mean of pairs",)),
+    "icl": ("Are both as accurate after examples?", ("accuracy_after_examples, mean of pairs",)),
+    "beb": (
+        "Does the alignment of both fail by prompts of one length?",
+        ("breaking_length, mean of pairs", "breaking_length, measured"),
+    ),
+    "steering": (
+        "Are both as helpful without steering?",
+        ("helpfulness_unsteered, mean of pairs", "strength, measured"),
+    ),
+    "subtasks": ("Do both solve as many problems on their own steps?", ("right_on_own_steps, mean of pairs",)),
+}
+"""What is asked of the two, and the quantities that answer it, the best first."""
+
+FEWEST = 8
+"""Rows of fewer groups are points of a curve, not a sample of items."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One instrument's answers."""
+
+    package: str
+    first: Result
+    second: Result
+    differences: tuple[Difference, ...]
+
+
+def check_both(config: CheckupConfig, context: Context) -> Result:
+    """Runs the checkup of both models and compares their answers.
+
+    Both are asked with the same seed and files. Where an instrument keeps one number per item (a prompt, a problem, a
+    text), the same items are compared in pairs, which leaves out what both models find hard; else the two intervals are
+    combined as independent ones.
+
+    Args:
+        config: With ``compare``.
+        context: Seed, device, folder, progress; each model gets a folder of its own.
+
+    Returns:
+        A composite result: both checkups as parts, a finding per instrument with the difference, second minus first.
+
+    Raises:
+        InputError: A model or file cannot be used, or ``compare`` is missing.
+    """
+    if config.compare is None:
+        raise InputError("no two models are given: write --compare BEFORE AFTER")
+    names = config.compare
+    with Recorder("checkup", f"{name_of(names[1])} beside {name_of(names[0])}", config, context) as record:
+        first, second = (_check(config, name, place, context) for name, place in zip(names, _PLACES, strict=True))
+        compared = list(_compared(first, second))
+        for each in compared:
+            _record(record, each, names)
+        _record_differences(record, [row for each in compared for row in _rows(each)])
+        record.part(first)
+        record.part(second)
+    return record.result
+
+
+_PLACES = ("first", "second")
+
+
+def _check(config: CheckupConfig, model: Any, place: str, context: Context) -> Result:
+    folder = context.folder / place if context.folder else None
+    return check_model(config.of(model), replace(context, folder=folder))
+
+
+def _compared(first: Result, second: Result) -> Iterator[Compared]:
+    others = {part.instrument: part for part in second.parts if part.status == "ok"}
+    for part in first.parts:
+        other = others.get(part.instrument)
+        if other is not None and part.status == "ok":
+            yield Compared(part.package, part, other, compare(part, other).differences)
+
+
+def _record_differences(record: Recorder, rows: list[tuple[Cell, ...]]) -> None:
+    if rows:
+        record.table(
+            "differences",
+            "Second minus first",
+            ("instrument", "quantity", "first", "second", "difference", "items"),
+            rows,
+            note="Items: how many prompts, problems or texts were compared in pairs; without a number, the two "
+            "intervals are combined as independent ones. Numbers without an interval are in the two records.",
+        )
+
+
+def _record(record: Recorder, each: Compared, names: tuple[Any, Any]) -> None:
+    question, quantities = ASKED.get(each.package, (PACKAGES[each.package].question, ()))
+    known = {difference.quantity: difference for difference in each.differences}
+    found = next((known[name] for name in quantities if name in known), None)
+    if found is None:
+        return
+    change = found.difference
+    first, second = (name_of(name) for name in names)
+    record.value(f"{each.package}_difference", change.value)
+    record.finding(
+        each.package,
+        question,
+        _verdict(change),
+        f"{first}: {format_number(found.first)}, {second}: {format_number(found.second)}; difference "
+        f"{change.number}{' ' + change.interval if change.interval else ''}.",
+        predicted=Estimate.exact(0.0, unit=change.unit, method="no difference"),
+        measured=change,
+    )
+
+
+def _verdict(change: Estimate) -> Verdict:
+    """Agrees where the interval holds 0: no difference could be seen."""
+    if change.low is None or change.high is None:
+        return "agrees" if change.value == 0 else "inconclusive"
+    return "agrees" if change.low <= 0 <= change.high else "disagrees"
+
+
+def _rows(each: Compared) -> Iterator[tuple[Cell, ...]]:
+    """What has an interval: measured sides of findings, and means over items."""
+    for found in each.differences:
+        change, (name, _, kind) = found.difference, found.quantity.partition(", ")
+        items = change.clusters if kind == "mean of pairs" else None
+        if change.low is None or change.is_exact or not (kind == "measured" or (items or 0) >= FEWEST):
+            continue
+        shown = f"{change.number} {change.interval}"
+        before, after = format_number(found.first), format_number(found.second)
+        yield each.package, name.replace("_", " "), before, after, shown, items

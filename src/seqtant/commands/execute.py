@@ -1,0 +1,131 @@
+"""From flags to a delivered result: resolve, run, save, print, exit code. The only path a command takes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seqtant.commands.options import Options
+from seqtant.commands.terminal import TerminalProgress, tell_crowded
+from seqtant.errors import GateError, InconclusiveError
+from seqtant.findings import Result, to_json
+from seqtant.instruments import run, write_report
+from seqtant.runs.context import Context
+from seqtant.settings import resolve
+from seqtant.settings_text import to_yaml
+
+
+def execute(
+    config_type: type[Any],
+    options: Options,
+    **flags: Any,
+) -> Result | None:
+    """Runs one instrument for one command.
+
+    Args:
+        config_type: The command's configuration class.
+        options: The shared flags.
+        **flags: The command's own flags; None means not given.
+
+    Raises:
+        InputError: The configuration does not fit, or the output cannot be written.
+        GateError: The run failed, or a published claim was not reproduced.
+        InconclusiveError: Something was measured, and nothing of it allows a verdict.
+    """
+    config = resolve(config_type, preset_name=options.preset, file=options.config, flags=flags, assignments=options.set)
+    if options.print_config:
+        print(to_yaml(config), end="")
+        return None
+    with _places(options), TerminalProgress() as progress:
+        context = Context(
+            seed=options.seed,
+            device=options.device,
+            folder=options.out,
+            progress=progress,
+            command=command_line(sys.argv[1:]),
+        )
+        result = run(config, context)
+    deliver(result, options)
+    tell_crowded(result.wall_seconds)
+    judge(result)
+    return result
+
+
+@contextmanager
+def _places(options: Options) -> Iterator[None]:
+    """Fails before the work where its result could not be kept; work that fails leaves no empty folder."""
+    from seqtant.runs.files import make_folder
+    from seqtant.runs.store import Store
+
+    Store()
+    folder = options.out
+    is_new = folder is not None and not folder.exists()
+    if folder is not None:
+        make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if is_new and folder is not None and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as a person would type it."""
+    return shlex.join(["seqtant", *arguments])
+
+
+def deliver(result: Result, options: Options) -> None:
+    """Stores a result, writes its files, and prints it to the terminal or as JSON."""
+    from seqtant.runs.store import Store
+
+    page = None
+    try:
+        Store().save(result)
+        page = write_files(result, options.out) if options.out is not None else None
+    finally:
+        # The numbers were paid for: they are printed even where they cannot be kept.
+        _show(result, page, options)
+
+
+def _show(result: Result, page: Path | None, options: Options) -> None:
+    if options.json:
+        print(to_json(result))
+        return
+    from seqtant.report.terminal import print_result
+
+    print_result(result, page=page)
+
+
+def judge(result: Result) -> None:
+    """Turns a delivered result into the exit code of its command; returns where all is well.
+
+    Raises:
+        GateError: The run or a part of it failed, or a published claim was not reproduced.
+        InconclusiveError: Something was measured, and nothing of it allows a verdict.
+    """
+    failed = [each.instrument for each in result.walk() if each.status == "failed"]
+    if failed:
+        raise GateError(f"failed: {', '.join(failed)}")
+    missed = [check.claim.id for each in result.walk() for check in each.claims if check.verdict == "not reproduced"]
+    if missed:
+        raise GateError(f"not reproduced: {', '.join(missed)}")
+    measured = [finding for each in result.walk() for finding in each.findings if finding.measured is not None]
+    if measured and all(finding.verdict == "inconclusive" for finding in measured):
+        raise InconclusiveError(f"inconclusive: {measured[0].summary}")
+
+
+def write_files(result: Result, folder: Path) -> Path:
+    """Writes ``result.json`` and ``report.html`` into a folder, each whole or not at all.
+
+    Returns:
+        The path of the page.
+    """
+    from seqtant.runs.files import write_text
+
+    write_text(folder / "result.json", to_json(result, indent=1))
+    return write_report([result], folder / "report.html")

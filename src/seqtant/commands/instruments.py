@@ -1,0 +1,192 @@
+"""Which fields of a verb's configuration are flags of their own; all others are reached by ``--set`` and ``--config``.
+
+See :func:`seqtant.commands.builder.build_command` for how a line is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from seqtant.commands.builder import build_command, build_group
+from seqtant.commands.options import Flag, Whole
+from seqtant.instruments import config_type
+
+VERBS: dict[str, dict[str, str]] = {
+    "architecture": {
+        "plan": "params modality vocab d_ff_ratio glu kv_heads snap",
+        "bounds": "depth width heads embed_rank",
+        "match": "depth width to_depth",
+        "rank": "depth width heads tokens embed_rank inner_dim positions vocab residual projection",
+        "audit": "model / length dtype",
+        "embedding-rank": "model /",
+        "sweep": "text tokens depths seeds steps",
+        "fit": "losses / embedding",
+    },
+    "pretraining": {
+        "pack": "lengths / window strategy buffer",
+        "build": "corpus / arm=examples.arms window=examples.window share=examples.share k=filter.k"
+        " encoder=embed.encoder tokenizer=segment.tokenizer index=neighbors.index hold_out=segment.hold_out"
+        " blocklist=segment.blocklist workers",
+        "audit": "folder / distances model",
+        "bias": "model / corpus pairs",
+        "epsilon-rank": "width heads texts",
+        "deficit": "depth step precision span",
+        "compose": "steps seeds entities",
+        "compare-arms": "folder / arm=arms steps seeds",
+        "tapt": "folder / model pairs arm=arms steps",
+    },
+    "subtasks": {
+        "make": "task / bits rows test_rows terms modulus digits",
+        "check": "rows / tokenizer max_arity",
+        "augment": "rows / arm=arms form tokenizer",
+        "train": "task / bits arm network=network.kind width=network.width base updates",
+        "eval": "model / rows decode test_rows",
+        "probe": "task / bits network=network.kind width=network.width samples",
+        "compare": "task / bits arm=arms network=network.kind width=network.width updates seeds",
+        "one-step": "bits subset_size samples",
+        "solve-gf2": "bits samples rows",
+    },
+    "icl": {
+        "shots": "model / tasks shots prompts eps",
+        "posterior": "model / tasks prompt shots prompts",
+        "corrupt": "model / tasks variants shots prompts",
+        "order": "model / tasks shots prompts",
+        "bound": "c1 c2 c3 length kl eps delta flipped shared_delimiter margin",
+    },
+    "beb": {
+        "bound": "alpha log_alpha eps beta beta_prime sigma guard_sentences delta best_of gamma",
+        "measure": "model / minus plus statements=components.behavior scorer=behavior.scorer"
+        " question=behavior.question prompts sentences method write_prompts",
+        "curve": "model / minus plus scorer=behavior.scorer question=behavior.question prompts sentences write_prompts",
+        "search": "model / minus plus method candidates searches sentences goal write_prompts",
+        "guard": "model / guard minus plus prompts sentences write_prompts",
+        "converse": "model / minus plus turns asked answered prompts write_prompts",
+        "personas": "model / plus prompts sentences",
+        "compare": "model after / minus plus prompts sentences",
+        "gate": "result / min_length quantity model minus plus",
+        "fit-components": "base / statements=behavior negative template epochs learning_rate to",
+        "calibrate": "alpha steps prompts",
+        "refit": "series",
+    },
+    "steering": {
+        "extract": "model / pairs layers method template",
+        "sweep": "model / vector pairs behavior helpfulness layers strengths score scorer",
+        "choose": "model / budget vector pairs behavior helpfulness layers side score",
+        "diagnose": "model / vector pairs behavior helpfulness layers",
+        "layers": "model / vector pairs behavior helpfulness budget",
+        "apply": "model / prompt prompts_file vector pairs strength layers positions tokens temperature",
+        "export": "model / to format vector pairs strength layers",
+        "train": "reviews text steps width depth",
+        "refit": "",
+    },
+    "ctc": {
+        "train": "data test_speaker base_steps",
+        "finetune": "model data test_speaker method weight budget_wer steps start_wer",
+        "sweep": "data test_speaker methods weights seeds steps",
+        "stream": "file / model against chunk_ms",
+        "latency": "hyp ref against",
+        "diagnose": "model / data test_speaker utterances",
+        "align": "file / text model",
+        "decode": "file / model beam best",
+    },
+    "quantum": {
+        "ground-state": "hamiltonian lattice boundary field second_coupling operators steps samples transfer_from",
+        "exact": "hamiltonian lattice boundary field anisotropy second_coupling operators",
+        "observe": "checkpoint / samples precision symmetrize",
+        "sample": "checkpoint / samples file unique",
+        "transfer": "checkpoint / lattice boundary field steps samples",
+        "compare-sampling": "checkpoint / lattice samples repeats",
+        "import-flowket": "weights / lattice hamiltonian field boundary",
+        "benchmark": "hamiltonian boundary samples repeats",
+    },
+    "reference": {
+        "train": "",
+        "check": "model /",
+        "sample": "prompt source count tokens temperature",
+        "describe": "sentences",
+    },
+}
+"""Package -> verb -> flags."""
+
+GINC = {
+    "make": "vocabulary identity documents prompts",
+    "bayes": "vocabulary example_length shots labels prompts outside",
+    "eval": "model / vocabulary example_length shots labels prompts",
+    "train": "vocabulary context",
+}
+"""Verbs ``ginc-...`` of the package ``icl``, a group of their own on the command line."""
+
+
+def __getattr__(name: str) -> App:
+    """Makes a package's command group when it is asked for: ``seqtant.commands.instruments:steering``."""
+    if name not in VERBS:
+        raise AttributeError(name)
+    if name == "reference":
+        question = "The model that ships: its world, its training, its manifest."
+        return build_group(name, VERBS[name], question=question, finish=lambda each: int(each.verdict == "disagrees"))
+    app = build_group(name, VERBS[name])
+    _ADDED.get(name, lambda app: None)(app)
+    return app
+
+
+def _add_ginc(app: App) -> None:
+    group = App(name="ginc", help="The synthetic data set of Xie et al.: make it, ask Bayes, ask a model, train one.")
+    app.command(group)
+    for verb, fields in GINC.items():
+        command = build_command(f"icl ginc-{verb}", config_type(f"icl.ginc-{verb}"), fields)
+        group.command(command, name=verb)
+        app.command(command, name=f"ginc-{verb}", show=False)
+
+
+def _add_steering(app: App) -> None:
+    apply = build_command("steering generate", config_type("steering.apply"), VERBS["steering"]["apply"])
+    app.command(apply, name="generate", show=False)
+    checked = build_command(
+        "steering import",
+        config_type("steering.extract"),
+        "source=vector model /",
+        help="Check a control vector of another program against a model; --out keeps it as vector.safetensors.",
+    )
+    app.command(checked, name="import")
+    app.command(playground)
+
+
+def playground(
+    model: str = "reference",
+    /,
+    *,
+    vector: str | None = None,
+    pairs: str | None = None,
+    behavior: str | None = None,
+    helpfulness: str | None = None,
+    layers: str | None = None,
+    port: Whole = 8765,
+    device: str = "auto",
+    seed: Annotated[int, Parameter(negative="")] = 0,
+    check: Flag = False,
+) -> None:
+    """Open a page on 127.0.0.1: baseline and steered text side by side, a slider, the trade-off with the current point.
+
+    Args:
+        model: Model folder or hub name; the model that ships if none is given.
+        vector: Steering vector; otherwise one is extracted from the pairs.
+        pairs: JSON lines with positive and negative.
+        behavior: JSON lines with prompt, good and bad.
+        helpfulness: JSON lines with prompt, options and answer, or with text; or lm-eval:TASK.
+        layers: Blocks to steer.
+        port: Where the page is served.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        seed: Seed of what is random.
+        check: Load everything, say where the page would be, and stop.
+    """
+    from seqtant.steering.playground.server import serve
+
+    named: dict[str, Any] = {"vector": vector, "pairs": pairs, "behavior": behavior, "helpfulness": helpfulness}
+    serve(model=model, layers=layers, port=port, device=device, seed=seed, check=check, **named)
+
+
+_ADDED: dict[str, Callable[[App], None]] = {"icl": _add_ginc, "steering": _add_steering}
+"""Commands of a package that are more than a verb."""

@@ -1,0 +1,172 @@
+"""The published numbers of every package, and whether we observe them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from seqtant.errors import InputError, MissingExtraError, SeqtantError, suggest
+from seqtant.experiments.records import Records
+from seqtant.experiments.reuse import find_or_run
+from seqtant.findings import Claim, ClaimCheck, ClaimVerdict, Estimate, Result, Scale
+from seqtant.instruments import config_type
+from seqtant.packages import PACKAGES, package
+from seqtant.progress import track
+from seqtant.runs.context import Context
+from seqtant.runs.store import Store
+from seqtant.settings import PRESETS, build, config_hash, read_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One claim as it stands."""
+
+    check: ClaimCheck
+    run: str = ""
+    """Id of the run that observed it."""
+    stored: str = ""
+    """When that run was made, if it was stored before; empty for a new run."""
+    reason: str = ""
+    """Why it could not be observed."""
+    failed: bool = False
+    """Whether it counts against us: not reproduced, or its run ended in an error. A missing library does not."""
+
+
+def read_claims(*, paper: int | None = None, only: str = "") -> list[Claim]:
+    """Reads ``claims.yaml`` of every package.
+
+    Args:
+        paper: Only claims of this paper.
+        only: Only claims of this package.
+
+    Raises:
+        InputError: A file does not hold claims, an id is used twice, or there is no such package or paper.
+    """
+    known = sorted({number for each in PACKAGES.values() for number in each.papers})
+    if paper is not None and paper not in known:
+        raise InputError(f"there is no paper {paper}: give one of {', '.join(map(str, known))}")
+    chosen = [package(only)] if only else list(PACKAGES.values())
+    claims = [claim for each in chosen for claim in _claims_of(each.name)]
+    twice = [id for id, times in Counter(claim.id for claim in claims).items() if times > 1]
+    if twice:
+        raise InputError(f"claim '{twice[0]}' is listed twice in claims.yaml: give each its own id")
+    return [claim for claim in claims if paper in (None, claim.paper)]
+
+
+def _claims_of(name: str) -> Iterator[Claim]:
+    spec = find_spec(f"seqtant.{name}")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "claims.yaml"
+        if path.is_file():
+            for number, data in enumerate(read_yaml(path).get("claims") or []):
+                yield build(Claim, data, source=f"{name}/claims.yaml, claim {data.get('id', number + 1)}")
+
+
+def check_claims(
+    claims: Sequence[Claim],
+    context: Context,
+    store: Store,
+    *,
+    records: Records | None = None,
+    scale: Scale = "smoke",
+    force: bool = False,
+) -> list[Entry]:
+    """Holds claims against runs: stored ones where they exist, new ones (saved) where they do not.
+
+    Claims of one configuration share one run. A run that cannot be made (a missing library, a bad configuration) is
+    told as the reason, and the others go on.
+
+    Args:
+        claims: What to check.
+        context: Seed, device, folder and progress of new runs.
+        store: Where runs are found and saved.
+        records: Where runs are found besides.
+        scale: Largest scale to run; claims that need a larger one are ``not run``.
+        force: Run again what is stored.
+
+    Returns:
+        One entry per claim, in the order given.
+    """
+    entries: dict[str, Entry] = {}
+    groups: defaultdict[tuple[str, str], list[Claim]] = defaultdict(list)
+    configs: dict[tuple[str, str], Any] = {}
+    for claim in claims:
+        if not claim.instrument or PRESETS.index(claim.scale) > PRESETS.index(scale):
+            entries[claim.id] = Entry(check=judge(claim, None), reason=claim.why_not)
+            continue
+        config = build(config_type(claim.instrument), claim.config, source=claim.id)
+        key = claim.instrument, config_hash(config)
+        groups[key].append(claim)
+        configs[key] = config
+    for key, group in track(groups.items(), context.progress, "claims", len(groups)):
+        run = partial(find_or_run, configs[key], context, store, records=records, force=force)
+        entries |= {entry.check.claim.id: entry for entry in _observe(group, run, store)}
+    return [entries[claim.id] for claim in claims]
+
+
+def kept_claims(claims: Sequence[Claim], records: Records) -> list[Entry]:
+    """Holds claims against kept records only: nothing is run, whatever the scale.
+
+    Args:
+        claims: What to check.
+        records: Where runs are found.
+
+    Returns:
+        One entry per claim, in the order given; without a record its verdict is ``not run``.
+    """
+    return [_kept(claim, records) for claim in claims]
+
+
+def _kept(claim: Claim, records: Records) -> Entry:
+    if claim.instrument:
+        config = build(config_type(claim.instrument), claim.config, source=claim.id)
+        result = records.find(claim.instrument, config_hash(config), seed=0)
+        if result is not None:
+            return _entry(claim, result, result.created)
+    return Entry(check=judge(claim, None), reason=claim.why_not)
+
+
+def _observe(group: Sequence[Claim], run: Callable[[], tuple[Result, bool]], store: Store) -> list[Entry]:
+    try:
+        result, found = run()
+    except SeqtantError as error:
+        failed = not isinstance(error, MissingExtraError)
+        return [Entry(check=judge(claim, None), reason=str(error), failed=failed) for claim in group]
+    entries = [_entry(claim, result, result.created if found else "") for claim in group]
+    if not found:
+        store.save(replace(result, claims=(*result.claims, *(entry.check for entry in entries))))
+    return entries
+
+
+def _entry(claim: Claim, result: Result, stored: str) -> Entry:
+    check = judge(claim, result.estimate(claim.value, unit=claim.unit))
+    if check.observed is None:
+        reason = f"{result.instrument} gives no value '{claim.value}'{suggest(claim.value, result.values)}"
+        return Entry(check=check, run=result.id, stored=stored, reason=reason, failed=True)
+    return Entry(check=check, run=result.id, stored=stored, failed=check.verdict == "not reproduced")
+
+
+def judge(claim: Claim, observed: Estimate | None) -> ClaimCheck:
+    """Holds one claim against what was observed: within its tolerance or not.
+
+    Example:
+        >>> claim = Claim(id="a", paper=8, statement="", locator="", published=96, tolerance=1, source="text")
+        >>> judge(claim, Estimate.exact(95)).verdict, judge(claim, Estimate.exact(90)).verdict
+        ('reproduced', 'not reproduced')
+        >>> from dataclasses import replace
+        >>> judge(replace(claim, source="memory"), Estimate.exact(96)).verdict
+        'unverified source'
+    """
+    verdict: ClaimVerdict
+    if claim.source == "memory":
+        verdict = "unverified source"
+    elif observed is None:
+        verdict = "not run"
+    else:
+        verdict = "reproduced" if abs(observed.value - claim.published) <= claim.tolerance else "not reproduced"
+    return ClaimCheck(claim=claim, observed=observed, verdict=verdict)

@@ -1,0 +1,82 @@
+"""Records that travel with the source, so that a clone need not make again what took minutes or hours."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import seqtant
+from seqtant.errors import InputError
+from seqtant.findings import Result, from_json
+from seqtant.instruments import config_type
+from seqtant.settings import build, config_hash
+
+
+def default_folder() -> Path | None:
+    """``results`` of the checkout that the package runs from, else of the working directory; None if there is none."""
+    checkout = Path(seqtant.__file__).parents[2]
+    places = [checkout] if (checkout / "pyproject.toml").is_file() else []
+    return next((place / "results" for place in (*places, Path.cwd()) if (place / "results").is_dir()), None)
+
+
+class Records:
+    """Results kept as JSON under a folder, each file one of them or an array of them.
+
+    A record counts as one of today's configuration if, read with today's fields and their defaults, it is the same: a
+    setting that came later was at its default when the record was made. Other files are passed over.
+
+    Args:
+        folder: Where to look, deep; None holds no record.
+
+    Raises:
+        InputError: There is no such folder.
+
+    Example:
+        >>> Records(None).find("architecture.rank", "0123456789abcdef", seed=0) is None
+        True
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"no folder '{folder}': give one with records, or leave --records out")
+        self.folder = folder
+
+    def find(self, instrument: str, config_hash: str, *, seed: int) -> Result | None:
+        """The newest sound record of a configuration, or None.
+
+        Args:
+            instrument: Instrument, e.g. ``"architecture.plan"``.
+            config_hash: See :func:`seqtant.settings.config_hash`.
+            seed: Seed of the run.
+        """
+        found = [each for each in self._by_instrument.get(instrument, []) if each.get("seed", 0) == seed]
+        sound = [each for each in found if each.get("status", "ok") == "ok" and _hash_of(each) == config_hash]
+        newest = max(sound, key=lambda each: each["created"], default=None)
+        return None if newest is None else from_json(Result, json.dumps(newest))
+
+    @cached_property
+    def _by_instrument(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for path in sorted(self.folder.rglob("*.json")) if self.folder is not None else []:
+            for record in _records_in(path):
+                found.setdefault(record["instrument"], []).append(record)
+        return found
+
+
+def _records_in(path: Path) -> list[dict[str, Any]]:
+    try:
+        data: Any = json.loads(path.read_bytes())
+    except ValueError:
+        return []  # whatever else lies in a folder named "results" is no record
+    each = data if isinstance(data, list) else [data]
+    return [one for one in each if isinstance(one, dict) and {"instrument", "config", "created"} <= one.keys()]
+
+
+def _hash_of(record: dict[str, Any]) -> str:
+    """Hash of the configuration as today's class reads it; empty where it no longer does."""
+    try:
+        return config_hash(build(config_type(record["instrument"]), record["config"]))
+    except InputError:
+        return ""

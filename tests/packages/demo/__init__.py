@@ -1,0 +1,1 @@
+"""A package for tests: does a pendulum swing as its length says?"""

@@ -1,1 +1,0 @@
-"""A room for tests: does a pendulum swing as its length says?"""
