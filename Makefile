@@ -13,8 +13,8 @@ checkup: $(VENV)/base.done  ## install, run the main job on the model that ships
 test: $(VENV)/dev.done  ## install what the tests need, run them
 	$(BIN)/python -m pytest -n 2 -q
 
-test-slow: $(VENV)/dev.done  ## the same with the tests marked slow
-	$(BIN)/python -m pytest -n 2 -q --slow
+test-slow: $(VENV)/dev.done  ## the tests marked slow, which `make test` leaves out
+	$(BIN)/python -m pytest -n 2 -q --slow -m slow
 
 lint: $(VENV)/dev.done  ## style, types, layers
 	$(BIN)/ruff check .
