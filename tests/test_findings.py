@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -252,3 +253,50 @@ def test_series_and_package() -> None:
     assert [row.value for row in result.series("a")] == [0, 2]
     assert [row.value for row in result.series("a", "y")] == [2]
     assert result.package == "demo"
+
+
+def shown() -> Result:
+    """A result with a finding, numbers, raw rows and a part."""
+    measured = Estimate(value=0.5, low=0.4, high=0.6, method="t", n=9)
+    finding = Finding(
+        key="half", question="Half?", verdict="agrees", summary="It is <half>.", measured=measured, advice="Go on."
+    )
+    part = minimal(instrument="demo.part", values={"x": 7})
+    rows = (Measurement(key="a", value=1.0, step=0.0),)
+    return minimal(findings=(finding,), values={"half": 0.5, "none": None}, measurements=rows, parts=(part,))
+
+
+def test_a_result_prints_as_a_short_table() -> None:
+    text = str(shown())
+    assert "  [agrees] It is <half>. Go on." in text
+    assert "  half  0.50 [0.40, 0.60] (95 %, t, n=9)" in text
+    assert "x  7" in text
+    assert len(text) < 400
+    many = minimal(values={f"v{number}": number for number in range(40)})
+    assert "... 28 more in .values" in str(many)
+
+
+def test_a_notebook_shows_it_as_html_with_nothing_unescaped() -> None:
+    html = shown()._repr_html_()
+    assert "It is &lt;half&gt;." in html
+    assert "<td>half</td><td>0.50 [0.40, 0.60]" in html
+
+
+def test_frames_of_values_findings_and_rows() -> None:
+    pytest.importorskip("pandas", reason="pip install 'seqtant[data]'")
+    values = shown().to_frame()
+    assert list(values["name"]) == ["half", "x"]
+    assert values.loc[0, "low"] == 0.4
+    assert list(values["instrument"]) == [shown().instrument, "demo.part"]
+    assert list(shown().to_frame("findings")["verdict"]) == ["agrees"]
+    assert list(shown().to_frame("measurements")["value"]) == [1.0]
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+    path = shown().save(tmp_path / "deep" / "result.json")
+    assert Result.load(path) == shown()
+    assert [each.name for each in path.parent.iterdir()] == ["result.json"]
+    with pytest.raises(InputError, match="give a result.json"):
+        Result.load(tmp_path / "none.json")
+    with pytest.raises(InputError, match="cannot write"):
+        shown().save(path / "below-a-file.json")
