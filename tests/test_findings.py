@@ -296,7 +296,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     path = shown().save(tmp_path / "deep" / "result.json")
     assert Result.load(path) == shown()
     assert [each.name for each in path.parent.iterdir()] == ["result.json"]
-    with pytest.raises(InputError, match="give a result.json"):
+    with pytest.raises(InputError, match=r"give a result\.json"):
         Result.load(tmp_path / "none.json")
     with pytest.raises(InputError, match="cannot write"):
         shown().save(path / "below-a-file.json")

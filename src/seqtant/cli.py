@@ -75,6 +75,8 @@ def _with_today_s_names(arguments: Sequence[str]) -> list[str]:
 FORMER_FLAGS: dict[tuple[str, ...], dict[str, str]] = {
     ("beb", "measure"): {"--behavior": "--statements"},
     ("beb", "fit-components"): {"--behavior": "--statements"},
+    ("claims", "list"): {"--room": "--package"},
+    ("claims", "check"): {"--room": "--package"},
 }
 """Flags whose name in 0.1 means something else today, by command."""
 

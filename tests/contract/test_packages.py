@@ -1,4 +1,4 @@
-"""Every room meets the contracts of the house: same doors, documented settings, equal seeds, honest claims."""
+"""Every package meets the same contracts: same parts, documented settings, equal seeds, honest claims."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,20 @@ import pytest
 import yaml
 
 from seqtant import cli
+from seqtant.commands import instruments as commands
 from seqtant.errors import InputError
 from seqtant.findings import Claim, Result, from_json, to_json
-from seqtant.instruments import config_type, run
+from seqtant.instruments import config_type, configs, figures, find, run, write_report
 from seqtant.packages import PACKAGES
-from seqtant.report.page import write_page
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import command_of
 from seqtant.settings import build, plain, preset
 from seqtant.settings_text import field_docs, to_yaml
 
 ROOT = Path(__file__).parents[2]
-DOORS = ("theory", "config", "instrument", "figures", "commands")
-VERBS = [(room.name, verb) for room in PACKAGES.values() for verb in room.door("config").CONFIGS]
-EACH_ROOM = pytest.mark.parametrize("name", list(PACKAGES))
+PARTS = ("theory", "config")
+VERBS = [(name, verb) for name in PACKAGES for verb in configs(name)]
+EACH_PACKAGE = pytest.mark.parametrize("name", list(PACKAGES))
 EACH_VERB = pytest.mark.parametrize(("name", "verb"), VERBS, ids=str)
 
 
@@ -46,15 +47,16 @@ def smoke_result(name: str, verb: str, kept: dict[tuple[str, str], Result], fold
     return kept[name, verb]
 
 
-@EACH_ROOM
-def test_has_every_door(name: str) -> None:
-    for door in DOORS:
-        assert PACKAGES[name].door(door).__doc__, f"{name}/{door}.py says nothing about itself"
-    assert callable(PACKAGES[name].door("instrument").run)
-    assert PACKAGES[name].door("commands").app.name == (name,)
+@EACH_PACKAGE
+def test_has_every_part(name: str) -> None:
+    for part in PARTS:
+        assert import_module(f"seqtant.{name}.{part}").__doc__, f"{name}/{part}.py says nothing about itself"
+    for verb in configs(name):
+        assert find(f"{name}.{verb}").__doc__, f"{name}.{verb} says nothing about itself"
+    assert getattr(commands, name).name == (name,)
 
 
-@EACH_ROOM
+@EACH_PACKAGE
 def test_has_page_example_recipe_and_claims(name: str) -> None:
     page = (ROOT / "docs" / "instruments" / f"{name}.md").read_text(encoding="utf-8")
     assert "## When not to use it" in page
@@ -125,15 +127,15 @@ def test_figures_speak_and_the_page_is_written(
     name: str, verb: str, smoke_results: dict[tuple[str, str], Result], tmp_path: Path
 ) -> None:
     result = smoke_result(name, verb, smoke_results, tmp_path)
-    for figure in PACKAGES[name].door("figures").figures(result):
+    for figure in figures(result):
         assert figure.alt
         assert figure.caption
         assert figure.table.rows
-    page = write_page([result], tmp_path / "page.html").read_text(encoding="utf-8")
+    page = write_report([result], tmp_path / "page.html").read_text(encoding="utf-8")
     assert result.title in page
 
 
-@EACH_ROOM
+@EACH_PACKAGE
 def test_claims_name_their_source_and_can_be_observed(name: str) -> None:
     claims = yaml.safe_load((ROOT / "src" / "seqtant" / name / "claims.yaml").read_text(encoding="utf-8"))
     built = [build(Claim, claim, source=f"{name}/claims.yaml") for claim in claims["claims"]]
@@ -144,7 +146,7 @@ def test_claims_name_their_source_and_can_be_observed(name: str) -> None:
             build(config_type(claim.instrument), claim.config, source=claim.id)
 
 
-@EACH_ROOM
+@EACH_PACKAGE
 def test_recipes_build_at_every_scale(name: str) -> None:
     for path in (ROOT / "recipes" / name).glob("*.yaml"):
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -154,7 +156,7 @@ def test_recipes_build_at_every_scale(name: str) -> None:
                 build(config_type(recipe["instrument"]), config, source=str(path))
 
 
-@EACH_ROOM
+@EACH_PACKAGE
 def test_examples_run(name: str, tmp_path: Path) -> None:
     for example in (ROOT / "examples").glob(f"{name}_*.py"):
         done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False)

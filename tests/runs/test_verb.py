@@ -1,4 +1,4 @@
-"""Verbs: functions of a configuration's fields that take objects, refuse in one line and give a network back as it was."""
+"""Verbs: functions of settings that take objects, refuse in one line and give a network back as it was."""
 
 from __future__ import annotations
 
