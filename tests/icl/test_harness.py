@@ -84,9 +84,9 @@ def test_the_harness_runs_our_scorer(tmp_path: Any) -> None:
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed: pip install 'seqtant[harness]'")
     from lm_eval.api.instance import Instance
 
-    adapter = harness.harness_model(random_llama(word_tokenizer()))
+    model = random_llama(word_tokenizer())
+    adapter = harness.harness_model(model)
     request = Instance("loglikelihood", {}, ("big red cat :", " yes"), 0, metadata=("t", 0, 1))
-    (found,) = adapter.loglikelihood([request])
-    assert found[0] < 0
+    assert adapter.loglikelihood([request]) == harness.score_continuations(model, [("big red cat :", " yes")])
     with pytest.raises(InputError, match="does not write"):
         adapter.generate_until([])

@@ -227,10 +227,12 @@ def test_curve_counts_only_sure_relapses() -> None:
     relapse[:, 4] = rng.random(400) < 0.3
     assert ShotCurve(relapse).shots(0.05) == 5
     estimate = resample_shots(lambda chosen: curve.shots(0.05, chosen), 400, 2.0, 200, rng)
-    assert estimate.low is not None
-    assert estimate.high is not None
-    assert estimate.low <= 2 <= estimate.high
-    assert identified_share(np.array([[0.5, 0.96], [0.5, 0.99]]), 0.05).tolist() == [0.0, 1.0]
+    assert (estimate.low, estimate.value, estimate.high) == (2.0, 2.0, 4.0)
+
+
+def test_identified_means_posterior_odds_within_epsilon() -> None:
+    """Odds (1 - w) / w <= 0.05 ask for w >= 1 / 1.05 = 0.95238, more than w >= 0.95."""
+    assert identified_share(np.array([[0.5, 0.951, 0.953], [0.5, 0.951, 0.952]]), 0.05).tolist() == [0.0, 0.0, 0.5]
 
 
 def test_weights_of_a_mixture_are_recovered() -> None:

@@ -88,12 +88,6 @@ def refined_threshold(c1: float, c2: float, *, flipped: bool = False, shared_del
     Twice the drift per shot: 2 log(1/c1) for dependence, log(1/c2) for a delimiter that tasks may expect differently,
     2 log(1/c2) for a label that may be any. The published 8 log(1/(c1 c2)) rounds all of them up.
 
-    Args:
-        c1: Dependence across the delimiter.
-        c2: Smallest token probability.
-        flipped: Whether the prompt's labels may be wrong.
-        shared_delimiter: Whether all tasks give the delimiter the same probability.
-
     Example:
         >>> refined_threshold(1.0, 0.1, shared_delimiter=True)
         0.0
@@ -139,6 +133,7 @@ def lemma1_refined(
         (4.61, 41.1)
     """
     _check(c1, c2, length, divergence, epsilon, delta, c3)
+    # At most (1 - c3) / c3 rivals of the largest prior odds: a union bound multiplies delta and eps by that number.
     odds = (1 - c3) / c3
     threshold = refined_threshold(c1, c2, flipped=flipped, shared_delimiter=shared_delimiter)
     return _bound(8.0, threshold, c2, length, divergence, math.log(odds / epsilon), math.log(odds / delta))

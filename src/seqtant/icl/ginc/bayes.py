@@ -32,6 +32,7 @@ LOSS_TOLERANCE = 0.05
 
 def concept_model(ginc: Ginc, concept: int, *, smoothing: float) -> HiddenMarkovLM:
     """Builds one concept as a language model over the symbols and a beginning-of-sequence token, the last id."""
+    # Every state emits one symbol for sure; the last column is the beginning-of-sequence token, which none emits.
     emissions = np.eye(ginc.settings.vocabulary + 1)[ginc.emissions]
     return HiddenMarkovLM(
         ginc.starts[concept],
@@ -61,13 +62,7 @@ class MixturePredictions:
 
 @torch.no_grad()
 def predict_prompts(mixture: MixtureLM, prompts: Prompts, *, progress: Progress = SILENT) -> MixturePredictions:
-    """Predicts the labels of all prompts, side by side and example by example, after every number of shots.
-
-    Args:
-        mixture: Returned by :func:`bayes_model`.
-        prompts: The prompts.
-        progress: Reports how many examples are read.
-    """
+    """Predicts the labels of all prompts, side by side and example by example, after every number of shots."""
     ids = torch.from_numpy(prompts.tokens())
     count, examples, length = prompts.shots.shape
     start = torch.full((count, 1), int(mixture.bos_id or 0))
@@ -89,14 +84,7 @@ def predict_prompts(mixture: MixtureLM, prompts: Prompts, *, progress: Progress 
 def query_log_probs(
     model: CausalLM, prompts: Prompts, vocabulary: int, *, progress: Progress = SILENT
 ) -> Float[np.ndarray, "prompts examples vocabulary"]:
-    """Predicts the same labels by any language model over the symbols, each prompt read once.
-
-    Args:
-        model: Knows the symbols by their ids; begins a text with ``bos_id`` if it has one.
-        prompts: The prompts.
-        vocabulary: Number of symbols.
-        progress: Reports how many prompts are read.
-    """
+    """Predicts the same labels by any language model whose first ids are the symbols, each prompt read once."""
     lines, shift = _with_bos(model, prompts.tokens())
     places = (prompts.query_positions() + shift).tolist()
     found = next_token_log_probs(model, lines, [places] * len(lines), progress=progress)
@@ -120,13 +108,6 @@ def _with_bos(model: CausalLM, tokens: np.ndarray) -> tuple[Sequence[list[int]],
     return [[*start, *row] for row in tokens.tolist()], len(start)
 
 
-def right_answers(
-    log_probs: Float[np.ndarray, "prompts examples vocabulary"], prompts: Prompts
-) -> Bool[np.ndarray, "prompts examples"]:
-    """Checks whether the likeliest symbol is the label, after 0, 1, 2, ... shots."""
-    return log_probs.argmax(axis=2) == prompts.labels
-
-
 def record_accuracy(
     record: Recorder, right: Bool[np.ndarray, "prompts examples"], shots: Sequence[int], group: str
 ) -> dict[int, Estimate]:
@@ -140,6 +121,7 @@ def record_accuracy(
 
 def true_posterior(predictions: MixturePredictions, prompts: Prompts) -> Float[np.ndarray, "prompts shots"]:
     """Looks up the posterior probability of the true concept after 0, 1, 2, ... shots; 0 where the mixture lacks it."""
+    # Concepts out of distribution have numbers past the mixture's components.
     inside = prompts.concepts < predictions.log_posterior.shape[2]
     index = np.where(inside, prompts.concepts, 0)
     picked = np.take_along_axis(predictions.log_posterior, index[:, None, None], axis=2)[..., 0]
@@ -149,6 +131,7 @@ def true_posterior(predictions: MixturePredictions, prompts: Prompts) -> Float[n
 def log_odds_slope(predictions: MixturePredictions, prompts: Prompts, most: int) -> Estimate | None:
     """Fits the mean gain per shot of the true concept's log-odds against its best rival; None for under 3 points."""
     order = np.arange(predictions.log_posterior.shape[2])
+    # Maxima over a masked axis: the true concept alone, and the best of the others.
     mine = order == prompts.concepts[:, None]
     own = np.where(mine[:, None], predictions.log_posterior, -np.inf).max(axis=2)
     rival = np.where(mine[:, None], -np.inf, predictions.log_posterior).max(axis=2)
@@ -170,16 +153,10 @@ def record_loss(
 ) -> None:
     """Records the cross-entropy of a model and of exact Bayes on the same documents, and the gap between them.
 
-    Args:
-        record: Gets the values and the finding.
-        model: A model over GINC's symbols.
-        ginc: The parameters behind the documents.
-        tokens: The documents.
-        question: Question of the finding.
-        summary: Its answer; may hold ``{ours}``, ``{best}`` and ``{gap}``, in nats per symbol.
-        progress: Reports every batch.
+    ``summary`` may hold ``{ours}``, ``{best}`` and ``{gap}``, in nats per symbol.
     """
     unit = "nats per symbol"
+    # The same documents for both: the interval of the gap is that of paired differences.
     ours = cross_entropy(model, tokens, progress=progress)
     best = cross_entropy(bayes_model(ginc, smoothing=0.0), tokens, tokens_per_batch=ONE_BATCH)
     gap = mean(ours - best, unit=unit)

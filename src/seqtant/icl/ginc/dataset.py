@@ -173,6 +173,7 @@ def _mix_permutations(size: int, temperature: float, state: np.random.RandomStat
 
 
 def _softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
+    # The largest score is subtracted first, against overflow at low temperatures.
     powers = np.exp((scores - scores.max()) / temperature)
     return powers / powers.sum()
 
@@ -229,12 +230,14 @@ class Prompts:
 
     def tokens(self) -> Int[np.ndarray, "prompts time"]:
         """Joins all examples by delimiters, without the last label."""
+        # Blocks of length + 1 symbols; of the last one neither the label nor its delimiter is read.
         count, examples, length = self.shots.shape
         closed = np.concatenate([self.shots, np.full((count, examples, 1), DELIMITER)], axis=2)
         return closed.reshape(count, examples * (length + 1))[:, : examples * (length + 1) - 2]
 
     def query_positions(self) -> Int[np.ndarray, " examples"]:
         """Computes the position of the last symbol before every example's label."""
+        # The label is symbol length - 1 of its block of length + 1.
         _, examples, length = self.shots.shape
         return np.arange(examples) * (length + 1) + length - 2
 
@@ -286,12 +289,14 @@ def sample_prompts(
     if outside:
         properties = generator.integers(1, ginc.settings.properties, size=(count * examples, length))
         symbols = ginc.memory[entities[:, None], properties]
+        # The pattern comes from no concept, so that nothing is known of the first state.
         start = np.full((count, len(ginc.emissions)), 1 / len(ginc.emissions))
     else:
         start_property = generator.integers(1, ginc.settings.properties, size=count)
         first = entities * ginc.settings.properties + np.repeat(start_property, examples)
         # All examples of a prompt start at one property, each at an entity of its own.
         symbols = ginc.emissions[_walk(ginc, owner, first, length, generator)]
+        # Uniform over the states that have the start property: the input alone must tell the entity.
         same = np.arange(len(ginc.emissions)) % ginc.settings.properties == start_property[:, None]
         start = same / ginc.settings.entities
     right = _likeliest(ginc, owner, np.repeat(start, examples, axis=0), symbols[:, :-1])
@@ -312,6 +317,7 @@ def _walk(
     generator: np.random.Generator,
 ) -> Int[np.ndarray, "walks length"]:
     """Walks of hidden states; entity and property move independently, so each is sampled from its own small matrix."""
+    # Kronecker products of the two small matrices would be 100 by 100 per concept; two small draws are the same law.
     by_entity, by_property = np.cumsum(ginc.entity_moves, axis=2), np.cumsum(ginc.property_moves, axis=2)
     states = np.empty((len(first), length), dtype=np.int64)
     states[:, 0] = first

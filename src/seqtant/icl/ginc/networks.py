@@ -29,14 +29,7 @@ _LSTM_FILES = ("lstm.json", "model.safetensors")
 
 
 class RecurrentNetwork(nn.Module):
-    """An LSTM over symbols with an output layer of its own.
-
-    Args:
-        vocabulary: Number of ids.
-        layers: Number of layers.
-        width: Width of embedding and state.
-        dropout: Dropout between layers.
-    """
+    """An LSTM over symbols with an output layer of its own."""
 
     def __init__(self, vocabulary: int, layers: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -51,13 +44,7 @@ class RecurrentNetwork(nn.Module):
 
 
 class RecurrentLM(CausalLM):
-    """An LSTM behind the common interface; its cache is its state.
-
-    Args:
-        network: The trained network.
-        bos_id: Beginning-of-sequence token, or None.
-        name: What reports call it.
-    """
+    """An LSTM behind the common interface; its cache is its state."""
 
     def __init__(self, network: RecurrentNetwork, *, bos_id: int | None, name: str = "lstm") -> None:
         self.network = network.eval().requires_grad_(False)
@@ -194,14 +181,7 @@ def load_network(folder: str, *, device: str) -> CausalLM:
 
 
 class FreshDocuments:
-    """Samples every batch anew from its step: beginnings of documents after a beginning-of-sequence token.
-
-    Args:
-        ginc: The parameters.
-        rows: Rows of a batch.
-        length: Tokens of a row.
-        seed: Seed of all samples.
-    """
+    """Samples every batch anew from its step: beginnings of documents after a beginning-of-sequence token."""
 
     def __init__(self, ginc: Ginc, *, rows: int, length: int, seed: int) -> None:
         self.ginc, self.rows, self.length, self.seed = ginc, rows, length, seed
@@ -211,24 +191,18 @@ class FreshDocuments:
         """Samples the rows of one step, under ``input_ids``."""
         generator = np.random.default_rng([self.seed, TRAINING_SEED, step])
         tokens = sample_documents(self.ginc, self.rows, self.length - 1, generator).tokens
+        # The beginning-of-sequence token is the id after the last symbol.
         start = np.full((self.rows, 1), self.ginc.settings.vocabulary)
         return {"input_ids": torch.from_numpy(np.concatenate([start, tokens], axis=1))}
 
 
 def make_batches(ginc: Ginc, *, rows: int, length: int, seed: int, documents: int = 0) -> FreshDocuments | TokenWindows:
-    """Makes the training batches: fresh documents, or windows of a fixed corpus as published.
-
-    Args:
-        ginc: The parameters.
-        rows: Rows of a batch.
-        length: Tokens of a row.
-        seed: Seed of all samples.
-        documents: Documents of the fixed corpus; 0 samples new ones for every step.
-    """
+    """Makes the training batches: fresh documents, or windows of a fixed corpus of ``documents`` as published."""
     if not documents:
         return FreshDocuments(ginc, rows=rows, length=length, seed=seed)
     generator = np.random.default_rng([seed, CORPUS_SEED])
     tokens = sample_documents(ginc, documents, CORPUS_LENGTH, generator).tokens
+    # Documents are joined by one delimiter each.
     joined = np.pad(tokens, ((0, 0), (0, 1)), constant_values=DELIMITER).ravel().astype(np.int64)
     name = f"ginc {ginc.settings} documents {documents} seed {seed}"
     return TokenWindows(joined, length=length, rows=rows, seed=seed, name=name)
@@ -246,14 +220,7 @@ def train_network(
 ) -> tuple[nn.Module, TrainingHistory]:
     """Trains a network; run again with the same folder, it resumes from its last checkpoint.
 
-    Args:
-        shape: The network.
-        ginc: The parameters.
-        training: Course of the training.
-        length: Tokens of a training row, and the network's context length.
-        rows: Rows of a batch.
-        documents: Documents of the fixed corpus; 0 samples new ones for every step.
-        context: Seed, device, folder and progress.
+    Rows hold ``length`` tokens, which is the network's context length too.
     """
     # Windows of a fixed corpus begin anywhere in it: only fresh documents begin with a token of their own.
     network = build_network(shape, ginc.settings.vocabulary, length, bos=not documents, seed=context.seed)

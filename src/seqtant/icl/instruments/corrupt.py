@@ -49,12 +49,7 @@ def corrupt(
 ) -> list[Example]:
     """Replaces labels or inputs of the examples of one prompt; the last one is the query, whose input stays.
 
-    Args:
-        variant: One of :data:`seqtant.icl.config.VARIANTS`.
-        task: The task.
-        examples: Shots and, last, the query.
-        words: Words that foreign inputs are put together from.
-        generator: Random generator.
+    Foreign inputs are put together from ``words``; the variants are :data:`seqtant.icl.config.VARIANTS`.
 
     Raises:
         InputError: There is no such variant.
@@ -77,6 +72,7 @@ def corrupt(
         return list(examples)
     if variant not in ("random", "marginal", *CORRECT_SHARES):
         raise InputError(f"unknown variant '{variant}'")
+    # The query's label is sampled too, though never shown: each example takes one number from the stream.
     rows = label_probs(variant, task, examples, task.labels)
     assert rows is not None
     sampled = [int(generator.choice(len(row), p=row)) for row in rows]
@@ -85,12 +81,6 @@ def corrupt(
 
 def label_probs(variant: str, task: Task, examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray | None:
     """Computes the probability of every label being shown with each example; None where the flip law is silent.
-
-    Args:
-        variant: The variant.
-        task: The task.
-        examples: Examples with their right labels.
-        labels: The labels in the order of the columns.
 
     Returns:
         (examples, labels).
@@ -161,6 +151,7 @@ def _measure_variant(
     shown = label_probs(variant, task, split.single, study.encoder.labels)
     if shown is None:
         return VariantResult(task.name, variant, right)
+    # Predicted from clean single examples, measured on the corrupted ones: both against the same rival.
     rival = base.nearest_rival(number)
     inputs, labels = base.inputs[number] - base.inputs[rival], base.labels[number] - base.labels[rival]
     law = flip_rate(inputs, labels, shown) + base.tails[number] - base.tails[rival]
@@ -173,12 +164,7 @@ def _measure_variant(
 
 
 def _answers(
-    config: CorruptConfig,
-    study: Study,
-    task: Task,
-    variant: str,
-    prompts: list[list[Example]],
-    right: list[str],
+    config: CorruptConfig, study: Study, task: Task, variant: str, prompts: list[list[Example]], right: list[str]
 ) -> np.ndarray:
     """Whether the likeliest label of each prompt's query is the right one."""
     encoder = study.encoder
@@ -193,7 +179,7 @@ def _answers(
         prompts = [[Example(example.input, words[example.label]) for example in prompt] for prompt in prompts]
         right = [words[label] for label in right]
     if variant in PARTIAL:
-        # The template without one half: what stands before the input stays, what lies between the two goes.
+        # The template without its input or label: text before the input stays, text between the two goes.
         before, _, after = task.template.partition("{label}")
         lead = before.partition("{input}")[0]
         shot = lead + ("{label}" if variant == "labels_only" else "{input}") + after + task.delimiter

@@ -13,7 +13,6 @@ from seqtant.icl.ginc.bayes import (
     log_odds_slope,
     predict_prompts,
     record_accuracy,
-    right_answers,
     true_posterior,
 )
 from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
@@ -55,18 +54,15 @@ def run(config: GincBayesConfig, context: Context) -> Result:
             outside=config.outside,
         )
         predictions = predict_prompts(bayes_model(ginc, smoothing=config.smoothing), prompts, progress=context.progress)
-        rates = record_accuracy(record, right_answers(predictions.log_probs, prompts), config.shots, config.labels)
+        right = predictions.log_probs.argmax(axis=2) == prompts.labels
+        rates = record_accuracy(record, right, config.shots, config.labels)
         slope = log_odds_slope(predictions, prompts, most=min(8, max(config.shots)))
         _record_prompts(record, config, rates, true_posterior(predictions, prompts), slope)
     return record.result
 
 
 def _record_prompts(
-    record: Recorder,
-    config: GincBayesConfig,
-    rates: dict[int, Estimate],
-    posterior: np.ndarray,
-    slope: Estimate | None,
+    record: Recorder, config: GincBayesConfig, rates: dict[int, Estimate], posterior: np.ndarray, slope: Estimate | None
 ) -> None:
     for number, rate in rates.items():
         record.value(f"accuracy_{number}", rate.value)

@@ -7,14 +7,7 @@ import numpy as np
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.icl.config import GincEvalConfig, GincNetwork
-from seqtant.icl.ginc.bayes import (
-    bayes_model,
-    predict_prompts,
-    query_log_probs,
-    record_accuracy,
-    record_loss,
-    right_answers,
-)
+from seqtant.icl.ginc.bayes import bayes_model, predict_prompts, query_log_probs, record_accuracy, record_loss
 from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
 from seqtant.icl.ginc.networks import load_network, train_network, wrap_network
 from seqtant.lm.interface import CausalLM
@@ -65,7 +58,8 @@ def run(config: GincEvalConfig, context: Context) -> Result:
         ours = query_log_probs(model, prompts, config.vocabulary, progress=context.progress)
         mixture = bayes_model(ginc, smoothing=config.smoothing)
         best = predict_prompts(mixture, prompts, progress=context.progress).log_probs
-        _compare(record, config, fitting, right_answers(ours, prompts), right_answers(best, prompts))
+        right, ideal = (log_probs.argmax(axis=2) == prompts.labels for log_probs in (ours, best))
+        _compare(record, config, fitting, right, ideal)
     return record.result
 
 

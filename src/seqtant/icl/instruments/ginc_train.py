@@ -8,7 +8,7 @@ import numpy as np
 
 from seqtant.findings import Estimate, Result
 from seqtant.icl.config import GincTrainConfig
-from seqtant.icl.ginc.bayes import query_log_probs, record_accuracy, record_loss, right_answers
+from seqtant.icl.ginc.bayes import query_log_probs, record_accuracy, record_loss
 from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
 from seqtant.icl.ginc.networks import PROMPT_SEED, VALIDATION_SEED, save_network, train_network, wrap_network
 from seqtant.lm.interface import CausalLM
@@ -64,7 +64,7 @@ def _record_prompts(record: Recorder, config: GincTrainConfig, context: Context,
         generator = np.random.default_rng([context.seed, PROMPT_SEED, length])
         prompts = sample_prompts(ginc, config.prompts, max(config.shots), length, generator)
         log_probs = query_log_probs(model, prompts, ginc.settings.vocabulary, progress=context.progress)
-        right = right_answers(log_probs, prompts)
+        right = log_probs.argmax(axis=2) == prompts.labels
         rates = record_accuracy(record, right, config.shots, f"{length} symbols")
         for number, rate in rates.items():
             record.value(f"accuracy_k{length}_n{number}", rate.value)
@@ -76,7 +76,8 @@ def _record_prompts(record: Recorder, config: GincTrainConfig, context: Context,
 
 
 def _record_rise(record: Recorder, right: np.ndarray, length: int) -> None:
-    """From no shots to the mean of the larger half of shot numbers, prompt by prompt."""
+    """Records the gain from no shots to the mean of the larger half of shot numbers, prompt by prompt."""
+    # right: [prompts, numbers of shots]
     many = right[:, right.shape[1] // 2 :].mean(axis=1)
     gain: Estimate = mean(many - right[:, 0])
     record.value("rise", gain.value)

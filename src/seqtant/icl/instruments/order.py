@@ -76,6 +76,7 @@ def _ask(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities (orders, queries, labels) and the right labels; every order's examples are read once."""
     task = study.tasks[number]
+    # A small file may hold nothing but the shots: then all its examples may be asked.
     pool = [example for example in study.splits[number].single if example not in shots] or list(task.examples)
     queries = [pool[i] for i in generator.permutation(len(pool))[: config.queries]]
     orders = sample_orders(len(shots), config.orders, generator)

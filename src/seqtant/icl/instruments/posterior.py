@@ -121,6 +121,7 @@ def _measure_task(config: PosteriorConfig, study: Study, number: int, places: li
 def _record_tasks(
     record: Recorder, config: PosteriorConfig, study: Study, found: list[TaskPosterior], places: list[int]
 ) -> None:
+    # Stuck: prompts that still prefer a rival after all their shots.
     last = [each.weights[:, -1] for each in found]
     stuck, total = sum(int((weights < config.stuck).sum()) for weights in last), sum(map(len, last))
     agreed = sum(overlap(each.slope, each.predicted) for each in found)

@@ -317,6 +317,7 @@ def _record_findings(record: Recorder, config: ShotsConfig, study: Study, found:
 
 
 def _check_assumptions(task: TaskShots, study: Study, config: ShotsConfig) -> tuple[Assumption, ...]:
+    # Drift is judged beside the evidence that it would take away or fake.
     ratios = task.separation.ratios[:, task.separation.nearest]
     mean = bootstrap(np.mean, ratios, generator=np.random.default_rng(0), resamples=config.resamples)
     separated = mean.low is not None and mean.low > 0

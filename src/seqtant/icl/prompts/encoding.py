@@ -78,6 +78,7 @@ class PromptEncoder:
         tokenized = self._tokenize([text.rstrip(" ") for text in texts])
         encoded: list[EncodedPrompt] = []
         for number, (task, parts, tokens) in enumerate(zip(tasks, written, tokenized, strict=True)):
+            # One sequence where labels begin at token boundaries, else every query on its own.
             whole = self._encode_whole(number, task, parts, *tokens)
             if whole is not None:
                 encoded.append(whole)
@@ -126,7 +127,7 @@ class PromptEncoder:
 
     def encode_examples(self, task: Task, examples: Sequence[Example]) -> list[EncodedExample]:
         """Encodes examples as continuations of a context that ends with a whole example of the same task."""
-        # Tokens depend on what stands before: each example is tokenized behind another one, which is cut off again.
+        # Tokens depend on the text before: each example is tokenized behind another one, which is cut off again.
         anchor = task.prompt([task.examples[0]]).rstrip(" ")
         gap = _trailing_spaces(task)
         written = [task.write(example) for example in examples]
@@ -142,6 +143,7 @@ class PromptEncoder:
     def encode_context(self, task: Task, shots: Sequence[Example]) -> Ids:
         """Encodes a many-shot context of a task, tokenized as it is before one more example."""
         text = task.prompt(shots).rstrip(" ")
+        # The cut is that of the text with one more example: the tokens of a context may depend on what follows it.
         following = (_trailing_spaces(task) if shots else task.opening[len(text) :]) + task.write(task.examples[0]).text
         ((ids, starts, ends),) = self._tokenize([text + following])
         return [*self._start, *ids[: self._tokens_before(task, len(text), starts, ends)]]
@@ -175,6 +177,7 @@ class PromptEncoder:
     def _continuations(self, head: str, texts: Sequence[str]) -> list[Ids]:
         """Tokens of some texts after a head; empty where the text adds nothing."""
         (base, *_), *joined = self._tokenize([head, *(head + text for text in texts)])
+        # A head whose own tokens change with the label behind it has no label position.
         if any(ids[: len(base)] != base for ids, _, _ in joined):
             raise InputError(
                 f"a token of '{self.model.name}' reaches from {head[-20:]!r} into the label: "

@@ -49,6 +49,7 @@ def convert_task(name: str, task: Any) -> Task:
     if getattr(task, "OUTPUT_TYPE", None) != "multiple_choice":
         raise InputError(f"task '{name}' of lm-evaluation-harness is no multiple choice: give one that is")
     documents: Sequence[Mapping[str, Any]] = list(task.eval_docs)
+    # A labeling task has one set of labels: choices that change from document to document are answers, no labels.
     choices = {tuple(map(str, task.doc_to_choice(document))) for document in documents}
     if len(choices) != 1:
         raise InputError(f"task '{name}' of lm-evaluation-harness has other choices in every document: labels differ")
@@ -67,10 +68,6 @@ def convert_task(name: str, task: Any) -> Task:
 
 def harness_model(model: CausalLM, *, tokens_per_batch: int | None = None) -> Any:
     """Wraps a model as one of the harness: every context is read once and shared by its continuations.
-
-    Args:
-        model: The model, with its tokenizer.
-        tokens_per_batch: Most tokens in one forward pass; None suits the device.
 
     Returns:
         An instance of ``lm_eval.api.model.LM`` for ``simple_evaluate(model=...)``.
@@ -108,11 +105,6 @@ def score_continuations(
 
     Equal contexts are read once, whatever order the pairs come in. The start token stands before the context, as in the
     harness with ``add_bos_token=True``; a model without one must be given a context.
-
-    Args:
-        model: The model, with its tokenizer.
-        pairs: (context, continuation) texts.
-        tokens_per_batch: Most tokens in one forward pass; None suits the device.
     """
     from seqtant.lm.continuations import batch_continuation_log_probs
     from seqtant.lm.scoring import next_token_log_probs

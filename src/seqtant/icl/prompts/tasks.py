@@ -83,6 +83,7 @@ class Task:
     """Whether the examples are independent samples of a distribution: duplicates then count as often as they come."""
 
     def __post_init__(self) -> None:
+        # The dataclass is frozen: defaults that depend on other fields go in past it.
         if not self.labels:
             object.__setattr__(self, "labels", tuple(dict.fromkeys(example.label for example in self.examples)))
         if not self.usual:
@@ -153,6 +154,7 @@ def read_task(path: str) -> Task:
     examples = tuple(dict.fromkeys(_example(record, place) for place, record in lines))
     if not examples:
         raise InputError(f"'{path}' holds no examples: give lines with 'input' and 'label'")
+    # Labels may be numbers or booleans in JSON; as text they are like any other.
     for key in ("labels", "abstract"):
         if isinstance(given.get(key), list):
             given[key] = [_label(label, f"{place}, {key}") for label in given[key]]

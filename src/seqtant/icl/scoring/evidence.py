@@ -57,6 +57,7 @@ class Separation:
 
     def identification_shots(self, epsilon: float, delta: float) -> float:
         """Predicts the shots until the posterior odds of the rivals are below eps in a share 1 - delta of prompts."""
+        # Each rival is asked alone, all of them sharing the prior that is not the task's: the slowest one counts.
         prior = float(np.exp(self.log_prior))
         pairs = zip(self.ratios.mean(axis=0), self.ratios.var(axis=0, ddof=1), strict=True)
         return max(theory.identification_shots(float(m), float(v), prior, epsilon, delta) for m, v in pairs)
@@ -65,14 +66,8 @@ class Separation:
 def separate(
     scores: Components, task: int, labels: Int[np.ndarray, " examples"], log_prior: Float[np.ndarray, " tasks"]
 ) -> Separation:
-    """Measures what single examples of a task say against each of its rivals.
-
-    Args:
-        scores: The examples under every task.
-        task: Number of the true task.
-        labels: Number of each example's label.
-        log_prior: Log prior of every task.
-    """
+    """Measures what single examples of a task, given with the numbers of their labels, say against each rival."""
+    # Accuracy is lost where the rival's favorite label differs: right under the task, wrong under the rival.
     rivals = tuple(number for number in range(len(log_prior)) if number != task)
     right = scores.labels.argmax(axis=2) == labels
     others = list(rivals)
@@ -92,12 +87,7 @@ def accumulate(
     """Adds up the evidence of every prompt's examples to the log posterior of every task before each query.
 
     log w_t(k) = log pi_t + sum over i <= k of log P_t(example i), normalized: exact if examples are independent given
-    the task.
-
-    Args:
-        scores: The prompts' examples, one prompt after the other.
-        log_prior: Log prior of every task.
-        prompts: Number of prompts, of equal length.
+    the task. ``scores`` holds the examples one prompt after the other, all prompts of equal length.
     """
     whole = scores.whole.reshape(len(log_prior), prompts, -1)
     # Before query k only the examples 0 to k - 1 count: cumulative sums, shifted by one.
@@ -119,12 +109,7 @@ def mixture_probs(
 def bayes_gap(
     predicted: Float[np.ndarray, "prompts queries labels"], log_probs: Float[np.ndarray, "prompts queries labels"]
 ) -> Float[np.ndarray, "prompts queries"]:
-    """Computes KL(mixture || model) of the label, both normalized over the labels alone, in nats.
-
-    Args:
-        predicted: The mixture's probabilities.
-        log_probs: The model's log-probabilities.
-    """
+    """Computes KL(mixture || model) of the label, both normalized over the labels alone, in nats."""
     ours = np.log(predicted) - np.log(predicted.sum(axis=2, keepdims=True))
     theirs = log_probs - np.logaddexp.reduce(log_probs, axis=2, keepdims=True)
     return (np.exp(ours) * (ours - theirs)).sum(axis=2)
@@ -134,28 +119,22 @@ def task_weights(
     log_probs: Float[np.ndarray, "probes labels"],
     tasks: Float[np.ndarray, "tasks probes labels"],
     *,
-    start: Float[np.ndarray, " tasks"] | None = None,
     steps: int = 500,
 ) -> Float[np.ndarray, " tasks"]:
     """Fits the mixture of tasks that is nearest to the model's answers, by expectation maximization.
 
-    Maximizes sum over probes and labels of p(label) log sum_t w_t P_t(label); the fit is convex, so that its maximum is
-    found from any positive start.
-
-    Args:
-        log_probs: Log-probabilities of the labels by the model.
-        tasks: The same under every task alone.
-        start: First weights; equal by default.
-        steps: Most steps.
+    Maximizes sum over probes and labels of p(label) log sum_t w_t P_t(label), which is concave in the weights, so that
+    equal weights to start from lead to the maximum.
 
     Example:
         >>> tasks = np.log([[[0.9, 0.1]], [[0.1, 0.9]]])
         >>> task_weights(np.log([[0.7, 0.3]]), tasks).round(3).tolist()
         [0.75, 0.25]
     """
+    # Both normalized over the labels alone: other tokens that the model may give are no evidence here.
     share = np.exp(log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True))
     alone = np.exp(tasks - np.logaddexp.reduce(tasks, axis=2, keepdims=True))
-    weights = np.full(len(tasks), 1 / len(tasks)) if start is None else start
+    weights = np.full(len(tasks), 1 / len(tasks))
     for _ in range(steps):
         # Share of each task in explaining each label, weighted by how likely the model gives that label.
         joint = weights[:, None, None] * alone  # [tasks, probes, labels]
@@ -211,12 +190,8 @@ def resample_shots(
 ) -> Estimate:
     """Resamples a number of shots for its bootstrap interval; ends that lie beyond what was measured are infinite.
 
-    Args:
-        statistic: The number of shots from the chosen prompts or examples.
-        size: How many there are.
-        value: The number of shots from all.
-        resamples: Number of resamples.
-        generator: Random generator.
+    ``statistic`` gives the number from some of ``size`` prompts or examples, drawn with replacement; ``value`` is that
+    of all.
     """
     draws = np.array([statistic(generator.integers(size, size=size)) for _ in range(resamples)])
     # Order statistics, not interpolated quantiles: a mean with infinity would be no number.
@@ -245,6 +220,7 @@ def first_shots(shares: Float[np.ndarray, " queries"], least: float) -> float:
         >>> first_shots(np.array([0.2, 0.96, 0.9, 0.97, 0.99]), 0.95)
         3.0
     """
+    # The answer is one past the last number of shots that falls short, if that is not the last one measured.
     below = np.flatnonzero(shares < least)
     if not len(below):
         return 0.0

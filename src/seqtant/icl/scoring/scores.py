@@ -4,7 +4,7 @@
 next-token distribution before the label holds them all; longer labels share the cached prefix.
 
 ``score_components`` asks what each task expects of an example. A task's component of the model is its distribution
-after a many-shot context of that task, averaged over a few such contexts; the examples scored stand in no context.
+after a many-shot context of that task, averaged over a few such contexts; the examples scored are in no context.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ def _label_scores(
         owner = torch.tensor([row for row, *_ in longer], device=model.device)
         rest = model.forward(batch.input_ids[:, :-1], cache=model.select_rows(cache, owner)).logits
         tokens = gathered(rest, batch.input_ids[:, 1:])  # [labels, tokens after the first]
+        # Padding behind a shorter label adds nothing.
         inside = torch.arange(1, batch.input_ids.shape[1], device=tokens.device) < batch.lengths[:, None]
         sums = torch.where(inside, tokens, 0.0).sum(dim=1).cpu()
         for (row, column, _), value in zip(longer, sums, strict=True):
@@ -167,16 +168,8 @@ def score_components(
     tokens_per_batch: int | None = None,
     progress: Progress = SILENT,
 ) -> Components:
-    """Scores the examples of one task under the contexts of every task.
-
-    Args:
-        encoder: The model and the labels.
-        contexts: Per task, the tokens of its contexts.
-        task: How the examples are written.
-        examples: The examples; equal ones are scored once.
-        tokens_per_batch: Most tokens in one forward pass; None suits the device.
-        progress: Reports how many contexts are done.
-    """
+    """Scores the examples of one task under the tokens of each task's contexts; equal examples are scored once."""
+    # Samples of a distribution repeat: every different example is scored once, ``index`` leads back to all.
     unique = list(dict.fromkeys(examples))
     place = {example: number for number, example in enumerate(unique)}
     encoded = encoder.encode_examples(task, unique)
@@ -203,20 +196,9 @@ def score_components(
 
 
 def label_log_probs_after(
-    model: CausalLM,
-    contexts: Sequence[Ids],
-    encoded: Sequence[EncodedExample],
-    *,
-    tokens_per_batch: int | None = None,
+    model: CausalLM, contexts: Sequence[Ids], encoded: Sequence[EncodedExample], *, tokens_per_batch: int | None = None
 ) -> Float[np.ndarray, "contexts examples labels"]:
-    """Scores every label of some examples after each context, which is read once.
-
-    Args:
-        model: The model.
-        contexts: Prompts that end with a whole example.
-        encoded: The examples whose labels are scored.
-        tokens_per_batch: Most tokens in one forward pass; None suits the device.
-    """
+    """Scores every label of some examples after each context, which is read once and ends with a whole example."""
     return np.stack([_score_after(model, context, encoded, tokens_per_batch)[1] for context in contexts])
 
 
@@ -255,11 +237,7 @@ def _score_after(
 
 @torch.no_grad()
 def _token_scores(
-    model: CausalLM,
-    context: Ids,
-    lines: Sequence[Ids],
-    encoded: Sequence[EncodedExample],
-    tokens_per_batch: int | None,
+    model: CausalLM, context: Ids, lines: Sequence[Ids], encoded: Sequence[EncodedExample], tokens_per_batch: int | None
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Log-probability of every token of every line, and the whole distribution where an example's label begins."""
     (start,) = as_tokens(model, [context], what="context")
@@ -268,11 +246,13 @@ def _token_scores(
     head = model.forward(start[None].to(model.device), keep=1, use_cache=True)
     # The first token of a line is predicted by the context's last position, every other one by the token before it.
     before = torch.log_softmax(head.logits[0, -1].double(), dim=-1)
+    # The budget of a batch is set by tokens, and by logits since all positions' logits are kept.
     budget = min(tokens_per_batch or tokens_per_pass(model), max(1, logits_per_pass(model) // model.vocabulary_size))
     tokens: list[np.ndarray] = [np.empty(0)] * len(lines)
     first: list[np.ndarray] = [np.empty(0)] * len(encoded)
     for group in group_by_length([len(line) for line in lines], budget):
         batch = pad(ids, group, model, side="right")
+        # Every line of the batch continues the one row of the context's cache.
         cache = model.select_rows(head.cache, torch.zeros(len(group), dtype=torch.long, device=model.device))
         logits = model.forward(batch.input_ids, cache=cache).logits
         scores = torch.cat([before[batch.input_ids[:, :1]], gathered(logits[:, :-1], batch.input_ids[:, 1:])], dim=1)

@@ -66,12 +66,6 @@ class Study:
 def open_study(config: TaskSource, context: Context, record: Recorder, *, least_tasks: int = 2) -> Study:
     """Opens model and tasks and splits the examples.
 
-    Args:
-        config: Names them.
-        context: Seed and device.
-        record: Gets a warning for whatever had to be left out.
-        least_tasks: Fewest tasks that make sense.
-
     Raises:
         InputError: The model or a task cannot be used, or a task has too few examples.
     """
