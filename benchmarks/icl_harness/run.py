@@ -24,10 +24,9 @@ import numpy as np
 import torch
 from peer import Peer
 
-from seqtant.icl.prompts.encoding import Encoder
-from seqtant.icl.prompts.reference_tasks import reference_tasks
-from seqtant.icl.prompts.tasks import Example, Task
-from seqtant.icl.scoring.scoring import label_log_probs
+from seqtant.icl.prompts.encoding import PromptEncoder
+from seqtant.icl.prompts.tasks import Example, Task, reference_tasks
+from seqtant.icl.scoring.scores import label_log_probs
 from seqtant.lm import load, locate
 from seqtant.report.marked import put
 from seqtant.runs.environment import environment
@@ -67,7 +66,7 @@ def main() -> None:
     assert folder is not None
     model = load("reference", device="cpu")
     task, prompts = make_prompts()
-    encoder, pairs = Encoder(model, LABELS), as_texts(task, prompts)
+    encoder, pairs = PromptEncoder(model, LABELS), as_texts(task, prompts)
     load_at_start, ours, theirs, worst, version = os.getloadavg(), [], [], 0.0, ""
     peer = Peer(chosen.peer, folder)
     try:

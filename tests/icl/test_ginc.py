@@ -11,14 +11,26 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.icl.config import GincNetwork, GincSource, GincTrainConfig
-from seqtant.icl.ginc.answers import right_answers, true_posterior
-from seqtant.icl.ginc.bayes import WHOLE, bayes_model, concept_model, cross_entropy, query_log_probs, read_shots
-from seqtant.icl.ginc.learning import batches_of
-from seqtant.icl.ginc.networks import RecurrentLM, RecurrentNetwork, build_network, load_network, save_network, wrap
-from seqtant.icl.ginc.opening import open_ginc
-from seqtant.icl.ginc.parameters import Ginc, GincSettings
-from seqtant.icl.ginc.sampling import draw_documents, draw_prompts
+from seqtant.icl.config import GincNetwork, GincSource
+from seqtant.icl.ginc.bayes import (
+    ONE_BATCH,
+    bayes_model,
+    concept_model,
+    cross_entropy,
+    predict_prompts,
+    query_log_probs,
+    true_posterior,
+)
+from seqtant.icl.ginc.dataset import Ginc, GincSettings, open_ginc, sample_documents, sample_prompts
+from seqtant.icl.ginc.networks import (
+    RecurrentLM,
+    RecurrentNetwork,
+    build_network,
+    load_network,
+    make_batches,
+    save_network,
+    wrap_network,
+)
 
 PUBLISHED_TEXT = (
     "ar am ak am v ar x ak ak ak ak am / k ak / ak h aq v am k ak h aq h aq / k v am aq v ak am aq ak am x ak ar v ar "
@@ -73,9 +85,9 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def test_documents_move_as_the_matrices_say(ginc: Ginc) -> None:
-    drawn = draw_documents(ginc, 40, 400, np.random.default_rng(0))
+    sampled = sample_documents(ginc, 40, 400, np.random.default_rng(0))
     for concept in range(ginc.inside):
-        states = drawn.states[drawn.concepts == concept]
+        states = sampled.states[sampled.concepts == concept]
         expected = ginc.transitions(concept)
         counts = np.zeros_like(expected)
         np.add.at(counts, (states[:, :-1].ravel(), states[:, 1:].ravel()), 1)
@@ -89,7 +101,7 @@ def test_documents_move_as_the_matrices_say(ginc: Ginc) -> None:
 def test_filter_against_the_sum_over_all_paths() -> None:
     """The oracle's joint probability of a short text equals the sum over hidden paths."""
     small = Ginc.generate(GincSettings(vocabulary=6, entities=2, properties=3, concepts=4))
-    tokens = draw_documents(small, 3, 4, np.random.default_rng(1)).tokens
+    tokens = sample_documents(small, 3, 4, np.random.default_rng(1)).tokens
     model = concept_model(small, 0, smoothing=0.1)
     moves = 0.9 * small.transitions(0) + 0.1 / 6
     for row in tokens:
@@ -100,7 +112,7 @@ def test_filter_against_the_sum_over_all_paths() -> None:
 
 
 def test_label_is_the_likeliest_symbol_given_the_input_alone(ginc: Ginc) -> None:
-    prompts = draw_prompts(ginc, 6, 2, 4, np.random.default_rng(2))
+    prompts = sample_prompts(ginc, 6, 2, 4, np.random.default_rng(2))
     for prompt, labels, concept in zip(prompts.shots, prompts.labels, prompts.concepts, strict=True):
         moves = ginc.transitions(int(concept))
         for example, label in zip(prompt, labels, strict=True):
@@ -116,21 +128,21 @@ def test_label_is_the_likeliest_symbol_given_the_input_alone(ginc: Ginc) -> None
             assert int(label) in likely
 
 
-def test_random_and_exchanged_labels_change_labels_only(ginc: Ginc) -> None:
-    gold = draw_prompts(ginc, 5, 6, 3, np.random.default_rng(3))
+def test_random_and_permuted_labels_change_labels_only(ginc: Ginc) -> None:
+    gold = sample_prompts(ginc, 5, 6, 3, np.random.default_rng(3))
     for labels in ("random", "permuted"):
-        spoiled = draw_prompts(ginc, 5, 6, 3, np.random.default_rng(3), labels=labels)
-        assert np.array_equal(spoiled.shots[..., :-1], gold.shots[..., :-1])
-        assert np.array_equal(spoiled.labels, gold.labels)
-        assert not np.array_equal(spoiled.shots[..., -1], gold.shots[..., -1])
-    exchanged = draw_prompts(ginc, 5, 6, 3, np.random.default_rng(3), labels="permuted").shots[:, :-1, -1]
-    assert np.array_equal(np.sort(exchanged, axis=1), np.sort(gold.shots[:, :-1, -1], axis=1))
+        corrupted = sample_prompts(ginc, 5, 6, 3, np.random.default_rng(3), labels=labels)
+        assert np.array_equal(corrupted.shots[..., :-1], gold.shots[..., :-1])
+        assert np.array_equal(corrupted.labels, gold.labels)
+        assert not np.array_equal(corrupted.shots[..., -1], gold.shots[..., -1])
+    permuted = sample_prompts(ginc, 5, 6, 3, np.random.default_rng(3), labels="permuted").shots[:, :-1, -1]
+    assert np.array_equal(np.sort(permuted, axis=1), np.sort(gold.shots[:, :-1, -1], axis=1))
 
 
 def test_slices_and_one_reading_agree(ginc: Ginc) -> None:
-    prompts = draw_prompts(ginc, 4, 3, 3, np.random.default_rng(4))
+    prompts = sample_prompts(ginc, 4, 3, 3, np.random.default_rng(4))
     mixture = bayes_model(ginc, smoothing=0.01)
-    read = read_shots(mixture, prompts)
+    read = predict_prompts(mixture, prompts)
     assert np.allclose(np.exp(read.log_probs), np.exp(query_log_probs(mixture, prompts, 50)), atol=1e-12)
     whole = np.concatenate([np.full((4, 1), 50), prompts.tokens()], axis=1)
     exact = mixture.posterior(whole.tolist())
@@ -145,9 +157,9 @@ def test_exact_bayes_shows_the_claim_and_its_limit(ginc: Ginc) -> None:
     rng = np.random.default_rng(5)
     accuracy, posterior = {}, {}
     for length, labels in ((3, "gold"), (3, "random"), (5, "gold"), (5, "random")):
-        prompts = draw_prompts(ginc, 400, 16, length, rng, labels=labels)
-        read = read_shots(mixture, prompts)
-        accuracy[length, labels] = right_answers(read.log_probs, prompts).mean(axis=0)
+        prompts = sample_prompts(ginc, 400, 16, length, rng, labels=labels)
+        read = predict_prompts(mixture, prompts)
+        accuracy[length, labels] = (read.log_probs.argmax(axis=2) == prompts.labels).mean(axis=0)
         posterior[length, labels] = true_posterior(read, prompts).mean(axis=0)
     assert 0.45 <= accuracy[3, "gold"][0] <= 0.65
     assert accuracy[3, "gold"][8:].mean() >= 0.8
@@ -159,15 +171,14 @@ def test_exact_bayes_shows_the_claim_and_its_limit(ginc: Ginc) -> None:
 
 def test_loss_of_documents_is_near_the_published_one(ginc: Ginc) -> None:
     """1.3224 nats per symbol on the published validation documents; ours are fresh, short and few."""
-    documents = draw_documents(ginc, 60, 256, np.random.default_rng(6))
-    losses = cross_entropy(bayes_model(ginc, smoothing=0.0), documents.tokens, tokens_per_batch=WHOLE)
+    documents = sample_documents(ginc, 60, 256, np.random.default_rng(6))
+    losses = cross_entropy(bayes_model(ginc, smoothing=0.0), documents.tokens, tokens_per_batch=ONE_BATCH)
     error = losses.std(ddof=1) / math.sqrt(len(losses))
     assert abs(losses.mean() - 1.3224) < 4 * error + 0.02
 
 
 def test_batches_depend_on_seed_and_step_alone(ginc: Ginc) -> None:
-    config = GincTrainConfig.smoke()
-    one, other = (batches_of(config, ginc, 0) for _ in range(2))
+    one, other = (make_batches(ginc, rows=8, length=64, seed=0) for _ in range(2))
     assert torch.equal(one.batch(3)["input_ids"], other.batch(3)["input_ids"])
     assert not torch.equal(one.batch(3)["input_ids"], one.batch(4)["input_ids"])
     assert (one.batch(0)["input_ids"][:, 0] == 50).all()
@@ -180,8 +191,8 @@ def test_networks_come_back_from_their_folders(name: str, ginc: Ginc, tmp_path: 
     assert torch.equal(torch.get_rng_state(), before)
     save_network(network, tmp_path, ginc.names, bos=True, context=32)
     loaded = load_network(str(tmp_path), device="cpu")
-    prompts = draw_prompts(ginc, 3, 2, 3, np.random.default_rng(7))
-    ours = query_log_probs(wrap(network, bos_id=50, name="ours"), prompts, 50)
+    prompts = sample_prompts(ginc, 3, 2, 3, np.random.default_rng(7))
+    ours = query_log_probs(wrap_network(network, bos_id=50, name="ours"), prompts, 50)
     assert loaded.bos_id == 50
     assert np.allclose(ours, query_log_probs(loaded, prompts, 50), atol=1e-6)
 

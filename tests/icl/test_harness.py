@@ -38,16 +38,16 @@ class LoadedTask:
 
 
 def test_tasks_keep_their_wording() -> None:
-    task = harness.converted("toy", LoadedTask([["good", "poor"]]))
+    task = harness.convert_task("toy", LoadedTask([["good", "poor"]]))
     assert task.labels == ("good", "poor")
     assert task.prompt(task.examples) == "Sort. fine => good\n\nbad => poor\n\n"
 
 
 def test_tasks_of_another_kind_are_refused() -> None:
     with pytest.raises(InputError, match="other choices in every document"):
-        harness.converted("toy", LoadedTask([["good", "poor"], ["up", "down"]]))
+        harness.convert_task("toy", LoadedTask([["good", "poor"], ["up", "down"]]))
     with pytest.raises(InputError, match="no multiple choice"):
-        harness.converted("toy", SimpleNamespace(OUTPUT_TYPE="generate_until"))
+        harness.convert_task("toy", SimpleNamespace(OUTPUT_TYPE="generate_until"))
 
 
 def test_missing_harness_gives_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_missing_harness_gives_the_line_that_installs_it(monkeypatch: pytest.Mon
 def test_continuations_in_any_order_equal_whole_texts() -> None:
     model = random_llama(byte_tokenizer(["a good day: yes", "a bad day: no"] * 5))
     pairs = [("a good day:", " yes"), ("a bad day:", " no"), ("a good day:", " no"), ("a bad day: ", "yes")]
-    found = harness.continuations_of(model, pairs)
+    found = harness.score_continuations(model, pairs)
     for (context, end), (score, greedy) in zip(pairs, found, strict=True):
         bare = context.rstrip(" ")
         whole, before = encode(model, [bare + " " + end.strip(), bare])
@@ -77,16 +77,16 @@ def test_greedy_is_seen_without_a_majority() -> None:
     (context,) = encode(model, ["big red cat :"])
     best = int(model.forward(torch.tensor([context])).logits[0, -1].argmax())
     word = model.tokenizer.convert_ids_to_tokens(best)
-    assert harness.continuations_of(model, [("big red cat :", f" {word}")])[0][1]
+    assert harness.score_continuations(model, [("big red cat :", f" {word}")])[0][1]
 
 
 def test_the_harness_runs_our_scorer(tmp_path: Any) -> None:
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed: pip install 'seqtant[harness]'")
     from lm_eval.api.instance import Instance
 
-    adapter = harness.harness_model(random_llama(word_tokenizer()))
+    model = random_llama(word_tokenizer())
+    adapter = harness.harness_model(model)
     request = Instance("loglikelihood", {}, ("big red cat :", " yes"), 0, metadata=("t", 0, 1))
-    (found,) = adapter.loglikelihood([request])
-    assert found[0] < 0
+    assert adapter.loglikelihood([request]) == harness.score_continuations(model, [("big red cat :", " yes")])
     with pytest.raises(InputError, match="does not write"):
         adapter.generate_until([])

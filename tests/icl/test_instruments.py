@@ -18,10 +18,8 @@ from seqtant.icl.commands import app
 from seqtant.icl.config import OrderConfig, PosteriorConfig, ShotsConfig
 from seqtant.icl.figures import figures
 from seqtant.icl.instrument import run
-from seqtant.icl.scoring.components import Components
-from seqtant.icl.scoring.evidence import separation
-from seqtant.icl.scoring.shot_curves import ShotCurve, identified_share, resampled
-from seqtant.icl.scoring.task_inference import task_weights
+from seqtant.icl.scoring.evidence import ShotCurve, identified_share, resample_shots, separate, task_weights
+from seqtant.icl.scoring.scores import Components
 from seqtant.runs.context import Context
 from tests.icl.samples import byte_tokenizer, random_llama, save, word_tokenizer, write_task
 
@@ -146,7 +144,7 @@ def test_equal_tasks_are_never_identified_and_nothing_is_lost() -> None:
     labels = np.log(rng.dirichlet([1, 1], size=30))
     inputs, shown, tails, rarest = rng.normal(-5, 1, 30), labels[:, 0], np.zeros(30), np.full(30, -3.0)
     same = Components(*(np.stack([part, part]) for part in (inputs, labels, shown, tails, rarest)))
-    found = separation(same, 0, np.zeros(30, dtype=int), np.log([0.5, 0.5]))
+    found = separate(same, 0, np.zeros(30, dtype=int), np.log([0.5, 0.5]))
     assert found.accuracy_shots(0.05) == 1
     assert math.isinf(found.identification_shots(0.05, 0.05))
 
@@ -228,16 +226,18 @@ def test_curve_counts_only_sure_relapses() -> None:
     relapse = losses.copy()
     relapse[:, 4] = rng.random(400) < 0.3
     assert ShotCurve(relapse).shots(0.05) == 5
-    estimate = resampled(lambda chosen: curve.shots(0.05, chosen), 400, 2.0, 200, rng)
-    assert estimate.low is not None
-    assert estimate.high is not None
-    assert estimate.low <= 2 <= estimate.high
-    assert identified_share(np.array([[0.5, 0.96], [0.5, 0.99]]), 0.05).tolist() == [0.0, 1.0]
+    estimate = resample_shots(lambda chosen: curve.shots(0.05, chosen), 400, 2.0, 200, rng)
+    assert (estimate.low, estimate.value, estimate.high) == (2.0, 2.0, 4.0)
 
 
-def test_weights_are_read_off_a_mixture() -> None:
+def test_identified_means_posterior_odds_within_epsilon() -> None:
+    """Odds (1 - w) / w <= 0.05 ask for w >= 1 / 1.05 = 0.95238, more than w >= 0.95."""
+    assert identified_share(np.array([[0.5, 0.951, 0.953], [0.5, 0.951, 0.952]]), 0.05).tolist() == [0.0, 0.0, 0.5]
+
+
+def test_weights_of_a_mixture_are_recovered() -> None:
     rng = np.random.default_rng(1)
     tasks = np.log(rng.dirichlet(np.full(4, 0.5), size=(3, 6)))
     weights = np.array([0.6, 0.3, 0.1])
-    said = np.log(np.einsum("t,tpl->pl", weights, np.exp(tasks)))
-    assert np.allclose(task_weights(said, tasks, steps=20000), weights, atol=1e-4)
+    log_probs = np.log(np.einsum("t,tpl->pl", weights, np.exp(tasks)))
+    assert np.allclose(task_weights(log_probs, tasks, steps=20000), weights, atol=1e-4)

@@ -7,10 +7,15 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.icl.prompts.encoding import Encoder
+from seqtant.icl.prompts.encoding import PromptEncoder
 from seqtant.icl.prompts.tasks import Example, Task
-from seqtant.icl.scoring.components import labels_behind, score_components, score_lines
-from seqtant.icl.scoring.scoring import _by_segments, label_log_probs
+from seqtant.icl.scoring.scores import (
+    _score_by_segments,
+    label_log_probs,
+    label_log_probs_after,
+    score_components,
+    score_lines,
+)
 from seqtant.lm import MarkovLM, MixtureLM
 from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
@@ -48,7 +53,7 @@ def sentence_task(labels: tuple[str, ...], **changes: str) -> Task:
 def test_one_reading_equals_every_prompt_on_its_own_with_one_token_labels() -> None:
     model, task = random_llama(word_tokenizer()), word_task("t")
     prompts = [list(task.examples[i * 7 : i * 7 + 7]) for i in range(3)]
-    encoder = Encoder(model, task.labels)
+    encoder = PromptEncoder(model, task.labels)
     rows = encoder.encode_prompts([task] * 3, prompts)
     assert len(rows) == 3
     found = label_log_probs(model, rows)
@@ -63,7 +68,7 @@ def test_one_reading_equals_every_prompt_on_its_own_with_byte_pairs(
 ) -> None:
     task = sentence_task(labels)
     prompts = [list(task.examples[:5]), list(task.examples[3:8])]
-    encoder = Encoder(bytes_model, labels)
+    encoder = PromptEncoder(bytes_model, labels)
     rows = encoder.encode_prompts([task] * 2, prompts)
     assert len(rows) == 2
     found = label_log_probs(bytes_model, rows)
@@ -74,8 +79,8 @@ def test_one_reading_equals_every_prompt_on_its_own_with_byte_pairs(
 def test_segments_and_whole_reading_agree() -> None:
     model, task = random_llama(word_tokenizer()), word_task("t")
     prompts = [list(task.examples[i * 5 : i * 5 + 5]) for i in range(4)]
-    rows = Encoder(model, task.labels).encode_prompts([task] * 4, prompts)
-    assert np.allclose(torch.stack(_by_segments(model, rows)), label_log_probs(model, rows), atol=1e-5)
+    rows = PromptEncoder(model, task.labels).encode_prompts([task] * 4, prompts)
+    assert np.allclose(_score_by_segments(model, rows), label_log_probs(model, rows), atol=1e-5)
 
 
 def test_label_that_begins_another_is_closed() -> None:
@@ -83,7 +88,7 @@ def test_label_that_begins_another_is_closed() -> None:
     tokenizer = byte_tokenizer(["no . not . "])
     model = random_llama(tokenizer)
     task = sentence_task(("no", "not"), template="{input} : {label} .")
-    (answers,) = (Encoder(model, ("no", "not")).answers(task.write(task.examples[0]), task),)
+    (answers,) = (PromptEncoder(model, ("no", "not")).label_ids(task.write(task.examples[0]), task),)
     shortest = min(answers, key=len)
     assert all(other[: len(shortest)] != shortest for other in answers if other is not shortest)
 
@@ -91,12 +96,12 @@ def test_label_that_begins_another_is_closed() -> None:
 def test_empty_label_is_scored_by_what_follows_it() -> None:
     task = word_task("t", labels=("yes", ""))
     model = random_llama(word_tokenizer())
-    encoder = Encoder(model, task.labels)
+    encoder = PromptEncoder(model, task.labels)
     (row,) = encoder.encode_prompts([task], [list(task.examples[:3])])
     scores = label_log_probs(model, [row])
     assert np.isfinite(scores).all()
     (first,) = encode(model, ["big red cat : ."])
-    assert encoder.answers(task.write(Example("big red cat", "")), task)[1] == first[-1:]
+    assert encoder.label_ids(task.write(Example("big red cat", "")), task)[1] == first[-1:]
 
 
 def test_token_across_the_label_is_refused() -> None:
@@ -104,23 +109,25 @@ def test_token_across_the_label_is_refused() -> None:
     model = random_llama(byte_tokenizer(["x agood;", "x abad;"] * 50, 290))
     task = sentence_task(("good", "bad"), template="{input} a{label}", delimiter=";")
     with pytest.raises(InputError, match="put a space before"):
-        Encoder(model, task.labels).encode_prompts([task], [list(task.examples[:3])])
+        PromptEncoder(model, task.labels).encode_prompts([task], [list(task.examples[:3])])
 
 
 def test_prompts_cut_one_by_one_are_exact(bytes_model: HuggingFaceLM) -> None:
     """The slow way, taken where a token reaches across a label, gives the same numbers."""
     task = sentence_task(("positive", "negative"))
     prompt = list(task.examples[:4])
-    encoder = Encoder(bytes_model, task.labels)
-    rows = encoder._apart(0, task, [task.write(example) for example in prompt])
-    assert [row.slots for row in rows] == [[(0, shots)] for shots in range(4)]
+    encoder = PromptEncoder(bytes_model, task.labels)
+    rows = [
+        encoder.encode_query(task, task.prompt(prompt[:shots]), task.write(prompt[shots]), (0, shots))
+        for shots in range(4)
+    ]
     together = label_log_probs(bytes_model, encoder.encode_prompts([task], [prompt]))
     assert np.allclose(label_log_probs(bytes_model, rows), together, atol=1e-5)
 
 
 def test_components_are_conditional_probabilities_of_their_parts() -> None:
     model, task = random_llama(word_tokenizer()), word_task("t")
-    encoder = Encoder(model, task.labels)
+    encoder = PromptEncoder(model, task.labels)
     contexts = [[encoder.encode_context(task, task.examples[:6]), encoder.encode_context(task, task.examples[6:12])]]
     examples = list(task.examples[20:26])
     found = score_components(encoder, contexts, task, examples)
@@ -138,7 +145,7 @@ def test_components_are_conditional_probabilities_of_their_parts() -> None:
 
 def test_long_labels_get_lines_of_their_own(bytes_model: HuggingFaceLM) -> None:
     task = sentence_task(("surely good", "surely bad"))
-    encoder = Encoder(bytes_model, task.labels)
+    encoder = PromptEncoder(bytes_model, task.labels)
     contexts = [[encoder.encode_context(task, task.examples[:4])]]
     found = score_components(encoder, contexts, task, list(task.examples[4:8]))
     assert np.allclose(
@@ -170,13 +177,13 @@ def test_lines_are_whole_continuations() -> None:
     assert score_lines(model, [context], [line])[0, 0] == pytest.approx(float(expected[0]), abs=1e-5)
 
 
-def test_labels_behind_contexts_are_those_of_prompts(bytes_model: HuggingFaceLM) -> None:
+def test_labels_after_contexts_are_those_of_prompts(bytes_model: HuggingFaceLM) -> None:
     """A context with one more example asked is a prompt: one-token and longer labels alike."""
     for labels in (("positive", "negative"), ("surely good", "surely bad")):
         task = sentence_task(labels)
-        encoder = Encoder(bytes_model, labels)
+        encoder = PromptEncoder(bytes_model, labels)
         shots, query = list(task.examples[:3]), task.examples[4]
-        found = labels_behind(
+        found = label_log_probs_after(
             bytes_model, [encoder.encode_context(task, shots)], encoder.encode_examples(task, [query])
         )
         assert np.allclose(found[0, 0], alone(bytes_model, task, [*shots, query], labels)[-1], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Tasks from files and functions, dealing out of examples, corruptions, and what is refused in one line."""
+"""Tasks from files and functions, splits of examples, corruptions, and what is refused in one line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.icl.config import ShotsConfig
-from seqtant.icl.prompts.corruptions import corrupt, renamed, shown_law, words_of
-from seqtant.icl.prompts.reference_tasks import reference_tasks, task_truths
-from seqtant.icl.prompts.task_files import read_shots, read_task
-from seqtant.icl.prompts.tasks import TASKS, Example, Task, common_labels
-from seqtant.icl.scoring.study import deal
+from seqtant.icl.instruments.corrupt import corrupt, label_probs, rename_labels
+from seqtant.icl.prompts.tasks import TASKS, Example, Task, read_prompt, read_task, reference_tasks, task_truths
+from seqtant.icl.scoring.study import split_examples
 from tests.icl.samples import word_task, write_task
 
 
@@ -65,27 +63,25 @@ def test_reference_tasks_follow_the_exact_law() -> None:
         own = list(dict.fromkeys(truths.settings.labels)).index(task.labels[0])
         expected = float(truths.inputs[number] @ truths.labels[number][:, own])
         assert right == pytest.approx(expected, abs=0.03)
-    assert common_labels(reference_tasks(2, np.random.default_rng(0))) == tuple(
-        dict.fromkeys([*task_truths().settings.tasks[0].labels, *task_truths().settings.labels])
-    )
+        assert set(task.labels) == set(truths.settings.labels)
 
 
 def test_no_example_of_a_file_serves_twice(tmp_path: Path) -> None:
     task = read_task(str(write_task(tmp_path / "a.jsonl", "a", ("yes", "no"))))
     config = ShotsConfig(shots=4, prompts=9, contexts=3, context_shots=6, examples=30)
-    dealt = deal(task, config, np.random.default_rng(0))
-    groups = [{e for c in dealt.contexts for e in c}, set(dealt.measured), {e for p in dealt.prompts for e in p}]
+    split = split_examples(task, config, np.random.default_rng(0))
+    groups = [{e for c in split.contexts for e in c}, set(split.single), {e for p in split.prompts for e in p}]
     assert all(not a & b for a, b in ((groups[0], groups[1]), (groups[0], groups[2]), (groups[1], groups[2])))
-    assert all(len(set(prompt)) == 5 for prompt in dealt.prompts)
+    assert all(len(set(prompt)) == 5 for prompt in split.prompts)
     with pytest.raises(InputError, match="has 60 different examples, 72 are needed"):
-        deal(task, ShotsConfig(shots=24, context_shots=20), np.random.default_rng(0))
+        split_examples(task, ShotsConfig(shots=24, context_shots=20), np.random.default_rng(0))
 
 
 def test_corruptions_keep_the_query_and_the_form() -> None:
     task = word_task("t", 400)
     prompt = list(task.examples[:201])
     rng = np.random.default_rng(1)
-    words = words_of(task.examples)
+    words = [word for example in task.examples for word in example.input.split()]
     for variant, right in (("75_correct", 0.75), ("50_correct", 0.5), ("0_correct", 0.0), ("random", 0.5)):
         shown = corrupt(variant, task, prompt, words, rng)
         assert np.mean([a.label == b.label for a, b in zip(shown[:-1], prompt[:-1], strict=True)]) == pytest.approx(
@@ -105,17 +101,17 @@ def test_law_of_shown_labels_is_what_is_shown() -> None:
     task = word_task("t", 2000, labels=("yes", "no", "not"))
     rng = np.random.default_rng(2)
     for variant in ("gold", "random", "marginal", "25_correct"):
-        law = shown_law(variant, task, task.examples, task.labels)
+        law = label_probs(variant, task, task.examples, task.labels)
         assert law is not None
         assert np.allclose(law.sum(axis=1), 1)
         shown = corrupt(variant, task, task.examples, [], rng)
         counts = np.array([np.mean([e.label == label for e in shown]) for label in task.labels])
         assert np.abs(counts - law.mean(axis=0)).max() < 0.05
-    assert shown_law("abstract", task, task.examples, task.labels) is None
+    assert label_probs("abstract", task, task.examples, task.labels) is None
 
 
 def test_renamed_labels_keep_the_examples() -> None:
-    task = renamed(word_task("t"), {"yes": "0", "no": "big"})
+    task = rename_labels(word_task("t"), {"yes": "0", "no": "big"})
     assert task.labels == ("0", "big")
     assert {example.label for example in task.examples} == {"0", "big"}
 
@@ -123,7 +119,7 @@ def test_renamed_labels_keep_the_examples() -> None:
 def test_shots_of_a_prompt_keep_their_order(tmp_path: Path) -> None:
     path = tmp_path / "prompt.jsonl"
     path.write_text('{"input": "b", "label": "x"}\n{"input": "a", "label": "y"}\n{"input": "b", "label": "x"}\n')
-    assert read_shots(str(path)) == (Example("b", "x"), Example("a", "y"), Example("b", "x"))
+    assert read_prompt(str(path)) == (Example("b", "x"), Example("a", "y"), Example("b", "x"))
 
 
 def test_nothing_between_examples_is_refused() -> None:

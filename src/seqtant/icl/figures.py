@@ -6,13 +6,13 @@ from seqtant.findings import Result
 from seqtant.report.figures import Figure, draw
 
 DRAWINGS: dict[str, str] = {
-    "shots": "seqtant.icl.drawings.shots:figures",
-    "posterior": "seqtant.icl.drawings.posterior:figures",
-    "corrupt": "seqtant.icl.drawings.corrupt:figures",
-    "order": "seqtant.icl.drawings.order:figures",
-    "ginc-bayes": "seqtant.icl.drawings.ginc:figures",
-    "ginc-eval": "seqtant.icl.drawings.ginc:figures",
-    "ginc-train": "seqtant.icl.drawings.ginc:figures",
+    "shots": "seqtant.icl.drawings:draw_shots",
+    "posterior": "seqtant.icl.drawings:draw_posterior",
+    "corrupt": "seqtant.icl.drawings:draw_corrupt",
+    "order": "seqtant.icl.drawings:draw_order",
+    "ginc-bayes": "seqtant.icl.drawings:draw_ginc",
+    "ginc-eval": "seqtant.icl.drawings:draw_ginc",
+    "ginc-train": "seqtant.icl.drawings:draw_ginc",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

@@ -10,7 +10,7 @@ Letters are those of Wies, Levine and Shashua (arXiv 2303.07895), "The Learnabil
 - ``Delta`` margin: probability of a label minus that of another; ``eps``, ``delta`` accuracy and confidence
 
 The paper's equations were read in a detailed reading of it, not in print; the proofs were done again, and the sharper
-forms come out of them. The older theorems for hidden Markov models stand in ``hidden_markov_theory``.
+forms come out of them.
 """
 
 from __future__ import annotations
@@ -88,16 +88,11 @@ def refined_threshold(c1: float, c2: float, *, flipped: bool = False, shared_del
     Twice the drift per shot: 2 log(1/c1) for dependence, log(1/c2) for a delimiter that tasks may expect differently,
     2 log(1/c2) for a label that may be any. The published 8 log(1/(c1 c2)) rounds all of them up.
 
-    Args:
-        c1: Dependence across the delimiter.
-        c2: Smallest token probability.
-        flipped: Whether the prompt's labels may be wrong.
-        shared_delimiter: Whether all tasks give the delimiter the same probability.
-
     Example:
         >>> refined_threshold(1.0, 0.1, shared_delimiter=True)
         0.0
     """
+    # In units of log(1/c2); the factor 2 turns the drift per shot into a threshold on KL / 2.
     tokens = (0 if shared_delimiter else 2) + (4 if flipped else 0)
     return 4 * math.log(1 / c1) + tokens * math.log(1 / c2)
 
@@ -138,6 +133,7 @@ def lemma1_refined(
         (4.61, 41.1)
     """
     _check(c1, c2, length, divergence, epsilon, delta, c3)
+    # At most (1 - c3) / c3 rivals of the largest prior odds: a union bound multiplies delta and eps by that number.
     odds = (1 - c3) / c3
     threshold = refined_threshold(c1, c2, flipped=flipped, shared_delimiter=shared_delimiter)
     return _bound(8.0, threshold, c2, length, divergence, math.log(odds / epsilon), math.log(odds / delta))
@@ -146,6 +142,7 @@ def lemma1_refined(
 def _bound(
     factor: float, threshold: float, c2: float, length: int, divergence: float, ratio: float, confidence: float
 ) -> ShotBound:
+    # A log-ratio of an example of T tokens lies within T log(1/c2): the range in Hoeffding's inequality.
     spread = factor * length**2 * math.log(1 / c2) ** 2
     concentration = spread * confidence / divergence**2 if divergence > 0 else math.inf
     separation = 2 * ratio / (divergence - threshold) if divergence > threshold else math.inf
@@ -191,19 +188,9 @@ def _quadratic_shots(mean: float, spread: float, goal: float) -> float:
         return math.inf
     if goal <= 0 and spread == 0:
         return 0.0
+    # In sqrt(k) this is a quadratic; its larger root is the last crossing, since a goal met at once can be lost again.
     inside = spread**2 + 4 * mean * goal
-    # A goal that is met from the start can be lost again on the way: then the last crossing counts.
     return ((spread + math.sqrt(inside)) / (2 * mean)) ** 2 if inside >= 0 else 0.0
-
-
-def ratio_bound(shots: float, c1: float, c2: float, divergence: float) -> float:
-    """Lemma 1's bound on P_phi(prompt) / P_phi*(prompt) after k shots: exp(-(k/2) (KL - 8 log(1/(c1 c2)))).
-
-    Example:
-        >>> ratio_bound(2, 1.0, 0.5, 8 * math.log(2) + 1.0) == math.exp(-1)
-        True
-    """
-    return math.exp(min(700.0, -(shots / 2) * (divergence - 8 * math.log(1 / (c1 * c2)))))
 
 
 def prompt_margin_published(margin: float, c1: float) -> float:
@@ -228,16 +215,6 @@ def component_margin(probability: float, rival: float, c1: float) -> float:
     return c1**2 * probability - rival / c1**2
 
 
-def keeps_argmax(probability: float, rival: float, c1: float) -> bool:
-    """Whether the true task's component surely ranks the label first: P(y|x) / P(y~|x) > c1^-4.
-
-    Example:
-        >>> keeps_argmax(0.8, 0.2, 0.9), keeps_argmax(0.6, 0.4, 0.9)
-        (True, False)
-    """
-    return component_margin(probability, rival, c1) > 0
-
-
 def efficiently_learnable(margin: float, divergence: float, c1: float, c2: float) -> bool:
     """Theorem 2: every margin is at least 4 (1 - c1^2) and every divergence exceeds 8 log(1/(c1 c2)).
 
@@ -248,42 +225,29 @@ def efficiently_learnable(margin: float, divergence: float, c1: float, c2: float
     return margin >= 4 * (1 - c1**2) and divergence > 8 * math.log(1 / (c1 * c2))
 
 
-def margin_gap(posterior: float) -> float:
-    """Largest difference of a margin in context from the true task's own: 2 (1 - w), exact for every mixture.
+def flip_rate(input_log_ratios: ArrayLike, label_log_ratios: ArrayLike, shown: ArrayLike) -> Array:
+    """Log-odds gained per shot, input by input, when the prompt's labels follow another law than the task's.
 
-    The mixture predicts w P* + (1 - w) R with some distribution R, and a margin of either lies in [-1, 1].
-
-    Example:
-        >>> margin_gap(0.75)
-        0.5
-    """
-    return 2 * (1 - posterior)
-
-
-def flip_rate(inputs: ArrayLike, rival_inputs: ArrayLike, labels: ArrayLike, rival_labels: ArrayLike,
-              shown: ArrayLike | None = None) -> float:  # fmt: skip
-    """Mean log-odds gained per shot when the prompt's labels follow another law than the task's.
-
-    KL_x + E_x E_{y ~ shown} log(P*(y|x) / P_phi(y|x)). With the task's own labels this is KL_x + KL_{y|x}; with others
-    the second part may be negative. Identification survives as long as the rate stays above the drift.
+    log(P*(x)/P_phi(x)) + E_{y ~ shown} log(P*(y|x)/P_phi(y|x)); its mean over inputs is KL_x + KL_{y|x} with the
+    task's own labels. With others the second part may be negative: identification survives as long as the mean stays
+    above the drift.
 
     Args:
-        inputs: P*(x), (inputs,).
-        rival_inputs: P_phi(x), (inputs,).
-        labels: P*(y|x), (inputs, labels).
-        rival_labels: P_phi(y|x), (inputs, labels).
-        shown: Law of the labels in the prompt, (inputs, labels) or (labels,); None shows the task's own.
+        input_log_ratios: log P*(x) - log P_phi(x), (inputs,).
+        label_log_ratios: log P*(y|x) - log P_phi(y|x), (inputs, labels).
+        shown: Law of the labels in the prompt, (inputs, labels) or (labels,).
+
+    Returns:
+        (inputs,), in nats.
 
     Example:
-        >>> bit, other = [[0.9, 0.1]], [[0.1, 0.9]]  # one input, so that only labels tell the tasks apart
-        >>> [round(flip_rate([1.0], [1.0], bit, other, shown), 3) for shown in (None, [0.5, 0.5], [[0.1, 0.9]])]
+        >>> bit, rival = np.log([0.9, 0.1]), np.log([0.1, 0.9])  # inputs say nothing: only labels tell the tasks apart
+        >>> laws = [0.9, 0.1], [0.5, 0.5], [0.1, 0.9]  # right labels, random ones, always flipped ones
+        >>> [round(float(flip_rate([0.0], [bit - rival], law)[0]), 3) for law in laws]
         [1.758, 0.0, -1.758]
     """
-    own, rival = np.asarray(inputs, dtype=np.float64), np.asarray(rival_inputs, dtype=np.float64)
-    told, retold = np.asarray(labels, dtype=np.float64), np.asarray(rival_labels, dtype=np.float64)
-    law = told if shown is None else np.broadcast_to(np.asarray(shown, dtype=np.float64), told.shape)
-    by_input = np.log(own) - np.log(rival) + (law * (np.log(told) - np.log(retold))).sum(axis=1)
-    return float(own @ by_input)
+    by_label = np.asarray(shown, dtype=np.float64) * np.asarray(label_log_ratios, dtype=np.float64)
+    return np.asarray(input_log_ratios, dtype=np.float64) + by_label.sum(axis=1)
 
 
 def identification_shots(mean: float, variance: float, prior: float, epsilon: float, delta: float) -> float:
@@ -334,6 +298,7 @@ def expected_loss(
     """
     k = np.asarray(shots, dtype=np.float64)[:, None]
     mean, spread = np.asarray(means, dtype=np.float64), np.sqrt(np.asarray(variances, dtype=np.float64))
+    # A rival is ahead where l_phi - k mu_phi + sqrt(k) s_phi z > 0; without noise (0 / 0) a tie counts one half.
     ahead = np.asarray(log_odds, dtype=np.float64) - k * mean
     with np.errstate(divide="ignore", invalid="ignore"):
         tails = np.where(ahead == 0, 0.5, ndtr(ahead / (np.sqrt(k) * spread)))
@@ -361,8 +326,10 @@ def accuracy_shots(
         inf
     """
     mean, loss = np.asarray(means, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    # A rival whose log-odds do not fall (mu <= 0) stays ahead in at least half of the prompts for ever.
     if float(np.clip(loss[mean <= 0], 0, None).sum()) / 2 > epsilon:
         return math.inf
+    # The loss may rise before it falls: search until the second half of the grid lies within eps throughout.
     top = 16
     while top <= most:
         grid = np.arange(1, top + 1)

@@ -1,4 +1,4 @@
-"""The exact Bayes predictor of GINC: a mixture of smoothed hidden Markov models, read in log-space.
+"""The exact Bayes predictor of GINC, a mixture of smoothed hidden Markov models in log-space, and models beside it.
 
 Prompts jump at their delimiters in ways that no concept makes, or hardly ever. Without smoothing the filter of such a
 prompt has probability zero everywhere, and what follows is nonsense; a share of uniform transitions keeps it defined.
@@ -11,22 +11,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
-from seqtant.icl.ginc.parameters import Ginc
-from seqtant.icl.ginc.sampling import Prompts
+from seqtant.findings import Estimate
+from seqtant.icl.ginc.dataset import Ginc, Prompts
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.mixture import MixtureLM
 from seqtant.lm.oracles import HiddenMarkovLM
 from seqtant.lm.scoring import next_token_log_probs, token_log_probs
 from seqtant.progress import SILENT, Progress
+from seqtant.runs.recorder import Recorder
+from seqtant.stats.fits import fit_line
+from seqtant.stats.intervals import mean, share
 
-WHOLE = 2**31
+ONE_BATCH = 2**31
 """Tokens per batch of the oracles: they loop over time, so that all rows should go side by side."""
+LOSS_TOLERANCE = 0.05
+"""Most nats per symbol above exact Bayes at which a model has learned its documents."""
 
 
 def concept_model(ginc: Ginc, concept: int, *, smoothing: float) -> HiddenMarkovLM:
-    """One concept as a language model over the symbols and a beginning-of-sequence token, the last id."""
+    """Builds one concept as a language model over the symbols and a beginning-of-sequence token, the last id."""
+    # Every state emits one symbol for sure; the last column is the beginning-of-sequence token, which none emits.
     emissions = np.eye(ginc.settings.vocabulary + 1)[ginc.emissions]
     return HiddenMarkovLM(
         ginc.starts[concept],
@@ -39,59 +45,47 @@ def concept_model(ginc: Ginc, concept: int, *, smoothing: float) -> HiddenMarkov
 
 
 def bayes_model(ginc: Ginc, *, smoothing: float) -> MixtureLM:
-    """The mixture of the concepts that write documents, all alike before anything is read."""
+    """Builds the mixture of the concepts in distribution, with equal prior weights."""
     parts = [concept_model(ginc, concept, smoothing=smoothing) for concept in range(ginc.inside)]
     return MixtureLM(parts, name="exact Bayes")
 
 
 @dataclass(frozen=True)
-class ReadShots:
-    """What a mixture says and knows along prompts."""
+class MixturePredictions:
+    """Predictions and posterior of a mixture along prompts."""
 
     log_probs: Float[np.ndarray, "prompts examples vocabulary"]
-    """Log-probability of every symbol where an example's label stands."""
+    """Log-probability of every symbol in place of an example's label."""
     log_posterior: Float[np.ndarray, "prompts shots concepts"]
     """Log posterior of the concepts after 0, 1, 2, ... shots."""
 
 
 @torch.no_grad()
-def read_shots(mixture: MixtureLM, prompts: Prompts, *, progress: Progress = SILENT) -> ReadShots:
-    """Reads all prompts side by side, example by example: predictions and posteriors of every number of shots.
-
-    Args:
-        mixture: What :func:`bayes_model` returns.
-        prompts: The prompts.
-        progress: Told how many examples are read.
-    """
+def predict_prompts(mixture: MixtureLM, prompts: Prompts, *, progress: Progress = SILENT) -> MixturePredictions:
+    """Predicts the labels of all prompts, side by side and example by example, after every number of shots."""
     ids = torch.from_numpy(prompts.tokens())
     count, examples, length = prompts.shots.shape
     start = torch.full((count, 1), int(mixture.bos_id or 0))
     cache = mixture.forward(start, keep=1, use_cache=True).cache
-    said, known = [], [cache.log_weights]
+    logits, posteriors = [], [cache.log_weights]
     bar = progress.task("reading prompts", examples)
+    # One example and its delimiter at a time; the label is the last symbol but one, predicted one position earlier.
     for piece in ids.split(length + 1, dim=1):
         output = mixture.forward(piece, cache=cache, keep=torch.tensor([length - 2]), use_cache=True)
         cache = output.cache
-        said.append(output.logits[:, 0])
-        known.append(cache.log_weights)
+        logits.append(output.logits[:, 0])
+        posteriors.append(cache.log_weights)
         bar.advance()
     bar.close()
-    log_probs = torch.stack(said, dim=1).numpy()[:, :, : mixture.vocabulary_size - 1]
-    return ReadShots(log_probs, torch.stack(known[:-1], dim=1).numpy())
+    log_probs = torch.stack(logits, dim=1).numpy()[:, :, : mixture.vocabulary_size - 1]
+    return MixturePredictions(log_probs, torch.stack(posteriors[:-1], dim=1).numpy())
 
 
 def query_log_probs(
     model: CausalLM, prompts: Prompts, vocabulary: int, *, progress: Progress = SILENT
 ) -> Float[np.ndarray, "prompts examples vocabulary"]:
-    """The same predictions of any language model over the symbols, each prompt read once.
-
-    Args:
-        model: Knows the symbols by their ids; begins a text with ``bos_id`` if it has one.
-        prompts: The prompts.
-        vocabulary: Number of symbols.
-        progress: Told how many prompts are read.
-    """
-    lines, shift = _lines(model, prompts.tokens())
+    """Predicts the same labels by any language model whose first ids are the symbols, each prompt read once."""
+    lines, shift = _with_bos(model, prompts.tokens())
     places = (prompts.query_positions() + shift).tolist()
     found = next_token_log_probs(model, lines, [places] * len(lines), progress=progress)
     return torch.stack(found)[..., :vocabulary].double().numpy()
@@ -100,15 +94,80 @@ def query_log_probs(
 def cross_entropy(
     model: CausalLM, tokens: np.ndarray, *, tokens_per_batch: int | None = None, progress: Progress = SILENT
 ) -> Float[np.ndarray, " documents"]:
-    """Mean surprise per symbol of every document, in nats.
+    """Computes the mean surprise per symbol of every document, in nats.
 
     A model without a beginning-of-sequence token is not asked for the first symbol.
     """
-    lines, _ = _lines(model, tokens)
+    lines, _ = _with_bos(model, tokens)
     scores = token_log_probs(model, lines, tokens_per_batch=tokens_per_batch, progress=progress)
     return np.array([-float(line.mean()) for line in scores])
 
 
-def _lines(model: CausalLM, tokens: np.ndarray) -> tuple[Sequence[list[int]], int]:
+def _with_bos(model: CausalLM, tokens: np.ndarray) -> tuple[Sequence[list[int]], int]:
     start = [] if model.bos_id is None else [model.bos_id]
     return [[*start, *row] for row in tokens.tolist()], len(start)
+
+
+def record_accuracy(
+    record: Recorder, right: Bool[np.ndarray, "prompts examples"], shots: Sequence[int], group: str
+) -> dict[int, Estimate]:
+    """Records accuracy with Wilson's intervals, by number of shots."""
+    rates = {number: share(int(right[:, number].sum()), len(right)) for number in shots}
+    for number, rate in rates.items():
+        for key, value in (("accuracy", rate.value), ("accuracy_low", rate.low), ("accuracy_high", rate.high)):
+            record.measure(key, value if value is not None else rate.value, step=float(number), group=group)
+    return rates
+
+
+def true_posterior(predictions: MixturePredictions, prompts: Prompts) -> Float[np.ndarray, "prompts shots"]:
+    """Looks up the posterior probability of the true concept after 0, 1, 2, ... shots; 0 where the mixture lacks it."""
+    # Concepts out of distribution have numbers past the mixture's components.
+    inside = prompts.concepts < predictions.log_posterior.shape[2]
+    index = np.where(inside, prompts.concepts, 0)
+    picked = np.take_along_axis(predictions.log_posterior, index[:, None, None], axis=2)[..., 0]
+    return np.where(inside[:, None], np.exp(picked), 0.0)
+
+
+def log_odds_slope(predictions: MixturePredictions, prompts: Prompts, most: int) -> Estimate | None:
+    """Fits the mean gain per shot of the true concept's log-odds against its best rival; None for under 3 points."""
+    order = np.arange(predictions.log_posterior.shape[2])
+    # Maxima over a masked axis: the true concept alone, and the best of the others.
+    mine = order == prompts.concepts[:, None]
+    own = np.where(mine[:, None], predictions.log_posterior, -np.inf).max(axis=2)
+    rival = np.where(mine[:, None], -np.inf, predictions.log_posterior).max(axis=2)
+    odds = (own - rival)[:, : most + 1]
+    if odds.shape[1] < 3 or not np.isfinite(odds).all():
+        return None
+    return fit_line(np.arange(odds.shape[1]), odds.mean(axis=0)).estimate("slope", unit="nats per shot")
+
+
+def record_loss(
+    record: Recorder,
+    model: CausalLM,
+    ginc: Ginc,
+    tokens: Int[np.ndarray, "documents length"],
+    *,
+    question: str,
+    summary: str,
+    progress: Progress,
+) -> None:
+    """Records the cross-entropy of a model and of exact Bayes on the same documents, and the gap between them.
+
+    ``summary`` may hold ``{ours}``, ``{best}`` and ``{gap}``, in nats per symbol.
+    """
+    unit = "nats per symbol"
+    # The same documents for both: the interval of the gap is that of paired differences.
+    ours = cross_entropy(model, tokens, progress=progress)
+    best = cross_entropy(bayes_model(ginc, smoothing=0.0), tokens, tokens_per_batch=ONE_BATCH)
+    gap = mean(ours - best, unit=unit)
+    record.value("cross_entropy", float(ours.mean()))
+    record.value("bayes_cross_entropy", float(best.mean()))
+    record.value("cross_entropy_gap", gap.value)
+    record.finding(
+        "cross_entropy",
+        question,
+        "agrees" if gap.value < LOSS_TOLERANCE else "disagrees",
+        summary.format(ours=ours.mean(), best=best.mean(), gap=gap.value),
+        predicted=mean(best, unit=unit),
+        measured=mean(ours, unit=unit),
+    )

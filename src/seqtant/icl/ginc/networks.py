@@ -1,35 +1,35 @@
-"""The networks that learn GINC: GPT-2 and Llama by transformers, an LSTM of our own, all behind one interface."""
+"""Networks that learn GINC, GPT-2 and Llama of transformers and an LSTM of our own, and their training."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqtant.data.windows import TokenWindows
 from seqtant.errors import InputError
 from seqtant.icl.config import GincNetwork
+from seqtant.icl.ginc.dataset import DELIMITER, Ginc, sample_documents
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
+from seqtant.runs.context import Context
+from seqtant.training import TrainingConfig, TrainingHistory, train
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
+CORPUS_LENGTH = 10240
+"""Symbols of a document of the fixed corpus, as published."""
+TRAINING_SEED, CORPUS_SEED, VALIDATION_SEED, PROMPT_SEED = range(4)
+"""Last part of the seed of each use of randomness, so that none repeats the samples of another."""
 _LSTM_FILES = ("lstm.json", "model.safetensors")
 
 
 class RecurrentNetwork(nn.Module):
-    """An LSTM over symbols with an output layer of its own.
-
-    Args:
-        vocabulary: Number of ids.
-        layers: Number of layers.
-        width: Width of embedding and state.
-        dropout: Dropout between layers.
-    """
+    """An LSTM over symbols with an output layer of its own."""
 
     def __init__(self, vocabulary: int, layers: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -39,18 +39,12 @@ class RecurrentNetwork(nn.Module):
         self.head = nn.Linear(width, vocabulary)
 
     def forward(self, input_ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
-        """Logits of the next symbol."""
+        """Computes the logits of the next symbol."""
         return self.head(self.lstm(self.embedding(input_ids))[0])
 
 
 class RecurrentLM(CausalLM):
-    """An LSTM behind the common interface; its cache is its state.
-
-    Args:
-        network: The trained network.
-        bos_id: Beginning-of-sequence token, or None.
-        name: What reports call it.
-    """
+    """An LSTM behind the common interface; its cache is its state."""
 
     def __init__(self, network: RecurrentNetwork, *, bos_id: int | None, name: str = "lstm") -> None:
         self.network = network.eval().requires_grad_(False)
@@ -75,21 +69,16 @@ class RecurrentLM(CausalLM):
         if attention_mask is None or bool(attention_mask.all()):
             hidden, state = self.network.lstm(embedded, state)
         else:
-            hidden, state = self._masked(embedded, attention_mask != 0, state)
+            # Step by step, so that the state of a row does not change on its padding.
+            outputs = []
+            for step in range(time):
+                output, after = self.network.lstm(embedded[:, step : step + 1], state)
+                real = attention_mask[None, :, step, None] != 0  # [1, batch, 1]; states: [layers, batch, width]
+                state = (torch.where(real, after[0], state[0]), torch.where(real, after[1], state[1]))
+                outputs.append(output)
+            hidden = torch.cat(outputs, dim=1)
         logits = self.network.head(hidden[:, kept_positions(keep, time, input_ids.device)])
         return LMOutput(logits, state if use_cache else None)
-
-    def _masked(
-        self, embedded: Tensor, real: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Step by step, the state of a row standing still on its padding."""
-        outputs = []
-        for step in range(embedded.shape[1]):
-            output, after = self.network.lstm(embedded[:, step : step + 1], state)
-            moves = real[None, :, step, None]
-            state = (torch.where(moves, after[0], state[0]), torch.where(moves, after[1], state[1]))
-            outputs.append(output)
-        return torch.cat(outputs, dim=1), state
 
     def select_rows(self, cache: tuple[Tensor, Tensor], rows: Int[Tensor, " selected"]) -> tuple[Tensor, Tensor]:
         """See :meth:`CausalLM.select_rows`."""
@@ -97,56 +86,44 @@ class RecurrentLM(CausalLM):
 
 
 def build_network(shape: GincNetwork, vocabulary: int, context: int, *, bos: bool, seed: int) -> nn.Module:
-    """A fresh network over the symbols and, after them, a beginning-of-sequence token; random state is left alone."""
+    """Builds a fresh network over the symbols and, after them, a beginning-of-sequence token.
+
+    The global random state is left as it was.
+    """
     size = vocabulary + bos
+    # GPT-2's usual 0.02 suits its width of 768; narrow layers need more, or attention stays uniform for long.
+    common: dict[str, Any] = {
+        "vocab_size": size,
+        "bos_token_id": vocabulary if bos else None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+        "initializer_range": max(0.02, shape.width**-0.5 if shape.width < 512 else 0.02),
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if shape.name == "lstm":
             return RecurrentNetwork(size, shape.layers, shape.width, shape.dropout)
-        return _transformer(shape, size, context, vocabulary if bos else None)
+        from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+        if shape.name == "gpt2":
+            drops: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), shape.dropout)
+            sizes = {"n_embd": shape.width, "n_layer": shape.layers, "n_head": shape.heads, "n_positions": context}
+            return GPT2LMHeadModel(GPT2Config(**sizes, **drops, **common))
+        config = LlamaConfig(
+            hidden_size=shape.width,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
+            intermediate_size=8 * shape.width // 3,
+            max_position_embeddings=context,
+            attention_dropout=shape.dropout,
+            **common,
+        )
+        return LlamaForCausalLM(config)
 
 
-def _transformer(shape: GincNetwork, size: int, context: int, bos_id: int | None) -> nn.Module:
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-
-    # GPT-2's usual 0.02 suits its width of 768; narrow layers need more, or attention stays uniform for long.
-    ids: dict[str, Any] = {"vocab_size": size, "bos_token_id": bos_id, "eos_token_id": None, "pad_token_id": None}
-    spread: dict[str, Any] = {"initializer_range": max(0.02, shape.width**-0.5 if shape.width < 512 else 0.02)}
-    if shape.name == "gpt2":
-        drops: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), shape.dropout)
-        sizes: dict[str, Any] = {
-            "n_embd": shape.width,
-            "n_layer": shape.layers,
-            "n_head": shape.heads,
-            "n_positions": context,
-        }
-        return GPT2LMHeadModel(GPT2Config(**sizes, **drops, **ids, **spread))
-    shapes: dict[str, Any] = {
-        "hidden_size": shape.width,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.heads,
-        "intermediate_size": 8 * shape.width // 3,
-        "max_position_embeddings": context,
-        "attention_dropout": shape.dropout,
-    }
-    return LlamaForCausalLM(LlamaConfig(**shapes, **ids, **spread))
-
-
-def tokenizer_of(names: tuple[str, ...], *, bos: bool, context: int) -> PreTrainedTokenizerFast:
-    """Words separated by spaces, one symbol each, so that plain transformers reads GINC as text."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    ids = {name: number for number, name in enumerate([*names, "<s>"] if bos else names)}
-    words = Tokenizer(models.WordLevel(ids, unk_token=names[0]))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
-    special = {"bos_token": "<s>"} if bos else {}
-    return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=context, **special)
-
-
-def wrap(network: nn.Module, *, bos_id: int | None, name: str) -> CausalLM:
-    """A trained network behind the common interface."""
+def wrap_network(network: nn.Module, *, bos_id: int | None, name: str) -> CausalLM:
+    """Wraps a trained network in the common interface."""
     if isinstance(network, RecurrentNetwork):
         return RecurrentLM(network, bos_id=bos_id, name=name)
     whole: Any = network
@@ -165,9 +142,18 @@ def save_network(network: nn.Module, folder: Path, names: tuple[str, ...], *, bo
             temporary.write_bytes(save({k: v.contiguous().cpu() for k, v in network.state_dict().items()}))
         write_text(note, json.dumps({**network.shape, "bos_id": len(names) if bos else None}) + "\n")
         return
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     whole: Any = network
     whole.save_pretrained(folder, safe_serialization=True)
-    tokenizer_of(names, bos=bos, context=context).save_pretrained(folder)
+    # Words separated by spaces, one symbol each, so that plain transformers reads GINC as text.
+    ids = {name: number for number, name in enumerate([*names, "<s>"] if bos else names)}
+    words = Tokenizer(models.WordLevel(ids, unk_token=names[0]))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
+    special = {"bos_token": "<s>"} if bos else {}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=context, **special)
+    tokenizer.save_pretrained(folder)
 
 
 def load_network(folder: str, *, device: str) -> CausalLM:
@@ -192,3 +178,52 @@ def load_network(folder: str, *, device: str) -> CausalLM:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"'{folder}' holds a broken LSTM: {str(error).splitlines()[0]}") from error
     return RecurrentLM(network.to(pick_device(device)), bos_id=bos_id, name=Path(folder).name)
+
+
+class FreshDocuments:
+    """Samples every batch anew from its step: beginnings of documents after a beginning-of-sequence token."""
+
+    def __init__(self, ginc: Ginc, *, rows: int, length: int, seed: int) -> None:
+        self.ginc, self.rows, self.length, self.seed = ginc, rows, length, seed
+        self.fingerprint = f"ginc {ginc.settings} length {length} rows {rows} seed {seed}"
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        """Samples the rows of one step, under ``input_ids``."""
+        generator = np.random.default_rng([self.seed, TRAINING_SEED, step])
+        tokens = sample_documents(self.ginc, self.rows, self.length - 1, generator).tokens
+        # The beginning-of-sequence token is the id after the last symbol.
+        start = np.full((self.rows, 1), self.ginc.settings.vocabulary)
+        return {"input_ids": torch.from_numpy(np.concatenate([start, tokens], axis=1))}
+
+
+def make_batches(ginc: Ginc, *, rows: int, length: int, seed: int, documents: int = 0) -> FreshDocuments | TokenWindows:
+    """Makes the training batches: fresh documents, or windows of a fixed corpus of ``documents`` as published."""
+    if not documents:
+        return FreshDocuments(ginc, rows=rows, length=length, seed=seed)
+    generator = np.random.default_rng([seed, CORPUS_SEED])
+    tokens = sample_documents(ginc, documents, CORPUS_LENGTH, generator).tokens
+    # Documents are joined by one delimiter each.
+    joined = np.pad(tokens, ((0, 0), (0, 1)), constant_values=DELIMITER).ravel().astype(np.int64)
+    name = f"ginc {ginc.settings} documents {documents} seed {seed}"
+    return TokenWindows(joined, length=length, rows=rows, seed=seed, name=name)
+
+
+def train_network(
+    shape: GincNetwork,
+    ginc: Ginc,
+    training: TrainingConfig,
+    *,
+    length: int,
+    rows: int,
+    documents: int = 0,
+    context: Context,
+) -> tuple[nn.Module, TrainingHistory]:
+    """Trains a network; run again with the same folder, it resumes from its last checkpoint.
+
+    Rows hold ``length`` tokens, which is the network's context length too.
+    """
+    # Windows of a fixed corpus begin anywhere in it: only fresh documents begin with a token of their own.
+    network = build_network(shape, ginc.settings.vocabulary, length, bos=not documents, seed=context.seed)
+    batches = make_batches(ginc, rows=rows, length=length, seed=context.seed, documents=documents)
+    folder = None if context.folder is None else context.folder / "checkpoints"
+    return network, train(network, batches, training, context=replace(context, folder=folder))

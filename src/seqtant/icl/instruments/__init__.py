@@ -1,1 +1,1 @@
-"""What each verb of the room does, one file per verb."""
+"""Instruments: one file per verb, each with ``run(config, context) -> Result``."""

@@ -8,7 +8,6 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result, format_number
 from seqtant.icl import theory
 from seqtant.icl.config import BoundConfig
-from seqtant.icl.theory import ShotBound
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
@@ -27,13 +26,15 @@ def run(config: BoundConfig, context: Context) -> Result:
     """
     with Recorder("icl.bound", "Shots that the theory promises", config, context, papers=(4,)) as record:
         try:
-            _evaluate(record, config)
+            _record_shots(record, config)
         except ValueError as error:
             raise InputError(str(error)) from error
+        if config.margin is not None:
+            _record_margins(record, config, config.margin)
     return record.result
 
 
-def _evaluate(record: Recorder, config: BoundConfig) -> None:
+def _record_shots(record: Recorder, config: BoundConfig) -> None:
     case = {"flipped": config.flipped, "shared_delimiter": config.shared_delimiter}
     numbers = (config.c1, config.c2, config.c3, config.length, config.kl, config.eps, config.delta)
     paper = theory.lemma1(config.c1, config.c2, config.length, config.kl, config.eps, config.delta)
@@ -46,40 +47,10 @@ def _evaluate(record: Recorder, config: BoundConfig) -> None:
     record.value("threshold_refined", refined.threshold)
     record.value("vacuous", int(paper.vacuous))
     record.value("vacuous_refined", int(refined.vacuous))
-    _tabulate(record, config, paper, refined, tight)
-    record.finding(
-        "shots",
-        "How many shots make the true task stand out, by the published lemma?",
-        "vacuous" if paper.vacuous else "agrees",
-        _in_words(config, paper, refined),
-        predicted=Estimate.exact(paper.shots, unit="shots", method="closed form"),
-        assumptions=ASSUMPTIONS,
-        advice="Measure instead: seqtant icl shots." if paper.vacuous else "",
-    )
-    if config.margin is not None:
-        _margins(record, config, config.margin)
-
-
-def _in_words(config: BoundConfig, paper: ShotBound, refined: ShotBound) -> str:
-    if paper.vacuous:
-        rest = (
-            "neither does any refined form"
-            if refined.vacuous
-            else f"the refined form, with a threshold of {refined.threshold:.4g}, promises {math.ceil(refined.shots)}"
-        )
-        return (
-            f"Nothing is promised: {config.kl:.4g} nats per example do not exceed {paper.threshold:.4g}; {rest}. "
-            "That says nothing about how many shots it takes."
-        )
-    return (
-        f"{math.ceil(paper.shots)} shots as published, {math.ceil(refined.shots)} by the same proof without rounding."
-    )
-
-
-def _tabulate(record: Recorder, config: BoundConfig, paper: ShotBound, refined: ShotBound, tight: float) -> None:
     rows = [
         ("Lemma 1 as published", paper.threshold, paper.concentration, paper.separation, paper.shots),
         ("8 T^2, all rivals, prior", refined.threshold, refined.concentration, refined.separation, refined.shots),
+        # With KL split in halves it must exceed twice the drift; without, the drift itself.
         ("the same, not split in halves", refined.threshold / 2, None, None, tight),
     ]
     shown = [(name, *(None if number is None else format_number(number) for number in rest)) for name, *rest in rows]
@@ -91,12 +62,34 @@ def _tabulate(record: Recorder, config: BoundConfig, paper: ShotBound, refined: 
         note=f"An example of {config.length} tokens carries at most "
         f"{config.length * math.log(1 / config.c2):.4g} nats; it has {config.kl:.4g}.",
     )
+    if paper.vacuous:
+        rest = (
+            "neither does any refined form"
+            if refined.vacuous
+            else f"the refined form, with a threshold of {refined.threshold:.4g}, promises {math.ceil(refined.shots)}"
+        )
+        summary = (
+            f"Nothing is promised: {config.kl:.4g} nats per example do not exceed {paper.threshold:.4g}; {rest}. "
+            "That says nothing about how many shots it takes."
+        )
+    else:
+        published, unrounded = math.ceil(paper.shots), math.ceil(refined.shots)
+        summary = f"{published} shots as published, {unrounded} by the same proof without rounding."
+    record.finding(
+        "shots",
+        "How many shots make the true task stand out, by the published lemma?",
+        "vacuous" if paper.vacuous else "agrees",
+        summary,
+        predicted=Estimate.exact(paper.shots, unit="shots", method="closed form"),
+        assumptions=ASSUMPTIONS,
+        advice="Measure instead: seqtant icl shots." if paper.vacuous else "",
+    )
 
 
-def _margins(record: Recorder, config: BoundConfig, margin: float) -> None:
+def _record_margins(record: Recorder, config: BoundConfig, margin: float) -> None:
     published = theory.prompt_margin_published(margin, config.c1)
-    high, low = (1 + margin) / 2, (1 - margin) / 2
-    exact = theory.component_margin(high, low, config.c1)
+    # With two labels the margin alone fixes both probabilities.
+    exact = theory.component_margin((1 + margin) / 2, (1 - margin) / 2, config.c1)
     applies = theory.efficiently_learnable(margin, config.kl, config.c1, config.c2)
     record.value("margin_in_context", published)
     record.value("margin_of_component", exact)

@@ -1,38 +1,117 @@
-"""What wrong labels and foreign inputs do: the flip law's slope beside the measured one, and what accuracy is left."""
+"""What wrong labels and foreign inputs do: the flip law's slope beside the measured one, and what accuracy is left.
+
+The variants are those of Min et al. (arXiv 2202.12837); the last example of a prompt is the query, which stays clean.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.icl.config import CorruptConfig
-from seqtant.icl.prompts.corruptions import CUT, abstract_names, corrupt, renamed, shown_law, without, words_of
-from seqtant.icl.prompts.encoding import Encoder, Row
+from seqtant.icl.prompts.encoding import PromptEncoder
 from seqtant.icl.prompts.tasks import Example, Task
-from seqtant.icl.scoring.components import Components, score_components
-from seqtant.icl.scoring.scoring import label_log_probs
+from seqtant.icl.scoring.scores import Components, label_log_probs, score_components
 from seqtant.icl.scoring.study import Study, open_study
+from seqtant.icl.theory import flip_rate
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
-CORRUPTING = 22
+CORRUPT_SEED = 22
+"""Last part of the seed for corrupting examples."""
+CORRECT_SHARES = {"75_correct": 0.75, "50_correct": 0.5, "25_correct": 0.25, "0_correct": 0.0}
+"""Share of right labels of the variants that keep some."""
+PARTIAL = ("labels_only", "inputs_only")
+"""Variants that leave a part of every example out."""
 
 
 @dataclass(frozen=True)
-class Spoiled:
-    """One variant of one task."""
+class VariantResult:
+    """Measurements of one variant of one task."""
 
     task: str
     variant: str
     right: np.ndarray
     """Whether the last query of each prompt was answered rightly."""
-    slope: Estimate | None
+    slope: Estimate | None = None
     """Measured log-odds per shot against the nearest rival, clustered by prompt."""
-    law: Estimate | None
-    """The flip law's."""
+    law: Estimate | None = None
+    """Predicted by the flip law."""
+
+
+def corrupt(
+    variant: str, task: Task, examples: Sequence[Example], words: Sequence[str], generator: np.random.Generator
+) -> list[Example]:
+    """Replaces labels or inputs of the examples of one prompt; the last one is the query, whose input stays.
+
+    Foreign inputs are put together from ``words``; the variants are :data:`seqtant.icl.config.VARIANTS`.
+
+    Raises:
+        InputError: There is no such variant.
+
+    Example:
+        >>> task = Task(name="t", examples=(Example("a", "x"), Example("b", "y")))
+        >>> [example.label for example in corrupt("0_correct", task, task.examples, [], np.random.default_rng(0))]
+        ['y', 'x']
+    """
+    *shots, query = examples
+    if variant == "foreign_inputs":
+        # As many words as the input has: the form is kept, the meaning is not.
+        sizes = [len(shot.input.split()) for shot in shots]
+        texts = [" ".join(generator.choice(list(words), size=size)) for size in sizes]
+        return [*(Example(text, shot.label) for text, shot in zip(texts, shots, strict=True)), query]
+    if variant == "permuted":
+        order = generator.permutation(len(shots))
+        return [*(Example(shot.input, shots[i].label) for shot, i in zip(shots, order, strict=True)), query]
+    if variant in ("gold", "abstract", *PARTIAL):
+        return list(examples)
+    if variant not in ("random", "marginal", *CORRECT_SHARES):
+        raise InputError(f"unknown variant '{variant}'")
+    # The query's label is sampled too, though never shown: each example takes one number from the stream.
+    rows = label_probs(variant, task, examples, task.labels)
+    assert rows is not None
+    sampled = [int(generator.choice(len(row), p=row)) for row in rows]
+    return [Example(example.input, task.labels[number]) for example, number in zip(examples, sampled, strict=True)]
+
+
+def label_probs(variant: str, task: Task, examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray | None:
+    """Computes the probability of every label being shown with each example; None where the flip law is silent.
+
+    Returns:
+        (examples, labels).
+    """
+    if variant in ("foreign_inputs", "abstract", *PARTIAL):
+        return None
+    gold = (np.array([example.label for example in examples])[:, None] == np.array(labels)).astype(float)
+    usual = np.isin(labels, task.usual).astype(float)
+    if variant == "gold":
+        return gold
+    if variant == "random":
+        return np.tile(usual / usual.sum(), (len(examples), 1))
+    if variant in ("marginal", "permuted"):
+        given = [example.label for example in task.examples]
+        counts = np.array([given.count(label) for label in labels], dtype=float)
+        return np.tile(counts / counts.sum(), (len(examples), 1))
+    # The right label with its share, the rest spread evenly over the other usual labels.
+    others = usual * (1 - gold)
+    correct = CORRECT_SHARES[variant]
+    return correct * gold + (1 - correct) * others / others.sum(axis=1, keepdims=True)
+
+
+def rename_labels(task: Task, names: dict[str, str]) -> Task:
+    """Replaces the labels of a task by other words."""
+    return replace(
+        task,
+        examples=tuple(Example(example.input, names[example.label]) for example in task.examples),
+        labels=tuple(names[label] for label in task.labels),
+        usual=(),
+        abstract=(),
+    )
 
 
 def run(config: CorruptConfig, context: Context) -> Result:
@@ -44,92 +123,84 @@ def run(config: CorruptConfig, context: Context) -> Result:
     title = f"Spoiled examples in prompts of {config.model}"
     with Recorder("icl.corrupt", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
-        found, bare = [], []
-        for number in range(len(study.tasks)):
-            generator = np.random.default_rng([context.seed, CORRUPTING, number])
-            base = score_components(study.encoder, study.contexts, study.tasks[number], study.dealt[number].measured,
+        found, zero_shot = [], []
+        for number, (task, split) in enumerate(zip(study.tasks, study.splits, strict=True)):
+            generator = np.random.default_rng([context.seed, CORRUPT_SEED, number])
+            base = score_components(study.encoder, study.contexts, task, split.single,
                                     tokens_per_batch=config.tokens_per_batch)  # fmt: skip
-            found += [_spoil(config, study, number, name, base, generator) for name in config.variants]
-            bare.append(_bare(config, study, number))
-        _report(record, config, study, found, np.concatenate(bare))
+            found += [_measure_variant(config, study, number, name, base, generator) for name in config.variants]
+            queries = [[prompt[-1]] for prompt in split.prompts]
+            encoded = study.encoder.encode_prompts([task] * len(queries), queries)
+            log_probs = label_log_probs(study.model, encoded, tokens_per_batch=config.tokens_per_batch)[:, 0]
+            zero_shot.append(log_probs.argmax(axis=1) == study.label_numbers([query for (query,) in queries]))
+        right = np.concatenate(zero_shot)
+        zero = share(int(right.sum()), len(right))
+        _record_accuracy(record, config, study, found, zero)
+        _record_slopes(record, found)
+        _record_gains(record, study, found, zero)
     return record.result
 
 
-def _spoil(
+def _measure_variant(
     config: CorruptConfig, study: Study, number: int, variant: str, base: Components, generator: np.random.Generator
-) -> Spoiled:
-    task, dealt = study.tasks[number], study.dealt[number]
-    words = words_of(dealt.measured)
-    prompts = [corrupt(variant, task, prompt, words, generator) for prompt in dealt.prompts]
-    right = _answers(config, study, task, variant, prompts, [prompt[-1].label for prompt in dealt.prompts])
-    law = shown_law(variant, task, dealt.measured, study.encoder.labels)
-    if law is None:
-        return Spoiled(task.name, variant, right, None, None)
+) -> VariantResult:
+    task, split = study.tasks[number], study.splits[number]
+    words = [word for example in split.single for word in example.input.split()]
+    prompts = [corrupt(variant, task, prompt, words, generator) for prompt in split.prompts]
+    right = _answers(config, study, task, variant, prompts, [prompt[-1].label for prompt in split.prompts])
+    shown = label_probs(variant, task, split.single, study.encoder.labels)
+    if shown is None:
+        return VariantResult(task.name, variant, right)
+    # Predicted from clean single examples, measured on the corrupted ones: both against the same rival.
     rival = base.nearest_rival(number)
-    predicted = mean(_by_law(base, number, rival, law), unit="nats per shot")
+    inputs, labels = base.inputs[number] - base.inputs[rival], base.labels[number] - base.labels[rival]
+    law = flip_rate(inputs, labels, shown) + base.tails[number] - base.tails[rival]
     shots = [example for prompt in prompts for example in prompt[:-1]]
     scores = score_components(study.encoder, study.contexts, task, shots, tokens_per_batch=config.tokens_per_batch)
+    # Shots of one prompt may share inputs and permuted labels: the prompt is the independent unit.
     owner = np.repeat(np.arange(len(prompts)), study.shots)
     slope = clustered_mean(scores.whole[number] - scores.whole[rival], owner, unit="nats per shot")
-    return Spoiled(task.name, variant, right, slope, predicted)
-
-
-def _by_law(base: Components, number: int, rival: int, law: np.ndarray) -> np.ndarray:
-    """Expected log-ratio of each input with labels of a law: what an input says, and what labels say on average."""
-    labels = (law * (base.labels[number] - base.labels[rival])).sum(axis=1)
-    return base.inputs[number] - base.inputs[rival] + labels + base.tails[number] - base.tails[rival]
+    return VariantResult(task.name, variant, right, slope, mean(law, unit="nats per shot"))
 
 
 def _answers(
-    config: CorruptConfig,
-    study: Study,
-    task: Task,
-    variant: str,
-    prompts: list[list[Example]],
-    right: list[str],
+    config: CorruptConfig, study: Study, task: Task, variant: str, prompts: list[list[Example]], right: list[str]
 ) -> np.ndarray:
+    """Whether the likeliest label of each prompt's query is the right one."""
     encoder = study.encoder
     if variant == "abstract":
-        names = abstract_names(task, config.abstract, task.usual)
-        names |= {label: label for label in task.labels if label not in names}
-        task = renamed(task, names)
-        encoder = Encoder(study.model, tuple(names[label] for label in study.encoder.labels if label in names))
-        prompts = [[Example(example.input, names[example.label]) for example in prompt] for prompt in prompts]
-        right = [names[label] for label in right]
-    rows = _rows(encoder, task, variant, prompts)
-    said = label_log_probs(study.model, rows, tokens_per_batch=config.tokens_per_batch)[:, -1]
-    return np.array(encoder.labels)[said.argmax(axis=1)] == np.array(right)
+        names = list(config.abstract or task.abstract or [chr(ord("A") + number) for number in range(26)])
+        if len(names) < len(task.usual):
+            raise InputError(f"{len(task.usual)} labels need as many abstract words, {len(names)} are given: give more")
+        # Labels that are only noise keep their word, and labels of other tasks are not ranked.
+        words = {label: label for label in task.labels} | dict(zip(task.usual, names, strict=False))
+        task = rename_labels(task, words)
+        encoder = PromptEncoder(study.model, tuple(words[label] for label in study.encoder.labels if label in words))
+        prompts = [[Example(example.input, words[example.label]) for example in prompt] for prompt in prompts]
+        right = [words[label] for label in right]
+    if variant in PARTIAL:
+        # The template without its input or label: text before the input stays, text between the two goes.
+        before, _, after = task.template.partition("{label}")
+        lead = before.partition("{input}")[0]
+        shot = lead + ("{label}" if variant == "labels_only" else "{input}") + after + task.delimiter
+        encoded = []
+        for number, prompt in enumerate(prompts):
+            shown = [shot.replace("{input}", each.input).replace("{label}", each.label) for each in prompt[:-1]]
+            query = task.write(prompt[-1])
+            encoded.append(encoder.encode_query(task, task.opening + "".join(shown), query, (number, 0)))
+    else:
+        encoded = encoder.encode_prompts([task] * len(prompts), prompts)
+    log_probs = label_log_probs(study.model, encoded, tokens_per_batch=config.tokens_per_batch)[:, -1]
+    return np.array(encoder.labels)[log_probs.argmax(axis=1)] == np.array(right)
 
 
-def _rows(encoder: Encoder, task: Task, variant: str, prompts: list[list[Example]]) -> list[Row]:
-    if variant not in CUT:
-        return encoder.encode_prompts([task] * len(prompts), prompts)
-    shot = without(task, variant) + task.delimiter
-    return [
-        encoder.encode_query(
-            task,
-            task.opening + "".join(shot.replace("{input}", e.input).replace("{label}", e.label) for e in prompt[:-1]),
-            task.write(prompt[-1]),
-            (number, 0),
-        )
-        for number, prompt in enumerate(prompts)
-    ]
-
-
-def _bare(config: CorruptConfig, study: Study, number: int) -> np.ndarray:
-    """Answers to the same queries without any shot."""
-    task, prompts = study.tasks[number], [[prompt[-1]] for prompt in study.dealt[number].prompts]
-    rows = study.encoder.encode_prompts([task] * len(prompts), prompts)
-    said = label_log_probs(study.model, rows, tokens_per_batch=config.tokens_per_batch)[:, 0]
-    return said.argmax(axis=1) == study.label_numbers([prompt[0] for prompt in prompts])
-
-
-def _report(record: Recorder, config: CorruptConfig, study: Study, found: list[Spoiled], bare: np.ndarray) -> None:
-    zero = share(int(bare.sum()), len(bare))
+def _record_accuracy(
+    record: Recorder, config: CorruptConfig, study: Study, found: list[VariantResult], zero: Estimate
+) -> None:
     record.value("accuracy_no_shots", zero.value)
     gold = np.concatenate([each.right for each in found if each.variant == "gold"]).astype(float)
     rows: list[tuple[Cell, ...]] = [
-        ("no examples", round(zero.value, 3), _range(zero), round(zero.value - float(gold.mean()), 3), None, None)
+        ("no examples", round(zero.value, 3), _interval(zero), round(zero.value - float(gold.mean()), 3), None, None)
     ]
     for variant in config.variants:
         own = [each for each in found if each.variant == variant]
@@ -142,7 +213,7 @@ def _report(record: Recorder, config: CorruptConfig, study: Study, found: list[S
         record.measure("accuracy_low", rate.low or 0.0, group=variant)
         record.measure("accuracy_high", min(1.0, rate.high or 1.0), group=variant)
         law, slope = (round(float(np.mean(values)), 2) if values else None for values in (laws, slopes))
-        rows.append((variant, round(rate.value, 3), _range(rate), round(change.value, 3), law, slope))
+        rows.append((variant, round(rate.value, 3), _interval(rate), round(change.value, 3), law, slope))
     record.table(
         "variants",
         f"After {study.shots} examples of each kind",
@@ -150,32 +221,24 @@ def _report(record: Recorder, config: CorruptConfig, study: Study, found: list[S
         rows,
         note="Slope: log-odds per shot of the task against its nearest rival, in nats, mean over tasks.",
     )
-    _slopes(record, found)
-    _scores(record, study, found, zero)
 
 
-def _range(estimate: Estimate) -> str:
-    low, high = (end if end is not None else estimate.value for end in (estimate.low, estimate.high))
-    return f"[{low:.2f}, {high:.2f}]"
-
-
-def _slopes(record: Recorder, found: list[Spoiled]) -> None:
-    rows = []
+def _record_slopes(record: Recorder, found: list[VariantResult]) -> None:
+    rows, close, random = [], [], []
     for each in found:
-        if each.slope is not None and each.law is not None:
-            rows.append(
-                (each.task, each.variant, round(each.law.value, 2), round(each.slope.value, 2), _range(each.slope))
-            )
-            record.measure("slope", each.slope.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
-            record.measure("slope_law", each.law.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
+        law, slope = each.law, each.slope
+        if law is None or slope is None:
+            continue
+        rows.append((each.task, each.variant, round(law.value, 2), round(slope.value, 2), _interval(slope)))
+        record.measure("slope", slope.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
+        record.measure("slope_law", law.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
+        close.append(overlap(law, slope))
+        if each.variant == "random":
+            random.append(slope.value)
     record.table("slopes", "The flip law, task by task", ("task", "examples", "law", "measured", "95 %"), rows)
-    pairs = [(each.law, each.slope) for each in found if each.slope is not None and each.law is not None]
-    close = [overlap(law, slope) for law, slope in pairs]
     record.value("slopes_as_predicted", float(np.mean(close)))
-    random = [each for each in found if each.variant == "random" and each.slope is not None]
     if random:
-        lowest = min(random, key=lambda each: each.slope.value if each.slope else 0.0)
-        record.value("slope_random_lowest", lowest.slope.value if lowest.slope else None)
+        record.value("slope_random_lowest", min(random))
     record.finding(
         "flip_law",
         "Does evidence for the task change with wrong labels as the flip law says?",
@@ -187,12 +250,12 @@ def _slopes(record: Recorder, found: list[Spoiled]) -> None:
     )
 
 
-def _scores(record: Recorder, study: Study, found: list[Spoiled], zero: Estimate) -> None:
-    """Recognition: what random labels still give. Learning: what meaningless labels give beyond chance."""
-    chance = float(np.mean([1 / len(task.usual) for task in study.tasks]))
+def _record_gains(record: Recorder, study: Study, found: list[VariantResult], zero: Estimate) -> None:
+    """Recognition: what random labels still give. Learning: what meaningless labels give beyond guessing."""
+    guessing = float(np.mean([1 / len(task.usual) for task in study.tasks]))
     for name, variant, floor, what in (
         ("recognition", "random", zero.value, "no examples"),
-        ("learning", "abstract", chance, "chance"),
+        ("learning", "abstract", guessing, "chance"),
     ):
         own = [each.right for each in found if each.variant == variant]
         if not own:
@@ -210,3 +273,8 @@ def _scores(record: Recorder, study: Study, found: list[Spoiled], zero: Estimate
             predicted=Estimate(value=0.0, low=0.0, method="a gain"),
             measured=gain,
         )
+
+
+def _interval(estimate: Estimate) -> str:
+    low, high = (end if end is not None else estimate.value for end in (estimate.low, estimate.high))
+    return f"[{low:.2f}, {high:.2f}]"

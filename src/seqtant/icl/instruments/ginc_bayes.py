@@ -6,11 +6,16 @@ import numpy as np
 
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.icl.config import GincBayesConfig
-from seqtant.icl.ginc.answers import log_odds_slope, record_accuracy, right_answers, true_posterior
-from seqtant.icl.ginc.bayes import WHOLE, bayes_model, cross_entropy, read_shots
-from seqtant.icl.ginc.opening import open_ginc
-from seqtant.icl.ginc.parameters import Ginc
-from seqtant.icl.ginc.sampling import draw_documents, draw_prompts
+from seqtant.icl.ginc.bayes import (
+    ONE_BATCH,
+    bayes_model,
+    cross_entropy,
+    log_odds_slope,
+    predict_prompts,
+    record_accuracy,
+    true_posterior,
+)
+from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean
@@ -26,8 +31,20 @@ def run(config: GincBayesConfig, context: Context) -> Result:
     with Recorder("icl.ginc-bayes", title, config, context, papers=(4,)) as record:
         ginc = open_ginc(config)
         generator = np.random.default_rng([context.seed, config.example_length])
-        _documents(record, config, context, ginc, generator)
-        prompts = draw_prompts(
+        documents = sample_documents(ginc, config.documents, config.document_length, generator)
+        # Documents are what the concepts write: the filter needs no smoothing to be defined on them.
+        exact = bayes_model(ginc, smoothing=0.0)
+        losses = cross_entropy(exact, documents.tokens, tokens_per_batch=ONE_BATCH, progress=context.progress)
+        loss = mean(losses, unit="nats per symbol")
+        record.value("cross_entropy", loss.value)
+        record.finding(
+            "cross_entropy",
+            "What is the smallest loss that any model can have on these documents?",
+            "agrees",
+            f"{loss} for the exact mixture of {ginc.inside} concepts.",
+            predicted=loss,
+        )
+        prompts = sample_prompts(
             ginc,
             config.prompts,
             max(config.shots),
@@ -36,58 +53,35 @@ def run(config: GincBayesConfig, context: Context) -> Result:
             labels=config.labels,
             outside=config.outside,
         )
-        read = read_shots(bayes_model(ginc, smoothing=config.smoothing), prompts, progress=context.progress)
-        rates = record_accuracy(record, right_answers(read.log_probs, prompts), config.shots, config.labels)
-        known = true_posterior(read, prompts)
-        slope = log_odds_slope(read, prompts, most=min(8, max(config.shots)))
-        _report(record, config, rates, known, slope)
+        predictions = predict_prompts(bayes_model(ginc, smoothing=config.smoothing), prompts, progress=context.progress)
+        right = predictions.log_probs.argmax(axis=2) == prompts.labels
+        rates = record_accuracy(record, right, config.shots, config.labels)
+        slope = log_odds_slope(predictions, prompts, most=min(8, max(config.shots)))
+        _record_prompts(record, config, rates, true_posterior(predictions, prompts), slope)
     return record.result
 
 
-def _documents(
-    record: Recorder, config: GincBayesConfig, context: Context, ginc: Ginc, generator: np.random.Generator
-) -> None:
-    documents = draw_documents(ginc, config.documents, config.document_length, generator)
-    # Documents are what the concepts write: the filter needs no smoothing to be defined on them.
-    surprise = cross_entropy(
-        bayes_model(ginc, smoothing=0.0), documents.tokens, tokens_per_batch=WHOLE, progress=context.progress
-    )
-    found = mean(surprise, unit="nats per symbol")
-    record.value("cross_entropy", found.value)
-    record.finding(
-        "cross_entropy",
-        "What is the smallest loss that any model can have on these documents?",
-        "agrees",
-        f"{found} for the exact mixture of {ginc.inside} concepts.",
-        predicted=found,
-    )
-
-
-def _report(
-    record: Recorder,
-    config: GincBayesConfig,
-    rates: dict[int, Estimate],
-    known: np.ndarray,
-    slope: Estimate | None,
+def _record_prompts(
+    record: Recorder, config: GincBayesConfig, rates: dict[int, Estimate], posterior: np.ndarray, slope: Estimate | None
 ) -> None:
     for number, rate in rates.items():
         record.value(f"accuracy_{number}", rate.value)
-        record.value(f"posterior_{number}", float(known[:, number].mean()))
+        record.value(f"posterior_{number}", float(posterior[:, number].mean()))
     record.value("log_odds_per_shot", None if slope is None else slope.value)
     columns = ("shots", "accuracy, %", "low", "high", "posterior of the truth", "prompts with less than half")
     rows = [
         (
             number,
             *(round(100 * part, 1) for part in (rate.value, rate.low or 0.0, rate.high or 0.0)),
-            round(float(known[:, number].mean()), 3),
-            round(float((known[:, number] < 0.5).mean()), 3),
+            round(float(posterior[:, number].mean()), 3),
+            round(float((posterior[:, number] < 0.5).mean()), 3),
         )
         for number, rate in rates.items()
     ]
     note = f"Labels shown: {config.labels}. Transitions are smoothed by {config.smoothing:g}, since prompts jump."
     record.table("accuracy", "Exact Bayes by number of shots", columns, rows, note=note)
     first, last = min(rates), max(rates)
-    sure = float(known[:, last].mean())
+    sure = float(posterior[:, last].mean())
     record.finding(
         "identified",
         f"Does the prompt tell the concept, with {config.labels} labels?",
@@ -95,7 +89,7 @@ def _report(
         f"After {last} shots the true concept has posterior {sure:.2f} on average; accuracy goes from "
         f"{100 * rates[first].value:.0f} to {100 * rates[last].value:.0f} %.",
         predicted=Estimate(value=1.0, method="limit of many shots"),
-        measured=mean(known[:, last]),
+        measured=mean(posterior[:, last]),
         assumptions=(
             Assumption(
                 statement="A delimiter makes examples independent.",

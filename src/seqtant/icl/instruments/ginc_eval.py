@@ -6,15 +6,10 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Result
-from seqtant.icl.config import GincEvalConfig, GincNetwork, GincTrainConfig
-from seqtant.icl.ginc.answers import record_accuracy, right_answers
-from seqtant.icl.ginc.bayes import bayes_model, query_log_probs, read_shots
-from seqtant.icl.ginc.learning import fit
-from seqtant.icl.ginc.losses import record_loss
-from seqtant.icl.ginc.networks import load_network, wrap
-from seqtant.icl.ginc.opening import open_ginc
-from seqtant.icl.ginc.parameters import Ginc
-from seqtant.icl.ginc.sampling import draw_documents, draw_prompts
+from seqtant.icl.config import GincEvalConfig, GincNetwork
+from seqtant.icl.ginc.bayes import bayes_model, predict_prompts, query_log_probs, record_accuracy, record_loss
+from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
+from seqtant.icl.ginc.networks import load_network, train_network, wrap_network
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -32,10 +27,26 @@ def run(config: GincEvalConfig, context: Context) -> Result:
     with Recorder("icl.ginc-eval", title, config, context, papers=(4,)) as record:
         ginc = open_ginc(config)
         model = _open_model(config, context, ginc, record)
-        fitting = _that_fit(config, model, record)
+        limit = model.context_length or 10**9
+        fitting = [number for number in config.shots if (number + 1) * (config.example_length + 1) <= limit]
+        if not fitting:
+            raise InputError(f"'{model.name}' reads {limit} tokens: not even {min(config.shots)} shots fit")
+        if len(fitting) < len(config.shots):
+            record.warn(
+                f"'{model.name}' reads {limit} tokens: more than {max(fitting)} shots do not fit and are left out"
+            )
         generator = np.random.default_rng([context.seed, config.example_length])
-        _loss(record, config, context, model, ginc, generator)
-        prompts = draw_prompts(
+        record_loss(
+            record,
+            model,
+            ginc,
+            # One token less than the limit: a beginning-of-sequence token may stand before the document.
+            sample_documents(ginc, config.documents, min(config.document_length, limit - 1), generator).tokens,
+            question="How far is the model from the smallest possible loss on documents?",
+            summary="{ours:.3f} nats per symbol, {gap:.3f} above exact Bayes.",
+            progress=context.progress,
+        )
+        prompts = sample_prompts(
             ginc,
             config.prompts,
             max(fitting),
@@ -44,9 +55,10 @@ def run(config: GincEvalConfig, context: Context) -> Result:
             labels=config.labels,
             outside=config.outside,
         )
-        said = query_log_probs(model, prompts, config.vocabulary, progress=context.progress)
-        best = read_shots(bayes_model(ginc, smoothing=config.smoothing), prompts, progress=context.progress).log_probs
-        right, ideal = right_answers(said, prompts), right_answers(best, prompts)
+        ours = query_log_probs(model, prompts, config.vocabulary, progress=context.progress)
+        mixture = bayes_model(ginc, smoothing=config.smoothing)
+        best = predict_prompts(mixture, prompts, progress=context.progress).log_probs
+        right, ideal = (log_probs.argmax(axis=2) == prompts.labels for log_probs in (ours, best))
         _compare(record, config, fitting, right, ideal)
     return record.result
 
@@ -56,16 +68,15 @@ def _open_model(config: GincEvalConfig, context: Context, ginc: Ginc, record: Re
         model = load_network(config.model, device=context.device)
     else:
         record.warn("no model was given: a tiny one was trained for a moment, to show what is measured")
-        tiny = GincTrainConfig(
-            vocabulary=config.vocabulary,
-            network=GincNetwork(name="lstm", layers=1, width=48),
-            context=128,
+        network, _ = train_network(
+            GincNetwork(name="lstm", layers=1, width=48),
+            ginc,
+            TrainingConfig(steps=60, learning_rate=1e-2, warmup=5),
+            length=128,
             rows=8,
-            training=TrainingConfig(steps=60, learning_rate=1e-2, warmup=5),
-            shots=(0,),
+            context=Context(seed=context.seed, device="cpu"),
         )
-        network, _ = fit(tiny, ginc, Context(seed=context.seed, device="cpu"))
-        model = wrap(network, bos_id=config.vocabulary, name="tiny lstm")
+        model = wrap_network(network, bos_id=config.vocabulary, name="tiny lstm")
     if not config.vocabulary <= model.vocabulary_size <= config.vocabulary + 1:
         raise InputError(
             f"'{model.name}' knows {model.vocabulary_size} tokens, GINC-{config.vocabulary} has {config.vocabulary}: "
@@ -74,38 +85,8 @@ def _open_model(config: GincEvalConfig, context: Context, ginc: Ginc, record: Re
     return model
 
 
-def _that_fit(config: GincEvalConfig, model: CausalLM, record: Recorder) -> list[int]:
-    room = model.context_length or 10**9
-    fitting = [number for number in config.shots if (number + 1) * (config.example_length + 1) <= room]
-    if not fitting:
-        raise InputError(f"'{model.name}' reads {room} tokens: not even {min(config.shots)} shots fit")
-    if len(fitting) < len(config.shots):
-        record.warn(f"'{model.name}' reads {room} tokens: more than {max(fitting)} shots do not fit and are left out")
-    return fitting
-
-
-def _loss(
-    record: Recorder,
-    config: GincEvalConfig,
-    context: Context,
-    model: CausalLM,
-    ginc: Ginc,
-    generator: np.random.Generator,
-) -> None:
-    length = min(config.document_length, (model.context_length or 10**9) - 1)
-    tokens = draw_documents(ginc, config.documents, length, generator).tokens
-    record_loss(
-        record,
-        model,
-        ginc,
-        tokens,
-        question="How far is the model from the smallest possible loss on documents?",
-        summary="{ours:.3f} nats per symbol, {gap:.3f} above exact Bayes.",
-        progress=context.progress,
-    )
-
-
 def _compare(record: Recorder, config: GincEvalConfig, shots: list[int], right: np.ndarray, ideal: np.ndarray) -> None:
+    """Compares the model and exact Bayes prompt by prompt: the gap's interval is that of paired differences."""
     rates = record_accuracy(record, right, shots, "model")
     best = record_accuracy(record, ideal, shots, "exact Bayes")
     rows = []

@@ -8,13 +8,9 @@ import numpy as np
 
 from seqtant.findings import Estimate, Result
 from seqtant.icl.config import GincTrainConfig
-from seqtant.icl.ginc.answers import record_accuracy, right_answers
-from seqtant.icl.ginc.bayes import query_log_probs
-from seqtant.icl.ginc.learning import CHECKING, PROMPTING, fit
-from seqtant.icl.ginc.losses import record_loss
-from seqtant.icl.ginc.networks import save_network, wrap
-from seqtant.icl.ginc.opening import open_ginc
-from seqtant.icl.ginc.sampling import draw_documents, draw_prompts
+from seqtant.icl.ginc.bayes import query_log_probs, record_accuracy, record_loss
+from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
+from seqtant.icl.ginc.networks import PROMPT_SEED, VALIDATION_SEED, save_network, train_network, wrap_network
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -31,8 +27,16 @@ def run(config: GincTrainConfig, context: Context) -> Result:
     with Recorder("icl.ginc-train", title, config, context, papers=(4,)) as record:
         ginc = open_ginc(config)
         bos = not config.documents
-        network, history = fit(config, ginc, context)
-        model = wrap(network, bos_id=ginc.settings.vocabulary if bos else None, name=title)
+        network, history = train_network(
+            config.network,
+            ginc,
+            config.training,
+            length=config.context,
+            rows=config.rows,
+            documents=config.documents,
+            context=context,
+        )
+        model = wrap_network(network, bos_id=ginc.settings.vocabulary if bos else None, name=title)
         if context.folder is not None:
             save_network(network, context.folder / "model", ginc.names, bos=bos, context=config.context)
             context.progress.note(f"model written to {context.folder / 'model'}")
@@ -40,46 +44,40 @@ def run(config: GincTrainConfig, context: Context) -> Result:
         record.value("symbols_read", history.tokens)
         for step in np.linspace(0, history.steps - 1, min(history.steps, 100)).astype(int):
             record.measure("training_loss", history.losses[step], unit="nats per symbol", step=float(step + 1))
-        _loss(record, config, context, model)
-        _accuracy(record, config, context, model)
+        generator = np.random.default_rng([context.seed, VALIDATION_SEED])
+        record_loss(
+            record,
+            model,
+            ginc,
+            sample_documents(ginc, config.validation, config.context - 1, generator).tokens,
+            question="How far is the trained network from the exact Bayes predictor on documents?",
+            summary="{ours:.3f} nats per symbol against {best:.3f} of exact Bayes.",
+            progress=context.progress,
+        )
+        _record_prompts(record, config, context, ginc, model)
     return record.result
 
 
-def _loss(record: Recorder, config: GincTrainConfig, context: Context, model: CausalLM) -> None:
-    ginc = open_ginc(config)
-    generator = np.random.default_rng([context.seed, CHECKING])
-    documents = draw_documents(ginc, config.validation, config.context - 1, generator)
-    record_loss(
-        record,
-        model,
-        ginc,
-        documents.tokens,
-        question="How far is the trained network from the exact Bayes predictor on documents?",
-        summary="{ours:.3f} nats per symbol against {best:.3f} of exact Bayes.",
-        progress=context.progress,
-    )
-
-
-def _accuracy(record: Recorder, config: GincTrainConfig, context: Context, model: CausalLM) -> None:
-    ginc = open_ginc(config)
+def _record_prompts(record: Recorder, config: GincTrainConfig, context: Context, ginc: Ginc, model: CausalLM) -> None:
     rows = []
     for length in config.example_lengths:
-        generator = np.random.default_rng([context.seed, PROMPTING, length])
-        prompts = draw_prompts(ginc, config.prompts, max(config.shots), length, generator)
-        said = query_log_probs(model, prompts, ginc.settings.vocabulary, progress=context.progress)
-        right = right_answers(said, prompts)
+        generator = np.random.default_rng([context.seed, PROMPT_SEED, length])
+        prompts = sample_prompts(ginc, config.prompts, max(config.shots), length, generator)
+        log_probs = query_log_probs(model, prompts, ginc.settings.vocabulary, progress=context.progress)
+        right = log_probs.argmax(axis=2) == prompts.labels
         rates = record_accuracy(record, right, config.shots, f"{length} symbols")
         for number, rate in rates.items():
             record.value(f"accuracy_k{length}_n{number}", rate.value)
         rows.append((length, *(round(100 * rate.value, 1) for rate in rates.values())))
         if length == max(config.example_lengths):
-            _rise(record, right[:, list(config.shots)], length)
+            _record_rise(record, right[:, list(config.shots)], length)
     columns = ("example length", *(f"{number} shots" for number in config.shots))
     record.table("accuracy", "Accuracy in context, per cent", columns, rows)
 
 
-def _rise(record: Recorder, right: np.ndarray, length: int) -> None:
-    """From no shots to the mean of the larger half of shot numbers, prompt by prompt."""
+def _record_rise(record: Recorder, right: np.ndarray, length: int) -> None:
+    """Records the gain from no shots to the mean of the larger half of shot numbers, prompt by prompt."""
+    # right: [prompts, numbers of shots]
     many = right[:, right.shape[1] // 2 :].mean(axis=1)
     gain: Estimate = mean(many - right[:, 0])
     record.value("rise", gain.value)

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import permutations
+from math import factorial
 
-from seqtant.findings import Estimate, Result
+import numpy as np
+from jaxtyping import Int
+
+from seqtant.findings import Cell, Estimate, Result
 from seqtant.icl.config import OrderConfig
-from seqtant.icl.prompts.corruptions import permutations
 from seqtant.icl.prompts.tasks import Example
-from seqtant.icl.scoring.components import labels_behind
+from seqtant.icl.scoring.scores import label_log_probs_after
 from seqtant.icl.scoring.study import Study, open_study
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean
 
-ORDERING = 23
+ORDER_SEED = 23
+"""Last part of the seed for orders and queries."""
+
+
+def sample_orders(size: int, most: int, generator: np.random.Generator) -> list[Int[np.ndarray, " size"]]:
+    """Samples different orders of some things; gives all of them where there are no more than asked for.
+
+    Example:
+        >>> len(sample_orders(3, 24, np.random.default_rng(0))), len(sample_orders(9, 24, np.random.default_rng(0)))
+        (6, 24)
+    """
+    if factorial(size) <= most:
+        return [np.array(order) for order in permutations(range(size))]
+    # A dictionary keeps each order once, in the sequence of its first appearance; the given order comes first.
+    found: dict[tuple[int, ...], None] = {tuple(range(size)): None}
+    while len(found) < most:
+        found[tuple(generator.permutation(size).tolist())] = None
+    return [np.array(order) for order in found]
 
 
 def run(config: OrderConfig, context: Context) -> Result:
-    """Asks the same queries behind the same examples in many orders.
+    """Asks the same queries after the same examples in many orders.
 
     Raises:
         InputError: The model or a task cannot be used.
@@ -26,27 +46,28 @@ def run(config: OrderConfig, context: Context) -> Result:
     title = f"Order of the examples in prompts of {config.model}"
     with Recorder("icl.order", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record, least_tasks=1)
-        rows, spreads, averaged, single = [], [], [], []
+        rows: list[tuple[Cell, ...]] = []
+        spreads, votes, singles = [], [], []
         bar = context.progress.task("sets of examples", len(study.tasks) * config.prompts)
         for number, task in enumerate(study.tasks):
-            generator = np.random.default_rng([context.seed, ORDERING, number])
-            own = []
-            for prompt in study.dealt[number].prompts:
-                said, right = _ask(config, study, number, prompt[:-1], generator)
-                hits = (said.argmax(axis=2) == right).mean(axis=1)
-                vote = (np.logaddexp.reduce(said, axis=0).argmax(axis=1) == right).mean()
-                own.append((hits, vote))
+            generator = np.random.default_rng([context.seed, ORDER_SEED, number])
+            accuracies, voted = [], []
+            for prompt in study.splits[number].prompts:
+                log_probs, labels = _ask(config, study, number, prompt[:-1], generator)
+                accuracies.append((log_probs.argmax(axis=2) == labels).mean(axis=1))
+                # The vote: the likeliest label of the sum of all orders' probabilities.
+                voted.append((np.logaddexp.reduce(log_probs, axis=0).argmax(axis=1) == labels).mean())
                 bar.advance()
-            worst, best = (np.array([fold(hits) for hits, _ in own]) for fold in (np.min, np.max))
-            means, votes = np.array([hits.mean() for hits, _ in own]), np.array([vote for _, vote in own])
+            table = np.array(accuracies)  # [sets of examples, orders]
+            worst, single, best, vote = table.min(axis=1), table.mean(axis=1), table.max(axis=1), np.array(voted)
             spreads.append(best - worst)
-            single.append(means)
-            averaged.append(votes)
-            rows.append((task.name, *(round(float(x.mean()), 3) for x in (worst, means, best, best - worst, votes))))
-            for order, share in enumerate(own[0][0]):
+            singles.append(single)
+            votes.append(vote)
+            rows.append((task.name, *(round(float(x.mean()), 3) for x in (worst, single, best, best - worst, vote))))
+            for order, share in enumerate(table[0]):
                 record.measure("accuracy", float(share), step=float(order), group=task.name)
         bar.close()
-        _report(record, config, rows, spreads, averaged, single)
+        _record(record, config, rows, *(np.concatenate(parts) for parts in (spreads, votes, singles)))
     return record.result
 
 
@@ -55,32 +76,32 @@ def _ask(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities (orders, queries, labels) and the right labels; every order's examples are read once."""
     task = study.tasks[number]
-    pool = [example for example in study.dealt[number].measured if example not in shots] or list(task.examples)
+    # A small file may hold nothing but the shots: then all its examples may be asked.
+    pool = [example for example in study.splits[number].single if example not in shots] or list(task.examples)
     queries = [pool[i] for i in generator.permutation(len(pool))[: config.queries]]
-    orders = permutations(len(shots), config.orders, generator)
-    prefixes = [study.encoder.encode_context(task, [shots[i] for i in order]) for order in orders]
+    orders = sample_orders(len(shots), config.orders, generator)
+    contexts = [study.encoder.encode_context(task, [shots[i] for i in order]) for order in orders]
     encoded = study.encoder.encode_examples(task, queries)
-    said = labels_behind(study.model, prefixes, encoded, tokens_per_batch=config.tokens_per_batch)
-    return said, study.label_numbers(queries)
+    log_probs = label_log_probs_after(study.model, contexts, encoded, tokens_per_batch=config.tokens_per_batch)
+    return log_probs, study.label_numbers(queries)
 
 
-def _report(
+def _record(
     record: Recorder,
     config: OrderConfig,
-    rows: list[tuple[object, ...]],
-    spreads: list[np.ndarray],
-    averaged: list[np.ndarray],
-    single: list[np.ndarray],
+    rows: list[tuple[Cell, ...]],
+    spread: np.ndarray,
+    vote: np.ndarray,
+    single: np.ndarray,
 ) -> None:
-    spread, vote, alone = (np.concatenate(parts) for parts in (spreads, averaged, single))
     record.value("spread", float(spread.mean()))
-    record.value("accuracy", float(alone.mean()))
+    record.value("accuracy", float(single.mean()))
     record.value("accuracy_of_vote", float(vote.mean()))
     record.table(
         "orders",
         f"Accuracy over the orders of {config.shots} examples",
         ("task", "worst order", "mean", "best order", "spread", "vote of all orders"),
-        [tuple(row) for row in rows],  # type: ignore[misc]
+        rows,
         note="Worst and best of one set of examples, mean over sets; the vote adds up probabilities of all orders.",
     )
     found = mean(spread)
@@ -94,7 +115,7 @@ def _report(
         measured=found,
         advice="" if found.value < 0.05 else "Take the vote of several orders.",
     )
-    gain = mean(vote - alone)
+    gain = mean(vote - single)
     record.value("gain_of_vote", gain.value)
     record.finding(
         "vote",

@@ -1,4 +1,4 @@
-"""Which task the model takes a prompt for, shot by shot: evidence added up, and read off the model's own answers."""
+"""Which task the model takes a prompt for, shot by shot: evidence added up, and inferred from the model's answers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,33 @@ import numpy as np
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.icl.config import PosteriorConfig
-from seqtant.icl.prompts.task_files import read_shots
-from seqtant.icl.prompts.tasks import Example
-from seqtant.icl.scoring.components import labels_behind, score_components
-from seqtant.icl.scoring.evidence import gather
+from seqtant.icl.prompts.tasks import Example, read_prompt
+from seqtant.icl.scoring.evidence import accumulate, task_weights
+from seqtant.icl.scoring.scores import label_log_probs_after, score_components
 from seqtant.icl.scoring.study import Study, open_study
-from seqtant.icl.scoring.task_inference import task_weights
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
-READ_AT = (0, 1, 2, 4, 8, 16, 32)
-"""Numbers of shots after which answers are read."""
-READ = 8
-"""Prompts per task whose answers are read."""
+PROBED_SHOTS = (0, 1, 2, 4, 8, 16, 32)
+"""Numbers of shots after which the task is inferred from answers."""
+PROBED_PROMPTS = 8
+"""Prompts per task for which it is."""
+
+
+@dataclass(frozen=True)
+class TaskPosterior:
+    """Measurements of prompts of one task."""
+
+    name: str
+    predicted: Estimate
+    """Log-odds per example against the nearest rival, from single examples."""
+    slope: Estimate
+    """The same in prompts."""
+    weights: np.ndarray
+    """Posterior of the task by evidence, (prompts, shots)."""
+    in_answers: np.ndarray
+    """Weight of the task in the model's answers, (prompts, numbers of shots)."""
 
 
 def run(config: PosteriorConfig, context: Context) -> Result:
@@ -36,29 +49,35 @@ def run(config: PosteriorConfig, context: Context) -> Result:
     with Recorder("icl.posterior", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
         if config.prompt is not None:
-            _one(record, config, study, read_shots(config.prompt))
+            _record_given_prompt(record, config, study, read_prompt(config.prompt))
         else:
-            _every(record, config, study)
+            places = [shots for shots in PROBED_SHOTS if shots <= study.shots]
+            found = [_measure_task(config, study, number, places) for number in range(len(study.tasks))]
+            for each in found:
+                for shots, column in enumerate(each.weights.T):
+                    for key, value in (("posterior", column.mean()), ("posterior_low", np.quantile(column, 0.05))):
+                        record.measure(key, float(value), step=float(shots), group=each.name)
+                for shots, column in zip(places, each.in_answers.T, strict=True):
+                    record.measure("posterior_read", float(column.mean()), step=float(shots), group=each.name)
+            _record_tasks(record, config, study, found, places)
     return record.result
 
 
-def _one(record: Recorder, config: PosteriorConfig, study: Study, shots: Sequence[Example]) -> None:
+def _record_given_prompt(record: Recorder, config: PosteriorConfig, study: Study, shots: Sequence[Example]) -> None:
     strange = [shot.label for shot in shots if shot.label not in study.encoder.labels]
     if strange:
         known = ", ".join(study.encoder.labels)
         raise InputError(f"'{config.prompt}': label {strange[0]!r} belongs to no task: known are {known}")
-    # A last example that is never counted: the posterior after every shot is wanted, the last one included.
+    # The posterior before each example is accumulated: one more example, never counted, gives it after the last.
     scores = score_components(study.encoder, study.contexts, study.tasks[0], [*shots, shots[-1]])
-    posterior = np.exp(gather(scores, study.log_prior, 1).log_posterior[:, 0])
+    posterior = np.exp(accumulate(scores, study.log_prior, 1)[:, 0])  # [tasks, shots + 1]
     names = [task.name for task in study.tasks]
+    rows = []
     for number, column in enumerate(posterior.T):
         for name, weight in zip(names, column, strict=True):
             record.measure("posterior", float(weight), step=float(number), group=name)
-    rows = [
-        (number, shots[number - 1].input[:40] if number else "", shots[number - 1].label if number else "",
-         *(round(float(weight), 3) for weight in column))
-        for number, column in enumerate(posterior.T)
-    ]  # fmt: skip
+        shown = (shots[number - 1].input[:40], shots[number - 1].label) if number else ("", "")
+        rows.append((number, *shown, *(round(float(weight), 3) for weight in column)))
     record.table("posterior", "Posterior of the tasks, shot by shot", ("shots", "input", "label", *names), rows)
     best = int(posterior[:, -1].argmax())
     record.value("posterior", float(posterior[best, -1]))
@@ -71,82 +90,43 @@ def _one(record: Recorder, config: PosteriorConfig, study: Study, shots: Sequenc
     )
 
 
-@dataclass(frozen=True)
-class _Followed:
-    """What prompts of one task gathered."""
-
-    name: str
-    predicted: Estimate
-    """Log-odds per example against the nearest rival, from single examples."""
-    slope: Estimate
-    """The same in prompts."""
-    weights: np.ndarray
-    """Posterior of the task, (prompts, shots)."""
-    read: np.ndarray
-    """Its weight in the model's answers, (prompts, numbers of shots)."""
-
-    def difference(self, places: list[int]) -> float:
-        """Mean absolute difference of the two."""
-        return float(np.abs(self.read - self.weights[: len(self.read), places]).mean())
-
-
-def _every(record: Recorder, config: PosteriorConfig, study: Study) -> None:
-    found = [_follow(config, study, number) for number in range(len(study.tasks))]
-    for each in found:
-        _curves(record, each, _places(study))
-    _report(record, config, study, found)
-
-
-def _follow(config: PosteriorConfig, study: Study, number: int) -> _Followed:
-    task, dealt = study.tasks[number], study.dealt[number]
-    examples = [*dealt.measured, *(example for prompt in dealt.prompts for example in prompt)]
-    scores = score_components(study.encoder, study.contexts, task, examples, tokens_per_batch=config.tokens_per_batch)
-    single, prompted = scores.split(len(dealt.measured))
+def _measure_task(config: PosteriorConfig, study: Study, number: int, places: list[int]) -> TaskPosterior:
+    task, split, encoder = study.tasks[number], study.splits[number], study.encoder
+    examples = [*split.single, *(example for prompt in split.prompts for example in prompt)]
+    scores = score_components(encoder, study.contexts, task, examples, tokens_per_batch=config.tokens_per_batch)
+    single, prompted = scores.split(len(split.single))
     rival = single.nearest_rival(number)
-    steps = (prompted.whole[number] - prompted.whole[rival]).reshape(len(dealt.prompts), -1)[:, :-1]
+    # The last example of a prompt is its query and no evidence.
+    steps = (prompted.whole[number] - prompted.whole[rival]).reshape(len(split.prompts), -1)[:, :-1]
     owner = np.repeat(np.arange(len(steps)), steps.shape[1])
-    return _Followed(
+
+    # The task in the answers: which mixture of the tasks' own answers to some inputs is nearest to the model's.
+    probes = list(dict.fromkeys(split.single))[: config.probes]
+    encoded = encoder.encode_examples(task, probes)
+    alone = score_components(encoder, study.contexts, task, probes, tokens_per_batch=config.tokens_per_batch).labels
+    in_answers = []
+    for prompt in split.prompts[:PROBED_PROMPTS]:
+        contexts = [encoder.encode_context(task, prompt[:shots]) for shots in places]
+        answers = label_log_probs_after(study.model, contexts, encoded, tokens_per_batch=config.tokens_per_batch)
+        in_answers.append([task_weights(log_probs, alone)[number] for log_probs in answers])
+    return TaskPosterior(
         task.name,
         mean(single.whole[number] - single.whole[rival], unit="nats per shot"),
         clustered_mean(steps.ravel(), owner, unit="nats per shot"),
-        np.exp(gather(prompted, study.log_prior, len(dealt.prompts)).log_posterior[number]),
-        _read(config, study, number),
+        np.exp(accumulate(prompted, study.log_prior, len(split.prompts))[number]),
+        np.array(in_answers),
     )
 
 
-def _places(study: Study) -> list[int]:
-    return [shots for shots in READ_AT if shots <= study.shots]
-
-
-def _read(config: PosteriorConfig, study: Study, number: int) -> np.ndarray:
-    """Weight of the true task in the model's answers, (prompts, numbers of shots)."""
-    task, dealt = study.tasks[number], study.dealt[number]
-    probes = list(dict.fromkeys(dealt.measured))[: config.probes]
-    encoded = study.encoder.encode_examples(task, probes)
-    alone = score_components(
-        study.encoder, study.contexts, task, probes, tokens_per_batch=config.tokens_per_batch
-    ).labels
-    found = []
-    for prompt in dealt.prompts[:READ]:
-        prefixes = [study.encoder.encode_context(task, prompt[:shots]) for shots in _places(study)]
-        said = labels_behind(study.model, prefixes, encoded, tokens_per_batch=config.tokens_per_batch)
-        found.append([task_weights(line, alone)[number] for line in said])
-    return np.array(found)
-
-
-def _curves(record: Recorder, each: _Followed, places: list[int]) -> None:
-    for shots, column in enumerate(each.weights.T):
-        for key, value in (("posterior", column.mean()), ("posterior_low", np.quantile(column, 0.05))):
-            record.measure(key, float(value), step=float(shots), group=each.name)
-    for shots, column in zip(places, each.read.T, strict=True):
-        record.measure("posterior_read", float(column.mean()), step=float(shots), group=each.name)
-
-
-def _report(record: Recorder, config: PosteriorConfig, study: Study, followed: list[_Followed]) -> None:
-    last = [each.weights[:, -1] for each in followed]
+def _record_tasks(
+    record: Recorder, config: PosteriorConfig, study: Study, found: list[TaskPosterior], places: list[int]
+) -> None:
+    # Stuck: prompts that still prefer a rival after all their shots.
+    last = [each.weights[:, -1] for each in found]
     stuck, total = sum(int((weights < config.stuck).sum()) for weights in last), sum(map(len, last))
-    agreed = sum(overlap(each.slope, each.predicted) for each in followed)
-    difference = float(np.mean([each.difference(_places(study)) for each in followed]))
+    agreed = sum(overlap(each.slope, each.predicted) for each in found)
+    differences = [np.abs(each.in_answers - each.weights[: len(each.in_answers), places]).mean() for each in found]
+    difference = float(np.mean(differences))
     rows = [
         (
             each.name,
@@ -155,9 +135,9 @@ def _report(record: Recorder, config: PosteriorConfig, study: Study, followed: l
             round(float(weights.mean()), 3),
             round(float(np.quantile(weights, 0.05)), 3),
             int((weights < config.stuck).sum()),
-            round(float(each.read[:, -1].mean()), 3),
+            round(float(each.in_answers[:, -1].mean()), 3),
         )
-        for each, weights in zip(followed, last, strict=True)
+        for each, weights in zip(found, last, strict=True)
     ]
     record.table(
         "tasks",
@@ -167,8 +147,8 @@ def _report(record: Recorder, config: PosteriorConfig, study: Study, followed: l
         note="Predicted, measured: nats per shot against the nearest rival. In answers: weight of the task in the "
         f"mixture that explains the model's answers. Stuck: prompts with a posterior below {config.stuck:g}.",
     )
-    found = share(stuck, total)
-    record.value("stuck", found.value)
+    rate = share(stuck, total)
+    record.value("stuck", rate.value)
     record.value("slopes_as_predicted", agreed / len(study.tasks))
     record.value("answers_differ", difference)
     record.finding(
@@ -182,11 +162,11 @@ def _report(record: Recorder, config: PosteriorConfig, study: Study, followed: l
     record.finding(
         "stuck",
         "How many prompts stay with a wrong task?",
-        "agrees" if found.value <= 0.05 else "disagrees",
+        "agrees" if rate.value <= 0.05 else "disagrees",
         f"{stuck} of {total} after {study.shots} shots.",
         predicted=Estimate(value=0.05, high=0.05, method="wanted at most"),
-        measured=found,
-        advice="" if found.value <= 0.05 else "Give more shots, or examples whose inputs tell the task.",
+        measured=rate,
+        advice="" if rate.value <= 0.05 else "Give more shots, or examples whose inputs tell the task.",
     )
     record.finding(
         "answers",
@@ -194,6 +174,6 @@ def _report(record: Recorder, config: PosteriorConfig, study: Study, followed: l
         "agrees" if difference < 0.15 else "disagrees",
         f"Weights read off its answers to {config.probes} inputs differ by {difference:.2f} on average.",
         predicted=Estimate.exact(0.0, method="a mixture of the tasks"),
-        measured=Estimate(value=difference, method="mean absolute difference", n=min(READ, config.prompts)),
+        measured=Estimate(value=difference, method="mean absolute difference", n=min(PROBED_PROMPTS, config.prompts)),
         assumptions=(Assumption(statement="The inputs asked tell the tasks apart."),),
     )

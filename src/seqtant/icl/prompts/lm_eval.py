@@ -1,27 +1,27 @@
-"""Between here and lm-evaluation-harness 0.4: its multiple-choice tasks as ours, our scorer as its model.
+"""Adapter for lm-evaluation-harness 0.4: its multiple-choice tasks as labeling tasks, our scorer as its model.
 
 Needs the extra ``harness``. As a model: ``lm_eval.simple_evaluate(model=harness_model(load("FOLDER")), tasks=[...])``.
-As tasks: ``--tasks harness:NAME`` wherever this room takes a task.
+As tasks: ``--tasks harness:NAME`` wherever this package takes a task. The model half imports nothing of this package,
+the task half only :class:`Task`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqtant.errors import InputError
-from seqtant.icl.prompts.tasks import Example, Task
-from seqtant.lm.continuations import batch_continuation_log_probs
-from seqtant.lm.interface import CausalLM
-from seqtant.lm.scoring import sequence_log_probs
-from seqtant.lm.text import encode, encode_continuations
 from seqtant.optional import require
+
+if TYPE_CHECKING:
+    from seqtant.icl.prompts.tasks import Task
+    from seqtant.lm.interface import CausalLM
 
 EXTRA = "harness"
 
 
 def harness_task(name: str, *, include: str | None = None) -> Task:
-    """A multiple-choice task of the harness whose choices are the same for every document.
+    """Loads a multiple-choice task of the harness whose choices are the same for every document.
 
     Args:
         name: Its name there, e.g. ``sst2``.
@@ -35,18 +35,21 @@ def harness_task(name: str, *, include: str | None = None) -> Task:
     if name not in manager.all_tasks:
         raise InputError(f"lm-evaluation-harness has no task '{name}': 'lm-eval ls tasks' lists them")
     task = next(iter(manager.load([name])["tasks"].values()))
-    return converted(name, task)
+    return convert_task(name, task)
 
 
-def converted(name: str, task: Any) -> Task:
-    """One loaded task of the harness as ours: its documents, its wording, its delimiters.
+def convert_task(name: str, task: Any) -> Task:
+    """Converts a loaded task of the harness: its documents, its wording, its delimiters.
 
     Raises:
         InputError: Its documents have no choices, or different ones.
     """
+    from seqtant.icl.prompts.tasks import Example, Task
+
     if getattr(task, "OUTPUT_TYPE", None) != "multiple_choice":
         raise InputError(f"task '{name}' of lm-evaluation-harness is no multiple choice: give one that is")
     documents: Sequence[Mapping[str, Any]] = list(task.eval_docs)
+    # A labeling task has one set of labels: choices that change from document to document are answers, no labels.
     choices = {tuple(map(str, task.doc_to_choice(document))) for document in documents}
     if len(choices) != 1:
         raise InputError(f"task '{name}' of lm-evaluation-harness has other choices in every document: labels differ")
@@ -64,11 +67,7 @@ def converted(name: str, task: Any) -> Task:
 
 
 def harness_model(model: CausalLM, *, tokens_per_batch: int | None = None) -> Any:
-    """Our scorer as a model of the harness: every context is read once and shared by its continuations.
-
-    Args:
-        model: The model, with its tokenizer.
-        tokens_per_batch: Most tokens in one forward pass; None suits the device.
+    """Wraps a model as one of the harness: every context is read once and shared by its continuations.
 
     Returns:
         An instance of ``lm_eval.api.model.LM`` for ``simple_evaluate(model=...)``.
@@ -76,13 +75,16 @@ def harness_model(model: CausalLM, *, tokens_per_batch: int | None = None) -> An
     Raises:
         MissingExtraError: The harness is not installed.
     """
+    from seqtant.lm.scoring import sequence_log_probs
+    from seqtant.lm.text import encode
+
     base: Any = require("lm_eval.api.model", extra=EXTRA).LM
 
     class SeqtantHarness(base):
         """Log-likelihoods only: what multiple-choice and perplexity tasks ask for."""
 
         def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-            return continuations_of(model, [request.args for request in requests], tokens_per_batch)
+            return score_continuations(model, [request.args for request in requests], tokens_per_batch)
 
         def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
             texts = encode(model, [request.args[0] for request in requests])
@@ -96,47 +98,40 @@ def harness_model(model: CausalLM, *, tokens_per_batch: int | None = None) -> An
     return SeqtantHarness()
 
 
-def continuations_of(
+def score_continuations(
     model: CausalLM, pairs: Sequence[tuple[str, str]], tokens_per_batch: int | None = None
 ) -> list[tuple[float, bool]]:
-    """Log-probability of each continuation of its context, and whether it is what greedy decoding would write.
+    """Scores each continuation of its context: its log-probability, and whether greedy decoding would write it.
 
     Equal contexts are read once, whatever order the pairs come in. The start token stands before the context, as in the
     harness with ``add_bos_token=True``; a model without one must be given a context.
-
-    Args:
-        model: The model, with its tokenizer.
-        pairs: (context, continuation) texts.
-        tokens_per_batch: Most tokens in one forward pass; None suits the device.
     """
-    order: dict[str, list[int]] = {}
+    from seqtant.lm.continuations import batch_continuation_log_probs
+    from seqtant.lm.scoring import next_token_log_probs
+    from seqtant.lm.text import encode_continuations
+
+    by_context: dict[str, list[int]] = {}
     for number, (context, _) in enumerate(pairs):
-        order.setdefault(context, []).append(number)
+        by_context.setdefault(context, []).append(number)
     prefixes: list[list[int]] = []
     ends: list[list[list[int]]] = []
-    for context, numbers in order.items():
+    for context, numbers in by_context.items():
+        # Spaces at the end of the context go with the continuation, as tokenizers want it.
         bare = context.rstrip(" ")
         gap = context[len(bare) :]
-        start, own = encode_continuations(model, bare, [gap + pairs[number][1] for number in numbers])
-        prefixes.append(start)
+        prefix, own = encode_continuations(model, bare, [gap + pairs[number][1] for number in numbers])
+        prefixes.append(prefix)
         ends.append(own)
     scores = batch_continuation_log_probs(model, prefixes, ends, tokens_per_batch=tokens_per_batch)
     found: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
-    for numbers, own, prefix, lines in zip(order.values(), scores, prefixes, ends, strict=True):
-        for number, line, ids in zip(numbers, own, lines, strict=True):
-            found[number] = (float(line.sum()), _greedy(model, prefix, ids, float(line.exp().min())))
+    for numbers, own, prefix, lines in zip(by_context.values(), scores, prefixes, ends, strict=True):
+        for number, log_probs, ids in zip(numbers, own, lines, strict=True):
+            # Above 1/2 every token is the likeliest, below 1/vocabulary none can be: only between must one look.
+            least = float(log_probs.exp().min())
+            greedy = least > 0.5
+            if not greedy and least * model.vocabulary_size >= 1:
+                whole = [*prefix, *ids]
+                (rows,) = next_token_log_probs(model, [whole], [list(range(len(prefix) - 1, len(whole) - 1))])
+                greedy = rows.argmax(dim=1).tolist() == list(ids)
+            found[number] = (float(log_probs.sum()), greedy)
     return found
-
-
-def _greedy(model: CausalLM, prefix: Sequence[int], ids: Sequence[int], least: float) -> bool:
-    """Whether every token is the likeliest; a token above one half needs no second look."""
-    if least > 0.5:
-        return True
-    if least * model.vocabulary_size < 1:
-        return False
-    from seqtant.lm.scoring import next_token_log_probs
-
-    whole = [*prefix, *ids]
-    places = range(len(prefix) - 1, len(whole) - 1)
-    (rows,) = next_token_log_probs(model, [whole], [list(places)])
-    return rows.argmax(dim=1).tolist() == list(ids)

@@ -1,15 +1,27 @@
-"""A labeling task: examples, how one is written down, which labels there are; and the registry of named tasks."""
+"""Labeling tasks and how their examples are written; the registry; tasks from files and of the reference world."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from seqtant.data.json_lines import read_lines, value_of
 from seqtant.errors import InputError
 from seqtant.registry import Registry
+from seqtant.settings import build
+
+if TYPE_CHECKING:
+    from seqtant.reference.task_truths import TaskTruths
 
 TEMPLATE = "Input: {input}\nLabel: {label}"
 DELIMITER = "\n\n"
+REFERENCE_ABSTRACT = ("key", "ring", "coin", "hat", "ball", "cup", "pen", "map", "box")
+"""Words of the reference world that are no labels: they serve as labels without meaning."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,7 @@ class Parts:
     """One example written down, in pieces that are joined without anything between."""
 
     head: str
-    """All before the label."""
+    """Everything before the label."""
     label: str
     """The label with the space before it."""
     tail: str
@@ -58,19 +70,20 @@ class Task:
     labels: tuple[str, ...] = ()
     """All labels; by default those of the examples, in order of appearance."""
     delimiter: str = DELIMITER
-    """What stands between examples."""
+    """Text between examples."""
     opening: str = ""
-    """What stands before the first example, e.g. an instruction."""
+    """Text before the first example, e.g. an instruction."""
     weight: float = 1.0
     """Prior weight against the other tasks."""
     abstract: tuple[str, ...] = ()
-    """Words that may stand for the labels when they are made meaningless."""
+    """Words that may replace the labels to make them meaningless."""
     usual: tuple[str, ...] = ()
-    """Labels that the task gives on purpose, if others only slip in; by default all."""
+    """Labels that the task gives on purpose, if others are only noise; by default all."""
     is_law: bool = False
-    """Whether the examples are independent draws of a law: equal ones then count as often as they come."""
+    """Whether the examples are independent samples of a distribution: duplicates then count as often as they come."""
 
     def __post_init__(self) -> None:
+        # The dataclass is frozen: defaults that depend on other fields go in past it.
         if not self.labels:
             object.__setattr__(self, "labels", tuple(dict.fromkeys(example.label for example in self.examples)))
         if not self.usual:
@@ -93,14 +106,15 @@ class Task:
             raise InputError(f"task '{self.name}' has nothing between its examples: give a delimiter")
 
     def write(self, example: Example) -> Parts:
-        """One example in pieces; spaces before the label go with the label, as tokenizers want it."""
+        """Writes one example in pieces."""
+        # Tokenizers join a space to the word after it: the label takes along the spaces at the end of its head.
         before, _, after = self.template.partition("{label}")
         head = before.replace("{input}", example.input)
         bare = head.rstrip(" ")
         return Parts(bare, head[len(bare) :] + example.label, after + self.delimiter)
 
     def prompt(self, shots: Sequence[Example]) -> str:
-        """Opening and some examples."""
+        """Joins the opening and some examples."""
         return self.opening + "".join(self.write(shot).text for shot in shots)
 
 
@@ -108,6 +122,128 @@ TASKS: Registry[Callable[[], Task]] = Registry("task", group="seqtant.icl_tasks"
 """Name -> function that makes the task; packages add theirs under the entry-point group ``seqtant.icl_tasks``."""
 
 
-def common_labels(tasks: Sequence[Task]) -> tuple[str, ...]:
-    """The labels of all tasks, each once: what a model has to choose from as long as it does not know the task."""
-    return tuple(dict.fromkeys(label for task in tasks for label in task.labels))
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """The optional first line of a task file, with the fields of :class:`Task`."""
+
+    name: str
+    template: str = TEMPLATE
+    labels: tuple[str, ...] = ()
+    delimiter: str = DELIMITER
+    opening: str = ""
+    weight: float = 1.0
+    abstract: tuple[str, ...] = ()
+
+
+def read_task(path: str) -> Task:
+    """Reads a task from JSON lines; duplicate examples are kept once.
+
+    Args:
+        path: File of JSON lines with ``input`` and ``label``. A first line without ``input`` holds settings: name,
+            template, labels, delimiter, opening, weight, abstract.
+
+    Raises:
+        InputError: The file or a line cannot be used.
+    """
+    lines = _read_lines(path)
+    given: dict[str, Any] = {}
+    place = f"'{path}'"
+    # A first line without an input holds the settings; faults in them are reported with that line.
+    if "input" not in lines[0][1]:
+        place, given = lines.pop(0)
+    examples = tuple(dict.fromkeys(_example(record, place) for place, record in lines))
+    if not examples:
+        raise InputError(f"'{path}' holds no examples: give lines with 'input' and 'label'")
+    # Labels may be numbers or booleans in JSON; as text they are like any other.
+    for key in ("labels", "abstract"):
+        if isinstance(given.get(key), list):
+            given[key] = [_label(label, f"{place}, {key}") for label in given[key]]
+    settings = build(TaskSettings, {"name": Path(path).stem} | given, source=place)
+    return Task(examples=examples, **vars(settings))
+
+
+def read_prompt(path: str) -> tuple[Example, ...]:
+    """Reads the examples of one prompt from JSON lines, in order, duplicates kept.
+
+    Raises:
+        InputError: The file or a line cannot be used.
+    """
+    return tuple(_example(record, place) for place, record in _read_lines(path))
+
+
+def _read_lines(path: str) -> list[tuple[str, dict[str, Any]]]:
+    known = f" ({', '.join(TASKS)})" if len(TASKS) else ""
+    return list(read_lines(path, give=f"JSON lines with 'input' and 'label', or the name of a task{known}"))
+
+
+def _example(record: dict[str, Any], place: str) -> Example:
+    text, label = (value_of(record, key, place) for key in ("input", "label"))
+    if not isinstance(text, str) or not text.strip():
+        raise InputError(f"{place}: 'input' is {text!r}: it must be a text that is not empty")
+    return Example(text, _label(label, place))
+
+
+def _label(value: Any, place: str) -> str:
+    """A label as text: 0, false and "" are labels like any other."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise InputError(f"{place}: a label is {value!r}: it must be a text or a number")
+    return str(value)
+
+
+@cache
+def task_truths() -> TaskTruths:
+    """Builds the exact mixture of the reference world's games."""
+    from seqtant.reference.task_truths import TaskTruths
+    from seqtant.reference.world.sentences import SentenceKind
+    from seqtant.reference.world.world import World, WorldSettings
+
+    settings = WorldSettings()
+    kind = World.of(settings).kinds["game"]
+    if not isinstance(kind, SentenceKind):
+        raise TypeError("games are sentences of one hidden task")
+    return TaskTruths(kind, settings.game)
+
+
+def reference_tasks(count: int, generator: np.random.Generator) -> list[Task]:
+    """Samples examples for every game of the reference world from its exact distribution.
+
+    Args:
+        count: Examples per task.
+        generator: Random generator.
+
+    Example:
+        >>> task = reference_tasks(3, np.random.default_rng(0))[0]
+        >>> task.name, task.labels[:2], task.prompt(task.examples[:1])
+        ('size', ('small', 'big'), 'game : big blue cat : small . ')
+    """
+    from seqtant.reference.world.world import WorldSettings
+
+    truths, game = task_truths(), WorldSettings().game
+    weights = dict(zip(truths.tasks, truths.prior, strict=True))
+    tasks = []
+    for number, task in enumerate(game.tasks):
+        rows = generator.choice(len(game.inputs), size=count, p=truths.inputs[number])
+        # Inverse of the cumulative distribution of labels; the last sum may fall short of 1 by rounding.
+        cumulative = truths.labels[number][rows].cumsum(axis=1)  # [examples, labels]
+        columns = (generator.random(count)[:, None] > cumulative).sum(axis=1).clip(max=len(game.labels) - 1)
+        tasks.append(
+            Task(
+                name=task.name,
+                examples=tuple(
+                    Example(" ".join(game.inputs[row]), game.labels[column])
+                    for row, column in zip(rows, columns, strict=True)
+                ),
+                template="{input} : {label} .",
+                # The task's own labels first; those of other games can come too, as noise.
+                labels=(*task.labels, *(label for label in game.labels if label not in task.labels)),
+                usual=task.labels,
+                delimiter=" ",
+                opening="game : ",
+                weight=float(weights[task.name]),
+                abstract=REFERENCE_ABSTRACT,
+                is_law=True,
+            )
+        )
+    return tasks

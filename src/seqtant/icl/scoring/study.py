@@ -1,4 +1,4 @@
-"""Opens what a configuration names: model and tasks; deals examples out so that none serves twice."""
+"""Opens the model and the tasks that a configuration names, and splits examples so that none is used twice."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from jaxtyping import Float
 
 from seqtant.errors import InputError
 from seqtant.icl.config import TaskSource
-from seqtant.icl.prompts.encoding import Encoder, Ids
-from seqtant.icl.prompts.tasks import TASKS, Example, Task, common_labels
+from seqtant.icl.prompts.encoding import Ids, PromptEncoder
+from seqtant.icl.prompts.tasks import TASKS, Example, Task, read_task, reference_tasks
+from seqtant.lm.folder import REFERENCE
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
 WORLD = "world"
-"""The name under which the reference world's exact oracle is asked for."""
-DEALING, DRAWING = 20, 21
-"""Last part of the seed of dealing out examples, and of drawing those of the reference world."""
+"""Name of the reference world's exact oracle where a model is asked for."""
+SPLIT_SEED, SAMPLE_SEED = 20, 21
+"""Last part of the seed for splitting examples, and for sampling those of the reference world."""
 
 
 @dataclass(frozen=True)
-class Dealt:
-    """One task's examples, each in one place only."""
+class TaskSplit:
+    """One task's examples, each in one part only."""
 
     contexts: list[list[Example]]
     """Many-shot contexts."""
-    measured: list[Example]
+    single: list[Example]
     """Single examples, from which divergences are measured."""
     prompts: list[list[Example]]
     """Prompts; each holds one example more than shots, the last being a query only."""
@@ -36,12 +37,12 @@ class Dealt:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that the measurements share."""
+    """Model, tasks and splits that all measurements share."""
 
     model: CausalLM
-    encoder: Encoder
+    encoder: PromptEncoder
     tasks: list[Task]
-    dealt: list[Dealt]
+    splits: list[TaskSplit]
     contexts: list[list[Ids]]
     """Per task, the tokens of its contexts."""
 
@@ -54,178 +55,140 @@ class Study:
     @property
     def shots(self) -> int:
         """Most shots that every prompt holds."""
-        return len(self.dealt[0].prompts[0]) - 1
+        return len(self.splits[0].prompts[0]) - 1
 
     def label_numbers(self, examples: Sequence[Example]) -> np.ndarray:
-        """Number of every example's label."""
-        place = {label: number for number, label in enumerate(self.encoder.labels)}
-        return np.array([place[example.label] for example in examples])
+        """Looks up the number of every example's label."""
+        numbers = {label: number for number, label in enumerate(self.encoder.labels)}
+        return np.array([numbers[example.label] for example in examples])
 
 
 def open_study(config: TaskSource, context: Context, record: Recorder, *, least_tasks: int = 2) -> Study:
-    """Opens model and tasks and deals the examples out.
-
-    Args:
-        config: Names them.
-        context: Seed and device.
-        record: Told of what had to be left out.
-        least_tasks: Fewest tasks that make sense.
+    """Opens model and tasks and splits the examples.
 
     Raises:
         InputError: The model or a task cannot be used, or a task has too few examples.
     """
-    generator = np.random.default_rng([context.seed, DEALING])
-    tasks = open_tasks(config, context)
+    generator = np.random.default_rng([context.seed, SPLIT_SEED])
+    tasks = _open_tasks(config, context)
     if len(tasks) < least_tasks:
         raise InputError(f"{len(tasks)} task is given: give at least {least_tasks}, so that there is one to tell apart")
     if len({task.name for task in tasks}) < len(tasks):
         raise InputError(f"two tasks have one name: {', '.join(task.name for task in tasks)}")
-    model = open_model(config, context)
-    encoder = Encoder(model, common_labels(tasks))
-    dealt = [deal(task, config, generator) for task in tasks]
-    dealt, contexts = _fitted(model, encoder, tasks, dealt, record)
-    return Study(model, encoder, tasks, dealt, contexts)
-
-
-def open_model(config: TaskSource, context: Context) -> CausalLM:
-    """The model of a configuration.
-
-    Raises:
-        InputError: It cannot be loaded.
-    """
     if config.model == WORLD:
         from seqtant.reference.oracle import WorldLM
         from seqtant.reference.world.world import reference_world
 
-        return WorldLM(reference_world())
-    from seqtant.lm.loading import load
+        model = WorldLM(reference_world())
+    else:
+        from seqtant.lm.loading import load
 
-    return load(config.model, device=context.device, dtype=config.dtype, shared=True)
+        model = load(config.model, device=context.device, dtype=config.dtype, shared=True)
+    # The labels of all tasks, each once: a model that does not know the task yet has to choose among them.
+    encoder = PromptEncoder(model, tuple(dict.fromkeys(label for task in tasks for label in task.labels)))
+    splits = [split_examples(task, config, generator) for task in tasks]
+    splits, contexts = _fit_to_context(encoder, tasks, splits, record)
+    return Study(model, encoder, tasks, splits, contexts)
 
 
-def open_tasks(config: TaskSource, context: Context) -> list[Task]:
-    """The tasks of a configuration; by default the games of the reference world.
+def _open_tasks(config: TaskSource, context: Context) -> list[Task]:
+    """The tasks of a configuration; by default the games of the reference world."""
+    tasks = []
+    for name in config.tasks:
+        if name.startswith("harness:"):
+            from seqtant.icl.prompts.lm_eval import harness_task
 
-    Raises:
-        InputError: A task cannot be read, or none is given for a model that is not ours.
-    """
-    from seqtant.lm.folder import REFERENCE
-
-    if config.tasks:
-        return [_open_task(name) for name in config.tasks]
+            tasks.append(harness_task(name.removeprefix("harness:")))
+        else:
+            tasks.append(TASKS[name]() if name in TASKS else read_task(name))
+    if tasks:
+        return tasks
     if config.model not in (REFERENCE, WORLD):
         raise InputError(
             f"which tasks shall '{config.model}' be shown? give two files or more: --tasks a.jsonl --tasks b.jsonl"
         )
-    from seqtant.icl.prompts.reference_tasks import reference_tasks
-
-    drawn = needed(config)
-    return reference_tasks(drawn, np.random.default_rng([context.seed, DRAWING]))
-
-
-def _open_task(name: str) -> Task:
-    from seqtant.icl.prompts.task_files import read_task
-
-    if name.startswith("harness:"):
-        from seqtant.icl.prompts.lm_eval import harness_task
-
-        return harness_task(name.removeprefix("harness:"))
-    return TASKS[name]() if name in TASKS else read_task(name)
+    # As many samples as are used, so that none is used twice.
+    needed = config.contexts * config.context_shots + config.examples + config.prompts * (config.shots + 1)
+    return reference_tasks(needed, np.random.default_rng([context.seed, SAMPLE_SEED]))
 
 
-def needed(config: TaskSource) -> int:
-    """Examples of a task that is drawn from a law, so that none serves twice."""
-    return config.contexts * config.context_shots + config.examples + config.prompts * (config.shots + 1)
+def split_examples(task: Task, config: TaskSource, generator: np.random.Generator) -> TaskSplit:
+    """Splits a task's examples: contexts first, then half the rest to single examples and half to prompts.
 
-
-def deal(task: Task, config: TaskSource, generator: np.random.Generator) -> Dealt:
-    """Deals a task's examples out: contexts first, then half the rest to single examples and half to prompts.
-
-    A law's examples serve once each. A file's are few: prompts draw from their half anew, never one twice in a prompt.
+    Samples of a distribution are used once each. A file's examples are few: prompts are sampled from their half with
+    replacement, but no prompt shows one twice.
 
     Raises:
         InputError: There are too few.
     """
     order = [task.examples[index] for index in generator.permutation(len(task.examples))]
+    size, prompt_size = config.context_shots, config.shots + 1
     if task.is_law:
-        taken = config.contexts * config.context_shots
-        rest = order[taken + config.examples :]
-        size = config.shots + 1
-        prompts = [rest[start : start + size] for start in range(0, config.prompts * size, size)]
-        return Dealt(_cut(order[:taken], config.context_shots), order[taken : taken + config.examples], prompts)
-    least = config.context_shots + 2 * (config.shots + 2)
-    if len(order) < least:
-        raise InputError(
-            f"task '{task.name}' has {len(order)} different examples, {least} are needed: give more, or lower "
-            "--set shots or --set context_shots"
-        )
-    many = max(1, min(config.contexts, (len(order) - 2 * (config.shots + 2)) // config.context_shots))
-    taken = many * config.context_shots
-    half = (len(order) - taken) // 2
-    measured, pool = order[taken : taken + half][: config.examples], order[taken + half :]
-    prompts = [[pool[i] for i in generator.permutation(len(pool))[: config.shots + 1]] for _ in range(config.prompts)]
-    return Dealt(_cut(order[:taken], config.context_shots), measured, prompts)
+        taken = config.contexts * size
+        single, rest = order[taken : taken + config.examples], order[taken + config.examples :]
+        prompts = [rest[start : start + prompt_size] for start in range(0, config.prompts * prompt_size, prompt_size)]
+    else:
+        # One context, and for each half one prompt with an example to spare.
+        least = size + 2 * (config.shots + 2)
+        if len(order) < least:
+            raise InputError(
+                f"task '{task.name}' has {len(order)} different examples, {least} are needed: give more, or lower "
+                "--set shots or --set context_shots"
+            )
+        taken = size * max(1, min(config.contexts, (len(order) - 2 * (config.shots + 2)) // size))
+        half = (len(order) - taken) // 2
+        single, pool = order[taken : taken + half][: config.examples], order[taken + half :]
+        prompts = [[pool[i] for i in generator.permutation(len(pool))[:prompt_size]] for _ in range(config.prompts)]
+    return TaskSplit([order[start : start + size] for start in range(0, taken, size)], single, prompts)
 
 
-def _cut(examples: Sequence[Example], size: int) -> list[list[Example]]:
-    return [list(examples[start : start + size]) for start in range(0, len(examples), size)]
+def _fit_to_context(
+    encoder: PromptEncoder, tasks: Sequence[Task], splits: Sequence[TaskSplit], record: Recorder
+) -> tuple[list[TaskSplit], list[list[Ids]]]:
+    """Drops whole examples from prompts and contexts that do not fit the model's context length."""
+    name, limit = encoder.model.name, encoder.model.context_length
+    longest = 0
+    for task, split in zip(tasks, splits, strict=True):
+        scored = dict.fromkeys([*split.single, *(example for prompt in split.prompts for example in prompt)])
+        for each in encoder.encode_examples(task, list(scored)):
+            longest = max(longest, len(each.ids) + max(map(len, each.label_ids)))
+    contexts: list[list[Ids]] = []
+    given = fewest = len(splits[0].contexts[0])
+    for task, split in zip(tasks, splits, strict=True):
+        contexts.append([])
+        for examples in split.contexts:
+            shots = examples
+            ids = encoder.encode_context(task, shots)
+            # The oldest examples go first, until two more fit behind: drift is measured on pairs.
+            while limit is not None and shots and len(ids) + 2 * longest > limit:
+                shots = shots[1:]
+                ids = encoder.encode_context(task, shots)
+            if not shots:
+                raise InputError(
+                    f"task '{task.name}': not three of its examples fit into the {limit} tokens of the model"
+                )
+            fewest = min(fewest, len(shots))
+            contexts[-1].append(ids)
+    if fewest < given:
+        record.warn(f"'{name}' reads {limit} tokens: only {fewest} of {given} examples fit into a many-shot context")
+    asked = len(splits[0].prompts[0]) - 1
+    most = min(_most_shots(encoder, task, split, limit) for task, split in zip(tasks, splits, strict=True))
+    if most < 1:
+        raise InputError(f"'{name}' reads {limit} tokens: not even one example and a query fit")
+    if most < asked:
+        record.warn(f"'{name}' reads {limit} tokens: prompts hold {most} shots instead of {asked}")
+    return [replace(split, prompts=[prompt[: most + 1] for prompt in split.prompts]) for split in splits], contexts
 
 
-def _fitted(
-    model: CausalLM, encoder: Encoder, tasks: Sequence[Task], dealt: Sequence[Dealt], record: Recorder
-) -> tuple[list[Dealt], list[list[Ids]]]:
-    """Whole examples are dropped from what does not fit the model's context."""
-    room = model.context_length
-    longest = max(_longest(encoder, task, own) for task, own in zip(tasks, dealt, strict=True))
-    contexts = [
-        [_that_fits(encoder, task, shots, longest, room) for shots in own.contexts]
-        for task, own in zip(tasks, dealt, strict=True)
-    ]
-    left = min(len(shots) for own in contexts for shots, _ in own)
-    given = len(dealt[0].contexts[0])
-    if left < given:
-        record.warn(f"'{model.name}' reads {room} tokens: only {left} of {given} examples fit into a many-shot context")
-    shots = min(_shots_that_fit(encoder, task, own, room) for task, own in zip(tasks, dealt, strict=True))
-    asked = len(dealt[0].prompts[0]) - 1
-    if shots < 1:
-        raise InputError(f"'{model.name}' reads {room} tokens: not even one example and a query fit")
-    if shots < asked:
-        record.warn(f"'{model.name}' reads {room} tokens: prompts hold {shots} shots instead of {asked}")
-    shorter = [replace(own, prompts=[prompt[: shots + 1] for prompt in own.prompts]) for own in dealt]
-    return shorter, [[ids for _, ids in own] for own in contexts]
-
-
-def _longest(encoder: Encoder, task: Task, own: Dealt) -> int:
-    """Most tokens of an example that is scored behind a context."""
-    shown = dict.fromkeys([*own.measured, *(example for prompt in own.prompts for example in prompt)])
-    return max(len(each.ids) + max(map(len, each.answers)) for each in encoder.encode_examples(task, list(shown)))
-
-
-def _that_fits(
-    encoder: Encoder, task: Task, shots: Sequence[Example], longest: int, room: int | None
-) -> tuple[Sequence[Example], Ids]:
-    """A context from which the oldest examples are dropped until two more examples fit behind it."""
-    ids = encoder.encode_context(task, shots)
-    # Drift is measured on two examples behind a context.
-    while room is not None and shots and len(ids) + 2 * longest > room:
-        shots = shots[1:]
-        ids = encoder.encode_context(task, shots)
-    if not shots:
-        raise InputError(f"task '{task.name}': not three of its examples fit into the {room} tokens of the model")
-    return shots, ids
-
-
-def _shots_that_fit(encoder: Encoder, task: Task, own: Dealt, room: int | None) -> int:
-    if room is None:
-        return len(own.prompts[0]) - 1
-    rows = encoder.encode_prompts([task] * len(own.prompts), own.prompts)
-    fits = [
-        (slot[0], slot[1])
-        for row in rows
-        for place, answers, slot in zip(row.places, row.answers, row.slots, strict=True)
-        if place + max(map(len, answers)) <= room
-    ]
-    most = dict.fromkeys(range(len(own.prompts)), -1)
-    for prompt, shots in fits:
-        most[prompt] = max(most[prompt], shots)
-    return min(most.values())
+def _most_shots(encoder: PromptEncoder, task: Task, split: TaskSplit, limit: int | None) -> int:
+    """Most shots after which the query of every prompt still fits with its longest label."""
+    if limit is None:
+        return len(split.prompts[0]) - 1
+    most = [-1] * len(split.prompts)
+    for encoded in encoder.encode_prompts([task] * len(split.prompts), split.prompts):
+        for position, labels, (prompt, shots) in zip(
+            encoded.label_positions, encoded.label_ids, encoded.slots, strict=True
+        ):
+            if position + max(map(len, labels)) <= limit:
+                most[prompt] = max(most[prompt], shots)
+    return min(most)

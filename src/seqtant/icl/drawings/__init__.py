@@ -1,1 +1,0 @@
-"""Drawings of the verbs, one file each."""
