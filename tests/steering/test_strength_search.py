@@ -8,14 +8,21 @@ from scipy.optimize import brentq
 
 from seqtant.errors import InputError
 from seqtant.steering.analysis.fits import fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
-from seqtant.steering.analysis.published import CURVES, STRENGTHS
-from seqtant.steering.analysis.strength_search import Budget, Choice, Observed, bracket, choose, operating_point
-from seqtant.steering.theory import answer_bell
+from seqtant.steering.analysis.strength_search import (
+    Budget,
+    Choice,
+    StrengthMeasurements,
+    bracket,
+    choose,
+    operating_point,
+)
+from seqtant.steering.instruments.refit import CURVES, STRENGTHS
+from seqtant.steering.theory import bell
 from tests.steering.samples import Synthetic
 
 
 def chosen(truth: Synthetic, budget: Budget, start: float = 0.05) -> Choice:
-    observed = Observed(truth, lambda read: read.helpfulness.restricted)
+    observed = StrengthMeasurements(truth, lambda read: read.helpfulness.restricted)
     return choose(observed, budget, start, resamples=300, generator=np.random.default_rng(0))
 
 
@@ -97,11 +104,11 @@ def test_interval_covers_the_truth_of_the_population() -> None:
 @pytest.mark.parametrize("side", [1, -1])
 def test_operating_point_is_where_the_loss_is_the_budget(side: int) -> None:
     truth, budget = Synthetic(linear=0.004, quartic=-1e-4), Budget(share=0.05, side=side)
-    observed = Observed(truth, lambda read: read.helpfulness.restricted)
+    observed = StrengthMeasurements(truth, lambda read: read.helpfulness.restricted)
     found = operating_point(observed, budget, 1.0, resamples=200, generator=np.random.default_rng(0))
     assert found is not None
     assert found.value == pytest.approx(side * true_root(truth, budget), rel=0.02)
-    never = Observed(Synthetic(linear=0.02, quadratic=1e-6), lambda read: read.helpfulness.restricted)
+    never = StrengthMeasurements(Synthetic(linear=0.02, quadratic=1e-6), lambda read: read.helpfulness.restricted)
     assert (
         operating_point(never, Budget(share=0.05, cap=5.0), 1.0, resamples=200, generator=np.random.default_rng(0))
         is None
@@ -123,8 +130,8 @@ def test_curves_are_recovered_with_their_parameters() -> None:
     fit = fit_alignment(places, np.tanh(0.01 * places - 0.4))
     assert fit.parameters == pytest.approx([0.01, -0.4], rel=1e-5)
     assert fit.r_squared == pytest.approx(1.0)
-    bell = fit_bell(places, answer_bell(places, 1.4, 0.02), 0.25)
-    assert bell.parameters == pytest.approx([0.02, 1.4], rel=1e-4)
+    shape = fit_bell(places, bell(places, 1.4, 0.02, floor=0.25), 0.25)
+    assert shape.parameters == pytest.approx([0.02, 1.4], rel=1e-4)
 
 
 def test_loss_order_of_known_powers() -> None:
