@@ -89,8 +89,31 @@ def test_position_masks_survive_the_cache(positions: str, exact_model: HuggingFa
     plain = token_log_probs(exact_model, [[*ids[0], *said[0].tokens]])[0]
     changed = (full[0] - plain).abs() > 1e-9
     first = {"prompt": 0, "last": lengths[0] - 1, "generated": lengths[0]}[positions]
-    assert not changed[:first].any(), "nothing before the mask may change"
-    assert changed[first:].any()
+    assert int(changed.nonzero()[0]) == first, "the first score that changes is that of the token after the mask"
+
+
+@pytest.mark.parametrize(("positions", "steered"), [
+    ("all", [1, 1, 1, 1, 1, 1]),
+    ("prompt", [1, 1, 1, 0, 0, 0]),
+    ("last", [0, 0, 1, 0, 0, 0]),
+    ("generated", [0, 0, 0, 1, 1, 1]),
+])  # fmt: skip
+def test_exactly_the_tokens_of_the_mask_are_steered(
+    positions: str, steered: list[int], exact_model: HuggingFaceLM
+) -> None:
+    """Six tokens with a prompt of three: the output of the steered block changes at the mask and nowhere else."""
+    from seqtant.lm.hooks import read_blocks
+
+    ids, outputs = torch.tensor([[1, 5, 6, 7, 8, 9]]), []
+    with read_blocks(exact_model, [1], lambda states, call: outputs.append(states)):
+        exact_model.forward(ids)
+    with (
+        apply_steering(exact_model, random_vector([1]), 5.0, positions=positions, prompt_lengths=3),
+        read_blocks(exact_model, [1], lambda states, call: outputs.append(states)),
+    ):
+        exact_model.forward(ids)
+    moved = (outputs[1] - outputs[0]).norm(dim=-1)[0]
+    assert moved.tolist() == pytest.approx([5.0 * each for each in steered], abs=1e-6)
 
 
 def test_left_padding_is_not_taken_for_a_prompt(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from scipy.stats import norm
 
 from seqtant.errors import InputError
 from seqtant.steering.analysis.fits import fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
@@ -56,6 +57,28 @@ def test_quartic_growth_is_caught_by_measuring_where_the_law_points() -> None:
     assert chosen(truth, budget, start=0.5).strength.value == pytest.approx(expected, rel=0.10)
 
 
+def test_a_root_that_misses_the_budget_by_a_third_is_fitted_again() -> None:
+    """Between probe and root a quartic term takes over: the first root loses 1.4 budgets and must not be believed."""
+    truth, budget = Synthetic(quadratic=-0.01, quartic=-0.0016), Budget(share=0.05)
+    choice = chosen(truth, budget, start=1.118)
+    assert truth.loss(choice.first) / 0.05 == pytest.approx(1.4, abs=0.1)
+    assert choice.rounds == 1
+    assert truth.loss(choice.strength.value) / 0.05 == pytest.approx(1.0, abs=0.1)
+
+
+def test_items_needed_make_the_interval_as_wide_as_the_budget() -> None:
+    """n such that 1.96 standard errors of the paired change of helpfulness are the budget times P_0."""
+    truth, budget = Synthetic(quadratic=-0.02), Budget(share=0.05)
+    truth.linear = 0.1 * np.random.default_rng(3).standard_normal(200)
+    choice = chosen(truth, budget, start=0.2)
+    largest = -min(choice.observed.strengths)  # of the law, which is fitted on both sides
+    zero, changed = truth.probabilities([0.0, largest])
+    n = choice.items_needed
+    errors = [float(norm.ppf(0.975)) * (changed - zero).std(ddof=1) / count**0.5 for count in (n, n - 1)]
+    assert errors[0] <= 0.05 * zero.mean() < errors[1]
+    assert n > 10, "few items would not tell 1.96 from 1.64"
+
+
 def test_a_first_probe_that_is_too_large_is_made_smaller() -> None:
     truth, budget = Synthetic(), Budget(share=0.02)
     assert chosen(truth, budget, start=40.0).strength.value == pytest.approx(true_root(truth, budget), rel=0.05)
@@ -66,9 +89,10 @@ def test_no_limit_gives_the_cap() -> None:
     choice = chosen(rising, Budget(share=0.05, cap=3.0))
     assert choice.strength.value == 3.0
     assert not choice.limited
-    back = chosen(rising, Budget(share=0.05, cap=3.0, side=-1))
+    downhill = Budget(share=0.05, cap=3.0, side=-1)
+    back = chosen(rising, downhill)
     assert back.limited
-    assert -3.0 < back.strength.value < -2.0
+    assert back.strength.value == pytest.approx(-true_root(rising, downhill), rel=0.02)
 
 
 def test_budget_above_chance_is_spent_sooner() -> None:

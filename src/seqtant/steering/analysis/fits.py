@@ -29,6 +29,7 @@ def fit_alignment(strengths: Sequence[float], alignment: Curve) -> Fit:
     """
     places = np.asarray(strengths, dtype=np.float64)
     span = float(np.abs(places).max())
+    # A straight line through arctanh B, which has no value at +-1, is the start of the search.
     inside = np.clip(alignment, -1 + 1e-9, 1 - 1e-9)
     start = np.polyfit(places / span, np.arctanh(np.clip(inside, -0.99, 0.99)), 1)
 
@@ -47,6 +48,7 @@ def fit_bell(strengths: Sequence[float], probability: Curve, floor: float) -> Fi
     """
     places = np.asarray(strengths, dtype=np.float64)
     span = float(np.abs(places).max())
+    # At its top the curve is floor + (1 - floor) / (1 + a): that gives the first a.
     top = float(np.clip((probability.max() - floor) / (1 - floor), 1e-6, 1 - 1e-6))
 
     def curve(x: np.ndarray, b: float, a: float) -> np.ndarray:

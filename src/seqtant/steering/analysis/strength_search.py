@@ -148,6 +148,7 @@ def _probe_is_informative(measured: StrengthMeasurements, budget: Budget, probe:
     """Whether a quarter of the budget is lost on a side, or alignment moves by 0.1 while a sixteenth is lost."""
     if max(_relative_loss(measured, budget, probe), _relative_loss(measured, budget, -probe)) >= budget.share / 4:
         return True
+    # Where alignment moves and helpfulness hardly, larger probes would leave the range of the linear law.
     alignment = measured.table(lambda scores: scores.behavior.alignment.mean(axis=1))
     places = measured.strengths
     moved = [abs(alignment[places.index(value)] - alignment[places.index(0.0)]) for value in (-probe, probe)]
@@ -189,6 +190,7 @@ def choose(
         root = float(law.strength(budget.share, side))
     bracketed = not _root_within_tolerance(observed, budget, root, reach) and reach < budget.cap
     if bracketed:
+        # No law holds: measure the root, then fit a law up to it for its spread over items only.
         root = bracket(observed, budget, reach)
         if np.isfinite(root):
             reach = root

@@ -68,6 +68,7 @@ def _measure_layer(
     measured = StrengthMeasurements(bench, lambda scores: getattr(scores.helpfulness, score))
     probe = find_probe_strength(measured, budget, FIRST_STRENGTH * norm)
     measured.add([-probe, -probe / 2, probe / 2, probe])
+    # The same law as in choose, without its widening: layers are compared at one probe each.
     places = [value for value in measured.strengths if abs(value) <= probe * (1 + 1e-9)]
     rows = measured.items[[measured.strengths.index(value) for value in places]]
     n = rows.shape[1]

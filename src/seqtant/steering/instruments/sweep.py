@@ -101,6 +101,7 @@ def _record_alignment(record: Recorder, swept: _Swept) -> None:
     alignment, zero = swept.scores.behavior.alignment, swept.strengths.index(0.0)
     start = mean(alignment[zero])
     means = alignment.mean(axis=1)
+    # The S is judged where helpfulness is usable; the whole range is fitted for comparison.
     window = _usable(swept)
     places = np.array(swept.strengths)
     fit = _fit_or_none(lambda: fit_alignment(places[window].tolist(), means[window]))
@@ -187,6 +188,7 @@ def _record_helpfulness(record: Recorder, swept: _Swept, *, restricted: bool) ->
         return
     low, high = QUADRATIC
     order = chosen.order
+    # An interval wider than one order cannot tell a quadratic from a linear or a cubic law.
     within = low <= order.value <= high
     wide = order.low is None or order.high is None or order.high - order.low > 1.0
     record.finding(

@@ -186,6 +186,7 @@ def token_row(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> np.nd
 
 
 def _record_training(record: Recorder, parameters: int, history: TrainingHistory, loss: float) -> None:
+    # About fifty points, each the mean of a block of steps.
     block = max(history.steps // 50, 1)
     for start in range(0, history.steps - block + 1, block):
         record.measure("loss", float(np.mean(history.losses[start : start + block])), unit="nats", step=start + block)

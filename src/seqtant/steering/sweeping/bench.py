@@ -119,6 +119,7 @@ def question_scores(
         >>> scores.restricted.round(3).tolist(), scores.full.round(3).tolist(), scores.format_rate.round(3).tolist()
         ([[0.8]], [[0.4]], [[0.5]])
     """
+    # All [strengths, items]; sums of probabilities stay in log space.
     total = np.stack([np.logaddexp.reduce(own, axis=1) for own in log_probs], axis=1)
     right = np.stack([own[:, answer] for own, answer in zip(log_probs, answers, strict=True)], axis=1)
     best = np.stack([own.argmax(axis=1) == answer for own, answer in zip(log_probs, answers, strict=True)], axis=1)
@@ -149,6 +150,7 @@ class Bench:
     def score_behavior(self, strengths: Sequence[float]) -> BehaviorScores:
         """Scores the behavior prompts at some strengths."""
         log_probs = self.log_probs(self.behavior_plan, strengths, "behavior")
+        # The plan holds the good continuations of a prompt first, then the bad ones.
         counts = [len(item.good) for item in self.behavior]
         return BehaviorScores(
             tuple(strengths),
@@ -207,6 +209,7 @@ class Bench:
             return plan_scoring(
                 self.model, [encode_continuations(self.model, item.prompt, item.options) for item in self.questions]
             )
+        # The first token of a text has nothing before it to be predicted from: it is the prompt.
         tokens = encode(self.model, [item.text for item in self.helpfulness if isinstance(item, Passage)])
         if any(len(ids) < 2 for ids in tokens):
             raise InputError("a helpfulness text has fewer than two tokens: there is nothing to score")

@@ -162,6 +162,7 @@ def sweep_log_probs(
     Raises:
         InputError: The steered model's output is not a number.
     """
+    # Not-a-number marks what no batch has filled in, as well as what the model could not compute.
     found = [np.full((len(strengths), count), np.nan) for count in plan.counts]
     targets_of = plan.targets_of_rows()
     for swept in sweep_states(
@@ -201,6 +202,7 @@ def target_scores(
     # One row per token: its id, the position that scores it, the continuation it is summed into.
     ids = [(token, first + step, n) for n, (t, first) in enumerate(targets) for step, token in enumerate(t.tokens)]
     tokens, scored_at, owners = torch.tensor(ids, device=states.device).T
+    # Logits of a whole batch at all strengths would not fit: they are made of so many positions at a time.
     found = torch.zeros(states.shape[0], len(targets), dtype=torch.float64, device=states.device)
     size = max(1, logits_per_pass(model) // (states.shape[0] * model.vocabulary_size))
     for start, part in zip(range(0, states.shape[1], size), states.split(size, dim=1), strict=True):

@@ -193,6 +193,7 @@ def shuffled_pca(positive: States, negative: States, generator: np.random.Genera
     Shuffling turns the mean difference into the first component; in order, centering would remove it.
     """
     differences = positive - negative
+    # As many +1 as -1 (up to one), in random order.
     flips = generator.permutation(np.resize([1.0, -1.0], len(differences)))[:, None]
     shuffled = differences * flips
     return _signed_and_scaled(_first_component(shuffled - shuffled.mean(axis=0)), differences)
@@ -201,6 +202,7 @@ def shuffled_pca(positive: States, negative: States, generator: np.random.Genera
 def logistic_probe(positive: States, negative: States, generator: np.random.Generator) -> Direction:
     """Normal of a logistic classifier: min_w sum log(1 + exp(-y w.x)) + |w|^2 / 2, on states scaled to unit size."""
     _unit((positive - negative).ravel())  # raises where the sides do not differ
+    # Scaled by one number, not per dimension: the ridge must not turn the normal towards small dimensions.
     states = np.concatenate([positive, negative])
     states = states - states.mean(axis=0)
     size = np.sqrt((states**2).mean())
