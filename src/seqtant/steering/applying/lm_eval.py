@@ -136,9 +136,10 @@ def _tasks(sources: Sequence[str]) -> dict[str, Any]:
         if Path(source) not in files:
             continue
         # A task that comes as a file goes by the name that the file gives it.
-        names[index] = (yaml.safe_load(Path(source).read_text(encoding="utf-8")) or {}).get("task")
-        if not isinstance(names[index], str):
+        name = (yaml.safe_load(Path(source).read_text(encoding="utf-8")) or {}).get("task")
+        if not isinstance(name, str):
             raise InputError(f"'{source}' names no task: it needs a line 'task: name'")
+        names[index] = name
     unknown = [name for name in names if name not in manager.all_tasks]
     if unknown:
         raise InputError(f"lm-evaluation-harness knows no task '{unknown[0]}': 'lm-eval ls tasks' lists those it knows")
