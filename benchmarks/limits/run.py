@@ -92,7 +92,7 @@ def generation() -> dict[str, Any]:
     from seqtant.lm.generation import generate
     from seqtant.lm.huggingface import HuggingFaceLM
     from seqtant.lm.sampling import Sampling
-    from seqtant.steering.applying.hooks import steered
+    from seqtant.steering.applying.hooks import apply_steering
     from seqtant.steering.vectors.vector import SteeringVector
 
     size, tokens = SIZES["26M"], 32
@@ -102,7 +102,7 @@ def generation() -> dict[str, Any]:
     prompt = [list(range(3, 19))]
 
     def run() -> None:
-        with steered(model, vector, 1.0):
+        with apply_steering(model, vector, 1.0):
             generate(model, prompt, max_tokens=tokens, min_tokens=tokens, sampling=Sampling(temperature=0.0))
 
     held = torch.randn(weights)

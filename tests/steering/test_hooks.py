@@ -10,7 +10,7 @@ from seqtant.lm import continuation_log_probs, encode, generate, token_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.sampling import Sampling
 from seqtant.reference.world.world import World
-from seqtant.steering.applying.hooks import resolution_warning, steered
+from seqtant.steering.applying.hooks import apply_steering, resolution_warning
 from seqtant.steering.vectors.vector import LayerFacts, SteeringVector
 from tests.steering.samples import make_model, random_vector
 
@@ -23,7 +23,7 @@ def test_adds_exactly_the_vector_after_each_block(exact_model: HuggingFaceLM, ve
 
     ids = torch.tensor(encode(exact_model, TEXTS[:1]))
     weights = {1: 2.0, 2: -0.5}
-    with steered(exact_model, vector, 3.0, weights=weights):
+    with apply_steering(exact_model, vector, 3.0, weights=weights):
         found = exact_model.forward(ids).logits
     edits = {
         layer: (lambda states, call, push=3.0 * weights[layer] * row: states + push.double())
@@ -38,7 +38,7 @@ def test_adds_exactly_the_vector_after_each_block(exact_model: HuggingFaceLM, ve
 def test_leaves_the_model_as_it_was_also_after_an_error(model: HuggingFaceLM, vector: SteeringVector) -> None:
     ids = torch.tensor(encode(model, TEXTS[:1]))
     before = model.forward(ids).logits
-    with pytest.raises(RuntimeError, match="halfway"), steered(model, vector, 5.0):
+    with pytest.raises(RuntimeError, match="halfway"), apply_steering(model, vector, 5.0):
         raise RuntimeError("halfway")
     assert torch.equal(model.forward(ids).logits, before)
 
@@ -48,11 +48,11 @@ def test_every_row_has_its_own_strength_in_scoring_and_generation(
 ) -> None:
     strengths = [0.0, 4.0, -6.0]
     ids = encode(exact_model, TEXTS)
-    with steered(exact_model, vector, strengths):
+    with apply_steering(exact_model, vector, strengths):
         together = token_log_probs(exact_model, ids)
         spoken = generate(exact_model, ids, max_tokens=6, sampling=GREEDY)
     for row, strength in enumerate(strengths):
-        with steered(exact_model, vector, strength):
+        with apply_steering(exact_model, vector, strength):
             alone = token_log_probs(exact_model, [ids[row]])[0]
             said = generate(exact_model, [ids[row]], max_tokens=6, sampling=GREEDY)[0]
         assert torch.allclose(together[row], alone, atol=1e-6)
@@ -61,13 +61,16 @@ def test_every_row_has_its_own_strength_in_scoring_and_generation(
 
 def test_rows_of_a_plain_batch_are_known_by_their_place(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
     ids = torch.tensor(encode(exact_model, [TEXTS[0], TEXTS[0]]))
-    with steered(exact_model, vector, [0.0, 4.0]):
+    with apply_steering(exact_model, vector, [0.0, 4.0]):
         both = exact_model.forward(ids).logits
-    with steered(exact_model, vector, 4.0):
+    with apply_steering(exact_model, vector, 4.0):
         expected = exact_model.forward(ids[1:]).logits[0]
     assert torch.allclose(both[1], expected, atol=1e-6)
     assert torch.allclose(both[0], exact_model.forward(ids[:1]).logits[0], atol=1e-9)
-    with pytest.raises(InputError, match="3 strengths for a batch of 2 rows"), steered(exact_model, vector, [1, 2, 3]):
+    with (
+        pytest.raises(InputError, match="3 strengths for a batch of 2 rows"),
+        apply_steering(exact_model, vector, [1, 2, 3]),
+    ):
         exact_model.forward(ids)
 
 
@@ -76,7 +79,7 @@ def test_position_masks_survive_the_cache(positions: str, exact_model: HuggingFa
     """Generation token by token under a cache is a full pass over the same tokens with the same mask."""
     ids = encode(exact_model, TEXTS)
     lengths = [len(line) for line in ids]
-    with steered(exact_model, vector, 5.0, positions=positions, prompt_lengths=lengths):
+    with apply_steering(exact_model, vector, 5.0, positions=positions, prompt_lengths=lengths):
         said = generate(exact_model, ids, max_tokens=5, sampling=GREEDY, stop_ids=[])
         full = token_log_probs(exact_model, [[*line, *own.tokens] for line, own in zip(ids, said, strict=True)])
         ends = [continuation_log_probs(exact_model, ids[0], [said[0].tokens])[0]]
@@ -86,8 +89,31 @@ def test_position_masks_survive_the_cache(positions: str, exact_model: HuggingFa
     plain = token_log_probs(exact_model, [[*ids[0], *said[0].tokens]])[0]
     changed = (full[0] - plain).abs() > 1e-9
     first = {"prompt": 0, "last": lengths[0] - 1, "generated": lengths[0]}[positions]
-    assert not changed[:first].any(), "nothing before the mask may change"
-    assert changed[first:].any()
+    assert int(changed.nonzero()[0]) == first, "the first score that changes is that of the token after the mask"
+
+
+@pytest.mark.parametrize(("positions", "steered"), [
+    ("all", [1, 1, 1, 1, 1, 1]),
+    ("prompt", [1, 1, 1, 0, 0, 0]),
+    ("last", [0, 0, 1, 0, 0, 0]),
+    ("generated", [0, 0, 0, 1, 1, 1]),
+])  # fmt: skip
+def test_exactly_the_tokens_of_the_mask_are_steered(
+    positions: str, steered: list[int], exact_model: HuggingFaceLM
+) -> None:
+    """Six tokens with a prompt of three: the output of the steered block changes at the mask and nowhere else."""
+    from seqtant.lm.hooks import read_blocks
+
+    ids, outputs = torch.tensor([[1, 5, 6, 7, 8, 9]]), []
+    with read_blocks(exact_model, [1], lambda states, call: outputs.append(states)):
+        exact_model.forward(ids)
+    with (
+        apply_steering(exact_model, random_vector([1]), 5.0, positions=positions, prompt_lengths=3),
+        read_blocks(exact_model, [1], lambda states, call: outputs.append(states)),
+    ):
+        exact_model.forward(ids)
+    moved = (outputs[1] - outputs[0]).norm(dim=-1)[0]
+    assert moved.tolist() == pytest.approx([5.0 * each for each in steered], abs=1e-6)
 
 
 def test_left_padding_is_not_taken_for_a_prompt(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
@@ -99,10 +125,10 @@ def test_left_padding_is_not_taken_for_a_prompt(exact_model: HuggingFaceLM, vect
         padded[row, width - len(line) :] = torch.tensor(line)
         mask[row, width - len(line) :] = 1
     lengths = [len(line) for line in ids]
-    with steered(exact_model, vector, 5.0, positions="last", prompt_lengths=lengths):
+    with apply_steering(exact_model, vector, 5.0, positions="last", prompt_lengths=lengths):
         together = exact_model.forward(padded, mask, keep=1).logits[:, -1]
     for row, line in enumerate(ids):
-        with steered(exact_model, vector, 5.0, positions="last", prompt_lengths=len(line)):
+        with apply_steering(exact_model, vector, 5.0, positions="last", prompt_lengths=len(line)):
             alone = exact_model.forward(torch.tensor([line]), keep=1).logits[0, -1]
         assert torch.allclose(together[row], alone, atol=1e-5)
 
@@ -115,7 +141,7 @@ def test_keeps_norms_if_asked(exact_model: HuggingFaceLM) -> None:
     with read_blocks(exact_model, [1], lambda states, call: kept.append(states.norm(dim=-1))):
         exact_model.forward(ids)
     with (
-        steered(exact_model, random_vector([1]), 9.0, keep_norm=True),
+        apply_steering(exact_model, random_vector([1]), 9.0, keep_norm=True),
         read_blocks(exact_model, [1], lambda states, call: kept.append(states.norm(dim=-1))),
     ):
         exact_model.forward(ids)
@@ -129,7 +155,7 @@ def test_bad_calls_are_refused(model: HuggingFaceLM, vector: SteeringVector) -> 
         ({"weights": {3: 1.0}}, "does not steer"),
         ({"strength": float("nan")}, "finite"),
     ):
-        with pytest.raises(InputError, match=reason), steered(model, vector, **arguments):  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=reason), apply_steering(model, vector, **arguments):  # type: ignore[arg-type]
             pass
 
 
@@ -140,13 +166,13 @@ def test_half_types_lose_small_strengths_and_say_so(dtype: torch.dtype, world: W
     norm = 20.0
     vector = SteeringVector({1: torch.ones(32)}, {1: LayerFacts(hidden_norm=norm)})
     tiny, usable = 1e-6, 2.0
-    with steered(half, vector, tiny):
+    with apply_steering(half, vector, tiny):
         assert torch.equal(half.forward(ids).logits, half.forward(ids).logits)
         lost = half.forward(ids).logits
     assert torch.equal(lost, half.forward(ids).logits), "rounded away"
     assert "below the rounding" in (resolution_warning(half, vector, tiny) or "")
     assert resolution_warning(half, vector, usable) is None
-    with steered(half, vector, usable):
+    with apply_steering(half, vector, usable):
         assert not torch.equal(half.forward(ids).logits, lost)
     if dtype == torch.float16:
         assert "overflows float16" in (resolution_warning(half, vector, 7e4) or "")

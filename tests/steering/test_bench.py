@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,10 @@ from seqtant.errors import InputError
 from seqtant.lm import continuation_log_probs, encode_continuations
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World
-from seqtant.steering.applying.hooks import steered
+from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.data.items import BehaviorPrompt, Passage, Question, read_behavior, read_helpfulness
-from seqtant.steering.sweeping.bench import Bench
-from seqtant.steering.sweeping.gradients import alignment_slopes, helpfulness_slopes
-from seqtant.steering.sweeping.sweep import plan, sweep_log_probs
+from seqtant.steering.sweeping.bench import Bench, alignment_gradients, helpfulness_gradients
+from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
 from seqtant.steering.vectors.vector import SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import make_bench, make_model, random_vector
@@ -32,7 +32,7 @@ def one_by_one(bench: Bench, prompt: str, texts: tuple[str, ...]) -> np.ndarray:
         where = {}
         if bench.positions != "all":
             where = {"positions": bench.positions, "prompt_lengths": len(start)}
-        with steered(bench.model, bench.vector, strength, **where):
+        with apply_steering(bench.model, bench.vector, strength, **where):
             rows.append([float(s.sum()) for s in continuation_log_probs(bench.model, start, ends)])
     return np.array(rows)
 
@@ -66,8 +66,8 @@ def test_texts_are_scored_by_perplexity(exact_model: HuggingFaceLM, vector: Stee
 
     texts = ["book : tom lives in paris .", "talk : we love the lamp ."]
     bench = Bench(exact_model, vector, [], [Passage(text) for text in texts])
-    read = bench.read_helpfulness([0.0, 2.0])
-    with steered(exact_model, vector, 2.0):
+    read = bench.score_helpfulness([0.0, 2.0])
+    with apply_steering(exact_model, vector, 2.0):
         scores = token_log_probs(exact_model, encode(exact_model, texts))
     assert read.full[1] == pytest.approx([float(s.mean().exp()) for s in scores], rel=1e-5)
     assert read.restricted is read.full
@@ -89,7 +89,7 @@ def test_what_no_strength_changes_and_what_rows_begin_with_is_read_once(
     bench = Bench(model, vector, [], questions)
     mlps = [model.model.model.layers[layer].mlp.down_proj for layer in tokens]  # type: ignore[union-attr, index]
     hooks = [mlp.register_forward_hook(counting(layer)) for mlp, layer in zip(mlps, tokens, strict=True)]
-    bench.read_helpfulness(STRENGTHS)
+    bench.score_helpfulness(STRENGTHS)
     for hook in hooks:
         hook.remove()
     lengths = [row.tokens.numel() for row in bench.helpfulness_plan.rows]
@@ -113,10 +113,10 @@ def test_a_sweep_is_one_pass_a_strength_in_every_family(family: str) -> None:
         [0, 3, 4, 2, 2, 2, 3, 4],
         [2, 4, 3, 2, 2],
     ]
-    scoring = plan(network, [(ids, [[2], [3, 4]]) for ids in prompts])
+    scoring = plan_scoring(network, [(ids, [[2], [3, 4]]) for ids in prompts])
     found = sweep_log_probs(network, push, scoring, STRENGTHS)
     for row, strength in enumerate(STRENGTHS):
-        with steered(network, push, strength):
+        with apply_steering(network, push, strength):
             expected = [
                 [float(s.sum()) for s in continuation_log_probs(network, ids, [[2], [3, 4]])] for ids in prompts
             ]
@@ -124,11 +124,11 @@ def test_a_sweep_is_one_pass_a_strength_in_every_family(family: str) -> None:
 
 
 def test_one_token_answers_share_a_row(model: HuggingFaceLM) -> None:
-    scoring = plan(model, [([1, 2], [[3], [4], [5, 6, 7], [5, 6]]), ([1], [[2]])])
+    scoring = plan_scoring(model, [([1, 2], [[3], [4], [5, 6, 7], [5, 6]]), ([1], [[2]])])
     assert [row.tokens.tolist() for row in scoring.rows] == [[1, 2, 5, 6], [1]]
     assert scoring.counts == [4, 1]
     with pytest.raises(InputError, match="a continuation is empty"):
-        plan(model, [([1], [[]])])
+        plan_scoring(model, [([1], [[]])])
 
 
 def test_slopes_are_central_differences(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
@@ -136,19 +136,19 @@ def test_slopes_are_central_differences(exact_model: HuggingFaceLM, vector: Stee
     bench = Bench(exact_model, vector, made.behavior, [*made.helpfulness, LONG])
     step = 0.3  # norms are computed in float32 whatever the model's type: a small step drowns in their rounding
     for layer_number, layer in enumerate(vector.layers):
-        alone = bench.steered_by(vector.at([layer]))
+        alone = replace(bench, vector=vector.at([layer]))
         read = alone([-step, 0.0, step])
         differences = (read.behavior.alignment[2] - read.behavior.alignment[0]) / (2 * step)
-        assert alignment_slopes(bench)[:, layer_number] == pytest.approx(differences, rel=1e-2, abs=2e-5)
+        assert alignment_gradients(bench)[:, layer_number] == pytest.approx(differences, rel=1e-2, abs=2e-5)
         for restricted, scores in ((True, read.helpfulness.restricted), (False, read.helpfulness.full)):
-            exact = helpfulness_slopes(bench, restricted=restricted)[:, layer_number]
+            exact = helpfulness_gradients(bench, restricted=restricted)[:, layer_number]
             logs = np.log(scores)
             assert exact == pytest.approx((logs[2] - logs[0]) / (2 * step), rel=1e-2, abs=2e-5)
-    read = bench.read_behavior([-step, step])
+    read = bench.score_behavior([-step, step])
     both = (read.alignment[1] - read.alignment[0]) / (2 * step)
-    assert alignment_slopes(bench).sum(axis=1) == pytest.approx(both, rel=1e-2, abs=2e-5)
+    assert alignment_gradients(bench).sum(axis=1) == pytest.approx(both, rel=1e-2, abs=2e-5)
     with pytest.raises(InputError, match="all positions"):
-        alignment_slopes(Bench(exact_model, vector, bench.behavior, bench.helpfulness, "last"))
+        alignment_gradients(Bench(exact_model, vector, bench.behavior, bench.helpfulness, "last"))
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
@@ -157,7 +157,6 @@ def test_slope_is_the_covariance_of_scores_with_the_jacobian_vector_product(
 ) -> None:
     """Reverse mode against forward mode and the closed form Cov(B, u), on one-token replies."""
     from seqtant.lm.hooks import edit_blocks
-    from seqtant.steering.theory import covariance_slope
 
     bench = make_bench(exact_model, vector, prompts=1, items=2)
     item = bench.behavior[0]
@@ -174,26 +173,27 @@ def test_slope_is_the_covariance_of_scores_with_the_jacobian_vector_product(
     value, slope = torch.func.jvp(logits, (zero,), (torch.ones_like(zero),))
     exact_model.model.set_attn_implementation("sdpa")
     scores = np.repeat([1.0, -1.0], [len(item.good), len(item.bad)])
-    expected = covariance_slope(torch.softmax(value, 0).numpy(), scores, slope.numpy())
-    assert alignment_slopes(bench).sum() == pytest.approx(float(expected), rel=1e-5)
+    p, u = torch.softmax(value, 0).numpy(), slope.numpy()
+    expected = (p * (u - p @ u)) @ scores
+    assert alignment_gradients(bench).sum() == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_pair_gaps_give_a_guarantee_that_holds(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
     from seqtant.steering.theory import alignment_guarantee
 
-    read = make_bench(exact_model, vector, prompts=6).read_behavior([-2.0, 0.0, 2.0])
+    read = make_bench(exact_model, vector, prompts=6).score_behavior([-2.0, 0.0, 2.0])
     for row, strength in ((2, 2.0), (0, -2.0)):
         worst, mean = read.pair_gaps(strength)
         bound = alignment_guarantee(strength, worst, read.alignment[1])
         assert ((read.alignment[row] - bound) * np.sign(strength) >= -1e-9).all()
-        assert (worst * np.sign(strength) <= mean * np.sign(strength) + 1e-12).all() or strength < 0
+        assert (worst <= mean + 1e-12).all(), "per unit of a signed strength"
 
 
 def test_scores_that_are_no_numbers_are_told(world: World, vector: SteeringVector) -> None:
     broken = make_model(world)
     broken.model.model.layers[3].mlp.down_proj.weight[0, 0] = float("nan")  # type: ignore[union-attr, index]
     with pytest.raises(InputError, match="gives no number at strength 3"):
-        make_bench(broken, vector, prompts=2, items=2).read_helpfulness([0.0, 3.0])
+        make_bench(broken, vector, prompts=2, items=2).score_helpfulness([0.0, 3.0])
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ from seqtant.lm import generate, token_log_probs
 from seqtant.lm.hooks import decoder_blocks, read_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.sampling import Sampling
-from seqtant.steering.applying.bias_steering import steered_in_bias
-from seqtant.steering.applying.hooks import steered
-from seqtant.steering.applying.output_projection import bias_errors, is_rounding
+from seqtant.steering.applying.hooks import apply_steering
+from seqtant.steering.applying.output_bias import apply_steering_as_bias, bias_errors, is_rounding
 from seqtant.steering.vectors.vector import SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import random_vector
@@ -47,10 +46,10 @@ def test_biases_are_hooks_to_rounding_and_are_given_back(family: str, push: Push
     model = build(family)
     before = {name: weight.clone() for name, weight in model.model.state_dict().items()}
     parameters = {name: id(parameter) for name, parameter in model.model.named_parameters()}
-    with steered(model, push, 1.5, weights=WEIGHTS):
+    with apply_steering(model, push, 1.5, weights=WEIGHTS):
         expected, tokens = model.forward(IDS).logits, said(model)
         scores = token_log_probs(model, IDS.tolist())[0]
-    with steered_in_bias(model, push, 1.5, weights=WEIGHTS) as without_hooks:
+    with apply_steering_as_bias(model, push, 1.5, weights=WEIGHTS) as without_hooks:
         assert without_hooks
         torch.testing.assert_close(model.forward(IDS).logits, expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(token_log_probs(model, IDS.tolist())[0], scores, atol=1e-5, rtol=1e-5)
@@ -65,7 +64,7 @@ def test_biases_are_hooks_to_rounding_and_are_given_back(family: str, push: Push
 def test_biases_are_given_back_after_an_error(llama: HuggingFaceLM, push: Push) -> None:
     before = list(llama.model.state_dict())
     for _ in range(2):  # the second time it must not be held still
-        with pytest.raises(RuntimeError, match="halfway"), steered_in_bias(llama, push, 1.5) as without_hooks:
+        with pytest.raises(RuntimeError, match="halfway"), apply_steering_as_bias(llama, push, 1.5) as without_hooks:
             raise RuntimeError("halfway")
         assert without_hooks
         assert list(llama.model.state_dict()) == before
@@ -74,10 +73,14 @@ def test_biases_are_given_back_after_an_error(llama: HuggingFaceLM, push: Push) 
 @pytest.mark.parametrize("inner_is_bias", [True, False])
 def test_nested_pushes_act_in_the_order_they_were_opened(inner_is_bias: bool, llama: HuggingFaceLM, push: Push) -> None:
     other = random_vector([1, 2], width=16, seed=5)
-    with steered(llama, other, 2.0, keep_norm=inner_is_bias), steered(llama, push, 1.5):
+    with apply_steering(llama, other, 2.0, keep_norm=inner_is_bias), apply_steering(llama, push, 1.5):
         expected = llama.forward(IDS).logits
-    outer: Any = steered(llama, other, 2.0, keep_norm=True) if inner_is_bias else steered_in_bias(llama, other, 2.0)
-    with outer, steered_in_bias(llama, push, 1.5) as without_hooks:
+    outer: Any = (
+        apply_steering(llama, other, 2.0, keep_norm=True)
+        if inner_is_bias
+        else apply_steering_as_bias(llama, other, 2.0)
+    )
+    with outer, apply_steering_as_bias(llama, push, 1.5) as without_hooks:
         found = llama.forward(IDS).logits
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert not without_hooks, "whoever comes second steers by hooks"
@@ -86,9 +89,9 @@ def test_nested_pushes_act_in_the_order_they_were_opened(inner_is_bias: bool, ll
 def test_hooks_that_are_there_see_what_they_saw(llama: HuggingFaceLM, push: Push) -> None:
     seen: list[torch.Tensor] = []
     with read_blocks(llama, [2], lambda states, _call: seen.append(states)):
-        with steered(llama, push, 1.5):
+        with apply_steering(llama, push, 1.5):
             llama.forward(IDS)
-        with steered_in_bias(llama, push, 1.5):
+        with apply_steering_as_bias(llama, push, 1.5):
             llama.forward(IDS)
     assert torch.equal(*seen)
 
@@ -100,12 +103,12 @@ def test_two_threads_do_not_take_each_others_biases(llama: HuggingFaceLM, push: 
     carried: list[bool] = []
 
     def second() -> None:
-        with steered_in_bias(llama, push, -1.0) as without_hooks:
+        with apply_steering_as_bias(llama, push, -1.0) as without_hooks:
             carried.append(without_hooks)
             inside.set()
             leave.wait(10)
 
-    with steered_in_bias(llama, push, 1.5) as without_hooks:
+    with apply_steering_as_bias(llama, push, 1.5) as without_hooks:
         assert without_hooks
         thread = threading.Thread(target=second)
         thread.start()
@@ -140,9 +143,9 @@ def test_hooks_are_used_where_a_bias_is_not_the_same(push: Push) -> None:
         model = build(family)
         if change:
             change(model)
-        with steered(model, push, 1.5):
+        with apply_steering(model, push, 1.5):
             expected = model.forward(IDS).logits
-        with steered_in_bias(model, push, 1.5) as without_hooks:
+        with apply_steering_as_bias(model, push, 1.5) as without_hooks:
             assert not without_hooks, change
             assert torch.equal(model.forward(IDS).logits, expected)
 
@@ -153,11 +156,11 @@ def test_half_types_round_no_more_than_hooks(dtype: torch.dtype, push: Push) -> 
     exact, half = build("llama"), build("llama")
     half.model.to(dtype)
     exact.model.to(dtype).double()
-    with steered(exact, push, 1.5):
+    with apply_steering(exact, push, 1.5):
         expected = exact.forward(IDS).logits
-    with steered(half, push, 1.5):
+    with apply_steering(half, push, 1.5):
         hooked = (half.forward(IDS).logits - expected).norm()
-    with steered_in_bias(half, push, 1.5) as without_hooks:
+    with apply_steering_as_bias(half, push, 1.5) as without_hooks:
         assert without_hooks
         folded = (half.forward(IDS).logits - expected).norm()
     assert folded < 1.5 * hooked
@@ -176,7 +179,7 @@ def test_a_norm_behind_the_matrix_is_told_in_every_type(dtype: torch.dtype) -> N
 
 def test_bad_calls_are_refused(llama: HuggingFaceLM, push: Push) -> None:
     for arguments, reason in (({"weights": {1: 1.0}}, "does not steer"), ({"strength": float("nan")}, "finite")):
-        with pytest.raises(InputError, match=reason), steered_in_bias(llama, push, **arguments):
+        with pytest.raises(InputError, match=reason), apply_steering_as_bias(llama, push, **arguments):
             pass
-    with pytest.raises(InputError, match="wide"), steered_in_bias(llama, random_vector([0], width=8), 1.0):
+    with pytest.raises(InputError, match="wide"), apply_steering_as_bias(llama, random_vector([0], width=8), 1.0):
         pass

@@ -5,17 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from scipy.stats import norm
 
 from seqtant.errors import InputError
 from seqtant.steering.analysis.fits import fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
-from seqtant.steering.analysis.published import CURVES, STRENGTHS
-from seqtant.steering.analysis.strength_search import Budget, Choice, Observed, bracket, choose, operating_point
-from seqtant.steering.theory import answer_bell
+from seqtant.steering.analysis.strength_search import (
+    Budget,
+    Choice,
+    StrengthMeasurements,
+    bracket,
+    choose,
+    operating_point,
+)
+from seqtant.steering.instruments.refit import CURVES, STRENGTHS
+from seqtant.steering.theory import bell
 from tests.steering.samples import Synthetic
 
 
 def chosen(truth: Synthetic, budget: Budget, start: float = 0.05) -> Choice:
-    observed = Observed(truth, lambda read: read.helpfulness.restricted)
+    observed = StrengthMeasurements(truth, lambda read: read.helpfulness.restricted)
     return choose(observed, budget, start, resamples=300, generator=np.random.default_rng(0))
 
 
@@ -49,6 +57,28 @@ def test_quartic_growth_is_caught_by_measuring_where_the_law_points() -> None:
     assert chosen(truth, budget, start=0.5).strength.value == pytest.approx(expected, rel=0.10)
 
 
+def test_a_root_that_misses_the_budget_by_a_third_is_fitted_again() -> None:
+    """Between probe and root a quartic term takes over: the first root loses 1.4 budgets and must not be believed."""
+    truth, budget = Synthetic(quadratic=-0.01, quartic=-0.0016), Budget(share=0.05)
+    choice = chosen(truth, budget, start=1.118)
+    assert truth.loss(choice.first) / 0.05 == pytest.approx(1.4, abs=0.1)
+    assert choice.rounds == 1
+    assert truth.loss(choice.strength.value) / 0.05 == pytest.approx(1.0, abs=0.1)
+
+
+def test_items_needed_make_the_interval_as_wide_as_the_budget() -> None:
+    """n such that 1.96 standard errors of the paired change of helpfulness are the budget times P_0."""
+    truth, budget = Synthetic(quadratic=-0.02), Budget(share=0.05)
+    truth.linear = 0.1 * np.random.default_rng(3).standard_normal(200)
+    choice = chosen(truth, budget, start=0.2)
+    largest = -min(choice.observed.strengths)  # of the law, which is fitted on both sides
+    zero, changed = truth.probabilities([0.0, largest])
+    n = choice.items_needed
+    errors = [float(norm.ppf(0.975)) * (changed - zero).std(ddof=1) / count**0.5 for count in (n, n - 1)]
+    assert errors[0] <= 0.05 * zero.mean() < errors[1]
+    assert n > 10, "few items would not tell 1.96 from 1.64"
+
+
 def test_a_first_probe_that_is_too_large_is_made_smaller() -> None:
     truth, budget = Synthetic(), Budget(share=0.02)
     assert chosen(truth, budget, start=40.0).strength.value == pytest.approx(true_root(truth, budget), rel=0.05)
@@ -59,9 +89,10 @@ def test_no_limit_gives_the_cap() -> None:
     choice = chosen(rising, Budget(share=0.05, cap=3.0))
     assert choice.strength.value == 3.0
     assert not choice.limited
-    back = chosen(rising, Budget(share=0.05, cap=3.0, side=-1))
+    downhill = Budget(share=0.05, cap=3.0, side=-1)
+    back = chosen(rising, downhill)
     assert back.limited
-    assert -3.0 < back.strength.value < -2.0
+    assert back.strength.value == pytest.approx(-true_root(rising, downhill), rel=0.02)
 
 
 def test_budget_above_chance_is_spent_sooner() -> None:
@@ -97,11 +128,11 @@ def test_interval_covers_the_truth_of_the_population() -> None:
 @pytest.mark.parametrize("side", [1, -1])
 def test_operating_point_is_where_the_loss_is_the_budget(side: int) -> None:
     truth, budget = Synthetic(linear=0.004, quartic=-1e-4), Budget(share=0.05, side=side)
-    observed = Observed(truth, lambda read: read.helpfulness.restricted)
+    observed = StrengthMeasurements(truth, lambda read: read.helpfulness.restricted)
     found = operating_point(observed, budget, 1.0, resamples=200, generator=np.random.default_rng(0))
     assert found is not None
     assert found.value == pytest.approx(side * true_root(truth, budget), rel=0.02)
-    never = Observed(Synthetic(linear=0.02, quadratic=1e-6), lambda read: read.helpfulness.restricted)
+    never = StrengthMeasurements(Synthetic(linear=0.02, quadratic=1e-6), lambda read: read.helpfulness.restricted)
     assert (
         operating_point(never, Budget(share=0.05, cap=5.0), 1.0, resamples=200, generator=np.random.default_rng(0))
         is None
@@ -123,8 +154,8 @@ def test_curves_are_recovered_with_their_parameters() -> None:
     fit = fit_alignment(places, np.tanh(0.01 * places - 0.4))
     assert fit.parameters == pytest.approx([0.01, -0.4], rel=1e-5)
     assert fit.r_squared == pytest.approx(1.0)
-    bell = fit_bell(places, answer_bell(places, 1.4, 0.02), 0.25)
-    assert bell.parameters == pytest.approx([0.02, 1.4], rel=1e-4)
+    shape = fit_bell(places, bell(places, 1.4, 0.02, floor=0.25), 0.25)
+    assert shape.parameters == pytest.approx([0.02, 1.4], rel=1e-4)
 
 
 def test_loss_order_of_known_powers() -> None:

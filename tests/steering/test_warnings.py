@@ -11,15 +11,15 @@ from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.steering.analysis.caveats import warn_of
 from seqtant.steering.config import RefitConfig
+from seqtant.steering.inputs import record_warnings
 from seqtant.steering.vectors.vector import LayerFacts, SteeringVector
 from tests.steering.samples import make_bench, make_model, random_vector
 
 
 def warnings(model: HuggingFaceLM, vector: SteeringVector, strengths: list[float]) -> tuple[str, ...]:
     with Recorder("steering.refit", "test", RefitConfig(), Context()) as record:
-        warn_of(record, make_bench(model, vector), strengths)
+        record_warnings(record, make_bench(model, vector), strengths)
     return record.result.warnings
 
 

@@ -11,22 +11,21 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.findings import from_json
-from seqtant.steering.data import review_data as opinions
-from seqtant.steering.data.items import read_behavior, read_helpfulness
-from seqtant.steering.data.pairs import read_pairs
+from seqtant.steering.data import review_data
+from seqtant.steering.data.items import read_behavior, read_helpfulness, read_pairs
 from tests.steering.test_instruments import ask, call
 
 FRAME = " it is"
 REVIEWS = [
-    opinions.Opinion(" ".join(f"{'praise' if good else 'blame'}{number}word{place}" for place in range(20)), good)
+    review_data.Review(" ".join(f"{'praise' if good else 'blame'}{number}word{place}" for place in range(20)), good)
     for number in range(12)
     for good in (True, False)
 ]
 
 
 def test_pairs_are_pieces_of_both_sides() -> None:
-    leanings = opinions.word_leanings(REVIEWS)
-    pairs = opinions.opinion_pairs(REVIEWS, leanings, FRAME, 5, 1000, np.random.default_rng(0))
+    odds = review_data.word_log_odds(REVIEWS)
+    pairs = review_data.review_pairs(REVIEWS, odds, FRAME, 5, 1000, np.random.default_rng(0))
     assert len(pairs) == 12 * 4
     assert all(pair.positive.startswith("praise") and pair.negative.startswith("blame") for pair in pairs)
     assert all(text.endswith(FRAME) and len(text.split()) == 5 + 2 for p in pairs for text in (p.positive, p.negative))
@@ -35,16 +34,18 @@ def test_pairs_are_pieces_of_both_sides() -> None:
 
 def test_the_clearest_pieces_come_first() -> None:
     plain = "the plot goes on and on"
-    learned = [opinions.Opinion(f"superb {plain}", True), opinions.Opinion(f"dreadful {plain}", False)] * 20
-    asked = [opinions.Opinion(f"{plain} {word} {plain}", word == "superb") for word in ("superb", "dreadful")] * 3
-    asked += [opinions.Opinion(f"{plain} a {plain}", good) for good in (True, False)]
-    (pair,) = opinions.opinion_pairs(asked, opinions.word_leanings(learned), FRAME, 13, 1, np.random.default_rng(0))
+    learned = [review_data.Review(f"superb {plain}", True), review_data.Review(f"dreadful {plain}", False)] * 20
+    asked = [review_data.Review(f"{plain} {word} {plain}", word == "superb") for word in ("superb", "dreadful")] * 3
+    asked += [review_data.Review(f"{plain} a {plain}", good) for good in (True, False)]
+    (pair,) = review_data.review_pairs(
+        asked, review_data.word_log_odds(learned), FRAME, 13, 1, np.random.default_rng(0)
+    )
     assert "superb" in pair.positive
     assert "dreadful" in pair.negative
 
 
 def test_every_opinion_asks_once() -> None:
-    prompts = opinions.verdict_prompts(REVIEWS, FRAME, 5, (" good",), (" bad",))
+    prompts = review_data.verdict_prompts(REVIEWS, FRAME, 5, (" good",), (" bad",))
     assert [prompt.prompt.split()[0] for prompt in prompts] == [review.text.split()[0] for review in REVIEWS]
 
 
@@ -53,7 +54,7 @@ def test_questions_are_of_words_as_frequent_as_the_right_one() -> None:
     words = [f"{a}{b}{c}{d}" for a in "abcd" for b in "aeiou" for c in "lmnrs" for d in "aeiou"]
     shares = 1 / np.arange(1, len(words) + 1)
     learned = [" ".join(generator.choice(words, size=400, p=shares / shares.sum())) for _ in range(200)]
-    asked = opinions.cloze_questions(learned[:40], learned, 10, 4, generator)
+    asked = review_data.cloze_questions(learned[:40], learned, 10, 4, generator)
     counts = Counter(word for text in learned for word in text.split())
     assert len(asked) > 1000
     assert all(len(set(question.options)) == 4 for question in asked)
@@ -63,7 +64,7 @@ def test_questions_are_of_words_as_frequent_as_the_right_one() -> None:
     for question in asked:
         own = [rank[option.strip()] for option in question.options]
         assert (
-            max(abs(place - own[question.answer]) for place in own) <= opinions.NEIGHBORS + 5
+            max(abs(place - own[question.answer]) for place in own) <= review_data.NEIGHBORS + 5
         )  # equal counts may swap
     frequency = [np.argmax([counts[option.strip()] for option in question.options]) for question in asked]
     share = np.mean([best == question.answer for best, question in zip(frequency, asked, strict=True)])
@@ -79,7 +80,7 @@ def test_bad_files_are_told(line: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text(line, encoding="utf-8")
     with pytest.raises(InputError, match=reason):
-        opinions.read_opinions(str(path))
+        review_data.read_reviews(str(path))
 
 
 def test_training_writes_all_that_a_choice_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,4 +111,4 @@ def test_pieces_are_made_of_the_text(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     rows = [{"text": review.text, "label": "pos" if review.good else "neg"} for review in REVIEWS]
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert opinions.read_opinions(str(path)) == REVIEWS
+    assert review_data.read_reviews(str(path)) == REVIEWS

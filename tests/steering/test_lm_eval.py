@@ -59,7 +59,7 @@ def test_the_harness_counts_as_this_room_does(
     pytest.importorskip("lm_eval", reason=REASON)
     scores = harness.evaluate(model, vector, [0.0, 40.0], [task])
     behavior = make_bench(model, vector).behavior
-    ours = Bench(model, vector, behavior, questions).read_helpfulness([0.0, 40.0]).right.mean(axis=1)
+    ours = Bench(model, vector, behavior, questions).score_helpfulness([0.0, 40.0]).right.mean(axis=1)
     theirs = [score.value for score in scores if score.metric == "acc"]
     assert theirs == pytest.approx(ours.tolist())
     assert {score.task for score in scores} == {"world_facts"}
