@@ -11,7 +11,7 @@ import numpy as np
 from seqtant.data.documents import TextList
 
 PEOPLE = ("Anna", "Boris", "Clara", "David", "Elena", "Frida", "Goran", "Hanna", "Ivo", "Jana", "Karim", "Lena")
-PLACES = ("harbor", "market", "library", "garden", "station", "bakery", "museum", "bridge", "school", "mill")
+PLACES = ("harbour", "market", "library", "garden", "station", "bakery", "museum", "bridge", "school", "mill")
 NOUNS = ("sailor", "baker", "teacher", "painter", "farmer", "girl", "doctor", "poet", "guard", "captain")
 THINGS = ("map", "lamp", "letter", "basket", "clock", "rope", "book", "stone", "apple", "key", "boat", "mirror")
 QUALITIES = ("old", "young", "quiet", "tall", "clever", "tired", "happy", "careful", "small", "bright")
