@@ -16,10 +16,9 @@ from seqtant.subtasks.instrument import run
 from seqtant.subtasks.instruments.probe import UPDATES_PER_UNIT
 from seqtant.subtasks.networks.gradient_signal import step_signal, whole_signal
 from seqtant.subtasks.networks.networks import build_network
-from seqtant.subtasks.tasks.arithmetic import modular_sum
-from seqtant.subtasks.tasks.parity import parity
+from seqtant.subtasks.oracles import solve_gf2
+from seqtant.subtasks.tasks.builtin import modular_sum, parity
 from seqtant.subtasks.theory import gradient_variance_bound
-from seqtant.subtasks.training.gf2 import solve_gf2
 
 CPU = Context(device="cpu")
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"

@@ -1,4 +1,4 @@
-"""A trained network as a folder: its weights, and a record that says what it is and what it was trained on."""
+"""A trained network as a folder: its weights, and a JSON record of its shape and of what it was trained on."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.runs.files import make_folder, whole_file, write_text
 from seqtant.settings import build
 from seqtant.subtasks.config import NetworkConfig
-from seqtant.subtasks.networks.networks import NetworkLM, build_network
+from seqtant.subtasks.networks.networks import Network, NetworkLM, build_network
 from seqtant.subtasks.tasks.arms import Arm
-from seqtant.subtasks.tasks.circuits import from_circuit, plain_circuit
-from seqtant.subtasks.tasks.task import Task
+from seqtant.subtasks.tasks.task import Task, from_circuit, to_circuit
 
 RECORD = "subtasks.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A trained network and what it needs to be run."""
+class TrainedNetwork:
+    """A trained network and everything needed to run it."""
 
-    network: nn.Module
+    network: Network
     config: NetworkConfig
     vocabulary: int
     context: int
-    arm: str
+    arm_name: str
     """Name of the arm it was trained on."""
     task: Task | None = None
     """The task; None for rows."""
-    way: Arm | None = None
-    """How solutions of the task are written; None for rows."""
+    arm: Arm | None = None
+    """The arm of the task; None for rows."""
     alphabet: str = ""
     """Characters of the rows; empty for a task."""
     longest: int = 0
-    """Most characters of a completion, for rows."""
+    """Largest number of characters of a completion, for rows."""
 
     @property
     def model(self) -> NetworkLM:
@@ -50,12 +48,12 @@ class Trained:
 
     @property
     def tokens(self) -> CharacterTokens:
-        """How rows become numbers."""
+        """The tokenizer of the rows, one token per character."""
         return CharacterTokens([self.alphabet])
 
 
-def save_trained(trained: Trained, folder: Path) -> list[Path]:
-    """Writes ``model.safetensors`` and ``subtasks.json``.
+def save_trained(trained: TrainedNetwork, folder: Path) -> list[Path]:
+    """Saves a network as ``model.safetensors`` and ``subtasks.json``.
 
     Returns:
         The files.
@@ -70,10 +68,10 @@ def save_trained(trained: Trained, folder: Path) -> list[Path]:
         "network": asdict(trained.config),
         "vocabulary": trained.vocabulary,
         "context": trained.context,
-        "arm": trained.arm,
-        "task": plain_circuit(trained.task) if trained.task else None,
+        "arm": trained.arm_name,
+        "task": to_circuit(trained.task) if trained.task else None,
         "facts": dict(trained.task.facts) if trained.task else {},
-        "way": asdict(trained.way) if trained.way else None,
+        "way": asdict(trained.arm) if trained.arm else None,
         "alphabet": trained.alphabet,
         "longest": trained.longest,
     }
@@ -81,8 +79,8 @@ def save_trained(trained: Trained, folder: Path) -> list[Path]:
     return [weights, folder / RECORD]
 
 
-def load_trained(folder: Path) -> Trained:
-    """Reads what :func:`save_trained` wrote.
+def load_trained(folder: Path) -> TrainedNetwork:
+    """Loads a network that :func:`save_trained` saved.
 
     Raises:
         InputError: A file is missing, broken, or of another network.
@@ -93,16 +91,14 @@ def load_trained(folder: Path) -> Trained:
         config = build(NetworkConfig, data["network"], source=str(path))
         network = build_network(config, vocabulary=data["vocabulary"], context=data["context"], seed=0)
         network.load_state_dict(load_file(folder / "model.safetensors"))
-        task = from_circuit(data["task"]) if data["task"] else None
-        way = _way(data["way"]) if data["way"] else None
-        return Trained(
+        return TrainedNetwork(
             network=network.eval(),
             config=config,
             vocabulary=data["vocabulary"],
             context=data["context"],
-            arm=data["arm"],
-            task=task,
-            way=way,
+            arm_name=data["arm"],
+            task=from_circuit(data["task"]) if data["task"] else None,
+            arm=build(Arm, data["way"], source=RECORD) if data["way"] else None,
             alphabet=data["alphabet"],
             longest=data["longest"],
         )
@@ -114,7 +110,3 @@ def load_trained(folder: Path) -> Trained:
 def is_trained(folder: str) -> bool:
     """Whether a folder was written by ``subtasks train``."""
     return (Path(folder) / RECORD).is_file()
-
-
-def _way(data: dict[str, Any]) -> Arm:
-    return build(Arm, data, source=RECORD)
