@@ -111,7 +111,26 @@ def evaluation(result: Result) -> list[Figure]:
     if result.series("own_steps"):
         drawn += _steps(result)
     if result.series("accuracy"):
-        drawn.append(_against_direct(result))
+        data: list[dict[str, Any]] = []
+        for color, group in enumerate(("own steps", "at once")):
+            rows = {
+                key: [row.value for row in result.series(key, group)]
+                for key in ("accuracy", "accuracy_low", "accuracy_high")
+            }
+            steps = [row.step or 0.0 for row in result.series("accuracy", group)]
+            data += line(
+                steps, rows["accuracy"], group, color=color, low=rows["accuracy_low"], high=rows["accuracy_high"]
+            )
+        direct = Figure(
+            name="direct",
+            title="Right answers with and without steps, by number of steps",
+            caption="Bands are Wilson's 95 % intervals.",
+            alt="Accuracy on own steps and at once against the number of steps of a problem.",
+            data=data,
+            layout=axes("steps of a problem", "right answers", yaxis={"range": [0, 1.03]}),
+            table=next(table for table in result.tables if table.name == "problems"),
+        )
+        drawn.append(direct)
     return drawn
 
 
@@ -149,26 +168,6 @@ def _steps(result: Result) -> list[Figure]:
         table=table,
     )
     return [accuracies, first_errors]
-
-
-def _against_direct(result: Result) -> Figure:
-    data: list[dict[str, Any]] = []
-    for color, group in enumerate(("own steps", "at once")):
-        rows = {
-            key: [row.value for row in result.series(key, group)]
-            for key in ("accuracy", "accuracy_low", "accuracy_high")
-        }
-        steps = [row.step or 0.0 for row in result.series("accuracy", group)]
-        data += line(steps, rows["accuracy"], group, color=color, low=rows["accuracy_low"], high=rows["accuracy_high"])
-    return Figure(
-        name="direct",
-        title="Right answers with and without steps, by number of steps",
-        caption="Bands are Wilson's 95 % intervals.",
-        alt="Accuracy on own steps and at once against the number of steps of a problem.",
-        data=data,
-        layout=axes("steps of a problem", "right answers", yaxis={"range": [0, 1.03]}),
-        table=next(table for table in result.tables if table.name == "problems"),
-    )
 
 
 def probe(result: Result) -> list[Figure]:

@@ -45,31 +45,27 @@ def run(config: AugmentConfig, context: Context) -> Result:
                     write_text(path, "".join(json.dumps(row) + "\n" for row in made))
                     record.artifact(path, "rows")
         record.value("rows", sum(map(len, splits.values())))
-        _record_lengths(record, lengths, "tokens" if tokenizer else "characters")
+        unit = "tokens" if tokenizer else "characters"
+        found = {arm: mean(values, unit=unit) for arm, values in lengths.items()}
+        for arm, each in found.items():
+            record.value(f"length_{arm}", each.value)
+        record.table(
+            "lengths",
+            "Length of the rows of each arm",
+            ("arm", f"mean {unit}", "low", "high"),
+            [(arm, each.value, each.low, each.high) for arm, each in found.items()],
+        )
+        if "steps" in found and "pause" in found:
+            ratio = mean(np.array(lengths["pause"]) / np.array(lengths["steps"]))
+            equal = 0.95 <= ratio.value <= 1.05
+            record.value("pause_over_steps", ratio.value)
+            record.finding(
+                "equal_compute",
+                "Does the control without steps cost as much as the steps?",
+                "agrees" if equal else "disagrees",
+                f"Rows with pauses are {ratio.value:.3f} times as long as rows with steps.",
+                predicted=Estimate.exact(1.0),
+                measured=ratio,
+                advice="" if equal else "Choose another pause, one that is a single token.",
+            )
     return record.result
-
-
-def _record_lengths(record: Recorder, lengths: dict[ArmName, list[int]], unit: str) -> None:
-    found = {arm: mean(values, unit=unit) for arm, values in lengths.items()}
-    for arm, each in found.items():
-        record.value(f"length_{arm}", each.value)
-    record.table(
-        "lengths",
-        "Length of the rows of each arm",
-        ("arm", f"mean {unit}", "low", "high"),
-        [(arm, each.value, each.low, each.high) for arm, each in found.items()],
-    )
-    if "steps" not in found or "pause" not in found:
-        return
-    ratios = np.array(lengths["pause"]) / np.array(lengths["steps"])
-    ratio = mean(ratios)
-    record.value("pause_over_steps", ratio.value)
-    record.finding(
-        "equal_compute",
-        "Does the control without steps cost as much as the steps?",
-        "agrees" if 0.95 <= ratio.value <= 1.05 else "disagrees",
-        f"Rows with pauses are {ratio.value:.3f} times as long as rows with steps.",
-        predicted=Estimate.exact(1.0),
-        measured=ratio,
-        advice="" if 0.95 <= ratio.value <= 1.05 else "Choose another pause, one that is a single token.",
-    )

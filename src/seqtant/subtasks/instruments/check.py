@@ -46,6 +46,15 @@ def _record(record: Recorder, rows: list[Row], found: list[Violation], task: Tas
         record.value(kind, counts[kind])
     record.value("longest_chain", max(len(row.steps) for row in rows))
     record.value("largest_arity", max((len(set(s.reads)) for row in rows for s in row.steps if s.reads), default=None))
+    # Without the task in a manifest, a step is recomputed from an equation in its text, or compared with the same step
+    # of other rows where all its reads are known.
+    steps = sum(len(row.steps) for row in rows)
+    equations = sum("=" in step.written for row in rows for step in row.steps)
+    lists = sum(not isinstance(row.input, str) and all(s.reads is not None for s in row.steps) for row in rows)
+    recomputed = task is not None or equations == steps or lists == len(rows)
+    how = f"{equations} of {steps} steps hold an equation; {lists} of {len(rows)} rows say what every step reads"
+    if task is not None:
+        how = f"from the manifest beside the rows: {task.name}"
     listed = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
     record.finding(
         "sound",
@@ -54,7 +63,13 @@ def _record(record: Recorder, rows: list[Row], found: list[Violation], task: Tas
         f"{len(rows)} rows, {len(found)} violations" + (f": {listed}." if found else "."),
         predicted=Estimate.exact(0),
         measured=Estimate.exact(len(found)),
-        assumptions=(_recomputed(rows, task),),
+        assumptions=(
+            Assumption(
+                statement="Every step's value is recomputed.",
+                status="holds" if recomputed else "not checked",
+                how=how,
+            ),
+        ),
         advice="Mend or drop these rows: a step that cannot be recomputed cannot be learned." if found else "",
     )
     record.table(
@@ -71,21 +86,6 @@ def _record(record: Recorder, rows: list[Row], found: list[Violation], task: Tas
             lines.append((violation.kind, violation.place, violation.detail))
     if lines:
         record.table("examples", "Examples", ("kind", "place", "what"), lines)
-
-
-def _recomputed(rows: list[Row], task: Task | None) -> Assumption:
-    """States how far the values of the steps were recomputed."""
-    statement = "Every step's value is recomputed."
-    if task is not None:
-        return Assumption(statement=statement, status="holds", how=f"from the manifest beside the rows: {task.name}")
-    lists = sum(not isinstance(row.input, str) and all(s.reads is not None for s in row.steps) for row in rows)
-    equations = sum("=" in step.written for row in rows for step in row.steps)
-    steps = sum(len(row.steps) for row in rows)
-    return Assumption(
-        statement=statement,
-        status="holds" if equations == steps or lists == len(rows) else "not checked",
-        how=f"{equations} of {steps} steps hold an equation; {lists} of {len(rows)} rows say what every step reads",
-    )
 
 
 def _task_from_manifest(rows: str) -> Task | None:

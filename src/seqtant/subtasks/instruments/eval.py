@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.lm.folder import REFERENCE, name_of
@@ -21,7 +22,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import ArmName, EvalConfig
-from seqtant.subtasks.networks.checkpoint import TrainedNetwork, is_trained, load_trained
+from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
 from seqtant.subtasks.tasks.arms import Arm
@@ -62,7 +63,7 @@ def run(config: EvalConfig, context: Context) -> Result:
         InputError: The model or the rows cannot be used, or the rows do not suit the model.
     """
     with Recorder("subtasks.eval", f"{name_of(config.model)} on its own steps", config, context, papers=(5,)) as record:
-        trained = load_trained(Path(config.model)) if is_trained(config.model) else None
+        trained = load_trained(Path(config.model)) if (Path(config.model) / RECORD).is_file() else None
         if trained is not None and trained.task is not None and trained.arm is not None:
             _evaluate_on_task(record, config, trained, trained.task, trained.arm, context)
         elif trained is None and config.rows is None and config.model != REFERENCE:
@@ -106,7 +107,7 @@ def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetw
         raise InputError(
             f"the rows hold {sorted(unknown)[0]!r}, which '{config.model}' never saw: give rows of its kind"
         )
-    model, tokens = trained.model, trained.tokens
+    model, tokens = trained.model, CharacterTokens([trained.alphabet])
     scores = solve_rows(model, tokens, rows, layouts, longest=trained.longest)
     teacher = teacher_forced(model, [character_row(tokens, layout) for layout in layouts], tokens)
     record_row_steps(record, scores, teacher, context.seed)
@@ -193,10 +194,6 @@ def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) 
         rows,
         note=f"Right answers; predicted: product of the accuracies given the true words; a guess is right {guess:.2f}.",
     )
-    _conclude_reference(record, solved, guess)
-
-
-def _conclude_reference(record: Recorder, solved: list[SolvedSums], guess: float) -> None:
     own = _pooled([each.solved.step_by_step for each in solved])
     direct = _pooled([each.solved.at_once for each in solved])
     chain = _pooled([each.solved.chain for each in solved])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from seqtant.subtasks.config import MakeConfig
 from seqtant.subtasks.rows.problem_rows import Row, arithmetic_rows, split_by_input, task_rows, write_rows
 from seqtant.subtasks.tasks.builtin import BUILT_IN_ROWS, choose_task
 from seqtant.subtasks.tasks.splits import SPLITS, Split
-from seqtant.subtasks.tasks.task import Task, to_circuit
+from seqtant.subtasks.tasks.task import to_circuit
 
 SHOWN = 3
 """Rows in the table of the report."""
@@ -43,20 +42,28 @@ def run(config: MakeConfig, context: Context) -> Result:
                 split: task_rows(task, split, counts[split], np.random.default_rng([context.seed, 9, number]))
                 for number, split in enumerate(SPLITS)
             }
-        _record(record, splits, task)
+        shape: dict[str, int] = {}
+        manifest: dict[str, Any] = {"task": task.name if task else BUILT_IN_ROWS, "seed": context.seed}
+        if task is not None:
+            shape = {"inputs": task.inputs, "steps": task.length, "arity": task.arity, "depth": task.depth}
+            manifest |= {**task.facts, **shape, "levels": list(task.levels), "fingerprint": task.fingerprint}
+            manifest["circuit"] = to_circuit(task)
+        manifest["rows"] = {split: len(rows) for split, rows in splits.items()}
+        manifest["split"] = "by a hash of the input: eight tenths train, one validates, one tests"
+        _record(record, splits, shape)
         if context.folder is not None:
-            _write(record, context.folder, splits, task, context.seed)
+            for split, rows in splits.items():
+                write_rows(context.folder / f"{split}.jsonl", rows)
+                record.artifact(context.folder / f"{split}.jsonl", "rows")
+            write_text(context.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+            record.artifact(context.folder / "manifest.json", "manifest")
     return record.result
 
 
-def _shape(task: Task) -> dict[str, int]:
-    return {"inputs": task.inputs, "steps": task.length, "arity": task.arity, "depth": task.depth}
-
-
-def _record(record: Recorder, splits: dict[Split, list[Row]], task: Task | None) -> None:
+def _record(record: Recorder, splits: dict[Split, list[Row]], shape: dict[str, int]) -> None:
     for split, rows in splits.items():
         record.value(f"{split}_rows", len(rows))
-    for key, value in _shape(task).items() if task is not None else ():
+    for key, value in shape.items():
         record.value(key, value)
     inputs = [row.input for rows in splits.values() for row in rows]
     repeated = len(inputs) - len(set(inputs))
@@ -74,17 +81,3 @@ def _record(record: Recorder, splits: dict[Split, list[Row]], task: Task | None)
         texts = (row.input_text, " ".join(step.written for step in row.steps))
         shown.append((*(text if len(text) <= 60 else text[:57] + "..." for text in texts), row.answer_text))
     record.table("rows", "First rows", ("input", "steps", "answer"), shown)
-
-
-def _write(record: Recorder, folder: Path, splits: dict[Split, list[Row]], task: Task | None, seed: int) -> None:
-    manifest: dict[str, Any] = {"task": task.name if task else BUILT_IN_ROWS, "seed": seed}
-    if task is not None:
-        manifest |= {**task.facts, **_shape(task), "levels": list(task.levels), "fingerprint": task.fingerprint}
-        manifest["circuit"] = to_circuit(task)
-    manifest["rows"] = {split: len(rows) for split, rows in splits.items()}
-    manifest["split"] = "by a hash of the input: eight tenths train, one validates, one tests"
-    for split, rows in splits.items():
-        write_rows(folder / f"{split}.jsonl", rows)
-        record.artifact(folder / f"{split}.jsonl", "rows")
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
-    record.artifact(folder / "manifest.json", "manifest")

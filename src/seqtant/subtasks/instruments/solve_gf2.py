@@ -12,7 +12,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.subtasks.config import SolveGf2Config
 from seqtant.subtasks.oracles import Elimination, solve_gf2
-from seqtant.subtasks.rows.problem_rows import Row, read_rows
+from seqtant.subtasks.rows.problem_rows import read_rows
 from seqtant.subtasks.tasks.builtin import draw_subset
 from seqtant.subtasks.theory import full_rank_probability
 
@@ -26,7 +26,13 @@ def run(config: SolveGf2Config, context: Context) -> Result:
     with Recorder("subtasks.solve-gf2", "The hidden subset by elimination", config, context, papers=(5,)) as record:
         subset = None
         if config.rows is not None:
-            inputs, answers = _bits_of(read_rows(config.rows), config.rows)
+            rows, name = read_rows(config.rows), config.rows
+            if len({row.items for row in rows}) != 1 or any(isinstance(row.input, str) for row in rows):
+                raise InputError(f"'{name}': every input must be a list of bits of one length")
+            if not all(row.answer in (0, 1) for row in rows):
+                raise InputError(f"'{name}': every answer must be one bit, 0 or 1")
+            # Items may be numbers of any kind: solve_gf2 checks that they are bits.
+            inputs, answers = np.array([row.input for row in rows], dtype=object), np.array([r.answer for r in rows])
         else:
             generator = np.random.default_rng([context.seed, 1])
             subset = tuple(sorted(draw_subset(config.bits, context.seed))) or (0,)  # of one bit, half is none
@@ -47,17 +53,6 @@ def run(config: SolveGf2Config, context: Context) -> Result:
             listed = ", ".join(map(str, bits[:16])) + (f" and {len(bits) - 16} more" if len(bits) > 16 else "")
             record.table("subset", "Bits of the subset", ("size", "bits"), [(len(bits), listed)])
     return record.result
-
-
-def _bits_of(rows: list[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads inputs of bits and answers of one bit from rows."""
-    shapes = {row.items for row in rows}
-    if len(shapes) != 1 or any(isinstance(row.input, str) for row in rows):
-        raise InputError(f"'{name}': every input must be a list of bits of one length")
-    answers = [row.answer for row in rows]
-    if not all(answer in (0, 1) for answer in answers):
-        raise InputError(f"'{name}': every answer must be one bit, 0 or 1")
-    return np.array([row.input for row in rows], dtype=object), np.array(answers)
 
 
 def _conclude(

@@ -17,7 +17,7 @@ from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
 from seqtant.subtasks.tasks.arms import arm_of
 from seqtant.subtasks.tasks.builtin import choose_task, is_rows
-from seqtant.subtasks.training.decoding import Scores, solve_with
+from seqtant.subtasks.training.decoding import Scores, character_row, solve_with, teacher_forced
 from seqtant.subtasks.training.fitting import LAZY, Fitted, final_scores, fit_network, fit_rows
 from seqtant.subtasks.training.reporting import record_exposure, record_row_steps, record_steps
 
@@ -95,7 +95,8 @@ def _train_on_rows(record: Recorder, config: TrainConfig, within: Context) -> No
         record.measure("chain", point.chain, step=point.update, seed=seed, group=config.arm)
     rows, layouts = held_out(splits, config.arm, config.test_rows, seed)
     scores = fitted.solve(rows, layouts)
-    record_row_steps(record, scores, fitted.teacher_forced(layouts), seed)
+    teacher = teacher_forced(fitted.model, [character_row(fitted.tokens, each) for each in layouts], fitted.tokens)
+    record_row_steps(record, scores, teacher, seed)
     trained = TrainedNetwork(
         network=fitted.network,
         config=config.network,

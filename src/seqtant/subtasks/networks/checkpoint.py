@@ -10,7 +10,6 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.runs.files import make_folder, whole_file, write_text
 from seqtant.settings import build
@@ -20,6 +19,7 @@ from seqtant.subtasks.tasks.arms import Arm
 from seqtant.subtasks.tasks.task import Task, from_circuit, to_circuit
 
 RECORD = "subtasks.json"
+"""File that marks a folder as written by ``subtasks train``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,6 @@ class TrainedNetwork:
     def model(self) -> NetworkLM:
         """The network behind the interface of language models."""
         return NetworkLM(self.network, self.vocabulary, self.context if self.config.positional else None)
-
-    @property
-    def tokens(self) -> CharacterTokens:
-        """The tokenizer of the rows, one token per character."""
-        return CharacterTokens([self.alphabet])
 
 
 def save_trained(trained: TrainedNetwork, folder: Path) -> list[Path]:
@@ -105,8 +100,3 @@ def load_trained(folder: Path) -> TrainedNetwork:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"'{folder}' is no folder that 'subtasks train' wrote, or it is damaged: {reason}") from error
-
-
-def is_trained(folder: str) -> bool:
-    """Whether a folder was written by ``subtasks train``."""
-    return (Path(folder) / RECORD).is_file()

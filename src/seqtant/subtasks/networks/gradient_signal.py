@@ -63,6 +63,7 @@ def whole_signal(
         candidates: Number of permutations, the task itself not counted.
         generator: Random generator of the permutations and signs.
     """
+    exact = len(inputs) == task.alphabet**task.inputs
     orders = [np.arange(task.inputs), *(generator.permutation(task.inputs) for _ in range(candidates))]
     labels = [task.labels(inputs[:, order])[:, task.answer[-1]] for order in orders]
     if task.is_parity_tree:
@@ -72,7 +73,7 @@ def whole_signal(
     else:
         # Capped at 170!, the largest factorial that a float holds.
         count = float(math.factorial(min(task.inputs, 170)))
-    return measure_signal(network, task, inputs, labels, "whole", count, generator, exact=_is_all(task, inputs))
+    return measure_signal(network, task, inputs, labels, "whole", count, generator, exact=exact)
 
 
 def step_signal(
@@ -88,6 +89,7 @@ def step_signal(
         candidates: Number of other positions to read, the true ones not counted.
         generator: Random generator of the positions and signs.
     """
+    exact = len(inputs) == task.alphabet**task.inputs
     true = task.steps[step]
     arity, earlier = len(true.reads), task.inputs + step
     positions = [true.reads]
@@ -101,7 +103,7 @@ def step_signal(
     table = np.reshape(true.table, (task.alphabet,) * arity)
     symmetric = all(np.array_equal(table, np.swapaxes(table, 0, axis)) for axis in range(1, table.ndim))
     count = float(math.comb(earlier, arity) * (1 if symmetric else math.factorial(arity)))
-    return measure_signal(network, task, context, labels, str(step), count, generator, exact=_is_all(task, inputs))
+    return measure_signal(network, task, context, labels, str(step), count, generator, exact=exact)
 
 
 def measure_signal(
@@ -208,7 +210,3 @@ def _variance(first: Tensor, second: Tensor, generator: np.random.Generator) -> 
     draws = (drawn @ np.diagonal(products) - means) * count / (count - 1)
     found = percentile(value, draws, method="bootstrap over targets", n=count)
     return replace(found, low=min(found.low or value, value), high=max(found.high or value, value))
-
-
-def _is_all(task: Task, inputs: np.ndarray) -> bool:
-    return len(inputs) == task.alphabet**task.inputs

@@ -22,7 +22,7 @@ from seqtant.subtasks.rows.problem_rows import Row
 from seqtant.subtasks.tasks.arms import Arm, TaskBatches
 from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_inputs
 from seqtant.subtasks.tasks.task import Task
-from seqtant.subtasks.training.decoding import Scores, character_row, solve, solve_rows, teacher_forced
+from seqtant.subtasks.training.decoding import Scores, solve, solve_rows
 from seqtant.training import TrainingConfig, train
 from seqtant.training.losses import IGNORED
 
@@ -94,10 +94,6 @@ class FittedRows(Fitted):
         self.network.eval()
         self.model.device = next(self.network.parameters()).device
         return solve_rows(self.model, self.tokens, rows, layouts, longest=self.longest)
-
-    def teacher_forced(self, layouts: Sequence[Layout]) -> Scores:
-        """Scores what the network would write after the true text."""
-        return teacher_forced(self.model, [character_row(self.tokens, each) for each in layouts], self.tokens)
 
 
 @dataclass(frozen=True)
