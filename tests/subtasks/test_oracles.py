@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import NetworkConfig, OneStepConfig, ProbeConfig, SolveGf2Config
 from seqtant.subtasks.instrument import run
 from seqtant.subtasks.instruments.probe import UPDATES_PER_UNIT
-from seqtant.subtasks.networks.gradient_signal import step_signal, whole_signal
+from seqtant.subtasks.networks.gradient_signal import measure_signal, step_signal, whole_signal
 from seqtant.subtasks.networks.networks import build_network
 from seqtant.subtasks.oracles import solve_gf2
 from seqtant.subtasks.tasks.builtin import modular_sum, parity
@@ -86,6 +87,35 @@ def test_signals_stay_below_the_bound_and_steps_are_seen_better():
     for signal in (whole, *steps):
         assert (signal.variance.low or 0) <= gradient_variance_bound(signal.gradient_square, signal.targets)
     assert min(step.variance.value for step in steps) > 5 * whole.variance.value
+
+
+def test_a_signal_is_that_of_the_gradients_of_single_inputs():
+    """Every weight's gradient at every input, one by one: the variance exactly, noise and visibility on average."""
+    task, inputs = parity(8, seed=0), exact_inputs(8)
+    network = build_network(NetworkConfig(width=8), vocabulary=2, context=12, seed=0)
+    weights = [each for each in network.parameters() if each.requires_grad]
+    labels = [inputs[:, list(pair)].sum(axis=1) % 2 for pair in ((0, 1), (2, 5), (3, 4), (6, 7), (1, 6))]
+    logits = network(torch.from_numpy(inputs))[:, -1]
+    outputs = logits[:, 1] - logits[:, 0]
+    slopes = [torch.autograd.grad(each, weights, retain_graph=True) for each in outputs]
+    slopes = torch.stack([torch.cat([part.flatten() for part in each]) for each in slopes]).double().numpy()
+    signs = 2.0 * np.array(labels) - 1.0
+    residuals = 2 * (outputs.detach().double().numpy() - signs)  # [targets, inputs]
+    variance = (residuals @ slopes / len(inputs)).var(axis=0, ddof=1)
+    noise = ((residuals[0][:, None] * slopes) ** 2).mean(axis=0)
+    alive = noise > 0  # weights of a hidden unit that is zero at every input have no gradient
+
+    found = [
+        measure_signal(network, task, inputs, labels, "x", 28.0, np.random.default_rng(seed), exact=True)
+        for seed in range(60)
+    ]
+    assert found[0].variance.value == pytest.approx(variance.sum(), rel=1e-4)
+    visibility = np.array([each.visibility.value for each in found])
+    # Without the correction for a random denominator the mean would be 16 / 14 of this, far outside.
+    assert visibility.mean() == pytest.approx((variance[alive] / noise[alive]).mean(), rel=0.05)
+    assert visibility.std() / np.sqrt(60) < 0.03 * visibility.mean(), "sharp enough to tell 16 / 14 from 1"
+    assert np.mean([each.noise for each in found]) == pytest.approx(noise.sum(), rel=0.05)
+    assert np.mean([each.gradient_square for each in found]) == pytest.approx((slopes**2).mean(axis=0).sum(), rel=0.05)
 
 
 def test_halves_take_the_noise_of_sampling_out():

@@ -50,6 +50,7 @@ def _times(result: Result, arms: list[str]) -> Figure:
     data: list[dict[str, Any]] = []
     cells: list[tuple[str, int, float, bool]] = []
     for color, arm in enumerate(arms):
+        # Censored runs are drawn open, at the budget.
         for key, symbol, name in (
             ("updates_to_90", "circle", "reached"),
             ("censored_at", "triangle-right-open", "not yet"),

@@ -104,6 +104,7 @@ def link(t: ArrayLike) -> Float[np.ndarray, " *shape"]:
         >>> link([0.0, 1.0, -1.0, 0.5]).tolist()
         [-1.0, 1.0, 1.0, 0.0]
     """
+    # Two parabolas that meet at |t| = 1/2 with value 0 and slope 4.
     place = np.abs(np.asarray(t, dtype=np.float64))
     return np.where(place < 0.5, 4 * place**2 - 1, -4 * place**2 + 8 * place - 3)
 
@@ -138,6 +139,7 @@ def first_gradient(
         [0.0, 0.0]
     """
     tokens = np.asarray(earlier, dtype=np.float64)
+    # At w = 0 the softmax is uniform, and d softmax_j / d w_j gives (x_j - z) / m.
     mean = tokens.mean(axis=1)
     pull = (link(mean) - target) * link_slope(mean)
     return (tokens * pull[:, None]).mean(axis=0) / tokens.shape[1] - (pull * mean).mean() / tokens.shape[1]
@@ -163,6 +165,7 @@ def expected_first_gradient(tokens: int) -> tuple[float, float]:
     weight = np.exp(log_choose - others * math.log(2))
     rest = 2.0 * ones - others
     child = other = 0.0
+    # The two children take all four sign pairs, a quarter of the mass each.
     for first in (-1, 1):
         for second in (-1, 1):
             mean = (rest + first + second) / tokens

@@ -100,6 +100,7 @@ def _trial(config: CompareConfig, arm: ArmName, seed: int, context: Context) -> 
     )
     free, _ = final_scores(fitted, config.test_rows, seed)
     chance = 0.5
+    # A parity is 1 for exactly half of the inputs; other answers are counted on a sample.
     if not task.is_parity_tree:
         inputs = np.random.default_rng(0).integers(task.alphabet, size=(4096, task.inputs))
         values = task.labels(inputs)[:, list(task.answer)]
@@ -130,6 +131,7 @@ def _accuracy(trials: Sequence[Trial]) -> Estimate:
     between = clustered_mean(
         answers.astype(float), np.repeat([t.seed for t in trials], [len(t.scores.answer) for t in trials])
     )
+    # One seed that fails widens the interval, though its rows are many.
     low = min(pooled.low or 0.0, between.low if between.low is not None else 1.0)
     high = max(pooled.high or 1.0, between.high if between.high is not None else 0.0)
     return replace(
@@ -144,6 +146,7 @@ def median_updates(reached: Sequence[int | None]) -> float | None:
         >>> median_updates([300, None, 500]), median_updates([None, None, 500])
         (500.0, None)
     """
+    # A censored run is infinite: the median is finite as long as more than half got there.
     found = float(np.median([math.inf if each is None else each for each in reached]))
     return found if math.isfinite(found) else None
 

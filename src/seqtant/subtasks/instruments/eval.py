@@ -102,6 +102,7 @@ def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetw
         raise InputError(f"'{config.model}' was trained on rows: give --rows, the file or folder it was trained on")
     arm: ArmName = trained.arm_name  # type: ignore[assignment]  (a record holds it as text)
     rows, layouts = held_out(load_rows(config.rows, context.seed), arm, config.test_rows, context.seed)
+    # The network has no token for a character that its rows did not have.
     unknown = {mark for layout in layouts for mark in layout.text if mark != "\n"} - set(trained.alphabet)
     if unknown:
         raise InputError(
@@ -144,14 +145,7 @@ def _record_answer(record: Recorder, scores: Scores) -> None:
 def solve_reference_sums(
     model: CausalLM, prompts: Prompts, count: int, generator: np.random.Generator
 ) -> list[SolvedSums]:
-    """Solves sums of every length that the reference model's world has.
-
-    Args:
-        model: A model over the world's vocabulary.
-        prompts: Source of the problems.
-        count: Number of problems of each length.
-        generator: Random generator of the problems.
-    """
+    """Solves ``count`` sums of every length that the reference model's world has."""
     settings, world = prompts.settings.sums, prompts.world
     digit_ids = np.array([world.vocabulary.id(word) for word in settings.digits])
     marks = [world.vocabulary.id(word) for word in ("makes", "answer")]

@@ -79,6 +79,7 @@ def verdict(signal: Signal, batch: int, budget: float, *, bounded: bool) -> str:
         # One significant digit: no more is known.
         size = 10 ** math.floor(math.log10(value))
         return f"learnable in about {round(value / size) * size} updates"
+    # The bound holds weight by weight, so it also holds for F^2 over noise: an upper end of the visibility.
     bound = gradient_variance_bound(signal.square_over_noise, signal.targets)
     proven = bounded and updates_for(bound, batch) > budget
     if proven or (math.isfinite(fewest) and fewest > budget):

@@ -148,6 +148,7 @@ def _finetune(record: Recorder, config: TrainConfig, base: str, within: Context)
     model = load(base, device=within.device)
     splits = load_rows(config.task, within.seed)
     rows, layouts = held_out(splits, config.arm, config.test_rows, within.seed)
+    # Before: finetune changes the weights of this model.
     before = solve_with(model, rows, layouts)
     tuned, trained_parameters = finetune(
         model,

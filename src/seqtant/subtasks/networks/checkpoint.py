@@ -55,6 +55,7 @@ def save_trained(trained: TrainedNetwork, folder: Path) -> list[Path]:
     """
     make_folder(folder)
     weights = folder / "model.safetensors"
+    # Atomic: an interrupted save leaves no half-written weights.
     with whole_file(weights) as temporary:
         save_file(
             {name: each.detach().cpu().contiguous() for name, each in trained.network.state_dict().items()}, temporary
@@ -84,6 +85,7 @@ def load_trained(folder: Path) -> TrainedNetwork:
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         config = build(NetworkConfig, data["network"], source=str(path))
+        # The seed is of no account: all weights are replaced.
         network = build_network(config, vocabulary=data["vocabulary"], context=data["context"], seed=0)
         network.load_state_dict(load_file(folder / "model.safetensors"))
         return TrainedNetwork(

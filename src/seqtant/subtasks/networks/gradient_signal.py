@@ -64,6 +64,7 @@ def whole_signal(
         generator: Random generator of the permutations and signs.
     """
     exact = len(inputs) == task.alphabet**task.inputs
+    # The first candidate is the task itself.
     orders = [np.arange(task.inputs), *(generator.permutation(task.inputs) for _ in range(candidates))]
     labels = [task.labels(inputs[:, order])[:, task.answer[-1]] for order in orders]
     if task.is_parity_tree:
@@ -81,13 +82,7 @@ def step_signal(
 ) -> Signal:
     """Measures the signal of one step given the true earlier ones, among the same table read at other positions.
 
-    Args:
-        network: A fresh network over the task's tokens.
-        task: The task.
-        step: Number of the step.
-        inputs: Inputs, [n, d].
-        candidates: Number of other positions to read, the true ones not counted.
-        generator: Random generator of the positions and signs.
+    The arguments are those of :func:`whole_signal`; ``candidates`` is the number of other choices of positions.
     """
     exact = len(inputs) == task.alphabet**task.inputs
     true = task.steps[step]
@@ -98,6 +93,7 @@ def step_signal(
         replace(task, steps=(*task.steps[:step], Step(reads, true.table)), answer=(-1,)).labels(inputs)[:, step]
         for reads in positions
     ]
+    # Teacher forcing: the true earlier steps are part of the context, [n, d + step].
     context = np.concatenate([inputs, task.labels(inputs)[:, :step]], axis=1)
     # A symmetric table gives one target per set of positions, any other one per ordered choice.
     table = np.reshape(true.table, (task.alphabet,) * arity)
@@ -140,6 +136,7 @@ def measure_signal(
         gradients.append(torch.stack(of_targets))  # [targets, weights]
     first, second = gradients[0], gradients[-1]
     square, noise = _mean_squares(network, weights, task, context, all_labels[0], generator)
+    # Weights without any gradient (an unused embedding) say nothing about visibility.
     moved = noise > 0
     scale = (noise[moved] * moved.sum()).sqrt()
     # The noise of a weight is a mean of n = SIGNS squares of normal numbers: its inverse is n / (n - 2) too large.
@@ -203,6 +200,7 @@ def _variance(first: Tensor, second: Tensor, generator: np.random.Generator) -> 
     one, two = (side - side.mean(dim=0) for side in (first, second))
     products = (one @ two.T).numpy()  # [targets, targets]
     count = len(products)
+    # Unbiased over targets: count - 1; over inputs: the two factors come from different halves.
     value = float(np.trace(products)) / (count - 1)
     # A resample with shares w has the variance sum_i w_i P_ii - w' P w: only the small matrix P is resampled.
     drawn = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count

@@ -87,6 +87,7 @@ class NetworkLM(CausalLM):
         Raises:
             InputError: A row is padded.
         """
+        # Recurrent states and learned positions would both see the padding.
         if attention_mask is not None and not bool(attention_mask.all()):
             raise InputError(f"'{self.name}' reads no padding: give rows of equal length")
         logits, after = self.network.extend(input_ids.to(self.device), cache)

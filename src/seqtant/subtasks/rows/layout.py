@@ -58,6 +58,7 @@ def lay_out(row: Row, steps: tuple[str, ...] | None = None, *, filler: str = "")
     prompt = f"{row.input_text}\n" + (f"{filler}\n" if filler else "")
     pieces, place = [], len(prompt)
     lines = [*written, f"{ANSWER_MARK}{row.answer_text}"]
+    # One character between two lines: the line break.
     for line in lines:
         pieces.append((place, place + len(line)))
         place += len(line) + 1
@@ -124,6 +125,7 @@ def arm_layouts(
             written = tuple(written[each] for each in map(int, generator.permutation(len(written))))
         if arm == "noisy":
             wrong = generator.random(len(written)) < noise
+            # A replacement for every step is drawn, so that the noise does not change the order of draws.
             other = [pool[int(each)] for each in generator.integers(max(len(pool), 1), size=len(written))]
             written = tuple(new if bad else own for own, bad, new in zip(written, wrong, other, strict=True))
         layouts.append(lay_out(row, written, filler=filler))

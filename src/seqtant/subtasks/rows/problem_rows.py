@@ -125,6 +125,7 @@ def parse_row(record: Mapping[str, Any], place: str) -> Row:
 def _parse_step(record: Any, place: str) -> RowStep:
     if isinstance(record, str) and record:
         return RowStep(value=record)
+    # A step may be a text, or an object with a value, a text or both.
     if not isinstance(record, Mapping) or not ({"value", "text"} & set(record)):
         raise InputError(f'{place}: write a text, or {{"text": ..., "value": ...}} and \'reads\' if you know them')
     text = record.get("text", "")
@@ -174,6 +175,7 @@ def split_by_input(rows: Sequence[Row]) -> dict[Split, list[Row]]:
     """Groups rows by the split of their input, whatever their order."""
     found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
     for row in rows:
+        # Equal inputs have equal hashes: they never end up in two splits.
         found[split_of(json.dumps(row.input).encode())].append(row)
     return found
 

@@ -77,6 +77,7 @@ def check_rows(
     found = [violation for row in rows for violation in _check_form(row, max_arity)]
     found += [violation for row in rows for violation in _recompute(row, task)]
     found += [*_contradictions(rows), *_copied_answers(rows)]
+    # The first place of every input; each later place is a violation.
     first: dict[str, tuple[Split, str]] = {}
     for split, members in splits.items():
         for row in members:
@@ -98,6 +99,7 @@ def _check_form(row: Row, max_arity: int) -> Iterator[Violation]:
         here, before = f"{row.place}, step {number}", row.items + number
         if not step.written.strip() or "\n" in step.written or not step.written.isascii():
             yield Violation("broken_text", here, repr(step.written))
+        # Positions before a step: the items of the input, then the earlier steps.
         if step.reads is not None:
             later = [read for read in step.reads if not 0 <= read < before]
             if later:
@@ -127,6 +129,7 @@ def _recompute(row: Row, task: Task | None) -> Iterator[Violation]:
     if row.items != task.inputs or len(row.steps) != task.length:
         yield Violation("not_recomputable", row.place, f"the task has {task.inputs} inputs and {task.length} steps")
         return
+    # One row at a time: rows of other shapes were reported above.
     truth = task.labels(np.array([row.input]))[0].tolist()
     for number, (step, value) in enumerate(zip(row.steps, truth, strict=True)):
         if step.value != value:
@@ -199,6 +202,7 @@ def wrong_equations(text: str) -> list[str]:
 
 
 def _evaluate(node: ast.expr) -> Fraction:
+    # No eval: only numbers and the four operations, as exact fractions (0.1 is 1/10).
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         return OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):

@@ -46,6 +46,7 @@ class Arm:
         self, task: Task, inputs: Int[np.ndarray, "rows d"], generator: np.random.Generator | None = None
     ) -> Int[np.ndarray, "rows written"]:
         """Computes the tokens to be written; with a generator, some are wrong as ``noise`` says."""
+        # All steps are computed, then those written are picked, in their order.
         values = task.labels(inputs)[:, list(self.written)]
         if generator is not None and self.noise:
             wrong = generator.random(values.shape) < self.noise
@@ -80,6 +81,7 @@ def arm_of(name: ArmName, task: Task, settings: ArmSettings, seed: int) -> Arm:
         pauses = task.length - len(task.answer) if name == "pause" else 0
         return Arm(name=name, written=task.answer, answer=tuple(range(len(task.answer))), pauses=pauses)
     written = every
+    # The last step, the answer, keeps its place.
     if name == "shuffled":
         written = (*np.random.default_rng([seed, 5]).permutation(last).tolist(), last)
     if name == "partial":
@@ -102,6 +104,7 @@ def sequences(
     """
     prompt = arm.prompt(task, inputs)
     target = arm.target(task, inputs, generator)
+    # Both [rows, prompt + written].
     tokens = np.concatenate([prompt, target], axis=1)
     labels = np.concatenate([np.full_like(prompt, IGNORED), target], axis=1)
     return tokens, labels

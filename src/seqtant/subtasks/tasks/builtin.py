@@ -55,6 +55,7 @@ def parity(bits: int, *, subset: Sequence[int] | None = None, seed: int = 0, ord
         >>> [step.reads for step in parity(8, subset=(5, 1, 7, 2)).steps]
         [(5, 1), (7, 2), (8, 9)]
     """
+    # Half of the bits must be an even number for the tree to pair them up.
     if bits < 4 or (subset is None and bits % 4):
         raise InputError(f"bits is {bits}: the published steps pair up d/2 bits, so give a multiple of 4, at least 4")
     chosen = draw_subset(bits, seed) if subset is None else tuple(subset)
@@ -90,6 +91,7 @@ def modular_sum(terms: int, modulus: int) -> Task:
     if terms < 2 or modulus < 2:
         raise InputError(f"a sum of {terms} terms modulo {modulus} is none: give at least 2 terms and modulus 2")
     table = gate_table("sum", 2, modulus)
+    # The first step adds two inputs; step s + 1 adds the next input to the total of step s.
     reads = [(0, 1), *((terms + step, step + 2) for step in range(terms - 2))]
     return Task(
         name=f"sum of {terms} numbers modulo {modulus}",
@@ -124,6 +126,7 @@ def addition(digits: int) -> Task:
         totals = [sum(row) for row in itertools.product(range(10), repeat=len(reads))]
         steps.append(Step(reads, tuple(total % 10 for total in totals)))
         steps.append(Step(reads, tuple(total // 10 for total in totals)))
+    # The last carry is the leading digit; then the digits from the highest place down.
     answer = (2 * digits - 1, *(2 * place for place in reversed(range(digits))))
     return Task(name=f"addition of {digits} digits", inputs=inputs, alphabet=10, steps=tuple(steps), answer=answer)
 

@@ -75,6 +75,7 @@ def draw_distinct(task: Task, split: Split, count: int, generator: np.random.Gen
     Raises:
         InputError: The split holds fewer than ``count``.
     """
+    # Few inputs: list all of the split. Many: rejecting the rare repetitions is cheap.
     if task.alphabet**task.inputs <= ENUMERABLE:
         every = np.indices((task.alphabet,) * task.inputs).reshape(task.inputs, -1).T
         mine = every[[each == split for each in split_rows(every)]]
@@ -85,6 +86,7 @@ def draw_distinct(task: Task, split: Split, count: int, generator: np.random.Gen
         return mine[generator.permutation(len(mine))[:count]]
     seen: dict[bytes, np.ndarray] = {}
     while len(seen) < count:
+        # Insertion order is the order of sampling; a repeated input does not move.
         for row in draw_inputs(task, split, count - len(seen), generator):
             seen[row.tobytes()] = row
     return np.stack(list(seen.values()))

@@ -91,6 +91,7 @@ class Task:
                 raise InputError(f"{what} has {len(step.table)} table entries: {len(step.reads)} reads need {size}")
             if min(step.table) < 0 or max(step.table) >= self.alphabet:
                 raise InputError(f"{what} writes a token outside 0 to {self.alphabet - 1}")
+        # Negative indices count from the end, as in Python: the default is the last step.
         object.__setattr__(self, "answer", tuple(each % len(self.steps) for each in self.answer))
 
     @property
@@ -106,6 +107,7 @@ class Task:
     @cached_property
     def levels(self) -> tuple[int, ...]:
         """Level of each step: 1 if it reads inputs only, else one more than the highest level it reads."""
+        # Steps are in topological order, so every level it reads is known by then.
         found: list[int] = []
         for step in self.steps:
             found.append(1 + max(0 if read < self.inputs else found[read - self.inputs] for read in step.reads))
@@ -119,6 +121,7 @@ class Task:
     @property
     def is_parity_tree(self) -> bool:
         """Whether all steps are exclusive ors and nothing is read twice: then any wrong step flips the answer."""
+        # Read once each, exclusive ors form a tree; a value that is read twice could cancel itself.
         reads = [read for step in self.steps for read in step.reads]
         return all(step.table == XOR for step in self.steps) and len(set(reads)) == len(reads)
 
@@ -169,6 +172,7 @@ def gate_table(gate: str, arity: int, alphabet: int = 2) -> tuple[int, ...]:
     """
     if gate in ("copy", "not") and arity != 1:
         raise InputError(f"gate '{gate}' reads one token, not {arity}")
+    # The order of product is that of Step.table: the first position varies slowest.
     rows = itertools.product(range(alphabet), repeat=arity)
     if gate in ("copy", "sum"):
         return tuple(sum(row) % alphabet for row in rows)

@@ -109,6 +109,7 @@ def solve(
         written = np.concatenate(found)
     else:
         prompts = list(torch.from_numpy(arm.prompt(task, inputs)))
+        # The pause token is no value: it may not be written.
         sampling = Sampling(temperature=0.0 if decode == "free" else 1.0, allowed_ids=tuple(range(task.alphabet)))
         made = generate(
             model, prompts, max_tokens=len(arm.written), sampling=sampling, generator=generator, stop_ids=[]
@@ -121,14 +122,9 @@ def solve(
 def solve_rows(
     model: CausalLM, tokens: CharacterTokens, rows: Sequence[Row], layouts: Sequence[Layout], *, longest: int
 ) -> Scores:
-    """Completes each prompt greedily with a network trained here and scores the text.
+    """Completes the prompt of each layout greedily with a network trained here, and scores the text.
 
-    Args:
-        model: The network.
-        tokens: Its tokenizer.
-        rows: The rows.
-        layouts: The rows as they should be written.
-        longest: Largest number of tokens of a completion.
+    A completion has at most ``longest`` tokens.
     """
     prompts = [tokens.encode(layout.prompt).tolist() for layout in layouts]
     written = [""] * len(rows)
@@ -148,12 +144,7 @@ def solve_rows(
 
 
 def solve_with(model: CausalLM, rows: Sequence[Row], layouts: Sequence[Layout]) -> Scores:
-    """Completes each prompt greedily with a language model and scores the text.
-
-    Args:
-        model: The model, with its tokenizer.
-        rows: The rows.
-        layouts: The rows as they should be written.
+    """Completes the prompt of each layout greedily with a language model, and scores the text.
 
     Raises:
         InputError: The model has no tokenizer, or its tokenizer cannot write line breaks and the answer's mark.
@@ -177,14 +168,9 @@ def solve_with(model: CausalLM, rows: Sequence[Row], layouts: Sequence[Layout]) 
 
 
 def score_texts(written: Sequence[str], rows: Sequence[Row], layouts: Sequence[Layout]) -> Scores:
-    """Scores completions: a step is right if its line is the true one, character by character.
-
-    Args:
-        written: One completion per row.
-        rows: The rows, for their answers.
-        layouts: The rows as they should be written.
-    """
+    """Scores one completion per row: a step is right if its line is that of the layout, character by character."""
     wanted = [read_steps(layout.completion) for layout in layouts]
+    # Columns: steps 0, 1, ..., then the answer; rows with fewer steps are masked by ``present``.
     pieces = max(len(steps) for steps in wanted) + 1
     correct, present = np.zeros((2, len(rows), pieces), dtype=bool)
     for line, (text, row, steps) in enumerate(zip(written, rows, wanted, strict=True)):

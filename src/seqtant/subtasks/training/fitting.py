@@ -120,6 +120,7 @@ class RowBatches:
 
     def batch(self, step: int) -> dict[str, torch.Tensor]:
         """Builds ``input_ids`` and ``labels`` of one update, [rows, longest], padded on the right without labels."""
+        # The rest of an epoch that fills no batch is dropped.
         per_epoch = max(1, len(self.rows) // self.size)
         epoch, place = divmod(step, per_epoch)
         # The order depends on the epoch alone, so that a resumed run reads the batches it would have read.
@@ -164,6 +165,7 @@ def fit_network(
     fresh = build_network(network, vocabulary=vocabulary, context=length, seed=seed)
     fitted = FittedTask(network=fresh, model=NetworkLM(fresh, vocabulary, length), task=task, arm=arm)
     start = [each.detach().cpu().clone() for each in fresh.parameters() if each.requires_grad]
+    # One stream of random numbers per purpose: [seed, 2] is validation, [seed, 3] the test.
     validation = draw_inputs(task, "validation", VALIDATION_INPUTS, np.random.default_rng([seed, 2]))
     started = time.process_time()
 
@@ -207,21 +209,13 @@ def fit_rows(
     seed: int,
     context: Context,
 ) -> FittedRows:
-    """Trains a fresh network on the characters of rows.
+    """Trains a fresh network on the characters of rows; see :func:`fit_network`.
 
-    Args:
-        splits: Rows to train and to validate on.
-        arm: How solutions are written.
-        network: Kind and shape of the network.
-        optimization: Optimizer settings.
-        noise: Share of the steps of the arm ``noisy`` that are wrong.
-        updates: Number of updates.
-        evaluate_every: Number of updates between two evaluations.
-        seed: Seed of weights, order and noise.
-        context: Device, folder of the checkpoints, progress.
+    ``noise`` is the share of the steps of the arm ``noisy`` that are wrong.
 
     Raises:
         InputError: A split is empty.
+        TrainingError: The loss or the gradient is not finite.
     """
     for split in SPLITS:
         if not splits[split]:
@@ -243,6 +237,7 @@ def fit_rows(
         scores = fitted.solve(splits["validation"][:VALIDATION_ROWS], every["validation"][:VALIDATION_ROWS])
         return {"answer": float(scores.answer.mean()), "chain": float(scores.chain.mean())}
 
+    # The separator after the text is learned too: it ends a row.
     encoded = tuple(
         ([*tokens.encode(layout.text).tolist(), tokens.separator], len(layout.prompt)) for layout in every["train"]
     )
@@ -264,6 +259,7 @@ def training_schedule(
     network: nn.Module, config: OptimizationConfig, updates: int, evaluate_every: int
 ) -> TrainingConfig:
     """Builds the settings of the training loop; what the configuration leaves open depends on the network."""
+    # The theorem is on plain gradient descent of the recurrent matrix alone.
     only_recurrent = isinstance(network, RecurrentNetwork) and network.config.trained == "recurrent"
     optimizer = config.optimizer or ("sgd" if only_recurrent else "adamw")
     descent = optimizer == "sgd"

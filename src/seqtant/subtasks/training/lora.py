@@ -34,18 +34,10 @@ def finetune(
     seed: int,
     context: Context,
 ) -> tuple[HuggingFaceLM, int]:
-    """Trains LoRA matrices on rows and merges them into the weights; ``model`` itself is changed.
+    """Trains LoRA matrices of some rank on rows and merges them into the weights; ``model`` itself is changed.
 
-    Args:
-        model: The model.
-        rows: Rows to train on.
-        arm: How solutions are written.
-        optimization: Optimizer settings.
-        noise: Share of the steps of the arm ``noisy`` that are wrong.
-        rank: Rank of the LoRA matrices; their scale is 2.
-        updates: Number of updates.
-        seed: Seed of the matrices, the order and the noise.
-        context: Device, folder of the checkpoints, progress.
+    The other arguments are those of :func:`~seqtant.subtasks.training.fitting.fit_rows`. The scale of the matrices,
+    alpha / rank, is 2.
 
     Returns:
         The merged model, and the number of trained parameters.
@@ -86,6 +78,7 @@ def finetune(
         keep=1,
     )
     train(network, RowBatches(tuple(encoded), min(optimization.batch, len(encoded)), seed), schedule, context=context)
+    # Counted before the merge, which removes the matrices.
     trained = sum(each.numel() for each in network.parameters() if each.requires_grad)
     merged = network.merge_and_unload()
     return HuggingFaceLM(merged, tokenizer, name=f"{model.name}, adapted"), trained

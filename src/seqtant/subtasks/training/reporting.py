@@ -21,14 +21,7 @@ INDEPENDENT = Assumption(
 
 
 def record_steps(record: Recorder, names: Sequence[str], free: Scores, teacher: Scores) -> None:
-    """Records the accuracy and the first errors of each written piece, as a table and as measurements.
-
-    Args:
-        record: The recorder.
-        names: Name of each piece.
-        free: Scores on the model's own steps.
-        teacher: Scores with teacher forcing.
-    """
+    """Records the accuracy and the first errors of each named piece: ``free`` is on own steps, ``teacher`` forced."""
     rows = []
     first_errors = free.first_errors
     for piece, name in enumerate(names):
@@ -101,6 +94,7 @@ def _resampled(teacher: Scores, formula: Callable[[np.ndarray], float], method: 
     """Evaluates a formula of the step accuracies, with a bootstrap interval over rows."""
     rows = len(teacher.answer)
     weights = np.random.default_rng([seed, 8]).multinomial(rows, np.full(rows, 1 / rows), size=400)  # [resamples, rows]
+    # Accuracy of every piece in every resample, [resamples, pieces].
     counts = np.maximum(weights @ teacher.present, 1)
     shares = (weights @ (teacher.correct & teacher.present)) / counts
     draws = [formula(row) for row in shares]
