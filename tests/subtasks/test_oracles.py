@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
+from seqtant.findings import Estimate
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import NetworkConfig, OneStepConfig, ProbeConfig, SolveGf2Config
 from seqtant.subtasks.instrument import run
-from seqtant.subtasks.instruments.probe import UPDATES_PER_UNIT
-from seqtant.subtasks.networks.gradient_signal import measure_signal, step_signal, whole_signal
+from seqtant.subtasks.instruments.probe import UPDATES_PER_UNIT, updates_for, verdict
+from seqtant.subtasks.networks.gradient_signal import Signal, measure_signal, step_signal, whole_signal
 from seqtant.subtasks.networks.networks import build_network
 from seqtant.subtasks.oracles import solve_gf2
 from seqtant.subtasks.tasks.builtin import modular_sum, parity
@@ -158,6 +159,31 @@ def test_weights_that_only_make_noise_hide_a_target_from_the_sum_but_not_from_th
     assert signal.visibility.value > 2 * signal.variance.value / signal.noise
     bound = gradient_variance_bound(signal.square_over_noise, signal.targets)
     assert (signal.visibility.low or 0) <= bound
+
+
+def test_a_verdict_follows_from_the_interval_of_the_visibility():
+    """Ten times the updates of 64 rows that show the target: 1 / (64 v), but at least one."""
+    assert updates_for(1.0, 64) == 10
+    assert updates_for(1 / 640, 64) == 100
+    assert updates_for(0.0, 64) == updates_for(-1.0, 64) == np.inf
+
+    def told(low, value, high, targets=1.0, bounded=True):
+        seen = Estimate(value=value, low=low, high=high, method="given")
+        signal = Signal(
+            name="0", targets=targets, variance=seen, noise=1.0, gradient_square=1.0, visibility=seen,
+            square_over_noise=1.0,
+        )  # fmt: skip
+        return verdict(signal, 64, 1000.0, bounded=bounded)
+
+    # A budget of 1,000 updates is spent at v = 1 / 6400.
+    assert told(1 / 6400, 1 / 3000, 1 / 640) == "learnable in about 500 updates"
+    assert told(1 / 6401, 1 / 3000, 1 / 640) == "inconclusive"
+    assert told(-1.0, 1 / 9000, 1 / 6401) == "not by gradients"
+    assert told(-1.0, -0.5, 0.0) == "inconclusive", "no signal at all proves nothing"
+    # 4 / targets bounds the visibility where the theorem holds.
+    assert told(-1.0, -0.5, 0.0, targets=4 * 6401) == "not by gradients"
+    assert told(-1.0, -0.5, 0.0, targets=4 * 6399) == "inconclusive"
+    assert told(-1.0, -0.5, 0.0, targets=4 * 6401, bounded=False) == "inconclusive"
 
 
 def test_thirty_two_bits_are_out_of_reach_by_the_bound():

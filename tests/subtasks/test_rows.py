@@ -211,7 +211,7 @@ def test_scores_compare_line_by_line():
     scores = score_texts(["2 + 3 = 5\n5 + 4 = 8\n#### 9", "2 + 3 = 5\n#### 9"], rows, layouts)
     assert scores.correct.tolist() == [[True, False, True], [True, False, True]]
     assert scores.answer.all()
-    assert not scores.chain.any()
+    assert scores.chain.tolist() == [False, False]
 
 
 def test_tokens_across_steps_are_found():

@@ -192,11 +192,11 @@ def probe(result: Result) -> list[Figure]:
         )
     weakest = min(row.value for row in series["signal"] if row.group != "whole")
     whole = next(row.value for row in series["signal"] if row.group == "whole")
-    told = f"{weakest / whole:.0f} times" if whole > 0 else "beyond measure"
+    ratio = f"{weakest / whole:.0f} times" if whole > 0 else "beyond measure"
     return [
         Figure(
             name="signals",
-            title=f"The weakest step is {told} easier to see than the whole task",
+            title=f"The weakest step is {ratio} easier to see than the whole task",
             caption="Variance of the fresh gradient from target to target (signal), the theorem's bound on it, and "
             "its variance from input to input (noise), over all weights. A signal that is not shown was not above 0.",
             alt=f"Gradient signal, bound and noise of {len(names) - 1} steps and the whole task, logarithmic.",

@@ -31,7 +31,7 @@ def run(config: AugmentConfig, context: Context) -> Result:
         lengths: dict[ArmName, list[int]] = {arm: [] for arm in config.arms}
         for arm in config.arms:
             for number, (split, rows) in enumerate(splits.items()):
-                # Every arm begins from the same seed: arms differ in how they write, not in what they draw.
+                # Every arm begins from the same seed: arms differ in how they write, not in their random numbers.
                 generator = np.random.default_rng([context.seed, 10, number])
                 layouts = arm_layouts(
                     rows, arm, generator, noise=config.settings.noise, pause=config.pause, tokenizer=tokenizer

@@ -97,12 +97,12 @@ def _record(
 ) -> None:
     """Records the signals of all targets; ``verdicts`` are those of the steps and, last, of the whole task."""
     rows = []
-    for signal, told in zip((*steps, whole), verdicts, strict=True):
+    for signal, found in zip((*steps, whole), verdicts, strict=True):
         bound = _bound(signal, task)
         level = task.depth if signal is whole else task.levels[int(signal.name)]
         variance = signal.variance
         rows.append(
-            (signal.name, level, variance.value, variance.low, variance.high, bound, signal.visibility.value, told)
+            (signal.name, level, variance.value, variance.low, variance.high, bound, signal.visibility.value, found)
         )
         record.measure("signal", variance.value, step=level, group=signal.name)
         record.measure("noise", signal.noise, step=level, group=signal.name)
@@ -128,18 +128,20 @@ def _record(
 
 
 def _conclude(record: Recorder, task: Task, steps: list[Signal], whole: Signal, verdicts: list[str]) -> None:
-    *told, at_once = verdicts
-    every = all(text.startswith("learnable") for text in told)
+    *of_steps, of_whole = verdicts
+    every = all(text.startswith("learnable") for text in of_steps)
     weakest = min(steps, key=lambda signal: signal.visibility.value)
     record.finding(
         "steps",
         "Can gradients see every step?",
         "agrees" if every else "inconclusive",
-        f"Every step: the weakest is step {weakest.name}, {told[steps.index(weakest)]}."
+        f"Every step: the weakest is step {weakest.name}, {of_steps[steps.index(weakest)]}."
         if every
-        else f"Step {weakest.name} is the weakest: {told[steps.index(weakest)]}.",
+        else f"Step {weakest.name} is the weakest: {of_steps[steps.index(weakest)]}.",
         predicted=Estimate(value=1.0, method="every step reads a few earlier tokens"),
-        measured=Estimate(value=sum(t.startswith("learnable") for t in told) / len(told), method="share of steps"),
+        measured=Estimate(
+            value=sum(t.startswith("learnable") for t in of_steps) / len(of_steps), method="share of steps"
+        ),
         assumptions=(
             Assumption(
                 statement="Learning takes about ten times the updates that show the target in a fresh gradient.",
@@ -154,9 +156,9 @@ def _conclude(record: Recorder, task: Task, steps: list[Signal], whole: Signal, 
         "whole",
         "Can gradients see the whole task without its steps?",
         ("agrees" if held else "disagrees") if bound is not None else "inconclusive",
-        f"The whole task: {at_once}. Gaussian elimination would need about as many samples as bits."
+        f"The whole task: {of_whole}. Gaussian elimination would need about as many samples as bits."
         if task.is_parity_tree
-        else f"The whole task: {at_once}.",
+        else f"The whole task: {of_whole}.",
         predicted=None
         if bound is None
         else Estimate(value=bound, low=0.0, high=bound, method="upper bound 4 F^2 / |H|"),
@@ -168,5 +170,5 @@ def _conclude(record: Recorder, task: Task, steps: list[Signal], whole: Signal, 
                 how="parities of different subsets are" if task.is_parity_tree else "",
             ),
         ),
-        advice="Write the steps out." if at_once != told[-1] and every else "",
+        advice="Write the steps out." if of_whole != of_steps[-1] and every else "",
     )

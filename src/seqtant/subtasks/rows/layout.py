@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ANSWER_MARK = "#### "
-"""Stands before the answer, as in GSM8K."""
+"""Marks the answer, as in GSM8K."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def arm_layouts(
             written = tuple(written[each] for each in map(int, generator.permutation(len(written))))
         if arm == "noisy":
             wrong = generator.random(len(written)) < noise
-            # A replacement for every step is drawn, so that the noise does not change the order of draws.
+            # A replacement is sampled for every step, so that the noise does not shift later random numbers.
             other = [pool[int(each)] for each in generator.integers(max(len(pool), 1), size=len(written))]
             written = tuple(new if bad else own for own, bad, new in zip(written, wrong, other, strict=True))
         layouts.append(lay_out(row, written, filler=filler))

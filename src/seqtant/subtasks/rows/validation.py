@@ -91,7 +91,7 @@ def check_rows(
 
 
 def _check_form(row: Row, max_arity: int) -> Iterator[Violation]:
-    """Checks one row by itself: its texts, what its steps read, and where its answer stands."""
+    """Checks one row by itself: its texts, what its steps read, and where its answer occurs."""
     if not row.steps:
         yield Violation("no_steps", row.place, "steps is empty")
         return
@@ -111,7 +111,7 @@ def _check_form(row: Row, max_arity: int) -> Iterator[Violation]:
         yield Violation("answer_differs", row.place, f"last step {last.value!r}, answer {row.answer!r}")
     texts = [step.text for step in row.steps]
     for number, text in enumerate(texts):
-        # Only a text that says more than its value can leak: the bare value of a step may stand anywhere before.
+        # Only a text that says more than its value can leak: the bare value of a step may occur anywhere before.
         earlier = [row.input_text, *texts[:number]] if len(text) > len(str(row.steps[number].value)) else []
         if any(text in other for other in earlier if len(text) > 3 and other != text):
             yield Violation("answer_leak", f"{row.place}, step {number}", f"{text!r} stands before its step")
