@@ -11,19 +11,15 @@ from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.lm.loading import load
 from seqtant.runs.context import Context
-from seqtant.subtasks.config import ArmSettings, EvalConfig
+from seqtant.subtasks.config import EvalConfig
 from seqtant.subtasks.instrument import run
-from seqtant.subtasks.rows.augmentation import arm_layouts
-from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
-from seqtant.subtasks.rows.problem_rows import Row, RowStep
-from seqtant.subtasks.training.language_model import solve_with
+from seqtant.subtasks.rows.layout import arm_layouts
+from seqtant.subtasks.rows.problem_rows import Row, RowStep, arithmetic_rows
+from seqtant.subtasks.training.decoding import Scores, character_row, model_row, solve_rows, solve_with, teacher_forced
 from seqtant.subtasks.training.reporting import record_exposure
-from seqtant.subtasks.training.row_solving import solve_rows
-from seqtant.subtasks.training.scores import Scores
-from seqtant.subtasks.training.teacher_forcing import character_pieces, given_true_text, model_pieces
 
 ROWS = arithmetic_rows(12, np.random.default_rng(3))
-LAYOUTS = arm_layouts(ROWS, "steps", ArmSettings(), np.random.default_rng(0))
+LAYOUTS = arm_layouts(ROWS, "steps", np.random.default_rng(0))
 TOKENS = CharacterTokens(layout.text for layout in LAYOUTS)
 
 
@@ -58,30 +54,30 @@ class ByHeart(CausalLM):
 
 
 def pieces():
-    return [character_pieces(TOKENS, layout) for layout in LAYOUTS]
+    return [character_row(TOKENS, layout) for layout in LAYOUTS]
 
 
 def test_who_knows_the_text_is_right_everywhere():
-    scores = given_true_text(ByHeart(), pieces(), TOKENS)
+    scores = teacher_forced(ByHeart(), pieces(), TOKENS)
     assert scores.chain.all()
     assert scores.present.sum(axis=1).tolist() == [len(row.steps) + 1 for row in ROWS]
 
 
 @pytest.mark.parametrize("wrong", [40, 45, 60])
 def test_one_wrong_character_costs_the_piece_it_stands_in_and_no_other(wrong):
-    scores = given_true_text(ByHeart(wrong), pieces(), TOKENS)
+    scores = teacher_forced(ByHeart(wrong), pieces(), TOKENS)
     for line, layout in enumerate(LAYOUTS):
         hit = [start <= wrong <= end for start, end in layout.pieces]
-        assert (scores.right[line][scores.present[line]] == ~np.array(hit)).all()
+        assert (scores.correct[line][scores.present[line]] == ~np.array(hit)).all()
 
 
 def test_rows_without_an_error_are_those_that_a_greedy_model_writes(tiny_model):
     model = load(str(tiny_model), device="cpu")
-    given = given_true_text(model, [model_pieces(model, layout) for layout in LAYOUTS])
+    given = teacher_forced(model, [model_row(model, layout) for layout in LAYOUTS])
     assert (given.chain == solve_with(model, ROWS, LAYOUTS).chain).all()
     for wrong in (None, 50):
         own = solve_rows(ByHeart(wrong), TOKENS, ROWS, LAYOUTS, longest=60)
-        assert (own.chain == given_true_text(ByHeart(wrong), pieces(), TOKENS).chain).all()
+        assert (own.chain == teacher_forced(ByHeart(wrong), pieces(), TOKENS).chain).all()
 
 
 def test_eval_of_rows_tells_the_exposure_gap(tiny_model):
@@ -92,7 +88,7 @@ def test_eval_of_rows_tells_the_exposure_gap(tiny_model):
 
 def test_a_vocabulary_that_cannot_write_the_answers_mark_is_told_instead_of_scored_as_wrong():
     rows = (Row(input="add first one second two .", steps=(RowStep(value="three"),), answer="three"),)
-    layouts = arm_layouts(rows, "steps", ArmSettings(), np.random.default_rng(0))
+    layouts = arm_layouts(rows, "steps", np.random.default_rng(0))
     with pytest.raises(InputError, match="loses line breaks or the mark '####'"):
         solve_with(load("reference", device="cpu"), rows, layouts)
 
