@@ -21,7 +21,7 @@ from seqtant.settings import build, plain
 
 WEIGHTS = "state.safetensors"
 RECORD = "state.json"
-SHIPPED = Path(__file__).parent / "example_state"
+SHIPPED = Path(__file__).parents[1] / "example_state"
 """A small trained state that ships: the 4 x 4 Ising model at field 3."""
 
 

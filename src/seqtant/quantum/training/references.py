@@ -14,7 +14,7 @@ from seqtant.quantum import theory
 from seqtant.quantum.exact.diagonalization import LARGEST, ground_state
 from seqtant.quantum.training.systems import System
 
-TABLE = Path(__file__).parent / "references.yaml"
+TABLE = Path(__file__).parents[1] / "references.yaml"
 QUICK = 16
 """Spins up to which diagonalization takes about a second."""
 
