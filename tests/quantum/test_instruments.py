@@ -12,7 +12,7 @@ from seqtant.errors import InputError, MissingExtraError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import paper_two_stack
+from seqtant.models.wavefunctions.stacks import paper_two_stack
 from seqtant.quantum import commands
 from seqtant.quantum.config import (
     CONFIGS,

@@ -7,7 +7,7 @@ import torch
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.jacobian import jacobian
-from seqtant.models.wavefunctions.two_stack import light_two_stack, paper_two_stack
+from seqtant.models.wavefunctions.stacks import light_two_stack, paper_two_stack
 from seqtant.quantum.exact.diagonalization import configurations, dense_matrix, ground_state
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice

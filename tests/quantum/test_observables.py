@@ -6,7 +6,7 @@ import torch
 
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import light_two_stack
+from seqtant.models.wavefunctions.stacks import light_two_stack
 from seqtant.quantum.exact.diagonalization import configurations, dense_matrix, ground_state
 from seqtant.quantum.observation import observables
 from seqtant.quantum.observation.evaluation import amplitudes

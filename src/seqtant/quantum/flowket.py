@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.models.wavefunctions.causal import Node
+from seqtant.models.wavefunctions.causal_graph import Node
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import paper_two_stack
+from seqtant.models.wavefunctions.stacks import paper_two_stack
 from seqtant.optional import require
 
 PARTS = ("vertical", "horizontal", "left", "above", "merged")

@@ -9,9 +9,8 @@ from statistics import median
 import numpy as np
 
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.causal_state import CausalState, multiplications_per_site
 from seqtant.models.wavefunctions.propagation import Plan, group_moves
-from seqtant.models.wavefunctions.suffix_recompute import multiplications_per_site
 from seqtant.progress import track
 from seqtant.quantum.config import BenchmarkConfig, OptimizerConfig, SystemConfig
 from seqtant.quantum.operators.local_energy import Hamiltonian

@@ -10,7 +10,7 @@ import torch
 from seqtant.findings import Result
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import paper_two_stack
+from seqtant.models.wavefunctions.stacks import paper_two_stack
 from seqtant.quantum.config import ImportFlowketConfig, NetworkConfig, SystemConfig
 from seqtant.quantum.flowket import export_flowket, import_flowket
 from seqtant.quantum.observation.evaluation import Energy, evaluate

@@ -10,14 +10,13 @@ from typing import cast
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.models.wavefunctions.causal import CausalGraph
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind, output_channels
+from seqtant.models.wavefunctions.causal_graph import CausalGraph
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.readout import Kind, output_channels
 from seqtant.models.wavefunctions.recurrent_state import RecurrentNetwork
+from seqtant.models.wavefunctions.stacks import dilated_chain, light_two_stack, paper_two_stack, single_stack
 from seqtant.models.wavefunctions.transformer_state import TransformerNetwork
-from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
 from seqtant.quantum.config import NetworkConfig, SystemConfig
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice

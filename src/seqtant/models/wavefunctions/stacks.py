@@ -1,4 +1,4 @@
-"""Causal graphs for wave functions on lattices: the paper's two stacks, a lighter pair, a masked single stack, a chain.
+"""Builds causal graphs for lattices: the published two stacks, a lighter pair, a masked single stack, a dilated chain.
 
 Two stacks means: a vertical stack that sees whole rows above, and a horizontal stack that sees its own row to the left
 and, one row down, the vertical stack. Together they see every earlier site; a masked single stack does not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from seqtant.models.wavefunctions.causal import SPINS, CausalGraph, Node, Offset, Tap
+from seqtant.models.wavefunctions.causal_graph import SPINS, CausalGraph, Node, Offset, Tap
 
 HERE: tuple[Offset, ...] = ((0, 0),)
 LEFT: tuple[Offset, ...] = ((0, -1),)
@@ -30,7 +30,7 @@ def light_two_stack(depth: int, width: int, outputs: int = 2, activation: str = 
         kernel: Columns that one vertical layer sees, odd.
 
     Example:
-        >>> light_two_stack(4, 8).blind_spots((4, 4))
+        >>> light_two_stack(4, 8).missing_dependencies((4, 4))
         []
     """
     nodes: list[Node] = []
@@ -131,7 +131,7 @@ def dilated_chain(depth: int, width: int, outputs: int = 2, activation: str = "s
     """A residual causal stack for chains whose reach doubles with every layer: depth d sees 2^d sites back.
 
     Example:
-        >>> dilated_chain(4, 8).blind_spots((1, 16))
+        >>> dilated_chain(4, 8).missing_dependencies((1, 16))
         []
     """
     nodes: list[Node] = []
