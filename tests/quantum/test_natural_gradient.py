@@ -5,10 +5,10 @@ import torch
 
 from seqtant.quantum.training.natural_gradient import (
     add_gram,
+    center,
     center_kernel,
-    centered_column,
+    center_transposed,
     factorize,
-    of_rows,
     solve,
 )
 
@@ -43,10 +43,8 @@ def test_a_centered_kernel_is_that_of_centered_rows(parts):
     center_kernel(kernel, weights)
     assert torch.allclose(kernel, centered @ centered.T, atol=1e-11)
     column, direction = drawn(parts * samples), drawn(29)
-    assert torch.allclose(rows.T @ of_rows(column.view(parts, -1), weights), centered.T @ column, atol=1e-11)
-    assert torch.allclose(
-        centered_column((rows @ direction).view(parts, -1), weights), centered @ direction, atol=1e-11
-    )
+    assert torch.allclose(rows.T @ center_transposed(column.view(parts, -1), weights), centered.T @ column, atol=1e-11)
+    assert torch.allclose(center((rows @ direction).view(parts, -1), weights), centered @ direction, atol=1e-11)
 
 
 @pytest.mark.parametrize("size", [1, 5, 128, 300])
