@@ -1,4 +1,4 @@
-"""The room is registered for the tests, whether or not the table of rooms lists it yet; small states to look at."""
+"""Registers the package for the tests, whether or not the table of packages lists it yet; small runs and contexts."""
 
 import pytest
 import torch

@@ -122,13 +122,15 @@ def test_the_table_of_references_agrees_with_diagonalization_where_both_exist():
     import yaml
 
     from seqtant.quantum.exact import ground_state
-    from seqtant.quantum.instruments.exact import TABLE, closed_form
+    from seqtant.quantum.instruments.exact import TABLE
 
     rows = yaml.safe_load(TABLE.read_text(encoding="utf-8"))["energies"]
     assert rows
     assert all({"hamiltonian", "lattice", "boundary", "energy", "exact", "source"} <= row.keys() for row in rows)
     chain = System.of(ExactConfig(lattice="12", field=0.8, boundary="periodic"))
-    assert closed_form(chain).energy == pytest.approx(ground_state(chain.pauli).energy, abs=1e-9)
+    found = find_reference(chain)
+    assert "free fermions" in found.source
+    assert found.energy == pytest.approx(ground_state(chain.pauli).energy, abs=1e-9)
 
 
 def test_what_nobody_knows_is_told_in_one_line():

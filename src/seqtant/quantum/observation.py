@@ -122,6 +122,7 @@ def combine(diagonal: Tensor, elements: Tensor, amplitude: Tensor, phase: Tensor
         size = size * torch.cos(phase)
     elif kind == "complex":
         size = torch.polar(size, phase)
+    # The ratio may be infinite or not a number where the element is zero.
     size = torch.where(elements == 0, torch.zeros_like(size), size)
     return diagonal + (elements * size).sum(1)
 
@@ -288,6 +289,7 @@ def correlations(spins: Tensor) -> Correlations:
     """Estimates <Z_i Z_j> from samples (samples, sites), with standard errors."""
     values = spins.double()
     mean = values.T @ values / len(values)
+    # A product of spins is +1 or -1: its variance is 1 - mean^2.
     error = ((1 - mean**2).clamp(min=0) / max(1, len(values) - 1)).sqrt()
     return Correlations(mean.cpu().numpy(), error.cpu().numpy())
 
@@ -327,6 +329,7 @@ def renyi_entropy(state: State, spins: Tensor, region: list[int]) -> Estimate:
     parts = [state.log_psi(s) for s in (mixed_one, mixed_other, one, other)]
     amplitude = parts[0][0] + parts[1][0] - parts[2][0] - parts[3][0]
     phase = parts[0][1] + parts[1][1] - parts[2][1] - parts[3][1]
+    # The purity Tr rho^2 = exp(-S2) is the mean; an interval that reaches zero has no logarithm.
     purity = mean_of(amplitude.exp() * torch.cos(phase))
     if purity.value <= 0 or purity.low is None or purity.high is None:
         return Estimate(value=0.0, method="too few samples for this entropy", n=half, unit="nats")

@@ -243,7 +243,7 @@ def suffix_ratios(
 ) -> tuple[Tensor, Tensor]:
     """Computes log-ratios from the outputs of all sites from the group's row on.
 
-    Under a constraint, which sites have no choice depends on all spins before them: every later site is looked at.
+    Under a constraint, whether a site has a choice depends on all spins before it: every later site counts.
 
     Args:
         base: Conditionals before the moves.

@@ -29,12 +29,28 @@ def run(config: BenchmarkConfig, context: Context) -> Result:
     """
     title = f"Cost of one step of {config.hamiltonian} against the number of spins"
     with Recorder("quantum.benchmark", title, config, context, papers=(9,)) as record:
+        processes = DistributedContext(context.device)
+        device = processes.device(context.device)
         rows: list[tuple[Cell, ...]] = []
         spins: list[int] = []
         seconds: list[float] = []
         counted: list[float] = []
         for side in track(config.sizes, context.progress, "sizes", len(config.sizes)):
-            training = _training(config, side, context)
+            names = [name for name in SystemConfig.__dataclass_fields__ if name != "lattice"]
+            fixed = {name: getattr(config, name) for name in names}
+            system = System.of(SystemConfig(lattice=f"{side}x{side}", **fixed))
+            # The same depth on every lattice, so that only the number of spins grows.
+            network = replace(resolve_network(config.network, system), depth=config.network.depth or 3)
+            state = make_state(system, network, generator_for(context.seed, side)).to(device)
+            training = Training(
+                state,
+                Hamiltonian(system.pauli),
+                OptimizerConfig(),
+                steps=config.repeats + 1,
+                samples=config.samples,
+                seed=context.seed,
+                processes=processes,
+            )
             times, step = _time_steps(training, config.repeats)
             operations, full = count(training.state, training.hamiltonian)
             for part, value in times.items():
@@ -74,26 +90,8 @@ def run(config: BenchmarkConfig, context: Context) -> Result:
     return record.result
 
 
-def _training(config: BenchmarkConfig, side: int, context: Context) -> Training:
-    names = [name for name in SystemConfig.__dataclass_fields__ if name != "lattice"]
-    system = System.of(SystemConfig(lattice=f"{side}x{side}", **{name: getattr(config, name) for name in names}))
-    # The same depth on every lattice, so that only the number of spins grows.
-    network = replace(resolve_network(config.network, system), depth=config.network.depth or 3)
-    processes = DistributedContext(context.device)
-    state = make_state(system, network, generator_for(context.seed, side)).to(processes.device(context.device))
-    return Training(
-        state,
-        Hamiltonian(system.pauli),
-        OptimizerConfig(),
-        steps=config.repeats + 1,
-        samples=config.samples,
-        seed=context.seed,
-        processes=processes,
-    )
-
-
 def _time_steps(training: Training, repeats: int) -> tuple[dict[str, float], float]:
-    """Median seconds of the parts of a step, and of a step.
+    """Times steps: median seconds of their parts, and of a step.
 
     On a processor, the step is timed in processor seconds, which a busy machine does not stretch, and the parts, timed
     by the clock, are scaled to them.

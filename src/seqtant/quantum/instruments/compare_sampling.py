@@ -167,6 +167,7 @@ def autocorrelation_time(series: NDArray[np.float64]) -> float:
     if covariance[0] <= 0:
         return 0.5 * steps  # a chain that never moved: one sample in all
     rho = covariance / covariance[0]
+    # Sums of neighboring pairs are positive for a reversible chain; the first that is not is noise.
     total = 0.5
     for lag in range(1, steps - 1, 2):
         pair = rho[lag] + rho[lag + 1]
@@ -187,7 +188,7 @@ def second_eigenvalue(probability: NDArray[np.float64], sites: int) -> float:
     for site in range(sites):
         other = states ^ (1 << site)
         move = np.minimum(1.0, probability[other] / probability) / sites
-        stay -= move
+        stay -= move  # what is left is the probability of staying
         rows.append(states)
         columns.append(other)
         values.append(np.minimum(probability, probability[other]) / np.sqrt(probability * probability[other]) / sites)

@@ -126,6 +126,7 @@ def judge(gap: float, error: float, reference: Reference) -> tuple[Verdict, str]
     tolerance = 1e-3 * abs(reference.energy)
     if not reference.exact:
         return ("agrees" if abs(gap) <= tolerance + 3 * error else "disagrees"), "the reference is no exact value"
+    # The variational principle: no state lies below the exact energy.
     if gap < -3 * error - 1e-9 * abs(reference.energy):
         return "disagrees", "an energy below the exact one is a fault: report it"
     if gap <= tolerance:

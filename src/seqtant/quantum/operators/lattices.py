@@ -93,6 +93,7 @@ class Lattice:
         kind, first, second = match.groups()
         if kind == "rectangular":
             kind = "square"
+        # One number is a chain, two are a square grid; a kind with one number is as wide as long.
         if kind is None:
             kind = "chain" if second is None else "square"
         if kind not in LATTICES:

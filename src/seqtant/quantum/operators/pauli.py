@@ -49,7 +49,7 @@ class String:
 
     @property
     def weight(self) -> complex:
-        """Coefficient times (-i) for every Y."""
+        """Coefficient times (-i) for every Y; the spins under Y and Z give the rest of the element."""
         return self.coefficient * (-1j) ** self.axes.count("Y")
 
 
@@ -140,6 +140,7 @@ class PauliSum:
     @cached_property
     def conserves_magnetization(self) -> bool:
         """Whether it commutes with the sum of all Z."""
+        # Flipping changes the magnetization by twice the sum of the flipped spins: it must vanish where an element is.
         return all(
             abs(x) < 1e-12 or sum(pattern[: len(flips)]) == 0
             for flips in self.moves
@@ -149,6 +150,7 @@ class PauliSum:
     @cached_property
     def is_flip_symmetric(self) -> bool:
         """Whether it commutes with the product of all X."""
+        # The flip turns every Y and Z round: an even number of them leaves a string as it is.
         return all(len(string.signs) % 2 == 0 for string in self.strings)
 
     def _elements(self, flips: tuple[int, ...]) -> dict[tuple[int, ...], complex]:
@@ -159,6 +161,7 @@ class PauliSum:
             raise InputError(f"the strings that flip {flips} look at {len(others)} more sites: at most 16 in all")
         sites = flips + others
         place = {site: n for n, site in enumerate(sites)}
+        # Every string multiplies by its weight and by the spins under its Y and Z.
         elements: dict[tuple[int, ...], complex] = {}
         for pattern in product((1, -1), repeat=len(sites)):
             signs = (s.weight * np.prod([pattern[place[site]] for site in s.signs]) for s in strings)
@@ -172,6 +175,7 @@ class PauliSum:
 
     def same_as(self, other: PauliSum) -> bool:
         """Tells whether two sums are the same operator, up to rounding."""
+        # The difference of the two, string by string, must vanish.
         difference: dict[tuple[tuple[int, str], ...], complex] = {}
         for sign, strings in ((1, self.strings), (-1, other.strings)):
             for s in strings:

@@ -108,6 +108,7 @@ def load_weights(state: AutoregressiveState, folder: Path) -> None:
     Raises:
         InputError: The weights belong to another network, or are not finite.
     """
+    # Weights do not depend on the lattice: shapes tell whether the network is the same.
     tensors = read_tensors(folder)
     for name, parameter in state.named_parameters():
         value = tensors.get(f"state.{name}")
@@ -144,6 +145,7 @@ def load_state(
     changes = {"lattice": lattice, "boundary": boundary, "field": field}
     config = replace(record.system, **{key: value for key, value in changes.items() if value is not None})
     system = System.of(config)
+    # Fresh weights are overwritten: the generator does not matter.
     state = make_state(system, network_for(record, system), torch.Generator().manual_seed(0))
     load_weights(state, folder)
     return system, state.to(device or torch.device("cpu")), record

@@ -60,6 +60,7 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     processes = DistributedContext(context.device)
     network = resolve_network(config.network, system)
     source = None if config.transfer_from is None else checkpoint_folder(config.transfer_from)
+    # A transferred state keeps its network, but stays in the sector of the new system.
     if source is not None:
         network = replace(network_for(read_record(source), system), magnetization=network.magnetization)
     state = make_state(system, network, generator_for(context.seed, 0))
@@ -71,6 +72,7 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     if not isinstance(config.samples, int) and not config.optimizer.stages:
         averaged = config.network.phases == "mean" and state.has_phase
         orbits = orbits_to_sum(system, state, group, required=config.samples == "all", averaged=averaged)
+    # Sums need one phase per orbit, that of its first configuration.
     network = replace(network, phases=network.phases if orbits is None else "first")
     symmetrized = group.symmetrize(state, network.image_phases)
     samples = config.samples if isinstance(config.samples, int) else DRAWN
@@ -85,10 +87,12 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
         symmetrized=symmetrized if config.optimizer.symmetrize or orbits is not None else None,
         orbits=orbits,
     )
+    # The record holds the system alone, not the settings of the training.
     own = SystemConfig(**{name: getattr(config, name) for name in SystemConfig.__dataclass_fields__})
     record = Record(own, network, 0, context.seed, config_hash(config))
     _resume(training, record, context)
     training.run(context.folder, record, config.checkpoint_every, context.progress)
+    # Different generators for plain and symmetrized: two independent estimates.
     plain = evaluate(state, training.hamiltonian, config.evaluation_samples, generator_for(context.seed, 1))
     best = plain
     if config.symmetrize and len(group) > 1:
@@ -145,6 +149,7 @@ def _resume(training: Training, record: Record, context: Context) -> None:
     if folder is None or not (folder / RECORD).is_file():
         return
     found = read_record(folder)
+    # Only the same run is resumed: the same settings and the same seed.
     if (found.config_hash, found.seed) != (record.config_hash, record.seed):
         theirs, ours = found.system, record.system
         other = "another run" if theirs == ours else f"{theirs.hamiltonian} on {theirs.lattice}, {theirs.boundary}"

@@ -3,7 +3,7 @@
 Symbols: O the derivatives of log psi, one row per configuration (first of the log-amplitude, then, if there is one, of
 the phase) and one column per parameter; w the weights of the configurations, adding up to 1; E their local energies;
 X = sqrt(w) (O - <O>) the centered, weighted rows; f = 2 sqrt(w) (E - <E>), real parts first, then imaginary parts;
-T = X X^T the kernel; lambda the damping; mu the momentum; p the last step. Means <.> are weighted by w.
+T = X X^T the kernel; lambda the damping; mu the momentum; p the last step, as it was taken. Means <.> weigh by w.
 
 minSR steps by           d = X^T (T + lambda)^-1 f.
 SPRING keeps mu p and solves for the rest of the step only:
@@ -48,7 +48,7 @@ class NaturalGradient:
             start += parameter.numel()
         self.size = start
         self.previous: Tensor | None = None
-        """The last step p."""
+        """The last step p; the tensor that :meth:`step` returned, so a caller who scales it in place scales p."""
         self.length = 0.0
         """Length |X d| of the last step in the metric of the state."""
         self._memory = torch.empty(0, dtype=torch.float64)

@@ -49,6 +49,7 @@ def resolve_defaults(config: OptimizerConfig, pauli: PauliSum, orbits: Orbits | 
     if orbits is not None and method == "minsr":
         rate = stable_rate(pauli, orbits)
     elif method != "adam":
+        # Milder than one over the coupling, which would be too bold for a step on samples.
         rate /= math.sqrt(min(1.0, max(abs(string.coefficient) for string in pauli.strings)))
     return replace(
         config,
@@ -158,11 +159,6 @@ class Training:
             return self.first_rate
         return self.first_rate * self.config.final_rate ** ((done - start) / max(1e-9, 1 - start))
 
-    def temperature(self, step: int) -> float:
-        """Computes the temperature of the entropy term at a step: falling linearly to zero."""
-        cooled = self.config.decay_from * self.total
-        return self.config.temperature * max(0.0, 1 - step / cooled) if cooled else 0.0
-
     def step(self) -> dict[str, float]:
         """Takes the next step.
 
@@ -231,7 +227,9 @@ class Training:
 
     def _update(self, batch: StepBatch, number: int) -> None:
         objective, rate = batch.energies, self.rate(number)
-        temperature = self.temperature(number)
+        # Entropy annealing minimizes E - T S: local energies get T log p, with T falling linearly to zero.
+        cooled = self.config.decay_from * self.total
+        temperature = self.config.temperature * max(0.0, 1 - number / cooled) if cooled else 0.0
         if temperature:
             with torch.no_grad():
                 objective = objective + temperature * batch.log_prob()
@@ -242,7 +240,8 @@ class Training:
             stable = min(rate, stable_rate(self.hamiltonian.pauli, self.orbits))
             objective = imaginary_time(objective, (batch.weights * objective).sum(), stable)
         step = self.natural.step(batch.blocks, batch.weights, objective)
-        # Trust region: rate times length is the change that the step makes to log psi.
+        # Trust region: rate times length is the change that the step makes to log psi. Scaled in place, so that the
+        # step which momentum carries over is the one that was taken, learning rate included.
         step *= min(rate, self.config.trust / max(1e-300, self.natural.length))
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():
@@ -257,7 +256,7 @@ class Training:
             loss = 2 * (weighted.real[part] * amplitude).sum()
             if weighted.is_complex() and self.state.has_phase:
                 loss = loss + 2 * (weighted.imag[part] * phase).sum()
-            loss.backward()
+            loss.backward()  # adds to the gradients of the earlier chunks
         for group in self.adam.param_groups:
             group["lr"] = rate
         self.adam.step()
@@ -271,6 +270,7 @@ class Training:
         device = next(self.state.parameters()).device
         if "optimizer.previous" in tensors:
             self.natural.previous = tensors["optimizer.previous"].to(device)
+        # Adam's tensors are stored flat, one key per parameter and moment.
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimizer.adam."):
