@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
-from seqtant.models.cached_decoder import CachedDecoder
+from seqtant.models.decoder import CachedDecoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.models.recurrent import RecurrentConfig, RecurrentNetwork
 from seqtant.subtasks.config import NetworkConfig

@@ -1,4 +1,4 @@
-"""Causal graphs for wave functions on lattices: the paper's two stacks, a lighter pair, a masked single stack, a chain.
+"""Builds causal graphs for lattices: the published two stacks, a lighter pair, a masked single stack, a dilated chain.
 
 Two stacks means: a vertical stack that sees whole rows above, and a horizontal stack that sees its own row to the left
 and, one row down, the vertical stack. Together they see every earlier site; a masked single stack does not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from seqtant.models.wavefunctions.causal import SPINS, CausalGraph, Node, Offset, Tap
+from seqtant.models.wavefunctions.causal_graph import SPINS, CausalGraph, Node, Offset, Tap
 
 HERE: tuple[Offset, ...] = ((0, 0),)
 LEFT: tuple[Offset, ...] = ((0, -1),)
@@ -20,7 +20,7 @@ def _box(rows: range, columns: range) -> tuple[Offset, ...]:
 
 
 def light_two_stack(depth: int, width: int, outputs: int = 2, activation: str = "silu", kernel: int = 3) -> CausalGraph:
-    """Two residual stacks with one convolution each per layer: few parameters, no blind spot.
+    """Builds two residual stacks with one convolution each per layer: few parameters, no blind spot.
 
     Args:
         depth: Layers.
@@ -30,21 +30,24 @@ def light_two_stack(depth: int, width: int, outputs: int = 2, activation: str = 
         kernel: Columns that one vertical layer sees, odd.
 
     Example:
-        >>> light_two_stack(4, 8).blind_spots((4, 4))
+        >>> light_two_stack(4, 8).missing_dependencies((4, 4))
         []
     """
     nodes: list[Node] = []
     vertical, horizontal = SPINS, SPINS
     half = kernel // 2
     for layer in range(depth):
+        # The vertical stack reads its own row and the one above, to both sides: it knows whole rows.
         down = _box(range(-1, 1), range(-half, half + 1))
         nodes.append(Node(f"vertical{layer}_new", width, (Tap(vertical, down),), activation=activation))
+        # The horizontal stack reads to the left, and the vertical one a row up. Layer 0 leaves out its own site.
         left = _box(range(1), range(-2, 0) if layer == 0 else range(-1, 1))
         taps = (Tap(horizontal, left), Tap(f"vertical{layer}_new", UP))
         nodes.append(Node(f"horizontal{layer}_new", width, taps, activation=activation))
         if layer == 0:
             vertical, horizontal = "vertical0_new", "horizontal0_new"
             continue
+        # Residual connections, from the second layer on.
         nodes.append(Node(f"vertical{layer}", width, skips=(vertical, f"vertical{layer}_new")))
         nodes.append(Node(f"horizontal{layer}", width, skips=(horizontal, f"horizontal{layer}_new")))
         vertical, horizontal = f"vertical{layer}", f"horizontal{layer}"
@@ -53,7 +56,7 @@ def light_two_stack(depth: int, width: int, outputs: int = 2, activation: str = 
 
 
 def paper_two_stack(depth: int, width: int, outputs: int = 4, kernel: int = 3) -> CausalGraph:
-    """The published network: residual units of two causal blocks, ReLU, weight normalization.
+    """Builds the published network: residual units of two causal blocks, ReLU, weight normalization.
 
     Source: Sharir et al., Phys. Rev. Lett. 124, 020503 (2020), in the form of its official code
     (``ConvNetAutoregressive2D``); 398,340 parameters at depth 10 and width 32.
@@ -86,7 +89,7 @@ class _PaperBlocks:
         self._blocks = 0
 
     def block(self, vertical: str, horizontal: str, last: bool = False) -> tuple[str, str]:
-        """One causal block; its horizontal half is moved one site to the right in the last one."""
+        """Adds one causal block; its horizontal half is moved one site to the right in the last one."""
         name, k, half = f"block{self._blocks}", self._kernel, self._width // 2
         self._blocks += 1
         up = range(1 - k, 1)
@@ -94,13 +97,14 @@ class _PaperBlocks:
         self._convolve(f"{name}_horizontal", self._width, horizontal, _box(range(1), range(1 - k, 1)), "relu")
         self._convolve(f"{name}_left", half, f"{name}_horizontal", LEFT if last else HERE, "relu")
         self._convolve(f"{name}_above", half, self.rectified(f"{name}_vertical"), UP, "relu")
+        # Both halves are merged by a convolution that reads up and to the left.
         corner = _box(up, range(1 - k, 1))
         taps = (Tap(f"{name}_left", corner), Tap(f"{name}_above", corner))
         self.nodes.append(Node(f"{name}_merged", self._width, taps, normalized=True))
         return f"{name}_vertical", f"{name}_merged"
 
     def rectified(self, *sources: str) -> str:
-        """The positive part of a sum of nodes."""
+        """Adds the positive part of a sum of nodes, once."""
         name = f"{sources[0]}_positive" if len(sources) == 1 else f"unit{len(self.nodes)}"
         if all(node.name != name for node in self.nodes):
             self.nodes.append(Node(name, self._width, skips=sources, activation="relu"))
@@ -111,7 +115,7 @@ class _PaperBlocks:
 
 
 def single_stack(depth: int, width: int, outputs: int = 2, activation: str = "selu") -> CausalGraph:
-    """Masked 2 x 3 convolutions in one stack: cheap, and blind to the right of its upward cone.
+    """Builds masked 2 x 3 convolutions in one stack: cheap, but with blind spots right of its upward cone.
 
     This is the function of NetKet's ``ARNNConv2D`` with kernel (2, 3); it is here to be compared with.
     """
@@ -121,6 +125,7 @@ def single_stack(depth: int, width: int, outputs: int = 2, activation: str = "se
     for layer in range(depth):
         last = layer == depth - 1
         channels, name = (outputs, "output") if last else (width, f"layer{layer}")
+        # Only the first layer, which reads the spins, must leave out its own site.
         offsets = first if layer == 0 else (*first, (0, 0))
         nodes.append(Node(name, channels, (Tap(source, offsets),), activation="identity" if last else activation))
         source = name
@@ -128,15 +133,16 @@ def single_stack(depth: int, width: int, outputs: int = 2, activation: str = "se
 
 
 def dilated_chain(depth: int, width: int, outputs: int = 2, activation: str = "silu") -> CausalGraph:
-    """A residual causal stack for chains whose reach doubles with every layer: depth d sees 2^d sites back.
+    """Builds a residual causal stack for chains whose reach doubles with every layer: depth d sees 2^d sites back.
 
     Example:
-        >>> dilated_chain(4, 8).blind_spots((1, 16))
+        >>> dilated_chain(4, 8).missing_dependencies((1, 16))
         []
     """
     nodes: list[Node] = []
     source = SPINS
     for layer in range(depth):
+        # Layer n adds what lies 2^n sites back; the first leaves out its own site.
         offsets = ((0, -2), (0, -1)) if layer == 0 else ((0, -(2**layer)), (0, 0))
         nodes.append(Node(f"layer{layer}_new", width, (Tap(source, offsets),), activation=activation))
         if layer == 0:
@@ -149,7 +155,7 @@ def dilated_chain(depth: int, width: int, outputs: int = 2, activation: str = "s
 
 
 def _used(nodes: list[Node]) -> tuple[Node, ...]:
-    """The nodes that reach the last one: what never matters is never computed."""
+    """Keeps the nodes that reach the last one: what never matters is never computed."""
     wanted = {nodes[-1].name}
     for node in reversed(nodes):
         if node.name in wanted:
