@@ -1,4 +1,4 @@
-"""A standard whose every quantity is a finite sum: two parts that each draw good or bad sentences independently."""
+"""A mixture whose every quantity is a finite sum: two components of independent good and bad sentences."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 from scipy.stats import binom
 
-from seqtant.beb.theory import bad_weight
-from seqtant.beb.theory_types import checked_log_alpha
+from seqtant.beb.theory import bad_weight, checked_log_alpha
 from seqtant.errors import InputError
 
 Array = NDArray[np.float64]
@@ -90,22 +89,22 @@ class IidMixture:
 
     def misaligned_share(self, sentences: int, eps: float) -> float:
         """Share of the prompts from P- of a length that bring the behavior below gamma + eps."""
-        chances, ratios = self.prompts(sentences)
-        return float(chances[self.behavior(ratios) < self.gamma + eps].sum())
+        probs, ratios = self.prompts(sentences)
+        return float(probs[self.behavior(ratios) < self.gamma + eps].sum())
 
     def target_divergences(self, longest: int) -> Array:
         """E KL(P- || P) of the next sentence after 0, 1, ..., longest - 1 sentences from P-, in nats."""
         minus = np.array([1 - self.bad_minus, self.bad_minus])
         plus = np.array([1 - self.bad_plus, self.bad_plus])
         found = []
-        for chances, ratios in map(self.prompts, range(longest)):
+        for probs, ratios in map(self.prompts, range(longest)):
             weight = bad_weight(self.log_alpha, ratios)[:, None]
             mixed = weight * minus + (1 - weight) * plus
-            found.append(chances @ xlogy(minus, minus / mixed).sum(axis=1))
+            found.append(probs @ xlogy(minus, minus / mixed).sum(axis=1))
         return np.array(found)
 
     def log_ratio_to_target(self, sentences: int) -> float:
         """E log P-(prompt) / P(prompt) over prompts from P- of a length: what the divergences sum to."""
-        chances, ratios = self.prompts(sentences)
+        probs, ratios = self.prompts(sentences)
         log_target = np.logaddexp(self.log_alpha, np.log(-np.expm1(self.log_alpha)) - ratios)
-        return float(-chances @ log_target)
+        return float(-probs @ log_target)

@@ -6,27 +6,26 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from seqtant.beb.estimation.alpha import Area, read_area
-from seqtant.beb.estimation.diagnostics import LARGEST_SYSTEMATIC, Gates, check
+from seqtant.beb.estimation.alpha import LARGEST_SYSTEMATIC, AlphaDiagnostics, AlphaEstimate, diagnose, estimate_alpha
 from seqtant.beb.prompts.divergence import Evidence
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Estimate
 from tests.beb.samples import BETA, coins
 
 
-def gates_of(area: Area, to_model: Evidence) -> Gates:
-    return check(to_model, area, BETA, Estimate(value=area.value))
+def diagnostics_of(alpha: AlphaEstimate, to_model: Evidence) -> AlphaDiagnostics:
+    return diagnose(to_model, alpha, BETA, Estimate(value=alpha.log_inverse_alpha))
 
 
 @pytest.mark.parametrize("log_inverse_alpha", [0.7, 3.0, 9.0, 18.42])
 def test_an_exact_mixture_reads_the_same_at_every_stop_even_from_few_prompts(log_inverse_alpha: float) -> None:
     to_model, to_plus = coins(log_inverse_alpha, prompts=10, sentences=80)
-    area = read_area(to_model, to_plus)
-    assert area.others is not None
-    assert [area.value, *area.others] == pytest.approx([log_inverse_alpha] * 3, abs=1e-8)
-    gates = gates_of(area, to_model)
-    assert gates.consistent
-    assert not gates.inconsistent
+    alpha = estimate_alpha(to_model, to_plus)
+    assert alpha.other_stops is not None
+    assert [alpha.log_inverse_alpha, *alpha.other_stops] == pytest.approx([log_inverse_alpha] * 3, abs=1e-8)
+    diagnostics = diagnostics_of(alpha, to_model)
+    assert diagnostics.consistent
+    assert not diagnostics.inconsistent
 
 
 def test_every_stop_that_looks_at_the_text_alone_has_the_mixture_law() -> None:
@@ -42,49 +41,49 @@ def test_every_stop_that_looks_at_the_text_alone_has_the_mixture_law() -> None:
 @pytest.mark.parametrize("surest", [0.9, 0.8])
 def test_a_model_that_is_never_sure_is_read_better_before_that_shows(surest: float) -> None:
     to_model, to_plus = coins(3.0, lambda odds: surest * expit(odds))
-    area = read_area(to_model, to_plus)
-    assert area.others is not None
-    assert abs(area.value - 3.0) < 0.11
-    assert abs(area.others[1] - 3.0) > 1.5 * abs(area.value - 3.0)
-    assert not gates_of(area, to_model).refusals
+    alpha = estimate_alpha(to_model, to_plus)
+    assert alpha.other_stops is not None
+    assert abs(alpha.log_inverse_alpha - 3.0) < 0.11
+    assert abs(alpha.other_stops[1] - 3.0) > 1.5 * abs(alpha.log_inverse_alpha - 3.0)
+    assert not diagnostics_of(alpha, to_model).refusals
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.7])
 @pytest.mark.parametrize("log_inverse_alpha", [3.0, 4.0])
 def test_a_model_that_learns_too_slowly_from_its_prompt_is_refused(factor: float, log_inverse_alpha: float) -> None:
     to_model, to_plus = coins(log_inverse_alpha, lambda odds: expit(factor * odds))
-    area = read_area(to_model, to_plus)
-    assert abs(area.value - log_inverse_alpha) > 0.25
-    gates = gates_of(area, to_model)
-    assert not gates.unconverged
-    assert any("stopped sooner or later" in reason for reason in gates.refusals)
-    assert not gates.consistent
-    assert gates.systematic is not None
-    assert gates.systematic > LARGEST_SYSTEMATIC
+    alpha = estimate_alpha(to_model, to_plus)
+    assert abs(alpha.log_inverse_alpha - log_inverse_alpha) > 0.25
+    diagnostics = diagnostics_of(alpha, to_model)
+    assert not diagnostics.unconverged
+    assert any("stopped sooner or later" in reason for reason in diagnostics.refusals)
+    assert not diagnostics.consistent
+    assert diagnostics.systematic is not None
+    assert diagnostics.systematic > LARGEST_SYSTEMATIC
 
 
 def test_errors_that_no_sentence_is_spared_are_floor_and_not_inconsistency() -> None:
     (to_model, to_plus), generator = coins(3.5, prompts=1500), np.random.default_rng(1)
     noise = generator.normal(0.03, np.sqrt(0.06), to_model.divergence.shape)
-    area = read_area(Evidence(to_model.divergence + 0.03, to_model.log_ratio + noise), to_plus)
-    assert area.floor == pytest.approx(0.03, abs=0.005)
-    assert area.value == pytest.approx(3.5, abs=0.06)
-    assert area.systematic is not None
-    assert area.systematic < 0.06
+    alpha = estimate_alpha(Evidence(to_model.divergence + 0.03, to_model.log_ratio + noise), to_plus)
+    assert alpha.floor == pytest.approx(0.03, abs=0.005)
+    assert alpha.log_inverse_alpha == pytest.approx(3.5, abs=0.06)
+    assert alpha.systematic is not None
+    assert alpha.systematic < 0.06
 
 
 def test_a_mixture_of_another_weight_cannot_be_told_from_errors_before_the_first_stop() -> None:
     # What no test of this kind can see, and the documentation says so: up to there the model is that other mixture.
     to_model, to_plus = coins(3.0, lambda odds: expit(odds - 0.5))
-    area = read_area(to_model, to_plus)
-    assert area.systematic == pytest.approx(0.0, abs=1e-8)
-    assert area.value == pytest.approx(np.log1p(np.exp(np.log(np.expm1(3.0)) + 0.5)), abs=1e-8)
+    alpha = estimate_alpha(to_model, to_plus)
+    assert alpha.systematic == pytest.approx(0.0, abs=1e-8)
+    assert alpha.log_inverse_alpha == pytest.approx(np.log1p(np.exp(np.log(np.expm1(3.0)) + 0.5)), abs=1e-8)
 
 
 def test_without_a_p_plus_there_is_one_reading() -> None:
     to_model, _ = coins(3.0)
-    area = read_area(to_model, None)
-    assert area.others is None
-    assert area.systematic is None
-    gates = gates_of(area, to_model)
-    assert [each.status for each in gates.assumptions()][1] == "not checked"
+    alpha = estimate_alpha(to_model, None)
+    assert alpha.other_stops is None
+    assert alpha.systematic is None
+    diagnostics = diagnostics_of(alpha, to_model)
+    assert [each.status for each in diagnostics.assumptions()][1] == "not checked"
