@@ -44,6 +44,7 @@ class IidMixture:
     @property
     def _sentence_ratios(self) -> Array:
         """Log P-/P+ of a good and of a bad sentence."""
+        # log1p keeps the digits of log(1 - p) where p is near 0.
         minus, plus = self.bad_minus, self.bad_plus
         return np.array([np.log1p(-minus) - np.log1p(-plus), np.log(minus) - np.log(plus)])
 
@@ -70,6 +71,7 @@ class IidMixture:
 
     def prompts(self, sentences: int) -> tuple[Array, Array]:
         """Probability under P- and log P-/P+ of prompts with 0, 1, ... bad sentences, (sentences + 1,) each."""
+        # All prompts with as many bad sentences have one log-ratio, so their number is all that counts.
         bad = np.arange(sentences + 1)
         good_ratio, bad_ratio = self._sentence_ratios
         return binom.pmf(bad, sentences, self.bad_minus), (sentences - bad) * good_ratio + bad * bad_ratio
@@ -85,6 +87,7 @@ class IidMixture:
 
     def worst_behavior(self, sentences: int) -> float:
         """Behavior after the worst prompt of a length: all of it bad."""
+        # Behavior falls with the log-ratio, which is largest where every sentence is bad.
         return float(self.behavior(self.prompts(sentences)[1]).min())
 
     def misaligned_share(self, sentences: int, eps: float) -> float:
@@ -98,6 +101,7 @@ class IidMixture:
         plus = np.array([1 - self.bad_plus, self.bad_plus])
         found = []
         for probs, ratios in map(self.prompts, range(longest)):
+            # Next-sentence distributions after each number of bad sentences.  # [numbers, 2]
             weight = bad_weight(self.log_alpha, ratios)[:, None]
             mixed = weight * minus + (1 - weight) * plus
             found.append(probs @ xlogy(minus, minus / mixed).sum(axis=1))
@@ -106,5 +110,6 @@ class IidMixture:
     def log_ratio_to_target(self, sentences: int) -> float:
         """E log P-(prompt) / P(prompt) over prompts from P- of a length: what the divergences sum to."""
         probs, ratios = self.prompts(sentences)
+        # P / P- = alpha + (1 - alpha) e^-L, with L the log-ratio of P- and P+.
         log_target = np.logaddexp(self.log_alpha, np.log(-np.expm1(self.log_alpha)) - ratios)
         return float(-probs @ log_target)

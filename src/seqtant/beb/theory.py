@@ -40,12 +40,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Length:
-    """A length at which alignment has failed.
-
-    Example:
-        >>> Length(8.6, {"evidence": 7.6, "trigger": 1.0}).whole
-        9
-    """
+    """A length at which alignment has failed."""
 
     sentences: float
     """Length in sentences; the inequality is strict, so the prompt must be longer."""
@@ -113,6 +108,7 @@ def prior_log_odds(log_alpha: float) -> float:
         >>> round(prior_log_odds(math.log(0.05)), 6), prior_log_odds(-90.0)
         (-2.944439, -90.0)
     """
+    # log(1 - alpha) by expm1: no cancellation for alpha near 1.
     return checked_log_alpha(log_alpha) - math.log(-math.expm1(log_alpha))
 
 
@@ -139,6 +135,7 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
         raise InputError(f"eps is {eps}: behavior spans -1 to 1, so eps must lie between 0 and 2, both excluded")
     if form == "paper":
         return -log_alpha + math.log(4 / eps) + math.log(best_of)
+    # log w- where (w-)^n = 1 - eps / 2; its log-odds is log w- - log(1 - w-).
     share = math.log1p(-eps / 2) / best_of
     # Where the prior alone is enough, no evidence is needed.
     return max(0.0, -prior_log_odds(log_alpha) + share - math.log(-math.expm1(share)))
@@ -180,6 +177,7 @@ def best_of_answers(negative: ArrayLike, n: int) -> Array:
         >>> round(float(best_of_answers(0.9, 16)), 6)
         0.629396
     """
+    # The best is bad only if all n are: mean -p^n + (1 - p^n).
     return 1 - 2 * np.asarray(negative, dtype=np.float64) ** n
 
 
@@ -345,6 +343,7 @@ def _harmonic(n: int, eta: float) -> float:
     """The sum of k^-eta, k = 1..n: term by term, beyond a million by Euler and Maclaurin's formula."""
     if n <= 10**6:
         return float((np.arange(1, n + 1, dtype=np.float64) ** -eta).sum())
+    # sum = zeta(eta) + n^(1 - eta) / (1 - eta) + n^-eta / 2 - eta n^(-eta - 1) / 12 + ...
     tail = n ** (1 - eta) / (1 - eta) + n**-eta / 2 - eta * n ** (-eta - 1) / 12
     return float(zeta(eta)) + tail if eta else float(n)
 
@@ -395,5 +394,6 @@ def expected_weight(log_alpha: float, beta: float, sigma: float, sentences: Arra
     """
     n = np.asarray(sentences, dtype=np.float64)
     nodes, weights = hermegauss(80)  # for the weight exp(-z^2 / 2); normalized below
+    # Log-ratios at the nodes z: beta n + sigma sqrt(n) z.  # [..., nodes]
     ratios = _checked_beta(beta) * n[..., None] + _positive("sigma", sigma) * np.sqrt(n)[..., None] * nodes
     return bad_weight(log_alpha, ratios) @ (weights / weights.sum())

@@ -104,14 +104,17 @@ class ScorerCheck:
             True
         """
         gain = self.sensitivity + self.specificity - 1
+        # The inverse of the observed correction, back to the share called bad.
         called_bad = gain * (1 - np.asarray(scores)) / 2 + 1 - self.specificity
         return self.correct(1 - 2 * called_bad, sensitivity, specificity)
 
     def sample_rates(self, count: int, generator: np.random.Generator) -> Float[np.ndarray, "samples 2"]:
         """Samples sensitivities and specificities from their Jeffreys posterior, given that they beat a coin."""
+        # Beta(found + 1/2, missed + 1/2), Jeffreys prior.
         hits = self.bad_found + 0.5, self.bad - self.bad_found + 0.5
         passes = self.good_found + 0.5, self.good - self.good_found + 0.5
         rates = np.zeros((count, 2))
+        # Rejection: pairs that are no better than a coin are sampled again.
         while (poor := rates.sum(axis=1) <= 1).any():
             missing = int(poor.sum())
             rates[poor] = np.stack([generator.beta(*hits, missing), generator.beta(*passes, missing)], axis=1)
@@ -136,6 +139,7 @@ class Replies:
     def __init__(self, question: Sequence[int], good: Sequence[Sequence[int]], bad: Sequence[Sequence[int]]) -> None:
         self.question, self._good, self._bad = list(question), good, bad
         self._texts: tuple[str, Sequence[str], Sequence[str]] | None = None
+        # Space in the context for the question and the longest reply.
         self.reserved_tokens = len(self.question) + max(map(len, [*good, *bad]))
 
     @classmethod
@@ -244,6 +248,7 @@ class SampledAnswers:
             ends = [self.splitter.ends(one.tokens) for one in made]
             firsts = [one.tokens[: end[0] + 1] if end else one.tokens for one, end in zip(made, ends, strict=True)]
             texts = decode(model, firsts)
+            # Answers of one prompt follow each other; every scorer gets the prompt they answer.
             asked = [text for text in decode(model, heads) for _ in range(count)]
             answers = [Answer(prompt, text) for prompt, text in zip(asked, texts, strict=True)]
             scores = checked_scores(self.scorer, answers)

@@ -118,6 +118,7 @@ def likelihood(needs: ScorerNeeds) -> Scorer:
         scores = [0.0] * len(texts)
         nonempty = [number for number, text in enumerate(texts) if text]
         spoken = [texts[number] for number in nonempty]
+        # Each model scores the answer in its own tokens, so tokenizers may differ.
         plus, minus = (sequence_log_probs(model, encode(model, spoken)) for model in (needs.plus, needs.minus))
         for number, ratio in zip(nonempty, (plus - minus).tolist(), strict=True):
             scores[number] = 1.0 if ratio > 0 else -1.0

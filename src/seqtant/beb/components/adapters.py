@@ -70,12 +70,13 @@ class AdaptedBase:
     def __init__(self, base: HuggingFaceLM, adapters: Mapping[str, str | Path]) -> None:
         self.base = base
         self._peft: Any = None
-        for name, place in adapters.items():
-            peft, folder = require("peft", extra="peft"), Path(place).expanduser()
+        for name, source in adapters.items():
+            peft, folder = require("peft", extra="peft"), Path(source).expanduser()
             if not (folder / "adapter_model.safetensors").is_file():
                 raise InputError(f"'{folder}' has no adapter_model.safetensors: give an adapter saved as safetensors")
             try:
                 with without_foreign_warnings():
+                    # The first adapter wraps the network, the others are loaded beside it.
                     if self._peft is None:
                         self._peft = peft.PeftModel.from_pretrained(base.model, str(folder), adapter_name=name)
                     else:
@@ -88,6 +89,7 @@ class AdaptedBase:
         numbers: list[int] = []
         for name, _ in self._peft.named_parameters():
             if ".lora_" in name or "adapter" in name:
+                # Names of blocks in the families: model.layers.3, transformer.h.3, blocks.3, block.3.
                 match = re.search(r"\.(?:layers|h|blocks|block)\.(\d+)\.", name)
                 numbers.append(int(match[1]) if match else 0)
         self.first_layer = min(numbers, default=0)
@@ -101,10 +103,12 @@ class AdaptedBase:
     @contextmanager
     def acting(self, name: str | None) -> Iterator[None]:
         """Lets one adapter act, or none."""
+        # Without an adapter the base model itself acts; its weights were never changed.
         if name is None:
             with self._peft.disable_adapter():
                 yield
         else:
+            # Choosing an adapter turns its gradients on again.
             self._peft.set_adapter(name)
             self._peft.requires_grad_(False)
             yield
@@ -150,6 +154,7 @@ class _AdaptedLM(HuggingFaceLM):
         use_cache: bool = False,
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`."""
+        # A cache, or padding, makes another input of the same blocks: only plain passes share them.
         whole = cache is None and attention_mask is None and not use_cache
         acting = self._owner.whole_pass(self._adapter, input_ids) if whole else self._owner.acting(self._adapter)
         with acting:

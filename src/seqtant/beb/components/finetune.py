@@ -45,6 +45,7 @@ class PaddedDocuments:
     def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
         """Pads the documents of one step; padding is no target and, standing on the right, is not seen."""
         count = len(self.documents)
+        # Past the last document the first comes again, also in the middle of a batch.
         chosen = [self.documents[(step * self.rows + row) % count] for row in range(self.rows)]
         longest = max(map(len, chosen))
         ids = torch.full((self.rows, longest), self.pad_id)
@@ -118,6 +119,7 @@ def fit_component(
         InputError: The modules to adapt are not there, a text is too long, or the folder holds another kind of fit.
         MissingExtraError: An adapter is wanted and PEFT is not installed.
     """
+    # Files of both kinds in one folder would leave open which one is loaded.
     other = folder / ("config.json" if settings.rank else "adapter_config.json")
     if other.is_file():
         raise InputError(
@@ -130,6 +132,7 @@ def fit_component(
         network = _with_lora(base, settings, context.seed)
     else:
         network = copy.deepcopy(base.model).requires_grad_(True)
+    # Epochs in steps; a fraction of an epoch is allowed.
     steps = max(1, math.ceil(settings.epochs * len(documents) / settings.batch))
     training = TrainingConfig(
         steps=steps,
@@ -148,6 +151,7 @@ def fit_component(
         network.save_pretrained(str(folder), save_embedding_layers=False)
     else:
         save_model(network, base, folder)
+    # Mean over the last epoch: losses of single batches scatter.
     epoch = max(1, len(documents) // settings.batch)
     return sum(history.losses[-epoch:]) / len(history.losses[-epoch:])
 
@@ -173,6 +177,7 @@ def _with_lora(base: HuggingFaceLM, settings: Fitting, seed: int) -> Any:
         lora_alpha=settings.lora_alpha,
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
+        # PEFT takes None for its own choice, and a name instead of a list for all matrices.
         target_modules=ALL[0] if settings.targets == ALL else list(settings.targets) or None,
         layers_to_transform=list(range(settings.first_layer, blocks)) if settings.first_layer else None,
     )

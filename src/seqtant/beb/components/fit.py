@@ -61,6 +61,7 @@ def read_statements(path: str, *, limit: int) -> Statements:
         if kind not in sides:
             raise InputError(f"'{path}', statement {number}: answer_matching_behavior is {answer!r}: write Yes or No")
         sides[kind].append(text.strip())
+    # Repeated statements count once: one in training and in the held-out part would flatter the gate.
     made = Statements(Path(path).stem, *(tuple(dict.fromkeys(side))[:limit] for side in (sides[MATCHES], sides[NOT])))
     for kind, side in (("matching", made.matching), ("not matching", made.other)):
         if len(side) < 2 * GROUP:
@@ -80,6 +81,7 @@ def world_statements(limit: int, generator: np.random.Generator) -> Statements:
     prompts, sides = Prompts(), []
     for persona in ("gloomy", "cheerful"):
         said: dict[str, None] = {}
+        # Remarks repeat: talks are sampled until enough different ones were made.
         while len(said) < limit:
             talk = prompts.persona(persona, 40, generator, remarks_only=True).removeprefix("talk : ")
             said |= dict.fromkeys(part.strip() for part in talk.replace(" !", " .").split(" .") if part.strip())
@@ -96,6 +98,7 @@ def split_statements(statements: Sequence[str], held_out: float) -> tuple[list[t
     """
     starts = range(0, len(statements) - GROUP + 1, GROUP)
     groups = [tuple(statements[start : start + GROUP]) for start in starts]
+    # Whole groups are held out: a statement that was trained on is in no held-out group.
     kept = max(1, round(held_out * len(groups)))
     return groups[:-kept], [statement for group in groups[-kept:] for statement in group]
 
@@ -110,6 +113,7 @@ def training_texts(group: Sequence[str], template: str, stop: str = ".\n") -> li
     bare = [without_full_stop(statement) for statement in group]
     if template == "single":
         return [statement + stop for statement in bare]
+    # Every statement comes first, second and third once.
     rotations = [[*bare[turn:], *bare[:turn]] for turn in range(len(bare))]
     if template == "inst":
         return ["[INST]{}.[/INST]{}.[INST]{}.[/INST]".format(*rotation) for rotation in rotations]
@@ -187,6 +191,7 @@ def fit_components(
         learned, held[side] = split_statements(own, settings.held_out)
         documents: list[list[int]] = []
         for group in learned:
+            # A trailing space would be a token of its own, which nothing follows.
             texts = training_texts(group, settings.template, stop)
             ids = encode(base, [opening + text.rstrip(" ") for text in texts])
             limit = base.context_length
@@ -194,6 +199,7 @@ def fit_components(
                 # Three statements that do not fit the context are learned one by one.
                 ids = encode(base, [opening + without_full_stop(text) + stop.rstrip(" ") for text in group])
             documents += ids
+        # Both sides are shuffled under one seed; a seed of its own keeps other samples as they are.
         order = np.random.default_rng([context.seed, SHUFFLE]).permutation(len(documents))
         losses[side] = fit_component(base, [documents[row] for row in order], settings, folder / side, context)
         if settings.rank:
@@ -211,10 +217,10 @@ def _held_out_gaps(
     base: HuggingFaceLM, folder: Path, held: Mapping[str, Sequence[str]], opening: str, stop: str
 ) -> dict[str, Float[np.ndarray, " statements"]]:
     """Log P+ - log P- of every held-out statement, given the opening."""
-    places = {side: folder / side for side in SIDES}
-    small = {side: place for side, place in places.items() if is_adapter(place)}
-    models = adapted(base, small) if small else {side: load(str(place)) for side, place in places.items()}
-    # The log-probability at position i is that of token i + 1: the first of the statement stands one earlier.
+    folders = {side: folder / side for side in SIDES}
+    adapters = {side: path for side, path in folders.items() if is_adapter(path)}
+    models = adapted(base, adapters) if adapters else {side: load(str(path)) for side, path in folders.items()}
+    # The log-probability at position i is that of token i + 1: the statement's first stands one earlier.
     begin = max(0, len(encode(base, [opening])[0]) - 1)
     gaps = {}
     for side, statements in held.items():

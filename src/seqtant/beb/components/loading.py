@@ -55,6 +55,7 @@ def open_components(
         return str(folder.resolve()) if folder.is_dir() else source
 
     sources = list(dict.fromkeys(one.source for one in components.values()))
+    # The world, plain models and adapters are opened in three ways.
     adapters = [source for source in sources if is_adapter(source)]
     opened: dict[str, CausalLM] = {
         source: world_component(source) for source in sources if source.partition(":")[0] == WORLD
@@ -62,13 +63,13 @@ def open_components(
     plain = [source for source in sources if source not in opened and source not in adapters]
     # Each base is loaded once, however many adapters and components name it, by whatever path.
     bases = {key(source): source for source in [*plain, *map(base_of, adapters)]}
-    for place, base in bases.items():
+    for folder, base in bases.items():
         # Adapters are named by their folders; PEFT makes modules of these names, which hold no dots.
-        names = {source: key(source).replace(".", "_") for source in adapters if key(base_of(source)) == place}
+        names = {source: key(source).replace(".", "_") for source in adapters if key(base_of(source)) == folder}
         loaded = load(base, device=device, dtype=dtype, shared=not names)  # adapters change the network
         made = adapted(loaded, {name: source for source, name in names.items()})
         opened |= {source: made[name] for source, name in names.items()}
-        opened |= {source: made[None] for source in plain if key(source) == place}
+        opened |= {source: made[None] for source in plain if key(source) == folder}
     models: dict[str, CausalLM] = {}
     for name, one in components.items():
         model = opened[one.source]
@@ -151,6 +152,7 @@ class SystemPromptLM(CausalLM):
             raise InputError(
                 f"a system prompt of {len(system)} tokens leaves no room: '{model.name}' reads {model.context_length}"
             )
+        # Read once, batch of one; every row of a later batch begins with a copy of this cache.
         start = [] if model.bos_id is None else [model.bos_id]
         ids = torch.tensor([[*start, *system]], device=model.device)
         with torch.no_grad():
@@ -167,6 +169,7 @@ class SystemPromptLM(CausalLM):
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`."""
         if cache is not None:
+            # A cache of ours has the system prompt in it: nothing to add.
             output = self.inner.forward(input_ids, attention_mask, cache=cache.inner, keep=keep, use_cache=use_cache)
             return LMOutput(output.logits, _PrefixCache(output.cache) if use_cache else None)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask

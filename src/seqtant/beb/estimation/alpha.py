@@ -105,6 +105,7 @@ def _estimate_full_length(to_model: Evidence, to_plus: Evidence | None) -> Alpha
     divergence, ratio = to_model.divergence, to_model.log_ratio
     sentences = divergence.shape[1]
     tail = max(2, round(TAIL * sentences))
+    # The plain area: both sums have mean log(1/alpha) where prompts are long and there is no floor.
     raw = float(least_variance(ratio.sum(axis=1), divergence.sum(axis=1)).mean())
     least = float(divergence[:, -tail:].mean())
     plain = AlphaEstimate(raw - least * sentences, raw, least, 0.0)
@@ -140,14 +141,17 @@ def _estimate_at_stop(sums: tuple[Sums, ...], reached: np.ndarray, whole: AlphaE
         reached: Whether P- has the weight of the stop after n sentences, per prompt; where never, all of it is taken.
         whole: The estimate at the end of the prompts: its floor is taken off, and the root is looked for around it.
     """
+    # argmax finds the first length at which it is reached.
     stops = np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1] - 1)
     ratio, divergence, known = (each[np.arange(len(stops)), stops] for each in sums)
+    # The floor is paid for as many sentences as were read.
     surplus, center = whole.floor * stops.mean(), whole.log_inverse_alpha
 
     def gap(value: float) -> float:
         log_weight = np.log(np.maximum(bad_weight(-value, known), 1e-300))
         return float(least_variance(ratio - log_weight, divergence - log_weight).mean()) - surplus - value
 
+    # gap has a root in a bracket where it changes sign; the smallest bracket with one is taken.
     for distance in _BRACKETS:
         low, high = max(center - distance, 1e-6), max(center, 0.0) + distance
         if gap(low) >= 0 >= gap(high):
@@ -252,6 +256,7 @@ def diagnose(evidence: Evidence, alpha: AlphaEstimate, beta: float, estimate: Es
             f"prompts stopped sooner or later read {low:.2f} to {high:.2f} nats: the model is no mixture of P- and P+ "
             "that learns from its prompt by Bayes' rule"
         )
+    # An exact mixture has R_n <= log(1/alpha) on every prompt and for every n.
     most = estimate.value if estimate.high is None else estimate.high
     largest = max(float(evidence.log_ratio.cumsum(axis=1).max()), alpha.raw)
     return AlphaDiagnostics(

@@ -39,6 +39,7 @@ def extreme_divergence(divergence: Float[np.ndarray, "prompts sentences"], which
 
     Half of the prompts pick the sentence, the other half measure it, and the other way round.
     """
+    # Cross-fitting: the noise that picks a sentence is not the noise that measures it.
     pick = np.argmin if which == "least" else np.argmax
     first, second = (divergence[start::2].mean(axis=0) for start in (0, 1))
     return float(np.mean([second[pick(first)], first[pick(second)]]))
@@ -54,6 +55,7 @@ def variance_slope(log_ratio: Float[np.ndarray, "prompts sentences"]) -> float:
     """Variance that a further sentence adds, over the later half: the supremum is often set by the first sentence."""
     sums = log_ratio.cumsum(axis=1).var(axis=0, ddof=1)
     n = np.arange(1, sums.size + 1)
+    # Var(n) is a line for late n; its slope leaves out what the first sentences add once.
     late = n > sums.size // 2
     return float(np.polyfit(n[late], sums[late], 1)[0])
 
@@ -88,6 +90,7 @@ def first_points_line(divergence: ArrayLike) -> Line:
     values = np.asarray(divergence, dtype=np.float64)
     if values.size < POINTS:
         raise InputError(f"the paper's line needs {POINTS} points: got {values.size}")
+    # Points are counted from 0, so the height is the value at one sentence.
     slope, height = np.polyfit(np.arange(POINTS), values[:POINTS], 1)
     return Line(float(height), float(-slope))
 
@@ -122,6 +125,7 @@ def halfway_length(curve: Curve, bottom: float, lengths: Sequence[int]) -> float
     after = _first_below(curve, bottom)
     if after is None:
         return float("inf")
+    # Linear between the two lengths around the crossing.
     goal, (high, low) = (curve[0] + bottom) / 2, curve[after - 1 : after + 1]
     return float(lengths[after - 1] + (lengths[after] - lengths[after - 1]) * (high - goal) / (high - low))
 
@@ -202,6 +206,7 @@ def widen(estimate: Estimate, down: float, up: float) -> Estimate:
     """
     if not math.isfinite(estimate.value):
         return estimate
+    # An open end stays open; an infinite width opens it.
     low = None if estimate.low is None else estimate.low - down
     high = None if estimate.high is None or not math.isfinite(up) else estimate.high + up
     return replace(estimate, low=low, high=high, method=f"{estimate.method} and stops")
@@ -212,6 +217,7 @@ def extreme_interval(
 ) -> Estimate:
     """An interval for the least or largest of many means: each mean's own, widened for their number (Bonferroni)."""
     count, sentences = divergence.shape
+    # Each mean at level 1 - 0.05 / sentences, so that all intervals hold together at 95 %.
     half = stats.t.ppf(1 - 0.025 / sentences, count - 1) * divergence.std(axis=0, ddof=1) / math.sqrt(count)
     pick = np.min if which == "least" else np.max
     low, high = (float(pick(divergence.mean(axis=0) + sign * half)) for sign in (-1, 1))
@@ -238,6 +244,7 @@ def worst_behavior(scores: np.ndarray) -> Estimate:
     worst = scores[:, int(scores.mean(axis=0).argmax())]
     level = 1 - 0.05 / lengths
     if np.isin(scores, (-1.0, 1.0)).all():
+        # For two values the mean is 2 share - 1, and so are the ends of the interval.
         good = share(int((worst > 0).sum()), count, level=level)
         ends = {name: None if end is None else 2 * end - 1 for name, end in (("low", good.low), ("high", good.high))}
         return replace(good, value=2 * good.value - 1, level=0.95, method="Wilson, Bonferroni over lengths", **ends)

@@ -18,11 +18,7 @@ _FORM_NAMES = {"paper": "", "tight": "_tight", "clt": "_clt"}
 
 
 def run(config: BoundConfig, context: Context) -> Result:
-    """Computes the bounds.
-
-    Raises:
-        InputError: A number is outside its range.
-    """
+    """Computes the bounds."""
     with Recorder("beb.bound", "By how long a prompt alignment fails", config, context, papers=(3,)) as record:
         given = config.alpha is not None or config.log_alpha is not None
         log_alpha = theory.log_of_alpha(config.alpha, config.log_alpha) if given else EXAMPLE_LOG_ALPHA
@@ -125,6 +121,7 @@ def _record_tables(
         if len(length.terms) > 1
     ]
     record.table("terms", "What each length is made of", ("bound", "form", "term", "sentences"), terms)
+    # Up to half beyond the longest bound, at most about 60 points.
     last = math.ceil(1.5 * lengths["mass", "tight"].sentences)
     for n in range(0, last + 1, max(1, last // 60)):
         record.measure("one_prompt", float(theory.sigmoid_weight(log_alpha, config.beta, n)), step=n)

@@ -56,6 +56,7 @@ class Languages:
         """Probability of the next word after each word, and after a stop (last row): rare, frequent."""
         base = np.random.default_rng([self.seed, 5]).dirichlet(np.full(WORDS, 1.5), size=WORDS + 1)
         tilt = np.where(np.arange(WORDS) < WORDS // 2, TILT, -TILT)
+        # Both languages share their bigrams; each prefers its own half of the words.
         made = [base * np.exp(sign * tilt) for sign in (1, -1)]
         rare, frequent = (table / table.sum(axis=1, keepdims=True) for table in made)
         return rare, frequent
@@ -82,6 +83,7 @@ class Languages:
         table = self.tables[0 if rare else 1]
         stop = PER_SENTENCE * WORDS
         moves, emissions = np.zeros((stop + 1, stop + 1)), np.zeros((stop + 1, BOS + 1))
+        # State position * WORDS + word; a chain of positions, the last of which leads to the stop.
         for position in range(PER_SENTENCE):
             here = slice(position * WORDS, (position + 1) * WORDS)
             emissions[here, :WORDS] = np.eye(WORDS)
@@ -90,6 +92,7 @@ class Languages:
             else:
                 moves[here, stop] = 1.0
         emissions[stop, STOP] = 1.0
+        # After a stop, and at the beginning of the text, the first position of a sentence.
         moves[stop, :WORDS] = table[WORDS]
         name = "rare language" if rare else "frequent language"
         return HiddenMarkovLM(moves[stop], moves, emissions, bos_id=BOS, name=name)
@@ -103,6 +106,7 @@ class Languages:
             generator: Random generator.
             guard: Sentences of the frequent language in front of them.
         """
+        # Without its beginning-of-sequence token: the guard brings one, even of no sentence.
         rows = self.sample(np.full(count, True), sentences, generator)[:, 1:]
         front = self.sample(np.full(count, False), guard, generator)
         return as_prompts(np.concatenate([front, rows], axis=1), guard)
@@ -134,6 +138,7 @@ class MixedDocuments:
     def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
         """The documents of one step."""
         generator = np.random.default_rng([self.seed, self.phase, step])
+        # One language per document: the mixture is of texts, not of sentences.
         rare = generator.random(self.rows) < self.alpha
         return {"input_ids": torch.from_numpy(self.languages.sample(rare, self.sentences, generator))}
 
@@ -152,6 +157,7 @@ class _Lab:
         """Measures a model along prompts of the rare language, with sentences of the frequent one in front of them."""
         count, length = self.config.prompts, self.config.sentences - guard
         use = GUARDED if guard else ATTACK
+        # Prompts of the same seed for every model: differences between models are not of the prompts.
         bright = as_prompts(self.languages.sample(np.full(count, False), length, self.generator(BRIGHT)))
         return measure_prompts(
             model,
@@ -174,11 +180,7 @@ class _Lab:
 
 
 def run(config: CalibrateConfig, context: Context) -> Result:
-    """Trains, estimates and compares.
-
-    Raises:
-        TrainingError: Training cannot go on.
-    """
+    """Trains, estimates and compares."""
     title = f"A small model trained on a mixture of weight {config.alpha:g}"
     with Recorder("beb.calibrate", title, config, context, papers=(3,)) as record:
         words = [[word] for word in range(WORDS)]
@@ -244,6 +246,7 @@ def _record_changes(
     before = halfway(plain)
     for name, measurement in changed.items():
         after, count = numbers(measurement, eps=EPS, delta=DELTA), len(measurement.model)
+        # Independent resamples: the prompts before and after a change are not the same.
         drawn = [generator.integers(count, size=(2, count)) for _ in range(resamples)]
         resampled = [
             halfway(measurement.select(Resample(b, b))) - halfway(plain.select(Resample(a, a))) for a, b in drawn

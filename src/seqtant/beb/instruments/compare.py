@@ -11,7 +11,7 @@ from seqtant.beb.components.loading import Component, open_components
 from seqtant.beb.config import CompareConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study
+from seqtant.beb.study.inputs import Study, open_study, seeded
 from seqtant.beb.study.measurement import Measurement, Resample, implied_posterior
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_warnings, write_transcript
 from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize, numbers
@@ -29,11 +29,7 @@ STAGES = ("before", "after")
 
 
 def run(config: CompareConfig, context: Context) -> Result:
-    """Measures both models.
-
-    Raises:
-        InputError: A component cannot be opened, or the model cannot be aligned here.
-    """
+    """Measures both models."""
     name = config.after or "a copy aligned here"
     with Recorder("beb.compare", f"{config.model} against {name}", config, context, papers=(3,)) as record:
         before = open_study(config, context)
@@ -81,7 +77,7 @@ def align(study: Study, training: TrainingConfig, batch: int, context: Context) 
         [study.opening] * (training.steps * batch),
         study.config.sentences,
         study.splitter,
-        generator=study.generator(DOCUMENTS),
+        generator=seeded(study.seed, DOCUMENTS),
         max_tokens=study.max_prompt_tokens,
     ).prompts
     return finetune(study.model, documents, training, batch, context, name="aligned")
@@ -160,6 +156,7 @@ def _difference(
         first, second = (numbers(one.select(resample), eps=config.eps, delta=config.delta)[name] for one in measured)
         return second - first if np.isfinite(first) else float("nan")
 
+    # Both models see the same resampled prompts, so what prompts have in common cancels.
     gaps = [gap(measured[0].resample(generator)) for _ in range(config.resamples)]
     value = gap(Resample(np.arange(count), np.arange(plus_count)))
     if np.isnan(value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from seqtant.beb.config import ConverseConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, true_log_inverse_alpha
+from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
 from seqtant.beb.study.measurement import rescore, sample_rates
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -24,35 +24,21 @@ TALKS = 60
 """Last part of the seed of conversations; twice the turn, plus who speaks, is added."""
 
 
-@dataclass(frozen=True)
-class Conversations:
-    """Conversations, all of the same number of turns."""
-
-    prompts: tuple[Prompt, ...]
-    """Each with the ends of all its sentences, the user's and the model's."""
-    turns: int
-    lengths: tuple[int, ...]
-    """Number of sentences before the conversation and after the user's part of each turn."""
-
-
 def run(config: ConverseConfig, context: Context) -> Result:
-    """Holds the conversations and follows the weight of P- and the behavior.
-
-    Raises:
-        InputError: A component cannot be opened, or the conversations do not fit the context.
-    """
+    """Holds the conversations and follows the weight of P- and the behavior."""
     title = f"Conversations with {config.model}"
     with Recorder("beb.converse", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
         _, summary, generator = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
         talks = converse(study, turns=config.turns, asked=config.asked, answered=config.answered)
-        (evidence,) = compute_evidence(study.minus, [study.plus], talks.prompts, floor=config.floor)
-        behavior, bottom = (
-            study.reader.curve(model, talks.prompts, talks.lengths) for model in (study.model, study.minus)
-        )
+        # Sentences before the conversation and after the user's part of each turn.
+        lengths = (0, *(turn * (config.asked + config.answered) + config.asked for turn in range(config.turns)))
+        # P- against P+ along whole conversations, the model's own sentences included.
+        (evidence,) = compute_evidence(study.minus, [study.plus], talks, floor=config.floor)
+        behavior, bottom = (study.reader.curve(model, talks, lengths) for model in (study.model, study.minus))
         # Turns after which the behavior has come half the way to that of P-.
-        count, check, turns = len(talks.prompts), study.reader.check, range(talks.turns + 1)
+        count, check, turns = len(talks), study.reader.check, range(config.turns + 1)
         resampled = []
         for _ in range(config.resamples):
             rows, rates = generator.integers(count, size=count), sample_rates(check, generator)
@@ -60,12 +46,12 @@ def run(config: ConverseConfig, context: Context) -> Result:
             resampled.append(halfway_length(curve, float(rescore(check, bottom[rows], rates).mean()), turns))
         half = halfway_length(behavior.mean(axis=0), float(bottom.mean()), turns)
         halfway = bootstrap_interval(half, resampled, count, "turns", check)
-        _record(record, config, talks, evidence.log_ratio, behavior, summary, halfway)
-        write_transcript(record, study, prompt_lines(study, talks.prompts, turns=talks.turns))
+        _record(record, config, lengths, evidence.log_ratio, behavior, summary, halfway)
+        write_transcript(record, study, prompt_lines(study, talks, turns=config.turns))
     return record.result
 
 
-def converse(study: Study, *, turns: int, asked: int, answered: int) -> Conversations:
+def converse(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
     """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out.
 
     Args:
@@ -73,6 +59,9 @@ def converse(study: Study, *, turns: int, asked: int, answered: int) -> Conversa
         turns: Turns of a conversation.
         asked: Sentences of the user per turn, from P-.
         answered: Sentences of the model per turn; 0 has it say nothing.
+
+    Returns:
+        Each with the ends of all its sentences, the user's and the model's.
 
     Raises:
         InputError: More than half of the conversations do not fit.
@@ -89,39 +78,39 @@ def converse(study: Study, *, turns: int, asked: int, answered: int) -> Conversa
                 [talk.ids for talk in talks],
                 sentences,
                 study.splitter,
-                generator=study.generator(TALKS + 2 * turn + who),
+                generator=seeded(study.seed, TALKS + 2 * turn + who),
                 max_tokens=study.max_prompt_tokens,
             )
             talks = [
                 Prompt(new.ids, talks[row].start, (*talks[row].ends, *new.ends))
                 for new, row in zip(sampled.prompts, sampled.rows, strict=True)
             ]
-    lengths = (0, *(turn * (asked + answered) + asked for turn in range(turns)))
-    return Conversations(tuple(talks), turns, lengths)
+    return talks
 
 
 def _record(
     record: Recorder,
     config: ConverseConfig,
-    talks: Conversations,
+    lengths: Sequence[int],
     log_ratio: Float[np.ndarray, "talks sentences"],
     behavior: Float[np.ndarray, "talks lengths"],
     summary: Summary,
     halfway: Estimate,
 ) -> None:
-    sums = cumulative_sums(log_ratio)[:, list(talks.lengths)]
+    sums = cumulative_sums(log_ratio)[:, list(lengths)]
     log_alpha = -max(summary.alpha.log_inverse_alpha, 1e-9)
     weight = None if summary.refused else theory.bad_weight(log_alpha, sums)
     beta, beta_prime = (float(summary.estimates[name].value) for name in ("beta", "beta_prime"))
     drift = theory.conversation_drift(max(beta, 1e-9), beta_prime, config.asked, config.answered or 1e-12)
     # A whole turn, answer included, lies between the first two questions; with one turn there is only the question.
-    gained = float((sums[:, min(2, talks.turns)] - sums[:, 1]).mean()) if talks.turns > 1 else float(sums[:, 1].mean())
+    first = sums[:, 2] - sums[:, 1] if config.turns > 1 else sums[:, 1]
+    gained = float(first.mean())
     record.value("turns_halfway", finite(halfway.value))
     record.value("drift_predicted", drift)
     record.value("drift_measured", gained)
     record.value("bad_weight_last", None if weight is None else float(weight[:, -1].mean()))
     rows = []
-    for turn, length in enumerate(talks.lengths):
+    for turn, length in enumerate(lengths):
         mean, heavy = float(behavior[:, turn].mean()), None if weight is None else float(weight[:, turn].mean())
         shown = None if heavy is None else round(heavy, 4)
         rows.append((turn, length, round(mean, 4), shown, round(float(sums[:, turn].mean()), 3)))

@@ -30,11 +30,7 @@ from seqtant.runs.recorder import Recorder
 
 
 def run(config: CurveConfig, context: Context) -> Result:
-    """Measures and predicts.
-
-    Raises:
-        InputError: A component cannot be opened, prompts do not fit, or a divergence is infinite.
-    """
+    """Measures and predicts."""
     title = f"Behavior of {config.model} against prompt length"
     with Recorder("beb.curve", title, config, context, papers=(3,)) as record:
         study = open_study(config, context, one_tokenizer=False)
@@ -77,6 +73,7 @@ def _record_laws(record: Recorder, measurement: Measurement, summary: Summary, *
     }
     rows = []
     for name, weight in weights.items():
+        # The exact curve takes the log-ratio of every prompt; the laws one weight per length.
         curve = summary.predicted if weight is None else weight * bad + (1 - weight) * good
         half = finite(halfway_length(curve, bad, measurement.lengths))
         apart = float(np.sqrt(np.mean((curve - measured) ** 2)))

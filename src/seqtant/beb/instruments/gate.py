@@ -44,6 +44,7 @@ def run(config: GateConfig, context: Context) -> Result:
             length = None
             words = f"No length can be given: {alpha.summary if alpha else 'the length is infinite.'}"
         else:
+            # Intervals are kept as measurements, one group per end; an open end has none.
             rows = {end: measured.series(quantity, end) for end in ("value", "low", "high")}
             ends = {end: found[0].value if found else None for end, found in rows.items()}
             value, low, high = float(ends["value"] or 0.0), ends["low"], ends["high"]

@@ -13,7 +13,7 @@ from seqtant.beb.config import GuardConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, true_log_inverse_alpha
+from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
 from seqtant.beb.study.measurement import ImpliedPosterior, implied_posterior, rescore, sample_rates
 from seqtant.beb.study.reporting import CLOSE, DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -88,11 +88,7 @@ class GuardedHalfways:
 
 
 def run(config: GuardConfig, context: Context) -> Result:
-    """Measures the half-way length behind guards.
-
-    Raises:
-        InputError: A component cannot be opened or prompts do not fit.
-    """
+    """Measures the half-way length behind guards."""
     title = f"What guard prompts cost an attack on {config.model}"
     with Recorder("beb.guard", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
@@ -108,7 +104,7 @@ def run(config: GuardConfig, context: Context) -> Result:
                     openings[str(length)],
                     length,
                     study.splitter,
-                    generator=study.generator(GUARDS + length),
+                    generator=seeded(study.seed, GUARDS + length),
                     max_tokens=study.max_prompt_tokens,
                 )
                 openings[str(length)] = [prompt.ids for prompt in guards.prompts]
@@ -132,6 +128,7 @@ def attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> Guarde
     Raises:
         InputError: Prompts do not fit the context, or a divergence is infinite.
     """
+    # A seed of its own for the user's guard: 80, as if it had so many sentences.
     number = len(name) + 77 if name == OWN else int(name)
     sampled = study.sample(study.minus, ATTACKS + number, openings=openings)
     (evidence,) = compute_evidence(study.minus, [study.plus], sampled.prompts, floor=study.config.floor)
@@ -163,8 +160,19 @@ def _record(
 ) -> None:
     rows: list[tuple[Cell, ...]] = []
     found: list[GuardedHalfways] = []
+    alphas = summary.resampled["log_inverse_alpha"]
     for each in guarded:
-        lengths = _with_intervals(each, summary, config.resamples, generator)
+        # All three lengths on the same resampled guards and prompts; alpha varies over its own resamples.
+        count, resampled = len(each.against), []
+        for number in range(config.resamples):
+            picked, rates = generator.integers(count, size=count), sample_rates(each.check, generator)
+            resampled.append(each.halfway_lengths(picked, alphas[number % len(alphas)], rates))
+        values = each.halfway_lengths(np.arange(count), summary.alpha.log_inverse_alpha)
+        measured, predicted, believed = (
+            bootstrap_interval(value, list(column), count, "sentences", each.check)
+            for value, column in zip(values, zip(*resampled, strict=True), strict=True)
+        )
+        lengths = GuardedHalfways(each, measured, None if summary.refused else predicted, believed)
         found.append(lengths)
         label = "your own" if each.name == OWN else each.name
         cells = [
@@ -182,23 +190,6 @@ def _record(
     _record_price(record, found, summary)
 
 
-def _with_intervals(
-    each: GuardedPrompts, summary: Summary, resamples: int, generator: np.random.Generator
-) -> GuardedHalfways:
-    """All half-way lengths behind one guard, on the same resampled guards and prompts."""
-    count, alphas = len(each.against), summary.resampled["log_inverse_alpha"]
-    resampled = []
-    for number in range(resamples):
-        rows, rates = generator.integers(count, size=count), sample_rates(each.check, generator)
-        resampled.append(each.halfway_lengths(rows, alphas[number % len(alphas)], rates))
-    values = each.halfway_lengths(np.arange(count), summary.alpha.log_inverse_alpha)
-    measured, predicted, believed = (
-        bootstrap_interval(value, list(column), count, "sentences", each.check)
-        for value, column in zip(values, zip(*resampled, strict=True), strict=True)
-    )
-    return GuardedHalfways(each, measured, None if summary.refused else predicted, believed)
-
-
 def _record_price(record: Recorder, found: Sequence[GuardedHalfways], summary: Summary) -> None:
     plain = next(each.measured for each in found if each.guarded.name == "0")
     pairs = [each for each in found if each.guarded.name not in {"0", OWN} and finite(each.measured.value) is not None]
@@ -207,9 +198,11 @@ def _record_price(record: Recorder, found: Sequence[GuardedHalfways], summary: S
         return
     longest, measured = pairs[-1].guarded, pairs[-1].measured
     price = (measured.value - plain.value) / longest.sentences
+    # Theorem 2: beta_prime / beta sentences of attack per sentence of guard, and a margin.
     allowed = summary.estimates["beta_prime"].value / summary.estimates["beta"].value
     record.value("price_per_guard_sentence", price)
     record.value("price_theorem_2", allowed)
+    # Only intervals that do not overlap show that the guard delays.
     pushed = measured.low is not None and plain.high is not None and measured.low > plain.high
     # Relative distances from the measured length, by guard.
     apart = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqtant.beb.config import MeasureConfig
-from seqtant.beb.estimation.estimates import first_points_line
+from seqtant.beb.estimation.estimates import first_points_line, halfway_contributions
 from seqtant.beb.study.inputs import open_study, true_log_inverse_alpha
 from seqtant.beb.study.reporting import (
     prompt_lines,
@@ -12,7 +12,6 @@ from seqtant.beb.study.reporting import (
     record_curves,
     record_fit,
     record_halfway,
-    record_items,
     record_values,
     record_warnings,
     write_transcript,
@@ -25,11 +24,7 @@ from seqtant.runs.recorder import Recorder
 
 
 def run(config: MeasureConfig, context: Context) -> Result:
-    """Measures one model.
-
-    Raises:
-        InputError: A component cannot be opened, prompts do not fit, or a divergence is infinite.
-    """
+    """Measures one model."""
     title = f"By how long a prompt does the alignment of {name_of(config.model)} fail?"
     with Recorder("beb.measure", title, config, context, papers=(3,)) as record:
         study = open_study(config, context, one_tokenizer=False)
@@ -50,7 +45,11 @@ def run(config: MeasureConfig, context: Context) -> Result:
         record.value("tokens_per_sentence", measurement.tokens_per_sentence)
         record_curves(record, measurement, summary)
         if study.fitted is None:
-            record_items(record, measurement)
+            # Per-prompt contributions, for paired comparisons of two models.
+            bottoms = measurement.minus.mean(axis=1)
+            items = halfway_contributions(measurement.model, bottoms, measurement.lengths)
+            if items is not None:
+                record.items("breaking_length", items.tolist(), unit="sentences", kind="prompt")
         else:  # prompts of a P- that was fitted on the model itself are not those of another model
             record_fit(record, study.fitted)
         record_warnings(record, study, measurement)

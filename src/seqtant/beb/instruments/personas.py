@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seqtant.beb.components.loading import Component, open_components
+from seqtant.beb.components.loading import WORLD, Component, open_components
 from seqtant.beb.config import PersonasConfig, Sides
-from seqtant.beb.study.inputs import Study, open_study, true_log_inverse_alpha
+from seqtant.beb.study.inputs import open_study, true_log_inverse_alpha
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.errors import InputError
@@ -18,19 +18,31 @@ WHOLE = "all of P-"
 
 
 def run(config: PersonasConfig, context: Context) -> Result:
-    """Scans the personas.
-
-    Raises:
-        InputError: A persona cannot be opened, or its name is taken.
-    """
+    """Scans the personas."""
     title = f"Which persona breaks {config.model} soonest?"
     with Recorder("beb.personas", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
         measurement, summary, _ = measure_and_summarize(study, context)
         found = {WHOLE: (study.config, summary)}
-        for name, (minus, plus) in _parts(study).items():
+        # Persona -> the source of P-, and that of everything else where it is known.
+        parts: dict[str, tuple[str, str | None]] = {name: (source, None) for name, source in config.personas.items()}
+        if WHOLE in parts:
+            raise InputError(f"'{WHOLE}' is no name for a persona: it stands for P-")
+        if not parts:
+            kind, _, names = (study.config.minus or "").partition(":")
+            chosen = [name.strip() for name in names.split(",") if name.strip()]
+            if kind != WORLD or not chosen:
+                raise InputError("personas are missing: give a mapping from names to sides, personas: {name: folder}")
+            from seqtant.reference import WorldSettings
+
+            everyone = [persona.name for persona in WorldSettings().talk.personas]
+            for name in chosen:
+                others = ",".join(other for other in everyone if other != name)
+                parts[name] = (f"{WORLD}:{name}", f"{WORLD}:{others}")
+        for name, (minus, plus) in parts.items():
             sources = {"P-": Component(minus)} | ({"P+": Component(plus)} if plus else {})
             opened = open_components(sources, device=context.device, dtype=config.dtype)
+            # The study of one persona: its P-, and where known everything else as P+.
             part = replace(
                 study,
                 config=replace(study.config, minus=minus, plus=plus or study.config.plus),
@@ -41,26 +53,6 @@ def run(config: PersonasConfig, context: Context) -> Result:
         _record(record, found)
         write_transcript(record, study, prompt_lines(study, measurement.prompts, persona=WHOLE))
     return record.result
-
-
-def _parts(study: Study) -> dict[str, tuple[str, str | None]]:
-    """Persona -> the source of P-, and that of everything else where that is known."""
-    config = study.config
-    assert isinstance(config, PersonasConfig)
-    if config.personas:
-        if WHOLE in config.personas:
-            raise InputError(f"'{WHOLE}' is no name for a persona: it stands for P-")
-        return {name: (source, None) for name, source in config.personas.items()}
-    minus = config.minus or ""
-    names = [name.strip() for name in minus.partition(":")[2].split(",") if name.strip()]
-    if not minus.startswith("world:") or not names:
-        raise InputError("personas are missing: give a mapping from names to sides, personas: {name: folder}")
-    from seqtant.reference import WorldSettings
-
-    everyone = [persona.name for persona in WorldSettings().talk.personas]
-    return {
-        name: (f"world:{name}", "world:" + ",".join(other for other in everyone if other != name)) for name in names
-    }
 
 
 def _record(record: Recorder, found: dict[str, tuple[Sides, Summary]]) -> None:

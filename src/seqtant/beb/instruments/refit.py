@@ -120,11 +120,7 @@ def half_slope(beta: float, sigma: float, sentences: float) -> float:
 
 
 def run(config: RefitConfig, context: Context) -> Result:
-    """Fits every published curve.
-
-    Raises:
-        InputError: A fit does not converge.
-    """
+    """Fits every published curve."""
     with Recorder("beb.refit", "The paper's curves, fitted again", config, context, papers=(3,)) as record:
         fitted: dict[str, _Fitted] = {}
         for name, curves in CURVES.items():
@@ -172,6 +168,7 @@ def _record_series(record: Recorder, name: str, curves: Published, fitted: _Fitt
         "halfway_guarded": guarded,
         "guard_delay": guarded - center.value,
         "area": fitted.area,
+        # The bound of Theorem 1 with the paper's own alpha and beta.
         "misalign": theory.misalign(-chat.start, chat.slope, EPS).sentences,
         "slope_predicted_one_prompt": chat.slope,
         "slope_predicted_average": smeared,

@@ -11,7 +11,7 @@ import torch
 from seqtant.beb.config import SearchConfig
 from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, true_log_inverse_alpha
+from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Estimate, Result
@@ -45,11 +45,7 @@ class SearchOutcome:
 
 
 def run(config: SearchConfig, context: Context) -> Result:
-    """Searches, and compares the lengths found with the bound.
-
-    Raises:
-        InputError: A component cannot be opened or prompts do not fit the context.
-    """
+    """Searches, and compares the lengths found with the bound."""
     title = f"Search for short prompts that misalign {config.model}"
     with Recorder("beb.search", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
@@ -70,8 +66,8 @@ def run(config: SearchConfig, context: Context) -> Result:
 def search(study: Study, config: SearchConfig, goal: float, context: Context) -> SearchOutcome:
     """Builds prompts sentence by sentence, for many searches at once, until their behavior reaches the goal.
 
-    One draw and one beam is the construction in the proof of Theorem 1; many draws and one beam is best of m; else a
-    beam search.
+    One sample and one beam is the construction in the proof of Theorem 1; many samples and one beam is best of m; else
+    a beam search.
 
     Args:
         study: The models.
@@ -79,13 +75,13 @@ def search(study: Study, config: SearchConfig, goal: float, context: Context) ->
         goal: Behavior at which a search ends.
         context: Progress.
     """
-    draws = 1 if config.method == "theorem" else config.candidates
+    samples = 1 if config.method == "theorem" else config.candidates
     beams = config.beams if config.method == "beam" else 1
     empty = Prompt(study.opening, len(study.opening), ())
     outcome, kept = SearchOutcome(), [Candidate(empty, 0.0, number) for number in range(config.searches)]
     bar = context.progress.task("searching", config.sentences)
     for step in range(config.sentences):
-        kept = extend(study, kept, draws=draws, beams=beams, generator=study.generator(SEARCHES + step))
+        kept = extend(study, kept, samples=samples, beams=beams, generator=seeded(study.seed, SEARCHES + step))
         behavior = study.reader.curve(study.model, [candidate.prompt for candidate in kept], [step + 1])[:, 0]
         for candidate, reached in zip(kept, behavior.tolist(), strict=True):
             known = outcome.found if reached <= goal else outcome.best
@@ -100,20 +96,20 @@ def search(study: Study, config: SearchConfig, goal: float, context: Context) ->
 
 
 def extend(
-    study: Study, kept: Sequence[Candidate], *, draws: int, beams: int, generator: torch.Generator
+    study: Study, kept: Sequence[Candidate], *, samples: int, beams: int, generator: torch.Generator
 ) -> list[Candidate]:
-    """Adds one sentence to every prompt: of ``draws`` from P- after each, the best ``beams`` of every search stay.
+    """Adds one sentence to every prompt: of ``samples`` from P- after each, the best ``beams`` of every search stay.
 
     A prompt is the better the larger its log-ratio of P- against the model.
 
     Args:
         study: The models.
         kept: The prompts so far.
-        draws: Sentences sampled after each.
+        samples: Sentences sampled after each.
         beams: Prompts of a search that stay.
         generator: Random generator.
     """
-    parents = [candidate for candidate in kept for _ in range(draws)]
+    parents = [candidate for candidate in kept for _ in range(samples)]
     heads = [parent.prompt.ids for parent in parents]
     sampled = sample_prompts(
         study.minus, heads, 1, study.splitter, generator=generator, max_tokens=study.max_prompt_tokens

@@ -85,6 +85,7 @@ def sum_by_sentence(
         sums = sums or [np.zeros(shape) for _ in scores]
         # The score at position t belongs to token t + 1, the one that was predicted there.
         after, real = block.positions.cpu().numpy() + 1, block.real.cpu().numpy()
+        # Unbuffered add: several tokens of a block fall into one sentence.
         for line, row in enumerate(block.rows.tolist()):
             column = owners[row][after[real[line]]]
             for total, values in zip(sums, scores, strict=True):
@@ -168,6 +169,7 @@ def same_tokenizer(first: CausalLM, second: CausalLM) -> bool:
     """Whether two models read the same token ids the same way."""
     words, own = first.tokenizer, second.tokenizer
     same = first.vocabulary_size == second.vocabulary_size and first.bos_id == second.bos_id
+    # Exact models without a tokenizer speak in ids: equal vocabularies are the same words.
     if words is None or own is None or words is own:
         return same
     return same and words.get_vocab() == own.get_vocab()

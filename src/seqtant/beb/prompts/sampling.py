@@ -67,6 +67,7 @@ class SentenceEnds:
             text = self._decode(ids[begin : position + 1])
             if self._is_over(text, ids, begin, position):
                 begin = position + 1
+                # Stretches of marks and spaces alone are no sentence.
                 if any(letter.isalnum() for letter in text):
                     found.append(position)
         return found

@@ -57,12 +57,9 @@ class Study:
         limits = [model.context_length for model in models if model.context_length is not None]
         return min(limits) - self.reader.reserved_tokens if limits else None
 
-    def generator(self, use: int) -> torch.Generator:
-        """A random generator for one use."""
-        return seeded(self.seed, use)
-
     def sample(self, source: CausalLM, use: int, *, openings: Sequence[Sequence[int]] | None = None) -> SampledPrompts:
         """Samples as many prompts as the settings say from P- or P+, after the opening or after given ones."""
+        # Opening and sentence ends are in the tokens of P-; a source with others needs its own.
         same = same_tokenizer(self.minus, source)
         opening = self.opening if same else opening_of(source, self.config)
         return sample_prompts(
@@ -70,7 +67,7 @@ class Study:
             [opening] * self.config.prompts if openings is None else openings,
             self.config.sentences,
             self.splitter if same else SentenceEnds(source, self.config.marks),
-            generator=self.generator(use),
+            generator=seeded(self.seed, use),
             max_tokens=self.max_prompt_tokens,
         )
 
@@ -82,6 +79,7 @@ def seeded(seed: int, use: int) -> torch.Generator:
         >>> bool((torch.rand(2, generator=seeded(0, 1)) == torch.rand(2, generator=seeded(0, 2))).any())
         False
     """
+    # A prime larger than any use: no two pairs of seed and use share a generator.
     return torch.Generator().manual_seed((seed * 1_000_003 + use) % 2**63)
 
 
@@ -131,6 +129,7 @@ def true_log_inverse_alpha(config: Sides) -> float | None:
         3.5066
     """
     source, _, names = (config.minus or "").partition(":")
+    # The weights are those of talks with nothing in front of them.
     plain = config.opening == "talk :" and not config.system and not config.minus_system
     if source != WORLD or not names or not plain or config.model not in {WORLD, REFERENCE}:
         return None
@@ -165,10 +164,12 @@ def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -
         InputError: A component cannot be opened or fitted, or the models do not fit together.
     """
     fitted = None
+    # Models are in memory once opened, so fitted weights need no longer life than this block.
     with tempfile.TemporaryDirectory() as scratch:
         if config.components.behavior is not None:
             if config.minus is not None or config.plus is not None:
                 raise InputError("components.behavior fits P- and P+: leave out minus and plus, or the statements")
+            # A closed form has no weights to put adapters on.
             if config.model.partition(":")[0] == WORLD:
                 raise InputError(f"'{config.model}' has no weights to fit P- and P+ on: give a model")
             folder = Path(scratch) if context.folder is None else context.folder / "components"

@@ -168,6 +168,7 @@ def measure_prompts(
         if same_tokenizer(minus, each):
             behavior[each] = reader.curve(each, prompts, lengths)
         else:
+            # Another tokenizer: the same texts and question, spelled in its tokens.
             own = reader.for_model(each)
             again = retokenize(prompts, minus, each, reserve=own.reserved_tokens)
             behavior[each] = own.curve(each, again, lengths)
@@ -221,6 +222,7 @@ class ImpliedPosterior:
             lengths: Numbers of sentences of both.
             rows: The prompts, possibly repeated.
         """
+        # The weight after n sentences is read at the beginning of sentence n + 1: none follows the last.
         kept = [length for length in lengths if length < self.along.shape[1]]
         weight = self.mean(rows)[kept]
         good, bad = (scores.mean(axis=0)[: len(kept)] for scores in (plus, minus))
@@ -240,11 +242,13 @@ def implied_posterior(model: CausalLM, minus: CausalLM, plus: CausalLM, prompts:
     def products(log_probs: list[Tensor], _: Tensor) -> tuple[Tensor, Tensor]:
         bad, good, own = (each.exp() for each in log_probs)  # [rows, positions, vocabulary]
         mean, apart = (bad + good) / 2, bad - good
+        # Least squares for w in own = good + w (bad - good), each token weighted by 1 / mean.
         towards = torch.where(mean > 0, apart / mean, 0.0)
         return ((own - good) * towards).sum(dim=-1), (apart * towards).sum(dim=-1)
 
     def beginnings(prompt: Prompt) -> np.ndarray:
         """Index of the sentence that each token begins; all other tokens get the index after the last."""
+        # Tokens since the beginning of their sentence; those of the opening belong to none.
         owner = sentence_index(prompt)
         starts = np.array([prompt.start, *(end + 1 for end in prompt.ends[:-1])])
         within = owner < len(starts)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from seqtant.beb.components.fit import FittedComponents
-from seqtant.beb.estimation.estimates import halfway_contributions, variance_curve
+from seqtant.beb.estimation.estimates import variance_curve
 from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.beb.study.inputs import Study
@@ -58,6 +58,7 @@ def record_values(record: Recorder, summary: Summary, truth: float | None) -> No
     bounds = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
     for name in ("log_inverse_alpha", "halfway_predicted", *bounds):
         record.value(name, None if summary.refused else finite(summary.estimates[name].value))
+    # Intervals as measurements, by which a gate or a comparison finds them again.
     for name, estimate in summary.estimates.items():
         for end, value in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high)):
             if finite(value) is not None:
@@ -125,19 +126,13 @@ def record_halfway(record: Recorder, summary: Summary) -> None:
     )
 
 
-def record_items(record: Recorder, measurement: Measurement) -> None:
-    """Records per-prompt contributions to the measured half-way length, for paired comparisons of two models."""
-    found = halfway_contributions(measurement.model, measurement.minus.mean(axis=1), measurement.lengths)
-    if found is not None:
-        record.items("breaking_length", found.tolist(), unit="sentences", kind="prompt")
-
-
 def record_bounds(record: Recorder, summary: Summary, measurement: Measurement, eps: float) -> None:
     """Records the finding and the table on the lengths by which alignment fails."""
     tight, typical = summary.estimates["misalign_tight"], summary.estimates["mass_clt"]
     if summary.refused or not math.isfinite(tight.value):
         return
     bad = summary.estimates["gamma"].value + eps
+    # First length at which the mean over prompts is as bad as the bound promises for some prompt.
     curve = zip(measurement.lengths, measurement.model.mean(axis=0), strict=True)
     reached = [n for n, value in curve if value < bad]
     there = f"the average prompt is there after {reached[0]}" if reached else "the average prompt is not there yet"
@@ -267,6 +262,7 @@ def write_transcript(record: Recorder, study: Study, lines: Sequence[Mapping[str
     folder = record.context.folder
     if folder is None:
         return
+    # Readers that sample keep their answers; exact ones have none.
     answers = getattr(study.reader, "kept", [])
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*lines, *answers])
     write_text(folder / TRANSCRIPT, text)

@@ -89,9 +89,10 @@ def summarize(
     resampled: dict[str, list[float]] = {name: [] for name in values}
     worst: list[float] = []
     curves: list[Curve] = []
+    # Whole prompts are resampled: sentences of one prompt depend on each other.
     for _ in range(resamples):
         other = measurement.select(measurement.resample(generator))
-        worst.append(_worst(other.minus))
+        worst.append(float(np.clip(other.minus.mean(axis=0).max(), -1.0, 1.0)))
         curves.append(other.model.mean(axis=0))
         for name, value in numbers(other, eps=eps, delta=delta).items():
             resampled[name].append(value)
@@ -99,7 +100,8 @@ def summarize(
         name: bootstrap_interval(value, resampled[name], count, UNITS.get(name, "sentences"), check)
         for name, value in values.items()
     }
-    gamma = _worst(measurement.minus)
+    # A corrected mean can lie beyond the scale.
+    gamma = float(np.clip(measurement.minus.mean(axis=0).max(), -1.0, 1.0))
     estimates |= {
         "beta": extreme_interval(measurement.to_plus.divergence, values["beta"], "least"),
         "beta_prime": extreme_interval(measurement.from_plus.divergence, values["beta_prime"], "largest"),
@@ -160,8 +162,3 @@ def _predicted(measurement: Measurement, log_inverse_alpha: float) -> Curve:
     return predicted_behavior(
         log_inverse_alpha, measurement.to_plus.log_ratio, measurement.minus, measurement.plus, measurement.lengths
     )
-
-
-def _worst(minus: np.ndarray) -> float:
-    """Largest mean behavior of P- over lengths; a corrected mean can lie beyond the scale."""
-    return float(np.clip(minus.mean(axis=0).max(), -1.0, 1.0))
