@@ -87,3 +87,30 @@ def test_without_a_p_plus_there_is_one_reading() -> None:
     assert alpha.systematic is None
     diagnostics = diagnostics_of(alpha, to_model)
     assert [each.status for each in diagnostics.assumptions()][1] == "not checked"
+
+
+@pytest.mark.parametrize(
+    ("floor", "value", "other", "refused"),
+    [
+        (0.50, 3.0, 3.125, ""),
+        (0.51, 3.0, 3.0, "the floor of 0.510 nats per sentence is 26 % of beta"),
+        (0.0, 3.0, 3.126, "prompts stopped sooner or later read 3.00 to 3.13 nats"),
+        (0.0, 10.0, 10.29, ""),  # 3 % of log(1/alpha) is more than an eighth of a nat
+        (0.0, 10.0, 10.31, "prompts stopped sooner or later read 10.00 to 10.31 nats"),
+        (0.76, 3.0, 3.0, "the floor sums to 3.04 nats, more than the 3.00 above it"),
+    ],
+)
+def test_the_limits_of_both_checks(floor: float, value: float, other: float, refused: str) -> None:
+    falling = np.tile([2.0, 1.5, 1.0, 0.5], (8, 1))
+    alpha = AlphaEstimate(value, raw=value, floor=floor, tail=0.0, other_stops=(value, other))
+    found = diagnose(Evidence(falling, falling), alpha, beta=2.0, estimate=Estimate(value=value)).refusals
+    assert (not found) if not refused else any(reason.startswith(refused) for reason in found)
+
+
+@pytest.mark.parametrize(("largest", "exact"), [(5.25, True), (5.26, False)])
+def test_evidence_may_exceed_the_upper_end_by_a_quarter_nat(largest: float, exact: bool) -> None:
+    ratio = np.array([[largest, -1.0], [1.0, 1.0]])
+    alpha = AlphaEstimate(4.0, raw=4.0, floor=0.0, tail=0.0)
+    found = diagnose(Evidence(np.abs(ratio), ratio), alpha, beta=2.0, estimate=Estimate(value=4.0, high=5.0))
+    assert found.exact is found.consistent is exact
+    assert found.excess == pytest.approx(largest - 4.0)
