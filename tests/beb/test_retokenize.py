@@ -11,16 +11,13 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from seqtant.beb.behavior.exact_replies import Replies
-from seqtant.beb.behavior.reader import open_reader
+from seqtant.beb.behavior.reader import Replies, open_reader
 from seqtant.beb.behavior.scorers import Answer, checked_scores, open_scorer
 from seqtant.beb.config import Behavior, MeasureConfig, Sides
-from seqtant.beb.prompts.divergence import gather
-from seqtant.beb.prompts.retokenize import evidence_of, respell, share_words
-from seqtant.beb.prompts.sampling import draw_prompts
-from seqtant.beb.prompts.sentences import SentenceEnds
-from seqtant.beb.study.components_study import Study
-from seqtant.beb.study.measurement import Parts, observe_prompts
+from seqtant.beb.prompts.divergence import compute_evidence, retokenize, same_tokenizer
+from seqtant.beb.prompts.sampling import SentenceEnds, sample_prompts
+from seqtant.beb.study.inputs import Study
+from seqtant.beb.study.measurement import measure_prompts
 from seqtant.errors import InputError
 from seqtant.lm import MarkovLM, decode, encode
 from seqtant.lm.interface import CausalLM
@@ -63,7 +60,7 @@ def in_letters(ab: float) -> MarkovLM:
 def prompts(model: CausalLM, count: int = 20, sentences: int = 5) -> Any:
     generator = torch.Generator().manual_seed(0)
     opening = encode(model, [""])[0]
-    return draw_prompts(model, [opening] * count, sentences, SentenceEnds(model, "。"), generator=generator).prompts
+    return sample_prompts(model, [opening] * count, sentences, SentenceEnds(model, "。"), generator=generator).prompts
 
 
 MINUS, PLUS = in_words(0.8), in_words(0.3)
@@ -71,15 +68,15 @@ MINUS, PLUS = in_words(0.8), in_words(0.3)
 
 def test_the_same_texts_in_other_tokens() -> None:
     said, other = prompts(MINUS), in_letters(0.3)
-    assert not share_words(MINUS, other)
-    assert share_words(MINUS, PLUS)
-    read = respell(said, MINUS, other)
+    assert not same_tokenizer(MINUS, other)
+    assert same_tokenizer(MINUS, PLUS)
+    read = retokenize(said, MINUS, other)
     for ours, theirs in zip(said, read, strict=True):
         for sentences in range(len(ours.ends) + 1):
             assert decode(other, [theirs.upto(sentences)]) == decode(MINUS, [ours.upto(sentences)])
     other.context_length = 8
     with pytest.raises(InputError, match="reads 8 with 2 kept"):
-        respell(said, MINUS, other, reserve=2)
+        retokenize(said, MINUS, other, reserve=2)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -87,8 +84,8 @@ def test_log_ratios_of_texts_are_those_of_one_tokenizer(turned: bool) -> None:
     minus, spell = (in_letters(0.8), in_words) if turned else (MINUS, in_letters)
     same = in_letters(0.3) if turned else PLUS
     said = prompts(minus)
-    (exact,) = gather(minus, [same], said)
-    near, far = evidence_of(minus, [same, spell(0.3)], said)
+    (exact,) = compute_evidence(minus, [same], said)
+    near, far = compute_evidence(minus, [same, spell(0.3)], said)
     assert near.divergence == pytest.approx(exact.divergence)
     assert far.log_ratio == pytest.approx(exact.log_ratio, abs=1e-9)
     assert far.divergence is far.log_ratio
@@ -98,10 +95,10 @@ def test_a_token_over_the_end_of_a_sentence_belongs_to_the_next() -> None:
     pairs = MarkovLM(np.full((6, 6), 1 / 6), bos_id=5, name="pairs")
     pairs.tokenizer = tokenizer(("ab。cd", "ab", "cd", "。", "x"))
     (prompt,) = [p for p in prompts(MINUS, 400, 2) if decode(MINUS, [p.ids]) == ["ab。cd。"]][:1]
-    (read,) = respell([prompt], MINUS, pairs)
+    (read,) = retokenize([prompt], MINUS, pairs)
     assert read.ids == (5, 0, 3)
     assert read.ends == (0, 2)
-    assert evidence_of(MINUS, [pairs], [prompt])[0].log_ratio[0, 0] == pytest.approx(np.log(0.8 * 0.3))
+    assert compute_evidence(MINUS, [pairs], [prompt])[0].log_ratio[0, 0] == pytest.approx(np.log(0.8 * 0.3))
 
 
 @pytest.mark.parametrize("scorer", ["replies", "likelihood"])
@@ -110,7 +107,7 @@ def test_a_study_of_two_tokenizers_observes_what_one_would(scorer: str) -> None:
 
     def observed(plus: MarkovLM) -> Any:
         reader = open_reader(settings, MINUS, plus, SentenceEnds(MINUS, "。"), torch.Generator().manual_seed(3))
-        return observe_prompts(Parts(plus, MINUS, plus), prompts(MINUS), prompts(plus), reader)
+        return measure_prompts(plus, MINUS, plus, prompts(MINUS), prompts(plus), reader)
 
     one, two = observed(PLUS), observed(in_letters(0.3))
     near = 1e-9 if scorer == "replies" else 0.1
@@ -130,13 +127,13 @@ def test_each_side_draws_its_prompts_in_its_own_tokens() -> None:
     config, letters = replace(MeasureConfig(prompts=8, sentences=4), marks="。", opening=""), in_letters(0.3)
     reader, splitter = Replies.of_texts(MINUS, "", ("cd。",), ("ab。",)), SentenceEnds(MINUS, "。")
     study = Study(config, letters, MINUS, letters, splitter, (3,), reader, 0)
-    drawn = study.draw(letters, 1).prompts
+    drawn = study.sample(letters, 1).prompts
     assert all(prompt.ids[0] == 5 and len(prompt.ends) == 4 for prompt in drawn)
     assert isinstance(study.config, Sides)
 
 
-def test_a_tokenizer_that_cannot_tell_places_is_refused() -> None:
+def test_a_tokenizer_that_cannot_tell_characters_is_refused() -> None:
     other = in_letters(0.3)
     other.tokenizer = type("Slow", (), {"is_fast": False})()
     with pytest.raises(InputError, match="which characters a token covers"):
-        respell(prompts(MINUS, 2), MINUS, other)
+        retokenize(prompts(MINUS, 2), MINUS, other)

@@ -13,8 +13,13 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from seqtant.beb.components.adapters import AdaptedBase, adapted, base_of, is_adapter
-from seqtant.beb.components.loading import Side, open_sides, same_words, world_side
-from seqtant.beb.components.system_prompt import SystemPromptLM
+from seqtant.beb.components.loading import (
+    Component,
+    SystemPromptLM,
+    check_same_tokenizer,
+    open_components,
+    world_component,
+)
 from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, MarkovLM, generate, next_token_log_probs, token_log_probs
 
@@ -92,7 +97,7 @@ def test_blocks_below_the_adapters_run_once_for_all_sides(tmp_path: Path) -> Non
         block.self_attn.register_forward_hook(count(layer))
     ids = torch.tensor([[1, 5, 9, 13]])
     for name in (None, "minus", "plus"):
-        owner.side(name).forward(ids)
+        owner.component(name).forward(ids)
     assert counted == [1, 1, 3]
 
 
@@ -148,14 +153,16 @@ def test_system_prompts_without_room_or_text_are_refused() -> None:
 
 def test_sides_of_other_words_are_refused() -> None:
     with pytest.raises(InputError, match="different tokenizers"):
-        same_words({"the model": tiny(), "P-": MarkovLM([0.5, 0.5])})
+        check_same_tokenizer({"the model": tiny(), "P-": MarkovLM([0.5, 0.5])})
 
 
 def test_world_sides_and_their_faults() -> None:
-    opened = open_sides({"a": Side("world"), "b": Side("world:gloomy"), "c": Side("world")}, device="cpu", dtype=None)
+    opened = open_components(
+        {"a": Component("world"), "b": Component("world:gloomy"), "c": Component("world")}, device="cpu", dtype=None
+    )
     assert opened["a"] is opened["c"]
     for wrong in ("world:", "world: ,"):
         with pytest.raises(InputError, match="names no persona"):
-            world_side(wrong)
+            world_component(wrong)
     with pytest.raises(InputError, match="no hidden value 'sulky'"):
-        world_side("world:sulky")
+        world_component("world:sulky")
