@@ -1,4 +1,4 @@
-"""Ways to make a CTC model earlier or more accurate, by name and one number each: what a sweep compares."""
+"""The methods of a sweep by name: each builds a training objective from one weight and shared settings."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
-from seqtant.ctc.losses.base import LossTerm, PlainCTC
+from seqtant.ctc.losses.base import Objective, PlainCTC, TrimTail
 from seqtant.ctc.losses.low_latency import Candidates, LowLatency
 from seqtant.ctc.losses.minimum_wer import MinimumWER
-from seqtant.ctc.losses.objective import Objective
 from seqtant.registry import Registry
 
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """What methods may need besides their weight."""
+    """Settings that methods may need besides their weight."""
 
     blank: int = 0
     """Index of the blank."""
@@ -36,7 +35,7 @@ class MethodSettings:
 
 
 Method = Callable[[float, MethodSettings], Objective]
-"""Makes the objective of one weight."""
+"""Builds the objective of one weight."""
 
 METHODS: Registry[Method] = Registry(
     "CTC method",
@@ -67,17 +66,17 @@ def plain(weight: float, settings: MethodSettings) -> Objective:
 
 def low_latency(weight: float, settings: MethodSettings) -> Objective:
     """CTC and Align With Purpose for earlier emission."""
-    return _purposeful(weight, settings, [LowLatency(settings.candidates, settings.shifts)])
+    return _with_awp(weight, settings, [LowLatency(settings.candidates, settings.shifts)])
 
 
 def minimum_wer(weight: float, settings: MethodSettings) -> Objective:
     """CTC and Align With Purpose for fewer word errors."""
-    return _purposeful(weight, settings, [MinimumWER(settings.space)])
+    return _with_awp(weight, settings, [MinimumWER(settings.space)])
 
 
 def both(weight: float, settings: MethodSettings) -> Objective:
     """CTC and Align With Purpose for both, at the same weight."""
-    return _purposeful(weight, settings, [LowLatency(settings.candidates, settings.shifts), MinimumWER(settings.space)])
+    return _with_awp(weight, settings, [LowLatency(settings.candidates, settings.shifts), MinimumWER(settings.space)])
 
 
 def delay_penalty(weight: float, settings: MethodSettings) -> Objective:
@@ -89,8 +88,6 @@ def delay_penalty(weight: float, settings: MethodSettings) -> Objective:
 
 def trim_tail(weight: float, settings: MethodSettings) -> Objective:
     """CTC on trimmed input; the weight is the longest cut in seconds."""
-    from seqtant.ctc.losses.trim_tail import TrimTail
-
     return Objective([PlainCTC(blank=settings.blank)], trim=TrimTail(round(weight * settings.feature_rate)))
 
 
@@ -98,7 +95,7 @@ def peak_first(weight: float, settings: MethodSettings) -> Objective:
     """CTC and peak-first regularization."""
     from seqtant.ctc.losses.peak_first import PeakFirst
 
-    return _with_ctc(PeakFirst(weight, blank=settings.blank))
+    return Objective([PlainCTC(blank=settings.blank), PeakFirst(weight, blank=settings.blank)])
 
 
 def sampled_mwer(weight: float, settings: MethodSettings) -> Objective:
@@ -106,14 +103,15 @@ def sampled_mwer(weight: float, settings: MethodSettings) -> Objective:
     from seqtant.ctc.losses.mwer import SampledMWER
 
     samples = max(settings.num_samples, 2)
-    return _with_ctc(SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank))
+    term = SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank)
+    return Objective([PlainCTC(blank=settings.blank), term])
 
 
 def nbest_mwer(weight: float, settings: MethodSettings) -> Objective:
     """CTC and minimum word error rate over n-best lists."""
     from seqtant.ctc.losses.mwer import NBestMWER
 
-    return _with_ctc(NBestMWER(weight, space=settings.space, blank=settings.blank))
+    return Objective([PlainCTC(blank=settings.blank), NBestMWER(weight, space=settings.space, blank=settings.blank)])
 
 
 def bayes_risk(weight: float, settings: MethodSettings) -> Objective:
@@ -130,11 +128,7 @@ def label_prior(weight: float, settings: MethodSettings) -> Objective:
     return Objective([LabelPriorCTC(weight, blank=settings.blank)])
 
 
-def _with_ctc(term: LossTerm) -> Objective:
-    return Objective([PlainCTC(blank=term.blank), term])
-
-
-def _purposeful(weight: float, settings: MethodSettings, properties: list[LowLatency | MinimumWER]) -> Objective:
+def _with_awp(weight: float, settings: MethodSettings, properties: list[LowLatency | MinimumWER]) -> Objective:
     purpose = AlignWithPurpose(
         properties,
         weight,
@@ -143,4 +137,4 @@ def _purposeful(weight: float, settings: MethodSettings, properties: list[LowLat
         temperature=settings.temperature,
         blank=settings.blank,
     )
-    return _with_ctc(purpose)
+    return Objective([PlainCTC(blank=settings.blank), purpose])
