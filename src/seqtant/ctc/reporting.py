@@ -1,19 +1,32 @@
-"""How latencies and word errors are written into a result: the same names and words in every verb."""
+"""Writes latencies and word errors into a result, the same names and words in every verb; and a page that plays."""
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from seqtant.ctc.recognition.latency import Comparison, LatencySummary, WordDelay
+from seqtant.data.speech import Utterance
+from seqtant.data.timed_words import TimedWord
 from seqtant.findings import Assumption, Estimate, Verdict
+from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 
 WORDS_SHOWN = 40
 """Rows of the table of words."""
 
+OUTLINE_POINTS = 900
+"""Columns of the drawn waveform."""
 
-def warn_untimed(record: Recorder, names: Sequence[str], total: int) -> None:
-    """Says on how many utterances no delay could be measured."""
+
+def warn_without_timestamps(record: Recorder, names: Sequence[str], total: int) -> None:
+    """Warns on how many utterances no delay could be measured."""
     if names:
         record.warn(
             f"{len(names)} of {total} test utterances have no word times, '{names[0]}' first: they count for word "
@@ -21,8 +34,8 @@ def warn_untimed(record: Recorder, names: Sequence[str], total: int) -> None:
         )
 
 
-def warn_cramped(record: Recorder, names: Sequence[str], total: int) -> None:
-    """Says from how many utterances nothing could be learned."""
+def warn_too_short(record: Recorder, names: Sequence[str], total: int) -> None:
+    """Warns from how many utterances nothing could be learned."""
     if names:
         record.warn(
             f"{len(names)} of {total} training utterances are too short for their texts, '{names[0]}' first: CTC needs "
@@ -31,7 +44,7 @@ def warn_cramped(record: Recorder, names: Sequence[str], total: int) -> None:
 
 
 def record_summary(record: Recorder, summary: LatencySummary) -> None:
-    """Headline numbers of one system, and a table with their intervals."""
+    """Records the numbers of one system, and a table with their intervals."""
     numbers = {
         "wer": summary.wer,
         "mean_delay_ms": summary.after_start,
@@ -66,22 +79,22 @@ def record_summary(record: Recorder, summary: LatencySummary) -> None:
     )
 
 
-def interval_cells(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    """Value, low and high of an estimate for a table, rounded for people."""
+def interval_cells(estimate: Estimate | None, digits: int = 3) -> tuple[float | None, float | None, float | None]:
+    """Rounds value, low and high of an estimate for a table."""
     if estimate is None:
         return None, None, None
-    return tuple(None if x is None else round(x, 3) for x in (estimate.value, estimate.low, estimate.high))  # type: ignore[return-value]
+    return tuple(None if x is None else round(x, digits) for x in (estimate.value, estimate.low, estimate.high))  # type: ignore[return-value]
 
 
 def record_comparison(record: Recorder, change: Comparison, name: str, *, suffix: str = "") -> None:
-    """Paired change of delay and word errors as two findings and two values."""
+    """Records a paired change of delay and word errors as two findings and two values."""
     record.value(f"delay_change_ms{suffix}", None if change.delay is None else change.delay.value)
     record.value(f"wer_change{suffix}", change.wer.value)
     record.finding(
         f"earlier{suffix}",
         f"Is {name} earlier, on the same words?",
-        direction(change.delay),
-        _words_of(change.delay, "ms", "earlier", "later") + f", over {change.words} words both got right.",
+        verdict_of_decrease(change.delay),
+        _in_words(change.delay, "ms", "earlier", "later") + f", over {change.words} words both got right.",
         measured=change.delay,
         assumptions=(
             Assumption(
@@ -94,27 +107,27 @@ def record_comparison(record: Recorder, change: Comparison, name: str, *, suffix
     record.finding(
         f"errors{suffix}",
         f"Does {name} make fewer word errors?",
-        direction(change.wer),
-        _words_of(change.wer, "points", "fewer", "more"),
+        verdict_of_decrease(change.wer),
+        _in_words(change.wer, "points", "fewer", "more"),
         measured=change.wer,
     )
 
 
-def direction(change: Estimate | None) -> Verdict:
-    """``agrees`` where a change is below 0 beyond its interval, ``disagrees`` where it is above, else inconclusive."""
+def verdict_of_decrease(change: Estimate | None) -> Verdict:
+    """Decides whether a change is below 0: ``agrees`` or ``disagrees`` beyond its interval, else ``inconclusive``."""
     if change is None or change.low is None or change.high is None:
         return "inconclusive"
     return "agrees" if change.high < 0 else "disagrees" if change.low > 0 else "inconclusive"
 
 
-def _words_of(change: Estimate | None, unit: str, less: str, more: str) -> str:
+def _in_words(change: Estimate | None, unit: str, less: str, more: str) -> str:
     if change is None:
         return "No word was right in both systems"
     return f"{abs(change.value):.3g} {unit} {less if change.value < 0 else more}"
 
 
 def record_words(record: Recorder, delays: Sequence[WordDelay]) -> None:
-    """Every delay as a raw row, and the latest words as a table."""
+    """Records every delay as a raw row, and the latest words as a table."""
     for delay in delays:
         record.measure("delay", delay.after_start, unit="ms", group=delay.word)
     late = sorted(delays, key=lambda delay: -delay.after_start)[:WORDS_SHOWN]
@@ -125,3 +138,75 @@ def record_words(record: Recorder, delays: Sequence[WordDelay]) -> None:
             ("recording", "word", "after start, ms", "after end, ms"),
             [(d.utterance, d.word, round(d.after_start, 1), round(d.after_end, 1)) for d in late],
         )
+
+
+@dataclass(frozen=True)
+class Track:
+    """The words that one system recognized.
+
+    Args:
+        name: How it is called on the page.
+        words: Its words; ``start`` is when each came out, in seconds.
+    """
+
+    name: str
+    words: tuple[TimedWord, ...]
+
+
+def write_timeline(path: Path, utterance: Utterance, tracks: Sequence[Track], *, with_sound: bool = True) -> Path:
+    """Writes a self-contained page that plays the sound and shows the words at the moment they come out.
+
+    Args:
+        path: Where to.
+        utterance: The sound, and its true words where they are known.
+        tracks: What each system said.
+        with_sound: Whether the recording itself goes into the page; without it only its outline does.
+
+    Returns:
+        The same path.
+    """
+    # Imported here: the measurement of CTM files needs neither.
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    from scipy.io import wavfile
+
+    sound = ""
+    if with_sound:
+        buffer = io.BytesIO()
+        samples = np.clip(np.rint(utterance.recording.samples * 32767), -32768, 32767).astype(np.int16)
+        wavfile.write(buffer, utterance.recording.rate, samples)
+        sound = "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
+    data = {
+        "seconds": utterance.recording.seconds,
+        "outline": outline(utterance.recording.samples),
+        "truth": [[word.word, word.start, word.end] for word in utterance.words],
+        "tracks": [
+            {"name": track.name, "words": [[word.word, word.start] for word in track.words]} for track in tracks
+        ],
+    }
+    environment = Environment(
+        loader=PackageLoader("seqtant.ctc", "templates"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+    )
+    page = environment.get_template("timeline.html").render(
+        title=f"When does each word come out? {utterance.id}",
+        tracks=tracks,
+        truth=utterance.words,
+        # A word such as "</script>" must not end the script that holds it.
+        data=json.dumps(data).replace("<", "\\u003c"),
+        sound=sound,
+    )
+    write_text(path, page)
+    return path
+
+
+def outline(samples: np.ndarray, points: int = OUTLINE_POINTS) -> list[float]:
+    """Computes the loudest amplitude of equal pieces of a sound, scaled to at most 1.
+
+    Example:
+        >>> outline(np.array([0.1, -0.5, 0.0, 0.25]), 2)
+        [1.0, 0.5]
+    """
+    pieces = np.array_split(np.abs(np.asarray(samples, dtype=np.float64)), min(points, max(len(samples), 1)))
+    peaks = np.array([piece.max() if len(piece) else 0.0 for piece in pieces])
+    return [round(float(peak), 4) for peak in peaks / max(float(peaks.max()), 1e-9)]
