@@ -14,7 +14,7 @@ from seqtant.ctc.instruments.finetune import max_weight_within_wer_budget
 from seqtant.ctc.lattice.forced_alignment import Span
 from seqtant.ctc.losses.base import TrimTail
 from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches, Labels
-from seqtant.ctc.recognition.latency import Heard, timing
+from seqtant.ctc.recognition.latency import Transcript, measure_timing
 from seqtant.ctc.recognition.recognizer import (
     Recognizer,
     StreamingRecognizer,
@@ -198,7 +198,7 @@ class TestBudget:
         for number in range(200):
             wrong = number < 200 * min(weight**2, 1) * 10 / 100
             said = tuple(TimedWord(w.word, w.start + 0.3 - 0.1 * weight, 0) for w in self.words[wrong:])
-            rows.append(timing(Heard(str(number), said, self.words)))
+            rows.append(measure_timing(Transcript(str(number), said, self.words)))
         return rows
 
     def search(self, budget, first, runs=8, hear=None, collapses=False):

@@ -159,7 +159,7 @@ def write_timeline(path: Path, utterance: Utterance, tracks: Sequence[Track], *,
     Args:
         path: Where to.
         utterance: The sound, and its true words where they are known.
-        tracks: What each system said.
+        tracks: Words of each system.
         with_sound: Whether the recording itself goes into the page; without it only its outline does.
 
     Returns:
@@ -172,12 +172,16 @@ def write_timeline(path: Path, utterance: Utterance, tracks: Sequence[Track], *,
     sound = ""
     if with_sound:
         buffer = io.BytesIO()
-        samples = np.clip(np.rint(utterance.recording.samples * 32767), -32768, 32767).astype(np.int16)
-        wavfile.write(buffer, utterance.recording.rate, samples)
+        integers = np.clip(np.rint(utterance.recording.samples * 32767), -32768, 32767).astype(np.int16)
+        wavfile.write(buffer, utterance.recording.rate, integers)
         sound = "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
+    # The drawn waveform: the loudest amplitude of each of OUTLINE_POINTS equal pieces, scaled to at most 1.
+    samples = np.abs(np.asarray(utterance.recording.samples, dtype=np.float64))
+    pieces = np.array_split(samples, min(OUTLINE_POINTS, max(len(samples), 1)))
+    peaks = np.array([piece.max() if len(piece) else 0.0 for piece in pieces])
     data = {
         "seconds": utterance.recording.seconds,
-        "outline": outline(utterance.recording.samples),
+        "outline": [round(float(peak), 4) for peak in peaks / max(float(peaks.max()), 1e-9)],
         "truth": [[word.word, word.start, word.end] for word in utterance.words],
         "tracks": [
             {"name": track.name, "words": [[word.word, word.start] for word in track.words]} for track in tracks
@@ -198,15 +202,3 @@ def write_timeline(path: Path, utterance: Utterance, tracks: Sequence[Track], *,
     )
     write_text(path, page)
     return path
-
-
-def outline(samples: np.ndarray, points: int = OUTLINE_POINTS) -> list[float]:
-    """Computes the loudest amplitude of equal pieces of a sound, scaled to at most 1.
-
-    Example:
-        >>> outline(np.array([0.1, -0.5, 0.0, 0.25]), 2)
-        [1.0, 0.5]
-    """
-    pieces = np.array_split(np.abs(np.asarray(samples, dtype=np.float64)), min(points, max(len(samples), 1)))
-    peaks = np.array([piece.max() if len(piece) else 0.0 for piece in pieces])
-    return [round(float(peak), 4) for peak in peaks / max(float(peaks.max()), 1e-9)]

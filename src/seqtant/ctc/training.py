@@ -18,10 +18,11 @@ from seqtant.ctc.losses.base import Objective, Schedule
 from seqtant.ctc.losses.registry import METHODS, MethodSettings, plain
 from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches, step_seed
 from seqtant.ctc.recognition.recognizer import Recognizer, blank_share
-from seqtant.ctc.recognition.sources import Corpora, load_corpora, new_recognizer
+from seqtant.ctc.recognition.sources import Corpora, load_corpora
 from seqtant.data.audio import read_audio
 from seqtant.data.speech import Utterance
 from seqtant.errors import InputError
+from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 from seqtant.runs.context import Context
 from seqtant.training import LossSum, Periodic, TrainingConfig, train
 from seqtant.training.batches import Batch
@@ -98,7 +99,17 @@ def train_plain(
         seed: Of weights and order.
         to_zero: Whether the learning rate falls to 0 (a finished model) or stays (a start for methods).
     """
-    recognizer = new_recognizer(network, corpora, seed=seed)
+    shape = CTCEncoderConfig(
+        features=corpora.log_mel.bands,
+        labels=len(corpora.labels.names),
+        stack=network.stack,
+        channels=network.channels,
+        dilations=network.dilations,
+    )
+    encoder = CTCEncoder(shape, seed=seed)
+    frames = torch.cat(corpora.train.features)  # [frames, bands]
+    encoder.set_normalization(frames.mean(0), frames.std(0))
+    recognizer = Recognizer(encoder, corpora.labels, corpora.log_mel)
     schedule = TrainingConfig(
         steps=steps,
         learning_rate=optimization.learning_rate,
@@ -297,8 +308,8 @@ class CollapseGuard:
 def word_error_rate(recognizer: Recognizer, corpus: Corpus) -> float:
     """Computes the word error rate in percent; needs no word times."""
     total = WordErrors(0, 0, 0, 0)
-    for heard, utterance in zip(recognizer.transcribe(corpus), corpus.utterances, strict=True):
-        total += word_errors([word.word for word in heard.hypothesis], utterance.text)
+    for transcript, utterance in zip(recognizer.transcribe(corpus), corpus.utterances, strict=True):
+        total += word_errors([word.word for word in transcript.hypothesis], utterance.text)
     return 100 * (total.rate or 0.0)
 
 

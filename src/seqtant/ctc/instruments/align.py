@@ -7,9 +7,7 @@ import torch
 from seqtant.ctc.config import AlignConfig
 from seqtant.ctc.decoding.word_errors import split_words
 from seqtant.ctc.lattice.forced_alignment import forced_align
-from seqtant.ctc.recognition.recognizer import Recognizer
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
-from seqtant.data.speech import Utterance
 from seqtant.data.timed_words import TimedWord, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
@@ -23,9 +21,26 @@ def run(config: AlignConfig, context: Context) -> Result:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed, text=config.text or "")
         if config.model is None:
             record.warn(DEMO_WARNING)
-        words, score = _align(recognizer, utterance)
+        labels, log_probs = recognizer.labels, recognizer.log_probs(utterance)
+        targets = labels.encode(utterance.text)
+        lengths, counts = torch.tensor([len(log_probs)]), torch.tensor([len(targets)])
+        result = forced_align(log_probs[None], lengths, torch.tensor([targets]), counts, blank=labels.blank)
+        spans, seconds = result.spans[0], recognizer.frame_seconds
+        if targets and not spans:
+            raise InputError(
+                f"the text has {len(targets)} labels, the sound only {len(log_probs)} frames: it cannot fit"
+            )
+        # A word reaches from the first frame of its first label to the last frame of its last.
+        words = [
+            TimedWord(
+                "".join(labels.names[label] for label in word.labels),
+                spans[word.positions[0]].start * seconds,
+                spans[word.positions[-1]].end * seconds,
+            )
+            for word in split_words([span.label for span in spans], labels.space)
+        ]
         record.value("words", len(words))
-        record.value("log_probability", score)
+        record.value("log_probability", float(result.scores[0]))
         record.table(
             "alignment",
             "The likeliest time of each word",
@@ -52,24 +67,3 @@ def run(config: AlignConfig, context: Context) -> Result:
             write_ctm(context.folder / "alignment.ctm", {utterance.id.replace(" ", "_"): words})
             record.artifact(context.folder / "alignment.ctm", "alignment")
     return record.result
-
-
-def _align(recognizer: Recognizer, utterance: Utterance) -> tuple[list[TimedWord], float]:
-    """Aligns words from their first label's first frame to their last label's last, with the path's log-probability."""
-    labels = recognizer.labels
-    targets = labels.encode(utterance.text)
-    log_probs = recognizer.log_probs(utterance)
-    lengths, counts = torch.tensor([len(log_probs)]), torch.tensor([len(targets)])
-    result = forced_align(log_probs[None], lengths, torch.tensor([targets]), counts, blank=labels.blank)
-    spans, seconds = result.spans[0], recognizer.frame_seconds
-    if targets and not spans:
-        raise InputError(f"the text has {len(targets)} labels, the sound only {len(log_probs)} frames: it cannot fit")
-    words = [
-        TimedWord(
-            "".join(labels.names[label] for label in word.labels),
-            spans[word.positions[0]].start * seconds,
-            spans[word.positions[-1]].end * seconds,
-        )
-        for word in split_words([span.label for span in spans], labels.space)
-    ]
-    return words, float(result.scores[0])

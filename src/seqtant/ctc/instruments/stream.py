@@ -22,7 +22,7 @@ ENVELOPE_POINTS = 400
 
 
 def run(config: StreamConfig, context: Context) -> Result:
-    """Streams, checks that the stream says what the whole says, and with a folder writes a page that plays it."""
+    """Streams, checks that the stream gives the labels of the whole, and with a folder writes a page that plays it."""
     with Recorder("ctc.stream", f"Streaming {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
         if config.model is None:
@@ -34,8 +34,10 @@ def run(config: StreamConfig, context: Context) -> Result:
         for track in tracks:
             for word in track.words:
                 record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=track.name)
-        said = sorted(((track, word) for track in tracks for word in track.words), key=lambda pair: pair[1].start)
-        rows: list[tuple[Cell, ...]] = [(track.name, word.word, round(1000 * word.start, 1)) for track, word in said]
+        emissions = sorted(((track, word) for track in tracks for word in track.words), key=lambda pair: pair[1].start)
+        rows: list[tuple[Cell, ...]] = [
+            (track.name, word.word, round(1000 * word.start, 1)) for track, word in emissions
+        ]
         record.table("emissions", "When each word came out", ("model", "word", "emitted, ms"), rows)
         # For the figure: the waveform's outline, and the true word times where they are known.
         samples, rate = utterance.recording.samples, utterance.recording.rate

@@ -180,22 +180,8 @@ class Sweep:
 
     def _finetune(self, seed: int, method: str, weight: float, *, steps: int) -> tuple[Recognizer, Corpora]:
         """Finetunes from the common checkpoint of a seed: all methods see the same batches."""
-        corpora, base = self._base(seed)
-        done = finetune(
-            base,
-            corpora,
-            objective_of(method, weight, self.config.purpose, corpora),
-            steps=steps,
-            optimization=self.config.optimization,
-            context=self.context,
-            seed=seed,
-        )
-        return done.recognizer, corpora
-
-    def _base(self, seed: int) -> tuple[Corpora, Recognizer]:
-        """Loads the corpora and trains the common checkpoint of a seed, once."""
+        config = self.config
         if self._current is None or self._current[0] != seed:
-            config = self.config
             corpora = load_corpora(
                 config.data,
                 config.utterances,
@@ -207,9 +193,9 @@ class Sweep:
             )
             kept = self.folder / f"{seed}-base" if self.folder else None
             if kept is not None and (kept / "recognizer.json").is_file():
-                recognizer = Recognizer.load(kept)
+                base = Recognizer.load(kept)
             else:
-                recognizer = train_plain(
+                base = train_plain(
                     config.network,
                     config.optimization,
                     corpora,
@@ -218,9 +204,20 @@ class Sweep:
                     seed=seed,
                 )
                 if kept is not None:
-                    recognizer.save(kept)
-            self._current = (seed, corpora, recognizer)
-        return self._current[1], self._current[2]
+                    base.save(kept)
+            # One seed at a time: features of all utterances are large.
+            self._current = (seed, corpora, base)
+        _, corpora, base = self._current
+        done = finetune(
+            base,
+            corpora,
+            objective_of(method, weight, config.purpose, corpora),
+            steps=steps,
+            optimization=config.optimization,
+            context=self.context,
+            seed=seed,
+        )
+        return done.recognizer, corpora
 
 
 def summarize_point(point: Point, plain_ctc: Point, *, seed: int) -> PointSummary:

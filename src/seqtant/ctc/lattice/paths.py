@@ -213,7 +213,7 @@ def path_scores(
 
 @dataclass(frozen=True)
 class Collapsed:
-    """What paths say: merged repeats, dropped blanks.
+    """The texts of paths: repeats merged, blanks dropped.
 
     Args:
         tokens: Labels in order, padded with -1, shape (B, N, T).
@@ -236,9 +236,9 @@ def collapse(batch: PathBatch) -> Collapsed:
         >>> collapse(batch).tokens.tolist()
         [[[1, 1, 2, -1, -1]]]
     """
-    paths, spoken = batch.paths, (batch.paths != batch.blank) & batch.valid
-    starts = spoken & (paths != previous_labels(paths, batch.blank))
-    owner = torch.where(spoken, starts.cumsum(-1) - 1, -1)
+    paths, emitted = batch.paths, (batch.paths != batch.blank) & batch.valid
+    starts = emitted & (paths != previous_labels(paths, batch.blank))
+    owner = torch.where(emitted, starts.cumsum(-1) - 1, -1)
     # One slot more than there are frames takes everything that starts no token.
     slot = torch.where(starts, owner, paths.shape[-1])
     padded = paths.new_full((*paths.shape[:-1], paths.shape[-1] + 1), -1)

@@ -1,4 +1,4 @@
-"""Earlier emission: delete a frame that says nothing new, and everything after it moves one frame earlier."""
+"""Earlier emission: delete a redundant frame, and everything after it moves one frame earlier."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class LowLatency:
 
     def cost(self, batch: PathBatch) -> Float[Tensor, "B N"]:
         """Sums the indices of all frames that belong to a token."""
-        spoken = (batch.paths != batch.blank) & batch.valid
-        return (spoken * torch.arange(batch.paths.shape[-1], device=batch.paths.device)).sum(-1).double()
+        emitted = (batch.paths != batch.blank) & batch.valid
+        return (emitted * torch.arange(batch.paths.shape[-1], device=batch.paths.device)).sum(-1).double()
 
     def _removable(self, batch: PathBatch) -> Bool[Tensor, "B N T"]:
         paths = batch.paths
@@ -78,11 +78,11 @@ class LowLatency:
         repeats = repeats & batch.valid
         if self.candidates == "any":
             return repeats
-        spoken = paths != batch.blank
+        emitted = paths != batch.blank
         if self.candidates == "tokens":
-            return repeats & spoken
+            return repeats & emitted
         # A running maximum from the right: a token at this frame or at a later one.
-        later_or_now = (spoken & batch.valid).flip(-1).cummax(-1).values.flip(-1)
+        later_or_now = (emitted & batch.valid).flip(-1).cummax(-1).values.flip(-1)
         return repeats & later_or_now
 
 

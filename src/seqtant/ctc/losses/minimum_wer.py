@@ -28,8 +28,8 @@ class MinimumWER:
         max_substitutions: Most labels to replace in the word.
 
     Example:
-        >>> heard = torch.tensor([[[3, 0, 5, 5, 0]]])
-        >>> batch = PathBatch(heard, torch.tensor([5]), 0, torch.tensor([[3, 4]]), torch.tensor([2]))
+        >>> paths = torch.tensor([[[3, 0, 5, 5, 0]]])
+        >>> batch = PathBatch(paths, torch.tensor([5]), 0, torch.tensor([[3, 4]]), torch.tensor([2]))
         >>> MinimumWER().edit(batch).paths.tolist()
         [[[3, 0, 4, 4, 0]]]
     """
@@ -51,7 +51,7 @@ class MinimumWER:
         draws = torch.rand(changed.shape, generator=generator, device=paths.device).tolist()
         for b, reference in enumerate(references):
             length = int(batch.lengths[b])
-            # Many sampled paths say the same: each text of an utterance is aligned once.
+            # Many sampled paths collapse to the same text: each text of an utterance is aligned once.
             fixable: dict[tuple[int, ...], list[tuple[Word, Word]]] = {}
             for n, hypothesis in enumerate(hypotheses[b]):
                 if hypothesis == reference:
@@ -81,8 +81,8 @@ class MinimumWER:
 
     def errors(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> int:
         """Counts the word errors of one label sequence."""
-        heard, right = split_words(hypothesis, self.space), split_words(reference, self.space)
-        return word_errors([word.labels for word in heard], [word.labels for word in right]).total
+        words, right = split_words(hypothesis, self.space), split_words(reference, self.space)
+        return word_errors([word.labels for word in words], [word.labels for word in right]).total
 
     def _as_lists(
         self, batch: PathBatch
@@ -90,26 +90,26 @@ class MinimumWER:
         """Collapsed paths, references and frame owners as plain lists: strings are aligned on the CPU."""
         if batch.targets is None or batch.target_lengths is None:
             raise InputError("MinimumWER compares with the reference: give targets and target_lengths")
-        said = collapse(batch)
+        collapsed = collapse(batch)
         hypotheses = [
             [tuple(tokens[:count]) for tokens, count in zip(row, kept, strict=True)]
-            for row, kept in zip(said.tokens.tolist(), said.counts.tolist(), strict=True)
+            for row, kept in zip(collapsed.tokens.tolist(), collapsed.counts.tolist(), strict=True)
         ]
         references = [
             tuple(row[:count]) for row, count in zip(batch.targets.tolist(), batch.target_lengths.tolist(), strict=True)
         ]
-        return hypotheses, references, said.owner.tolist()
+        return hypotheses, references, collapsed.owner.tolist()
 
     def _fixable_words(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> list[tuple[Word, Word]]:
         """Finds aligned words of equal length that differ in 1 to ``max_substitutions`` labels."""
-        heard, right = split_words(hypothesis, self.space), split_words(reference, self.space)
+        words, right = split_words(hypothesis, self.space), split_words(reference, self.space)
         found: list[tuple[Word, Word]] = []
-        for h, r in aligned_pairs([word.labels for word in heard], [word.labels for word in right]):
-            if h is None or r is None or len(heard[h].labels) != len(right[r].labels):
+        for h, r in aligned_pairs([word.labels for word in words], [word.labels for word in right]):
+            if h is None or r is None or len(words[h].labels) != len(right[r].labels):
                 continue
-            differing = sum(a != b for a, b in zip(heard[h].labels, right[r].labels, strict=True))
+            differing = sum(a != b for a, b in zip(words[h].labels, right[r].labels, strict=True))
             if 0 < differing <= self.max_substitutions:
-                found.append((heard[h], right[r]))
+                found.append((words[h], right[r]))
         return found
 
 

@@ -39,7 +39,7 @@ class Property(Protocol):
 
     @property
     def keeps_text(self) -> bool:
-        """Whether an edit never changes what the path says."""
+        """Whether an edit never changes the collapsed text."""
         ...
 
     @property
@@ -144,7 +144,7 @@ def check_property(
 
 
 def random_paths(utterances: int, samples: int, frames: int, labels: int, generator: torch.Generator) -> PathBatch:
-    """Samples paths with runs and blanks, of any length from 0, with references close to what they say.
+    """Samples paths with runs and blanks, of any length from 0, with references close to their text.
 
     Example:
         >>> random_paths(3, 2, 7, 4, torch.Generator().manual_seed(0)).paths.shape
@@ -161,14 +161,14 @@ def random_paths(utterances: int, samples: int, frames: int, labels: int, genera
     source = torch.where(stays, 0, torch.arange(frames)).cummax(-1).values
     paths = drawn.gather(-1, source)
     lengths = torch.randint(frames + 1, (utterances,), generator=generator)
-    # References: what the first path says, with a quarter of the tokens replaced.
-    said = collapse(PathBatch(paths, lengths, blank))
-    tokens = said.tokens[:, 0]
+    # References: the text of the first path with a quarter of the tokens replaced.
+    collapsed = collapse(PathBatch(paths, lengths, blank))
+    tokens = collapsed.tokens[:, 0]
     other = torch.randint(labels - 1, tokens.shape, generator=generator)
     other = other + (other >= blank).long()
     replaced = torch.rand(tokens.shape, generator=generator) < 0.25
     targets = torch.where(replaced, other, tokens).clamp(min=0)
-    return PathBatch(paths, lengths, blank, targets, said.counts[:, 0])
+    return PathBatch(paths, lengths, blank, targets, collapsed.counts[:, 0])
 
 
 def _violations(rule: Property, batch: PathBatch, edit: Edit) -> dict[str, int]:

@@ -137,11 +137,6 @@ class Corpus:
         """Names of the utterances whose word times are not known."""
         return [utterance.id for utterance in self.utterances if len(utterance.words) != len(utterance.text)]
 
-    def statistics(self) -> tuple[Float[Tensor, " bands"], Float[Tensor, " bands"]]:
-        """Computes mean and standard deviation of each band over all frames."""
-        frames = torch.cat(self.features)
-        return frames.mean(0), frames.std(0)
-
     def collate(self, chosen: Sequence[int]) -> dict[str, Tensor]:
         """Pads some utterances to one batch: ``features``, ``lengths``, ``targets``, ``target_lengths``."""
         features = [self.features[i] for i in chosen]

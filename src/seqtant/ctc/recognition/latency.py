@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcript:
     """What a system recognized in one utterance, and the reference.
 
     Args:
@@ -76,34 +76,34 @@ class Timing:
     last: float | None
 
 
-def timing(heard: Heard) -> Timing:
+def measure_timing(transcript: Transcript) -> Timing:
     """Aligns the words of an utterance with the reference and measures the delay of those that are right.
 
     Example:
         >>> true = (TimedWord("one", 0.5, 0.9),)
-        >>> result = timing(Heard("a", (TimedWord("one", 0.75, 0.8),), true))
+        >>> result = measure_timing(Transcript("a", (TimedWord("one", 0.75, 0.8),), true))
         >>> round(result.delays[0].after_start), round(result.delays[0].after_end)
         (250, -150)
     """
-    said, true = [word.word for word in heard.hypothesis], [word.word for word in heard.reference]
-    if not heard.is_timed:
-        return Timing(heard.id, word_errors(said, true), (), None, None)
+    recognized, true = [word.word for word in transcript.hypothesis], [word.word for word in transcript.reference]
+    if not transcript.is_timed:
+        return Timing(transcript.id, word_errors(recognized, true), (), None, None)
     delays = tuple(
         WordDelay(
-            heard.id,
+            transcript.id,
             r,
             true[r],
-            1000 * (heard.hypothesis[h].start - heard.reference[r].start),
-            1000 * (heard.hypothesis[h].start - heard.reference[r].end),
+            1000 * (transcript.hypothesis[h].start - transcript.reference[r].start),
+            1000 * (transcript.hypothesis[h].start - transcript.reference[r].end),
         )
-        for h, r in aligned_pairs(said, true)
-        if h is not None and r is not None and said[h] == true[r]
+        for h, r in aligned_pairs(recognized, true)
+        if h is not None and r is not None and recognized[h] == true[r]
     )
     first = last = None
-    if heard.hypothesis and heard.reference:
-        first = 1000 * (heard.hypothesis[0].start - heard.reference[0].start)
-        last = 1000 * (heard.hypothesis[-1].start - max(word.end for word in heard.reference))
-    return Timing(heard.id, word_errors(said, true), delays, first, last)
+    if transcript.hypothesis and transcript.reference:
+        first = 1000 * (transcript.hypothesis[0].start - transcript.reference[0].start)
+        last = 1000 * (transcript.hypothesis[-1].start - max(word.end for word in transcript.reference))
+    return Timing(transcript.id, word_errors(recognized, true), delays, first, last)
 
 
 @dataclass(frozen=True)

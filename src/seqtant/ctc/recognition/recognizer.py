@@ -20,7 +20,7 @@ from seqtant.ctc.decoding.decoders import GreedyDecoder, greedy_decode
 from seqtant.ctc.lattice.forced_alignment import Span
 from seqtant.ctc.lattice.paths import PathBatch, collapse, frame_mask, sample_paths
 from seqtant.ctc.recognition.dataset import Corpus, Labels
-from seqtant.ctc.recognition.latency import Heard, Timing, timing
+from seqtant.ctc.recognition.latency import Timing, Transcript, measure_timing
 from seqtant.data.log_mel import LogMel, LogMelConfig
 from seqtant.data.speech import Utterance
 from seqtant.data.timed_words import TimedWord
@@ -60,13 +60,13 @@ class Recognizer:
         return self.encoder.eval()(features[None].to(device), torch.tensor([len(features)]))[0][0].cpu()
 
     @torch.no_grad()
-    def transcribe(self, corpus: Corpus, *, batch: int = 64) -> list[Heard]:
+    def transcribe(self, corpus: Corpus, *, batch: int = 64) -> list[Transcript]:
         """Decodes a corpus greedily: words at their emission times beside the true ones.
 
         Where true times are not known, words alone are given.
         A frame is known at its end, so a label of frame t is emitted at (t + 1) frames; there is no look-ahead.
         """
-        heard: list[Heard] = []
+        transcripts: list[Transcript] = []
         for chosen, log_probs, lengths in self.score(corpus, batch=batch):
             decoded = greedy_decode(log_probs, lengths, blank=self.labels.blank)
             for number, spans in zip(chosen, decoded, strict=True):
@@ -74,12 +74,12 @@ class Recognizer:
                 words = tuple(self.labels.words(spans, frame_seconds=self.frame_seconds))
                 timed = len(utterance.words) == len(utterance.text)
                 true = utterance.words if timed else tuple(TimedWord(word, 0.0, 0.0) for word in utterance.text)
-                heard.append(Heard(utterance.id, words, true, timed))
-        return heard
+                transcripts.append(Transcript(utterance.id, words, true, timed))
+        return transcripts
 
     def timings(self, corpus: Corpus) -> list[Timing]:
         """Measures errors and delays of every utterance; delays only where its word times are known."""
-        return [timing(heard) for heard in self.transcribe(corpus)]
+        return [measure_timing(transcript) for transcript in self.transcribe(corpus)]
 
     @torch.no_grad()
     def score(
@@ -141,7 +141,7 @@ class Recognizer:
 
 @dataclass
 class StreamingRecognizer:
-    """Recognizes sound in chunks of any size; what it says is what it would say of the whole.
+    """Recognizes sound in chunks of any size; the words are those of the whole recording.
 
     Args:
         recognizer: Model to run; it must be causal.
@@ -210,7 +210,7 @@ class Peakiness:
     """How peaked, silent and sure the posteriors of one utterance are.
 
     Args:
-        frames_per_token: Mean frames that a sampled path spends on a token; None where it says nothing.
+        frames_per_token: Mean frames that a sampled path spends on a token; None where none has a token.
         blank: Mean probability of the blank.
         entropy: Mean entropy of a frame, nats.
         first: First non-blank frame of each sampled path, -1 where there is none.
@@ -233,13 +233,13 @@ def peakiness(log_probs: Float[Tensor, "T V"], *, blank: int, samples: int, gene
     """
     paths = sample_paths(log_probs[None], samples, generator=generator)
     batch = PathBatch(paths, torch.tensor([len(log_probs)]), blank)
-    said, spoken = collapse(batch), paths != blank
-    tokens = int(said.counts.sum())
-    first = torch.where(spoken.any(-1), spoken.to(torch.int8).argmax(-1), -1)[0]
+    collapsed, emitted = collapse(batch), paths != blank
+    tokens = int(collapsed.counts.sum())
+    first = torch.where(emitted.any(-1), emitted.to(torch.int8).argmax(-1), -1)[0]
     probabilities = log_probs.exp()
     entropy = -torch.where(probabilities > 0, probabilities * log_probs, 0.0).sum(-1)
     return Peakiness(
-        int(spoken.sum()) / tokens if tokens else None,
+        int(emitted.sum()) / tokens if tokens else None,
         float(probabilities[:, blank].mean()),
         float(entropy.mean()),
         first.tolist(),

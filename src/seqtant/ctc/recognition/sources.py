@@ -7,19 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from seqtant.ctc.config import Network, Utterances
+from seqtant.ctc.config import Utterances
 from seqtant.ctc.recognition.dataset import Corpus, Labels, Units
-from seqtant.ctc.recognition.recognizer import Recognizer
 from seqtant.data.digits import DigitStrings, connect_digits, read_fsdd, split_digits
 from seqtant.data.espeak import speak_texts, words_of
 from seqtant.data.log_mel import LogMelConfig
 from seqtant.data.speech import Utterance, read_folder, read_manifest
 from seqtant.data.tones import tone_digits
 from seqtant.errors import InputError
-from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 from seqtant.optional import require
 
-PARTS = ("train", "development", "test")
+SPLITS = ("train", "development", "test")
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,9 @@ def load_speech(
     given: Speech | None = None
     if path is not None:
         if (path / "train.jsonl").is_file():
-            given = Speech(*(read_manifest(path / f"{name}.jsonl") for name in PARTS))
+            given = Speech(*(read_manifest(path / f"{name}.jsonl") for name in SPLITS))
         elif (path / "train").is_dir():
-            given = Speech(*(read_folder(path / name) for name in PARTS))
+            given = Speech(*(read_folder(path / name) for name in SPLITS))
         elif path.suffix == ".txt":
             given = _speak_lines(path, utterances, seed)
         elif not path.is_dir():
@@ -84,7 +82,7 @@ def load_speech(
         (split.test, utterances.test, [2]),
     )
     parts: list[list[Utterance]] = []
-    for name, (recordings, count, entropy) in zip(PARTS, plan, strict=True):
+    for name, (recordings, count, entropy) in zip(SPLITS, plan, strict=True):
         strings = DigitStrings(count=count, words=utterances.digits, noise=utterances.noise, level=utterances.level)
         if name == "train":
             strings = replace(strings, speed=utterances.speed)
@@ -112,7 +110,7 @@ def _speak_lines(path: Path, utterances: Utterances, seed: int) -> Speech:
             prefix=name,
             **({} if name == "train" else {"tail": tail}),
         )
-        for place, (name, lines) in enumerate(zip(PARTS, parts, strict=True))
+        for place, (name, lines) in enumerate(zip(SPLITS, parts, strict=True))
     )
     return Speech(train, development, test)
 
@@ -154,17 +152,3 @@ def prepare_corpora(speech: Speech, labels: Labels, log_mel: LogMelConfig) -> Co
     """Computes features and labels of all three splits."""
     parts = (Corpus.of(part, labels, log_mel) for part in (speech.train, speech.development, speech.test))
     return Corpora(*parts, labels=labels, log_mel=log_mel)
-
-
-def new_recognizer(network: Network, corpora: Corpora, *, seed: int) -> Recognizer:
-    """Builds a recognizer with fresh weights, its features normalized to the training corpus."""
-    shape = CTCEncoderConfig(
-        features=corpora.log_mel.bands,
-        labels=len(corpora.labels.names),
-        stack=network.stack,
-        channels=network.channels,
-        dilations=network.dilations,
-    )
-    encoder = CTCEncoder(shape, seed=seed)
-    encoder.set_normalization(*corpora.train.statistics())
-    return Recognizer(encoder, corpora.labels, corpora.log_mel)
