@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from seqtant.ctc.lattice.schedule import Schedule
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
+from seqtant.ctc.losses.base import Schedule
 from seqtant.ctc.losses.hf_trainer import AttachedPurpose, compact_labels, trainer_callback
 from seqtant.errors import InputError
 
