@@ -11,9 +11,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from seqtant.errors import InputError
-from seqtant.pretraining.build.attention_check import companies_of, logit_changes
 from seqtant.pretraining.build.build import Build
-from seqtant.pretraining.build.dataset import ExampleBatches, ExampleStream, ExampleTable
+from seqtant.pretraining.build.dataset import (
+    ExampleBatches,
+    ExampleStream,
+    ExampleTable,
+    logit_changes,
+    swapped_contexts,
+)
 
 ROWS = 4
 
@@ -110,17 +115,17 @@ class Averaging(torch.nn.Module):
 
 
 def test_masking_between_segments_is_found_out(built: Build) -> None:
-    companies = companies_of(built, "knn", most=5)
-    for each in companies:
+    contexts = swapped_contexts(built, "knn", most=5)
+    for each in contexts:
         assert (each.tokens[each.anchor :] == each.swapped[each.anchor :]).all()
         assert (each.tokens[: each.anchor] != each.swapped[: each.anchor]).any()
-    assert (logit_changes(Averaging(masked=False), companies) > 1e-3).all()
+    assert (logit_changes(Averaging(masked=False), contexts) > 1e-3).all()
     # The filler's last segment may run into the anchor; a separator before it closes that door.
-    for each in companies:
+    for each in contexts:
         each.swapped[each.anchor - 1] = 256
-    assert np.abs(logit_changes(Averaging(masked=True), companies)).max() == 0
+    assert np.abs(logit_changes(Averaging(masked=True), contexts)).max() == 0
 
 
 def test_an_arm_without_anchors_cannot_be_checked(built: Build) -> None:
     with pytest.raises(InputError, match="no example of the arm 'contiguous' has an anchor"):
-        companies_of(built, "contiguous")
+        swapped_contexts(built, "contiguous")

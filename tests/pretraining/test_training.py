@@ -11,8 +11,15 @@ from seqtant.models.decoder import Decoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.pretraining.build.build import Build
 from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
-from seqtant.pretraining.evaluation.decoder_arms import evaluation_of, measure
-from seqtant.pretraining.evaluation.tapt import MaskedBatches, SentencePairs, pairs_of_build, read_pairs, similarities
+from seqtant.pretraining.evaluation.arms import (
+    MaskedBatches,
+    SentencePairs,
+    evaluate,
+    pair_similarities,
+    read_pairs,
+    sample_evaluation,
+    sample_pairs,
+)
 from seqtant.pretraining.instruments.compare_arms import mean_over_both
 
 
@@ -22,21 +29,21 @@ def model_of(built: Build) -> Decoder:
 
 
 def test_anchors_are_the_held_out_segments(built: Build) -> None:
-    evaluation = evaluation_of(built, 20, 0)
+    evaluation = sample_evaluation(built, 20, 0)
     held = {d for d in range(180) if d % 6 == 5}
-    assert set(evaluation.documents) <= held
+    assert {anchor.document for anchor in evaluation.anchors} <= held
     separator = built.manifest["separator"]
     for anchor in evaluation.anchors:
         assert separator not in anchor.tokens
-        assert anchor.company[-1] == separator
-        assert set(anchor.tokens[anchor.known]) <= set(anchor.company.tolist())
+        assert anchor.context[-1] == separator
+        assert set(anchor.tokens[anchor.known]) <= set(anchor.context.tolist())
 
 
 def test_losses_are_those_of_a_plain_forward_pass(built: Build) -> None:
-    model, evaluation = model_of(built), evaluation_of(built, 12, 0)
-    found = measure(model, evaluation).by_measure
+    model, evaluation = model_of(built), sample_evaluation(built, 12, 0)
+    found = evaluate(model, evaluation).by_measure
     for row, anchor in enumerate(evaluation.anchors):
-        for name, before in (("alone", [evaluation.separator]), ("after neighbors", anchor.company)):
+        for name, before in (("alone", [evaluation.separator]), ("after neighbors", anchor.context)):
             ids = torch.tensor([[*before, *anchor.tokens]], dtype=torch.long)
             with torch.no_grad():
                 losses = torch.nn.functional.cross_entropy(model(ids)[0, :-1], ids[0, 1:], reduction="none")
@@ -71,11 +78,11 @@ def test_similarity_of_equal_and_of_opposite_sentences() -> None:
     table = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
     one, other = np.array([0]), np.array([2])
     pairs = SentencePairs([one, one, np.array([1])], [one, other, np.array([3])], np.zeros(3))
-    assert similarities(table, pairs)[0] > 0 > similarities(table, pairs)[1]
+    assert pair_similarities(table, pairs)[0] > 0 > pair_similarities(table, pairs)[1]
 
 
 def test_pairs_of_a_build_are_half_of_one_document(built: Build) -> None:
-    pairs = pairs_of_build(built, 200, 0)
+    pairs = sample_pairs(built, 200, 0)
     assert 0.5 <= pairs.score.mean() < 0.6
 
 

@@ -1,4 +1,4 @@
-"""Packs documents by their lengths and says how full the windows are and how many documents were cut."""
+"""Packs documents by their lengths; measures how full the windows are and how many documents are cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLE = (14, 7, 5, 2, 3)
 
 
 def read_lengths(path: str | None) -> np.ndarray:
-    """Document lengths from a JSON list; the published example without a path.
+    """Reads document lengths from a JSON list; without a path, those of the published example.
 
     Raises:
         InputError: The file is missing, is no such list, or all documents are empty.
@@ -67,7 +67,7 @@ def run(config: PackConfig, context: Context) -> Result:
                     "cpu_seconds": spent,
                 }.items():
                     record.value(name, number)
-                _finding(record, lengths, config.window, packed.sequences)
+                _record_windows(record, lengths, config.window, packed.sequences)
         record.table(
             "strategies",
             "The strategies beside each other",
@@ -78,7 +78,7 @@ def run(config: PackConfig, context: Context) -> Result:
     return record.result
 
 
-def _finding(record: Recorder, lengths: np.ndarray, window: int, sequences: int) -> None:
+def _record_windows(record: Recorder, lengths: np.ndarray, window: int, sequences: int) -> None:
     least = -(-int(lengths.sum()) // window)
     record.finding(
         "windows",
