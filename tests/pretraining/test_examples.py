@@ -14,7 +14,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,7 +26,15 @@ from seqtant.errors import InputError, MissingExtraError
 from seqtant.pretraining.build.audit import audit_arm, audit_hubs
 from seqtant.pretraining.build.build import Build, build_examples
 from seqtant.pretraining.build.pipeline import embed_corpus
-from seqtant.pretraining.build.workspace import Job, Workspace, job_step, run_job, run_on_ray
+from seqtant.pretraining.build.workspace import (
+    Job,
+    Workspace,
+    job_step,
+    run_job,
+    run_on_ray,
+    sample_evenly,
+    text_shards,
+)
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.examples.examples import running_slices, split_at_segments
 from seqtant.pretraining.sections import ExampleSettings, FilterSettings, NeighborSettings, SegmentSettings
@@ -108,6 +118,16 @@ def test_anchor_comes_after_its_neighbors(built: Build) -> None:
     for row in foreign(built, "knn"):
         assert row["anchors"][0] > 0
         assert row["anchors"][-1] == len(row["segment_ids"]) - 1
+
+
+def test_shards_keep_every_document_and_samples_are_spread_evenly() -> None:
+    texts = [str(number) for number in range(7)]
+    shards = list(text_shards(iter(texts), 3))
+    assert [shard for _, shard in shards] == [texts[:3], texts[3:6], texts[6:]]
+    assert len({digest for digest, _ in shards}) == 3
+    assert next(text_shards(["ab", "c"], 2))[0] != next(text_shards(["a", "bc"], 2))[0]
+    assert sample_evenly(iter(texts), 7, 3) == ["0", "2", "4"]
+    assert sample_evenly(iter(texts), 7, 7) == texts
 
 
 def test_held_out_documents_are_in_no_arm(built: Build) -> None:
@@ -271,7 +291,9 @@ def test_blocked_segments_have_no_part_in_any_group(tmp_path: Path) -> None:
     used = {segment for row in foreign(made, "knn") for segment in row["segment_ids"]}
     assert used
     assert not used & set(blocked.tolist())
-    assert audit_arm(made, "contiguous").blocked_segments > 0
+    parts = [segment for row in columns(made, "contiguous") for segment in row["segment_ids"]]
+    assert audit_arm(made, "contiguous").blocked_segments == pytest.approx(np.isin(parts, blocked).mean())
+    assert set(parts) & set(blocked.tolist())
 
 
 def test_passages_carry_the_neighbors_of_their_sentences(tmp_path: Path) -> None:
@@ -336,6 +358,30 @@ def test_jobs_can_be_done_in_any_order_by_anybody(tmp_path: Path) -> None:
     assert stages == ["segments", "vectors"]
     build_examples(config, tmp_path / "there")
     assert digest(tmp_path / "here") == digest(tmp_path / "there")
+
+
+def test_a_datatrove_step_runs_the_jobs_of_its_rank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class PipelineStep:
+        def track_time(self) -> nullcontext[None]:
+            return nullcontext()
+
+        def stat_update(self, name: str) -> None:
+            assert name == "jobs"
+
+    class Touch:
+        def __init__(self, path: Path) -> None:
+            self.path = path
+
+        def make(self, path: Path) -> None:
+            path.write_text("")
+
+    base = ModuleType("datatrove.pipeline.base")
+    base.PipelineStep = PipelineStep  # type: ignore[attr-defined]
+    for module in (ModuleType("datatrove"), ModuleType("datatrove.pipeline"), base):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    step = job_step([Touch(tmp_path / str(number)) for number in range(5)])  # type: ignore[misc]
+    assert list(step.run(["document"], rank=1, world_size=2)) == ["document"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "3"]
 
 
 def test_without_the_cluster_libraries_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

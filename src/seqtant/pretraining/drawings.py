@@ -144,53 +144,26 @@ def deficits(result: Result) -> list[Figure]:
     ]
 
 
-def accuracies(result: Result) -> list[Figure]:
-    """Draws the share of joined facts answered right, by arm and seed."""
-    chance = 1 / int(result.config["values"])
-    level = {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": chance, "y1": chance, "line": {"dash": "dot"}}
+def arms(result: Result) -> list[Figure]:
+    """Draws the measurements of trained arms, one point per arm and seed."""
+    if result.instrument == "pretraining.compose":
+        chance = 1 / int(result.config["values"])
+        level = {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": chance, "y1": chance, "line": {"dash": "dot"}}
+        title = "Joined facts that were never shown"
+        caption = f"Share answered right, one point per seed; the dotted line is chance, {chance:g}."
+        return [_points(result, "held_out_accuracy", "accuracy", title, caption, "share right", shapes=[level])]
+    if result.instrument == "pretraining.tapt":
+        title = "Sentence similarity from averaged token embeddings"
+        caption = "Spearman correlation with the scores; higher is better. Intervals are in the table."
+        return [_points(result, "spearman", "similarity", title, caption, "Spearman correlation")]
+    caption = "One point per seed; lower is better. The same held-out text for every arm."
     return [
-        _points(
-            result,
-            "held_out_accuracy",
-            table="accuracy",
-            title="Joined facts that were never shown",
-            caption=f"Share answered right, one point per seed; the dotted line is chance, {chance:g}.",
-            unit="share right",
-            shapes=[level],
-        )
-    ]
-
-
-def losses(result: Result) -> list[Figure]:
-    """Draws two losses on held-out text, by arm and seed."""
-    return [
-        _points(
-            result,
-            key,
-            table="losses",
-            title=f"Loss on held-out text: {key}",
-            caption="One point per seed; lower is better. The same held-out text for every arm.",
-            unit="nats per token",
-        )
+        _points(result, key, "losses", f"Loss on held-out text: {key}", caption, "nats per token")
         for key in ("after neighbors", "running text")
     ]
 
 
-def similarities(result: Result) -> list[Figure]:
-    """Draws the rank correlation of sentence similarity, by arm."""
-    return [
-        _points(
-            result,
-            "spearman",
-            table="similarity",
-            title="Sentence similarity from averaged token embeddings",
-            caption="Spearman correlation with the scores; higher is better. Intervals are in the table.",
-            unit="Spearman correlation",
-        )
-    ]
-
-
-def _points(result: Result, key: str, *, table: str, title: str, caption: str, unit: str, **layout: Any) -> Figure:
+def _points(result: Result, key: str, table: str, title: str, caption: str, unit: str, **layout: Any) -> Figure:
     """Draws one measurement as a point per arm and seed."""
     rows = result.series(key)
     arms = list(dict.fromkeys(row.group for row in rows))

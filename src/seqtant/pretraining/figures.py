@@ -12,9 +12,9 @@ DRAWINGS: dict[str, str] = {
     "bias": "seqtant.pretraining.drawings:gains",
     "epsilon-rank": "seqtant.pretraining.drawings:ranks",
     "deficit": "seqtant.pretraining.drawings:deficits",
-    "compose": "seqtant.pretraining.drawings:accuracies",
-    "compare-arms": "seqtant.pretraining.drawings:losses",
-    "tapt": "seqtant.pretraining.drawings:similarities",
+    "compose": "seqtant.pretraining.drawings:arms",
+    "compare-arms": "seqtant.pretraining.drawings:arms",
+    "tapt": "seqtant.pretraining.drawings:arms",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

@@ -139,7 +139,16 @@ class Assembly:
         """Makes the examples of one arm, shuffled: related examples are not in one batch."""
         settings = self.settings
         if name in ("tour", "stream"):
-            documents = self.documents[self._document_order(name)]
+            vectors = self.document_vectors
+            if name == "stream":
+                order = stream_order(vectors, buffer=settings.buffer)
+            else:
+                # Near-duplicates are no neighbors; every other rule is switched off.
+                k, documents = self.neighbors.candidates, np.arange(len(vectors))
+                rules = FilterSettings(k=k, most_similar=self.most_similar, least_percentile=0.0, hub_cap=len(vectors))
+                found = filter_neighbors(search(vectors, vectors, self.neighbors), documents, documents, rules)
+                order = tour(found.neighbors, seed=self.seed).order
+            documents = self.documents[order]
             made = packed_slices(self.segments, documents, settings.window, settings.strategy, settings.buffer)
         elif name == "contiguous":
             made = self._running_text(np.concatenate([self.group_lengths, self.running.lengths]))
@@ -147,11 +156,9 @@ class Assembly:
             groups = self.groups
             if name == "random":
                 pool = np.flatnonzero(self.related.pool)
-                control = random_groups(groups, self.segments, pool, self._generator(_RANDOM))
-                groups, self.unchanged[name] = control.groups, control.unchanged
+                groups, self.unchanged[name] = random_groups(groups, self.segments, pool, self._generator(_RANDOM))
             elif name == "split":
-                control = split_groups(groups, self.segments, self._generator(_SPLIT))
-                groups, self.unchanged[name] = control.groups, control.unchanged
+                groups, self.unchanged[name] = split_groups(groups, self.segments, self._generator(_SPLIT))
             placed = order_groups(groups, settings.order, self._generator(_ORDER))
             made = group_slices(placed, self.segments, settings.window).followed_by(self.running)
         return take_examples(made, self._generator(_SHUFFLE).permutation(made.count))
@@ -163,18 +170,6 @@ class Assembly:
         sums = np.add.reduceat(self.corpus.vectors, starts, axis=0)[self.documents]
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         return np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)
-
-    def _document_order(self, name: Arm) -> Int[np.ndarray, " documents"]:
-        vectors = self.document_vectors
-        if name == "stream":
-            return stream_order(vectors, buffer=self.settings.buffer)
-        # Near-duplicates are no neighbors; every other rule is switched off.
-        rules = FilterSettings(
-            k=self.neighbors.candidates, most_similar=self.most_similar, least_percentile=0.0, hub_cap=len(vectors)
-        )
-        places = np.arange(len(vectors))
-        found = filter_neighbors(search(vectors, vectors, self.neighbors), places, places, rules)
-        return tour(found.neighbors, seed=self.seed).order
 
     def evaluation(self) -> Slices:
         """Makes one example per held-out segment that has neighbors: its neighbors, then the segment itself."""

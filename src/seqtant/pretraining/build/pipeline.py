@@ -294,20 +294,10 @@ def find_neighbors(
     key = plain(settings) | {"vectors": [path.name for path in corpus.vector_paths], "hold_out": hold_out}
     write = partial(write_neighbors, corpus.vectors, np.flatnonzero(pool), queries, settings, filters.k, progress)
     neighbors_path = workspace.once("neighbors", key, ".safetensors", write)
-
-    def write_filtered(path: Path) -> None:
-        kept = filter_neighbors(
-            load_neighbors(neighbors_path)[0],
-            queries,
-            segments.document,
-            filters,
-            blocked=segments.blocked,
-            capped=~segments.held_out[queries],
-        )
-        save_filtered(kept, path)
-
     key = {"of": neighbors_path.name, **plain(filters)}
-    filtered_path = workspace.once("filtered", key, ".safetensors", write_filtered)
+    filtered_path = workspace.once(
+        "filtered", key, ".safetensors", partial(write_filtered, neighbors_path, queries, segments, filters)
+    )
     return RelatedSegments(pool, queries, neighbors_path, filtered_path, load_filtered(filtered_path))
 
 
@@ -337,6 +327,22 @@ def write_neighbors(
         shares = recall(found, rows, searched, asking, min(k, len(pool)))
     ids = np.where(found.ids >= 0, pool[found.ids], -1)
     save_file({"ids": ids, "similarity": found.similarity.astype(np.float16), "recall": shares}, path)
+
+
+def write_filtered(
+    neighbors_path: Path, queries: Int[np.ndarray, " queries"], segments: Segments, filters: FilterSettings, path: Path
+) -> None:
+    """Stage 7: filters the candidates and writes those that stay."""
+    kept = filter_neighbors(
+        load_neighbors(neighbors_path)[0],
+        queries,
+        segments.document,
+        filters,
+        blocked=segments.blocked,
+        # Held-out segments ask for neighbors too, but must not use up the capacity of the training text.
+        capped=~segments.held_out[queries],
+    )
+    save_filtered(kept, path)
 
 
 def load_neighbors(path: Path) -> tuple[Neighbors, Float[np.ndarray, " sample"]]:

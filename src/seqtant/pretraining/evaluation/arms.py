@@ -1,4 +1,4 @@
-"""Trains small decoders and masked models on the arms of a build, and evaluates them on the same held-out text.
+"""Evaluates decoders and masked models that were trained on the arms of a build, all on the same held-out text.
 
 Training losses cannot be compared between arms: each is the loss of another text. What can is the loss on the same
 held-out anchors, alone and after their neighbors, and on the same running text; for masked models the similarity of
@@ -22,12 +22,10 @@ from seqtant.data.json_lines import read_lines, text_of, value_of
 from seqtant.errors import InputError
 from seqtant.lm.pretrained import from_pretrained
 from seqtant.models.decoder import Decoder
-from seqtant.models.decoder_config import DecoderConfig
 from seqtant.pretraining.build.build import EVALUATION, HELD_OUT, Build
-from seqtant.pretraining.build.dataset import IGNORED, ExampleBatches, ExampleTable
+from seqtant.pretraining.build.dataset import IGNORED, ExampleBatches
 from seqtant.pretraining.corpus.segments import open_tokenizer
-from seqtant.runs.context import Context
-from seqtant.training import LossSum, TrainingConfig, train
+from seqtant.training import LossSum
 from seqtant.training.batches import Batch
 
 MEASURES = ("after neighbors", "alone", "cloze", "running text")
@@ -159,49 +157,6 @@ def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluatio
         return 0.0
     found: Any = spearmanr((means @ means.T)[left, right], together)
     return float(found.statistic)
-
-
-def train_decoder(
-    build: Build,
-    arm: str,
-    *,
-    depth: int,
-    width: int,
-    heads: int,
-    steps: int,
-    rows: int,
-    learning_rate: float,
-    context: Context,
-) -> Decoder:
-    """Trains a decoder on one arm; runs of equal seed start from the same weights.
-
-    Args:
-        build: The build.
-        arm: Which arm.
-        depth: Layers.
-        width: Width of the residual stream.
-        heads: Attention heads.
-        steps: Optimizer steps.
-        rows: Examples per step.
-        learning_rate: Peak learning rate.
-        context: Seed, device, folder and progress.
-
-    Raises:
-        InputError: There is no such arm.
-    """
-    shape = DecoderConfig(
-        vocabulary=int(build.manifest["vocabulary"]),
-        depth=depth,
-        width=width,
-        heads=heads,
-        context=build.window,
-        tied=True,
-    )
-    model = Decoder(shape, generator=torch.Generator().manual_seed(context.seed))
-    batches = ExampleBatches(ExampleTable(build, arm, seed=context.seed), rows=rows)
-    settings = TrainingConfig(steps=steps, learning_rate=learning_rate, warmup=min(steps, max(1, steps // 20)))
-    train(model, batches, settings, context=context)
-    return model
 
 
 def masked_model(folder: str | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:
@@ -353,47 +308,3 @@ def pair_similarities(
     first, second = first - center, second - center
     sizes = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return (first * second).sum(axis=1) / np.maximum(sizes, 1e-12)
-
-
-def train_masked(
-    model: nn.Module,
-    build: Build,
-    arm: str,
-    *,
-    masked: float,
-    steps: int,
-    rows: int,
-    learning_rate: float,
-    context: Context,
-) -> float:
-    """Continues masked pretraining on one arm.
-
-    Args:
-        model: Masked language model; trained in place.
-        build: The build.
-        arm: Which arm.
-        masked: Share of the tokens that are masked.
-        steps: Optimizer steps.
-        rows: Examples per step.
-        learning_rate: Peak learning rate.
-        context: Seed, device, folder and progress.
-
-    Returns:
-        Mean loss of the last tenth of the steps.
-
-    Raises:
-        InputError: There is no such arm.
-    """
-    table = ExampleTable(build, arm, seed=context.seed)
-    inner: Any = model
-    mask = int(getattr(inner.config, "mask_token_id", None) or table.separator)
-    batches = MaskedBatches(
-        ExampleBatches(table, rows=rows),
-        mask=mask,
-        vocabulary=int(build.manifest["vocabulary"]),
-        share=masked,
-        seed=context.seed,
-    )
-    settings = TrainingConfig(steps=steps, learning_rate=learning_rate, warmup=steps // 10)
-    history = train(model, batches, settings, loss=masked_loss, context=context)
-    return float(np.mean(history.losses[-max(1, steps // 10) :]))

@@ -137,19 +137,9 @@ def order_groups(groups: Groups, order: Order, generator: np.random.Generator) -
     return Groups(groups.group, groups.segment[key], groups.anchor[key])
 
 
-@dataclass(frozen=True)
-class Control:
-    """The groups of a control arm, and how many slots could not be changed."""
-
-    groups: Groups
-    """Groups of the same lengths, slot by slot."""
-    unchanged: int
-    """Slots whose segment still belongs to their anchor: the only one of its length."""
-
-
 def random_groups(
     groups: Groups, segments: Segments, pool: Int[np.ndarray, " pool"], generator: np.random.Generator
-) -> Control:
+) -> tuple[Groups, int]:
     """Replaces every neighbor by a random segment of the same length: the same anchors with unrelated context.
 
     Args:
@@ -157,6 +147,9 @@ def random_groups(
         segments: The corpus.
         pool: Segments that may be drawn.
         generator: Random generator.
+
+    Returns:
+        The groups, and how many slots kept a related segment: the only one of its length.
     """
     lengths = segments.lengths
     by_length = pool[np.argsort(lengths[pool], kind="stable")]
@@ -174,16 +167,19 @@ def random_groups(
         open_slots = np.flatnonzero(_related(changed, groups, segments.document))
         if not len(open_slots):
             break
-    return Control(replace(groups, segment=drawn), len(open_slots))
+    return replace(groups, segment=drawn), len(open_slots)
 
 
-def split_groups(groups: Groups, segments: Segments, generator: np.random.Generator) -> Control:
+def split_groups(groups: Groups, segments: Segments, generator: np.random.Generator) -> tuple[Groups, int]:
     """Permutes the neighbors among slots of equal length: the very same segments with related ones apart.
 
     Args:
         groups: The related groups.
         segments: The corpus.
         generator: Random generator.
+
+    Returns:
+        The groups, and how many slots kept a related segment: the only one of its length.
     """
     slots = np.flatnonzero(~groups.anchor)
     lengths = segments.lengths[groups.segment[slots]]
@@ -203,7 +199,7 @@ def split_groups(groups: Groups, segments: Segments, generator: np.random.Genera
         for slot, partner in zip(together.tolist(), partners.tolist(), strict=True):
             moved[slot], moved[partner] = moved[partner], moved[slot]
     exchanged = replace(groups, segment=moved)
-    return Control(exchanged, int(_related(exchanged, groups, segments.document).sum()))
+    return exchanged, int(_related(exchanged, groups, segments.document).sum())
 
 
 def _related(changed: Groups, original: Groups, document: np.ndarray) -> np.ndarray:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.models.decoder import Decoder
+from seqtant.models.decoder_config import DecoderConfig
 from seqtant.pretraining.build.build import open_or_build
+from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
 from seqtant.pretraining.config import BuildConfig, CompareArmsConfig
-from seqtant.pretraining.evaluation.arms import (
-    MEASURES,
-    Evaluation,
-    Losses,
-    evaluate,
-    sample_evaluation,
-    train_decoder,
-)
+from seqtant.pretraining.evaluation.arms import MEASURES, Evaluation, Losses, evaluate, sample_evaluation
 from seqtant.pretraining.sections import EmbedSettings, ExampleSettings, SegmentSettings
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
+from seqtant.training import TrainingConfig, train
 
 _UNIT = "nats per token"
 Found = dict[tuple[str, int], Losses]
@@ -36,23 +34,27 @@ def run(config: CompareArmsConfig, context: Context) -> Result:
     )
     seeds = [context.seed + number for number in range(config.seeds)]
     title = f"{', '.join(config.arms)}: {config.seeds} seeds, {config.steps} steps of {config.rows} examples"
+    warmup = min(config.steps, max(1, config.steps // 20))
+    settings = TrainingConfig(steps=config.steps, learning_rate=config.learning_rate, warmup=warmup)
     with open_or_build(config.folder, small, seed=context.seed) as built:
         evaluation = sample_evaluation(built, config.anchors, context.seed)
+        shape = DecoderConfig(
+            vocabulary=int(built.manifest["vocabulary"]),
+            depth=config.depth,
+            width=config.width,
+            heads=config.heads,
+            context=built.window,
+            tied=True,
+        )
         with Recorder("pretraining.compare-arms", title, config, context, papers=(6,)) as record:
             found: Found = {}
             for arm, seed in track([(a, s) for s in seeds for a in config.arms], context.progress, "runs"):
                 place = None if context.folder is None else context.folder / "training" / f"{arm}-{seed}"
-                model = train_decoder(
-                    built,
-                    arm,
-                    depth=config.depth,
-                    width=config.width,
-                    heads=config.heads,
-                    steps=config.steps,
-                    rows=config.rows,
-                    learning_rate=config.learning_rate,
-                    context=Context(seed=seed, device="cpu", folder=place, progress=context.progress),
-                )
+                # Runs of equal seed start from the same weights.
+                model = Decoder(shape, generator=torch.Generator().manual_seed(seed))
+                batches = ExampleBatches(ExampleTable(built, arm, seed=seed), rows=config.rows)
+                here = Context(seed=seed, device="cpu", folder=place, progress=context.progress)
+                train(model, batches, settings, context=here)
                 found[arm, seed] = evaluate(model, evaluation)
             _record_losses(record, config, found, seeds)
             for control in config.arms[1:]:

@@ -48,8 +48,8 @@ class Facts:
     """Entities whose joined fact is shown in training."""
     hidden: Int[np.ndarray, " rest"]
     """Entities whose joined fact is never shown."""
-    values: int
-    """Number of values b."""
+    vocabulary: int
+    """Number of token ids."""
 
     @classmethod
     def sample(cls, entities: int, values: int, generator: np.random.Generator) -> Facts:
@@ -62,12 +62,8 @@ class Facts:
             np.stack([head, np.full_like(head, relation), tail], axis=1)
             for head, relation, tail in ((e, _FIRST, a), (a, _SECOND, b), (e, _JOINED, b))
         )
-        return cls(first, second, joined, shown, np.setdiff1d(np.arange(entities), shown), values)
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of token ids."""
-        return 4 + 2 * len(self.first) + self.values
+        hidden = np.setdiff1d(np.arange(entities), shown)
+        return cls(first, second, joined, shown, hidden, vocabulary=4 + 2 * entities + values)
 
 
 class FactBatches:

@@ -204,15 +204,8 @@ def truncation_errors(
 ) -> Float[np.ndarray, "orders steps"]:
     """Measures the largest error of the sequential function's Taylor series in the step, cut after order 0, 1 and 2.
 
-    By the theory the error after order K is proportional to the (K+1)-th power of the step.
-
-    Args:
-        network: The network.
-        vocabulary: Number of tokens.
-        words: Tokens of each text.
-        texts: Number of earlier, and of later texts.
-        relative_steps: Mean length of the step over the norm of the weights.
-        generator: Random generator of weights and texts.
+    By the theory the error after order K is proportional to the (K+1)-th power of the step. The arguments
+    are those of :func:`rank_rows`.
     """
     weights = network.weights(vocabulary, 2 * words, generator)
     drawn = draw_texts(vocabulary, words, texts, generator)
@@ -287,38 +280,19 @@ def run(config: EpsilonRankConfig, context: Context) -> Result:
             record.measure("rank_lower", row.lower, step=row.depth, group=group)
             record.measure("rank_upper", row.upper, step=row.depth, group=group)
         here = {row.relative_step: row for row in rows if (row.depth, row.precision) == (gap_depth, precision)}
-        gaps = [Gap(context.seed, here[None], here[step])]
-        _record_gap(record, config, gaps[0])
+        gaps = [(context.seed, here[None], here[step])]
+        _record_gap(record, config, here[None], here[step])
         if config.networks > 1:
             seeds = range(context.seed + 1, context.seed + config.networks)
-            gaps += [
-                Gap(seed, *rows_of(gap_depth, (step,), (precision,), seed))
-                for seed in track(seeds, context.progress, "networks")
-            ]
+            for seed in track(seeds, context.progress, "networks"):
+                inside, across = rows_of(gap_depth, (step,), (precision,), seed)
+                gaps.append((seed, inside, across))
             _record_networks(record, gaps)
         _record_slopes(record, context.seed)
     return record.result
 
 
-@dataclass(frozen=True)
-class Gap:
-    """One pass against one gradient step, in one random network."""
-
-    seed: int
-    """Seed of the network."""
-    inside: RankRow
-    """In context."""
-    across: RankRow
-    """Across the step."""
-
-    @property
-    def proved(self) -> bool:
-        """Whether the lower bound in context exceeds the upper bound across the step."""
-        return self.inside.lower > self.across.upper
-
-
-def _record_gap(record: Recorder, config: EpsilonRankConfig, gap: Gap) -> None:
-    inside, across = gap.inside, gap.across
+def _record_gap(record: Recorder, config: EpsilonRankConfig, inside: RankRow, across: RankRow) -> None:
     record.value("in_context_rank_lower", inside.lower)
     record.value("in_context_rank_upper", inside.upper)
     record.value("sequential_rank_lower", across.lower)
@@ -327,7 +301,7 @@ def _record_gap(record: Recorder, config: EpsilonRankConfig, gap: Gap) -> None:
         "rank_gap",
         f"Is the rank larger in context than across a step of {across.relative_step:g}, at depth {inside.depth} and "
         f"precision {inside.precision:g}?",
-        "agrees" if gap.proved else "disagrees" if inside.upper < across.lower else "inconclusive",
+        "agrees" if inside.lower > across.upper else "disagrees" if inside.upper < across.lower else "inconclusive",
         f"At least {inside.lower} of {config.texts} in context, at most {across.upper} across the step.",
         predicted=Estimate(value=across.upper, high=across.upper, method="across the step, proved"),
         measured=Estimate(value=inside.lower, low=inside.lower, high=inside.upper, method="singular values"),
@@ -337,9 +311,10 @@ def _record_gap(record: Recorder, config: EpsilonRankConfig, gap: Gap) -> None:
     )
 
 
-def _record_networks(record: Recorder, gaps: list[Gap]) -> None:
-    lower, upper = [gap.inside.lower for gap in gaps], [gap.across.upper for gap in gaps]
-    proved = sum(gap.proved for gap in gaps)
+def _record_networks(record: Recorder, gaps: list[tuple[int, RankRow, RankRow]]) -> None:
+    lower, upper = [inside.lower for _, inside, _ in gaps], [across.upper for _, _, across in gaps]
+    # The gap is proved where the lower bound in context exceeds the upper bound across the step.
+    proved = sum(low > high for low, high in zip(lower, upper, strict=True))
     record.value("networks", len(gaps))
     record.value("networks_with_gap", proved)
     record.value("in_context_rank_lower_least", min(lower))
@@ -348,7 +323,7 @@ def _record_networks(record: Recorder, gaps: list[Gap]) -> None:
         "networks",
         "The gap in each random network",
         ("seed", "in context, at least", "at most", "across the step, at least", "at most "),
-        [(g.seed, g.inside.lower, g.inside.upper, g.across.lower, g.across.upper) for g in gaps],
+        [(seed, a.lower, a.upper, b.lower, b.upper) for seed, a, b in gaps],
     )
     record.finding(
         "networks",

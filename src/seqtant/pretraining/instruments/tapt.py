@@ -10,22 +10,26 @@ from scipy.stats import spearmanr
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.pretraining.build.build import open_or_build
+from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
 from seqtant.pretraining.config import BuildConfig, TaptConfig
 from seqtant.pretraining.evaluation.arms import (
+    MaskedBatches,
     SentencePairs,
+    masked_loss,
     masked_model,
     pair_similarities,
     read_pairs,
     sample_pairs,
-    train_masked,
 )
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
+from seqtant.training import TrainingConfig, train
 
 
 def run(config: TaptConfig, context: Context) -> Result:
     """Adapts and evaluates; without a folder, on a small build of the reference world."""
+    settings = TrainingConfig(steps=config.steps, learning_rate=config.learning_rate, warmup=config.steps // 10)
     with open_or_build(config.folder, BuildConfig.smoke(), seed=context.seed) as built:
         pairs = (
             read_pairs(config.pairs, built)
@@ -41,16 +45,17 @@ def run(config: TaptConfig, context: Context) -> Result:
                 model: Any = masked_model(config.model, vocabulary=vocabulary, window=built.window, seed=context.seed)
                 if arm != "before":
                     place = None if context.folder is None else context.folder / "training" / arm
-                    losses[arm] = train_masked(
-                        model,
-                        built,
-                        arm,
-                        masked=config.masked,
-                        steps=config.steps,
-                        rows=config.rows,
-                        learning_rate=config.learning_rate,
-                        context=replace(context, folder=place),
+                    examples = ExampleTable(built, arm, seed=context.seed)
+                    batches = MaskedBatches(
+                        ExampleBatches(examples, rows=config.rows),
+                        mask=int(getattr(model.config, "mask_token_id", None) or examples.separator),
+                        vocabulary=vocabulary,
+                        share=config.masked,
+                        seed=context.seed,
                     )
+                    here = replace(context, folder=place)
+                    history = train(model, batches, settings, loss=masked_loss, context=here)
+                    losses[arm] = float(np.mean(history.losses[-max(1, config.steps // 10) :]))
                 table = model.get_input_embeddings().weight.detach().cpu().float().numpy()
                 found[arm] = pair_similarities(table, pairs)
             _record(record, config, found, losses, pairs, context.seed)
