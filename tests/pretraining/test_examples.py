@@ -82,6 +82,48 @@ def test_hubs_are_counted_as_by_hand(built: Build) -> None:
     assert hubs.skewness == pytest.approx(statistics.fmean(((degree - mean) / spread) ** 3 for degree in degrees))
 
 
+@pytest.mark.parametrize("arm", ["knn", "contiguous"])
+def test_pairs_are_audited_as_by_hand(built: Build, arm: str) -> None:
+    fresh = Build(built.folder)
+    fresh.manifest["config"]["filter"]["most_similar"] = 0.9
+    segments, vectors = fresh.segments, fresh.vectors.astype(float)
+    rows = foreign(fresh, arm) or columns(fresh, arm)
+    for counted in audit_arm(fresh, arm, distances=3).distances:
+        pairs = [
+            pair
+            for row in rows
+            for pair in zip(row["segment_ids"], row["segment_ids"][counted.distance :], strict=False)
+        ]
+        alike = [float(vectors[a] @ vectors[b]) for a, b in pairs]
+        both = [bool(segments.eligible[a] and segments.eligible[b]) for a, b in pairs]
+        twins = [
+            segments.hashes[a] == segments.hashes[b] or (known and similarity > 0.9)
+            for (a, b), known, similarity in zip(pairs, both, alike, strict=True)
+        ]
+        assert counted.pairs == len(pairs)
+        assert counted.same_document == np.mean([segments.document[a] == segments.document[b] for a, b in pairs])
+        assert counted.near_duplicate == np.mean(twins)
+        assert 0 < np.mean(twins) < 1
+        assert counted.similarity == pytest.approx(np.mean(np.array(alike)[both]), abs=1e-5)
+
+
+def test_groups_fill_their_share_of_the_budget_up_to_one_group(built: Build) -> None:
+    segments = built.segments
+    kept = ~segments.held_out
+    budget = int(segments.lengths[kept].sum()) + len(np.unique(segments.document[kept]))
+    tokens = sum(len(row["input_ids"]) for row in foreign(built, "knn"))
+    assert 0.5 * budget - built.window < tokens <= 0.5 * budget
+
+
+def test_held_out_segments_take_no_neighbors_from_the_training_text(built: Build) -> None:
+    """The cap of 10 holds over the training segments alone: the held-out ones come on top."""
+    ids, segments = built.filtered.neighbors.ids, built.segments
+    pool = int((segments.eligible & segments.first_of_hash & ~segments.held_out & ~segments.blocked).sum())
+    training, held_out = ids[:pool], ids[pool:]
+    assert np.bincount(training[training >= 0]).max() == 10
+    assert np.bincount(held_out[held_out >= 0]).max() > 10
+
+
 def test_split_holds_the_same_segments_as_knn(built: Build) -> None:
     together, apart = (
         sorted(segment for row in foreign(built, arm) for segment in row["segment_ids"]) for arm in ("knn", "split")

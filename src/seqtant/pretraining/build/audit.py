@@ -47,9 +47,9 @@ class ArmAudit:
     cut_segments: float
     """Share of the parts that are cut at the edge of an example."""
     repeated_tokens: float
-    """Share of the tokens whose segment stands in the arm more than once."""
+    """Share of the tokens whose segment occurs in the arm more than once."""
     most_repeats: int
-    """How often the most frequent segment stands in it."""
+    """How often the most frequent segment occurs in it."""
     blocked_segments: float
     """Share of the parts that overlap with a test set."""
 
@@ -95,6 +95,7 @@ def audit_arm(build: Build, arm: str, *, distances: int = 6) -> ArmAudit:
     segments = build.segments
     uses = np.bincount(ids, minlength=len(segments))
     most_similar = float(build.manifest["config"]["filter"]["most_similar"])
+    # A part shorter than its segment was cut at the edge of an example.
     full = segments.lengths[ids]
     return ArmAudit(
         arm=arm,
@@ -133,6 +134,7 @@ def _pairs(
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK)]
     similarity = np.concatenate([(vectors[left[rows]] * vectors[right[rows]]).sum(axis=1) for rows in blocks])
     both = segments.eligible[left] & segments.eligible[right]
+    # Equal hashes count even where a segment has no vector.
     twins = (segments.hashes[left] == segments.hashes[right]) | (both & (similarity > most_similar))
     return Distance(
         distance=step,

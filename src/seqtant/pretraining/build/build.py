@@ -114,6 +114,7 @@ class Assembly:
         chosen = Neighbors(found.ids[order], found.similarity[order])
         groups = make(self.segments, self.related.queries[order], chosen, self.settings.window)
         sizes = np.bincount(groups.group, weights=self.segments.lengths[groups.segment] + 1, minlength=groups.count)
+        # The first groups, in random order, whose tokens stay within the share of the budget.
         enough = int(np.searchsorted(np.cumsum(sizes), self.settings.share * self.budget, side="right"))
         kept = groups.group < enough
         return Groups(groups.group[kept], groups.segment[kept], groups.anchor[kept])
@@ -220,6 +221,7 @@ def build_examples(
     assembly = Assembly(corpus, related, config.examples, config.neighbors, config.filter.most_similar, seed)
     key = {"segments": [path.name for path in corpus.segment_paths], "filtered": related.filtered_path.name}
     key |= plain(config.examples) | {"seed": seed, "hold_out": hold_out}
+    # An arm does not depend on which others are built: files are shared between builds of other arms.
     del key["arms"]
     written: dict[str, Any] = {}
     makers = {arm: partial(assembly.arm, arm) for arm in config.examples.arms}
@@ -241,6 +243,7 @@ def build_examples(
             "tokens": int(slices.lengths.sum()),
         }
     settings = plain(config)
+    # The number of workers changes no byte, so the manifest must not name it.
     del settings["workers"]
     trained = config.segment.tokenizer == "bpe"
     manifest = {

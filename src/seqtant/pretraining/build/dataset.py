@@ -150,6 +150,7 @@ class ExampleStream(IterableDataset[dict[str, Any]]):
             consumed: Examples that the loop has used since the start or the loaded state. With workers it must be
                 given, since they run ahead; without workers the stream counts itself.
         """
+        # Without ``consumed`` the stream's own count is right only if nothing was prefetched.
         index = self._yielded if consumed is None else self._start + consumed
         return {"index": max(index, self._start), "data": self.table.fingerprint, "rows": self.rows}
 
@@ -225,12 +226,14 @@ def swapped_contexts(build: Build, arm: str, *, most: int = 16) -> list[SwappedC
     filler = np.zeros(0, dtype=np.int32)
     for row, ids in enumerate(tokens):
         own = anchors[anchor_offsets[row] : anchor_offsets[row + 1]]
+        # An anchor that comes first in its example has no context to exchange.
         own = own[own > 0]
         starts = np.concatenate([[0], np.cumsum(lengths[offsets[row] : offsets[row + 1]])])
         if len(own) and len(filler) >= starts[own[0]]:
             begin, end = int(starts[own[0]]), int(starts[own[0] + 1])
             swapped = np.concatenate([filler[:begin], ids[begin:end]])
             found.append(SwappedContext(ids[:end], swapped, begin))
+        # This example's tokens become the other context of the next one's anchor.
         filler = ids
         if len(found) == most:
             break

@@ -80,6 +80,7 @@ class Workspace:
 
     def path(self, stage: str, inputs: dict[str, Any], suffix: str) -> Path:
         """Path of an artifact, whether it exists or not."""
+        # Sorted keys without blanks: equal settings give equal text, hence the same name.
         text = json.dumps({"stage": stage, **inputs}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return self.folder / "stages" / stage / (hashlib.sha256(text.encode()).hexdigest()[:16] + suffix)
 

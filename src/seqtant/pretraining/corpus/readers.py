@@ -57,6 +57,7 @@ def open_corpus(names: Sequence[str], *, field: str = "text") -> Corpus:
         >>> next(iter(corpus)).split()[1]
         ':'
     """
+    # A folder stands for several sources; each has a name of its own in the manifest.
     opened = [(name, source) for given in names for name, source in _sources(given, field)]
     doubled = {name for name, _ in opened if [other for other, _ in opened].count(name) > 1}
     if doubled:

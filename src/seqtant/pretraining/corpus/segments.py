@@ -30,6 +30,7 @@ MOST_CHARACTERS = 2000
 """Longest segment: a longer one is cut, at a blank where there is one."""
 
 _CLOSERS = "\"'”’»）)\\]】」』"
+# A sentence ends at Latin punctuation before white space, at other scripts' punctuation anywhere, at a line break.
 _ENDS = re.compile(
     rf"(?:[.!?…]+[{_CLOSERS}]*(?:\s*['\"]{{2}})?(?=\s)|[。！？｡؟۔।॥]+[{_CLOSERS}]*)\s*|\s*\n\s*", re.UNICODE
 )
@@ -127,6 +128,7 @@ def split(text: str, splitter: Splitter, place: str) -> list[int]:
         ends = list(splitter(text))
     except Exception as error:  # a user's function may raise anything
         raise InputError(f"{place}: the splitter failed: {type(error).__name__}: {error}") from error
+    # Strictly rising from above 0 up to the length: every character is in exactly one segment, and none is empty.
     if ends != sorted(set(ends)) or (ends[-1] if ends else 0) != len(text) or (ends and ends[0] <= 0):
         raise InputError(f"{place}: the splitter's ends do not rise to the text's {len(text)} characters")
     return ends
@@ -151,6 +153,7 @@ def word_ngrams(text: str, length: int) -> set[int]:
         (2, 0)
     """
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).lower())
+    # Without this case a short test question could never block anything.
     if length / 2 <= len(words) < length:
         return {text_hash(" ".join(words))}
     return {text_hash(" ".join(words[at : at + length])) for at in range(len(words) - length + 1)}
@@ -279,8 +282,7 @@ class Segments:
     @cached_property
     def document_bounds(self) -> Int[np.ndarray, " documents_and_one"]:
         """First segment of each document that has segments; one more at the end."""
-        starts = np.flatnonzero(np.diff(self.document, prepend=-1))
-        return np.append(starts, len(self))
+        return np.append(np.flatnonzero(np.diff(self.document, prepend=-1)), len(self))
 
 
 def write_texts(texts: Sequence[str], path: Path) -> None:
@@ -378,7 +380,6 @@ def read_segments(paths: Sequence[Path], documents: Sequence[int], *, hold_out: 
             columns["lengths"].append(np.diff(part.offsets.to_numpy()))
     joined = {name: np.concatenate(parts or [np.zeros(0, dtype=np.int32)]) for name, parts in columns.items()}
     document = joined["document"]
-    held = (document % hold_out == hold_out - 1) if hold_out else np.zeros(len(document), dtype=bool)
     return Segments(
         document=document,
         offsets=np.concatenate([[0], np.cumsum(joined["lengths"])]).astype(np.int64),
@@ -386,7 +387,7 @@ def read_segments(paths: Sequence[Path], documents: Sequence[int], *, hold_out: 
         hashes=joined["hash"],
         eligible=joined["eligible"],
         blocked=joined["blocked"],
-        held_out=held,
+        held_out=(document % hold_out == hold_out - 1) if hold_out else np.zeros(len(document), dtype=bool),
     )
 
 

@@ -139,6 +139,7 @@ def _token_losses(model: Decoder, sequences: list[np.ndarray], rows: int = 32) -
         logits = model(ids)[:, :-1].transpose(1, 2)
         found = torch.nn.functional.cross_entropy(logits, labels[:, 1:], ignore_index=IGNORED, reduction="none")
         for index, line, own in zip(chosen, found.numpy(), lines, strict=True):
+            # What follows belongs to the padding.
             losses[index] = line[: len(own) - 1]
     return losses
 
@@ -150,6 +151,7 @@ def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluatio
     means = np.stack([table[anchor.tokens].mean(axis=0) for anchor in evaluation.anchors])
     means = means - means.mean(axis=0)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    # Every pair of anchors once.
     left, right = np.triu_indices(len(means), 1)
     same = np.array([anchor.document for anchor in evaluation.anchors])
     together = same[left] == same[right]
@@ -219,6 +221,7 @@ class MaskedBatches:
 
     def batch(self, step: int) -> dict[str, Int[torch.Tensor, "batch time"]]:
         """Returns the batch of one step, with an attention mask that leaves out the padding only."""
+        # Seed and step share one number: no two of them get the same random stream.
         generator = torch.Generator().manual_seed((self.seed << 32) + step)
         batch = self.batches.batch(step)
         ids, real = batch["input_ids"].clone(), batch["labels"] != IGNORED
@@ -227,6 +230,7 @@ class MaskedBatches:
         chosen[:, 0] |= ~chosen.any(dim=1)
         kind = torch.rand(ids.shape, generator=generator)
         labels = torch.where(chosen, ids, IGNORED)
+        # kind in [0, 0.8) becomes the mask, in [0.8, 0.9) stays, in [0.9, 1) becomes a random token.
         ids[chosen & (kind < 0.8)] = self.mask
         anything = torch.randint(self.vocabulary, ids.shape, generator=generator)
         ids = torch.where(chosen & (kind >= 0.9), anything, ids)

@@ -131,6 +131,7 @@ def _losses_after_step(
     """Losses of the target after a step on the first text, one per step size."""
     gradients = torch.autograd.grad(_loss(model, pair.start, first), weights, allow_unused=True)
     known = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
+    # A relative step s moves the weights by s |W| along the unit gradient.
     size = _norm([weight.detach() for weight in weights]) / _norm([g for _, g in known])
     kept = [weight.detach().clone() for weight, _ in known]
     losses = []
@@ -219,6 +220,7 @@ def corpus_pairs(
     if len(rows) < 4:
         raise InputError(f"the corpus gives {len(rows)} pairs of related segments from two documents: give more text")
     targets, related = drawn[rows], kept[rows, 0]
+    # A random segment of the corpus: it shows what getting used to the style gains.
     control = generator.integers(len(texts), size=len(rows))
     start = [model.bos_id] if model.bos_id is not None else encode(model, ["."], start=False)[0]
     made = _tokenize(

@@ -1,8 +1,7 @@
 """Training examples as slices of the corpus' tokens: groups of related segments, their controls, and running text.
 
-The arms of an experiment on what shares an example differ in the context of each anchor only: equal budgets, equal
-lengths, other segments. A group is an anchor with the segments before it; groups and running text both become rows of
-slices, which are written as Parquet with all that an audit or a trainer needs.
+The arms of an experiment differ in the context of each anchor only: equal budgets, equal lengths, other segments. A
+group is an anchor with its context; groups and running text both become slices, which are written as Parquet.
 """
 
 from __future__ import annotations
@@ -258,6 +257,7 @@ def group_slices(groups: Groups, segments: Segments, window: int) -> Slices:
     """
     sizes = np.bincount(groups.group, weights=segments.lengths[groups.segment] + 1, minlength=groups.count)
     packed = pack(sizes.astype(np.int64), window)
+    # The slots of group g are [first[g], first[g + 1]).
     first = np.searchsorted(groups.group, np.arange(groups.count + 1))
     counts = np.diff(first)[packed.document]
     slots = _ranges(first[packed.document], counts)
@@ -313,6 +313,7 @@ def packed_slices(
     bounds = segments.offsets[segments.document_bounds]
     starts, sizes = bounds[documents], (bounds[1:] - bounds[:-1])[documents] + 1
     packed = pack(sizes, window, strategy, buffer=buffer)
+    # Sizes count the separator: only a document's last piece has it.
     last = packed.start + packed.length == sizes[packed.document]
     start = starts[packed.document] + packed.start
     return Slices(packed.sequence, start, start + packed.length - last, last, np.zeros(len(last), dtype=bool))

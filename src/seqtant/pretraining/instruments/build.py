@@ -86,6 +86,7 @@ def _record_controls(record: Recorder, audits: list[ArmAudit], counts: Counts) -
     budgets = {audit.arm: audit.tokens for audit in audits if audit.arm in ("knn", "random", "split", "contiguous")}
     if len(budgets) < 2:
         return
+    # Equal budgets are what makes the arms comparable at all.
     equal = len(set(budgets.values())) == 1
     for arm, number in counts.unchanged.items():
         record.value(f"{arm}_unchanged", number)

@@ -98,6 +98,7 @@ def _record_difference(
     clusters = np.arange(differences.shape[1])
     if name != "running text":
         clusters = np.array([anchor.document for anchor in evaluation.anchors])
+    # NaN marks anchors without a token of that kind; they drop out of every seed alike.
     there = np.isfinite(differences).all(axis=0)
     key = f"{first}_minus_{control}_{name.replace(' ', '_')}"
     if len(np.unique(clusters[there])) < 2:

@@ -184,6 +184,7 @@ def rank_rows(
     drawn = draw_texts(vocabulary, words, texts, generator)
     gradients = text_gradients(network, weights, drawn)
     size = mean_relative_size(weights, gradients)
+    # A rate of step / size makes the mean step of all earlier texts as long as asked for.
     matrices: list[tuple[float | None, np.ndarray]] = [(None, in_context_matrix(network, weights, drawn))]
     matrices += [(step, sequential_matrix(network, weights, drawn, gradients, step / size)) for step in relative_steps]
     return [
@@ -228,6 +229,7 @@ def truncation_errors(
             exact = along(torch.tensor(rate, dtype=torch.float64))
             partial = torch.zeros_like(exact)
             for order in range(3):
+                # Taylor: the k-th derivative times rate^k / k!.
                 partial = partial + series[order] * rate**order / math.factorial(order)
                 errors[order, place] = max(errors[order, place], float((exact - partial).abs().max()))
     return errors
@@ -345,6 +347,7 @@ def _record_slopes(record: Recorder, seed: int) -> None:
         relative_steps=_STEPS,
         generator=torch.Generator().manual_seed(seed),
     )
+    # Error after order K ~ step^(K+1): a line of slope K + 1 in logarithms.
     slopes = [fit_line(np.log(_STEPS), np.log(line)).estimate("slope") for line in errors]
     for order, slope in enumerate(slopes):
         record.value(f"truncation_slope_{order}", slope.value)

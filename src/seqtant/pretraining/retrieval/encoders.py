@@ -75,6 +75,7 @@ def _bucket(word: str, buckets: int) -> int:
 def _counts(texts: Sequence[str], buckets: int) -> SparseRows:
     """Counts words by hash bucket and damps the counts: 1 + ln(count)."""
     columns = [[_bucket(word, buckets) for word in _TOKEN.findall(text.lower())] for text in texts]
+    # Compressed rows: those of text i are flat[pointers[i] : pointers[i + 1]], a word once per occurrence.
     pointers = np.cumsum([0, *map(len, columns)])
     flat = np.fromiter((column for row in columns for column in row), dtype=np.int32, count=int(pointers[-1]))
     counts: SparseRows = sparse.csr_matrix(
@@ -169,6 +170,7 @@ def _refuse_code(folder: Path) -> None:
             if not kind.startswith("sentence_transformers."):
                 raise InputError(f"'{path}' names the class '{kind}', code that is never run: give another encoder")
     refuse_pickles(folder)
+    # The modules of an encoder lie in folders beside modules.json.
     for part in sorted(folder.iterdir()):
         if part.is_dir():
             refuse_pickles(part)
@@ -205,5 +207,6 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
         return np.zeros((0, 1), dtype=np.float16)
     vectors = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
     vectors[order] = np.concatenate(parts)
+    # In float64: the square of a small float32 entry could vanish.
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.where(norms > 1e-9, vectors / np.maximum(norms, 1e-9), 0).astype(np.float16)

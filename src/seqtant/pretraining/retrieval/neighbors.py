@@ -137,6 +137,7 @@ def build_index(vectors: Float[np.ndarray, "vectors dimension"], kind: IndexKind
     index = faiss.index_factory(dimension, recipe, faiss.METRIC_INNER_PRODUCT)
     if kind == "pq":
         index.k_factor = _REFINE
+    # Fixed seed, rounds and sample: the same vectors give the same lists on every run.
     coded = faiss.extract_index_ivf(index)
     coded.nprobe = min(probes, lists)
     coded.cp.seed, coded.cp.niter, coded.cp.spherical = 1234, 8, True
@@ -247,6 +248,7 @@ def filter_neighbors(
     dropped: dict[str, int] = {}
 
     def drop(rule: str, mask: np.ndarray) -> None:
+        # Counted are only candidates that earlier rules left: the counts add up to the candidates.
         dropped[rule] = int((mask & usable).sum())
         usable[mask] = False
 
@@ -295,6 +297,7 @@ def _under_cap(
     counts = np.zeros(len(ids), dtype=np.int64)
     limited = np.ones(len(ids), dtype=bool) if capped is None else capped
     for column in range(ids.shape[1]):
+        # Rows that are not limited (held-out queries) take their neighbor without using up its capacity.
         asking = usable[:, column] & (counts < settings.k)
         kept[:, column] = asking & ~limited
         rows = np.flatnonzero(asking & limited)

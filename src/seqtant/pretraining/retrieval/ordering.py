@@ -41,6 +41,7 @@ def symmetric_graph(found: Neighbors) -> SparseGraph:
     rows = np.repeat(np.arange(count, dtype=np.int32), k)[real.ravel()]
     columns = found.ids.astype(np.int32).ravel()[real.ravel()]
     weights = found.similarity.astype(np.float32).ravel()[real.ravel()] + 2
+    # The larger of both directions' weights: with approximate search they can differ.
     one_way: SparseGraph = sparse.csr_matrix((weights, (rows, columns)), shape=(count, count))
     graph = one_way.maximum(one_way.T).tocsr()
     graph.sort_indices()
@@ -68,6 +69,7 @@ def tour(found: Neighbors, *, seed: int = 0, hops: int = 2) -> Tour:
     graph = symmetric_graph(found)
     degrees = np.diff(graph.indptr)
     pointers = graph.indptr
+    # Lonely documents first: later their only neighbors would be visited already.
     starts = np.lexsort((np.random.default_rng(seed).permutation(len(degrees)), degrees)).tolist()
     visited = bytearray(len(starts))
     order: list[int] = []
