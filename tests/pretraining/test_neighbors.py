@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors, in_order, recall, search
+from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors, recall, search, sort_neighbors
 from seqtant.pretraining.sections import NeighborSettings
 
 
@@ -48,7 +48,7 @@ def test_recall_of_a_wrong_answer_is_low() -> None:
 
 
 def test_ties_are_settled_by_number() -> None:
-    found = in_order(np.array([[5, 2, 9, 1]]), np.array([[0.5, 0.5, 0.9, 0.5]]))
+    found = sort_neighbors(np.array([[5, 2, 9, 1]]), np.array([[0.5, 0.5, 0.9, 0.5]]))
     assert found.ids.tolist() == [[9, 1, 2, 5]]
 
 
