@@ -10,10 +10,16 @@ import pytest
 from scipy import stats
 
 from seqtant.architecture.config import FitConfig
-from seqtant.architecture.drawings.fit import figures
-from seqtant.architecture.experiments.crossings import find_crossings, loss_table, upward_crossing
-from seqtant.architecture.experiments.losses_table import LossRow, read_losses, simulate_losses
-from seqtant.architecture.experiments.transitions import fit_law
+from seqtant.architecture.experiments.depth_law import (
+    LossRow,
+    find_crossings,
+    fit_law,
+    read_losses,
+    simulate_losses,
+    tabulate_losses,
+    upward_crossing,
+)
+from seqtant.architecture.figures import figures
 from seqtant.architecture.instrument import run
 from seqtant.architecture.theory import DepthLaw
 from seqtant.cli import call
@@ -73,7 +79,7 @@ def test_pairing_by_seed_removes_what_the_depths_share():
 
 def test_pooled_covariance_is_that_of_the_scatter():
     rows = simulated(0.01, seed=2)
-    covariance = loss_table(rows).seed_covariance()
+    covariance = tabulate_losses(rows).seed_covariance()
     np.testing.assert_allclose(np.diag(covariance), 1e-4, rtol=0.9)
     off = covariance - np.diag(np.diag(covariance))
     assert abs(off).max() < 0.7e-4
@@ -200,9 +206,9 @@ def test_files_that_hold_no_losses_are_refused(tmp_path, capsys, text, message):
 
 def test_a_network_twice_and_seeds_that_do_not_meet_are_refused():
     with pytest.raises(InputError, match="seed 0 is there twice"):
-        loss_table([LossRow(1e6, 6, 0, 3.0), LossRow(1e6, 6, 0, 3.1)])
+        tabulate_losses([LossRow(1e6, 6, 0, 3.0), LossRow(1e6, 6, 0, 3.1)])
     with pytest.raises(InputError, match="share no seed"):
-        loss_table([LossRow(1e6, 6, 0, 3.0), LossRow(1e6, 12, 1, 3.1)])
+        tabulate_losses([LossRow(1e6, 6, 0, 3.0), LossRow(1e6, 12, 1, 3.1)])
 
 
 def test_missing_file_is_refused(tmp_path):
