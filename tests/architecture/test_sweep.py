@@ -20,7 +20,7 @@ from seqtant.architecture.experiments import grid
 from seqtant.architecture.experiments.grid import Cell, GridShape, Outcome, cells, gaps
 from seqtant.architecture.figures import figures
 from seqtant.architecture.instrument import run
-from seqtant.architecture.instruments.sweep import grid_of, run_of
+from seqtant.architecture.instruments.sweep import run_of
 from seqtant.data.windows import TokenWindows
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
@@ -55,6 +55,10 @@ def test_shapes_match_their_size():
         assert cell.shape.width % 4 == 0
     with pytest.raises(InputError, match="no width that 4 divides gives 6 layers about 1000 parameters"):
         cells((1e3,), (6, 48), ("plain",), multiple_of=4)
+
+
+def grid_of(config):
+    return cells(config.sizes, config.depths, config.embeddings, multiple_of=config.head_size or config.heads)
 
 
 def network_of(cell, config):

@@ -133,6 +133,7 @@ def optimal_depth(size: float, law: DepthLaw = FITTED) -> DepthRange:
         (80.5, 1.2)
     """
     positive(size=size)
+    # With u = 2bL, N = 12 L e^(2a + 2bL) reads u e^u = 2bN / (12 e^(2a)), so that u is Lambert's W of it.
     argument = 2.0 * law.b * size / (12.0 * math.exp(2.0 * law.a))
     depth = float(lambertw(argument).real) / (2.0 * law.b)
     # N = 12 L d^2, so that dN/N = 2 sigma(ln d): sqrt(4 var_a + 4 L^2 var_b + 8 L cov_ab) [memory; derived again].
@@ -165,6 +166,7 @@ def optimal_depth_of_family(
     def surplus(depth: float) -> float:
         return math.log(layer_parameters(law.transition_width(depth)) * depth / size)
 
+    # Cost and width both grow with depth, so the surplus has one root: bracket it, then halve.
     low, high = 1e-9, 8.0
     while surplus(low) > 0.0:
         low /= 1e3
@@ -175,6 +177,7 @@ def optimal_depth_of_family(
     step = 1e-4  # of ln d, for the elasticity by central difference
     ends = [math.log(layer_parameters(width * math.exp(sign * step))) for sign in (1.0, -1.0)]
     elasticity = (ends[0] - ends[1]) / (2.0 * step)
+    # A shift of ln d by sigma moves ln N by e sigma, and dL of depth moves it by (1/L + e b) dL.
     error = elasticity * law.log_width_error(depth) / (1.0 / depth + elasticity * law.b)
     return DepthRange(depth, error, width)
 

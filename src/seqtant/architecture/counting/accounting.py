@@ -82,6 +82,7 @@ def count_parameters(shape: Shape) -> Parameters:
         "norms": sum(layer.stored * layer.norm for layer in layers) + sum(stack.norm for stack in shape.stacks),
         "head": sum(linear.parameters for linear in shape.head) + shape.head_norm,
     }
+    # Of the experts stored, one token passes through the active ones only.
     inactive = sum(times * (part.experts - part.active) * part.expert_parameters for times, part in parts)
     return Parameters(components, inactive)
 
@@ -197,6 +198,7 @@ def count_cache(shape: Shape, tokens: int, dtype: str) -> Cache | None:
         for part in layer.attention:
             # One key and one value per key-value head and layer.
             size = 2 * part.kv_inner * layer.applied * BYTES[dtype]
+            # Cross-attention keeps what it asked of the source, as long as the target here.
             if part.cross:
                 source += size
                 held += size * tokens

@@ -80,6 +80,7 @@ def input_rank(shape: Shape) -> InputRank:
         limits = [(token.rows, "vocabulary"), (token.columns, "factorized embedding")]
     elif shape.embedding.projection is not None:
         limits = [(shape.embedding.projection.inputs, "patch dimension")]
+    # The smallest limit counts, if it is below the width.
     rank, kind = min(limits, default=(shape.width, None))
     positions: Positions = "none"
     if position is not None:
@@ -102,6 +103,7 @@ def redundant_parameters(shape: Shape, *, rank: int | None = None, cut_heads: bo
         352321536
     """
     kept_of_width = Fraction(min(rank or shape.width, shape.width), shape.width) ** 2
+    # Exact shares: floats would lose single parameters of large networks.
     full = kept = Fraction(0)
     for layer in shape.layers:
         for part in layer.attention:

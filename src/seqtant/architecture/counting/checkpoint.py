@@ -106,6 +106,7 @@ def mismatch(shape: Shape, stored: list[StoredTensor]) -> str:
     if token is not None and table is not None and table.sizes != (token.rows, token.columns):
         sizes = " x ".join(map(str, table.sizes))
         return f"'{table.name}' is {sizes}, the configuration says {token.rows} x {token.columns}"
+    # A table of another size says more than a difference of totals, so it was looked for first.
     held, counted = parameters_on_disk(shape, stored), count_parameters(shape).total
     if held == counted:
         return ""

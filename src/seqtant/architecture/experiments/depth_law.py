@@ -118,6 +118,7 @@ def simulate_losses(
         for index, depth in enumerate(depths):
             if index:
                 transition = law.transition_size(depth if pair_depth == "deep" else depths[index - 1])
+                # The gap to the next shallower network, zero at the transition.
                 loss -= SLOPE * math.log(size / transition)
             noise = spread * generator.normal(size=SIMULATED_SEEDS)
             rows += [LossRow(float(size), depth, seed, loss + float(noise[seed])) for seed in range(SIMULATED_SEEDS)]
@@ -152,18 +153,6 @@ class Crossing:
         return None if self.draws is None else float(self.draws.std(ddof=1)) / 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unresolved:
-    """A pair of depths without a crossing that can be trusted."""
-
-    shallow: int
-    """Layers of the shallower network."""
-    deep: int
-    """Layers of the deeper network."""
-    reason: str
-    """Why there is none."""
-
-
 @dataclass(frozen=True)
 class LossTable:
     """Losses by size and depth, with the seeds of each size in the same order for all its depths."""
@@ -192,7 +181,8 @@ class LossTable:
         for size in self.sizes:
             here = [index for index, depth in enumerate(depths) if (size, depth) in self.losses]
             values = np.stack([self.losses[size, depths[index]] for index in here], axis=1)
-            deviations = values - values.mean(axis=0)
+            # Each size gives n - 1 degrees of freedom to the pairs of depths it was trained at.
+            deviations = values - values.mean(axis=0)  # [n, depths here]
             products[np.ix_(here, here)] += deviations.T @ deviations
             degrees[np.ix_(here, here)] += len(values) - 1
         if not np.diag(degrees).all():
@@ -212,6 +202,7 @@ class LossTable:
         if covariance is None:
             return None
         values, vectors = np.linalg.eigh(covariance)
+        # noise @ root has the pooled covariance: root^T root = V diag(values) V^T.
         root = (vectors * np.sqrt(values.clip(min=0))).T
         found: dict[tuple[float, int], np.ndarray] = {}
         for size in self.sizes:
@@ -240,6 +231,7 @@ def tabulate_losses(rows: Sequence[LossRow]) -> LossTable:
     losses: dict[tuple[float, int], np.ndarray] = {}
     for size in {size for size, _ in cells}:
         own = {depth: cell for (other, depth), cell in cells.items() if other == size}
+        # Only seeds that every depth of the size has: they share their data, which pairing takes away.
         shared = sorted(set.intersection(*(set(cell) for cell in own.values())))
         if not shared:
             raise InputError(f"the depths of size {size:g} share no seed: number the seeds of each depth alike")
@@ -249,7 +241,7 @@ def tabulate_losses(rows: Sequence[LossRow]) -> LossTable:
 
 def find_crossings(
     rows: Sequence[LossRow], *, draws: int, generator: np.random.Generator, pair_depth: str = "deep"
-) -> tuple[list[Crossing], list[Unresolved]]:
+) -> tuple[list[Crossing], dict[tuple[int, int], str]]:
     """Finds the crossing of each pair of neighboring depths, interpolated in the logarithm of the size.
 
     Args:
@@ -257,6 +249,9 @@ def find_crossings(
         draws: Number of draws R of the bootstrap over seeds.
         generator: Their source.
         pair_depth: Which depth stands for a pair: ``deep`` or ``shallow``.
+
+    Returns:
+        The crossings, and for each pair without one that can be trusted the reason.
 
     Raises:
         InputError: A network is there twice, or the depths of a size share no seed.
@@ -271,13 +266,13 @@ def find_crossings(
     table = tabulate_losses(rows)
     drawn = table.bootstrap_means(draws, generator)
     found: list[Crossing] = []
-    missing: list[Unresolved] = []
+    missing: dict[tuple[int, int], str] = {}
     for shallow, deep in itertools.pairwise(table.depths):
         each = _crossing(table, drawn, shallow, deep, pair_depth)
         if isinstance(each, Crossing):
             found.append(each)
         else:
-            missing.append(Unresolved(shallow=shallow, deep=deep, reason=each))
+            missing[shallow, deep] = each
     return found, missing
 
 
@@ -330,6 +325,7 @@ def upward_crossing(
     left, right = gaps[:, :-1], gaps[:, 1:]
     rises = (left <= 0) & (right > 0)
     step = np.where(rises, right - left, 1.0)
+    # Straight line between neighbors: zero at x_k - g_k (x_{k+1} - x_k) / (g_{k+1} - g_k).
     zeros = places[:-1] - left / step * np.diff(places)
     first = np.where(rises, zeros, np.inf).min(axis=1)
     last = np.where(rises, zeros, -np.inf).max(axis=1)

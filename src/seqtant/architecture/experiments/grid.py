@@ -47,16 +47,8 @@ class Cell:
     """One network to train, but for seed and learning rate."""
 
     shape: GridShape
-    """Depth and width."""
     embedding: EmbeddingKind
     """``plain``, ``control`` (factorized, full rank: the control of a rank test) or a rank."""
-
-    @property
-    def rank(self) -> int | None:
-        """Rank of the factorized embedding; None for a plain one."""
-        if self.embedding == "plain":
-            return None
-        return self.shape.width if self.embedding == "control" else int(self.embedding)
 
     def __str__(self) -> str:
         kind = f"rank {self.embedding}" if isinstance(self.embedding, int) else self.embedding
@@ -68,7 +60,6 @@ class Run:
     """One training run, with everything that decides its outcome besides the corpus."""
 
     cell: Cell
-    """What is trained."""
     network: DecoderConfig
     """The cell's network on the corpus's vocabulary."""
     training: TrainingConfig
@@ -86,7 +77,6 @@ class Outcome:
     """What came out of one run."""
 
     run: Run
-    """The run."""
     loss: float
     """Validation loss, nats per token."""
     bits_per_byte: float
@@ -96,7 +86,6 @@ class Outcome:
     parameters: int
     """All parameters of the network."""
     seconds: float
-    """Wall time."""
 
 
 def cells(
@@ -119,6 +108,7 @@ def cells(
     """
     found: list[Cell] = []
     for size, depth in itertools.product(sizes, depths):
+        # The multiple nearest to the d of size = 12 L d^2.
         width = max(round((size / (12 * depth)) ** 0.5 / multiple_of), 1) * multiple_of
         shape = GridShape(size, depth, width)
         if abs(shape.matrix_parameters / size - 1) > LARGEST_MISMATCH:
@@ -205,9 +195,7 @@ class Gap:
     """Loss of the shallow net minus that of the deep one, at one size and embedding; positive: the deep one wins."""
 
     shallow: GridShape
-    """The shallower shape."""
     deep: GridShape
-    """The deeper shape."""
     embedding: EmbeddingKind
     """Kind of the input embedding of both."""
     seeds: tuple[int, ...]
@@ -227,6 +215,7 @@ class Gap:
 
 def gaps(outcomes: Sequence[Outcome]) -> list[Gap]:
     """Compares each pair of neighboring depths, by size and embedding."""
+    # Every shape has every embedding and seed, so that all differences below exist.
     losses = {(o.run.cell.shape, o.run.cell.embedding, o.run.seed): o.loss for o in outcomes}
     shapes = dict.fromkeys(o.run.cell.shape for o in outcomes)
     embeddings: dict[EmbeddingKind, None] = dict.fromkeys(o.run.cell.embedding for o in outcomes)

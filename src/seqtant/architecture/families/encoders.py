@@ -102,6 +102,7 @@ def read_bert(fields: Fields, family: Encoder) -> Shape:
         ),
         stacks=(Stack(name="encoder", layers=(layer,)),),
         head={base: pooler, masked: scores, paired: (*pooler, *scores, pair)}[counted],
+        # The norm of the transform, with scale and shift.
         head_norm=0 if counted == base else 2 * narrow + loose_bias,
         vocabulary=vocabulary,
         context=max(1, positions - family.unused_positions),

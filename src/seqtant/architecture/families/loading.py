@@ -126,7 +126,20 @@ def find_model(model: str, *, download: bool = False) -> ModelFiles:
     is_hub_name = re.match(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", model)
     if path.suffix in {".json", ".safetensors"} or not is_hub_name or path.parent.is_dir():
         raise InputError(f"'{model}' does not exist: give a model folder, a config.json, or a hub name as owner/name")
-    return _of_hub(model, download=download)
+    config_path = _fetch(model, "config.json")
+    config = read_json(config_path)
+    if download:
+        try:
+            weights = (_fetch(model, SINGLE),)
+        except InputError:
+            # Large models have an index and several files; if that is missing too, its error is the one to show.
+            weights = tuple(_fetch(model, shard) for shard in _shard_names(_fetch(model, INDEX)))
+    else:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model, SINGLE)
+        weights = (Path(cached),) if isinstance(cached, str) else ()
+    return ModelFiles(model, str(config_path), config, weights)
 
 
 def _of_folder(folder: Path, name: str, path: Path | None = None) -> ModelFiles:
@@ -148,23 +161,6 @@ def _shard_names(index: Path) -> list[str]:
     if not isinstance(names, dict) or not names:
         raise InputError(f"'{index}' names no weights: copy the checkpoint again")
     return sorted({str(name) for name in names.values()})
-
-
-def _of_hub(name: str, *, download: bool) -> ModelFiles:
-    from huggingface_hub import try_to_load_from_cache
-
-    path = _fetch(name, "config.json")
-    config = read_json(path)
-    if download:
-        try:
-            weights = (_fetch(name, SINGLE),)
-        except InputError:
-            # Large models have an index and several files; if that is missing too, its error is the one to show.
-            weights = tuple(_fetch(name, shard) for shard in _shard_names(_fetch(name, INDEX)))
-    else:
-        cached = try_to_load_from_cache(name, SINGLE)
-        weights = (Path(cached),) if isinstance(cached, str) else ()
-    return ModelFiles(name, str(path), config, weights)
 
 
 def _fetch(name: str, file: str) -> Path:

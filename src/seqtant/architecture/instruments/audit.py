@@ -131,6 +131,7 @@ def _record_depth(record: Recorder, check: DepthCheck) -> None:
         return
     if check.outside:
         record.warn(check.outside)
+    # The curve of the figure.
     first, last = min(float(check.size), 1e6), max(float(check.size), 1e12)
     for size in (first * (last / first) ** (step / 60) for step in range(61)):
         law = optimal_depth(size)

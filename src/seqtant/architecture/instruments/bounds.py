@@ -38,6 +38,7 @@ class Bounds:
     @property
     def upper(self) -> float:
         """Best valid upper bound as stated by the theorems."""
+        # Theorem 1's upper side is proved at any depth; Theorem 2's may be tighter above the transition.
         proved = self.theorem1[1]
         return proved if self.is_efficient else max(0.0, min(proved, self.theorem2[1]))
 

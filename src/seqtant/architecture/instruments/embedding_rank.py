@@ -127,6 +127,7 @@ class Moments:
             >>> bool(np.allclose(Moments.of(table).project(up).gram, Moments.of(table @ up.T).gram))
             True
         """
+        # Rows x become B x: their sum B sum x, their second moments B A^T A B^T.
         wide = np.asarray(matrix, dtype=np.float64)
         return Moments(self.rows, wide @ self.total, wide @ self.gram @ wide.T, self.zero_rows)
 

@@ -11,7 +11,6 @@ from seqtant.architecture.config import FitConfig
 from seqtant.architecture.experiments.depth_law import (
     Crossing,
     FittedLaw,
-    Unresolved,
     find_crossings,
     fit_law,
     read_losses,
@@ -47,8 +46,8 @@ def run(config: FitConfig, context: Context) -> Result:
                 pair_depth=config.pair_depth,
             )
         crossings, missing = find_crossings(rows, draws=config.draws, generator=generator, pair_depth=config.pair_depth)
-        for pair in missing:
-            record.warn(f"{pair.shallow} against {pair.deep} layers is left out: {pair.reason}")
+        for (shallow, deep), reason in missing.items():
+            record.warn(f"{shallow} against {deep} layers is left out: {reason}")
         fitted = fit_law(crossings)
         _record_crossings(record, crossings, missing)
         fit, law = fitted.fit, fitted.law
@@ -88,7 +87,7 @@ def run(config: FitConfig, context: Context) -> Result:
     return record.result
 
 
-def _record_crossings(record: Recorder, crossings: list[Crossing], missing: list[Unresolved]) -> None:
+def _record_crossings(record: Recorder, crossings: list[Crossing], missing: dict[tuple[int, int], str]) -> None:
     rows: list[tuple[TableCell, ...]] = []
     for each in crossings:
         pair = f"{each.shallow} / {each.deep}"
@@ -99,7 +98,7 @@ def _record_crossings(record: Recorder, crossings: list[Crossing], missing: list
             record.measure("log_width_error", error, step=each.depth, group=pair)
         note = "several sign changes" if each.ambiguous else ""
         rows.append((pair, each.depth, size.value, size.low, size.high, each.log_width, error, note))
-    rows += [(f"{pair.shallow} / {pair.deep}", None, None, None, None, None, None, pair.reason) for pair in missing]
+    rows += [(f"{shallow} / {deep}", *[None] * 6, reason) for (shallow, deep), reason in missing.items()]
     columns = ("pair", "L", "crossing size", "low", "high", "ln d", "error of ln d", "note")
     record.table("crossings", "Where the deeper network starts to win", columns, rows)
 

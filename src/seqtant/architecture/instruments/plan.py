@@ -174,6 +174,7 @@ def _record_vocabulary(record: Recorder, plan: Plan, *, is_chosen: bool) -> None
     low, high = sorted(vocabulary_parameters(plan.size, approach) / plan.best.width for approach in (1, 2))
     record.value("vocabulary_low", low)
     record.value("vocabulary_high", high)
+    # Within a factor of two of the rule's two answers.
     near = low / 2 <= vocabulary <= 2 * high
     record.finding(
         "vocabulary",
@@ -212,37 +213,22 @@ def rules(plan: Plan) -> list[tuple[Cell, ...]]:
 
 
 def _tabulate_candidates(record: Recorder, plan: Plan, config: PlanConfig) -> None:
+    law, band = plan.best.depth, plan.band
     record.table(
         "candidates",
         "Whole shapes in and around the band",
         ("depth", "width", "heads", "d_ff", "depth / law", "place"),
         [
-            (
-                shape.depth,
-                shape.width,
-                shape.heads,
-                shape.d_ff,
-                round(shape.depth / plan.best.depth, 2),
-                plan.band.place(shape.depth),
-            )
-            for shape in plan.candidates
+            (each.depth, each.width, each.heads, each.d_ff, round(each.depth / law, 2), band.place(each.depth))
+            for each in plan.candidates
         ],
     )
+    keys = ("depth", "width", "non_embedding", "embedding", "flops_per_token", "cache_bytes_per_token")
     record.table(
         "costs",
         "What they cost, counted exactly",
         ("depth", "width", "non-embedding", "embedding", "FLOPs / token", "cache bytes / token"),
-        [
-            (
-                shape.depth,
-                shape.width,
-                shape.non_embedding,
-                shape.embedding,
-                shape.flops_per_token,
-                shape.cache_bytes_per_token,
-            )
-            for shape in plan.candidates
-        ],
+        [tuple(getattr(each, key) for key in keys) for each in plan.candidates],
         note=f"Forward FLOPs of the matrix products with square attention over {config.context} tokens; "
         f"cache in {config.cache_dtype}; root-mean-square norms, rotary positions, no biases, "
         f"{'tied' if plan.family.tied else 'untied'} head.",

@@ -156,6 +156,7 @@ def _record_finding(record: Recorder, predicted: Prediction, found: SeparationRa
         record.warn(
             f"the grid of {found.templates} inputs per half is too small: raise max_templates or shrink the network"
         )
+    # Above a proved upper bound something is wrong; below it only where equality is expected.
     if found.rank > predicted.closed_form:
         verdict: Verdict = "disagrees"
     elif not found.saturated:

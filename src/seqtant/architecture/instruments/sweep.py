@@ -30,10 +30,12 @@ def run(config: SweepConfig, context: Context) -> Result:
     depths = ", ".join(str(depth) for depth in config.depths)
     title = f"Depths {depths} at equal size, trained {config.seeds} times each"
     with Recorder("architecture.sweep", title, config, context, papers=(7, 8)) as record:
-        grid = grid_of(config)
+        step = config.head_size or config.heads
+        grid = cells(config.sizes, config.depths, config.embeddings, multiple_of=step)
         documents = phrase_documents(600) if config.text is None else TextFile(config.text, field=config.field)
         corpus = build_corpus(documents, config.tokens, vocabulary=config.vocab, folder=context.folder)
         rates = {cell: _learning_rate(cell, config, corpus, context) for cell in grid}
+        # Seeds 1000 s + 1, 1000 s + 2, ...; 1000 s itself chose the learning rates and is not used again.
         runs = [
             run_of(cell, config, corpus.vocabulary, rates[cell], 1000 * context.seed + number, config.steps)
             for number in range(1, config.seeds + 1)
@@ -63,20 +65,17 @@ def run(config: SweepConfig, context: Context) -> Result:
     return record.result
 
 
-def grid_of(config: SweepConfig) -> list[Cell]:
-    """Lists the networks that a configuration asks for."""
-    return cells(config.sizes, config.depths, config.embeddings, multiple_of=config.head_size or config.heads)
-
-
 def run_of(cell: Cell, config: SweepConfig, vocabulary: int, rate: float, seed: int, steps: int) -> Run:
-    """Makes one training run of a cell."""
+    """Makes one training run of a cell, with its network and its settings."""
+    # The control is factorized at full rank; a plain table is not factorized.
+    ranks = {"plain": None, "control": cell.shape.width}
     network = DecoderConfig(
         vocabulary=vocabulary,
         depth=cell.shape.depth,
         width=cell.shape.width,
         heads=cell.shape.width // config.head_size if config.head_size else config.heads,
         context=config.context,
-        embedding_rank=cell.rank,
+        embedding_rank=cell.embedding if isinstance(cell.embedding, int) else ranks[cell.embedding],
         positions=config.positions,
     )
     return Run(cell, network, config.training(steps, rate), config.rows, config.validation_windows, seed)

@@ -60,6 +60,7 @@ def check_depth(shape: Shape, counted: Parameters) -> DepthCheck:
         ('shallower than the band', 0.52)
     """
     size, depth = counted.non_embedding, shape.depth
+    # c with N = c L d^2
     cost = size / (depth * shape.width**2)
     reason = ""
     if len(shape.stacks) > 1:
@@ -71,6 +72,7 @@ def check_depth(shape: Shape, counted: Parameters) -> DepthCheck:
     if reason:
         return DepthCheck(size=size, depth=depth, layer_cost=cost, not_applicable=reason)
 
+    # The exact size is put in for 12 L d^2, whatever the layers are made of.
     best = theory.optimal_depth(size)
     (shallow, deep), (small, large) = theory.FITTED_DEPTHS, theory.FITTED_SIZES
     outside = ""
@@ -81,7 +83,7 @@ def check_depth(shape: Shape, counted: Parameters) -> DepthCheck:
     untested = ""
     if shape.vocabulary is None:
         untested = "it was fitted on text, and this network reads images"
-    elif shape.stacks[0].name == "encoder":
+    elif any(stack.name == "encoder" for stack in shape.stacks):
         untested = "it was fitted on decoders that predict the next token, and this is an encoder"
 
     # What a plan of this shape's kind has in common: proportions, heads, rank of the input.

@@ -20,17 +20,16 @@ class Modality:
     """Usual number of token ids; None for continuous input."""
     rank: int | None
     """Rank of the input where it is below the vocabulary, or dimension of a continuous input."""
-    description: str
 
 
 MODALITIES: dict[str, Modality] = {
-    "text": Modality(50257, None, "subword text; vocabularies of 30K to 256K never limit the width"),
-    "bytes": Modality(257, None, "bytes and one end mark"),
-    "image-tokens": Modality(512, None, "images as 512 color clusters, as in iGPT"),
-    "pixels": Modality(256, None, "pixel intensities 0 to 255 per channel"),
-    "amino-acids": Modality(33, None, "protein residues with special tokens (20 to 33)"),
-    "dna": Modality(12, None, "nucleotides with ambiguity codes and special tokens (4 to 12)"),
-    "patches": Modality(None, 768, "continuous patches of 16 x 16 pixels in 3 colors"),
+    "text": Modality(50257, None),  # subword text; vocabularies of 30K to 256K never limit the width
+    "bytes": Modality(257, None),  # bytes and one end mark
+    "image-tokens": Modality(512, None),  # 512 color clusters, as in iGPT
+    "pixels": Modality(256, None),  # intensities 0 to 255 per channel
+    "amino-acids": Modality(33, None),  # protein residues with special tokens (20 to 33)
+    "dna": Modality(12, None),  # nucleotides with ambiguity codes and special tokens (4 to 12)
+    "patches": Modality(None, 768),  # continuous patches of 16 x 16 pixels in 3 colors
 }
 """Name -> kind of data; ``--vocab`` and ``--set embed_rank=...`` replace the numbers."""
 
@@ -73,6 +72,7 @@ class ShapeFamily:
 
     def layer_parameters(self, width: float) -> float:
         """Counts the matrix entries of one layer, for a real width; biases and norms left out, as in 12 d^2."""
+        # Queries and output d x d each, keys and values d x kv_inner each, two or three feed-forward matrices.
         kv_inner = width if self.kv_heads is None else min(width, float(self.kv_heads * self.head_dim))
         return 2 * width**2 + 2 * width * kv_inner + (3 if self.gated else 2) * self.d_ff_ratio * width**2
 
@@ -80,6 +80,7 @@ class ShapeFamily:
         """Counts the parameters of input embedding and output head, for a real width."""
         if self.vocabulary is None:
             return (self.input_rank or 0) * width
+        # Factorized tables are V x r and r x d; an untied head is V x d either way.
         table = self.vocabulary * width if self.input_rank is None else self.input_rank * (self.vocabulary + width)
         return table + (0 if self.tied else self.vocabulary * width)
 
@@ -191,6 +192,7 @@ def depth_band(size: float, family: ShapeFamily, best: theory.DepthRange) -> Ban
         "width held at the rank": f"from the law to the depth whose width is the input's rank, {family.rank_limit:g}",
         "three times the law": "cut at three times the law's depth: filling the input's rank would be absurdly deep",
     }[cap]
+    # Width that the rank cannot fill goes into depth: from the law on, deeper only.
     low = max(1, math.floor(best.depth))
     return Band(low, max(low, math.floor(best.depth + margin), math.floor(deepest)), reason, cap)
 
@@ -310,6 +312,7 @@ def _law(size: float, family: ShapeFamily) -> theory.DepthRange:
 
 def _without_embeddings(total: float, family: ShapeFamily) -> float:
     """Finds the non-embedding size whose optimum, with its embeddings, has a given total, by halving."""
+    # Size and its embeddings grow together, so the total has one solution.
     low, high = 0.0, total
     for _ in range(100):
         middle = (low + high) / 2

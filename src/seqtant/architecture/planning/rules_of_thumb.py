@@ -174,12 +174,7 @@ class BuiltShape:
 
     @property
     def size(self) -> int:
-        """12 L d^2.
-
-        Example:
-            >>> f"{BuiltShape('GPT-2 XL', 48, 1600).size:.3g}"
-            '1.47e+09'
-        """
+        """12 L d^2."""
         return 12 * self.depth * self.width**2
 
 

@@ -59,6 +59,7 @@ def log3_multichoose(variables: float, count: float) -> float:
     """
     if variables <= 0.0:
         return -math.inf
+    # binom(n + k - 1, k) = 1 / ((n + k) B(n, k + 1))
     return -(math.log(variables + count) + float(betaln(variables, count + 1.0))) / LN3
 
 
@@ -165,6 +166,7 @@ def many_token_rank(depth: int, effective_width: int) -> int:
     """
     q, total = effective_width, degree(depth)
     n, k = q * (q + 1) // 2, _balance(depth, q)
+    # sum_{j<=k} ((n, j)) = binom(n + k, n), for the B half up to k and the A half beyond it.
     low = math.comb(n + k, n) if k >= 0 else 0
     high = q * math.comb(n + total - k - 1, n) if k < total else 0
     return low + high
@@ -181,6 +183,7 @@ def log3_many_token_rank(depth: int, effective_width: int) -> float:
     n, k = q * (q + 1) / 2.0, _balance(depth, q)
     low = log3_multichoose(n + 1.0, float(k)) if k >= 0 else -math.inf
     high = math.log(q) / LN3 + log3_multichoose(n + 1.0, float(total - k - 1)) if k < total else -math.inf
+    # log_3 of a sum of two powers, the larger taken out so that neither overflows.
     top = max(low, high)
     return top + math.log(sum(3.0 ** (term - top) for term in (low, high))) / LN3
 
@@ -207,7 +210,7 @@ def closed_form_rank(depth: int, effective_width: int, tokens: int) -> int:
     side_b, side_a = [0] * (total + 1), [0] * (total + 1)
     for k in range(total + 1):
         for shape in partitions(k, m):
-            even = doubled(shape, q)
+            even = tuple(2 * part for part in shape) + (0,) * (q - len(shape))  # 2 lambda, as q rows
             side_b[k] += dimension(even)
             side_a[k] += sum(dimension(grown) for grown in with_a_box(even, m))
     # Degree k on one side meets degree C-k on the other.
@@ -229,16 +232,6 @@ def partitions(total: int, parts: int, largest: int | None = None) -> Iterator[D
                 yield (first, *rest)
 
 
-def doubled(shape: Diagram, rows: int) -> Diagram:
-    """Doubles every row of a diagram and fills it up with empty rows.
-
-    Example:
-        >>> doubled((2, 1), 3)
-        (4, 2, 0)
-    """
-    return tuple(2 * part for part in shape) + (0,) * (rows - len(shape))
-
-
 def with_a_box(shape: Diagram, rows: int) -> Iterator[Diagram]:
     """Yields the diagrams with one box more in one of the first ``rows`` rows (Pieri's rule).
 
@@ -258,6 +251,7 @@ def dimension(shape: Diagram) -> int:
         >>> dimension((1, 0, 0)), dimension((2, 0, 0)), dimension((1, 1, 1))
         (3, 6, 1)
     """
+    # prod_{i<j} (l_i - l_j + j - i) / (j - i), an exact whole number
     pairs = [(i, j) for i in range(len(shape)) for j in range(i + 1, len(shape))]
     return math.prod(shape[i] - shape[j] + j - i for i, j in pairs) // math.prod(j - i for i, j in pairs)
 

@@ -109,6 +109,7 @@ class PrimeField:
             rank += 1
             row = pivots[0]
             inverse = pow(int(column[row]), -1, self.p)
+            # Multiples of the pivot row that clear the column in the other rows.
             factors = self._fold(column * np.uint64(inverse)) % np.uint64(self.p)
             others = np.arange(len(column)) != row
             products = self._fold(factors[others, None] * rest[row])
@@ -132,28 +133,18 @@ MARGIN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkShape:
-    """The shape of a polynomial attention network, and what its inputs are."""
+    """The shape of a polynomial attention network and its inputs; fields as in :func:`separation_rank`."""
 
-    depth: int = 2
-    """Attention layers."""
-    width: int = 4
-    """Width of the residual stream."""
+    depth: int
+    width: int
     heads: int = 1
-    """Attention heads; must divide the inner dimension."""
     tokens: int = 8
-    """Input vectors, half of them on each side of the cut: an even number."""
     embed_rank: int | None = None
-    """Rank of the input embedding; by default full."""
     inner_dim: int | None = None
-    """Heads times head width; by default the width."""
     positions: Positions = "none"
-    """Position vectors added to the input: none, inside the span of the embedding, or free."""
     vocab: int | None = None
-    """Finite vocabulary, all of whose inputs are enumerated; by default inputs are continuous."""
     residual: bool = False
-    """Adds each layer's input to its output."""
     projection: int | None = None
-    """Rank of a projection after the first layer; by default there is none."""
 
     def __post_init__(self) -> None:
         at_least(1, depth=self.depth, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
@@ -181,11 +172,9 @@ class RankRun:
     seed: int
     """Seed of the weights and of the inputs."""
     prime: int
-    """The modulus."""
     templates: int
     """Inputs per half."""
     rank: int
-    """Rank of the grid."""
     exhaustive: bool
     """Whether the grid holds every input there is."""
 
@@ -200,7 +189,6 @@ class SeparationRank:
     """The largest rank over all seeds and primes at the final grid, which is the generic one."""
 
     rank: int
-    """The rank."""
     runs: tuple[RankRun, ...]
     """Every elimination at the final grid."""
 
@@ -330,11 +318,13 @@ class Network:
         def product(rows: int, inner: int, columns: int) -> Numbers:
             return field.matmul(field.draw(generator, rows, inner, 1), field.draw(generator, inner, columns, 1))
 
+        # The order of these draws is part of the result: a seed must give the same network for ever.
         width, head, rank = shape.width, shape.inner // shape.heads, shape.rank
         layers = tuple(
             tuple((product(width, head, width), product(width, head, width)) for _ in range(shape.heads))
             for _ in range(shape.depth)
         )
+        # Inputs are combinations of the basis; at full rank the unit vectors will do.
         basis = field.draw(generator, width, rank) if rank < width else np.eye(width, dtype=np.uint64)
         positions = np.zeros((width, shape.tokens), dtype=np.uint64)
         if shape.positions == "free":
@@ -390,6 +380,7 @@ class Network:
             return reduce(self.field.matmul, factors)  # from the left
 
         state: Numbers = np.eye(self.shape.width, dtype=np.uint64)[:, :, None]
+        # P_l = sum_h A_h (P_{l-1} S P_{l-1}^T) B_h P_{l-1}, [width, width, batch]; P_0 = I drops out of the first.
         for index, heads in enumerate(self.layers):
             middle = (state, moments, state.transpose(1, 0, 2)) if index else (moments,)
             projection = None if index else self.projection
