@@ -104,7 +104,8 @@ def bounds(result: Result) -> list[Figure]:
     data: list[dict[str, Any]] = []
     for color, (key, name) in enumerate(names.items()):
         # A logarithmic axis has no place for bounds of 0, which say nothing.
-        x, y = _columns([(depth, value) for depth, value in zip(depths, curves[key], strict=True) if value > 0])
+        kept = [(depth, value) for depth, value in zip(depths, curves[key], strict=True) if value > 0]
+        x, y = [depth for depth, _ in kept], [value for _, value in kept]
         data += line(x, y, name, color=color, mode="lines", dash="dash" if color > 1 else "solid")
     layout = axes("depth (layers)", "log3 of the separation rank", yaxis={"type": "log"})
     layout["shapes"] = [_upright("line", transition, transition) | {"line": {"dash": "dot", "width": 1}}]
@@ -311,7 +312,8 @@ def sweep(result: Result) -> list[Figure]:
     means["error_y"] = {"type": "data", "array": above, "color": COLORS[0]}
     # The curves come in the order of the table's rows.
     curves = zip(places, _curves(result, "gap").values(), strict=True)
-    x, y = _columns([(place, row.value) for place, rows in curves for row in rows])
+    seeds = [(place, row.value) for place, rows in curves for row in rows]
+    x, y = [place for place, _ in seeds], [value for _, value in seeds]
     winners = [str(row[-1]) for row in table.rows]
     counts = ", ".join(f"{winners.count(name)} {name}" for name in dict.fromkeys(winners))
     return [
@@ -343,7 +345,8 @@ def fit(result: Result) -> list[Figure]:
     }
     data = [crossings]
     for color, (key, name) in enumerate({"fitted_width": "fitted line", "published_width": "paper 8"}.items()):
-        x, y = _columns([(row.step or 0.0, row.value) for row in result.series(key)])
+        ends = result.series(key)
+        x, y = [row.step or 0.0 for row in ends], [row.value for row in ends]
         data += line(x, y, name, color=color, mode="lines", dash="dash" if color else "solid")
     a, b = float(result.values["a"] or 0), float(result.values["b"] or 0)
     table = _table(result, "crossings")
@@ -381,10 +384,6 @@ def _law(result: Result, name: str) -> list[dict[str, Any]]:
 
 def _markers(name: str, x: list[Any], y: list[Any], **marker: Any) -> dict[str, Any]:
     return {"type": "scatter", "name": name, "x": x, "y": y, "mode": "markers", "marker": marker}
-
-
-def _columns(points: list[tuple[Any, float]]) -> tuple[list[Any], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]
 
 
 def _upright(kind: str, low: float, high: float) -> dict[str, Any]:

@@ -93,12 +93,7 @@ def read_losses(path: Path, *, embedding: str) -> list[LossRow]:
 
 
 def simulate_losses(
-    law: DepthLaw,
-    depths: Sequence[int],
-    *,
-    spread: float,
-    generator: np.random.Generator,
-    pair_depth: str = "deep",
+    law: DepthLaw, depths: Sequence[int], *, spread: float, generator: np.random.Generator, pair_depth: str = "deep"
 ) -> list[LossRow]:
     """Simulates losses in which each deeper network starts to win exactly where a law says, plus seed-to-seed scatter.
 
@@ -277,11 +272,7 @@ def find_crossings(
 
 
 def _crossing(
-    table: LossTable,
-    drawn: dict[tuple[float, int], np.ndarray] | None,
-    shallow: int,
-    deep: int,
-    pair_depth: str,
+    table: LossTable, drawn: dict[tuple[float, int], np.ndarray] | None, shallow: int, deep: int, pair_depth: str
 ) -> Crossing | str:
     """Finds the crossing of one pair, or says why there is none."""
     sizes = [size for size in table.sizes if (size, shallow) in table.losses and (size, deep) in table.losses]

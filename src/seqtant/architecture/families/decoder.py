@@ -221,11 +221,7 @@ def _window(fields: Fields, default: int | None) -> int | None:
 
 
 def mixture(
-    fields: Fields,
-    expert: FeedForward,
-    index: int,
-    stored: tuple[str, int] = ("num_local_experts", 8),
-    active: int = 2,
+    fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_local_experts", 8), active: int = 2
 ) -> FeedForward:
     """Puts experts into every layer, each as wide as the sublayer given (Mixtral).
 

@@ -161,11 +161,7 @@ def _record_depth(record: Recorder, check: DepthCheck) -> None:
         check.verdict,
         summary,
         predicted=Estimate(
-            value=best.depth,
-            low=best.low,
-            high=best.high,
-            method="delta method on the fit's covariance",
-            unit="layers",
+            value=best.depth, low=best.low, high=best.high, method="delta method on the fit's covariance", unit="layers"
         ),
         measured=Estimate.exact(check.depth, unit="layers"),
         assumptions=(

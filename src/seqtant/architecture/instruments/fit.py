@@ -39,11 +39,7 @@ def run(config: FitConfig, context: Context) -> Result:
             rows = read_losses(Path(config.losses), embedding=config.embedding)
         else:
             rows = simulate_losses(
-                FITTED,
-                config.simulated_depths,
-                spread=config.spread,
-                generator=generator,
-                pair_depth=config.pair_depth,
+                FITTED, config.simulated_depths, spread=config.spread, generator=generator, pair_depth=config.pair_depth
             )
         crossings, missing = find_crossings(rows, draws=config.draws, generator=generator, pair_depth=config.pair_depth)
         for (shallow, deep), reason in missing.items():

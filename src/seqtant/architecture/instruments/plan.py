@@ -103,11 +103,7 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
         f"{band.low} to {band.high} layers ({band.reason}); the law's center is {best.depth:.1f} layers of width "
         f"{best.width:.0f}. Nothing was trained here.",
         predicted=Estimate(
-            value=best.depth,
-            low=best.low,
-            high=best.high,
-            method="delta method on the fit's covariance",
-            unit="layers",
+            value=best.depth, low=best.low, high=best.high, method="delta method on the fit's covariance", unit="layers"
         ),
         assumptions=(
             Assumption(
