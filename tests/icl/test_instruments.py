@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seqtant.icl.commands import app
 
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.icl.checks import check
-from seqtant.icl.commands import app
 from seqtant.icl.config import OrderConfig, PosteriorConfig, ShotsConfig
 from seqtant.icl.figures import figures
 from seqtant.icl.instrument import run

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seqtant.steering.commands import app
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.runs.context import Context
 from seqtant.settings import resolve
-from seqtant.steering.commands import app
 from seqtant.steering.config import CONFIGS, ChooseConfig
 from seqtant.steering.figures import figures
 from seqtant.steering.instrument import run
