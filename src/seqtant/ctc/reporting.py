@@ -188,9 +188,7 @@ def write_timeline(path: Path, utterance: Utterance, tracks: Sequence[Track], *,
         ],
     }
     environment = Environment(
-        loader=PackageLoader("seqtant.ctc", "templates"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
+        loader=PackageLoader("seqtant.ctc", "templates"), autoescape=select_autoescape(), undefined=StrictUndefined
     )
     page = environment.get_template("timeline.html").render(
         title=f"When does each word come out? {utterance.id}",

@@ -121,15 +121,7 @@ def train_plain(
         clip=optimization.clip,
     )
     objective = plain(0.0, MethodSettings(blank=corpora.labels.blank))
-    fit(
-        recognizer,
-        corpora.train,
-        objective,
-        schedule,
-        batch_size=optimization.batch_size,
-        context=context,
-        seed=seed,
-    )
+    fit(recognizer, corpora.train, objective, schedule, batch_size=optimization.batch_size, context=context, seed=seed)
     return recognizer
 
 
@@ -197,6 +189,7 @@ def finetune(
             callbacks=(Periodic(watch.settings.every, watch.check),) if watch else (),
             stats=stats,
         )
+        # The loop checks every so many steps: the weights that are handed back are checked too.
         if watch:
             watch.check(steps, trained.encoder)
     except CollapseError as error:
@@ -225,6 +218,7 @@ def objective_of(method: str, weight: float, purpose: Purpose, corpora: Corpora,
     objective = METHODS[method](weight, settings)
     for term in objective.terms:
         if ramp and isinstance(term, AlignWithPurpose):
+            # From 0 to the weight in a straight line, constant from there on.
             term.weights = tuple(Schedule(((0, 0.0), (ramp, schedule.at(0)))) for schedule in term.weights)
     return objective
 
@@ -244,6 +238,7 @@ def train_to_start_wer(
     Returns:
         The recognizer, the steps it took, and the word error rate (percent) it starts from.
     """
+    # Each chunk is a finetuning of its own, with a schedule from start to end and an order of its own.
     steps, chunk = 0, min(100, max(most_steps, 1))
     wer = word_error_rate(recognizer, corpora.development)
     while wer > start_wer and steps + chunk <= most_steps:

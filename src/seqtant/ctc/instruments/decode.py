@@ -36,6 +36,7 @@ def run(config: DecodeConfig, context: Context) -> Result:
             rows.append((f"beam {rank}", text, round(hypothesis.score, 4)))
         record.table("hypotheses", "What was heard", ("decoder", "text", "log-probability, nats"), rows)
         _record_exactness(record, log_probs, found[0], labels.blank)
+        # A beam knows when a label begins, not how long it lasts: spans of one frame.
         emitted = zip(found[0].labels, found[0].frames, strict=True)
         spans = [Span(label, frame, frame + 1, 0.0) for label, frame in emitted]
         words = labels.words(spans, frame_seconds=recognizer.frame_seconds)

@@ -204,11 +204,7 @@ def max_weight_within_wer_budget(
 
 
 def _search(
-    config: FinetuneConfig,
-    corpora: Corpora,
-    start: Recognizer,
-    attempt: Callable[[float], Finetuned],
-    record: Recorder,
+    config: FinetuneConfig, corpora: Corpora, start: Recognizer, attempt: Callable[[float], Finetuned], record: Recorder
 ) -> tuple[Recognizer, float]:
     """Searches on development utterances; the weight it finds is measured on others."""
 

@@ -76,6 +76,7 @@ def _made_up(seed: int) -> tuple[Words, Words]:
     for number in range(20):
         starts = 0.3 + 0.6 * np.arange(5)
         spoken = rng.integers(10, size=5)
+        # Words are late by a normal delay of known mean, one in twenty is wrong.
         late = KNOWN_DELAY_MS / 1000 + rng.normal(0, 0.03, size=5)
         recognized = np.where(rng.random(5) < 0.05, (spoken + 1) % 10, spoken)
         name = f"made-up-{number:02d}"

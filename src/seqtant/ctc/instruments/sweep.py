@@ -367,6 +367,7 @@ def _record_table(record: Recorder, points: list[Point], measured: list[PointSum
 
 def _record_monotone(record: Recorder, points: list[Point], seed: int) -> None:
     """Records whether more weight means earlier words, step by step through the weights of Align With Purpose."""
+    # Neighbors in weight, from plain CTC on: each step must be a decrease of the delay beyond its interval.
     rising = sorted((point for point in points if point.method == "awp"), key=lambda point: point.weight)
     chain = [points[0], *(point for point in rising if point.weight > 0)]
     if len(chain) < 3:

@@ -34,6 +34,7 @@ def ctc_losses(data: CTCInput) -> Float[Tensor, " B"]:
         tensor([0.2877])
     """
     targets, counts = data.required_targets()
+    # PyTorch refuses a batch without frames; the empty sum is 0 and keeps the graph.
     if not data.log_probs.numel():
         return data.log_probs.sum((1, 2))
     possible = data.possible
@@ -62,7 +63,8 @@ def unnormalized_ctc_losses(data: CTCInput) -> Float[Tensor, " B"]:
         >>> round(float((-loss).exp()), 4)
         3.0
     """
-    normalizer = data.log_probs.logsumexp(-1)
+    # A path weighs exp(sum_t score_t) = prod_t Z_t * its probability under the normalized scores: log Z_t is per frame.
+    normalizer = data.log_probs.logsumexp(-1)  # [B, T]
     counted = frame_mask(data.lengths, data.log_probs.shape[1])
     normalized = CTCInput(
         data.log_probs - normalizer[..., None], data.lengths, data.targets, data.target_lengths, data.blank
@@ -122,6 +124,7 @@ def alignment_log_sum(
         return torch.where(target_lengths == 0, 0.0, -torch.inf).to(scores)
     states = expand_targets(targets, blank)
     emissions = scores.gather(2, states[:, None, :].expand(-1, scores.shape[1], -1))
+    # Scores on entering a state; blanks (even states) have none.
     arcs = emissions.new_zeros(emissions.shape)
     if entry is not None:
         arcs[..., 1::2] = entry.detach().to(arcs.dtype)
@@ -220,11 +223,7 @@ class GradientCheck:
 
 
 def check_ctc_gradient(
-    loss: LossFunction,
-    *,
-    normalized: bool = True,
-    penalty: Callable[[Tensor], Tensor] | None = None,
-    seed: int = 0,
+    loss: LossFunction, *, normalized: bool = True, penalty: Callable[[Tensor], Tensor] | None = None, seed: int = 0
 ) -> GradientCheck:
     """Compares a CTC loss's gradient with the exact one on random input.
 
@@ -242,6 +241,7 @@ def check_ctc_gradient(
         (True, False)
     """
     generator = torch.Generator().manual_seed(seed)
+    # A repeat, a full length and padding: the cases in which losses go wrong.
     logits = torch.randn(3, 8, 5, generator=generator, dtype=torch.float64)
     lengths, counts = torch.tensor([8, 6, 5]), torch.tensor([3, 2, 1])
     targets = torch.tensor([[1, 1, 2], [3, 4, 0], [2, 0, 0]])

@@ -53,6 +53,7 @@ class CTCInput:
             raise InputError(f"log_probs has shape {tuple(log_probs.shape)}: it must be batch x frames x labels")
         if not batch_first:
             log_probs = log_probs.transpose(0, 1)
+        # Sums over hundreds of frames need more digits than half precision has.
         if log_probs.dtype in {torch.float16, torch.bfloat16}:
             log_probs = log_probs.float()
         B, T, V = log_probs.shape
@@ -185,11 +186,7 @@ def sample_paths(
 
 
 def path_scores(
-    log_probs: Float[Tensor, "B T V"],
-    paths: Int[Tensor, "B N T"],
-    lengths: Int[Tensor, " B"],
-    *,
-    epsilon: float = 0.0,
+    log_probs: Float[Tensor, "B T V"], paths: Int[Tensor, "B N T"], lengths: Int[Tensor, " B"], *, epsilon: float = 0.0
 ) -> Float[Tensor, "B N"]:
     """Log-probability of each path, summed over the frames that count.
 
@@ -207,6 +204,7 @@ def path_scores(
     picked = log_probs.gather(2, paths.transpose(1, 2))
     if epsilon:
         picked = (picked.exp() + epsilon).log()
+    # Filled, not multiplied by 0: the padding may hold NaN or -inf.
     outside = ~frame_mask(lengths, paths.shape[-1])
     return picked.masked_fill(outside[..., None], 0.0).sum(1)
 
@@ -238,6 +236,7 @@ def collapse(batch: PathBatch) -> Collapsed:
     """
     paths, emitted = batch.paths, (batch.paths != batch.blank) & batch.valid
     starts = emitted & (paths != previous_labels(paths, batch.blank))
+    # Running count of token starts, from 0: the same for all frames of a token.
     owner = torch.where(emitted, starts.cumsum(-1) - 1, -1)
     # One slot more than there are frames takes everything that starts no token.
     slot = torch.where(starts, owner, paths.shape[-1])

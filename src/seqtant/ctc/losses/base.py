@@ -141,6 +141,7 @@ class Schedule:
 
     def at(self, step: int) -> float:
         """Returns the weight at a training step."""
+        # Index of the first point behind the step: the weight lies between it and the one before.
         after = bisect_right([point for point, _ in self.points], step)
         if after == 0:
             return 0.0
@@ -182,6 +183,7 @@ class TrimTail:
         """Returns the shortened lengths; features beyond them are padding from now on."""
         if not self.most:
             return lengths
+        # Drawn for all, also for those that are then left alone: the others must not depend on them.
         cut = torch.randint(1, self.most + 1, lengths.shape, generator=generator, device=lengths.device)
         return torch.where(2 * cut < lengths, lengths - cut, lengths)
 

@@ -37,6 +37,7 @@ class BayesRiskCTC(LossTerm):
         """Mean over the batch of the per-token mean risk."""
         possible = data.possible
         targets, counts = data.required_targets()
+        # A target that cannot fit runs as an empty one: finite, and masked at the end.
         counts = torch.where(possible, counts, 0)
         B, T, _ = data.log_probs.shape
         U = max(targets.shape[1], 1)

@@ -45,6 +45,7 @@ class DelayPenalizedCTC(LossTerm):
         late = frames - torch.div(data.lengths, 2, rounding_mode="floor")[:, None]
         targets, counts = data.required_targets()
         entry = (-self.penalty * late.to(data.log_probs))[..., None].expand(-1, -1, targets.shape[1])
+        # A target that cannot fit runs as an empty one: finite, and masked below.
         sums = alignment_log_sum(
             data.log_probs, data.lengths, targets, torch.where(possible, counts, 0), blank=data.blank, entry=entry
         )

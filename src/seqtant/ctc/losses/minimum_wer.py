@@ -48,6 +48,7 @@ class MinimumWER:
         hypotheses, references, owners = self._as_lists(batch)
         paths = batch.paths.clone()
         changed = torch.zeros(paths.shape[:2], dtype=torch.bool)
+        # One number per path, needed or not: what one path draws never depends on another.
         draws = torch.rand(changed.shape, generator=generator, device=paths.device).tolist()
         for b, reference in enumerate(references):
             length = int(batch.lengths[b])

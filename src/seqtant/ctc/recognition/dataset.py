@@ -92,6 +92,7 @@ class Labels:
         """
         words: list[TimedWord] = []
         for word in split_words([span.label for span in spans], self.space):
+            # Frame t is known at its end, (t + 1) frames after the start.
             last = spans[word.positions[-1]]
             emitted, end = (last.start + 1) * frame_seconds, max(last.end, last.start + 1) * frame_seconds
             words.append(TimedWord("".join(self.names[label] for label in word.labels), emitted, end))
@@ -179,6 +180,7 @@ class CorpusBatches:
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Builds the batch of one step, with the step itself in every row."""
+        # The incomplete last batch of an epoch is left out; every epoch has an order of its own.
         per_epoch = len(self.corpus.features) // self.size
         epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.corpus.features))

@@ -99,6 +99,7 @@ def measure_timing(transcript: Transcript) -> Timing:
         for h, r in aligned_pairs(recognized, true)
         if h is not None and r is not None and recognized[h] == true[r]
     )
+    # Right or wrong, what is emitted first and last counts: a listener sees it.
     first = last = None
     if transcript.hypothesis and transcript.reference:
         first = 1000 * (transcript.hypothesis[0].start - transcript.reference[0].start)
@@ -202,12 +203,14 @@ def compare(first: Sequence[Timing], second: Sequence[Timing], *, seed: int = 0,
     """
     if [timing.id for timing in first] != [timing.id for timing in second]:
         raise InputError("the two systems heard different utterances: compare them on the same ones")
+    # Both systems are resampled together: what they share, such as hard utterances, cancels in the difference.
     rng = np.random.default_rng(seed)
     words = np.array([timing.errors.words for timing in first], dtype=np.float64)
     more = np.array([b.errors.total - a.errors.total for a, b in zip(first, second, strict=True)], dtype=np.float64)
     drawn = rng.integers(len(words), size=(draws, len(words)))
     rates = 100 * more[drawn].sum(1) / np.maximum(words[drawn].sum(1), 1)
     wer = _interval(100 * more.sum() / words.sum(), rates, n=int(words.sum()), clusters=len(words), unit="points")
+    # Delays of the words that both got right, second minus first.
     differences: list[list[float]] = []
     for a, b in zip(first, second, strict=True):
         known = {delay.place: delay.after_start for delay in a.delays}

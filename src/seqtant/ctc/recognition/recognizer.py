@@ -98,6 +98,7 @@ class Recognizer:
         """Writes ``model.safetensors`` and ``recognizer.json``, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / "model.safetensors") as temporary:
+            # safetensors refuses tensors that share memory or are views.
             save_file({name: tensor.contiguous() for name, tensor in self.encoder.state_dict().items()}, temporary)
         description = {
             "format": FORMAT,
@@ -235,8 +236,10 @@ def peakiness(log_probs: Float[Tensor, "T V"], *, blank: int, samples: int, gene
     batch = PathBatch(paths, torch.tensor([len(log_probs)]), blank)
     collapsed, emitted = collapse(batch), paths != blank
     tokens = int(collapsed.counts.sum())
+    # argmax gives the first of equal maxima: the first frame that is not blank.
     first = torch.where(emitted.any(-1), emitted.to(torch.int8).argmax(-1), -1)[0]
     probabilities = log_probs.exp()
+    # 0 log 0 is 0.
     entropy = -torch.where(probabilities > 0, probabilities * log_probs, 0.0).sum(-1)
     return Peakiness(
         int(emitted.sum()) / tokens if tokens else None,
