@@ -89,9 +89,8 @@ def generation() -> dict[str, Any]:
     """Steered generation of one row: every weight must be read once per token."""
     from work import SIZES, network
 
-    from seqtant.lm.generation import generate
+    from seqtant.lm.generation import Sampling, generate
     from seqtant.lm.huggingface import HuggingFaceLM
-    from seqtant.lm.sampling import Sampling
     from seqtant.steering.applying.hooks import apply_steering
     from seqtant.steering.vectors.vector import SteeringVector
 

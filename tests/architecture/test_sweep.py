@@ -21,7 +21,7 @@ from seqtant.architecture.experiments.grid import Cell, GridShape, Outcome, cell
 from seqtant.architecture.figures import figures
 from seqtant.architecture.instrument import run
 from seqtant.architecture.instruments.sweep import run_of
-from seqtant.data.windows import TokenWindows
+from seqtant.data.tokens import TokenWindows
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.runs.context import Context

@@ -31,7 +31,7 @@ from seqtant.ctc.training import (
     objective_of,
     word_error_rate,
 )
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
 

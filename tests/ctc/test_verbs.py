@@ -17,7 +17,7 @@ from seqtant.ctc.instruments.sweep import Sweep
 from seqtant.ctc.reporting import Track, write_timeline
 from seqtant.ctc.training import load_model_and_sound, load_recognizer
 from seqtant.data.audio import Recording, write_wav
-from seqtant.data.timed_words import TimedWord, read_ctm, write_ctm
+from seqtant.data.speech import TimedWord, read_ctm, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.runs.context import Context

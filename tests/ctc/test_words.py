@@ -7,7 +7,7 @@ import pytest
 
 from seqtant.ctc.decoding.word_errors import aligned_pairs, split_words, word_errors
 from seqtant.ctc.recognition.latency import Transcript, compare, measure_timing, summarize
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.ctc.recognition.latency import Comparison, LatencySummary, WordDelay
-from seqtant.data.speech import Utterance
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord, Utterance
 from seqtant.findings import Assumption, Estimate, Verdict
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder

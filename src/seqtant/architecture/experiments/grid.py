@@ -12,7 +12,7 @@ import numpy as np
 
 from seqtant.architecture.config import EmbeddingKind
 from seqtant.data.corpus import Corpus
-from seqtant.data.windows import TokenWindows, spread_windows
+from seqtant.data.tokens import TokenWindows, spread_windows
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.models.decoder_config import DecoderConfig

@@ -12,7 +12,7 @@ from seqtant.architecture.theory import FITTED, FITTED_DEPTHS, FITTED_SIZES
 from seqtant.boundary import size_text
 from seqtant.data.corpus import Corpus, build_corpus
 from seqtant.data.documents import TextFile
-from seqtant.data.phrases import phrase_documents
+from seqtant.data.espeak import phrase_documents
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.findings import Cell as TableCell
 from seqtant.models.decoder_config import DecoderConfig

@@ -21,8 +21,7 @@ from seqtant.beb.prompts.sampling import Prompt, SentenceEnds
 from seqtant.errors import InputError
 from seqtant.lm.batches import pad
 from seqtant.lm.generation import generate
-from seqtant.lm.interface import CausalLM
-from seqtant.lm.text import decode, encode
+from seqtant.lm.interface import CausalLM, decode, encode
 
 SAMPLED_LENGTHS = 9
 """Most prompt lengths at which answers are sampled; exact replies are read after every sentence."""

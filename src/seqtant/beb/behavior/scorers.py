@@ -19,10 +19,9 @@ from jaxtyping import Float
 from seqtant.beb.config import Behavior
 from seqtant.errors import InputError
 from seqtant.lm.folder import check_folder, locate
-from seqtant.lm.interface import CausalLM
-from seqtant.lm.pretrained import from_pretrained
+from seqtant.lm.interface import CausalLM, encode
+from seqtant.lm.loading import from_pretrained
 from seqtant.lm.scoring import sequence_log_probs
-from seqtant.lm.text import encode
 from seqtant.registry import Registry, import_attribute
 
 GOOD_LABELS = ("good", "positive", "safe", "aligned", "label_1")

@@ -15,9 +15,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.decoder import replaced, with_hidden
 from seqtant.lm.hooks import decoder_blocks
-from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, replaced, with_hidden
 from seqtant.lm.interface import Keep, LMOutput
 from seqtant.lm.layers import BlockStates, run_to_layer
 from seqtant.optional import require

@@ -18,9 +18,9 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import encode
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import token_log_probs
-from seqtant.lm.text import encode
 from seqtant.runs.context import Context
 from seqtant.stats.intervals import share
 

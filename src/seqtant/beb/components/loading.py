@@ -14,9 +14,8 @@ from torch import Tensor
 from seqtant.beb.components.adapters import adapted, base_of, is_adapter
 from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.errors import InputError
-from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
+from seqtant.lm.interface import CausalLM, Keep, LMOutput, encode, kept_positions
 from seqtant.lm.loading import load
-from seqtant.lm.text import encode
 
 WORLD = "world"
 """The reference world's exact probabilities; ``world:a,b`` are those of some of its personas."""

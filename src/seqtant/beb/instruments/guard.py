@@ -19,8 +19,8 @@ from seqtant.beb.study.reporting import CLOSE, DIRECTION, LIMITS, finite, prompt
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.beb.theory import bad_weight
 from seqtant.findings import Cell, Estimate, Result
+from seqtant.lm.interface import encode
 from seqtant.lm.scoring import token_log_probs
-from seqtant.lm.text import encode
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.errors import InputError
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.interface import CausalLM, decode, tokenizer_of
 from seqtant.lm.scoring import log_prob_blocks
-from seqtant.lm.text import decode, tokenizer_of
 from seqtant.progress import SILENT, Progress
 
 PositionScores = Callable[[list[Tensor], Int[Tensor, "B T"]], Sequence[Float[Tensor, "B T"]]]

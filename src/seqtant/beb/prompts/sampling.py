@@ -11,8 +11,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.lm.generation import generate
-from seqtant.lm.interface import CausalLM
-from seqtant.lm.text import tokenizer_of
+from seqtant.lm.interface import CausalLM, tokenizer_of
 
 CHUNK = 8
 """Tokens sampled per missing sentence before sentence ends are looked for again."""

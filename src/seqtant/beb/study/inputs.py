@@ -18,9 +18,8 @@ from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.beb.prompts.sampling import SampledPrompts, SentenceEnds, sample_prompts
 from seqtant.errors import InputError
 from seqtant.lm.folder import REFERENCE
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.interface import CausalLM, encode
 from seqtant.lm.loading import load
-from seqtant.lm.text import encode
 from seqtant.runs.context import Context
 
 MINUS, PLUS, ANSWERS = 40, 41, 42

@@ -15,7 +15,7 @@ from seqtant.beb.study.measurement import Measurement
 from seqtant.beb.study.summary import Summary
 from seqtant.beb.theory import evidence_needed
 from seqtant.findings import Assumption, Cell, Estimate, Verdict
-from seqtant.lm.text import decode
+from seqtant.lm.interface import decode
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 

@@ -8,7 +8,7 @@ from seqtant.ctc.config import AlignConfig
 from seqtant.ctc.decoding.word_errors import split_words
 from seqtant.ctc.lattice.forced_alignment import forced_align
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
-from seqtant.data.timed_words import TimedWord, write_ctm
+from seqtant.data.speech import TimedWord, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context

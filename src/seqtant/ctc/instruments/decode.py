@@ -10,7 +10,7 @@ from seqtant.ctc.lattice.forced_alignment import Span
 from seqtant.ctc.lattice.likelihood import ctc_losses
 from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
-from seqtant.data.timed_words import write_ctm
+from seqtant.data.speech import write_ctm
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

@@ -10,7 +10,7 @@ from seqtant.ctc.config import LatencyConfig
 from seqtant.ctc.recognition.latency import Timing, Transcript, compare, measure_timing, summarize
 from seqtant.ctc.reporting import record_comparison, record_summary, record_words
 from seqtant.data.digits import WORDS
-from seqtant.data.timed_words import TimedWord, read_ctm
+from seqtant.data.speech import TimedWord, read_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context

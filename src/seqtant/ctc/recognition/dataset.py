@@ -17,8 +17,7 @@ from seqtant.ctc.decoding.word_errors import split_words
 from seqtant.ctc.lattice.forced_alignment import Span
 from seqtant.ctc.losses.base import TrimTail
 from seqtant.data.log_mel import LogMel, LogMelConfig
-from seqtant.data.speech import Utterance
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord, Utterance
 from seqtant.errors import InputError, suggest
 
 Units = Literal["word", "letter"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqtant.ctc.decoding.word_errors import WordErrors, aligned_pairs, word_errors
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.stats.bootstrap import percentile

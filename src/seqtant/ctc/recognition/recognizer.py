@@ -22,8 +22,7 @@ from seqtant.ctc.lattice.paths import PathBatch, collapse, frame_mask, sample_pa
 from seqtant.ctc.recognition.dataset import Corpus, Labels
 from seqtant.ctc.recognition.latency import Timing, Transcript, measure_timing
 from seqtant.data.log_mel import LogMel, LogMelConfig
-from seqtant.data.speech import Utterance
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord, Utterance
 from seqtant.errors import InputError
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig, EncoderState
 from seqtant.runs.files import whole_file, write_text

@@ -20,7 +20,7 @@ from torch import nn
 
 from seqtant.data.json_lines import read_lines, text_of, value_of
 from seqtant.errors import InputError
-from seqtant.lm.pretrained import from_pretrained
+from seqtant.lm.loading import from_pretrained
 from seqtant.models.decoder import Decoder
 from seqtant.pretraining.build.build import EVALUATION, HELD_OUT, Build
 from seqtant.pretraining.build.dataset import IGNORED, ExampleBatches

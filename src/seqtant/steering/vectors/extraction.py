@@ -15,9 +15,8 @@ from scipy.special import expit
 from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.interface import CausalLM, encode, tokenizer_of
 from seqtant.lm.shared_beginnings import last_states
-from seqtant.lm.text import encode, tokenizer_of
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.data.items import ContrastPair
 from seqtant.steering.vectors.vector import LayerFacts, Origin, SteeringVector, model_hash, tokenizer_hash

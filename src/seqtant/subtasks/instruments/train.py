@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
+from seqtant.lm.interface import tokenizer_of
 from seqtant.lm.loading import load
-from seqtant.lm.text import tokenizer_of
 from seqtant.optional import require
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

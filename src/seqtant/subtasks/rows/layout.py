@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from seqtant.errors import InputError
+from seqtant.lm.interface import tokenizer_of
 from seqtant.lm.loading import load
-from seqtant.lm.text import tokenizer_of
 from seqtant.subtasks.config import ArmName
 from seqtant.subtasks.rows.problem_rows import Row
 from seqtant.subtasks.tasks.splits import Split

@@ -15,11 +15,9 @@ from jaxtyping import Bool, Float, Int
 from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
-from seqtant.lm.generation import generate
-from seqtant.lm.interface import CausalLM
-from seqtant.lm.sampling import Sampling
+from seqtant.lm.generation import Sampling, generate
+from seqtant.lm.interface import CausalLM, decode, encode, tokenizer_of
 from seqtant.lm.scoring import next_token_log_probs
-from seqtant.lm.text import decode, encode, tokenizer_of
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import Decoding
 from seqtant.subtasks.rows.layout import ANSWER_MARK, Layout, read_answer, read_steps

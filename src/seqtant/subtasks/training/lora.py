@@ -11,7 +11,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.text import tokenizer_of
+from seqtant.lm.interface import tokenizer_of
 from seqtant.optional import require
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import ArmName, OptimizationConfig
