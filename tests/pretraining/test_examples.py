@@ -322,6 +322,13 @@ def test_odd_corpora_are_handled(tmp_path: Path, documents: list[str]) -> None:
     assert math.isfinite(hubs.skewness)
 
 
+def test_segments_without_a_known_word_are_nobodys_neighbor(tmp_path: Path) -> None:
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", ["... !!! ??? --- ... ===", "!!! --- ... ??? *** +++"])
+    made, counts = build_examples(small_config(corpus), tmp_path / "out")
+    assert made.segments.eligible.any()
+    assert made.filtered.neighbors.ids.size == len(made.recall) == counts.anchors_without_neighbors == 0
+
+
 def test_blocked_segments_have_no_part_in_any_group(tmp_path: Path) -> None:
     documents = topical_documents(24)
     corpus = write_jsonl(tmp_path / "corpus.jsonl", documents)

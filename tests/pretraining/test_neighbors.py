@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,15 @@ def test_recall_of_a_wrong_answer_is_low() -> None:
     vectors = clustered(300, 16)
     wrong = Neighbors(np.tile(np.arange(8), (300, 1)), np.full((300, 8), -0.5, dtype=np.float32))
     assert recall(wrong, np.arange(300), vectors, vectors, 8).mean() == 0
+
+
+def test_recall_counts_duplicates_of_the_edge_but_nothing_farther() -> None:
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.98, math.sqrt(1 - 0.98**2)]], dtype=np.float32)
+    shares = [
+        recall(Neighbors(np.array([ids]), vectors[[0]] @ vectors[ids].T), np.array([0]), vectors, vectors[:1], 2)[0]
+        for ids in ([0, 1], [0, 2], [0, 3], [3, 3])
+    ]
+    assert shares == [1, 1, 0.5, 0]
 
 
 def test_ties_are_settled_by_number() -> None:
