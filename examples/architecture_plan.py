@@ -16,8 +16,7 @@ for finding in plan.findings:
 
 # The reason in miniature: at embedding rank 2, width buys nothing and one more layer does.
 for depth, width in ((2, 2), (2, 4), (2, 8), (3, 2)):
-    config = architecture.RankConfig(depth=depth, width=width, tokens=4, embed_rank=2)
-    found = architecture.separation_rank(config)
+    found = architecture.separation_rank(depth, width, tokens=4, embed_rank=2)
     print(f"depth {depth}, width {width}: exact separation rank {found.rank}")
 
 # What a shallower network would have to spend.

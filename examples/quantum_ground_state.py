@@ -27,4 +27,5 @@ print(f"mean |m| {magnetization.abs().mean():.3f}, entropy {-log_prob.mean():.3f
 
 # The same network on a larger lattice: its weights do not depend on the size.
 network = trained.training.state.network
-print(f"parameters: {network.count_parameters()}, blind spots on 3 x 3: {len(network.graph.blind_spots((3, 3)))}")
+blind_spots = network.graph.missing_dependencies((3, 3))
+print(f"parameters: {network.count_parameters()}, blind spots on 3 x 3: {len(blind_spots)}")

@@ -4,7 +4,7 @@ Run: python examples/steering_budget.py
 """
 
 from seqtant.runs.context import Context
-from seqtant.steering import ChooseConfig, replies, run
+from seqtant.steering import ChooseConfig, generate_replies, run
 from seqtant.steering.inputs import open_bench
 
 config = ChooseConfig(budget=0.05, prompts=24, items=120, max_pairs=48, resamples=300)
@@ -20,5 +20,5 @@ for finding in result.findings:
 bench = open_bench(config, context)
 strength = result.values["strength"]
 prompts = [item.prompt for item in bench.behavior[:3]]
-for reply in replies(bench.model, bench.vector, prompts, [0.0, strength], tokens=8):
+for reply in generate_replies(bench.model, bench.vector, prompts, [0.0, strength], tokens=8):
     print(f"strength {reply.strength:6.2f}: ... {prompts[reply.prompt][-30:]} |{reply.text}")

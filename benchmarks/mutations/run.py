@@ -1,9 +1,8 @@
-"""Changes one constant of a ``theory.py`` at a time, in a copy, and sees whether a test or a claim notices.
+"""Changes one sign, factor, threshold or index of the package at a time, in a copy, and sees whether a test notices.
 
-``python benchmarks/mutations/run.py [NAME ...]`` runs all or some and keeps what came out in
-``benchmarks/results/mutations.json``: the first failing test of the room's ``test_theory.py`` (doctests, which sit
-beside the constants, do not count), and the first claim at scale smoke that is no longer reproduced. The source tree
-is left as it is.
+``python benchmarks/mutations/run.py [FILE[:NAME] ...]`` runs all mutations of the YAML files beside this one, or some,
+and keeps what came out in ``benchmarks/results/mutations.json``: the first failing test of those that the mutation
+names (doctests, which sit beside the lines, do not count). The source tree is left as it is; a killed run goes on.
 """
 
 from __future__ import annotations
@@ -14,118 +13,91 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "benchmarks" / "results" / "mutations.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mutation:
-    """One constant of one formula, made wrong."""
+    """One place, made wrong."""
 
+    group: str
+    """The YAML file it stands in, usually a package."""
     name: str
-    room: str
-    formula: str
-    """What the constant belongs to."""
+    file: str
+    """Relative to ``src/seqtant``."""
+    what: str
+    """What the place decides."""
     before: str
-    """Text of ``theory.py``; it must occur exactly once."""
+    """Text of the file; it must occur exactly once."""
     after: str
+    tests: str
+    """What to run, relative to ``tests``, separated by blanks."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.group}:{self.name}"
 
 
-MUTATIONS = (
-    Mutation("depth-law", "architecture", "optimal depth", "size / (12.0 * math.exp(", "size / (11.0 * math.exp("),
-    Mutation("evidence", "beb", "evidence of Theorems 1 and 4", "math.log(4 / eps)", "math.log(3 / eps)"),
-    Mutation("mass", "beb", "Theorem 5", "4 * sigma**2 / (beta**2", "2 * sigma**2 / (beta**2"),
-    Mutation("delay", "ctc", "delay penalty", "- T // 2).sum()", "- T // 3).sum()"),
-    Mutation("hoeffding", "icl", "Lemma 1, refined", "_bound(8.0, threshold", "_bound(4.0, threshold"),
-    Mutation("margin", "icl", "Theorem 2, margin", "margin >= 4 * (1", "margin >= 3 * (1"),
-    Mutation("degree", "pretraining", "degree of a network", "else 2 * (3**depth - 1)", "else 2 * (3**depth - 2)"),
-    Mutation("infinite-chain", "quantum", "energy of the infinite Ising chain", "-2 / math.pi", "-3 / math.pi"),
-    Mutation(
-        "operations", "quantum", "operations of the network", "2 * kernel**2 + kernel + 1", "2 * kernel**2 + kernel + 2"
-    ),
-    Mutation(
-        "half", "steering", "guarantee of Theorem 1", "_array(strength) / 2 + start", "_array(strength) / 1 + start"
-    ),
-    Mutation("bell", "steering", "Theorem 2", "_array(strength) ** 2 / 2)", "_array(strength) ** 2 / 3)"),
-    Mutation("signal", "subtasks", "variance of gradients", "return 4 * gradient_square", "return 2 * gradient_square"),
-)
+def read_mutations() -> Iterator[Mutation]:
+    """All mutations, group by group."""
+    for path in sorted(Path(__file__).parent.glob("*.yaml")):
+        for name, fields in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+            yield Mutation(group=path.stem, name=name, **fields)
 
 
 def main(names: list[str]) -> int:
-    """Runs the mutations of these names, all by default; 1 if one survives."""
+    """Runs the mutations of these groups or names, all by default; 1 if one survives."""
+    mutations = list(read_mutations())
     kept: dict[str, Any] = json.loads(RECORD.read_bytes()) if RECORD.is_file() else {}
-    for mutation in MUTATIONS:
-        if not names or mutation.name in names:
-            kept[mutation.name] = record = try_out(mutation)
-            print(mutation.name, record["caught_by"] or "SURVIVED", flush=True)
-    listed = {mutation.name: kept[mutation.name] for mutation in MUTATIONS if mutation.name in kept}
+    for mutation in mutations:
+        known = kept.get(mutation.key, {})
+        same = (known.get("before"), known.get("after")) == (mutation.before, mutation.after) and known["caught_by"]
+        if mutation.group in names or mutation.key in names or (not names and not same):
+            kept[mutation.key] = record = try_out(mutation)
+            print(mutation.key, record["caught_by"] or "SURVIVED", flush=True)
+            RECORD.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    listed = {mutation.key: kept[mutation.key] for mutation in mutations if mutation.key in kept}
     RECORD.write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(listed)} mutations, {sum(not each['caught_by'] for each in listed.values())} survive")
     return int(any(not each["caught_by"] for each in listed.values()))
 
 
-def try_out(mutation: Mutation) -> Mapping[str, Any]:
+def try_out(mutation: Mutation) -> dict[str, str]:
     """What notices one mutation."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        copy(folder)
-        change(folder / "src" / "seqtant" / mutation.room / "theory.py", mutation)
-        test, claim = failing_test(folder, mutation.room), failing_claim(folder, mutation.room)
-    seen = {"room": mutation.room, "formula": mutation.formula, "before": mutation.before, "after": mutation.after}
-    return seen | {"first_failing_test": test, "first_failing_claim": claim, "caught_by": test or claim}
-
-
-def copy(folder: Path) -> None:
-    """The package and the tests without what they do not need."""
-    skip = shutil.ignore_patterns("__pycache__", ".import_linter_cache")
-    for name in ("src", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=skip)
-    shutil.copy(ROOT / "pyproject.toml", folder)
-
-
-def change(path: Path, mutation: Mutation) -> None:
-    """Makes the constant wrong."""
-    text = path.read_text(encoding="utf-8")
-    if text.count(mutation.before) != 1:
-        raise SystemExit(f"{mutation.name}: {text.count(mutation.before)} places of {mutation.before!r} in {path.name}")
-    path.write_text(text.replace(mutation.before, mutation.after), encoding="utf-8")
-
-
-def run(folder: Path, *arguments: str) -> str:
-    """What a command prints that runs in the copy."""
-    settings = os.environ | {"PYTHONPATH": str(folder / "src"), "SEQTANT_HOME": str(folder / "home")}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False).stdout
-
-
-def failing_test(folder: Path, room: str) -> str:
-    """The first test that fails; empty if none does."""
-    tests = f"tests/{room}/test_theory.py"
-    printed = run(folder, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", tests)
-    return next(_after("FAILED ", printed), "")
-
-
-def failing_claim(folder: Path, room: str) -> str:
-    """The first claim that is no longer reproduced; empty if none is. Nothing is taken from kept records."""
-    empty = folder / "empty"
-    empty.mkdir()
-    printed = run(
-        folder, "-m", "seqtant", "claims", "check", "--room", room, "--format", "json", "--records", str(empty)
-    )
-    failed = [entry["check"]["claim"]["id"] for entry in json.loads(printed) if entry["failed"]]
-    return next((id for id in failed if id not in KNOWN_MISSES), "")
-
-
-KNOWN_MISSES = frozenset({"paper3.section4.guard_delay.anti_immigration"})
-"""Claims that are not reproduced as it is."""
-
-
-def _after(start: str, printed: str) -> Iterator[str]:
-    return (line.removeprefix(start).split(" - ")[0] for line in printed.splitlines() if line.startswith(start))
+        skip = shutil.ignore_patterns("__pycache__", ".import_linter_cache")
+        for name in ("src", "tests", "docs", "recipes", "examples"):
+            shutil.copytree(ROOT / name, folder / name, ignore=skip)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        path = folder / "src" / "seqtant" / mutation.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutation.before) != 1:
+            raise SystemExit(f"{mutation.key}: {text.count(mutation.before)} places of {mutation.before!r}")
+        path.write_text(text.replace(mutation.before, mutation.after), encoding="utf-8")
+        settings = os.environ | {"PYTHONPATH": str(folder / "src"), "SEQTANT_HOME": str(folder / "home")}
+        tests = [f"tests/{each}" for each in mutation.tests.split()]
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--no-header"]
+        command = [sys.executable, "-m", "pytest", *options, *tests]
+        done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
+    failed = [line.removeprefix("FAILED ").split(" - ")[0] for line in done.stdout.splitlines() if "FAILED " in line]
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{mutation.key}: the tests could not be run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return {
+        "file": mutation.file,
+        "what": mutation.what,
+        "before": mutation.before,
+        "after": mutation.after,
+        "caught_by": next(iter(failed), ""),
+    }
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ import torch
 
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import light_two_stack, single_stack
+from seqtant.models.wavefunctions.stacks import light_two_stack, single_stack
 from seqtant.quantum.config import OptimizerConfig, SystemConfig
-from seqtant.quantum.observation.evaluation import evaluate
-from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.observation import Hamiltonian, evaluate
 from seqtant.quantum.training.systems import System
 from seqtant.quantum.training.vmc import Training
 

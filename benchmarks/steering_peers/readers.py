@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from seqtant.steering.vectors.gguf_files import write_gguf
+from seqtant.steering.vectors.interop import write_gguf
 from seqtant.steering.vectors.vector import Origin, SteeringVector
 
 RESULT = Path(__file__).parent.parent / "results" / "steering_readers.json"

@@ -43,7 +43,7 @@ MODEL, TOKENIZER = load()
 class Ours:
     def __init__(self) -> None:
         from seqtant.lm.huggingface import HuggingFaceLM
-        from seqtant.steering.data.pairs import ContrastPair
+        from seqtant.steering.data.items import ContrastPair
 
         self.model = HuggingFaceLM(MODEL, TOKENIZER)
         self.pairs = [ContrastPair(*pair) for pair in PAIRS]
@@ -60,14 +60,14 @@ class Ours:
     def steering(self, rows: dict[int, Any], strength: float) -> Any:
         from contextlib import contextmanager
 
-        from seqtant.steering import SteeringVector, steered, steered_in_bias
+        from seqtant.steering import SteeringVector, apply_steering, apply_steering_as_bias
 
         vector = SteeringVector(rows)
         weights = {k: float(row.norm()) for k, row in rows.items()}
 
         @contextmanager
         def inside() -> Any:
-            context = steered if self.by_hooks else steered_in_bias
+            context = apply_steering if self.by_hooks else apply_steering_as_bias
             with context(self.model, vector, strength, weights=weights):
                 yield None
 
@@ -76,15 +76,15 @@ class Ours:
     def sweep(self, rows: dict[int, Any], strengths: list[float]) -> list[list[list[float]]]:
         import torch
 
-        from seqtant.lm.text import encode
-        from seqtant.steering.sweeping.sweep import plan, sweep_log_probs
+        from seqtant.lm.interface import encode
+        from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
         from seqtant.steering.vectors.vector import SteeringVector
 
         (layer,) = rows  # one steered block: unit vector times length
         vector, length = SteeringVector(rows), float(rows[layer].norm())
         items = [(ids, [[t] for t in TARGETS]) for ids in encode(self.model, PROMPTS)]
         scaled = [strength * length for strength in strengths]
-        found = sweep_log_probs(self.model, vector, plan(self.model, items), scaled)
+        found = sweep_log_probs(self.model, vector, plan_scoring(self.model, items), scaled)
         return torch.tensor([own.tolist() for own in found]).transpose(0, 1).tolist()
 
 

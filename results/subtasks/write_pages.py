@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Cell, Estimate, Result, Table, from_json
-from seqtant.report.marked import fill
+from seqtant.report.markdown import fill
 from seqtant.report.tables import to_markdown
 from seqtant.stats.intervals import share
 

@@ -18,7 +18,7 @@ from seqtant import cli
 from seqtant.architecture.config import EmbeddingRankConfig
 from seqtant.architecture.figures import figures
 from seqtant.architecture.instrument import run
-from seqtant.architecture.rank.spectra import BLOCK, Moments, Spectrum, spectrum_of_gram
+from seqtant.architecture.instruments.embedding_rank import BLOCK, Moments, Spectrum, spectrum_of_gram
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from tests.architecture.networks import build_network
@@ -86,9 +86,9 @@ def test_what_passes_a_projection_has_the_spectrum_of_the_product() -> None:
     rng = np.random.default_rng(0)
     table, up = rng.normal(size=(50, 4)), rng.normal(size=(9, 4))
     exact = np.linalg.svd(table @ up.T, compute_uv=False)
-    through = Moments.of(table).through(up)
-    assert np.allclose(through.spectrum().values[:4], exact[:4])
-    assert through.spectrum().numerical_rank(1e-9) == 4
+    projected = Moments.of(table).project(up)
+    assert np.allclose(projected.spectrum().values[:4], exact[:4])
+    assert projected.spectrum().numerical_rank(1e-9) == 4
 
 
 def test_token_and_position_together_have_the_spectrum_of_all_pairs() -> None:

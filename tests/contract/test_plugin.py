@@ -21,7 +21,7 @@ from seqtant.ctc.losses.properties import PROPERTIES
 from seqtant.icl.prompts.tasks import TASKS
 from seqtant.pretraining.retrieval.encoders import ENCODERS
 from seqtant.quantum.operators.hamiltonians import HAMILTONIANS
-from seqtant.steering.data.scorers import SCORERS
+from seqtant.steering.applying.generation import SCORERS
 
 found = [behaviors["thanks"], SCORERS["thanks"], TASKS["first"], ENCODERS["letters"], HAMILTONIANS["yy"]]
 checked = check_property(PROPERTIES["early-start"](), paths=2000)

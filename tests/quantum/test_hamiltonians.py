@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.quantum.exact.diagonalization import configurations, dense_matrix, ground_state
-from seqtant.quantum.operators.hamiltonians import HAMILTONIANS, Couplings, build
+from seqtant.quantum.exact import configurations, dense_matrix, ground_state
+from seqtant.quantum.operators.hamiltonians import HAMILTONIANS, PAULI, Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
-from seqtant.quantum.operators.operator_lists import PAULI, read_operators
 from seqtant.quantum.operators.pauli import PauliSum, String
 
 

@@ -12,7 +12,7 @@ from seqtant.errors import InputError, MissingExtraError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import paper_two_stack
+from seqtant.models.wavefunctions.stacks import paper_two_stack
 from seqtant.quantum import commands
 from seqtant.quantum.config import (
     CONFIGS,
@@ -23,10 +23,10 @@ from seqtant.quantum.config import (
     SampleConfig,
 )
 from seqtant.quantum.figures import figures
-from seqtant.quantum.flowket import export_flowket, import_flowket
 from seqtant.quantum.instrument import run
+from seqtant.quantum.instruments.exact import Reference, find_reference
 from seqtant.quantum.instruments.ground_state import judge, lies_above
-from seqtant.quantum.training.references import Reference, find
+from seqtant.quantum.instruments.import_flowket import export_flowket, import_flowket
 from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.settings import build, plain
@@ -112,19 +112,25 @@ def test_the_exact_command_prints_the_literature_value(capsys):
     ],
 )
 def test_references_for_lattices_that_cannot_be_diagonalized(settings, energy, exact):
-    found = find(System.of(ExactConfig(**settings)))
+    found = find_reference(System.of(ExactConfig(**settings)))
     assert found.energy == pytest.approx(energy, rel=1e-10)
     assert found.exact == exact
     assert found.source
 
 
 def test_the_table_of_references_agrees_with_diagonalization_where_both_exist():
-    from seqtant.quantum.exact.diagonalization import ground_state
-    from seqtant.quantum.training.references import _table, closed_form
+    import yaml
 
-    assert all({"hamiltonian", "lattice", "boundary", "energy", "exact", "source"} <= row.keys() for row in _table())
+    from seqtant.quantum.exact import ground_state
+    from seqtant.quantum.instruments.exact import TABLE
+
+    rows = yaml.safe_load(TABLE.read_text(encoding="utf-8"))["energies"]
+    assert rows
+    assert all({"hamiltonian", "lattice", "boundary", "energy", "exact", "source"} <= row.keys() for row in rows)
     chain = System.of(ExactConfig(lattice="12", field=0.8, boundary="periodic"))
-    assert closed_form(chain).energy == pytest.approx(ground_state(chain.pauli).energy, abs=1e-9)
+    found = find_reference(chain)
+    assert "free fermions" in found.source
+    assert found.energy == pytest.approx(ground_state(chain.pauli).energy, abs=1e-9)
 
 
 def test_what_nobody_knows_is_told_in_one_line():

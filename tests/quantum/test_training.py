@@ -11,15 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from seqtant.errors import InputError, TrainingError
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig, TransferConfig
-from seqtant.quantum.exact.diagonalization import ground_state
+from seqtant.quantum.exact import ground_state
 from seqtant.quantum.instrument import run
-from seqtant.quantum.observation.evaluation import evaluate, summed
+from seqtant.quantum.observation import Hamiltonian, energy_of_vector, evaluate
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice
-from seqtant.quantum.operators.local_energy import Hamiltonian
 from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, load_state
+from seqtant.quantum.training.distributed import uniforms
 from seqtant.quantum.training.ground_states import train
-from seqtant.quantum.training.rng import uniforms
 from seqtant.quantum.training.systems import System, make_state
 from seqtant.quantum.training.vmc import Training
 from seqtant.runs.context import Context
@@ -265,7 +264,7 @@ def test_sampled_energy_agrees_with_the_sum_over_all(magnetization):
 def test_an_exact_eigenstate_has_no_variance():
     pauli = build("j1j2", Lattice.parse("2x4"), Couplings(second_coupling=0.4))
     found = ground_state(pauli)
-    energy = summed(found.amplitudes, pauli)
+    energy = energy_of_vector(found.amplitudes, pauli)
     assert energy.total == pytest.approx(found.energy, abs=1e-10)
     assert energy.variance < 1e-12
 

@@ -13,8 +13,7 @@ from seqtant.reference.recipe import build_network
 from seqtant.reference.tokenizer import build_tokenizer
 from seqtant.reference.world.world import World
 from seqtant.steering.inputs import fact_questions, mood_questions
-from seqtant.steering.sweeping.bench import Bench
-from seqtant.steering.sweeping.scores import Behavior, Helpfulness, Readings
+from seqtant.steering.sweeping.bench import BehaviorScores, Bench, BenchScores, HelpfulnessScores
 from seqtant.steering.vectors.vector import SteeringVector
 
 SHAPE = ShapeConfig(hidden_size=32, layers=4, heads=2, intermediate_size=48, context_length=128)
@@ -60,11 +59,11 @@ class Synthetic:
     def loss(self, strength: float) -> float:
         return 1 - float(self.probabilities([strength]).mean() / self.base.mean())
 
-    def __call__(self, strengths: Sequence[float]) -> Readings:
+    def __call__(self, strengths: Sequence[float]) -> BenchScores:
         self.calls += list(strengths)
         p = self.probabilities(strengths)
         odds = 0.3 * np.asarray(strengths)[:, None] + np.linspace(-0.5, 0.5, 8)
         good = [np.log(1 / (1 + np.exp(-odds[:, [i]]))) for i in range(8)]
         bad = [np.log(1 / (1 + np.exp(odds[:, [i]]))) for i in range(8)]
-        read = Helpfulness(tuple(strengths), p, p, np.ones_like(p), np.ones_like(p), 0.25)
-        return Readings(tuple(strengths), Behavior(tuple(strengths), good, bad), read)
+        read = HelpfulnessScores(tuple(strengths), p, p, np.ones_like(p), np.ones_like(p), 0.25)
+        return BenchScores(tuple(strengths), BehaviorScores(tuple(strengths), good, bad), read)

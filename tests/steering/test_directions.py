@@ -7,7 +7,7 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.steering.config import ExtractConfig
-from seqtant.steering.vectors.directions import METHODS, explained_share, held_out_accuracy
+from seqtant.steering.vectors.extraction import METHODS, explained_share, held_out_accuracy
 
 
 def states(

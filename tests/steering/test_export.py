@@ -13,12 +13,18 @@ from torch import nn
 
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.lm import encode, generate, load
+from seqtant.lm.generation import Sampling
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.sampling import Sampling
-from seqtant.steering.applying.hooks import steered
-from seqtant.steering.applying.merge import fold, save_folded
-from seqtant.steering.vectors.gguf_files import read_gguf, write_gguf
-from seqtant.steering.vectors.interop import from_repeng, from_steering_vectors, to_repeng, to_steering_vectors
+from seqtant.steering.applying.hooks import apply_steering
+from seqtant.steering.applying.output_bias import fold, save_folded
+from seqtant.steering.vectors.interop import (
+    from_repeng,
+    from_steering_vectors,
+    read_gguf,
+    to_repeng,
+    to_steering_vectors,
+    write_gguf,
+)
 from seqtant.steering.vectors.vector import Origin, SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import SHAPE, random_vector
@@ -33,7 +39,7 @@ def test_folding_is_steering_by_hooks(family: str) -> None:
     push = random_vector([0, 2], width=16)
     ids = torch.tensor([[0, 3, 4, 2, 3]])
     folded = fold(model, push, 1.5)
-    with steered(model, push, 1.5):
+    with apply_steering(model, push, 1.5):
         expected = model.forward(ids).logits
         said = generate(model, ids.tolist(), max_tokens=8, sampling=GREEDY, stop_ids=[])[0].tokens
     assert torch.allclose(folded.forward(ids).logits, expected, atol=1e-5)
@@ -64,7 +70,7 @@ def test_mixtures_of_experts_and_quantized_matrices_are_refused(model: HuggingFa
     experts = HuggingFaceLM(MixtralForCausalLM(MixtralConfig(**sizes)))
     with pytest.raises(InputError, match="mixture of experts"):
         fold(experts, random_vector([1], width=16), 1.0)
-    with steered(experts, random_vector([1], width=16), 3.0):  # hooks work all the same
+    with apply_steering(experts, random_vector([1], width=16), 3.0):  # hooks work all the same
         moved = experts.forward(torch.tensor([[1, 2]])).logits
     assert not torch.equal(moved, experts.forward(torch.tensor([[1, 2]])).logits)
 
@@ -74,17 +80,17 @@ def test_mixtures_of_experts_and_quantized_matrices_are_refused(model: HuggingFa
     block = nn.Module()
     block.mlp = nn.Module()
     block.mlp.down_proj = Quantized()
-    from seqtant.steering.applying.output_projection import last_matrix
+    from seqtant.steering.applying.output_bias import output_projection
 
     with pytest.raises(InputError, match="quantized"):
-        last_matrix(block, 0)
+        output_projection(block, 0)
 
 
 def test_folded_folder_is_a_plain_model(model: HuggingFaceLM, vector: SteeringVector, tmp_path: Path) -> None:
     save_folded(fold(model, vector, 4.0), tmp_path / "steered")
     read = load(tmp_path / "steered", device="cpu")
     ids = encode(model, ["talk : how are you ?"])
-    with steered(model, vector, 4.0):
+    with apply_steering(model, vector, 4.0):
         said = generate(model, ids, max_tokens=8, sampling=GREEDY)[0].tokens
         expected = model.forward(torch.tensor(ids)).logits
     assert torch.allclose(read.forward(torch.tensor(ids)).logits, expected, atol=1e-4)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.applying.hooks import steered
-from seqtant.steering.vectors.gguf_files import write_gguf
+from seqtant.steering.applying.hooks import apply_steering
+from seqtant.steering.vectors.interop import write_gguf
 from seqtant.steering.vectors.vector import Origin, SteeringVector
 from tests.steering.gguf_model import build_llama, write_model
 
@@ -50,7 +50,7 @@ def test_llama_cpp_steers_as_we_do(ours: HuggingFaceLM, push: SteeringVector, tm
     write_model(ours.model, tmp_path / "model.gguf")
     write_gguf(push, tmp_path / "v.gguf", strength=4.0)
     plain = ours.forward(torch.tensor([IDS])).logits[0, -1]
-    with steered(ours, push, 4.0):
+    with apply_steering(ours, push, 4.0):
         expected = ours.forward(torch.tensor([IDS])).logits[0, -1]
     theirs, moved = last_logits(llama_cpp, tmp_path / "model.gguf", tmp_path / "v.gguf")
     np.testing.assert_allclose(theirs, plain.numpy(), atol=1e-3)

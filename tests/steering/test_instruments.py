@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seqtant.steering.commands import app
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.runs.context import Context
 from seqtant.settings import resolve
-from seqtant.steering.commands import app
 from seqtant.steering.config import CONFIGS, ChooseConfig
 from seqtant.steering.figures import figures
 from seqtant.steering.instrument import run
@@ -68,10 +68,10 @@ def test_choose_verifies_on_other_items(capsys: pytest.CaptureFixture[str], fold
 
 def test_choose_splits_without_overlap(folder: Path) -> None:
     from seqtant.steering.inputs import open_bench
-    from seqtant.steering.instruments.choose import halves
+    from seqtant.steering.instruments.choose import split_in_halves
 
     bench = open_bench(ChooseConfig(model=str(folder), prompts=9, items=30, max_pairs=8), Context(device="cpu"))
-    first, second = halves(bench, 0)
+    first, second = split_in_halves(bench, 0)
     assert len(first.helpfulness) == len(second.helpfulness) == 15
     assert not {id(item) for item in first.helpfulness} & {id(item) for item in second.helpfulness}
     assert not {id(item) for item in first.behavior} & {id(item) for item in second.behavior}

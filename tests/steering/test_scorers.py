@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from seqtant.steering.applying.generation import SCORERS, hard_alignment
 from seqtant.steering.data.items import BehaviorPrompt
-from seqtant.steering.data.scorers import SCORERS, hard_alignment
 
 ITEM = BehaviorPrompt("well ?", (" yes", " sure"), (" no",))
 

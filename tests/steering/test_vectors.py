@@ -13,10 +13,10 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm.hooks import read_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.text import encode
+from seqtant.lm.interface import encode
 from seqtant.reference.world.world import World
-from seqtant.steering.data.pairs import ContrastPair, pair_tokens, read_pairs
-from seqtant.steering.vectors.extraction import extract, parse_layers
+from seqtant.steering.data.items import ContrastPair, read_pairs
+from seqtant.steering.vectors.extraction import extract, pair_tokens, parse_layers
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
 from tests.steering.samples import make_model, random_vector
 

@@ -10,16 +10,13 @@ from seqtant.errors import InputError, TrainingError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
-from seqtant.subtasks.networks.checkpoint import Trained, load_trained, save_trained
+from seqtant.subtasks.networks.checkpoint import TrainedNetwork, load_trained, save_trained
 from seqtant.subtasks.networks.networks import NetworkLM, build_network
-from seqtant.subtasks.tasks.arithmetic import addition
-from seqtant.subtasks.tasks.arms import arm_of, sequences
-from seqtant.subtasks.tasks.parity import parity
+from seqtant.subtasks.tasks.arms import TaskBatches, arm_of, sequences
+from seqtant.subtasks.tasks.builtin import addition, parity
 from seqtant.subtasks.tasks.splits import draw_distinct, draw_inputs, split_rows
-from seqtant.subtasks.tasks.streaming import TaskBatches
+from seqtant.subtasks.training.decoding import Scores, solve
 from seqtant.subtasks.training.fitting import final_scores, fit_network
-from seqtant.subtasks.training.scores import Scores
-from seqtant.subtasks.training.solving import solve
 
 SETTINGS = ArmSettings(noise=0.25, level=2)
 CPU = Context(device="cpu")
@@ -172,13 +169,15 @@ def test_a_trained_network_is_kept_and_read_back(tmp_path, kind):
     task = parity(8)
     arm = arm_of("pause", task, SETTINGS, 0)
     network = build_network(config, vocabulary=3, context=11, seed=4)
-    kept = Trained(network=network, config=config, vocabulary=3, context=11, arm="pause", task=task, way=arm)
+    kept = TrainedNetwork(
+        network=network, config=config, vocabulary=3, context=11, arm_name="pause", task=task, arm=arm
+    )
     save_trained(kept, tmp_path)
     back = load_trained(tmp_path)
     tokens = torch.randint(3, (2, 11))
     assert torch.equal(back.network(tokens), network(tokens))
     assert back.task.fingerprint == task.fingerprint
-    assert back.way == arm
+    assert back.arm == arm
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match="damaged"):
         load_trained(tmp_path)

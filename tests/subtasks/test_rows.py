@@ -10,16 +10,12 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
-from seqtant.subtasks.config import ArmSettings, AugmentConfig, CheckConfig, MakeConfig, SolveGf2Config
+from seqtant.subtasks.config import AugmentConfig, CheckConfig, MakeConfig, SolveGf2Config
 from seqtant.subtasks.instrument import run
-from seqtant.subtasks.rows.augmentation import arm_layouts, training_rows
-from seqtant.subtasks.rows.equations import wrong_equations
-from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
-from seqtant.subtasks.rows.layout import lay_out, read_answer, read_steps
-from seqtant.subtasks.rows.problem_rows import load_rows, parse_row, read_rows, write_rows
-from seqtant.subtasks.rows.validation import KINDS, check_rows
-from seqtant.subtasks.training.row_solving import score_texts
-from seqtant.subtasks.training.tokenization import load_tokenizer
+from seqtant.subtasks.rows.layout import arm_layouts, lay_out, load_tokenizer, read_answer, read_steps, training_rows
+from seqtant.subtasks.rows.problem_rows import arithmetic_rows, load_rows, parse_row, read_rows, write_rows
+from seqtant.subtasks.rows.validation import KINDS, check_rows, wrong_equations
+from seqtant.subtasks.training.decoding import score_texts
 
 GOOD = {
     "input": "2 + 3 + 4",
@@ -146,7 +142,7 @@ def test_layout_knows_where_its_pieces_are():
 def test_arms_of_rows_cost_the_same_and_say_different_things():
     rows = arithmetic_rows(60, np.random.default_rng(1))
     made = {
-        arm: arm_layouts(rows, arm, ArmSettings(noise=0.5), np.random.default_rng(0))
+        arm: arm_layouts(rows, arm, np.random.default_rng(0), noise=0.5)
         for arm in ("steps", "answer", "pause", "shuffled", "noisy")
     }
     assert [len(each.text) for each in made["pause"]] == [len(each.text) for each in made["steps"]]
@@ -161,7 +157,7 @@ def test_arms_of_rows_cost_the_same_and_say_different_things():
     assert 0.35 < np.mean([a != b for a, b in pairs]) < 0.6
     assert all(read_answer(each.completion) == row.answer_text for each, row in zip(made["noisy"], rows, strict=True))
     with pytest.raises(InputError, match="needs levels"):
-        arm_layouts(rows, "partial", ArmSettings(), np.random.default_rng(0))
+        arm_layouts(rows, "partial", np.random.default_rng(0))
 
 
 def test_masks_cover_the_completion_and_nothing_else():
@@ -169,7 +165,7 @@ def test_masks_cover_the_completion_and_nothing_else():
     rows = rows_of(
         {"input": "add first two", "steps": [{"text": "first two makes four", "value": "four"}], "answer": "four"}
     )
-    layout = arm_layouts(rows, "steps", ArmSettings(), np.random.default_rng(0))[0]
+    layout = arm_layouts(rows, "steps", np.random.default_rng(0))[0]
     made = next(training_rows([layout], "causal", tokenizer))
     assert made["prompt"] + made["completion"] == layout.text
     assert [made["completion"][a:b] for a, b in made["spans"]] == ["first two makes four", "#### four"]
@@ -213,9 +209,9 @@ def test_scores_compare_line_by_line():
     rows = rows_of(GOOD, GOOD)
     layouts = [lay_out(row) for row in rows]
     scores = score_texts(["2 + 3 = 5\n5 + 4 = 8\n#### 9", "2 + 3 = 5\n#### 9"], rows, layouts)
-    assert scores.right.tolist() == [[True, False, True], [True, False, True]]
+    assert scores.correct.tolist() == [[True, False, True], [True, False, True]]
     assert scores.answer.all()
-    assert not scores.chain.any()
+    assert scores.chain.tolist() == [False, False]
 
 
 def test_tokens_across_steps_are_found():
@@ -261,6 +257,6 @@ def test_rows_go_to_a_file_and_back(tmp_path):
     rows = arithmetic_rows(20, np.random.default_rng(0))
     write_rows(tmp_path / "rows.jsonl", rows)
     back = read_rows(tmp_path / "rows.jsonl")
-    assert [row.plain() for row in back] == [row.plain() for row in rows]
+    assert [row.to_json() for row in back] == [row.to_json() for row in rows]
     splits = load_rows(str(tmp_path / "rows.jsonl"))
     assert sum(map(len, splits.values())) == 20

@@ -7,8 +7,8 @@ from seqtant.architecture.config import PlanConfig as PlanConfig
 from seqtant.architecture.config import RankConfig as RankConfig
 from seqtant.architecture.config import SweepConfig as SweepConfig
 from seqtant.architecture.instrument import run as run
-from seqtant.architecture.planning.matching import matching_width as matching_width
-from seqtant.architecture.planning.planning import make_plan as make_plan
+from seqtant.architecture.planning.planner import make_plan as make_plan
+from seqtant.architecture.rank.closed_forms import closed_form_rank as closed_form_rank
+from seqtant.architecture.rank.closed_forms import matching_width as matching_width
 from seqtant.architecture.rank.polynomial_attention import separation_rank as separation_rank
-from seqtant.architecture.theory import closed_form_rank as closed_form_rank
 from seqtant.architecture.theory import optimal_depth as optimal_depth

@@ -1,4 +1,4 @@
-"""What the checkup asks this room about a language model: its shape against the depth law."""
+"""Answers the checkup's question about a language model: does its shape suit the depth law?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def check(model: str, context: Context, **inputs: Any) -> Result | None:
     Args:
         model: Hugging Face folder or hub name.
         context: Seed, device, folder and progress.
-        **inputs: What other rooms need; this one needs nothing but the model.
+        **inputs: What other packages need; this one needs nothing but the model.
 
     Raises:
         InputError: The model's configuration cannot be read.

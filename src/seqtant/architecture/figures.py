@@ -1,4 +1,4 @@
-"""From a result of this room to its figures; each verb draws in a file of its own."""
+"""From a result of this room to its figures; every verb has a function in ``drawings.py``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from seqtant.findings import Result
 from seqtant.report.figures import Figure, draw
 
 DRAWINGS: dict[str, str] = {
-    "plan": "seqtant.architecture.drawings.plan:figures",
-    "bounds": "seqtant.architecture.drawings.bounds:figures",
-    "match": "seqtant.architecture.drawings.match:figures",
-    "rank": "seqtant.architecture.drawings.rank:figures",
-    "audit": "seqtant.architecture.drawings.audit:figures",
-    "embedding-rank": "seqtant.architecture.drawings.embedding_rank:figures",
-    "sweep": "seqtant.architecture.drawings.sweep:figures",
-    "fit": "seqtant.architecture.drawings.fit:figures",
+    "plan": "seqtant.architecture.drawings:plan",
+    "bounds": "seqtant.architecture.drawings:bounds",
+    "match": "seqtant.architecture.drawings:match",
+    "rank": "seqtant.architecture.drawings:rank",
+    "audit": "seqtant.architecture.drawings:audit",
+    "embedding-rank": "seqtant.architecture.drawings:embedding_rank",
+    "sweep": "seqtant.architecture.drawings:sweep",
+    "fit": "seqtant.architecture.drawings:fit",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

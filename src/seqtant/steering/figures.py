@@ -1,4 +1,4 @@
-"""From a result of this room to its figures; each verb draws in a file of its own."""
+"""From a result of this room to its figures; the functions of ``drawings`` by verb."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from seqtant.findings import Result
 from seqtant.report.figures import Figure, draw
 
 DRAWINGS: dict[str, str] = {
-    "train": "seqtant.steering.drawings.train:figures",
-    "sweep": "seqtant.steering.drawings.sweep:figures",
-    "choose": "seqtant.steering.drawings.choose:figures",
-    "diagnose": "seqtant.steering.drawings.diagnose:figures",
-    "layers": "seqtant.steering.drawings.layers:figures",
+    "train": "seqtant.steering.drawings:draw_train",
+    "sweep": "seqtant.steering.drawings:draw_sweep",
+    "choose": "seqtant.steering.drawings:draw_choose",
+    "diagnose": "seqtant.steering.drawings:draw_diagnose",
+    "layers": "seqtant.steering.drawings:draw_layers",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

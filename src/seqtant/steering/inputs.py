@@ -1,9 +1,11 @@
-"""Opens what a configuration names: model, vector, prompts and items, the user's own or the reference model's."""
+"""Loads model, vector and datasets that a configuration names, and warns of what makes their results doubtful."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +15,18 @@ from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.loading import load
 from seqtant.runs.context import Context
-from seqtant.steering.applying.lm_eval import PREFIX, task_questions
+from seqtant.runs.recorder import Recorder
+from seqtant.steering.applying.hooks import resolution_warning
 from seqtant.steering.config import Measured, VectorSource
-from seqtant.steering.data.items import BehaviorPrompt, HelpfulnessItem, Question, read_behavior, read_helpfulness
-from seqtant.steering.data.pairs import ContrastPair, read_pairs
+from seqtant.steering.data.items import (
+    BehaviorPrompt,
+    ContrastPair,
+    HelpfulnessItem,
+    Question,
+    read_behavior,
+    read_helpfulness,
+    read_pairs,
+)
 from seqtant.steering.sweeping.bench import Bench
 from seqtant.steering.vectors.extraction import extract, parse_layers
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
@@ -26,6 +36,12 @@ POSITIVE, NEGATIVE, NEUTRAL = "cheerful", "gloomy", "plain"
 
 STEERED = (0.2, 0.4)
 """Part of the depth that is steered by default: the paper's blocks 8 to 15 of 40."""
+
+PREFIX = "lm-eval:"
+"""Marks a helpfulness source as a task of lm-evaluation-harness; a name, or the path of a YAML file, follows."""
+
+EXPERT_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+"""Where configurations of mixtures say how many experts there are."""
 
 
 def open_model(config: VectorSource, context: Context) -> HuggingFaceLM:
@@ -38,7 +54,7 @@ def open_model(config: VectorSource, context: Context) -> HuggingFaceLM:
 
 
 def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *, folds: int = 0) -> SteeringVector:
-    """Reads the vector of a configuration, or extracts one from its pairs.
+    """Reads the vector of a configuration (.safetensors, or .gguf of llama.cpp), or extracts one from its pairs.
 
     Args:
         config: Names the file, or the pairs and the method.
@@ -50,100 +66,93 @@ def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *,
         InputError: There is neither a vector nor pairs, or they cannot be used.
     """
     depth = hooks.depth(model)
-    if config.vector is not None:
-        vector = read_vector(config.vector)
-        check_vector(vector, model, allow_other=config.allow_other_model)
-        inside = parse_layers(config.layers, depth, vector.layers)
-        # A range names what there is in it; a list of blocks names each of them.
-        return vector.at(
-            [layer for layer in inside if layer in vector.layers] if ":" in (config.layers or "") else inside
+    if config.vector is None:
+        default = range(math.floor(STEERED[0] * depth), math.ceil(STEERED[1] * depth))
+        if config.pairs is not None:
+            pairs = read_pairs(config.pairs, limit=config.max_pairs)
+        else:
+            _require_reference(config.model, "--vector FILE or --pairs FILE (JSON lines with positive and negative)")
+            pairs = persona_pairs(config.max_pairs, np.random.default_rng([context.seed, 10]))
+        return extract(
+            model,
+            pairs,
+            parse_layers(config.layers, depth, default),
+            method=config.method,
+            template=config.template,
+            seed=context.seed,
+            folds=folds,
+            progress=context.progress,
         )
-    default = range(math.floor(STEERED[0] * depth), math.ceil(STEERED[1] * depth))
-    return extract(
-        model,
-        open_pairs(config, context),
-        parse_layers(config.layers, depth, default),
-        method=config.method,
-        template=config.template,
-        seed=context.seed,
-        folds=folds,
-        progress=context.progress,
-    )
+    if config.vector.endswith(".gguf"):
+        from seqtant.steering.vectors.interop import read_gguf
 
-
-def read_vector(path: str) -> SteeringVector:
-    """Reads a vector of this package (.safetensors) or a control vector (.gguf).
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    if path.endswith(".gguf"):
-        from seqtant.steering.vectors.gguf_files import read_gguf
-
-        return read_gguf(Path(path))
-    return SteeringVector.load(Path(path))
-
-
-def open_pairs(config: VectorSource, context: Context) -> list[ContrastPair]:
-    """The contrast pairs of a configuration.
-
-    Raises:
-        InputError: None are given and the model is not the reference model.
-    """
-    if config.pairs is not None:
-        return read_pairs(config.pairs, limit=config.max_pairs)
-    _refuse_unknown(config.model, "--vector FILE or --pairs FILE (JSON lines with positive and negative)")
-    return persona_pairs(config.max_pairs, np.random.default_rng([context.seed, 10]))
+        vector = read_gguf(Path(config.vector))
+    else:
+        vector = SteeringVector.load(Path(config.vector))
+    check_vector(vector, model, allow_other=config.allow_other_model)
+    inside = parse_layers(config.layers, depth, vector.layers)
+    # A range takes the blocks of the vector that lie in it; a list of blocks must find each of them.
+    return vector.at([layer for layer in inside if layer in vector.layers] if ":" in (config.layers or "") else inside)
 
 
 def open_bench(config: Measured, context: Context) -> Bench:
-    """Everything that a measurement of both sides needs.
+    """Loads everything that a measurement of both sides needs.
 
     Raises:
         InputError: Something is missing or cannot be used.
     """
-    behavior, helpfulness = open_items(config, context)
-    model = open_model(config, context)
-    vector = open_vector(config, model, context)
-    return Bench(model, vector, behavior, helpfulness, config.positions, config.tokens_per_batch, context.progress)
-
-
-def open_items(config: Measured, context: Context) -> tuple[list[BehaviorPrompt], list[HelpfulnessItem]]:
-    """Behavior prompts and helpfulness items of a configuration.
-
-    Raises:
-        InputError: A file is missing or cannot be used.
-    """
+    # The items first: what is missing there is said before a model is loaded.
     generator = np.random.default_rng([context.seed, 11])
     if config.behavior is not None:
         behavior = read_behavior(config.behavior, limit=config.prompts)
     else:
-        _refuse_unknown(config.model, "--behavior FILE (JSON lines with prompt, good and bad)")
+        _require_reference(config.model, "--behavior FILE (JSON lines with prompt, good and bad)")
         behavior = mood_questions(config.prompts, generator)
-    if config.helpfulness is not None and config.helpfulness.startswith(PREFIX):
-        return behavior, list(task_questions(config.helpfulness.removeprefix(PREFIX), limit=config.items))
-    if config.helpfulness is not None:
-        return behavior, read_helpfulness(config.helpfulness, limit=config.items)
-    _refuse_unknown(
-        config.model,
-        "--helpfulness FILE (JSON lines with prompt, options and answer, or with text) or --helpfulness lm-eval:TASK",
-    )
-    return behavior, list(fact_questions(config.items, generator))
+    items: Sequence[HelpfulnessItem]
+    if config.helpfulness is None:
+        _require_reference(
+            config.model,
+            "--helpfulness FILE (JSON lines with prompt, options and answer, or with text) or --helpfulness "
+            "lm-eval:TASK",
+        )
+        items = fact_questions(config.items, generator)
+    elif config.helpfulness.startswith(PREFIX):
+        from seqtant.steering.applying.lm_eval import task_questions
+
+        items = task_questions(config.helpfulness.removeprefix(PREFIX), limit=config.items)
+    else:
+        items = read_helpfulness(config.helpfulness, limit=config.items)
+    model = open_model(config, context)
+    vector = open_vector(config, model, context)
+    return Bench(model, vector, behavior, items, config.positions, config.tokens_per_batch, context.progress)
 
 
-def _refuse_unknown(model: str, wanted: str) -> None:
-    if model != REFERENCE and not _is_of_reference_world(model):
-        locate(model)  # a folder that is not there is told first
+def record_warnings(record: Recorder, bench: Bench, strengths: list[float]) -> None:
+    """Records the warnings that model, vector and strengths call for: experts, quantized weights, lost precision."""
+    config: Any = bench.model.model.config.get_text_config(decoder=True)
+    experts = max((getattr(config, name, 0) or 0 for name in EXPERT_FIELDS), default=0)
+    if experts > 1:
+        record.warn(
+            f"a mixture of {experts} experts: steering changes which experts are called, so curves may jump; the laws "
+            "for small strengths may not hold"
+        )
+    if getattr(bench.model.model, "is_quantized", False):
+        record.warn("a quantized model: losses near 0 hold the rounding of its weights too")
+    small = [abs(value) for value in strengths if value]
+    message = resolution_warning(bench.model, bench.vector, min(small)) if small else None
+    if message:
+        record.warn(message)
+
+
+def _require_reference(model: str, wanted: str) -> None:
+    """Raises unless the model is the reference model, or a folder that its own recipe wrote with a manifest."""
+    if model != REFERENCE and not (Path(model) / "manifest.json").is_file():
+        locate(model)  # raises first for a folder that is not there
         raise InputError(f"nothing is known of what '{model}' should do: give {wanted}")
 
 
-def _is_of_reference_world(model: str) -> bool:
-    """A folder that the reference model's own recipe wrote carries its manifest."""
-    return (Path(model) / "manifest.json").is_file()
-
-
 def persona_pairs(count: int, generator: np.random.Generator) -> list[ContrastPair]:
-    """Talks of the cheerful persona against talks of the gloomy one, of equal numbers of sentences."""
+    """Samples talks of the cheerful and of the gloomy persona, pairs of equal numbers of sentences."""
     from seqtant.reference.prompts import Prompts
 
     prompts = Prompts()
@@ -158,7 +167,7 @@ def persona_pairs(count: int, generator: np.random.Generator) -> list[ContrastPa
 
 
 def mood_questions(count: int, generator: np.random.Generator) -> list[BehaviorPrompt]:
-    """``how are you ?`` after a few sentences of the plain persona; bright replies are good, dark ones bad."""
+    """Asks ``how are you ?`` after a few sentences of the plain persona; bright replies are good, dark ones bad."""
     from seqtant.reference.prompts import Prompts
 
     prompts = Prompts()
@@ -168,7 +177,7 @@ def mood_questions(count: int, generator: np.random.Generator) -> list[BehaviorP
 
 
 def fact_questions(count: int, generator: np.random.Generator) -> list[Question]:
-    """Questions of fact, asked in talks after a sentence of the plain persona, in random order."""
+    """Samples questions of fact, asked in talks after a few sentences of the plain persona, in random order."""
     from seqtant.reference.prompts import Prompts
 
     prompts = Prompts()

@@ -1,4 +1,4 @@
-"""What the checkup asks this room about a language model: what writing the steps buys, per number of steps."""
+"""The check of a language model in the checkup: what writing the steps gains, per number of steps."""
 
 from __future__ import annotations
 

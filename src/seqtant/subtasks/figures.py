@@ -1,4 +1,4 @@
-"""From a result of this room to its figures; each verb draws in a file of its own."""
+"""From a result of this room to its figures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from seqtant.findings import Result
 from seqtant.report.figures import Figure, draw
 
 DRAWINGS: dict[str, str] = {
-    "compare": "seqtant.subtasks.drawings.compare:figures",
-    "eval": "seqtant.subtasks.drawings.steps:figures",
-    "train": "seqtant.subtasks.drawings.steps:figures",
-    "probe": "seqtant.subtasks.drawings.probe:figures",
+    "compare": "seqtant.subtasks.drawings:compare",
+    "eval": "seqtant.subtasks.drawings:evaluation",
+    "train": "seqtant.subtasks.drawings:evaluation",
+    "probe": "seqtant.subtasks.drawings:probe",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seqtant.data.windows import TokenWindows
+from seqtant.data.tokens import TokenWindows
 from seqtant.errors import InputError
 from seqtant.icl.config import GincNetwork
 from seqtant.icl.ginc.dataset import DELIMITER, Ginc, sample_documents

@@ -1,4 +1,4 @@
-"""Trained states on disk: weights and optimizer as safetensors, everything else as JSON; whole or not at all."""
+"""Saves and loads trained states: weights and optimizer as safetensors, everything else as JSON, written atomically."""
 
 from __future__ import annotations
 
@@ -21,26 +21,32 @@ from seqtant.settings import build, plain
 
 WEIGHTS = "state.safetensors"
 RECORD = "state.json"
-SHIPPED = Path(__file__).parent / "example_state"
+SHIPPED = Path(__file__).parents[1] / "example_state"
 """A small trained state that ships: the 4 x 4 Ising model at field 3."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What belongs to the weights."""
+    """Everything about a state but its weights."""
 
     system: SystemConfig
+    """Lattice and Hamiltonian it was trained for."""
     network: NetworkConfig
+    """Its network."""
     steps_done: int
+    """Optimization steps so far."""
     seed: int
+    """Seed of the run."""
     config_hash: str
+    """Hash of the run's settings; only the same run is resumed."""
     history: tuple[dict[str, float], ...] = ()
+    """Energy, error, variance and times of every step."""
 
 
 def save_state(
     folder: Path, state: AutoregressiveState, record: Record, optimizer: dict[str, Tensor] | None = None
 ) -> None:
-    """Writes a state; the record comes last, so that a folder with a record is complete."""
+    """Saves a state; the record comes last, so that a folder with a record is complete."""
     tensors = {f"state.{name}": p.detach().cpu().contiguous() for name, p in state.named_parameters()}
     tensors |= {f"optimizer.{name}": value.detach().cpu().contiguous() for name, value in (optimizer or {}).items()}
     with whole_file(folder / WEIGHTS) as path:
@@ -58,7 +64,7 @@ def save_state(
 
 
 def read_record(folder: Path) -> Record:
-    """Reads what a folder says about its state.
+    """Reads the record of a folder.
 
     Raises:
         InputError: The folder holds no state, or its record is broken.
@@ -97,11 +103,12 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def load_weights(state: AutoregressiveState, folder: Path) -> None:
-    """Puts a folder's weights into a state of the same network, on any lattice.
+    """Loads a folder's weights into a state of the same network, on any lattice.
 
     Raises:
         InputError: The weights belong to another network, or are not finite.
     """
+    # Weights do not depend on the lattice: shapes tell whether the network is the same.
     tensors = read_tensors(folder)
     for name, parameter in state.named_parameters():
         value = tensors.get(f"state.{name}")
@@ -114,36 +121,38 @@ def load_weights(state: AutoregressiveState, folder: Path) -> None:
 
 
 def load_state(
-    folder: Path,
+    folder: str | Path,
     *,
     lattice: str | None = None,
     boundary: Boundary | None = None,
     field: float | None = None,
     device: torch.device | None = None,
 ) -> tuple[System, AutoregressiveState, Record]:
-    """Reads a trained state, on its own lattice or on another one.
+    """Loads a trained state, on its own lattice or on another one.
 
     Args:
-        folder: Folder that a run wrote; empty path takes the state that ships.
-        lattice: Another lattice to put it on.
+        folder: Folder that a run wrote; an empty text takes the state that ships.
+        lattice: Another lattice to use it on.
         boundary: Another boundary.
         field: Another field.
-        device: Where to put it.
+        device: Device of its weights; by default the CPU.
 
     Raises:
         InputError: There is no sound state in the folder, or it does not fit the lattice.
     """
+    folder = checkpoint_folder(folder)
     record = read_record(folder)
     changes = {"lattice": lattice, "boundary": boundary, "field": field}
     config = replace(record.system, **{key: value for key, value in changes.items() if value is not None})
     system = System.of(config)
-    state = make_state(system, pinned(record, system), torch.Generator().manual_seed(0))
+    # Fresh weights are overwritten: the generator does not matter.
+    state = make_state(system, network_for(record, system), torch.Generator().manual_seed(0))
     load_weights(state, folder)
     return system, state.to(device or torch.device("cpu")), record
 
 
-def pinned(record: Record, system: System) -> NetworkConfig:
-    """The record's network for another lattice.
+def network_for(record: Record, system: System) -> NetworkConfig:
+    """Gives a record's network for another lattice, of the same dimension.
 
     Raises:
         InputError: It was made for chains and the lattice is none, or the other way round.
@@ -157,6 +166,6 @@ def pinned(record: Record, system: System) -> NetworkConfig:
     return record.network
 
 
-def folder_of(text: str) -> Path:
-    """The folder that a setting names; empty is the state that ships."""
-    return Path(text) if text else SHIPPED
+def checkpoint_folder(text: str | Path) -> Path:
+    """Gives the folder that a setting names; an empty text is the state that ships."""
+    return Path(text) if str(text) else SHIPPED

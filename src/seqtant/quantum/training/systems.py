@@ -1,27 +1,24 @@
-"""From a configuration to a lattice, a Hamiltonian and the wave function that suits them."""
+"""Builds the lattice, the Hamiltonian and the wave function that a configuration names."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.models.wavefunctions.causal import CausalGraph
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind, output_channels
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.readout import Kind, output_channels
 from seqtant.models.wavefunctions.recurrent_state import RecurrentNetwork
+from seqtant.models.wavefunctions.stacks import dilated_chain, light_two_stack, paper_two_stack, single_stack
 from seqtant.models.wavefunctions.transformer_state import TransformerNetwork
-from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
 from seqtant.quantum.config import NetworkConfig, SystemConfig
-from seqtant.quantum.operators.hamiltonians import Couplings, build
+from seqtant.quantum.operators.hamiltonians import Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
-from seqtant.quantum.operators.operator_lists import read_operators
 from seqtant.quantum.operators.pauli import PauliSum
 
 PHASE_SCALE = 0.1
@@ -35,8 +32,11 @@ class System:
     """A lattice and the Hamiltonian on it."""
 
     lattice: Lattice
+    """The lattice."""
     pauli: PauliSum
+    """The Hamiltonian."""
     config: SystemConfig
+    """The settings that name both."""
 
     @property
     def sites(self) -> int:
@@ -45,7 +45,7 @@ class System:
 
     @classmethod
     def of(cls, config: SystemConfig) -> System:
-        """Builds what a configuration names.
+        """Builds the lattice and the Hamiltonian of a configuration.
 
         Raises:
             InputError: The lattice or the Hamiltonian is not known, or they do not fit each other.
@@ -74,7 +74,7 @@ class System:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know about the system."""
+        """Caveats about the system, to be shown with its results."""
         lattice, found = self.lattice, []
         odd = any(size % 2 for size in lattice.shape if size > 1)
         exchange = self.config.operators is None and self.config.hamiltonian in {"heisenberg", "xxz", "j1j2"}
@@ -85,98 +85,74 @@ class System:
         return found
 
 
+def resolve_network(config: NetworkConfig, system: System) -> NetworkConfig:
+    """Replaces automatic settings of a network by values that suit a system.
+
+    The network is a dilated chain in one dimension and a light two-stack in two, deep enough that the last site depends
+    on the first, within reason. The kind is positive where the ground state has no signs, else complex. The sector is
+    the smallest magnetization where it is conserved and holds the ground state.
+
+    Raises:
+        InputError: The network cannot represent the ground state, or the magnetization is not conserved.
+    """
+    pauli, lattice = system.pauli, system.lattice
+    name = config.name
+    if name == "auto":
+        name = "chain" if lattice.rows == 1 else "two-stack"
+    elif name == "chain" and lattice.rows > 1:
+        raise InputError(f"network 'chain' cannot see the rows of lattice {lattice}: use two-stack")
+
+    # One layer of a chain doubles its reach, one of a two-stack adds a row.
+    longest = max(lattice.shape)
+    depths = {"chain": max(3, math.ceil(math.log2(longest))), "paper": 10, "transformer": 2}
+    depth = config.depth or depths.get(name, min(DEEPEST_AUTO, max(3, longest - 2)))
+
+    kind = config.kind
+    if kind == "auto":
+        kind = "positive" if pauli.is_stoquastic else "complex"
+    elif kind == "positive" and not pauli.is_stoquastic:
+        raise InputError("the ground state has signs: a positive state cannot hold it, use kind auto, real or complex")
+    elif kind == "real" and not pauli.is_real:
+        raise InputError("the Hamiltonian has imaginary elements: use kind auto or complex")
+
+    magnetization = config.magnetization
+    conserved = pauli.conserves_magnetization and bool(pauli.moves)
+    if magnetization == "auto":
+        antiferromagnet = system.config.hamiltonian in {"heisenberg", "j1j2"} and system.config.operators is None
+        smallest = conserved and antiferromagnet and system.config.coupling > 0
+        magnetization = system.sites % 2 if smallest else None
+    elif magnetization is not None and not conserved:
+        raise InputError("the Hamiltonian does not conserve the magnetization: set network.magnetization to null")
+    return replace(config, name=name, depth=depth, kind=kind, magnetization=magnetization)
+
+
 def make_state(system: System, network: NetworkConfig, generator: torch.Generator) -> AutoregressiveState:
-    """A fresh wave function for a system.
+    """Makes a wave function with fresh weights for a system.
 
     Args:
         system: Lattice and Hamiltonian.
-        network: What it is to be.
-        generator: Source of the initial weights.
+        network: Its settings.
+        generator: Random generator of the initial weights.
 
     Raises:
-        InputError: The Hamiltonian needs signs that the chosen kind does not have.
+        InputError: The network cannot represent the ground state, or the magnetization is not conserved.
     """
-    kind = choose_kind(system.pauli, network)
-    magnetization = choose_magnetization(system, network)
+    network = resolve_network(network, system)
+    kind, magnetization = cast(Kind, network.kind), cast(int | None, network.magnetization)
+    name, depth, width = network.name, cast(int, network.depth), network.width
     channels, shape = output_channels(kind), system.lattice.shape
-    name = choose_network(system.lattice, network)
-    depth = network.depth or default_depth(name, shape)
     if name == "recurrent":
-        recurrent = RecurrentNetwork(shape, network.width, channels, generator)
-        return AutoregressiveState(recurrent, kind, magnetization)
+        return AutoregressiveState(RecurrentNetwork(shape, width, channels, generator), kind, magnetization)
     if name == "transformer":
-        transformer = TransformerNetwork(shape, depth, network.width, channels, generator=generator)
+        transformer = TransformerNetwork(shape, depth, width, channels, generator=generator)
         return AutoregressiveState(transformer, kind, magnetization)
-    graph = make_graph(name, depth, network.width, channels, network.activation)
-    causal = CausalNetwork(graph, shape, generator, "both" if name == "paper" else "in")
-    if kind == "complex" and name != "paper" and system.pauli.rotated_sites:
-        _quieten_phases(causal)
+    if name == "paper":
+        causal = CausalNetwork(paper_two_stack(depth, width, channels), shape, generator, "both")
+    else:
+        builder = {"two-stack": light_two_stack, "single-stack": single_stack, "chain": dilated_chain}[name]
+        causal = CausalNetwork(builder(depth, width, channels, network.activation), shape, generator)
+        if kind == "complex" and system.pauli.rotated_sites:
+            # Where the sign rule is in H already, random signs are a worse start than none.
+            with torch.no_grad():
+                causal.weights("output").taps[0][..., 2:] *= PHASE_SCALE
     return CausalState(causal, kind, magnetization)
-
-
-@torch.no_grad()
-def _quieten_phases(network: CausalNetwork) -> None:
-    """Starts near a state without phases: where the sign rule is in H already, random signs are a worse start."""
-    network.weights("output").taps[0][..., 2:] *= PHASE_SCALE
-
-
-def make_graph(name: str, depth: int, width: int, channels: int, activation: str) -> CausalGraph:
-    """The causal graph of a network by name."""
-    if name == "paper":
-        return paper_two_stack(depth, width, channels)
-    maker = {"two-stack": light_two_stack, "single-stack": single_stack, "chain": dilated_chain}[name]
-    return maker(depth, width, channels, activation)
-
-
-def choose_kind(pauli: PauliSum, network: NetworkConfig) -> Kind:
-    """Positive where the ground state has no signs, else complex; a positive state is refused where it has.
-
-    Raises:
-        InputError: A positive or real state cannot represent the ground state.
-    """
-    if network.kind == "auto":
-        return "positive" if pauli.is_stoquastic else "complex"
-    if network.kind == "positive" and not pauli.is_stoquastic:
-        raise InputError("the ground state has signs: a positive state cannot hold it, use kind auto, real or complex")
-    if network.kind == "real" and not pauli.is_real:
-        raise InputError("the Hamiltonian has imaginary elements: use kind auto or complex")
-    return cast(Kind, network.kind)
-
-
-def choose_magnetization(system: System, network: NetworkConfig) -> int | None:
-    """The sector: the smallest magnetization where it is conserved and holds the ground state.
-
-    Raises:
-        InputError: The Hamiltonian does not conserve the magnetization that was asked for.
-    """
-    conserved = system.pauli.conserves_magnetization and bool(system.pauli.moves)
-    if network.magnetization == "auto":
-        antiferromagnet = system.config.hamiltonian in {"heisenberg", "j1j2"} and system.config.operators is None
-        return system.sites % 2 if conserved and antiferromagnet and system.config.coupling > 0 else None
-    if network.magnetization is not None and not conserved:
-        raise InputError("the Hamiltonian does not conserve the magnetization: set network.magnetization to null")
-    return network.magnetization
-
-
-def choose_network(lattice: Lattice, network: NetworkConfig) -> str:
-    """The network's name, with ``auto`` resolved.
-
-    Raises:
-        InputError: A chain network on a lattice with several rows.
-    """
-    if network.name == "auto":
-        return "chain" if lattice.rows == 1 else "two-stack"
-    if network.name == "chain" and lattice.rows > 1:
-        raise InputError(f"network 'chain' cannot see the rows of lattice {lattice}: use two-stack")
-    return network.name
-
-
-def default_depth(name: str, shape: tuple[int, int]) -> int:
-    """Layers that let the last site see the first, within reason."""
-    if name == "chain":
-        return max(3, math.ceil(math.log2(max(shape))))
-    if name == "paper":
-        return 10
-    if name == "transformer":
-        return 2
-    return min(DEEPEST_AUTO, max(3, max(shape) - 2))

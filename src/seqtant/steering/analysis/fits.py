@@ -1,9 +1,9 @@
-"""Curves through the two sides of the trade-off: the S of alignment, the bell of helpfulness, the law near zero."""
+"""Fits the curves of the trade-off: the S of alignment, the bell of helpfulness, the law near zero, proportionality."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -11,13 +11,13 @@ from jaxtyping import Float
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.stats.fits import Fit, fit_curve
-from seqtant.steering.theory import budget_strength, loss_order
+from seqtant.steering.theory import bell, budget_strength, loss_order
 
 Curve = Float[np.ndarray, " strengths"]
 
 
 def fit_alignment(strengths: Sequence[float], alignment: Curve) -> Fit:
-    """Fits B = tanh(slope r + offset), the form of Theorem 1 with slope = Delta / 2.
+    """Fits the form of Theorem 1, B = tanh(slope r + offset) with slope = Delta / 2.
 
     Raises:
         InputError: The fit does not converge.
@@ -29,6 +29,7 @@ def fit_alignment(strengths: Sequence[float], alignment: Curve) -> Fit:
     """
     places = np.asarray(strengths, dtype=np.float64)
     span = float(np.abs(places).max())
+    # A straight line through arctanh B, which has no value at +-1, is the start of the search.
     inside = np.clip(alignment, -1 + 1e-9, 1 - 1e-9)
     start = np.polyfit(places / span, np.arctanh(np.clip(inside, -0.99, 0.99)), 1)
 
@@ -40,36 +41,69 @@ def fit_alignment(strengths: Sequence[float], alignment: Curve) -> Fit:
 
 
 def fit_bell(strengths: Sequence[float], probability: Curve, floor: float) -> Fit:
-    """Fits P = floor + (1 - floor) / (1 + a + a b^2 r^2 / 2), the form of Theorem 2 with a floor at chance.
+    """Fits the bell of Theorem 2 with a floor at chance: P = floor + (1 - floor) / (1 + a + a b^2 r^2 / 2).
 
     Raises:
         InputError: The fit does not converge.
     """
     places = np.asarray(strengths, dtype=np.float64)
     span = float(np.abs(places).max())
+    # At its top the curve is floor + (1 - floor) / (1 + a): that gives the first a.
     top = float(np.clip((probability.max() - floor) / (1 - floor), 1e-6, 1 - 1e-6))
 
     def curve(x: np.ndarray, b: float, a: float) -> np.ndarray:
-        return floor + (1 - floor) / (1 + a + a * b**2 * x**2 / 2)
+        return bell(x, a, b, floor)
 
     fit = _unscaled(fit_curve(curve, places / span, probability, start=[1.0, 1 / top - 1]), span)
-    # The curve knows b^2 only.
+    # The curve depends on b^2 only: the sign that the solver found means nothing.
     fit.parameters[0] = abs(fit.parameters[0])
     return fit
 
 
 def _unscaled(fit: Fit, span: float) -> Fit:
-    """Takes the first parameter, a rate, back from units of the span."""
+    """Converts the first parameter, a rate, and its covariance back from units of the span."""
     scale = np.array([1 / span, 1.0])
-    return Fit(
-        names=fit.names,
-        parameters=fit.parameters * scale,
-        covariance=fit.covariance * np.outer(scale, scale),
-        r_squared=fit.r_squared,
-        chi_squared=fit.chi_squared,
-        degrees=fit.degrees,
-        errors_given=fit.errors_given,
-    )
+    return replace(fit, parameters=fit.parameters * scale, covariance=fit.covariance * np.outer(scale, scale))
+
+
+@dataclass(frozen=True)
+class ProportionalFit:
+    """y = slope x, and how well and how far it holds."""
+
+    slope: float
+    r_squared: float
+    """Over all points: 1 is exact proportion."""
+    reach: float
+    """Largest x up to which R^2 stays above the threshold; 0 if it never does."""
+
+
+def fit_proportional(
+    x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], threshold: float
+) -> ProportionalFit:
+    """Fits y = slope x by least squares.
+
+    R^2 is about the mean of y, the origin included: a curve that rises and stays flat must not pass for a line.
+
+    Args:
+        x: Ascending, above 0.
+        y: Values.
+        threshold: Least R^2 that counts as straight.
+
+    Example:
+        >>> fit_proportional(np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 5.0]), 0.99).reach
+        2.0
+    """
+    slope, r_squared, reach = 0.0, 0.0, 0.0
+    # Two points and the origin are the least that can deviate from a line; the last fit is that of all points.
+    for n in range(min(2, len(x)), len(x) + 1):
+        slope = float(x[:n] @ y[:n] / (x[:n] @ x[:n]))
+        with_origin = np.concatenate([[0.0], y[:n]])
+        spread = float(((with_origin - with_origin.mean()) ** 2).sum())
+        residual = float(((y[:n] - slope * x[:n]) ** 2).sum())
+        r_squared = 1 - residual / spread if spread > 0 else 0.0
+        if n >= 2 and r_squared >= threshold:
+            reach = float(x[n - 1])
+    return ProportionalFit(slope, r_squared, reach)
 
 
 @dataclass(frozen=True)
@@ -84,17 +118,17 @@ class LocalLaw:
         return -np.expm1(self.linear * strength + self.quadratic * strength**2)
 
     def strength(self, budget: float, side: int) -> np.ndarray:
-        """Strength at which a budget is spent; infinity where it never is."""
+        """Strength at which the relative loss is the budget; infinity where it never is."""
         return budget_strength(self.linear, self.quadratic, budget, side)
 
 
 def fit_local_law(strengths: Sequence[float], probability: np.ndarray, floor: float) -> LocalLaw:
-    """Fits the law through 0 by least squares.
+    """Fits log(P(r) / P(0)) = L r + Q r^2 by least squares, exact at 0.
 
     Args:
         strengths: Strengths, 0 among them, on both sides.
         probability: Mean helpfulness, (..., strengths).
-        floor: What is subtracted first: chance, or 0.
+        floor: Subtracted first: the probability of a guess, or 0.
 
     Raises:
         InputError: Helpfulness at 0 is not above the floor, or fewer than two other strengths are given.
@@ -109,20 +143,21 @@ def fit_local_law(strengths: Sequence[float], probability: np.ndarray, floor: fl
             "answer"
         )
     # Below the floor there is no logarithm; such a point says only that much is lost.
-    ratio = np.log(np.maximum(above[..., others] / above[..., [zero]], 1e-6))
+    ratio = np.log(np.maximum(above[..., others] / above[..., [zero]], 1e-6))  # [..., others]
     scale = np.abs(places[others]).max()
-    x = places[others] / scale
+    x = places[others] / scale  # without it r and r^2 differ by orders of magnitude and the solution loses digits
     solved = ratio @ np.linalg.pinv(np.stack([x, x**2], axis=1)).T
     return LocalLaw(solved[..., 0] / scale, solved[..., 1] / scale**2)
 
 
 def symmetric_loss(strengths: Sequence[float], probability: np.ndarray) -> dict[float, np.ndarray]:
-    """D(r) = P(0) - (P(r) + P(-r)) / 2 for every r > 0 that was measured on both sides.
+    """Averages the loss over both directions: D(r) = P(0) - (P(r) + P(-r)) / 2, for every r measured on both sides.
 
     Args:
         strengths: Strengths, 0 among them.
         probability: (..., strengths).
     """
+    # Rounded, so that r and -r of a computed grid are found as a pair.
     index = {round(float(value), 9): number for number, value in enumerate(strengths)}
     zero = probability[..., index[0.0]]
     return {
@@ -145,13 +180,13 @@ class LossOrder:
 def loss_orders(
     strengths: Sequence[float], items: np.ndarray, *, resamples: int, generator: np.random.Generator
 ) -> list[LossOrder]:
-    """The order of the loss at every pair of strengths r and 2 r that was measured, with a paired bootstrap.
+    """Computes log2 D(2r) / D(r) at every pair of strengths r and 2 r that was measured, with a paired bootstrap.
 
     Args:
         strengths: Strengths, 0 among them.
         items: Helpfulness of each item, (strengths, items).
         resamples: Bootstrap resamples.
-        generator: Their randomness.
+        generator: Draws them.
     """
     weights = resampled(items.shape[1], resamples, generator)
     own, drawn = symmetric_loss(strengths, items.mean(axis=1)), symmetric_loss(strengths, weights @ items.T)
@@ -160,6 +195,7 @@ def loss_orders(
         full = next((value for value in own if abs(value - 2 * half) < 1e-6 * half), None)
         if full is None or own[half] <= 0 or own[full] <= 0:
             continue
+        # Resamples without a loss have no order: they may be left out only where they are few.
         good = (drawn[half] > 0) & (drawn[full] > 0)
         order = loss_order(float(own[half]), float(own[full]))
         low, high = (None, None)
@@ -171,5 +207,5 @@ def loss_orders(
 
 
 def resampled(n: int, resamples: int, generator: np.random.Generator) -> Float[np.ndarray, "resamples n"]:
-    """Weights of paired bootstrap resamples: each row says how often each item was drawn, over n."""
+    """Draws weights of paired bootstrap resamples: how often each item is in a resample, over n."""
     return generator.multinomial(n, np.full(n, 1 / n), size=resamples) / n

@@ -1,4 +1,4 @@
-"""Steering as a context: inside it a model's blocks add the vector to their output, row by row and token by token."""
+"""Steers a model by hooks: inside a context its blocks add the vector to their output, by row and by token."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ Strength = float | Sequence[float] | Tensor
 """One strength for all rows, or one per row of the caller."""
 
 
+TokenMask = Callable[[BlockCall], Bool[Tensor, "batch time"]]
+"""Which tokens of a call are steered."""
+
+
 @contextmanager
-def steered(
+def apply_steering(
     model: HuggingFaceLM,
     vector: SteeringVector,
     strength: Strength = 1.0,
@@ -39,7 +43,7 @@ def steered(
     Args:
         model: The model.
         vector: The vector; its directions are unit vectors, so strengths are lengths in the hidden space.
-        strength: One number, or one per row of the caller, (rows,).
+        strength: Steering coefficient: one number, or one per row of the caller, (rows,).
         weights: Per block, a factor on the strength; blocks left out have 1.
         positions: Which tokens are steered: ``all``, ``prompt``, ``last`` (the prompt's last token) or ``generated``.
             They count from the start of the text, so a cached chunk of one token is not taken for a prompt.
@@ -54,33 +58,39 @@ def steered(
         >>> from transformers import GPT2Config, GPT2LMHeadModel
         >>> tiny = HuggingFaceLM(GPT2LMHeadModel(GPT2Config(vocab_size=5, n_embd=4, n_layer=2, n_head=1, n_positions=8,
         ...                                                 bos_token_id=0, eos_token_id=0)))
-        >>> push = SteeringVector({1: torch.tensor([1.0, 0.0, -1.0, 0.0])})
+        >>> vector = SteeringVector({1: torch.tensor([1.0, 0.0, -1.0, 0.0])})
         >>> ids = torch.tensor([[1, 2], [1, 2]])
         >>> plain = tiny.forward(ids).logits
-        >>> with steered(tiny, push, [0.0, 3.0]):
+        >>> with apply_steering(tiny, vector, [0.0, 3.0]):
         ...     both = tiny.forward(ids).logits
         >>> (plain - both).abs().amax(dim=(1, 2)).gt(1e-6).tolist()
         [False, True]
     """
     check_vector(vector, model, allow_other=allow_other_model)
-    place = _place(positions, prompt_lengths)
+    mask = _token_mask(positions, prompt_lengths)
     strengths = torch.as_tensor(strength, dtype=torch.float32)
     if strengths.ndim > 1 or not bool(torch.isfinite(strengths).all()):
         raise InputError("strength must be one finite number, or one per row")
     dtype, strengths = float_type(model), strengths.to(model.device)
     edits = {
-        layer: _adder(push.to(model.device), strengths, place, keep_norm=keep_norm, dtype=dtype)
-        for layer, push in weighted(vector, weights).items()
+        layer: _addition(direction.to(model.device), strengths, mask, keep_norm=keep_norm, dtype=dtype)
+        for layer, direction in weighted_directions(vector, weights).items()
     }
     with edit_blocks(model, edits):
         yield
 
 
-def weighted(vector: SteeringVector, weights: Mapping[int, float] | None) -> dict[int, Float[Tensor, " width"]]:
-    """Directions times the factors of their blocks.
+steered = apply_steering
+"""The name before 0.2."""
+
+
+def weighted_directions(
+    vector: SteeringVector, weights: Mapping[int, float] | None
+) -> dict[int, Float[Tensor, " width"]]:
+    """Multiplies the direction of each block by its weight.
 
     Raises:
-        InputError: There is a factor for a block that is not steered.
+        InputError: There is a weight for a block that is not steered.
     """
     factors = weights or {}
     if set(factors) - set(vector.layers):
@@ -88,16 +98,24 @@ def weighted(vector: SteeringVector, weights: Mapping[int, float] | None) -> dic
     return {layer: direction * factors.get(layer, 1.0) for layer, direction in vector.directions.items()}
 
 
-def _adder(push: Tensor, strengths: Tensor, place: Place | None, *, keep_norm: bool, dtype: torch.dtype) -> Edit:
+def _addition(
+    direction: Tensor, strengths: Tensor, mask: TokenMask | None, *, keep_norm: bool, dtype: torch.dtype
+) -> Edit:
+    """The edit of one block: states + strength * direction where the mask holds."""
     # The product is made in float32 and once where it can be: half precision would lose small strengths.
-    fixed = (push * strengths).to(dtype) if strengths.ndim == 0 else None
-    if fixed is not None and place is None and not keep_norm:
+    fixed = (direction * strengths).to(dtype) if strengths.ndim == 0 else None
+    if fixed is not None and mask is None and not keep_norm:
+        # The common case runs once per block and token of a generation: one addition and nothing else.
         return lambda states, _call: states + (fixed if fixed.device == states.device else fixed.to(states.device))
 
-    def edit(states: Tensor, call: BlockCall) -> Tensor:
-        added = fixed if fixed is not None else _per_row(push, strengths, states, call).to(states.dtype)
-        if place is not None:
-            added = added * place(call)[..., None].to(states.device, states.dtype)
+    def edit(states: Tensor, call: BlockCall) -> Tensor:  # states [batch, time, width]
+        if fixed is not None:
+            added = fixed
+        else:
+            own = _values_of_rows(strengths.to(states.device), states.shape[0], call, "strengths")
+            added = (own[:, None] * direction.to(states.device))[:, None].to(states.dtype)  # [batch, 1, width]
+        if mask is not None:
+            added = added * mask(call)[..., None].to(states.device, states.dtype)
         moved = states + added.to(states.device)
         if not keep_norm:
             return moved
@@ -107,12 +125,8 @@ def _adder(push: Tensor, strengths: Tensor, place: Place | None, *, keep_norm: b
     return edit
 
 
-def _per_row(push: Tensor, strengths: Tensor, states: Tensor, call: BlockCall) -> Float[Tensor, "batch 1 width"]:
-    own = _of_rows(strengths.to(states.device), states.shape[0], call, "strengths")
-    return (own[:, None] * push.to(states.device))[:, None]
-
-
-def _of_rows(values: Tensor, batch: int, call: BlockCall, what: str) -> Tensor:
+def _values_of_rows(values: Tensor, batch: int, call: BlockCall, what: str) -> Tensor:
+    """Picks the value of each row of a batch, which scoring and generation may have reordered or split."""
     if call.rows is not None:
         if int(call.rows.max()) >= values.numel():
             raise InputError(f"{values.numel()} {what} for row {int(call.rows.max())}: give one per row")
@@ -122,11 +136,8 @@ def _of_rows(values: Tensor, batch: int, call: BlockCall, what: str) -> Tensor:
     return values
 
 
-Place = Callable[[BlockCall], Bool[Tensor, "batch time"]]
-
-
-def _place(positions: str, prompt_lengths: int | Sequence[int] | None) -> Place | None:
-    """Which tokens are steered, from their position in the text."""
+def _token_mask(positions: str, prompt_lengths: int | Sequence[int] | None) -> TokenMask | None:
+    """The mask of the steered tokens, by their position in the text; None where all are."""
     if positions == "all":
         return None
     if positions not in {"prompt", "last", "generated"}:
@@ -135,17 +146,18 @@ def _place(positions: str, prompt_lengths: int | Sequence[int] | None) -> Place 
         raise InputError(f"positions '{positions}' need the lengths of the prompts")
     lengths = torch.as_tensor(prompt_lengths, dtype=torch.long)
 
-    def inside(call: BlockCall) -> Tensor:
+    def mask(call: BlockCall) -> Tensor:  # [batch, time]
         own = lengths.to(call.positions.device)
         if own.ndim:
-            own = _of_rows(own, call.positions.shape[0], call, "prompt lengths")[:, None]
+            own = _values_of_rows(own, call.positions.shape[0], call, "prompt lengths")[:, None]
+        # Positions count from 0, so a prompt of n tokens ends at n - 1; padding on the left has position -1.
         if positions == "generated":
             return call.positions >= own
         if positions == "last":
             return call.positions == own - 1
         return (call.positions < own) & (call.positions >= 0)
 
-    return inside
+    return mask
 
 
 def float_type(model: HuggingFaceLM) -> torch.dtype:
@@ -154,9 +166,9 @@ def float_type(model: HuggingFaceLM) -> torch.dtype:
 
 
 def resolution_warning(model: HuggingFaceLM, vector: SteeringVector, strength: float) -> str | None:
-    """What to tell where the model's number type rounds a strength away or may overflow; None where all is well.
+    """Warns where the model's number type rounds a strength away or may overflow; None where all is well.
 
-    A push below about 2^-8 of the number it is added to is lost in bfloat16, and float16 overflows at 65,504.
+    A summand below about 2^-8 of the number it is added to is lost in bfloat16, and float16 overflows at 65,504.
     """
     dtype, norm = float_type(model), vector.hidden_norm
     if norm is None or strength == 0 or dtype not in {torch.bfloat16, torch.float16}:

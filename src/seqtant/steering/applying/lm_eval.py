@@ -1,6 +1,6 @@
-"""Tasks of lm-evaluation-harness: multiple choice as helpfulness items, and any task whole on a steered model.
+"""Runs tasks of lm-evaluation-harness: multiple choice as helpfulness items, and any task whole on a steered model.
 
-``--helpfulness lm-eval:arc_easy`` asks a task's questions with all that this room has for items: soft scores, paired
+``--helpfulness lm-eval:arc_easy`` asks a task's questions with all that this package has for items: soft scores, paired
 intervals, a whole sweep in one batch. :func:`evaluate` runs tasks of any kind, generation too, as the harness does.
 """
 
@@ -14,12 +14,10 @@ from typing import Any
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.optional import require
-from seqtant.steering.applying.bias_steering import steered_in_bias
+from seqtant.steering.applying.output_bias import apply_steering_as_bias
 from seqtant.steering.data.items import Question
 from seqtant.steering.vectors.vector import SteeringVector
 
-PREFIX = "lm-eval:"
-"""What marks a helpfulness source as a task of the harness; a name, or the path of a task's YAML file, follows."""
 EXTRA = "harness"
 
 
@@ -35,7 +33,7 @@ class TaskScore:
 
 
 def task_questions(source: str, *, limit: int) -> list[Question]:
-    """The questions of a multiple-choice task, asked without examples.
+    """Loads the questions of a multiple-choice task, asked without examples (zero-shot).
 
     Args:
         source: Name of a task, or path of its YAML file.
@@ -55,14 +53,15 @@ def task_questions(source: str, *, limit: int) -> list[Question]:
             "seqtant.steering.applying.lm_eval.evaluate"
         )
     description, delimiter = task.config.description or "", task.config.target_delimiter
-    return [_question(task, doc, description, delimiter) for doc in list(task.eval_docs)[:limit]]
-
-
-def _question(task: Any, doc: Any, description: str, delimiter: str) -> Question:
-    options = [str(choice) for choice in task.doc_to_choice(doc)]
-    target = task.doc_to_target(doc)
-    answer = target if isinstance(target, int) else options.index(str(target))
-    return Question(f"{description}{task.doc_to_text(doc)}", tuple(delimiter + option for option in options), answer)
+    questions = []
+    for doc in list(task.eval_docs)[:limit]:
+        options = [str(choice) for choice in task.doc_to_choice(doc)]
+        # A task gives its target as an index or as the text of the option.
+        target = task.doc_to_target(doc)
+        answer = target if isinstance(target, int) else options.index(str(target))
+        prompt = f"{description}{task.doc_to_text(doc)}"
+        questions.append(Question(prompt, tuple(delimiter + option for option in options), answer))
+    return questions
 
 
 def evaluate(
@@ -92,31 +91,27 @@ def evaluate(
         InputError: A task is not known.
     """
     loaded = _tasks(tasks)
-    evaluator, wrappers = _part("evaluator"), _part("models.huggingface")
+    evaluator, wrappers = _import("evaluator"), _import("models.huggingface")
     harness = wrappers.HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=batch_size)
     found: list[TaskScore] = []
     for strength in strengths:
-        with steered_in_bias(model, vector, strength):
+        with apply_steering_as_bias(model, vector, strength):
             done = evaluator.simple_evaluate(
                 harness, tasks=list(loaded.values()), limit=limit, bootstrap_iters=0, log_samples=False
             )
         for task, metrics in done["results"].items():
-            found += _scores(task, strength, metrics)
+            # Keys are "metric,filter", their standard errors "metric_stderr,filter"; the rest names the task.
+            for key, value in metrics.items():
+                name, _, kind = key.partition(",")
+                if name.endswith("_stderr") or not kind or not isinstance(value, int | float):
+                    continue
+                error = metrics.get(f"{name}_stderr,{kind}")
+                found.append(TaskScore(task, strength, name, float(value), error if isinstance(error, float) else None))
     return found
 
 
-def _scores(task: str, strength: float, metrics: dict[str, Any]) -> list[TaskScore]:
-    found = []
-    for key, value in metrics.items():
-        name, _, kind = key.partition(",")
-        if name.endswith("_stderr") or not kind or not isinstance(value, int | float):
-            continue
-        error = metrics.get(f"{name}_stderr,{kind}")
-        found.append(TaskScore(task, strength, name, float(value), error if isinstance(error, float) else None))
-    return found
-
-
-def _part(name: str) -> Any:
+def _import(name: str) -> Any:
+    """Imports a module of the harness, or names the extra that installs it."""
     try:
         require("lm_eval", extra=EXTRA)
     except MissingExtraError as error:
@@ -126,15 +121,25 @@ def _part(name: str) -> Any:
 
 def _tasks(sources: Sequence[str]) -> dict[str, Any]:
     """Loads tasks by name or file."""
-    manager_of = _part("tasks").TaskManager
+    import yaml
+
+    task_manager = _import("tasks").TaskManager
     files = [Path(source) for source in sources if source.endswith((".yaml", ".yml"))]
     for file in files:
         if not file.is_file():
             raise InputError(f"no file '{file}': give a task's YAML file, or the name of a task")
-    manager = manager_of(
+    manager = task_manager(
         include_path=[str(file.parent) for file in files] or None, include_defaults=len(files) < len(sources)
     )
-    names = [_name(Path(source)) if Path(source) in files else source for source in sources]
+    names = list(sources)
+    for index, source in enumerate(sources):
+        if Path(source) not in files:
+            continue
+        # A task that comes as a file goes by the name that the file gives it.
+        name = (yaml.safe_load(Path(source).read_text(encoding="utf-8")) or {}).get("task")
+        if not isinstance(name, str):
+            raise InputError(f"'{source}' names no task: it needs a line 'task: name'")
+        names[index] = name
     unknown = [name for name in names if name not in manager.all_tasks]
     if unknown:
         raise InputError(f"lm-evaluation-harness knows no task '{unknown[0]}': 'lm-eval ls tasks' lists those it knows")
@@ -142,12 +147,3 @@ def _tasks(sources: Sequence[str]) -> dict[str, Any]:
         return manager.load(names)["tasks"]
     except OSError as error:
         raise InputError(f"the data of task '{names[0]}' cannot be had: {' '.join(str(error).split())}") from error
-
-
-def _name(file: Path) -> str:
-    import yaml
-
-    name = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("task")
-    if not isinstance(name, str):
-        raise InputError(f"'{file}' names no task: it needs a line 'task: name'")
-    return name

@@ -1,18 +1,28 @@
-"""What is asked on both sides of the trade-off: behavior prompts with good and bad replies, and questions or texts."""
+"""Contrast pairs, behavior prompts, questions and passages of a steering experiment, read from JSON lines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from seqtant.data.json_lines import read_lines, text_of, texts_of
 from seqtant.errors import InputError
 
 
 @dataclass(frozen=True)
+class ContrastPair:
+    """Two texts that differ in the behavior that a vector shall steer."""
+
+    positive: str
+    """Text that shows the behavior."""
+    negative: str
+    """Text that shows its opposite."""
+    prompt: str | None = None
+    """What both answer; it goes in front of them, or to the user's turn of a chat."""
+
+
+@dataclass(frozen=True)
 class BehaviorPrompt:
-    """A prompt whose continuations tell whether the model behaves."""
+    """A prompt with continuations that show good and bad behavior."""
 
     prompt: str
     """The text so far."""
@@ -24,14 +34,14 @@ class BehaviorPrompt:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt with one right answer among some."""
+    """A multiple-choice question."""
 
     prompt: str
     """The text so far."""
     options: tuple[str, ...]
     """All answers that count, the right one included."""
     answer: int
-    """Which of them is right."""
+    """Index of the right one."""
 
 
 @dataclass(frozen=True)
@@ -43,55 +53,76 @@ class Passage:
 
 
 HelpfulnessItem = Question | Passage
-T = TypeVar("T")
+
+
+def read_pairs(path: str, *, limit: int) -> list[ContrastPair]:
+    """Reads contrast pairs from JSON lines with ``positive``, ``negative`` and optionally ``prompt``.
+
+    Args:
+        path: The file.
+        limit: Most pairs to read.
+
+    Raises:
+        InputError: The file or a line cannot be used.
+    """
+    pairs = []
+    for place, record in read_lines(path):
+        prompt = text_of(record, "prompt", place) if "prompt" in record else None
+        pairs.append(ContrastPair(text_of(record, "positive", place), text_of(record, "negative", place), prompt))
+        if len(pairs) == limit:
+            break
+    return pairs
 
 
 def read_behavior(path: str, *, limit: int) -> list[BehaviorPrompt]:
     """Reads behavior prompts from JSON lines with ``prompt``, ``good`` and ``bad``.
 
     Raises:
-        InputError: The file or a line cannot be used.
+        InputError: The file or a line cannot be used, or it holds fewer than two.
     """
-    found = []
+    prompts: list[BehaviorPrompt] = []
     for place, record in read_lines(path):
-        item = BehaviorPrompt(
-            text_of(record, "prompt", place), texts_of(record, "good", place), texts_of(record, "bad", place)
+        prompt, good, bad = (
+            text_of(record, "prompt", place),
+            texts_of(record, "good", place),
+            texts_of(record, "bad", place),
         )
-        if set(item.good) & set(item.bad):
-            raise InputError(f"{place}: '{min(set(item.good) & set(item.bad))}' is both good and bad")
-        found.append(item)
-        if len(found) == limit:
+        if set(good) & set(bad):
+            raise InputError(f"{place}: '{min(set(good) & set(bad))}' is both good and bad")
+        prompts.append(BehaviorPrompt(prompt, good, bad))
+        if len(prompts) == limit:
             break
-    return _enough(found, path)
+    _require_two(len(prompts), path)
+    return prompts
 
 
 def read_helpfulness(path: str, *, limit: int) -> list[HelpfulnessItem]:
     """Reads questions (``prompt``, ``options``, ``answer``) or passages (``text``) from JSON lines.
 
     Raises:
-        InputError: The file or a line cannot be used, or questions and passages are mixed.
+        InputError: The file or a line cannot be used, it mixes questions and passages, or it holds fewer than two.
     """
-    found: list[HelpfulnessItem] = []
+    items: list[HelpfulnessItem] = []
     for place, record in read_lines(path):
-        found.append(Passage(text_of(record, "text", place)) if "text" in record else _question(record, place))
-        if type(found[-1]) is not type(found[0]):
+        if "text" in record:
+            items.append(Passage(text_of(record, "text", place)))
+        else:
+            options = texts_of(record, "options", place, least=2)
+            answer = record.get("answer")
+            if isinstance(answer, str) and answer in options:
+                answer = options.index(answer)
+            # bool is an int in Python: "answer": true must not be read as option 1
+            if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < len(options):
+                raise InputError(f"{place}: 'answer' is {answer!r}: give one of the options, or its number from 0")
+            items.append(Question(text_of(record, "prompt", place), options, answer))
+        if type(items[-1]) is not type(items[0]):
             raise InputError(f"{place}: questions and texts are mixed: their losses are of two kinds, give two files")
-        if len(found) == limit:
+        if len(items) == limit:
             break
-    return _enough(found, path)
+    _require_two(len(items), path)
+    return items
 
 
-def _question(record: dict[str, Any], place: str) -> Question:
-    options = texts_of(record, "options", place, least=2)
-    answer = record.get("answer")
-    if isinstance(answer, str) and answer in options:
-        return Question(text_of(record, "prompt", place), options, options.index(answer))
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(options):
-        return Question(text_of(record, "prompt", place), options, answer)
-    raise InputError(f"{place}: 'answer' is {answer!r}: give one of the options, or its number from 0")
-
-
-def _enough(items: Sequence[T], path: str) -> list[T]:
-    if len(items) < 2:
-        raise InputError(f"'{path}' holds {len(items)} item: an interval needs at least two, better a hundred")
-    return list(items)
+def _require_two(count: int, path: str) -> None:
+    if count < 2:
+        raise InputError(f"'{path}' holds {count} item: an interval needs at least two, better a hundred")

@@ -1,4 +1,4 @@
-"""Generates with and without steering from the same prompts and the same random numbers, side by side."""
+"""Generates with and without steering from the same prompts and the same seeds, side by side."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.lm.folder import REFERENCE
-from seqtant.lm.sampling import Sampling
+from seqtant.lm.generation import Sampling
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.steering.applying.generation import Reply, replies
+from seqtant.steering.applying.generation import generate_replies
 from seqtant.steering.config import ApplyConfig
 from seqtant.steering.inputs import mood_questions, open_model, open_vector
 
 
 def run(config: ApplyConfig, context: Context) -> Result:
-    """Generates.
+    """Generates two replies to every prompt.
 
     Raises:
         InputError: There is no prompt, or something cannot be read.
@@ -28,7 +28,7 @@ def run(config: ApplyConfig, context: Context) -> Result:
         prompts = _prompts(config, context)
         model = open_model(config, context)
         vector = open_vector(config, model, context)
-        said = replies(
+        replies = generate_replies(
             model,
             vector,
             prompts,
@@ -40,11 +40,28 @@ def run(config: ApplyConfig, context: Context) -> Result:
             seeds=[context.seed * 1_000_003 + number for number in range(len(prompts))],
             progress=context.progress,
         )
-        _record(record, prompts, said)
+        # Prompt by prompt, in the order of the strengths.
+        plain, steered = replies[0::2], replies[1::2]
+        record.value("prompts", len(prompts))
+        record.value("changed", sum(before.text != after.text for before, after in zip(plain, steered, strict=True)))
+        for name, own in (("plain", plain), ("steered", steered)):
+            record.value(f"coherence_{name}", float(np.mean([reply.log_prob for reply in own])))
+            record.value(f"distinct_{name}", float(np.mean([reply.distinct for reply in own])))
+        record.table(
+            "replies",
+            "Replies without and with steering",
+            ("prompt", "without", "with", "coherence without", "coherence with"),
+            [
+                (prompt, before.text, after.text, round(before.log_prob, 3), round(after.log_prob, 3))
+                for prompt, before, after in zip(prompts, plain, steered, strict=True)
+            ],
+            note="Coherence is the mean log-probability per token, in nats, under the model without steering.",
+        )
     return record.result
 
 
 def _prompts(config: ApplyConfig, context: Context) -> list[str]:
+    """Prompts of the flags and of the file; the reference model has its own."""
     prompts = list(config.prompt)
     if config.prompts_file is not None and config.prompts_file.endswith(".jsonl"):
         prompts += [text_of(line, "prompt", place) for place, line in read_lines(config.prompts_file)]
@@ -58,23 +75,3 @@ def _prompts(config: ApplyConfig, context: Context) -> list[str]:
     if config.model != REFERENCE:
         raise InputError("no prompt: give one or more with --prompt TEXT, or --prompts-file FILE")
     return [item.prompt for item in mood_questions(4, np.random.default_rng([context.seed, 12]))]
-
-
-def _record(record: Recorder, prompts: list[str], said: list[Reply]) -> None:
-    plain, steered = said[0::2], said[1::2]
-    changed = sum(before.text != after.text for before, after in zip(plain, steered, strict=True))
-    record.value("prompts", len(prompts))
-    record.value("changed", changed)
-    for name, own in (("plain", plain), ("steered", steered)):
-        record.value(f"coherence_{name}", float(np.mean([reply.log_prob for reply in own])))
-        record.value(f"distinct_{name}", float(np.mean([reply.distinct for reply in own])))
-    record.table(
-        "replies",
-        "Replies without and with steering",
-        ("prompt", "without", "with", "coherence without", "coherence with"),
-        [
-            (prompt, before.text, after.text, round(before.log_prob, 3), round(after.log_prob, 3))
-            for prompt, before, after in zip(prompts, plain, steered, strict=True)
-        ],
-        note="Coherence is the mean log-probability per token, in nats, under the model without steering.",
-    )

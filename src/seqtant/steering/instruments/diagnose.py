@@ -1,25 +1,26 @@
-"""Checks assumptions A1 to A3 of the theorems and says up to which strength each holds."""
+"""Checks assumptions A1 to A3 of the theorems and reports up to which strength each holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import stats
 
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.assumptions import LINEAR, MARGIN, NOISE
-from seqtant.steering.analysis.assumptions_check import logit_norms, wrong_noise
-from seqtant.steering.analysis.caveats import warn_of
-from seqtant.steering.analysis.linearity import proportion
+from seqtant.steering.analysis.fits import fit_proportional
 from seqtant.steering.config import DiagnoseConfig
 from seqtant.steering.data.items import Question
-from seqtant.steering.inputs import open_bench
-from seqtant.steering.sweeping.bench import Bench
-from seqtant.steering.sweeping.gradients import helpfulness_slopes
-from seqtant.steering.sweeping.strength_range import usable_range
+from seqtant.steering.inputs import open_bench, record_warnings
+from seqtant.steering.sweeping.batches import TokenRow
+from seqtant.steering.sweeping.bench import Bench, helpfulness_gradients, usable_range
+from seqtant.steering.sweeping.sweep import ScoringPlan, SweptStates, sweep_states
+from seqtant.steering.theory import LINEAR, MARGIN, NOISE
 
 LOSS = 0.1
 """Share of helpfulness that is lost where the range of a diagnosis ends."""
@@ -35,24 +36,27 @@ def run(config: DiagnoseConfig, context: Context) -> Result:
         "steering.diagnose", f"What the theory assumes of steering {config.model}", config, context, papers=(1,)
     ) as record:
         bench = open_bench(config, context)
-        strengths = _strengths(config, bench)
-        warn_of(record, bench, strengths)
-        _linearity(record, config, bench, strengths)
-        _margin(record, config, bench, strengths)
-        _noise(record, config, bench, strengths)
+        if config.strengths is not None:
+            strengths = sorted(set(config.strengths))
+        else:
+            reach = usable_range(bench, LOSS, config.score)
+            strengths = [reach * step / 6 for step in range(1, 7)]
+        record_warnings(record, bench, strengths)
+        _check_linearity(record, bench, strengths, config.fit)
+        _check_margin(record, bench, strengths)
+        if isinstance(bench.helpfulness[0], Question):
+            _check_noise(record, config, bench, strengths)
+        else:
+            record.warn(
+                "A3 is about questions with a right answer; helpfulness is measured on texts, so it is not checked"
+            )
     return record.result
 
 
-def _strengths(config: DiagnoseConfig, bench: Bench) -> list[float]:
-    if config.strengths is not None:
-        return sorted(set(config.strengths))
-    reach = usable_range(bench, LOSS, lambda read: getattr(read, config.score))
-    return [reach * step / 6 for step in range(1, 7)]
-
-
-def _linearity(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Sequence[float]) -> None:
+def _check_linearity(record: Recorder, bench: Bench, strengths: Sequence[float], threshold: float) -> None:
+    """A1: the norm of the change of the logits after behavior prompts, in proportion to the strength."""
     norms = logit_norms(bench, strengths)
-    line = proportion(np.array(strengths), norms.mean(axis=1), config.fit)
+    line = fit_proportional(np.array(strengths), norms.mean(axis=1), threshold)
     record.value("norm_slope", line.slope)
     record.value("norm_r2", line.r_squared)
     record.value("norm_range", line.reach)
@@ -63,7 +67,7 @@ def _linearity(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths
         "linearity",
         "Does the change of the logits grow in proportion to the strength (A1)?",
         "agrees" if holds else "disagrees",
-        f"Up to strength {line.reach:.3g} with R2 of at least {config.fit}; R2 {line.r_squared:.4f} up to "
+        f"Up to strength {line.reach:.3g} with R2 of at least {threshold}; R2 {line.r_squared:.4f} up to "
         f"{max(strengths):.3g}.",
         predicted=Estimate(value=1.0, method="R2 of exact proportion"),
         measured=Estimate(value=line.r_squared, method="least squares through 0", n=len(strengths)),
@@ -71,9 +75,10 @@ def _linearity(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths
     )
 
 
-def _margin(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Sequence[float]) -> None:
-    read = bench.read_behavior([0.0, *strengths])
-    gaps = [read.pair_gaps(strength) for strength in strengths]
+def _check_margin(record: Recorder, bench: Bench, strengths: Sequence[float]) -> None:
+    """A2: the worst gap between changes of good and of bad log-probabilities, above 0."""
+    scores = bench.score_behavior([0.0, *strengths])
+    gaps = [scores.pair_gaps(strength) for strength in strengths]
     worst = np.array([own.min() for own, _ in gaps])
     means = np.array([own.mean() for _, own in gaps])
     kept = [strength for strength, gap in zip(strengths, worst, strict=True) if gap > 0]
@@ -115,13 +120,15 @@ def _margin(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: S
     )
 
 
-def _noise(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Sequence[float]) -> None:
-    if not isinstance(bench.helpfulness[0], Question):
-        record.warn("A3 is about questions with a right answer; helpfulness is measured on texts, so it is not checked")
-        return
-    noise = wrong_noise(bench, strengths, config.top)
-    line = proportion(np.array(strengths), noise.deviation(), config.fit)
-    skew, kurtosis, distance = noise.shape()
+def _check_noise(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Sequence[float]) -> None:
+    """A3: wrong answers move like Gaussian noise around 0 whose deviation is in proportion to the strength."""
+    noise = wrong_answer_noise(bench, strengths, config.top)  # [strengths, samples]
+    deviations = np.sqrt((noise**2).mean(axis=1))  # about zero, not about the mean
+    line = fit_proportional(np.array(strengths), deviations, config.fit)
+    # The shape is that of the smallest strength, where the theory speaks.
+    x = noise[0]
+    skew, kurtosis = float(stats.skew(x)), float(stats.kurtosis(x))
+    distance = float(stats.kstest((x - x.mean()) / x.std(), "norm").statistic)
     for name, number in {
         "noise_slope": line.slope,
         "noise_r2": line.r_squared,
@@ -131,11 +138,11 @@ def _noise(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Se
         "noise_ks": distance,
     }.items():
         record.value(name, number)
-    for strength, deviation in zip(strengths, noise.deviation(), strict=True):
+    for strength, deviation in zip(strengths, deviations, strict=True):
         record.measure("noise", float(deviation), step=strength)
     drift = None
     if config.positions == "all":
-        slopes = helpfulness_slopes(bench, restricted=config.score == "restricted").sum(axis=1)
+        slopes = helpfulness_gradients(bench, restricted=config.score == "restricted").sum(axis=1)
         drift = mean(slopes, unit="nats per unit strength")
         record.value("linear_term", drift.value)
     centered = drift is None or (drift.low is not None and drift.high is not None and drift.low <= 0 <= drift.high)
@@ -157,4 +164,68 @@ def _noise(record: Recorder, config: DiagnoseConfig, bench: Bench, strengths: Se
         if centered
         else "The loss has a linear part on these questions: the purely quadratic law misses it, "
         "`steering choose` fits both.",
+    )
+
+
+@torch.no_grad()
+def logit_norms(bench: Bench, strengths: Sequence[float]) -> Float[np.ndarray, "strengths prompts"]:
+    """Computes the norm of the change of all logits after each behavior prompt, at every strength."""
+    plan = _prompts_only(bench.behavior_plan)
+    norms = np.zeros((len(strengths), len(plan.rows)))
+    for swept in _sweep_with_zero(bench, plan, strengths):
+        for place, row in enumerate(swept.rows):
+            logits = bench.model.head(swept.states[:, place])  # [1 + strengths, tokens]
+            norms[:, row] = (logits[1:] - logits[0]).norm(dim=-1).double().cpu().numpy()
+    return norms
+
+
+@torch.no_grad()
+def wrong_answer_noise(bench: Bench, strengths: Sequence[float], top: int) -> Float[np.ndarray, "strengths samples"]:
+    """Computes the change of a wrong token's logit minus that of the right one, X in the theory.
+
+    Args:
+        bench: Model, vector and questions.
+        strengths: Steering coefficients.
+        top: How many of the likeliest wrong tokens of every question are taken.
+    """
+    plan = _prompts_only(bench.helpfulness_plan)
+    # The first token of the right answer of each question.
+    right = {
+        target.item: target.tokens[0]
+        for target in bench.helpfulness_plan.targets
+        if target.number == bench.questions[target.item].answer
+    }
+    parts: list[np.ndarray] = []
+    for swept in _sweep_with_zero(bench, plan, strengths):
+        for place, row in enumerate(swept.rows):
+            logits = bench.model.head(swept.states[:, place]).double()  # [1 + strengths, tokens]
+            correct = right[plan.rows[row].item]
+            start = logits[0].clone()
+            start[correct] = -torch.inf
+            wrong = start.topk(min(top, len(start) - 1)).indices
+            change = logits[1:] - logits[0]
+            parts.append((change[:, wrong] - change[:, [correct]]).cpu().numpy())
+    return np.concatenate(parts, axis=1)
+
+
+def _prompts_only(plan: ScoringPlan) -> ScoringPlan:
+    """A plan with one row per item, its prompt, in the order of the items."""
+    first: dict[int, TokenRow] = {}
+    for row in plan.rows:
+        first.setdefault(row.item, TokenRow(row.tokens[: row.prompt_length], row.prompt_length, row.item))
+    return ScoringPlan([first[item] for item in sorted(first)], [], plan.counts)
+
+
+def _sweep_with_zero(bench: Bench, plan: ScoringPlan, strengths: Sequence[float]) -> Iterator[SweptStates]:
+    """States after each prompt at strength 0 and then at the strengths."""
+    return sweep_states(
+        bench.model,
+        bench.vector,
+        plan,
+        [0.0, *strengths],
+        positions=bench.positions,
+        last_only=True,
+        tokens_per_batch=bench.tokens_per_batch,
+        progress=bench.progress,
+        description="logits",
     )

@@ -16,7 +16,7 @@ NAMES = {"gguf": "vector.gguf", "folder": "steered"}
 
 
 def run(config: ExportConfig, context: Context) -> Result:
-    """Exports.
+    """Writes the vector in the format of another program.
 
     Raises:
         InputError: There is no place to write to, or the format cannot hold the vector.
@@ -29,12 +29,12 @@ def run(config: ExportConfig, context: Context) -> Result:
         model = open_model(config, context)
         vector = open_vector(config, model, context)
         if config.format == "gguf":
-            from seqtant.steering.vectors.gguf_files import write_gguf
+            from seqtant.steering.vectors.interop import write_gguf
 
             write_gguf(vector, target, strength=config.strength, depth=hooks.depth(model))
             record.artifact(target, "control vector")
         else:
-            from seqtant.steering.applying.merge import fold, save_folded
+            from seqtant.steering.applying.output_bias import fold, save_folded
 
             folded = fold(model, vector, config.strength, allow_other_model=config.allow_other_model)
             save_folded(folded, target)

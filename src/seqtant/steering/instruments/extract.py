@@ -1,4 +1,4 @@
-"""Extracts a steering vector from contrast pairs and says what is known of its direction in every block."""
+"""Extracts a steering vector from contrast pairs and reports the quality of its direction in every block."""
 
 from __future__ import annotations
 
@@ -12,11 +12,31 @@ from seqtant.steering.vectors.vector import SteeringVector
 
 
 def run(config: ExtractConfig, context: Context) -> Result:
-    """Extracts; the vector lands as ``vector.safetensors`` in the run's folder, if it has one."""
+    """Extracts a vector; it is saved as ``vector.safetensors`` in the run's folder, if it has one."""
     with Recorder("steering.extract", f"Steering vector of {config.model}", config, context, papers=(1,)) as record:
         model = open_model(config, context)
         vector = open_vector(config, model, context, folds=config.folds)
-        _record(record, vector)
+        record.value("pairs", vector.origin.pairs)
+        record.value("layers", len(vector.layers))
+        _record_accuracy(record, vector)
+        rows: list[tuple[float | int | None, ...]] = []
+        for layer, facts in vector.facts.items():
+            numbers = (
+                facts.raw_norm,
+                facts.hidden_norm,
+                facts.explained_variance,
+                facts.sign_agreement,
+                facts.held_out_accuracy,
+            )
+            rows.append((layer, *(None if number is None else round(number, 4) for number in numbers)))
+        record.table(
+            "directions",
+            "What is known of the direction in every block",
+            ("block", "raw norm", "hidden norm", "explained variance", "sign agreement", "held-out accuracy"),
+            rows,
+            note="Strengths multiply unit vectors: compare them with the hidden norm. Explained is the share of the "
+            "squared differences along the direction.",
+        )
         if context.folder is not None:
             path = context.folder / "vector.safetensors"
             vector.save(path)
@@ -24,25 +44,8 @@ def run(config: ExtractConfig, context: Context) -> Result:
     return record.result
 
 
-def _record(record: Recorder, vector: SteeringVector) -> None:
-    record.value("pairs", vector.origin.pairs)
-    record.value("layers", len(vector.layers))
-    _record_accuracy(record, vector)
-    record.table(
-        "directions",
-        "What is known of the direction in every block",
-        ("block", "raw norm", "hidden norm", "explained variance", "sign agreement", "held-out accuracy"),
-        [
-            (layer, *(round(value, 4) if value is not None else None for value in _numbers(vector, layer)))
-            for layer in vector.layers
-        ],
-        note="Strengths multiply unit vectors: compare them with the hidden norm. Explained is the share of the "
-        "squared differences along the direction.",
-    )
-
-
 def _record_accuracy(record: Recorder, vector: SteeringVector) -> None:
-    """What told held-out pairs apart best; nothing for a vector that was read from a file without such a record."""
+    """Records the best block by held-out accuracy; nothing for a vector from a file without that number."""
     pairs = vector.origin.pairs
     best = max(vector.layers, key=lambda layer: vector.facts[layer].held_out_accuracy or 0.0)
     facts = vector.facts[best]
@@ -70,15 +73,4 @@ def _record_accuracy(record: Recorder, vector: SteeringVector) -> None:
         if sound
         else "Give more pairs, or pairs that differ more, or other layers; a direction that cannot "
         "tell the sides apart will steer something else.",
-    )
-
-
-def _numbers(vector: SteeringVector, layer: int) -> tuple[float | None, ...]:
-    facts = vector.facts[layer]
-    return (
-        facts.raw_norm,
-        facts.hidden_norm,
-        facts.explained_variance,
-        facts.sign_agreement,
-        facts.held_out_accuracy,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,24 +11,22 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.caveats import warn_of
 from seqtant.steering.analysis.fits import fit_local_law, resampled
-from seqtant.steering.analysis.strength_search import Budget, Observed, find_scale
+from seqtant.steering.analysis.strength_search import Budget, StrengthMeasurements, find_probe_strength
 from seqtant.steering.config import LayersConfig
-from seqtant.steering.inputs import open_bench
-from seqtant.steering.sweeping.bench import Bench
-from seqtant.steering.sweeping.gradients import alignment_slopes
-from seqtant.steering.sweeping.strength_range import FIRST, hidden_norm
+from seqtant.steering.inputs import open_bench, record_warnings
+from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, Bench, alignment_gradients
 from seqtant.steering.theory import efficient_limit
 
-CAP = 4.0
-"""Largest strength that is tried, in hidden norms."""
+RESAMPLES = 500
+"""Bootstrap resamples over items."""
 
 
 @dataclass(frozen=True)
 class _Layer:
     number: int
     norm: float
+    """Mean hidden norm."""
     slope: Estimate
     """dB/dr at 0, exact."""
     strength: Estimate
@@ -36,6 +34,7 @@ class _Layer:
     gain: Estimate
     """Predicted change of alignment at that strength."""
     quadratic: float
+    """Helpfulness lost per squared strength."""
 
 
 def run(config: LayersConfig, context: Context) -> Result:
@@ -46,42 +45,48 @@ def run(config: LayersConfig, context: Context) -> Result:
     """
     with Recorder("steering.layers", f"Where to steer {config.model}", config, context, papers=(1,)) as record:
         bench = open_bench(config, context)
-        warn_of(record, bench, [])
-        slopes = alignment_slopes(bench)
+        record_warnings(record, bench, [])
+        slopes = alignment_gradients(bench)  # [prompts, layers]
         found = []
         bar = context.progress.task("layers", len(bench.vector.layers))
         for column, layer in enumerate(bench.vector.layers):
-            own = bench.steered_by(bench.vector.at([layer]))
-            found.append(_layer(config, context, own, layer, slopes[:, column]))
+            own = replace(bench, vector=bench.vector.at([layer]))
+            generator = np.random.default_rng([context.seed, 40, layer])
+            found.append(_measure_layer(own, config.budget, config.score, slopes[:, column], generator))
             bar.advance()
         bar.close()
         _record(record, config, found)
     return record.result
 
 
-def _layer(config: LayersConfig, context: Context, bench: Bench, layer: int, slopes: np.ndarray) -> _Layer:
-    norm = hidden_norm(bench)
-    budget = Budget(share=config.budget, cap=CAP * norm)
-    observed = Observed(bench, lambda read: getattr(read.helpfulness, config.score))
-    probe = find_scale(observed, budget, FIRST * norm)
-    observed.add([-probe, -probe / 2, probe / 2, probe])
-    places = [value for value in observed.strengths if abs(value) <= probe * (1 + 1e-9)]
-    rows = observed.items[[observed.strengths.index(value) for value in places]]
-    generator = np.random.default_rng([context.seed, 40, layer])
+def _measure_layer(
+    bench: Bench, share: float, score: str, slopes: np.ndarray, generator: np.random.Generator
+) -> _Layer:
+    """Predicts the gain of alignment at the strength that spends the budget, steering one block alone."""
+    norm = bench.hidden_norm
+    budget = Budget(share=share, cap=LARGEST_STRENGTH * norm)
+    measured = StrengthMeasurements(bench, lambda scores: getattr(scores.helpfulness, score))
+    probe = find_probe_strength(measured, budget, FIRST_STRENGTH * norm)
+    measured.add([-probe, -probe / 2, probe / 2, probe])
+    # The same law as in choose, without its widening: layers are compared at one probe each.
+    places = [value for value in measured.strengths if abs(value) <= probe * (1 + 1e-9)]
+    rows = measured.items[[measured.strengths.index(value) for value in places]]
+    n = rows.shape[1]
     law = fit_local_law(places, rows.mean(axis=1), 0.0)
-    drawn = fit_local_law(places, resampled(rows.shape[1], 500, generator) @ rows.T, 0.0)
+    drawn = fit_local_law(places, resampled(n, RESAMPLES, generator) @ rows.T, 0.0)
     # Alignment may lie on either side; the cheaper side of the loss must not decide for the other.
     slope = mean(slopes, unit="per unit strength")
     side = 1 if slope.value >= 0 else -1
-    value = min(float(law.strength(config.budget, side)), budget.cap)
-    roots = np.minimum(drawn.strength(config.budget, side), budget.cap)
-    start = observed.table(lambda read: read.behavior.alignment)[observed.strengths.index(0.0)]
+    value = min(float(law.strength(share, side)), budget.cap)
+    roots = np.minimum(drawn.strength(share, side), budget.cap)
+    # Along B(r) = tanh(arctanh B_0 + slope r / (1 - B_0^2)), which has the exact slope at 0.
+    start = measured.alignment[measured.strengths.index(0.0)]
     line = slopes / np.maximum(1 - start**2, 1e-9)
-    gains = [float((np.tanh(np.arctanh(start) + side * line * root) - start).mean()) for root in roots[:200]]
-    gain = float((np.tanh(np.arctanh(start) + side * line * value) - start).mean())
-    n = rows.shape[1]
+    gain, *gains = (
+        float((np.tanh(np.arctanh(start) + side * line * root) - start).mean()) for root in (value, *roots[:200])
+    )
     return _Layer(
-        layer,
+        bench.vector.layers[0],
         norm,
         slope,
         percentile(value, roots, method="paired bootstrap over items", n=n),

@@ -1,6 +1,11 @@
 """Fits the theory's curves to the authors' own numbers: is their loss quadratic, does a local law find their strengths?
 
-No model is run. The strength at which a budget is really spent is read off each curve between the printed strengths.
+No model is run. The strength at which a budget is really spent is interpolated on each curve between the printed
+strengths.
+
+Source of the numbers: restricted scores of Llama-2-13B (base) and Llama-2-13B-chat on three MMLU test sets against the
+strength r, in ``json_files_to_produce_all_figures`` at commit decae4e of the paper's repository, read there and rounded
+to three digits.
 """
 
 from __future__ import annotations
@@ -15,13 +20,53 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
 from seqtant.steering.analysis.fits import fit_bell, fit_local_law, symmetric_loss
-from seqtant.steering.analysis.published import CURVES, STRENGTHS, PublishedCurve
 from seqtant.steering.config import RefitConfig
 from seqtant.steering.theory import budget_strength, loss_order
 
 BUDGET = 0.10
 NEAR = 2.0
 """Largest strength from which the local law is fitted."""
+STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 10.0)
+"""Steering coefficients of the published curves."""
+
+
+@dataclass(frozen=True)
+class PublishedCurve:
+    """Probability of the right letter among A to D against the strength."""
+
+    questions: str
+    """MMLU test set."""
+    vector: str
+    """What is steered."""
+    model: str
+    """base or chat."""
+    helpfulness: tuple[float, ...]
+    """One score per strength."""
+
+
+CURVES = tuple(
+    PublishedCurve(*row)
+    for row in (
+        ("international_law", "harmful", "base", (0.281, 0.350, 0.413, 0.442, 0.433, 0.390, 0.325, 0.263, 0.252)),
+        ("international_law", "harmful", "chat", (0.359, 0.599, 0.669, 0.710, 0.701, 0.659, 0.600, 0.343, 0.257)),
+        ("medical_genetics", "harmful", "base", (0.264, 0.297, 0.327, 0.339, 0.333, 0.312, 0.281, 0.262, 0.257)),
+        ("medical_genetics", "harmful", "chat", (0.369, 0.508, 0.566, 0.578, 0.569, 0.535, 0.460, 0.281, 0.263)),
+        (
+            "high_school_computer_science",
+            "harmful",
+            "base",
+            (0.286, 0.327, 0.354, 0.364, 0.359, 0.341, 0.310, 0.267, 0.248),
+        ),
+        (
+            "high_school_computer_science",
+            "harmful",
+            "chat",
+            (0.276, 0.393, 0.481, 0.525, 0.525, 0.513, 0.494, 0.306, 0.266),
+        ),
+        ("international_law", "racism", "base", (0.342, 0.407, 0.444, 0.442, 0.415, 0.372, 0.322, 0.244, 0.242)),
+        ("international_law", "racism", "chat", (0.613, 0.661, 0.691, 0.710, 0.714, 0.692, 0.611, 0.310, 0.277)),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +82,12 @@ class _Row:
 def run(config: RefitConfig, context: Context) -> Result:
     """Fits all curves of the chosen question set."""
     with Recorder("steering.refit", "The authors' curves, fitted again", config, context, papers=(1,)) as record:
-        rows = [_row(curve) for curve in CURVES if config.curve in ("all", curve.questions)]
+        rows = [_fit_curve(curve) for curve in CURVES if config.curve in ("all", curve.questions)]
         _record(record, rows, context)
     return record.result
 
 
-def _row(curve: PublishedCurve) -> _Row:
+def _fit_curve(curve: PublishedCurve) -> _Row:
     scores = np.array(curve.helpfulness)
     losses = symmetric_loss(STRENGTHS, scores)
     inside = [index for index, value in enumerate(STRENGTHS) if abs(value) <= 5]
@@ -53,25 +98,22 @@ def _row(curve: PublishedCurve) -> _Row:
         bell = None
     near = [index for index, value in enumerate(STRENGTHS) if abs(value) <= NEAR]
     law = fit_local_law([STRENGTHS[index] for index in near], scores[near], 0.0)
-    return _Row(
-        curve,
-        loss_order(float(losses[1.0]), float(losses[2.0])),
-        bell,
-        _crossing(scores),
-        float(law.strength(BUDGET, 1)),
-        float(budget_strength(0.0, law.quadratic, BUDGET)),
-    )
-
-
-def _crossing(scores: np.ndarray) -> float | None:
-    """Strength above 0 at which the budget is spent, between printed strengths along a straight line."""
-    zero = STRENGTHS.index(0.0)
+    # The strength above 0 at which the budget is spent, along straight lines between printed strengths.
+    zero, spent = STRENGTHS.index(0.0), None
     goal = scores[zero] * (1 - BUDGET)
     for index in range(zero, len(STRENGTHS) - 1):
         if scores[index] > goal >= scores[index + 1]:
             share = (scores[index] - goal) / (scores[index] - scores[index + 1])
-            return float(STRENGTHS[index] + share * (STRENGTHS[index + 1] - STRENGTHS[index]))
-    return None
+            spent = float(STRENGTHS[index] + share * (STRENGTHS[index + 1] - STRENGTHS[index]))
+            break
+    return _Row(
+        curve,
+        loss_order(float(losses[1.0]), float(losses[2.0])),
+        bell,
+        spent,
+        float(law.strength(BUDGET, 1)),
+        float(budget_strength(0.0, law.quadratic, BUDGET)),
+    )
 
 
 def _record(record: Recorder, rows: list[_Row], context: Context) -> None:

@@ -1,50 +1,56 @@
-"""Trains a small model on opinions and plain text, and makes both sides of the trade-off from what it never saw."""
+"""Trains a small model on reviews and plain text, and makes both sides of the trade-off from held-out text."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seqtant.data.documents import TextFile
-from seqtant.data.phrases import phrase_documents
-from seqtant.data.windows import spread_windows
+from seqtant.data.espeak import phrase_documents
+from seqtant.data.tokens import TokenWindows, spread_windows
 from seqtant.findings import Estimate, Result
 from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.text import encode_continuations
+from seqtant.lm.interface import encode_continuations
 from seqtant.reference.config import ShapeConfig
-from seqtant.reference.recipe import save_model
+from seqtant.reference.recipe import build_network, save_model
+from seqtant.reference.tokenizer import finished
+from seqtant.reference.world.vocabulary import SPECIALS
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
 from seqtant.steering.config import TrainConfig
-from seqtant.steering.data import review_data as opinions
-from seqtant.steering.data.items import BehaviorPrompt, Passage, Question
-from seqtant.steering.data.pairs import ContrastPair
-from seqtant.steering.data.small_model import learn_tokenizer, token_row, train_small
+from seqtant.steering.data import review_data
+from seqtant.steering.data.items import BehaviorPrompt, ContrastPair, Passage, Question
+from seqtant.steering.data.review_data import Review
 from seqtant.steering.inputs import persona_pairs
-from seqtant.steering.sweeping.scores import questions_read
-from seqtant.training import TrainingHistory, mean_loss
+from seqtant.steering.sweeping.bench import question_scores
+from seqtant.training import TrainingHistory, mean_loss, train
 
-ASKED = 400
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MEASURED_QUESTIONS = 400
 """Questions on which the finished model is measured here."""
 HELD_OUT_WINDOWS = 200
+"""Windows of held-out text on which its loss is measured."""
 
 
 @dataclass(frozen=True)
-class _Material:
-    """What is learned from, and what is made of the rest."""
+class _Texts:
+    """Text to train on, and the datasets that are made of the rest."""
 
-    learned: list[str]
+    training: list[str]
     held_out: list[str]
     files: dict[str, Sequence[ContrastPair | BehaviorPrompt | Question | Passage]]
+    """Name of a JSON lines file -> its items."""
 
 
 def run(config: TrainConfig, context: Context) -> Result:
@@ -56,71 +62,131 @@ def run(config: TrainConfig, context: Context) -> Result:
     with Recorder("steering.train", "A small model, with what it takes to steer it", config, context, papers=(1,)) as (
         record
     ):
-        material = _material(config, context)
-        tokenizer = learn_tokenizer(material.learned, config.vocabulary, context_length=config.context)
+        texts = _split_texts(config, context)
+        tokenizer = learn_tokenizer(texts.training, config.vocabulary, context_length=config.context)
         shape = ShapeConfig(
             hidden_size=config.width,
             layers=config.depth,
             heads=config.heads,
+            # Two thirds of four widths, as in Llama, rounded up to a multiple of 16.
             intermediate_size=-(-8 * config.width // 3 // 16) * 16,
             context_length=config.context,
         )
-        network, history = train_small(
-            token_row(tokenizer, material.learned),
-            shape,
-            len(tokenizer),
-            config.training(),
-            rows=config.rows,
-            context=context,
-        )
-        held_out = spread_windows(token_row(tokenizer, material.held_out), length=config.context, most=HELD_OUT_WINDOWS)
+        tokens = token_row(tokenizer, texts.training)
+        network = build_network(shape, len(tokenizer), context.seed)
+        # Checkpoints belong to these very tokens: the hash keeps another run from going on with them.
+        name = hashlib.sha256(tokens.tobytes()).hexdigest()[:16]
+        windows = TokenWindows(tokens, length=shape.context_length, rows=config.rows, seed=context.seed, name=name)
+        folder = None if context.folder is None else context.folder / "checkpoints"
+        own = Context(seed=context.seed, device=context.device, folder=folder, progress=context.progress)
+        history = train(network, windows, config.training(), context=own)
+        held_out = spread_windows(token_row(tokenizer, texts.held_out), length=config.context, most=HELD_OUT_WINDOWS)
         loss = mean_loss(network, {"input_ids": held_out})
         _record_training(record, network.num_parameters(), history, loss)
-        _record_questions(record, HuggingFaceLM(network, tokenizer, name="small"), material)
-        for name, lines in material.files.items():
-            record.value(name, len(lines))
+        _record_questions(record, HuggingFaceLM(network, tokenizer, name="small"), texts.files["cloze"])
+        for name, items in texts.files.items():
+            record.value(name, len(items))
         if context.folder is not None:
             save_model(network, context.folder / "model", tokenizer)
             record.artifact(context.folder / "model" / "model.safetensors", "weights")
-            _write(record, context.folder, material)
+            for name, items in texts.files.items():
+                path = context.folder / f"{name}.jsonl"
+                lines = [{key: value for key, value in asdict(item).items() if value is not None} for item in items]
+                write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+                record.artifact(path, name)
+            files = context.folder
+            inputs = f"--pairs {files}/pairs.jsonl --behavior {files}/behavior.jsonl --helpfulness {files}/cloze.jsonl"
+            record.table(
+                "next",
+                "What to run next",
+                ("question", "command"),
+                [(question, f"seqtant steering {verb} {files}/model {inputs}") for question, verb in _NEXT],
+            )
     return record.result
 
 
-def _material(config: TrainConfig, context: Context) -> _Material:
+_NEXT: Iterable[tuple[str, str]] = (
+    ("both sides over a range of strengths", "sweep"),
+    ("the strength for 5 % of cloze accuracy", "choose"),
+)
+
+
+def _split_texts(config: TrainConfig, context: Context) -> _Texts:
+    """Splits reviews and plain text by document; the held-out part becomes pairs, prompts, questions and passages."""
     generator = np.random.default_rng([context.seed, 70])
-    texts = [text for name in config.text for text in TextFile(name)] if config.text else list(phrase_documents(200))
-    judged = opinions.read_opinions(config.reviews) if config.reviews else _talks(generator)
-    learned, kept = opinions.split(judged, config.held_out, config.fold)
-    plain, plain_kept = opinions.split(texts, config.held_out, config.fold)
-    verdicts = [tuple(f" {word}" for word in words) for words in (config.good, config.bad)]
-    words, longer = config.words, config.passage_words
-    leanings = opinions.word_leanings(learned)
-    # A held-out text makes pairs or prompts, never both.
-    return _Material(
-        [opinion.text for opinion in learned] + plain,
-        [opinion.text for opinion in kept] + plain_kept,
+    plain = [text for name in config.text for text in TextFile(name)] if config.text else list(phrase_documents(200))
+    if config.reviews:
+        reviews = review_data.read_reviews(config.reviews)
+    else:
+        reviews = [
+            Review(text, good)
+            for pair in persona_pairs(100, generator)
+            for text, good in ((pair.positive, True), (pair.negative, False))
+        ]
+    training, held_out = review_data.split_documents(reviews, config.held_out, config.fold)
+    plain, plain_held_out = review_data.split_documents(plain, config.held_out, config.fold)
+    good, bad = (tuple(f" {word}" for word in words) for words in (config.good, config.bad))
+    # A held-out review makes pairs or prompts, never both: every second one of each side.
+    for_pairs, for_prompts = (
+        [own for side in (True, False) for own in [review for review in held_out if review.good == side][odd::2]]
+        for odd in (0, 1)
+    )
+    log_odds = review_data.word_log_odds(training)
+    return _Texts(
+        [review.text for review in training] + plain,
+        [review.text for review in held_out] + plain_held_out,
         {
-            "pairs": opinions.opinion_pairs(_part(kept, 0), leanings, config.frame, words, config.pairs, generator),
-            "behavior": opinions.verdict_prompts(_part(kept, 1), config.frame, words, verdicts[0], verdicts[1]),
-            "cloze": opinions.cloze_questions(plain_kept, plain, longer, config.options, generator),
-            "passages": opinions.passages(plain_kept, longer),
+            "pairs": review_data.review_pairs(for_pairs, log_odds, config.frame, config.words, config.pairs, generator),
+            "behavior": review_data.verdict_prompts(for_prompts, config.frame, config.words, good, bad),
+            "cloze": review_data.cloze_questions(
+                plain_held_out, plain, config.passage_words, config.options, generator
+            ),
+            "passages": [
+                Passage(chunk)
+                for text in plain_held_out
+                for chunk in review_data.chunk_words(text, config.passage_words)
+            ],
         },
     )
 
 
-def _part(kept: list[opinions.Opinion], odd: int) -> list[opinions.Opinion]:
-    """Every second text of each opinion."""
-    return [own for side in (True, False) for own in [text for text in kept if text.good == side][odd::2]]
+def learn_tokenizer(texts: Iterable[str], vocabulary: int, *, context_length: int) -> PreTrainedTokenizerFast:
+    """Learns a byte-level BPE tokenizer of lower-case text that begins each text with the beginning-of-sequence token.
+
+    Args:
+        texts: The training texts.
+        vocabulary: Most tokens.
+        context_length: Longest text in tokens.
+
+    Example:
+        >>> tokenizer = learn_tokenizer(["low lower lowest " * 9], 270, context_length=8)
+        >>> tokenizer.decode(tokenizer("Lower é").input_ids, skip_special_tokens=True)
+        'lower é'
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    pairs = Tokenizer(models.BPE())
+    pairs.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
+    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
+    pairs.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    pairs.train_from_iterator(texts, trainer)
+    return finished(pairs, context_length=context_length)
 
 
-def _talks(generator: np.random.Generator) -> list[opinions.Opinion]:
-    pairs = persona_pairs(100, generator)
-    return [
-        opinions.Opinion(text, good) for pair in pairs for text, good in ((pair.positive, True), (pair.negative, False))
-    ]
+def token_row(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> np.ndarray:
+    """Tokenizes texts into one row of tokens, [tokens], each text after a beginning-of-sequence token."""
+    encoded = tokenizer(list(texts), verbose=False)["input_ids"]
+    return np.concatenate([np.asarray(ids, dtype=np.int32) for ids in encoded])
 
 
 def _record_training(record: Recorder, parameters: int, history: TrainingHistory, loss: float) -> None:
+    # About fifty points, each the mean of a block of steps.
     block = max(history.steps // 50, 1)
     for start in range(0, history.steps - block + 1, block):
         record.measure("loss", float(np.mean(history.losses[start : start + block])), unit="nats", step=start + block)
@@ -133,52 +199,24 @@ def _record_training(record: Recorder, parameters: int, history: TrainingHistory
         record.value(name, value)
 
 
-def _record_questions(record: Recorder, model: HuggingFaceLM, material: _Material) -> None:
-    asked: Any = material.files["cloze"][:ASKED]
+def _record_questions(record: Recorder, model: HuggingFaceLM, questions: Sequence[Any]) -> None:
+    """Measures accuracy on cloze questions: without it there is no helpfulness to lose."""
+    asked = questions[:MEASURED_QUESTIONS]
     encoded = [encode_continuations(model, question.prompt, question.options) for question in asked]
     scores = batch_continuation_log_probs(model, [prompt for prompt, _ in encoded], [ends for _, ends in encoded])
     totals = [np.array([[float(answer.sum()) for answer in own]]) for own in scores]
-    read = questions_read([0.0], totals, [question.answer for question in asked])
-    accuracy = share(round(float(read.right.sum())), len(asked))
+    measured = question_scores([0.0], totals, [question.answer for question in asked])
+    chance = measured.chance
+    accuracy = share(round(float(measured.right.sum())), len(asked))
     record.value("cloze_accuracy", accuracy.value)
-    record.value("chance", read.chance)
-    able = accuracy.low is not None and accuracy.low > read.chance
+    record.value("chance", chance)
+    able = accuracy.low is not None and accuracy.low > chance
     record.finding(
         "cloze",
         "Does the model know which word comes next in texts that it never saw?",
         "agrees" if able else "inconclusive",
-        f"Right in {100 * accuracy.value:.0f} % of {len(asked)} questions; guessing gives {100 * read.chance:.0f} %.",
-        predicted=Estimate(value=read.chance, method="guessing"),
+        f"Right in {100 * accuracy.value:.0f} % of {len(asked)} questions; guessing gives {100 * chance:.0f} %.",
+        predicted=Estimate(value=chance, method="guessing"),
         measured=accuracy,
         advice="" if able else "There is no helpfulness to lose yet: train for longer or on more text.",
     )
-
-
-def _write(record: Recorder, folder: Path, material: _Material) -> None:
-    for name, lines in material.files.items():
-        path = folder / f"{name}.jsonl"
-        write_text(path, "".join(json.dumps(_line(line)) + "\n" for line in lines))
-        record.artifact(path, name)
-    record.table(
-        "next",
-        "What to run next",
-        ("question", "command"),
-        [(question, _command(folder, verb)) for question, verb in _NEXT],
-    )
-
-
-_NEXT: Iterable[tuple[str, str]] = (
-    ("both sides over a range of strengths", "sweep"),
-    ("the strength for 5 % of cloze accuracy", "choose"),
-)
-
-
-def _command(folder: Path, verb: str) -> str:
-    return (
-        f"seqtant steering {verb} {folder}/model --pairs {folder}/pairs.jsonl "
-        f"--behavior {folder}/behavior.jsonl --helpfulness {folder}/cloze.jsonl"
-    )
-
-
-def _line(item: Any) -> dict[str, Any]:
-    return {key: value for key, value in asdict(item).items() if value is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,14 +12,13 @@ import numpy as np
 import torch
 
 from seqtant.errors import InputError
-from seqtant.lm.text import encode
+from seqtant.lm.interface import encode
 from seqtant.runs.context import Context
-from seqtant.steering.analysis.strength_search import Budget, Observed, choose
-from seqtant.steering.applying.hooks import steered
+from seqtant.steering.analysis.strength_search import Budget, StrengthMeasurements, choose
+from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.config import ChooseConfig
 from seqtant.steering.inputs import open_bench
-from seqtant.steering.sweeping.bench import Bench
-from seqtant.steering.sweeping.strength_range import first_strength, hidden_norm, usable_range
+from seqtant.steering.sweeping.bench import FIRST_STRENGTH, Bench, usable_range
 
 SMALLEST_BUDGET = 0.001
 """A smaller loss drowns in rounding, and the search for it would not end."""
@@ -55,13 +54,13 @@ class Studio:
     def reach(self) -> float:
         """Largest strength of the slider: where about a fifth of helpfulness is lost."""
         with self.turn:
-            return usable_range(self.bench, 0.2, lambda read: getattr(read, self.config.score))
+            return usable_range(self.bench, 0.2, self.config.score)
 
     @cached_property
     def norm(self) -> float:
         """Mean norm of the states that are steered."""
         with self.turn:
-            return hidden_norm(self.bench)
+            return self.bench.hidden_norm
 
     def about(self) -> dict[str, Any]:
         """What the page shows before anything is asked."""
@@ -106,7 +105,7 @@ class Studio:
         for _ in range(tokens):
             if cancelled.is_set() or all(ended):
                 return
-            with self.turn, steered(model, vector, strengths, allow_other_model=True):
+            with self.turn, apply_steering(model, vector, strengths, allow_other_model=True):
                 output = model.forward(read, cache=cache, keep=1, use_cache=True)
             cache, best = output.cache, output.logits[:, -1].argmax(dim=-1)
             read = best[:, None]
@@ -126,14 +125,14 @@ class Studio:
 
     def curve(self, strengths: Sequence[float], layers: Sequence[int]) -> list[dict[str, float]]:
         """Alignment and helpfulness at some strengths."""
-        bench = self.bench.steered_by(self.bench.vector.at(list(layers)))
+        bench = replace(self.bench, vector=self.bench.vector.at(list(layers)))
         with self.turn:
-            read = bench(list(strengths))
-        items = getattr(read.helpfulness, self.config.score)
+            scores = bench(list(strengths))
+        items = getattr(scores.helpfulness, self.config.score)
         return [
             {
                 "strength": float(strength),
-                "alignment": float(read.behavior.alignment[row].mean()),
+                "alignment": float(scores.behavior.alignment[row].mean()),
                 "helpfulness": float(items[row].mean()),
             }
             for row, strength in enumerate(strengths)
@@ -147,12 +146,13 @@ class Studio:
         """
         if not SMALLEST_BUDGET <= budget < 1:
             raise InputError(f"budget is {budget}: give a share between {SMALLEST_BUDGET} and 1")
-        bench = self.bench.steered_by(self.bench.vector.at(list(layers)))
-        observed = Observed(bench, lambda read: getattr(read.helpfulness, self.config.score))
+        bench = replace(self.bench, vector=self.bench.vector.at(list(layers)))
+        measured = StrengthMeasurements(bench, lambda scores: getattr(scores.helpfulness, self.config.score))
         generator = np.random.default_rng([self.context.seed, 60])
         with self.turn:
-            limit = Budget(share=budget, cap=self.config.cap * hidden_norm(bench))
-            found = choose(observed, limit, first_strength(bench), resamples=200, generator=generator)
+            limit = Budget(share=budget, cap=self.config.cap * bench.hidden_norm)
+            start = FIRST_STRENGTH * bench.hidden_norm
+            found = choose(measured, limit, start, resamples=200, generator=generator)
         low, high = found.strength.low, found.strength.high
         return {
             "strength": found.strength.value,

@@ -1,4 +1,4 @@
-"""Scores continuations at many strengths at once: what no strength changes, and what rows begin with, is read once."""
+"""Scores continuations at many strengths at once: a plan of rows and targets, final states, log-probabilities."""
 
 from __future__ import annotations
 
@@ -11,48 +11,46 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import as_tokens
+from seqtant.lm.batches import as_tokens, logits_per_pass
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.logits import logits_per_pass
 from seqtant.progress import SILENT, Progress
-from seqtant.steering.sweeping.batched_strengths import upper_states
-from seqtant.steering.sweeping.batches import Places, Row, lower_batches
+from seqtant.steering.sweeping.batches import ScoredPositions, TokenRow, run_lower_blocks, run_upper_blocks
 from seqtant.steering.vectors.vector import SteeringVector
 
 
 @dataclass(frozen=True)
 class Target:
-    """One continuation: where its tokens are scored."""
+    """One continuation to score."""
 
     item: int
-    """Whose continuation it is."""
+    """Index of its item."""
     number: int
-    """Which of the item's continuations."""
+    """Index among the item's continuations."""
     row: int
-    """The row that holds it."""
+    """Index of the row that holds it."""
     tokens: tuple[int, ...]
     """Its tokens; the first is scored after the last token of the prompt."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is read and what is scored; continuations that begin alike share a row."""
+class ScoringPlan:
+    """Rows to run and continuations to score; continuations that begin alike share a row."""
 
-    rows: list[Row]
+    rows: list[TokenRow]
     targets: list[Target]
     counts: list[int]
     """Continuations per item."""
 
     def targets_of_rows(self) -> list[list[Target]]:
-        """Per row, the continuations that it holds."""
+        """The continuations that each row holds."""
         found: list[list[Target]] = [[] for _ in self.rows]
         for target in self.targets:
             found[target.row].append(target)
         return found
 
 
-def plan(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> Plan:
-    """Plans the scoring of continuations.
+def plan_scoring(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> ScoringPlan:
+    """Plans which rows to run so that all continuations of all items are scored.
 
     A continuation of one token needs its prompt only, so all one-token answers of an item cost a single row.
 
@@ -63,41 +61,42 @@ def plan(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequence[Seq
     Raises:
         InputError: A sequence is empty or too long.
     """
-    rows: list[Row] = []
+    rows: list[TokenRow] = []
     targets: list[Target] = []
     for number, (prompt, continuations) in enumerate(items):
-        reads: dict[tuple[int, ...], int] = {}
-        # Longest first, so that a beginning finds the row it is the beginning of.
+        row_of: dict[tuple[int, ...], int] = {}
+        # Longest first, so that a continuation finds the row of a longer one that begins with it.
         for index in sorted(range(len(continuations)), key=lambda i: -len(continuations[i])):
             tokens = tuple(int(token) for token in continuations[index])
             if not tokens:
                 raise InputError(f"item {number}: a continuation is empty")
-            read = tokens[:-1]
-            home = next((row for known, row in reads.items() if known[: len(read)] == read), None)
-            if home is None:
-                home = reads[read] = len(rows)
-                (ids,) = as_tokens(model, [[*prompt, *read]], what=f"item {number}:")
-                rows.append(Row(ids, len(prompt), number))
-            targets.append(Target(number, index, home, tokens))
-    return Plan(rows, targets, [len(continuations) for _, continuations in items])
+            # The last token is scored but never run.
+            run = tokens[:-1]
+            row = next((row for known, row in row_of.items() if known[: len(run)] == run), None)
+            if row is None:
+                row = row_of[run] = len(rows)
+                (ids,) = as_tokens(model, [[*prompt, *run]], what=f"item {number}:")
+                rows.append(TokenRow(ids, len(prompt), number))
+            targets.append(Target(number, index, row, tokens))
+    return ScoringPlan(rows, targets, [len(continuations) for _, continuations in items])
 
 
 @dataclass(frozen=True)
-class Swept:
-    """Final states of some rows wherever they are scored, at all strengths."""
+class SweptStates:
+    """Final states of some rows at their scored positions, at all strengths."""
 
     rows: list[int]
     """Rows of the plan."""
     first: list[int]
-    """Per row its first place, the last token of its prompt; its others follow."""
-    states: Float[Tensor, "strengths places width"]
-    """What the model's head makes logits from."""
+    """Per row the index of its first position, the last token of its prompt; its others follow."""
+    states: Float[Tensor, "strengths scored width"]
+    """Input of the model's head."""
 
 
 def sweep_states(
     model: HuggingFaceLM,
     vector: SteeringVector,
-    scoring: Plan,
+    plan: ScoringPlan,
     strengths: Sequence[float] | Tensor,
     *,
     positions: str = "all",
@@ -105,36 +104,39 @@ def sweep_states(
     tokens_per_batch: int = 4096,
     progress: Progress = SILENT,
     description: str = "measuring",
-) -> Iterator[Swept]:
-    """The model's final states wherever the plan scores, at every strength.
+) -> Iterator[SweptStates]:
+    """Computes the model's final states at all scored positions, at every strength.
 
     Args:
         model: The model.
         vector: The vector.
-        scoring: What to read.
-        strengths: The strengths.
+        plan: What to run.
+        strengths: Steering coefficients.
         positions: Which tokens are steered.
-        last_only: Only after each prompt.
+        last_only: Only the last token of each prompt is scored.
         tokens_per_batch: Most tokens in one forward pass, counting each strength.
-        progress: Told how many rows are done.
-        description: What the progress bar says.
+        progress: Shows how many rows are done.
+        description: Label of the progress bar.
 
     Yields:
-        Blocks that together cover all rows.
+        Batches that together cover all rows.
     """
     wanted = torch.as_tensor(strengths, dtype=torch.float32)
-    bar = progress.task(description, len(scoring.rows))
+    bar = progress.task(description, len(plan.rows))
+    # A batch is copied once per strength above the vector; what is too large even so is split over strengths.
     share = max(1, tokens_per_batch // max(1, len(wanted)))
-    for lower in lower_batches(model, vector.layers[0], scoring.rows, share, last_only=last_only):
-        rows = [scoring.rows[row] for row in lower.rows]
-        places = Places.of(rows, model.device, last_only=last_only)
-        at = places.positions - lower.skipped[places.lines]
-        prompts = [row.prompt_length for row in rows]
+    for lower in run_lower_blocks(model, vector.layers[0], plan.rows, share, last_only=last_only):
+        rows = [plan.rows[row] for row in lower.rows]
+        scored = ScoredPositions.of(rows, model.device, last_only=last_only)
+        at = scored.positions - lower.skipped[scored.lines]  # positions in the rests
+        lengths = [row.prompt_length for row in rows]
         parts = [
-            upper_states(model, vector, lower, chunk, positions=positions, prompts=prompts)[:, places.lines, at]
+            run_upper_blocks(model, vector, lower, chunk, positions=positions, prompt_lengths=lengths)[
+                :, scored.lines, at
+            ]
             for chunk in wanted.split(max(1, tokens_per_batch // lower.rests.input_ids.numel()))
         ]
-        yield Swept(lower.rows, places.first, torch.cat(parts))
+        yield SweptStates(lower.rows, scored.first, torch.cat(parts))
         bar.advance(len(rows))
     bar.close()
 
@@ -143,7 +145,7 @@ def sweep_states(
 def sweep_log_probs(
     model: HuggingFaceLM,
     vector: SteeringVector,
-    scoring: Plan,
+    plan: ScoringPlan,
     strengths: Sequence[float],
     *,
     positions: str = "all",
@@ -151,7 +153,7 @@ def sweep_log_probs(
     progress: Progress = SILENT,
     description: str = "measuring",
 ) -> list[Float[np.ndarray, "strengths continuations"]]:
-    """Log-probability of every continuation at every strength, float64, in nats.
+    """Computes the log-probability of every continuation at every strength, float64, in nats.
 
     Returns:
         Per item: (strengths, its continuations).
@@ -159,12 +161,13 @@ def sweep_log_probs(
     Raises:
         InputError: The steered model's output is not a number.
     """
-    found = [np.full((len(strengths), count), np.nan) for count in scoring.counts]
-    targets_of = scoring.targets_of_rows()
+    # Not-a-number marks what no batch has filled in, as well as what the model could not compute.
+    found = [np.full((len(strengths), count), np.nan) for count in plan.counts]
+    targets_of = plan.targets_of_rows()
     for swept in sweep_states(
         model,
         vector,
-        scoring,
+        plan,
         strengths,
         positions=positions,
         tokens_per_batch=tokens_per_batch,
@@ -186,23 +189,25 @@ def sweep_log_probs(
 
 
 def target_scores(
-    model: HuggingFaceLM, states: Float[Tensor, "strengths places width"], targets: Sequence[tuple[Target, int]]
+    model: HuggingFaceLM, states: Float[Tensor, "strengths scored width"], targets: Sequence[tuple[Target, int]]
 ) -> Float[Tensor, "strengths targets"]:
-    """Log-probability of some continuations, float64, in nats; logits are made of a bounded number of places at a time.
+    """Computes log-probabilities of continuations, float64, in nats, from a bounded number of logits at a time.
 
     Args:
         model: The model.
-        states: Its final states wherever tokens are scored.
-        targets: Continuations, each with the place of its first token; its others follow.
+        states: Its final states at all scored positions.
+        targets: Continuations, each with the index of its first position; its others follow.
     """
+    # One row per token: its id, the position that scores it, the continuation it is summed into.
     ids = [(token, first + step, n) for n, (t, first) in enumerate(targets) for step, token in enumerate(t.tokens)]
-    tokens, places, owners = torch.tensor(ids, device=states.device).T
+    tokens, scored_at, owners = torch.tensor(ids, device=states.device).T
+    # Logits of a whole batch at all strengths would not fit: they are made of so many positions at a time.
     found = torch.zeros(states.shape[0], len(targets), dtype=torch.float64, device=states.device)
     size = max(1, logits_per_pass(model) // (states.shape[0] * model.vocabulary_size))
     for start, part in zip(range(0, states.shape[1], size), states.split(size, dim=1), strict=True):
         logits = model.head(part.flatten(0, 1)).unflatten(0, part.shape[:2])
-        here = (places >= start) & (places < start + size)
-        at = places[here] - start
+        here = (scored_at >= start) & (scored_at < start + size)
+        at = scored_at[here] - start
         scores = torch.log_softmax(logits, dim=-1)[:, at, tokens[here]]
         found = found.index_add(1, owners[here], scores.double())
     return found

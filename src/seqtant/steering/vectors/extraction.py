@@ -1,21 +1,28 @@
-"""Extracts a steering vector: both sides of all pairs in padded batches, stopped at the highest layer, no logits."""
+"""Extracts a steering vector from contrast pairs: hidden states at their last tokens, one direction per block."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import CausalLM, encode, tokenizer_of
 from seqtant.lm.shared_beginnings import last_states
 from seqtant.progress import SILENT, Progress
-from seqtant.steering.data.pairs import ContrastPair, check_pairs, pair_tokens, pairs_hash
-from seqtant.steering.vectors.directions import METHODS, explained_share, held_out_accuracy
-from seqtant.steering.vectors.fingerprints import model_hash, tokenizer_hash
-from seqtant.steering.vectors.vector import LayerFacts, Origin, SteeringVector
+from seqtant.steering.data.items import ContrastPair
+from seqtant.steering.vectors.vector import LayerFacts, Origin, SteeringVector, model_hash, tokenizer_hash
+
+States = Float[np.ndarray, "pairs width"]
+Direction = Float[np.ndarray, " width"]
 
 
 def extract(
@@ -30,33 +37,41 @@ def extract(
     tokens_per_batch: int = 4096,
     progress: Progress = SILENT,
 ) -> SteeringVector:
-    """Draws one direction per block from the last tokens of contrast pairs.
+    """Extracts one direction per block from the hidden states at the last tokens of contrast pairs.
 
     Args:
         model: The model.
         pairs: At least two pairs.
         layers: Blocks whose output is read; nothing above the highest is run.
-        method: One of :data:`seqtant.steering.vectors.directions.METHODS`.
+        method: One of :data:`METHODS`.
         template: ``chat`` or a text with ``{text}``.
         seed: Seed of the shuffles, of the random control and of the folds.
-        folds: Parts of the pairs for the held-out accuracy; 0 leaves it out.
+        folds: Folds of the pairs for the held-out accuracy; 0 leaves it out.
         tokens_per_batch: Most tokens in one forward pass.
-        progress: Told how many texts were read.
+        progress: Shows how many texts were read.
 
     Returns:
-        Unit directions with what is known of each.
+        Unit directions with statistics of each.
 
     Raises:
         InputError: The pairs hold no direction, the method is unknown, or hidden states are not finite.
     """
-    check_pairs(pairs)
+    if len(pairs) < 2:
+        raise InputError(
+            f"{len(pairs)} contrast pair(s): one pair cannot tell the behavior from its own words; give at least two, "
+            "better a hundred"
+        )
+    same = sum(pair.positive == pair.negative for pair in pairs)
+    if same:
+        raise InputError(
+            f"{same} of {len(pairs)} pairs have the same text on both sides: they hold no direction, remove them"
+        )
     if method not in METHODS:
         raise InputError(f"unknown method '{method}': known are {', '.join(METHODS)}")
     chosen = hooks.check_layers(model, layers)
     tokens = pair_tokens(model, pairs, template)
-    count = len(pairs)
-    # The two sides of a pair mostly begin alike: what they share is read once.
-    sides = list(zip(tokens[:count], tokens[count:], strict=True))
+    # The two sides of a pair mostly begin alike: a group of two reads what they share once.
+    sides = list(zip(tokens[: len(pairs)], tokens[len(pairs) :], strict=True))
     states = last_states(model, sides, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
     if not bool(torch.isfinite(states).all()):
         raise InputError(
@@ -65,31 +80,24 @@ def extract(
         )
     directions, facts = {}, {}
     for column, layer in enumerate(chosen):
-        both = states[:, column].double().numpy()
-        direction, facts[layer] = _layer(both[::2], both[1::2], method, folds, seed)
+        both = states[:, column].double().numpy()  # [2 pairs, width]
+        positive, negative = both[::2], both[1::2]
+        # Generators [seed, 0] and [seed, 1] make every block independent of the others and of the folds.
+        direction = METHODS[method](positive, negative, np.random.default_rng([seed, 0]))
+        accuracy = None
+        if folds:
+            right, total = held_out_accuracy(positive, negative, method, folds, np.random.default_rng([seed, 1]))
+            accuracy = right / total
         directions[layer] = torch.from_numpy(direction)
-    return SteeringVector(directions, facts, _origin(model, pairs, method, template, seed))
-
-
-def _layer(
-    positive: np.ndarray, negative: np.ndarray, method: str, folds: int, seed: int
-) -> tuple[np.ndarray, LayerFacts]:
-    direction = METHODS[method](positive, negative, np.random.default_rng([seed, 0]))
-    accuracy = None
-    if folds:
-        right, total = held_out_accuracy(positive, negative, method, folds, np.random.default_rng([seed, 1]))
-        accuracy = right / total
-    return direction, LayerFacts(
-        raw_norm=float(np.linalg.norm(direction)),
-        hidden_norm=float(np.linalg.norm(np.concatenate([positive, negative]), axis=1).mean()),
-        explained_variance=explained_share(positive, negative, direction),
-        sign_agreement=float(((positive - negative) @ direction > 0).mean()),
-        held_out_accuracy=accuracy,
-    )
-
-
-def _origin(model: HuggingFaceLM, pairs: Sequence[ContrastPair], method: str, template: str, seed: int) -> Origin:
-    return Origin(
+        facts[layer] = LayerFacts(
+            raw_norm=float(np.linalg.norm(direction)),
+            hidden_norm=float(np.linalg.norm(np.concatenate([positive, negative]), axis=1).mean()),
+            explained_variance=explained_share(positive, negative, direction),
+            sign_agreement=float(((positive - negative) @ direction > 0).mean()),
+            held_out_accuracy=accuracy,
+        )
+    texts = json.dumps([[pair.prompt, pair.positive, pair.negative] for pair in pairs] + [template])
+    origin = Origin(
         model=model.name,
         model_type=str(getattr(model.model.config, "model_type", "")),
         model_hash=model_hash(model),
@@ -97,17 +105,49 @@ def _origin(model: HuggingFaceLM, pairs: Sequence[ContrastPair], method: str, te
         depth=hooks.depth(model),
         method=method,
         template=template,
-        data_hash=pairs_hash(pairs, template),
+        data_hash=hashlib.sha256(texts.encode()).hexdigest()[:16],
         pairs=len(pairs),
         seed=seed,
     )
+    return SteeringVector(directions, facts, origin)
+
+
+def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -> list[list[int]]:
+    """Tokenizes all positive texts, then all negative ones.
+
+    Args:
+        model: The model, with its tokenizer.
+        pairs: The pairs.
+        template: ``chat``, or a text with ``{text}``.
+
+    Raises:
+        InputError: There is no tokenizer, or no chat template where one is asked for.
+    """
+    sides = [(pair.prompt, pair.positive) for pair in pairs] + [(pair.prompt, pair.negative) for pair in pairs]
+    if template != "chat":
+        return encode(model, [template.replace("{text}", (prompt or "") + text) for prompt, text in sides])
+    tokenizer = tokenizer_of(model)
+    if not getattr(tokenizer, "chat_template", None):
+        raise InputError(f"the tokenizer of '{model.name}' has no chat template: give a template with {{text}} instead")
+    tokens = []
+    for prompt, text in sides:
+        # With a prompt the text is the beginning of the assistant's turn, else it is the user's turn.
+        turns = [{"role": "user", "content": text if prompt is None else prompt}]
+        if prompt is not None:
+            turns.append({"role": "assistant", "content": text})
+        rendered = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=prompt is None, continue_final_message=prompt is not None
+        )
+        # The template writes the special tokens itself: adding them again would double the first one.
+        tokens.append(list(tokenizer(str(rendered), add_special_tokens=False)["input_ids"]))
+    return tokens
 
 
 def parse_layers(text: str | None, depth: int, default: Sequence[int]) -> list[int]:
-    """Block numbers from ``2,3``, ``4:8`` (the end left out) or fractions of the depth such as ``0.3:0.6``.
+    """Parses block numbers: ``2,3``, ``4:8`` (the end left out) or fractions of the depth such as ``0.3:0.6``.
 
     Raises:
-        InputError: The text cannot be read, or names no block of the model.
+        InputError: The text cannot be parsed, or names no block of the model.
 
     Example:
         >>> parse_layers("0.25:0.75", 8, []), parse_layers("1,-1", 8, [])
@@ -117,7 +157,7 @@ def parse_layers(text: str | None, depth: int, default: Sequence[int]) -> list[i
         return list(default)
     try:
         if ":" in text:
-            first, last = (_edge(part, depth) for part in text.split(":"))
+            first, last = (round(float(part) * depth) if "." in part else int(part) for part in text.split(":"))
             found = list(range(first, last))
         else:
             found = [int(part) for part in text.split(",")]
@@ -128,5 +168,114 @@ def parse_layers(text: str | None, depth: int, default: Sequence[int]) -> list[i
     return [layer % depth for layer in found]
 
 
-def _edge(part: str, depth: int) -> int:
-    return round(float(part) * depth) if "." in part else int(part)
+def mean_difference(positive: States, negative: States, generator: np.random.Generator) -> Direction:
+    """Mean of the differences; its norm is the raw distance between the two sides.
+
+    Example:
+        >>> mean_difference(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]), np.random.default_rng(0)).tolist()
+        [2.0, 0.0]
+    """
+    difference = (positive - negative).mean(axis=0)
+    _unit(difference)  # raises where the sides do not differ
+    return difference
+
+
+def uncentered_pca(positive: States, negative: States, generator: np.random.Generator) -> Direction:
+    """First right singular vector of the differences, signed by their mean, scaled to the mean's length along it."""
+    differences = positive - negative
+    return _signed_and_scaled(_first_component(differences), differences)
+
+
+def shuffled_pca(positive: States, negative: States, generator: np.random.Generator) -> Direction:
+    """PCA of centered differences whose order was shuffled, signed by the labels: RepE's recipe.
+
+    Shuffling turns the mean difference into the first component; in order, centering would remove it.
+    """
+    differences = positive - negative
+    # As many +1 as -1 (up to one), in random order.
+    flips = generator.permutation(np.resize([1.0, -1.0], len(differences)))[:, None]
+    shuffled = differences * flips
+    return _signed_and_scaled(_first_component(shuffled - shuffled.mean(axis=0)), differences)
+
+
+def logistic_probe(positive: States, negative: States, generator: np.random.Generator) -> Direction:
+    """Normal of a logistic classifier: min_w sum log(1 + exp(-y w.x)) + |w|^2 / 2, on states scaled to unit size."""
+    _unit((positive - negative).ravel())  # raises where the sides do not differ
+    # Scaled by one number, not per dimension: the ridge must not turn the normal towards small dimensions.
+    states = np.concatenate([positive, negative])
+    states = states - states.mean(axis=0)
+    size = np.sqrt((states**2).mean())
+    scaled = states / size
+    labels = np.repeat([1.0, -1.0], [len(positive), len(negative)])
+
+    def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = labels * (scaled @ weights)
+        loss = np.logaddexp(0, -margins).sum() + 0.5 * weights @ weights
+        gradient = scaled.T @ (-labels * expit(-margins)) + weights
+        return float(loss), gradient
+
+    found = minimize(objective, np.zeros(states.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    return _signed_and_scaled(_unit(found.x), positive - negative)
+
+
+def random_control(positive: States, negative: States, generator: np.random.Generator) -> Direction:
+    """A random direction of the mean difference's length: what any vector of that size would do."""
+    drawn = _unit(generator.standard_normal(positive.shape[1]))
+    return drawn * float(np.linalg.norm((positive - negative).mean(axis=0)))
+
+
+METHODS: dict[str, Callable[[States, States, np.random.Generator], Direction]] = {
+    "mean": mean_difference,
+    "pca": uncentered_pca,
+    "repe": shuffled_pca,
+    "probe": logistic_probe,
+    "random": random_control,
+}
+"""Name -> method; each takes the states of both sides, pair by pair, and returns a direction with its raw length."""
+
+
+def explained_share(positive: States, negative: States, direction: Direction) -> float:
+    """Share of the squared length of all differences that lies along a direction, in [0, 1]."""
+    differences = positive - negative
+    return float(((differences @ _unit(direction)) ** 2).sum() / (differences**2).sum())
+
+
+def held_out_accuracy(
+    positive: States, negative: States, method: str, folds: int, generator: np.random.Generator
+) -> tuple[int, int]:
+    """Counts pairs whose sides are told apart by a direction made from the other folds: (right, all)."""
+    parts = np.array_split(generator.permutation(len(positive)), min(folds, len(positive)))
+    right = 0
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(positive)), part)
+        direction = METHODS[method](positive[rest], negative[rest], generator)
+        right += int(((positive[part] - negative[part]) @ direction > 0).sum())
+    return right, len(positive)
+
+
+def _first_component(rows: np.ndarray) -> Direction:
+    """First right singular vector, deterministic, from the smaller of the two Gram matrices."""
+    if len(rows) < rows.shape[1]:
+        # X = U S V^T: the top eigenvector u of X X^T gives v = X^T u, up to its length.
+        vector = rows.T @ np.linalg.eigh(rows @ rows.T)[1][:, -1]
+    else:
+        vector = np.linalg.eigh(rows.T @ rows)[1][:, -1]
+    return _unit(vector)
+
+
+def _signed_and_scaled(unit: Direction, differences: np.ndarray) -> Direction:
+    """Turns a unit vector to the positive side and gives it the length of the mean difference along it."""
+    along = differences @ unit  # [pairs]
+    # The majority of pairs decides the sign; in a tie their mean, and if that is 0 too, any sign will do.
+    sign = np.sign((along > 0).sum() - (along < 0).sum()) or np.sign(along.mean()) or 1.0
+    return unit * sign * max(abs(float(along.mean())), np.finfo(float).tiny)
+
+
+def _unit(vector: np.ndarray) -> Direction:
+    norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm) or norm == 0.0:
+        raise InputError(
+            "the two sides of the pairs have the same hidden states here: there is no direction; give pairs that "
+            "differ in the behavior, or other layers"
+        )
+    return vector / norm

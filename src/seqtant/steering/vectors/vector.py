@@ -1,7 +1,8 @@
-"""A steering vector as a value: one unit direction per block, how it was made, and a file that says both."""
+"""A steering vector: one unit direction per block with its provenance, saved to a file and checked against a model."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,25 +19,26 @@ from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.files import whole_file
-from seqtant.steering.vectors.fingerprints import model_hash, tokenizer_hash
 
 FORMAT = "seqtant-steering-1"
+HASHED_NUMBERS = 64
+"""Numbers of each weight that enter the hash of a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:
-    """What is known of the direction of one block; None where the vector came without it."""
+    """Statistics of the direction of one block; None where the vector came without it."""
 
     raw_norm: float | None = None
     """Length of the direction before it was made a unit vector."""
     hidden_norm: float | None = None
-    """Mean norm of the hidden states it was taken from: strengths are small or large against this."""
+    """Mean norm of the hidden states it was taken from, the scale of strengths."""
     explained_variance: float | None = None
     """Share of the squared differences that lies along the direction."""
     sign_agreement: float | None = None
     """Share of the pairs that it was made from whose positive side projects higher."""
     held_out_accuracy: float | None = None
-    """Share of pairs told apart by a direction made from other pairs."""
+    """Share of pairs whose sides a direction made from other pairs tells apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +87,17 @@ class SteeringVector:
     def __post_init__(self) -> None:
         if not self.directions:
             raise InputError("a steering vector needs at least one layer")
-        units = {layer: _unit(layer, direction) for layer, direction in sorted(self.directions.items())}
+        units: dict[int, Tensor] = {}
+        for layer, direction in sorted(self.directions.items()):
+            flat = direction.detach().to("cpu", torch.float64)
+            norm = float(flat.norm())
+            if flat.ndim != 1 or norm == 0 or not math.isfinite(norm):
+                raise InputError(f"the direction of layer {layer} must be one row of finite numbers that is not zero")
+            units[layer] = (flat / norm).float()
         widths = {unit.numel() for unit in units.values()}
         if len(widths) > 1 or min(units) < 0:
             raise InputError(f"directions must be of one width and layers at least 0: got {sorted(widths)}, {[*units]}")
+        # The dataclass is frozen: this is the way past it.
         object.__setattr__(self, "directions", units)
         object.__setattr__(self, "facts", {layer: self.facts.get(layer, LayerFacts()) for layer in units})
 
@@ -189,9 +198,24 @@ def check_vector(vector: SteeringVector, model: HuggingFaceLM, *, allow_other: b
             )
 
 
-def _unit(layer: int, direction: Tensor) -> Tensor:
-    flat = direction.detach().to("cpu", torch.float64)
-    norm = float(flat.norm())
-    if flat.ndim != 1 or norm == 0 or not math.isfinite(norm):
-        raise InputError(f"the direction of layer {layer} must be one row of finite numbers that is not zero")
-    return (flat / norm).float()
+def model_hash(model: HuggingFaceLM) -> str:
+    """SHA-256 over names, shapes and 64 evenly spread numbers of every weight, 16 hexadecimal digits.
+
+    Numbers are compared in bfloat16, so that a model has the same hash whatever type it is loaded in.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.model.state_dict().items()):
+        flat = weight.reshape(-1)
+        step = max(1, flat.numel() // HASHED_NUMBERS)
+        values = flat[::step][:HASHED_NUMBERS].to("cpu", torch.float32).bfloat16().float().tolist()
+        digest.update(json.dumps([name, list(weight.shape), values]).encode())
+    return digest.hexdigest()[:16]
+
+
+def tokenizer_hash(model: HuggingFaceLM) -> str:
+    """SHA-256 over the vocabulary and the chat template, 16 hexadecimal digits; empty without a tokenizer."""
+    if model.tokenizer is None:
+        return ""
+    words = sorted(model.tokenizer.get_vocab().items())
+    text = json.dumps([words, getattr(model.tokenizer, "chat_template", None)], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
