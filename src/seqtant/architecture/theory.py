@@ -3,7 +3,7 @@
 Papers: 8 = Levine et al. 2020, "The Depth-to-Width Interplay in Self-Attention" (arXiv 2006.12467);
 7 = Wies et al. 2021, "Which Transformer architecture fits my data? A vocabulary bottleneck in self-attention"
 (arXiv 2105.03928). Source marks: [peer] confirmed by a third party, [derived] derived here, [memory] recalled and not
-verified at the source. Their separation ranks are in :mod:`seqtant.architecture.rank.closed_forms`.
+verified at the source. Their separation ranks are in :mod:`seqtant.architecture.separation.closed_forms`.
 
 Legend:
     L    depth, attention layers

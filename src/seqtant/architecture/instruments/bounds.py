@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from seqtant.architecture.config import BoundsConfig
-from seqtant.architecture.rank import closed_forms
+from seqtant.architecture.separation import closed_forms
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

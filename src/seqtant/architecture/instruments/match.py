@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from seqtant.architecture.config import MatchConfig
-from seqtant.architecture.rank.closed_forms import MAX_WIDTH, log3_many_token_rank, matching_width
+from seqtant.architecture.separation.closed_forms import MAX_WIDTH, log3_many_token_rank, matching_width
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

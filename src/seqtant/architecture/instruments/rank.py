@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from seqtant.architecture.config import RankConfig
-from seqtant.architecture.rank import closed_forms
-from seqtant.architecture.rank.polynomial_attention import SeparationRank, separation_rank
+from seqtant.architecture.separation import closed_forms
+from seqtant.architecture.separation.polynomial_attention import SeparationRank, separation_rank
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

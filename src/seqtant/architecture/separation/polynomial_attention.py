@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt64
 
 from seqtant.architecture.config import Positions
-from seqtant.architecture.rank.closed_forms import closed_form_rank
+from seqtant.architecture.separation.closed_forms import closed_form_rank
 from seqtant.errors import InputError
 from seqtant.progress import SILENT, Progress, track
 from seqtant.ranges import at_least
