@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
@@ -54,7 +55,7 @@ def _network(value: Any) -> Any:
     inner = value[0] if isinstance(value, tuple) and value else value
     if not any(hasattr(inner, name) for name in ("model_type", "config", "model")):
         raise InputError(
-            f"{value!r:.60} is no model: give a folder, a config.json, a hub name, or a transformers model or its config"
+            f"{value!r:.60} is no model: give a folder, a hub name, a transformers model or its configuration"
         )
     return value
 
@@ -257,7 +258,7 @@ class SweepConfig(VerbConfig):
     """
 
     verb: ClassVar[str] = "architecture.sweep"
-    text: Rows | None = field(default=None, kw_only=False)
+    text: Rows | None = dataclasses.field(default=None, kw_only=False)
     """Text to train on: .txt, or .jsonl with the text under ``field``; by default a small phrase grammar."""
     field: str = "text"
     """Name of the text in a JSON line."""
