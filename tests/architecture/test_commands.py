@@ -153,7 +153,7 @@ BAD = [
     (("rank", "--positions", "sideways"), "sideways"),
     (("bounds", "--width", "768", "--heads", "7"), "heads is 7"),
     (("bounds", "--depth", "0"), "depth is 0"),
-    (("bounds", "--depth", "601"), "600 layers"),
+    (("bounds", "--depth", "601"), "at most 600"),
     (("match", "--to-depth", "0"), "to_depth is 0"),
     (("match", "--width", "1.5"), "--width: '1.5' is not a whole number"),
     (("rank", "--depth", "inf"), "--depth: 'inf' is not a whole number"),
