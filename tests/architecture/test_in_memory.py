@@ -145,7 +145,7 @@ WRONG: dict[str, tuple[Call, str]] = {
         "is no model",
     ),
     "wrong field": (lambda: architecture.plan(parms=1e9), "unknown key 'parms'"),  # type: ignore[call-arg]
-    "no budget": (lambda: architecture.plan(), "params"),  # type: ignore[call-arg]
+    "no budget": (architecture.plan, "params"),
     "text as a budget": (lambda: architecture.plan("many"), "'many' is not a size"),  # type: ignore[arg-type]
     "None as a budget": (lambda: architecture.plan(params=None), "params is None"),  # type: ignore[arg-type]
     "truth as a budget": (lambda: architecture.plan(params=True), "give a number"),
