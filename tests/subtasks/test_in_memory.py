@@ -117,17 +117,6 @@ def test_a_task_object_is_the_task_of_that_name():
     ]
 
 
-def test_what_is_known_of_a_parity_says_whether_it_can_be_learned_by_heart():
-    """4 x 2^8 rows seen is the limit: 16 updates of 64 rows reach it, 17 pass it."""
-    for updates, status in ((16, "holds"), (17, "fails")):
-        result = subtasks.compare(subtasks.parity(8), arms=("answer",), seeds=1, **SMALL | {"updates": updates})
-        (without,) = result.findings
-        assert without.assumptions[0].status == status
-        assert without.assumptions[0].how == f"{updates * 64} rows seen of 2^8 inputs; 70 possible subsets"
-    result = subtasks.compare(subtasks.modular_sum(3, 5), arms=("answer",), seeds=1, **SMALL)
-    assert result.findings[0].assumptions[0].status == "not checked"
-
-
 def test_what_was_trained_is_evaluated_without_a_folder(tmp_path):
     task = subtasks.parity(8)
     fitted = subtasks.fit_network(task, "steps", SMALL["network"], updates=4, context=Context(device="cpu"))

@@ -119,6 +119,7 @@ def test_make_writes_what_others_read(tmp_path):
         ("(2+3)*4=20", 0),
         ("7 / 2 = 3.5", 0),
         ("10 / 3 = 3.33", 0),
+        ("10 / 3 = 3.34", 1),
         ("10 / 3 = 3", 1),
         ("-2 + 5 = 3", 0),
         ("1,200 + 300 = 1500", 0),
@@ -171,6 +172,16 @@ def test_masks_cover_the_completion_and_nothing_else():
     assert tokenizer.decode(learned[:4]) == "first two makes four"
     assert [int(label != -100) for label in made["labels"]] == made["completion_mask"]
     assert "target" in next(training_rows([layout], "seq2seq"))
+
+
+def test_the_line_break_of_the_prompt_is_not_learned_and_all_after_it_is(tiny_model):
+    tokenizer = load_tokenizer(tiny_model)
+    layout = lay_out(rows_of(GOOD)[0])
+    made = next(training_rows([layout], "causal", tokenizer))
+    ids = tokenizer(layout.completion, add_special_tokens=False)["input_ids"]
+    learned = [label for label in made["labels"] if label != -100]
+    assert learned == [*ids, tokenizer.eos_token_id]
+    assert made["completion_mask"].index(1) == len(made["input_ids"]) - len(learned)
 
 
 def test_written_data_load_with_datasets(tmp_path):
