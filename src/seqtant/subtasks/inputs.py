@@ -17,7 +17,7 @@ def describe_input(source: Any) -> Any:
 
     Example:
         >>> describe_input("rows.jsonl"), describe_input({"train": [("1+2", ["1+2=3"], 3)]})
-        ('rows.jsonl', '<1 rows in memory, sha256 fa8fe9ff>')
+        ('rows.jsonl', '<1 rows in memory, sha256 1d949a3d>')
     """
     if _is_task(source):
         return f"<{source.name} in memory, {source.fingerprint}>"
