@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seqtant.errors import InputError, TrainingError
+from seqtant.instruments import run
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig, TransferConfig
-from seqtant.quantum.exact import ground_state
-from seqtant.quantum.instrument import run
+from seqtant.quantum.exact import diagonalize
 from seqtant.quantum.observation import Hamiltonian, energy_of_vector, evaluate
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice
@@ -20,7 +20,7 @@ from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, load_state
 from seqtant.quantum.training.distributed import uniforms
 from seqtant.quantum.training.ground_states import train
 from seqtant.quantum.training.systems import System, make_state
-from seqtant.quantum.training.vmc import Training
+from seqtant.quantum.training.vmc import VMC
 from seqtant.runs.context import Context
 
 QUIET = Context(seed=1, device="cpu")
@@ -48,7 +48,7 @@ def test_every_network_lowers_the_energy(tiny, name):
     network = NetworkConfig(name=name, depth=2, width=8)
     trained = train(tiny(steps=12, samples=64, network=network), QUIET)
     first = trained.training.history[0]["energy"]
-    exact = ground_state(trained.system.pauli).energy
+    exact = diagonalize(trained.system.pauli).energy
     assert trained.plain.total < first - 0.3 * (first - exact)
     assert trained.plain.total >= exact - 1e-9
 
@@ -91,18 +91,18 @@ def states(training):
 def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, method, monkeypatch):
     config = tiny(steps=6, optimizer=OptimizerConfig(method=method, learning_rate=0.02))
     whole = train(config, Context(seed=3, device="cpu", folder=tmp_path / "whole"))
-    step = Training.step
+    step = VMC.step
 
     def interrupted(self):
         if self.done == 5:
             raise KeyboardInterrupt
         return step(self)
 
-    monkeypatch.setattr(Training, "step", interrupted)
+    monkeypatch.setattr(VMC, "step", interrupted)
     broken = Context(seed=3, device="cpu", folder=tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
         train(config, broken)
-    monkeypatch.setattr(Training, "step", step)
+    monkeypatch.setattr(VMC, "step", step)
     assert json.loads((tmp_path / "broken" / RECORD).read_text())["steps_done"] == 4
     resumed = train(config, broken)
     assert torch.equal(states(whole.training), states(resumed.training))
@@ -202,7 +202,7 @@ def test_an_energy_that_is_not_finite_stops_the_run(tiny):
     config = tiny()
     system = System.of(config)
     state = make_state(system, config.network, torch.Generator().manual_seed(0))
-    training = Training(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=2, samples=8, seed=0)
+    training = VMC(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=2, samples=8, seed=0)
     with torch.no_grad():
         next(state.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="energy is nan"):
@@ -263,7 +263,7 @@ def test_sampled_energy_agrees_with_the_sum_over_all(magnetization):
 
 def test_an_exact_eigenstate_has_no_variance():
     pauli = build("j1j2", Lattice.parse("2x4"), Couplings(second_coupling=0.4))
-    found = ground_state(pauli)
+    found = diagonalize(pauli)
     energy = energy_of_vector(found.amplitudes, pauli)
     assert energy.total == pytest.approx(found.energy, abs=1e-10)
     assert energy.variance < 1e-12
