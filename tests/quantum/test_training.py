@@ -14,8 +14,9 @@ from seqtant.instruments import run
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig, TransferConfig
 from seqtant.quantum.exact import diagonalize
 from seqtant.quantum.observation import Hamiltonian, energy_of_vector, evaluate
-from seqtant.quantum.operators.hamiltonians import Couplings, build
+from seqtant.quantum.operators.hamiltonians import Couplings, build, transverse_ising
 from seqtant.quantum.operators.lattices import Lattice
+from seqtant.quantum.states import RecurrentState
 from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, load_state
 from seqtant.quantum.training.distributed import uniforms
 from seqtant.quantum.training.ground_states import train
@@ -272,3 +273,37 @@ def test_an_exact_eigenstate_has_no_variance():
 def test_stages_replace_steps(tiny):
     config = dataclasses.replace(tiny(), optimizer=OptimizerConfig(stages=((2, 16), (1, 64))))
     assert train(config, QUIET).training.schedule == [16, 16, 64]
+
+
+def test_the_learning_rate_falls_geometrically_after_its_share_of_the_steps():
+    state, hamiltonian = RecurrentState("2x2", width=4), transverse_ising("2x2")
+    optimizer = OptimizerConfig(learning_rate=0.1, decay_from=0.5, final_rate=0.01)
+    vmc = VMC(state, hamiltonian, optimizer, steps=8)
+    assert [vmc.rate(step) for step in (0, 3, 4, 6, 8)] == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.001])
+
+
+def test_annealing_adds_the_falling_temperature_times_log_p(monkeypatch):
+    state, hamiltonian = RecurrentState("2x2", width=4), transverse_ising("2x2")
+    vmc = VMC(state, hamiltonian, OptimizerConfig(temperature=0.5, decay_from=0.5), steps=8, samples=64)
+    seen = []
+    step = vmc.natural.step
+    monkeypatch.setattr(vmc.natural, "step", lambda *found: (seen.append(found[2]), step(*found))[1])
+    spins = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1]])
+    energies = Hamiltonian(hamiltonian).local_energy(state, spins)
+    log_prob = state.log_prob(spins).detach()
+    monkeypatch.setattr(state, "sample", lambda *_, **__: spins)
+    vmc.schedule, vmc.done = [2] * 8, 1
+    vmc.step()
+    # A quarter of the way to step 4, three quarters of the temperature are left.
+    assert torch.allclose(seen[0], energies + 0.375 * log_prob.double(), atol=1e-9)
+
+
+def test_sampled_energies_have_the_variance_of_their_samples():
+    state, hamiltonian = RecurrentState("2x2", width=4, seed=2), Hamiltonian(transverse_ising("2x2"))
+    found = evaluate(state, hamiltonian, 10, torch.Generator().manual_seed(1), enumerate_up_to=0)
+    energies = hamiltonian.local_energy(state, state.sample(10, torch.Generator().manual_seed(1)))
+    assert found.total == pytest.approx(float(energies.mean()), rel=1e-12)
+    assert found.variance == pytest.approx(float(energies.var()), rel=1e-12)
+    assert found.error == pytest.approx(float(energies.std()) / 10**0.5, rel=1e-12)
+    shown = found.per_site(4)
+    assert shown.high - shown.low == pytest.approx(2 * 1.96 * found.error / 4)

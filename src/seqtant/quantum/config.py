@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from seqtant.errors import InputError
-from seqtant.settings import AtLeast, Count, Finite, Positive, VerbConfig, config
+from seqtant.settings import Count, Finite, Positive, VerbConfig, config
 from seqtant.sources import InMemory, ObjectOrPath, describe, is_path
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def _describe_state(value: Any) -> Any:
     return f"<{type(state).__name__} in memory, sha256 {sha256.hexdigest()[:8]}>"
 
 
+Several = Annotated[int, Field(ge=2)]
+"""A number of samples or sites that has a spread."""
 Samples = Annotated[int | Literal["auto", "all"], AfterValidator(_enough)]
 if TYPE_CHECKING:
     from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
@@ -156,7 +158,7 @@ class OptimizerConfig:
     """Learning rate at the end, as a share of the first."""
     temperature: Finite = 0.0
     """Entropy annealing: minimize E - T S with T falling linearly from this to 0 at decay_from."""
-    stages: tuple[tuple[Count, AtLeast[2]], ...] = ()
+    stages: tuple[tuple[Count, Several], ...] = ()
     """(steps, samples) one after another, instead of steps and samples."""
     symmetrize: bool = False
     """Train the symmetrized state, not only evaluate it."""
@@ -175,7 +177,7 @@ class GroundStateConfig(SystemConfig, VerbConfig):
     samples: Samples = "auto"
     """Configurations drawn per step; all sums over every one of up to 16 spins, symmetrized, and draws none; auto draws
     512, but takes all where the signs of the ground state must be learned and that is possible."""
-    evaluation_samples: AtLeast[2] = 8192
+    evaluation_samples: Several = 8192
     """Configurations of the final evaluation; lattices up to 16 sites are summed exactly instead."""
     symmetrize: bool = True
     """Evaluate the state averaged over the lattice's symmetries."""
@@ -203,7 +205,7 @@ class ObserveConfig(VerbConfig):
     verb: ClassVar[str] = "quantum.observe"
     checkpoint: StateSource = field(default="", kw_only=False)
     """Folder of a trained state; empty takes the small one that ships; in Python a VMC, or (state, hamiltonian)."""
-    samples: AtLeast[2] = 4096
+    samples: Several = 4096
     """Configurations to draw."""
     precision: Positive | None = None
     """Draw until the energy per site has this standard error, at most 64 times ``samples``."""
@@ -218,7 +220,7 @@ class SampleConfig(VerbConfig):
     verb: ClassVar[str] = "quantum.sample"
     checkpoint: StateSource = field(default="", kw_only=False)
     """Folder of a trained state; empty takes the small one that ships; in Python a VMC, or (state, hamiltonian)."""
-    samples: AtLeast[2] = 1000
+    samples: Several = 1000
     """Configurations to draw."""
     unique: bool = True
     """Keep distinct configurations with their counts."""
@@ -241,9 +243,9 @@ class TransferConfig(VerbConfig):
     """The new field; by default the old one."""
     steps: Annotated[int, Field(ge=0)] = 40
     """Optimization steps on the new lattice."""
-    samples: AtLeast[2] = 512
+    samples: Several = 512
     """Configurations drawn per step."""
-    evaluation_samples: AtLeast[2] = 4096
+    evaluation_samples: Several = 4096
     """Configurations of the final evaluation."""
 
     def __post_init__(self) -> None:
@@ -261,9 +263,9 @@ class CompareSamplingConfig(VerbConfig):
     """Lattice of those ground states, at most 16 spins."""
     fields: tuple[Finite, ...] = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
     """Transverse fields to compare at, with the exact ground state."""
-    samples: AtLeast[2] = 2000
+    samples: Several = 2000
     """Independent configurations, and Metropolis sweeps."""
-    repeats: AtLeast[2] = 20
+    repeats: Several = 20
     """Independent repetitions of each estimate, to see its error."""
 
     def __post_init__(self) -> None:
@@ -296,9 +298,9 @@ class BenchmarkConfig(SystemConfig, VerbConfig):
     """Time one optimization step on square lattices from 4x4 to 20x20, beside the operations it counts."""
 
     verb: ClassVar[str] = "quantum.benchmark"
-    sizes: Annotated[tuple[AtLeast[2], ...], Field(min_length=2)] = (4, 6, 8, 10, 12, 16, 20)
+    sizes: Annotated[tuple[Several, ...], Field(min_length=2)] = (4, 6, 8, 10, 12, 16, 20)
     """Sides of the square lattices."""
-    samples: AtLeast[2] = 256
+    samples: Several = 256
     """Configurations per step."""
     repeats: Count = 3
     """Timed steps per lattice; the median counts."""

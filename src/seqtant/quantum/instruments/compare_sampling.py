@@ -43,7 +43,7 @@ def compare_sampling(config: CompareSamplingConfig, context: Context) -> Result:
         >>> from seqtant.quantum import compare_sampling
         >>> result = compare_sampling(lattice="2x2", fields=(3.0,), samples=100, repeats=4)
         >>> round(result.values["relaxation_sweeps_field_3"], 3)
-        RELAXATION
+        0.775
     """
     # A trained state, or exact ground states of the Ising model at several fields.
     state = None

@@ -119,8 +119,6 @@ class PauliSum:
         Raises:
             InputError: They have different numbers of spins, are rotated differently, or cancel.
         """
-        if not isinstance(other, PauliSum):  # pyright: ignore[reportUnnecessaryIsInstance]
-            return NotImplemented
         if self.sites != other.sites:
             raise InputError(f"operators on {self.sites} and on {other.sites} spins cannot be added")
         if set(self.rotated_sites) != set(other.rotated_sites):

@@ -187,12 +187,12 @@ def load_state(
     return system, state.to(device or torch.device("cpu")), record
 
 
-def unpack(source: Any) -> tuple[AutoregressiveState, Record]:
+def unpack(source: Any, *, alone: bool = False) -> tuple[AutoregressiveState, Record]:
     """Takes a trained state in memory apart: the plain wave function, and what a folder would say of it.
 
     Args:
-        source: A ``VMC``, ``(state, hamiltonian)``, or a wave function alone, whose record then has no system of its
-            own.
+        source: A ``VMC``, or ``(state, hamiltonian)``.
+        alone: A wave function without a Hamiltonian will do; its record then has no system of its own.
 
     Raises:
         InputError: It is none of these, or the Hamiltonian does not fit the state.
@@ -218,7 +218,7 @@ def unpack(source: Any) -> tuple[AutoregressiveState, Record]:
         rows, columns = shape
         kind = "chain" if rows == 1 else "square"
         system = SystemConfig(pauli, pauli.lattice or Lattice(kind, rows, columns, "open"))
-    elif isinstance(source, tuple):
+    elif not alone:
         raise InputError("the state has no Hamiltonian: give (state, hamiltonian)")
     try:
         network = network_of(state, phases)

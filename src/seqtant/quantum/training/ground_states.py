@@ -66,7 +66,7 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
         source = checkpoint_folder(config.transfer_from)
         record_of = read_record(source)
     elif config.transfer_from is not None:
-        source, record_of = unpack(config.transfer_from)
+        source, record_of = unpack(config.transfer_from, alone=True)
         network_of(source)  # refuses what cannot be made again
     # A transferred state keeps its network, but stays in the sector of the new system.
     if record_of is not None:

@@ -15,7 +15,7 @@ from seqtant.quantum.config import NetworkConfig, PhasesName, SystemConfig
 from seqtant.quantum.operators.hamiltonians import Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
 from seqtant.quantum.operators.pauli import PauliSum
-from seqtant.quantum.states import CausalState, RecurrentState, Stack, TransformerState
+from seqtant.quantum.states import CausalState, Portable, RecurrentState, Stack, TransformerState
 from seqtant.sources import is_path
 
 PHASE_SCALE = 0.1
@@ -178,8 +178,8 @@ def network_of(state: AutoregressiveState, phases: PhasesName = "auto") -> Netwo
         'recurrent'
     """
     names = {RecurrentState: "recurrent", TransformerState: "transformer", CausalState: ""}
-    if type(state) not in names or state.arguments.get("heads", 4) != 4:
+    if not isinstance(state, Portable) or type(state) not in names or state.arguments.get("heads", 4) != 4:
         raise InputError(f"{type(state).__name__} is a network of your own: train it by VMC, or carry a wave function")
     found = state.arguments
-    told = {key: found[key] for key in ("depth", "width", "activation", "kind", "magnetization") if key in found}
-    return NetworkConfig(name=names[type(state)] or found["stack"], phases=phases, **told)
+    given = {key: found[key] for key in ("depth", "width", "activation", "kind", "magnetization") if key in found}
+    return NetworkConfig(name=names[type(state)] or found["stack"], phases=phases, **given)
