@@ -152,7 +152,7 @@ def step() -> dict[str, Any]:
     system = System.of(SystemConfig(lattice="6x6", hamiltonian="tfim", field=3.0))
     state = make_state(system, resolve_network(NetworkConfig(depth=3), system), generator_for(0, 6))
     training = VMC(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=REPEATS + 2, samples=samples,
-                        seed=0, processes=DistributedContext("cpu"))  # fmt: skip
+                   seed=0, processes=DistributedContext("cpu"))  # fmt: skip
     operations, _ = count(state, training.hamiltonian)
     kernel = samples**2 * sum(p.numel() for p in state.parameters())  # one triangle, a product and a sum each
     return row("ground-state step", "FLOPs of sampling, gradients, flips and kernel", "FLOP",

@@ -288,7 +288,7 @@ def test_annealing_adds_the_falling_temperature_times_log_p(monkeypatch):
     seen = []
     step = vmc.natural.step
     monkeypatch.setattr(vmc.natural, "step", lambda *found: (seen.append(found[2]), step(*found))[1])
-    spins = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1]])
+    spins = torch.tensor([[1, -1, 1, -1], [1, 1, 1, 1]])  # sorted, as a step sees them
     energies = Hamiltonian(hamiltonian).local_energy(state, spins)
     log_prob = state.log_prob(spins).detach()
     monkeypatch.setattr(state, "sample", lambda *_, **__: spins)

@@ -160,7 +160,7 @@ def _resume(training: VMC, record: Record, context: Context) -> None:
     # Only the same run is resumed: the same settings and the same seed.
     if (found.config_hash, found.seed) != (record.config_hash, record.seed):
         theirs, ours = found.system, record.system
-        other = "another run" if theirs == ours else f"{theirs.hamiltonian} on {theirs.lattice}, {theirs.boundary}"
+        other = "another run" if theirs == ours else f"{System.of(theirs).name} on {theirs.lattice}, {theirs.boundary}"
         raise InputError(
             f"'{folder}' holds a checkpoint of {other} with other settings: choose another folder, "
             "or start from it with --transfer-from"
