@@ -37,9 +37,7 @@ def _size(kind: Any, tokens: Any) -> float:
 def _listed(kind: Any, tokens: Any) -> tuple[Any, ...]:
     """Reads ``0.2,0.5`` and repeated flags alike."""
     read = _whole if kind.__args__[0] is int else _size
-    return tuple(
-        read(kind, [replace(token, value=part)]) for token in tokens for part in token.value.split(",") if part
-    )
+    return tuple(read(kind, [token.evolve(value=part)]) for token in tokens for part in token.value.split(",") if part)
 
 
 Wholes = Annotated[tuple[int, ...], Parameter(converter=_listed, n_tokens=1, negative="")]
