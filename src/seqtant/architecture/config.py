@@ -231,10 +231,7 @@ class AuditConfig(VerbConfig):
 
     verb: ClassVar[str] = "architecture.audit"
     model: NetworkSource = field(default="reference", kw_only=False)
-    """Model folder, config.json, hub name as owner/name, or "reference" for the model that ships.
-
-    From Python also a transformers model or configuration.
-    """
+    """Model folder, config.json, hub name as owner/name, or "reference" for the model that ships."""
     length: Count | None = None
     """Tokens of a sequence at which attention is counted; by default the model's context, at most 2048."""
     dtype: str | None = None
