@@ -149,8 +149,8 @@ WRONG: dict[str, tuple[Call, str]] = {
     "text as a budget": (lambda: architecture.plan("many"), "'many' is not a size"),  # type: ignore[arg-type]
     "None as a budget": (lambda: architecture.plan(params=None), "params is None"),  # type: ignore[arg-type]
     "truth as a budget": (lambda: architecture.plan(params=True), "give a number"),
-    "text as a depth": (lambda: architecture.bounds("six"), "depth is 'six'"),  # type: ignore[arg-type]
-    "half a depth": (lambda: architecture.match(2.5), "depth is 2.5"),  # type: ignore[arg-type]
+    "text as a depth": (lambda: architecture.bounds(depth="six"), "depth is 'six'"),  # type: ignore[arg-type]
+    "half a depth": (lambda: architecture.match(depth=2.5), "depth is 2.5"),  # type: ignore[arg-type]
     "too deep": (lambda: architecture.rank(depth=11), "up to depth 10"),
     "number as losses": (lambda: architecture.fit(3), "neither a CSV file nor rows"),  # type: ignore[arg-type]
     "text as rows": (lambda: architecture.fit("losses"), "no file 'losses'"),
@@ -158,7 +158,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "row of another kind": (lambda: architecture.fit([1.0]), "row 1 is 1.0"),
     "half a layer": (lambda: architecture.fit([(1e6, 6.5, 3.0)]), "row 1: 6.5 is not a whole number"),
     "loss of text": (lambda: architecture.fit([(1e6, 6, "low")]), "row 1: could not convert"),
-    "no rows": (lambda: architecture.fit([]), "there are no rows"),
+    "no rows": (lambda: architecture.fit([]), "there are no rows: give at least one, or a CSV"),
     "columns of two lengths": (lambda: architecture.fit({"size": [1e6], "depth": []}), "all of one length"),
     "no pair": (lambda: architecture.fit({6: [3.0]}), "6 is no (size, depth)"),  # type: ignore[arg-type]
     "number as text": (lambda: architecture.sweep(3), "neither a file nor a list of rows"),  # type: ignore[arg-type]
