@@ -78,6 +78,16 @@ def test_the_class_that_was_built_is_counted() -> None:
         architecture.embedding_rank(bare)
 
 
+def test_a_head_is_tied_where_it_is_the_table() -> None:
+    config = transformers.GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=40)
+    model = transformers.GPT2LMHeadModel(config)
+    assert architecture.audit(model).values["head_parameters"] == 0
+    model.lm_head.weight = torch.nn.Parameter(torch.zeros(40, 16))
+    result = architecture.audit(model)
+    assert result.values["head_parameters"] == 40 * 16
+    assert next(each for each in result.findings if each.key == "weights").verdict == "agrees"
+
+
 def test_a_network_comes_back_in_the_mode_it_came_in(network: Any) -> None:
     network.train()
     weight = network.get_input_embeddings().weight
@@ -142,7 +152,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "layer as weights": (lambda: architecture.embedding_rank(torch.nn.Linear(2, 2)), "Linear has no transformers"),  # type: ignore[arg-type]
     "configuration without weights": (
         lambda: architecture.embedding_rank(transformers.GPT2Config()),  # type: ignore[arg-type]
-        "is no model",
+        "GPT2Config is a configuration without weights",
     ),
     "wrong field": (lambda: architecture.plan(parms=1e9), "unknown key 'parms'"),  # type: ignore[call-arg]
     "no budget": (architecture.plan, "params"),

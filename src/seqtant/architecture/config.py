@@ -54,8 +54,9 @@ def _network(value: Any) -> Any:
         return str(value)
     inner = value[0] if isinstance(value, tuple) and value else value
     if not any(hasattr(inner, name) for name in ("model_type", "config", "model")):
+        shown = " ".join(repr(value).split())
         raise InputError(
-            f"{value!r:.60} is no model: give a folder, a hub name, a transformers model or its configuration"
+            f"{shown:.60} is no model: give a folder, a hub name, a transformers model or its configuration"
         )
     return value
 
@@ -243,7 +244,7 @@ class EmbeddingRankConfig(VerbConfig):
     """Measure how many directions a trained input embedding really uses."""
 
     verb: ClassVar[str] = "architecture.embedding-rank"
-    model: ModelSource = field(default="reference", kw_only=False)
+    model: NetworkSource = field(default="reference", kw_only=False)
     """Model folder, .safetensors file, hub name as owner/name, or "reference" for the model that ships."""
 
 
