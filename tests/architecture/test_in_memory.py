@@ -149,7 +149,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "list as a model": (lambda: architecture.audit([1]), "is no model"),  # type: ignore[arg-type]
     "number as weights": (lambda: architecture.embedding_rank(3), "3 is no model"),  # type: ignore[arg-type]
     "layer as a model": (lambda: architecture.audit(torch.nn.Linear(2, 2)), "Linear"),  # type: ignore[arg-type]
-    "layer as weights": (lambda: architecture.embedding_rank(torch.nn.Linear(2, 2)), "Linear has no transformers"),  # type: ignore[arg-type]
+    "layer as weights": (lambda: architecture.embedding_rank(torch.nn.Linear(2, 2)), "is no model"),  # type: ignore[arg-type]
     "configuration without weights": (
         lambda: architecture.embedding_rank(transformers.GPT2Config()),  # type: ignore[arg-type]
         "GPT2Config is a configuration without weights",
