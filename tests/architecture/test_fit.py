@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from seqtant import architecture
 from seqtant.architecture.experiments.depth_law import (
     LossRow,
     find_crossings,
