@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from seqtant.boundary import parse_size
 from seqtant.errors import InputError
-from seqtant.settings import AtLeast, Count, Positive, VerbConfig, config
+from seqtant.settings import Count, Positive, VerbConfig, config
 from seqtant.sources import InMemory, ModelSource, Rows, describe, is_path
 
 Modality = Literal["text", "bytes", "image-tokens", "pixels", "amino-acids", "dna", "patches"]
@@ -23,6 +23,8 @@ MAX_DEPTH = 600
 """Deepest network the closed forms accept: 3^depth must stay a finite float64."""
 Depth = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
 """Layers of a network in closed form."""
+TwoOrMore = Annotated[int, Field(ge=2)]
+"""A whole number of at least 2."""
 UpTo1024 = Annotated[int, Field(ge=1, le=1024)]
 """A whole number from 1 to 1024."""
 Size = Annotated[
@@ -110,7 +112,7 @@ class PlanConfig(VerbConfig):
     """Whether the budget leaves the embedding and output tables out (as the depth law does) or includes them."""
     modality: Modality | None = None
     """Kind of data; sets the vocabulary and the rank of the input where they are not given."""
-    vocab: AtLeast[2] | None = None
+    vocab: TwoOrMore | None = None
     """Vocabulary size, e.g. 50257 or 32K; by default that of the modality, or 50257 (English byte-pair encoding)."""
     embed_rank: Count | None = None
     """Rank of the input embedding when it is below the vocabulary: factorized embeddings, patch dimension."""
@@ -174,7 +176,7 @@ class NetworkShape:
     """Width of the residual stream."""
     heads: Count = 1
     """Attention heads; must divide the inner dimension."""
-    tokens: AtLeast[2] = 8
+    tokens: TwoOrMore = 8
     """Input vectors, half of them on each side of the cut: an even number."""
     embed_rank: Count | None = None
     """Rank of the input embedding; by default full."""
@@ -214,7 +216,7 @@ class RankConfig(NetworkShape, VerbConfig):
     verb: ClassVar[str] = "architecture.rank"
     templates: Count = 32
     """Inputs per half to begin with; doubled until the rank stays below them."""
-    max_templates: AtLeast[2] = 2048
+    max_templates: TwoOrMore = 2048
     """Largest number of inputs per half; beyond it the result is a lower bound."""
 
     def __post_init__(self) -> None:
@@ -276,7 +278,7 @@ class SweepConfig(VerbConfig):
     """Attention heads of every network; widths are multiples of it."""
     head_size: Count | None = None
     """Width of one head; then wider networks have more heads, and widths are multiples of it."""
-    context: AtLeast[2] = 64
+    context: TwoOrMore = 64
     """Tokens per window."""
     rows: Count = 24
     """Windows per step."""
@@ -288,13 +290,13 @@ class SweepConfig(VerbConfig):
     """Peak learning rates to choose from, for each network on its own; one alone is taken as it is."""
     tuning_steps: Count = 200
     """Steps of the runs that choose the learning rate; their seed is not used again."""
-    seeds: AtLeast[2] = 3
+    seeds: TwoOrMore = 3
     """Runs per network; runs of equal seed see the same batches in the same order."""
     weight_decay: float = 0.1
     """Decoupled weight decay of the matrices."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
-    validation_windows: AtLeast[2] = 400
+    validation_windows: TwoOrMore = 400
     """Windows on which the loss is measured, the same for every network."""
 
     def __post_init__(self) -> None:
@@ -313,7 +315,7 @@ class FitConfig(VerbConfig):
     """CSV with columns size, depth, loss and optionally seed, embedding; by default losses are simulated."""
     embedding: str = "plain"
     """Which embedding to take, where the file has a column for it."""
-    draws: AtLeast[100] = 2000
+    draws: Annotated[int, Field(ge=100)] = 2000
     """Draws of the bootstrap over seeds behind the error of each crossing."""
     pair_depth: Literal["deep", "shallow"] = "deep"
     """Which depth of a crossing pair the line is drawn through; the paper does not say."""
