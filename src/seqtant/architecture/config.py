@@ -54,38 +54,41 @@ Rising = Annotated[tuple[Count, ...], AfterValidator(_rising)]
 def _network(value: Any) -> Any:
     if is_path(value):
         return str(value)
-    inner = value[0] if isinstance(value, tuple) and value else value
+    given: Any = value
+    inner = given[0] if isinstance(value, tuple) and given else given
     if not any(hasattr(inner, name) for name in ("model_type", "config", "model")):
-        shown = " ".join(repr(value).split())
+        shown = " ".join(repr(given).split())
         raise InputError(
             f"{shown:.60} is no model: give a folder, a hub name, a transformers model or its configuration"
         )
-    return value
+    return given
 
 
 def _losses(value: Any) -> Any:
     if is_path(value):
         return str(value)
+    given: Any = value
     if isinstance(value, Mapping):
-        return _rows_of(value)
+        return _rows_of(given)
     if isinstance(value, bytes | int | float) or not hasattr(value, "__iter__"):
         raise InputError(f"{value!r:.60} is neither a CSV file nor rows (size, depth, loss, seed)")
     return value
 
 
-def _rows_of(table: Mapping[Any, Any]) -> list[dict[str, Any]]:
+def _rows_of(table: Any) -> list[dict[str, Any]]:
     """Turns columns, or the losses of all seeds by (size, depth), into rows."""
     if all(isinstance(key, str) for key in table):
-        columns = {key: list(values) for key, values in table.items() if hasattr(values, "__iter__")}
+        columns: dict[str, list[Any]] = {key: list(each) for key, each in table.items() if hasattr(each, "__iter__")}
         if len(columns) < len(table) or len({len(values) for values in columns.values()}) != 1:
             raise InputError("losses: every column must be a list, all of one length")
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rows: list[dict[str, Any]] = []
     for key, values in table.items():
-        if not isinstance(key, tuple) or len(key) != 2:
+        pair: Any = key
+        if not isinstance(key, tuple) or len(pair) != 2:
             raise InputError(f"losses: {key!r:.60} is no (size, depth)")
         losses: Sequence[Any] = list(values) if hasattr(values, "__iter__") else [values]
-        rows += [{"size": key[0], "depth": key[1], "seed": seed, "loss": loss} for seed, loss in enumerate(losses)]
+        rows += [{"size": pair[0], "depth": pair[1], "seed": seed, "loss": loss} for seed, loss in enumerate(losses)]
     return rows
 
 

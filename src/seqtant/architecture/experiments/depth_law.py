@@ -68,7 +68,8 @@ def read_losses(source: Losses, *, embedding: str) -> list[LossRow]:
     named = f"'{source}'" if is_path(source) else "the table"
     rows: list[LossRow] = []
     kinds: set[str] = set()
-    numbered = _read_csv(Path(source)) if is_path(source) else read_lines(source, give=GIVE, fields=COLUMNS)
+    given: Any = source  # a mapping has become rows by now
+    numbered = _read_csv(Path(source)) if is_path(source) else read_lines(given, give=GIVE, fields=COLUMNS)
     for place, row in numbered:
         for name in COLUMNS[:3]:
             value_of(row, name, place)
