@@ -358,7 +358,7 @@ def name_objects(found: SystemConfig | ImportFlowketConfig) -> None:
         if own is not None:
             # What was not given is as the Hamiltonian's own lattice says.
             given = (found.lattice, found.boundary) != (usual["lattice"], usual["boundary"])
-            if given and (lattice or Lattice.parse(found.lattice, found.boundary)) != own:
+            if given and (lattice or Lattice.parse(str(found.lattice), found.boundary)) != own:
                 place = f"{own}, {own.boundary}"
                 raise InputError(f"the Hamiltonian stands on lattice {place}: leave lattice and boundary out")
             lattice = own
