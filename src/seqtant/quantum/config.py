@@ -44,7 +44,8 @@ def _describe_state(value: Any) -> Any:
     """The class of a wave function and a hash of its weights: a run goes on only where it began with the same."""
     if value is None or is_path(value):
         return describe(value)
-    state = getattr(value, "state", value[0] if isinstance(value, tuple) and value else value)
+    first: Any = value[0] if type(value) is tuple and value else value
+    state: Any = getattr(value, "state", first)
     if not hasattr(state, "named_parameters"):
         return describe(value)
     sha256 = hashlib.sha256()
