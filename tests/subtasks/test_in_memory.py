@@ -76,6 +76,8 @@ def test_splits_are_a_mapping_or_a_folder(tmp_path):
     assert subtasks.check(made).values == subtasks.check(tmp_path).values
     assert load_rows({"train": ROWS[:2]})["train"][1].place == "train, row 2"
     assert load_rows({"train": ROWS[:2]})["test"] == []
+    mixed = subtasks.check({"train": tmp_path / "train.jsonl", "test": made["test"]})
+    assert (mixed.values["rows"], mixed.values["violations"]) == (25, 0)
     with pytest.raises(InputError, match="unknown split 'tset'"):
         subtasks.check({"train": ROWS, "tset": ROWS})
     with pytest.raises(InputError, match="there are no rows"):
