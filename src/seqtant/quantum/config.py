@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import MISSING, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
@@ -44,7 +44,7 @@ def _describe_state(value: Any) -> Any:
     """The class of a wave function and a hash of its weights: a run goes on only where it began with the same."""
     if value is None or is_path(value):
         return describe(value)
-    first: Any = value[0] if type(value) is tuple and value else value
+    first: Any = cast("tuple[Any, ...]", value)[0] if type(value) is tuple and value else value
     state: Any = getattr(value, "state", first)
     if not hasattr(state, "named_parameters"):
         return describe(value)
