@@ -145,13 +145,13 @@ def step() -> dict[str, Any]:
     from seqtant.quantum.observation import Hamiltonian
     from seqtant.quantum.training.distributed import DistributedContext, generator_for
     from seqtant.quantum.training.systems import System, make_state, resolve_network
-    from seqtant.quantum.training.vmc import Training
+    from seqtant.quantum.training.vmc import VMC
 
     samples = 1024
     system = System.of(SystemConfig(lattice="6x6", hamiltonian="tfim", field=3.0))
     state = make_state(system, resolve_network(NetworkConfig(depth=3), system), generator_for(0, 6))
-    training = Training(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=REPEATS + 2, samples=samples,
-                        seed=0, processes=DistributedContext("cpu"))  # fmt: skip
+    training = VMC(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=REPEATS + 2, samples=samples,
+                   seed=0, processes=DistributedContext("cpu"))  # fmt: skip
     operations, _ = count(state, training.hamiltonian)
     kernel = samples**2 * sum(p.numel() for p in state.parameters())  # one triangle, a product and a sum each
     return row("ground-state step", "FLOPs of sampling, gradients, flips and kernel", "FLOP",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seqtant.architecture.config import AuditConfig
+from seqtant import architecture
 from seqtant.architecture.counting.accounting import count_parameters
 from seqtant.architecture.counting.bottlenecks import (
     find_bottlenecks,
@@ -18,7 +18,6 @@ from seqtant.architecture.counting.bottlenecks import (
 )
 from seqtant.architecture.families.loading import describe
 from seqtant.architecture.families.shape import Shape
-from seqtant.architecture.instrument import run
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -163,7 +162,7 @@ def test_advice_names_a_shape_that_would_not_be_flagged() -> None:
 
 
 def test_the_audit_reports_what_was_found() -> None:
-    result = run(AuditConfig(model=str(CONFIGS / "t5-11b.json")))
+    result = architecture.audit(str(CONFIGS / "t5-11b.json"))
     assert result.values["bottlenecks"] == 1
     # 15/16 of the attention matrices: 72 sublayers of 4 x 1024 x 16384.
     assert result.values["redundant_parameters"] == 72 * 4 * 1024 * 16384 * 15 // 16

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from seqtant.architecture.config import AuditConfig, BoundsConfig, MatchConfig, PlanConfig, RankConfig
-from seqtant.architecture.figures import figures
-from seqtant.architecture.instrument import run
 from seqtant.architecture.theory import optimal_depth
+from seqtant.instruments import figures, run
 from seqtant.report.figures import Figure
 
 CONFIGS = [

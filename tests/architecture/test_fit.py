@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seqtant.architecture.config import FitConfig
 from seqtant.architecture.experiments.depth_law import (
     LossRow,
     find_crossings,
@@ -19,12 +18,9 @@ from seqtant.architecture.experiments.depth_law import (
     tabulate_losses,
     upward_crossing,
 )
-from seqtant.architecture.figures import figures
-from seqtant.architecture.instrument import run
 from seqtant.architecture.theory import DepthLaw
 from seqtant.cli import call
 from seqtant.errors import InconclusiveError, InputError
-from seqtant.runs.context import Context
 
 LAW = DepthLaw(a=5.3, b=0.045)
 DEPTHS = (6, 12, 18, 24)
@@ -150,7 +146,7 @@ def write_csv(path, rows, **extra):
 
 def test_a_file_in_a_law_out(tmp_path):
     path = write_csv(tmp_path / "losses.csv", simulated(0.002, depths=(6, 12, 18, 24, 30)), embedding="plain")
-    result = run(FitConfig(losses=str(path)), Context())
+    result = architecture.fit(str(path))
     values = result.values
     assert abs(values["a"] - LAW.a) < 4 * values["a_error"]
     assert abs(values["b"] - LAW.b) < 4 * values["b_error"]
@@ -179,7 +175,7 @@ def test_too_few_crossings_end_with_exit_code_3(tmp_path, capsys):
     assert call(["architecture", "fit", str(path)]) == 3
     assert "2 crossings are too few for a line" in capsys.readouterr().err
     with pytest.raises(InconclusiveError):
-        run(FitConfig(losses=str(path)), Context())
+        architecture.fit(str(path))
 
 
 @pytest.mark.parametrize(
@@ -213,4 +209,4 @@ def test_a_network_twice_and_seeds_that_do_not_meet_are_refused():
 
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
-        run(FitConfig(losses=str(tmp_path / "none.csv")), Context())
+        architecture.fit(str(tmp_path / "none.csv"))

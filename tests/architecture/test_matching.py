@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqtant.architecture.rank.closed_forms import MAX_WIDTH, log3_many_token_rank, many_token_rank, matching_width
+from seqtant.architecture.separation.closed_forms import (
+    MAX_WIDTH,
+    log3_many_token_rank,
+    many_token_rank,
+    matching_width,
+)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import isprime
 
-from seqtant.architecture.rank.closed_forms import closed_form_rank
-from seqtant.architecture.rank.polynomial_attention import (
+from seqtant.architecture.separation.closed_forms import closed_form_rank
+from seqtant.architecture.separation.polynomial_attention import (
     FIELDS,
     Network,
     NetworkShape,

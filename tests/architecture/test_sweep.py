@@ -18,12 +18,11 @@ import pytest
 from seqtant.architecture.config import SweepConfig
 from seqtant.architecture.experiments import grid
 from seqtant.architecture.experiments.grid import Cell, GridShape, Outcome, cells, gaps
-from seqtant.architecture.figures import figures
-from seqtant.architecture.instrument import run
 from seqtant.architecture.instruments.sweep import run_of
 from seqtant.data.tokens import TokenWindows
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
+from seqtant.instruments import figures, run
 from seqtant.runs.context import Context
 from seqtant.stats.intervals import mean
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from seqtant.architecture import theory
-from seqtant.architecture.rank import closed_forms
-from seqtant.architecture.rank.closed_forms import dimension, partitions, with_a_box
+from seqtant.architecture.separation import closed_forms
+from seqtant.architecture.separation.closed_forms import dimension, partitions, with_a_box
 from seqtant.errors import InputError
 
 GPT3_TABLE = [

@@ -338,5 +338,6 @@ def test_commands_and_settings_load_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, seqtant.ctc.commands, seqtant.ctc.theory, seqtant.ctc; sys.exit('torch' in sys.modules)"
+    names = "seqtant.commands.instruments, seqtant.ctc.config, seqtant.ctc.theory, seqtant.ctc"
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,7 +19,7 @@ from seqtant.quantum.training.natural_gradient import (
     solve,
 )
 from seqtant.quantum.training.systems import System, make_state
-from seqtant.quantum.training.vmc import Training
+from seqtant.quantum.training.vmc import VMC
 
 
 def drawn(*size):
@@ -106,7 +106,7 @@ def test_steps_are_cut_to_the_trust_region():
     system = System.of(SystemConfig(lattice="2x3", field=1.3))
     state = make_state(system, NetworkConfig(depth=2, width=4), torch.Generator().manual_seed(2)).double()
     settings = OptimizerConfig(learning_rate=1e3, trust=1e-4)
-    training = Training(state, Hamiltonian(system.pauli), settings, steps=3, samples=64, seed=0)
+    training = VMC(state, Hamiltonian(system.pauli), settings, steps=3, samples=64, seed=0)
     natural_step, steps = training.natural.step, []
 
     def remember(*arguments):

@@ -8,7 +8,7 @@ from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.stacks import light_two_stack
 from seqtant.quantum import observation
-from seqtant.quantum.exact import configurations, dense_matrix, ground_state
+from seqtant.quantum.exact import configurations, dense_matrix, diagonalize
 from seqtant.quantum.instruments.compare_sampling import autocorrelation_time, chains, second_eigenvalue
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice, symmetry_group
@@ -75,7 +75,7 @@ def test_swap_estimates_the_entropy_of_the_reduced_density_matrix(state):
 def test_fidelity_of_the_ground_state_with_itself_and_with_an_excited_state():
     pauli = build("tfim", LATTICE, Couplings(field=1.0))
     _, vectors = np.linalg.eigh(dense_matrix(pauli))
-    exact = ground_state(pauli).amplitudes
+    exact = diagonalize(pauli).amplitudes
     assert observation.fidelity(vectors[:, 0].astype(complex), exact) == pytest.approx(1, abs=1e-9)
     assert observation.fidelity(vectors[:, 1].astype(complex), exact) == pytest.approx(0, abs=1e-9)
 
@@ -105,7 +105,7 @@ def test_symmetry_groups_commute_with_the_hamiltonian(lattice, boundary, name, s
 
 
 def test_metropolis_visits_configurations_by_their_probability():
-    exact = ground_state(build("tfim", LATTICE, Couplings(field=3.0)))
+    exact = diagonalize(build("tfim", LATTICE, Couplings(field=3.0)))
     probability = np.abs(exact.amplitudes) ** 2
     walked = chains(probability, 6, 3000, np.zeros(30, dtype=np.int64), np.random.default_rng(1))
     seen = np.bincount(walked[100:].ravel(), minlength=64) / walked[100:].size
@@ -122,9 +122,9 @@ def test_second_eigenvalue_equals_that_of_the_dense_matrix_and_the_published_one
             matrix[s, s] = 1 - matrix[s].sum()
         return np.sort(np.linalg.eigvals(matrix).real)[-2]
 
-    small = np.abs(ground_state(build("tfim", LATTICE, Couplings(field=1.5))).amplitudes) ** 2
+    small = np.abs(diagonalize(build("tfim", LATTICE, Couplings(field=1.5))).amplitudes) ** 2
     assert second_eigenvalue(small, 6) == pytest.approx(dense(small, 6), abs=1e-9)
-    exact = ground_state(build("tfim", Lattice.parse("4x4"), Couplings(field=3.0)))
+    exact = diagonalize(build("tfim", Lattice.parse("4x4"), Couplings(field=3.0)))
     eigenvalue = second_eigenvalue(np.abs(exact.amplitudes) ** 2, 16)
     assert eigenvalue == pytest.approx(0.96255252, abs=1e-7)
     assert relaxation_time(eigenvalue) == pytest.approx(26.2, abs=0.05)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
+from seqtant.instruments import run
 from seqtant.models.wavefunctions.jacobian import jacobian
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig
 from seqtant.quantum.exact import Orbits
-from seqtant.quantum.instrument import run
 from seqtant.quantum.observation import amplitudes, energy_of_vector
 from seqtant.quantum.operators.lattices import symmetry_group
 from seqtant.quantum.training.systems import System, make_state

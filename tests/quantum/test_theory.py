@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqtant.quantum import theory
-from seqtant.quantum.exact import ground_state
+from seqtant.quantum.exact import diagonalize
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice
 
@@ -15,9 +15,7 @@ from seqtant.quantum.operators.lattices import Lattice
 @pytest.mark.parametrize("field", [0.0, 0.3, 1.0, 1.7])
 @pytest.mark.parametrize("sites", [4, 8, 10])
 def test_free_fermions_equal_diagonalization(sites, field, boundary):
-    exact = ground_state(
-        build("tfim", Lattice.parse(str(sites), boundary), Couplings(field=field, coupling=0.8))
-    ).energy
+    exact = diagonalize(build("tfim", Lattice.parse(str(sites), boundary), Couplings(field=field, coupling=0.8))).energy
     assert theory.ising_chain_energy(sites, field, 0.8, boundary) == pytest.approx(exact, abs=1e-9)
 
 
@@ -49,7 +47,7 @@ def test_infinite_chain_without_anything():
 def test_heisenberg_chains_approach_the_bethe_energy():
     sizes = np.array([8, 12, 16])
     chains = [
-        ground_state(build("heisenberg", Lattice.parse(str(n), "periodic"), Couplings())).energy / n for n in sizes
+        diagonalize(build("heisenberg", Lattice.parse(str(n), "periodic"), Couplings())).energy / n for n in sizes
     ]
     slope, intercept = np.polyfit(1.0 / sizes**2, chains, 1)
     assert slope < 0

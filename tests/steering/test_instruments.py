@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from seqtant.steering.commands import app
 
+from seqtant import cli
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.runs.context import Context
@@ -21,15 +21,7 @@ SMALL = ("--set", "prompts=8", "--set", "items=24", "--set", "max_pairs=12")
 
 
 def call(*arguments: str) -> int:
-    """Runs a command of the room itself, as the house would."""
-    from seqtant.cli import _complain
-    from seqtant.errors import SeqtantError
-
-    try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except SeqtantError as error:
-        return _complain(str(error), error.exit_code)
-    return 0
+    return cli.call(["steering", *arguments])
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
@@ -213,7 +205,7 @@ def test_importing_the_room_is_light() -> None:
     import sys
 
     code = (
-        "import sys, seqtant.steering, seqtant.steering.commands, seqtant.steering.config, seqtant.steering.theory; "
+        "import sys, seqtant.steering, seqtant.commands.instruments, seqtant.steering.config, seqtant.steering.theory; "
         "print([name for name in ('torch', 'transformers', 'plotly', 'fastapi') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

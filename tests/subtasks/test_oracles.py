@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from seqtant import subtasks
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.runs.context import Context
-from seqtant.subtasks.config import NetworkConfig, OneStepConfig, ProbeConfig, SolveGf2Config
-from seqtant.subtasks.instrument import run
+from seqtant.subtasks.config import NetworkConfig, ProbeConfig
 from seqtant.subtasks.instruments.probe import UPDATES_PER_UNIT, updates_for, verdict
 from seqtant.subtasks.networks.gradient_signal import Signal, measure_signal, step_signal, whole_signal
 from seqtant.subtasks.networks.networks import build_network
-from seqtant.subtasks.oracles import solve_gf2
+from seqtant.subtasks.oracles import eliminate
 from seqtant.subtasks.tasks.builtin import modular_sum, parity
 from seqtant.subtasks.theory import gradient_variance_bound
 
@@ -32,7 +32,7 @@ def test_elimination_finds_the_subset(bits):
     generator = np.random.default_rng(bits)
     subset = tuple(np.flatnonzero(generator.integers(2, size=bits)).tolist())
     inputs = generator.integers(2, size=(bits + 20, bits))
-    found = solve_gf2(inputs, inputs[:, list(subset)].sum(axis=1) % 2)
+    found = eliminate(inputs, inputs[:, list(subset)].sum(axis=1) % 2)
     assert found.subset == subset
     assert found.rank == bits
 
@@ -44,7 +44,7 @@ def test_elimination_agrees_with_trying_every_subset():
         fitting = [
             pick for pick in itertools.product([0, 1], repeat=4) if ((inputs @ np.array(pick)) % 2 == answers).all()
         ]
-        found = solve_gf2(inputs, answers)
+        found = eliminate(inputs, answers)
         assert found.consistent == bool(fitting)
         unique = tuple(np.flatnonzero(fitting[0]).tolist()) if len(fitting) == 1 else None
         assert found.subset == unique
@@ -52,27 +52,27 @@ def test_elimination_agrees_with_trying_every_subset():
 
 def test_no_bits_are_refused():
     with pytest.raises(InputError, match="must be bits"):
-        solve_gf2(np.array([[0, 2]]), [1])
+        eliminate(np.array([[0, 2]]), [1])
     with pytest.raises(InputError, match="one bit for each row"):
-        solve_gf2(np.array([[0, 1]]), [1, 0])
+        eliminate(np.array([[0, 1]]), [1, 0])
 
 
 def test_the_verb_recovers_and_noise_defeats_it():
-    clean = run(SolveGf2Config(bits=512), CPU)
+    clean = subtasks.solve_gf2(bits=512, device="cpu")
     assert clean.values["recovered"] == 1
     assert clean.values["samples"] == 522
-    noisy = run(SolveGf2Config(bits=64, samples=200, noise=0.1), CPU)
+    noisy = subtasks.solve_gf2(bits=64, samples=200, noise=0.1, device="cpu")
     assert noisy.values["recovered"] == 0
-    few = run(SolveGf2Config(bits=64, samples=40), CPU)
+    few = subtasks.solve_gf2(bits=64, samples=40, device="cpu")
     assert few.values["recovered"] == 0
     assert few.values["rank"] == 40
 
 
 def test_one_step_learns_from_enough_samples_only():
-    enough = run(OneStepConfig(), CPU).values
+    enough = subtasks.one_step(device="cpu").values
     assert enough["accuracy"] == 1.0
     assert enough["children_found"] == 1.0
-    assert run(OneStepConfig(samples=4096), CPU).values["accuracy"] < 0.95
+    assert subtasks.one_step(samples=4096, device="cpu").values["accuracy"] < 0.95
 
 
 def exact_inputs(bits):
@@ -136,8 +136,8 @@ def test_halves_take_the_noise_of_sampling_out():
 
 
 def test_larger_alphabets_are_probed_by_cross_entropy():
-    result = run(
-        ProbeConfig(task="sum", terms=3, modulus=3, network=NetworkConfig(width=8), candidates=3, samples=64), CPU
+    result = subtasks.probe(
+        "sum", terms=3, modulus=3, network=NetworkConfig(width=8), candidates=3, samples=64, device="cpu"
     )
     assert result.values["weakest_step_signal"] > 0
     assert modular_sum(3, 3).is_parity_tree is False
@@ -188,5 +188,5 @@ def test_a_verdict_follows_from_the_interval_of_the_visibility():
 
 def test_thirty_two_bits_are_out_of_reach_by_the_bound():
     config = ProbeConfig(bits=32, network=NetworkConfig(width=16), candidates=4, samples=256)
-    table = next(table for table in run(config, CPU).tables if table.name == "signals")
+    table = next(table for table in subtasks.probe.run(config, CPU).tables if table.name == "signals")
     assert table.rows[-1][-1] == "not by gradients"

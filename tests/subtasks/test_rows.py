@@ -8,10 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from seqtant import subtasks
 from seqtant.errors import InputError
-from seqtant.runs.context import Context
-from seqtant.subtasks.config import AugmentConfig, CheckConfig, MakeConfig, SolveGf2Config
-from seqtant.subtasks.instrument import run
 from seqtant.subtasks.rows.layout import arm_layouts, lay_out, load_tokenizer, read_answer, read_steps, training_rows
 from seqtant.subtasks.rows.problem_rows import arithmetic_rows, load_rows, parse_row, read_rows, write_rows
 from seqtant.subtasks.rows.validation import KINDS, check_rows, wrong_equations
@@ -88,18 +86,18 @@ def test_faults_across_rows_are_found():
 
 
 def test_steps_are_recomputed_from_the_manifest(tmp_path):
-    run(MakeConfig(bits=8, rows=20), Context(folder=tmp_path, seed=3))
-    assert run(CheckConfig(rows=str(tmp_path)), Context()).values["violations"] == 0
+    subtasks.make(bits=8, rows=20, out=tmp_path, seed=3)
+    assert subtasks.check(str(tmp_path)).values["violations"] == 0
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     rows[4]["steps"][1]["value"] ^= 1
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = run(CheckConfig(rows=str(tmp_path)), Context())
+    result = subtasks.check(str(tmp_path))
     assert result.values["not_recomputable"] == 1
     assert result.status == "failed"
 
 
 def test_make_writes_what_others_read(tmp_path):
-    run(MakeConfig(bits=12, rows=64), Context(folder=tmp_path, seed=7))
+    subtasks.make(bits=12, rows=64, out=tmp_path, seed=7)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert len(lines) == 64
@@ -109,7 +107,7 @@ def test_make_writes_what_others_read(tmp_path):
             assert step["value"] == tokens[step["reads"][0]] ^ tokens[step["reads"][1]]
             tokens.append(step["value"])
         assert line["answer"] == sum(line["input"][place] for place in manifest["subset"]) % 2
-    solved = run(SolveGf2Config(rows=str(tmp_path / "train.jsonl")), Context())
+    solved = subtasks.solve_gf2(str(tmp_path / "train.jsonl"))
     assert solved.values["recovered"] == 1
 
 
@@ -121,6 +119,7 @@ def test_make_writes_what_others_read(tmp_path):
         ("(2+3)*4=20", 0),
         ("7 / 2 = 3.5", 0),
         ("10 / 3 = 3.33", 0),
+        ("10 / 3 = 3.34", 1),
         ("10 / 3 = 3", 1),
         ("-2 + 5 = 3", 0),
         ("1,200 + 300 = 1500", 0),
@@ -175,9 +174,19 @@ def test_masks_cover_the_completion_and_nothing_else():
     assert "target" in next(training_rows([layout], "seq2seq"))
 
 
+def test_the_line_break_of_the_prompt_is_not_learned_and_all_after_it_is(tiny_model):
+    tokenizer = load_tokenizer(tiny_model)
+    layout = lay_out(rows_of(GOOD)[0])
+    made = next(training_rows([layout], "causal", tokenizer))
+    ids = tokenizer(layout.completion, add_special_tokens=False)["input_ids"]
+    learned = [label for label in made["labels"] if label != -100]
+    assert learned == [*ids, tokenizer.eos_token_id]
+    assert made["completion_mask"].index(1) == len(made["input_ids"]) - len(learned)
+
+
 def test_written_data_load_with_datasets(tmp_path):
     datasets = pytest.importorskip("datasets", reason="the extra 'data' is not installed")
-    run(AugmentConfig(arms=("steps", "pause")), Context(folder=tmp_path))
+    subtasks.augment(arms=("steps", "pause"), out=tmp_path)
     loaded = datasets.load_dataset("json", data_files=str(tmp_path / "steps" / "train.jsonl"), cache_dir=str(tmp_path))
     assert {"prompt", "completion"} <= set(loaded["train"].column_names)
 
@@ -187,7 +196,7 @@ def test_written_tokens_are_learned_by_plain_transformers(tmp_path, tiny_model):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq
 
-    run(AugmentConfig(arms=("steps",), tokenizer=str(tiny_model)), Context(device="cpu", folder=tmp_path))
+    subtasks.augment(arms=("steps",), tokenizer=str(tiny_model), device="cpu", out=tmp_path)
     lines = (tmp_path / "steps" / "train.jsonl").read_text().splitlines()[:5]
     rows = [{key: json.loads(line)[key] for key in ("input_ids", "labels")} for line in lines]
     model = AutoModelForCausalLM.from_pretrained(tiny_model)

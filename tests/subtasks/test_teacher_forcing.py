@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from seqtant import subtasks
 from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.lm.loading import load
-from seqtant.runs.context import Context
-from seqtant.subtasks.config import EvalConfig
-from seqtant.subtasks.instrument import run
 from seqtant.subtasks.rows.layout import arm_layouts
 from seqtant.subtasks.rows.problem_rows import Row, RowStep, arithmetic_rows
 from seqtant.subtasks.training.decoding import Scores, character_row, model_row, solve_rows, solve_with, teacher_forced
@@ -81,7 +79,7 @@ def test_rows_without_an_error_are_those_that_a_greedy_model_writes(tiny_model):
 
 
 def test_eval_of_rows_tells_the_exposure_gap(tiny_model):
-    result = run(EvalConfig(model=str(tiny_model), rows="arithmetic", test_rows=4), Context(device="cpu"))
+    result = subtasks.evaluate(str(tiny_model), rows="arithmetic", test_rows=4, device="cpu")
     assert {"chain_predicted", "exposure_gap"} <= result.values.keys()
     assert result.series("true_steps")
 

@@ -3,7 +3,7 @@
 Papers: 8 = Levine et al. 2020, "The Depth-to-Width Interplay in Self-Attention" (arXiv 2006.12467);
 7 = Wies et al. 2021, "Which Transformer architecture fits my data? A vocabulary bottleneck in self-attention"
 (arXiv 2105.03928). Source marks: [peer] confirmed by a third party, [derived] derived here, [memory] recalled and not
-verified at the source. Their separation ranks are in :mod:`seqtant.architecture.rank.closed_forms`.
+verified at the source. Their separation ranks are in :mod:`seqtant.architecture.separation.closed_forms`.
 
 Legend:
     L    depth, attention layers
@@ -25,7 +25,7 @@ from typing import Literal
 
 from scipy.special import lambertw
 
-from seqtant.ranges import positive
+from seqtant.errors import InputError
 
 Z95 = 1.96
 """Standard errors on each side of a 95 % interval."""
@@ -113,6 +113,16 @@ def _root(increasing: Callable[[float], float], low: float, high: float) -> floa
         low, high = (low, middle) if increasing(middle) > 0.0 else (middle, high)
 
 
+def check_size(size: float) -> None:
+    """Refuses a size that is no finite number above 0.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not 0 < size < math.inf:
+        raise InputError(f"size is {size:g}: give a finite number above 0")
+
+
 def optimal_depth(size: float, law: DepthLaw = FITTED) -> DepthRange:
     """Computes the depth that suits a size: L* = W(2bN / (12 e^(2a))) / (2b), d* = sqrt(N / 12L*).
 
@@ -132,7 +142,7 @@ def optimal_depth(size: float, law: DepthLaw = FITTED) -> DepthRange:
         >>> round(best.depth, 1), round(best.error, 1)
         (80.5, 1.2)
     """
-    positive(size=size)
+    check_size(size)
     # With u = 2bL, N = 12 L e^(2a + 2bL) reads u e^u = 2bN / (12 e^(2a)), so that u is Lambert's W of it.
     argument = 2.0 * law.b * size / (12.0 * math.exp(2.0 * law.a))
     depth = float(lambertw(argument).real) / (2.0 * law.b)
@@ -161,7 +171,7 @@ def optimal_depth_of_family(
         >>> round(optimal_depth_of_family(1e9, lambda d: 12 * d**2).depth, 6) == round(optimal_depth(1e9).depth, 6)
         True
     """
-    positive(size=size)
+    check_size(size)
 
     def surplus(depth: float) -> float:
         return math.log(layer_parameters(law.transition_width(depth)) * depth / size)
@@ -189,7 +199,7 @@ def width_of_family(size_per_layer: float, layer_parameters: Callable[[float], f
         >>> round(width_of_family(12 * 768.0**2, lambda d: 12 * d**2), 6)
         768.0
     """
-    positive(size_per_layer=size_per_layer)
+    check_size(size_per_layer)
     return math.exp(_root(lambda log_width: math.log(layer_parameters(math.exp(log_width)) / size_per_layer), -60, 60))
 
 
@@ -200,7 +210,7 @@ def depth_of_aspect_ratio(size: float, ratio: float, layer_parameters: Callable[
         >>> round(depth_of_aspect_ratio(12 * 20 * 1280.0**2, 64, lambda d: 12 * d**2), 9)
         20.0
     """
-    positive(size=size)
+    check_size(size)
 
     def surplus(log_depth: float) -> float:
         depth = math.exp(log_depth)

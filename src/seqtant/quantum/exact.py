@@ -87,7 +87,7 @@ def _is_rotation_invariant(hamiltonian: PauliSum) -> bool:
     return True
 
 
-def ground_state(hamiltonian: PauliSum) -> ExactState:
+def diagonalize(hamiltonian: PauliSum) -> ExactState:
     """Finds the ground state by sparse diagonalization.
 
     Raises:
@@ -96,7 +96,7 @@ def ground_state(hamiltonian: PauliSum) -> ExactState:
     Example:
         >>> from seqtant.quantum.operators.hamiltonians import Couplings, build
         >>> from seqtant.quantum.operators.lattices import Lattice
-        >>> round(ground_state(build("tfim", Lattice.parse("3x3"), Couplings(field=3.0))).energy, 9)
+        >>> round(diagonalize(build("tfim", Lattice.parse("3x3"), Couplings(field=3.0))).energy, 9)
         -28.074198891
     """
     if hamiltonian.sites > LARGEST:

@@ -112,6 +112,27 @@ class Hamiltonian:
         return combine(diagonal, elements, amplitude, phase, state.kind)
 
 
+def local_energies(state: State, hamiltonian: PauliSum, spins: Tensor) -> Tensor:
+    """Computes the local energies E(s) = sum over s' of <s|H|s'> psi(s') / psi(s), whose mean is the energy.
+
+    Args:
+        state: The wave function.
+        hamiltonian: The Hamiltonian.
+        spins: Samples of the state, +1 and -1, shape (samples, sites).
+
+    Returns:
+        Shape (samples,), complex if the state or the Hamiltonian is.
+
+    Example:
+        >>> from seqtant.quantum import RecurrentState, transverse_ising
+        >>> state, hamiltonian = RecurrentState("2x2", width=4), transverse_ising("2x2")
+        >>> spins = state.sample(100, torch.Generator().manual_seed(0))
+        >>> local_energies(state, hamiltonian, spins).shape
+        torch.Size([100])
+    """
+    return Hamiltonian(hamiltonian).local_energy(state, spins)
+
+
 def combine(diagonal: Tensor, elements: Tensor, amplitude: Tensor, phase: Tensor, kind: str) -> Tensor:
     """Adds the diagonal and the sum over moves of element times wave-function ratio.
 
@@ -162,9 +183,9 @@ class Energy:
 
 def evaluate(
     state: State,
-    hamiltonian: Hamiltonian,
-    samples: int,
-    generator: torch.Generator,
+    hamiltonian: PauliSum | Hamiltonian,
+    samples: int = 4096,
+    generator: torch.Generator | None = None,
     *,
     enumerate_up_to: int = ENUMERATED,
     progress: Progress = SILENT,
@@ -175,13 +196,14 @@ def evaluate(
         state: Plain or symmetrized wave function.
         hamiltonian: The Hamiltonian.
         samples: Configurations to draw where not all are summed.
-        generator: Random number generator.
+        generator: Random number generator; by default that of torch.
         enumerate_up_to: Spins up to which all configurations are summed.
         progress: Progress display.
 
     Raises:
         TrainingError: The energy is not finite.
     """
+    hamiltonian = Hamiltonian(hamiltonian) if isinstance(hamiltonian, PauliSum) else hamiltonian
     if state.sites <= enumerate_up_to:
         return energy_of_vector(amplitudes(state), hamiltonian.pauli)
     # The energy is invariant under the group, so plain samples serve the symmetrized state without a random image.

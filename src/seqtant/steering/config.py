@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from seqtant.errors import InputError
 from seqtant.ranges import at_least
+from seqtant.settings import Listed
 from seqtant.training.config import TrainingConfig
 
 Method = Literal["mean", "pca", "repe", "probe", "random", "centered-pca"]
@@ -21,6 +24,30 @@ def _finite(**fields: float | None) -> None:
     for name, value in fields.items():
         if value is not None and not math.isfinite(value):
             raise InputError(f"{name} is {value}: give a finite number")
+
+
+def read_strengths(value: Any) -> Any:
+    """Reads strengths written as ``first:last:step``, both ends in, or as numbers with commas.
+
+    Raises:
+        InputError: The text cannot be read.
+
+    Example:
+        >>> read_strengths("-1:1:0.5"), read_strengths("0,2")
+        ((-1.0, -0.5, 0.0, 0.5, 1.0), (0.0, 2.0))
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        if ":" not in value:
+            return tuple(float(part) for part in value.split(","))
+        first, last, step = (float(part) for part in value.split(":"))
+        count = round((last - first) / step)
+        if count < 1 or count > 10_000:
+            raise ValueError(f"{count} steps")
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"strengths '{value}' cannot be read: write first:last:step or numbers with commas") from error
+    return tuple(round(first + step * number, 12) for number in range(count + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +138,7 @@ class ExtractConfig(VectorSource):
 class SweepConfig(Measured):
     """Measure alignment and helpfulness over a range of strengths."""
 
-    strengths: tuple[float, ...] | None = None
+    strengths: Annotated[tuple[float, ...] | None, Listed(), BeforeValidator(read_strengths)] = None
     """Strengths in units of the unit vectors, 0 among them; None finds the range in which helpfulness stays usable."""
     points: int = 21
     """Number of strengths, if the range is found."""

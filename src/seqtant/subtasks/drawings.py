@@ -106,11 +106,14 @@ def _step_curves(result: Result) -> Figure:
     )
 
 
-def evaluation(result: Result) -> list[Figure]:
-    """Draws each step on own and on true steps and the first errors, or steps against direct answers."""
-    drawn: list[Figure] = []
-    if result.series("own_steps"):
-        drawn += _steps(result)
+def train(result: Result) -> list[Figure]:
+    """Draws each step on own and on true steps, and the first errors."""
+    return _steps(result) if result.series("own_steps") else []
+
+
+def eval(result: Result) -> list[Figure]:
+    """Draws what :func:`train` draws, or steps against direct answers."""
+    drawn = train(result)
     if result.series("accuracy"):
         data: list[dict[str, Any]] = []
         for color, group in enumerate(("own steps", "at once")):

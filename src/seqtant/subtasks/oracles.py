@@ -35,7 +35,7 @@ class Elimination:
     """Whether any subset fits all rows."""
 
 
-def solve_gf2(inputs: Int[np.ndarray, "n d"], answers: Sequence[int] | Int[np.ndarray, " n"]) -> Elimination:
+def eliminate(inputs: Int[np.ndarray, "n d"], answers: Sequence[int] | Int[np.ndarray, " n"]) -> Elimination:
     """Finds the subset of bits whose parity is the answer of every row, by Gaussian elimination modulo two.
 
     Args:
@@ -46,7 +46,7 @@ def solve_gf2(inputs: Int[np.ndarray, "n d"], answers: Sequence[int] | Int[np.nd
         InputError: There are not as many answers as rows, or something is no bit.
 
     Example:
-        >>> solve_gf2(np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1]]), [0, 1, 1]).subset
+        >>> eliminate(np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1]]), [0, 1, 1]).subset
         (0, 2)
     """
     bits = np.asarray(inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from seqtant.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 BUFFERS = re.compile(r"(^|\.)(position_ids|inv_freq|masked_bias|(attn|attention)\.bias|sinusoidal_pos_embds)$")
 """Tensors that old checkpoints hold besides parameters: masks, positions, frequencies."""
@@ -29,10 +30,11 @@ HEAD_COPIES = re.compile(
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """One tensor of a weights file, as its header tells it."""
+    """One tensor of a weights file, as its header tells it, or of a network in memory."""
 
     name: str
-    file: Path
+    source: Path | Tensor
+    """The file that holds it, or the tensor."""
     sizes: tuple[int, ...]
 
     @property
@@ -52,12 +54,14 @@ def _open(path: Path, framework: str) -> Iterator[Any]:
         raise InputError(f"'{path}' is corrupt ({error}): copy the checkpoint again") from error
 
 
-def read_headers(weights: tuple[Path, ...]) -> list[StoredTensor]:
-    """Lists the tensors of some weights files from their headers; no tensor is loaded.
+def read_headers(weights: tuple[Path, ...] | Mapping[str, Tensor]) -> list[StoredTensor]:
+    """Lists the tensors of some weights files from their headers, or those in memory; no tensor is loaded.
 
     Raises:
         InputError: A file is corrupt or empty.
     """
+    if isinstance(weights, Mapping):
+        return [StoredTensor(name, tensor, tuple(tensor.shape)) for name, tensor in weights.items()]
     found: list[StoredTensor] = []
     for path in weights:
         with _open(path, "numpy") as tensors:
@@ -121,12 +125,19 @@ def read_matrix(tensor: StoredTensor) -> np.ndarray[Any, Any]:
     """Loads one tensor as float32.
 
     Raises:
-        InputError: The file is corrupt, or the tensor holds numbers that are not finite.
+        InputError: The file is corrupt, or the tensor holds no numbers, or numbers that are not finite.
     """
     import torch
 
-    with _open(tensor.file, "pt") as tensors:
-        matrix = tensors.get_tensor(tensor.name).to(torch.float32)
+    place = f" in '{tensor.source}'" if isinstance(tensor.source, Path) else ""
+    if isinstance(tensor.source, Path):
+        with _open(tensor.source, "pt") as tensors:
+            matrix = tensors.get_tensor(tensor.name)
+    else:
+        matrix = tensor.source.detach()
+    if matrix.is_meta:
+        raise InputError(f"'{tensor.name}' is on the device meta, without numbers: load the model's weights")
+    matrix = matrix.to("cpu", torch.float32)
     if not bool(torch.isfinite(matrix).all()):
-        raise InputError(f"'{tensor.name}' in '{tensor.file}' holds NaN or infinite numbers: the checkpoint is broken")
+        raise InputError(f"'{tensor.name}'{place} holds NaN or infinite numbers: the checkpoint is broken")
     return matrix.numpy()

@@ -9,16 +9,20 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from seqtant.architecture.config import Losses
 from seqtant.architecture.theory import DepthLaw
+from seqtant.data.json_lines import read_lines, value_of
 from seqtant.errors import InconclusiveError, InputError, suggest
 from seqtant.findings import Estimate
+from seqtant.sources import is_path
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.fits import Fit, fit_line
 
@@ -30,6 +34,8 @@ SIMULATED_SEEDS = 3
 """Seeds of simulated losses."""
 LARGEST_LOSS_OF_DRAWS = 0.1
 """Largest share of draws in which a crossing may vanish before it counts as not resolved."""
+COLUMNS = ("size", "depth", "loss", "seed", "embedding")
+"""What is read of a row; the last two may be missing."""
 FEWEST_CROSSINGS = 3
 """A line through two points fits always and says nothing."""
 
@@ -48,36 +54,28 @@ class LossRow:
     """Validation loss."""
 
 
-def read_losses(path: Path, *, embedding: str) -> list[LossRow]:
-    """Reads a CSV file with the columns size, depth, loss and, if they are there, seed and embedding.
+def read_losses(source: Losses, *, embedding: str) -> list[LossRow]:
+    """Reads losses by size and depth, and, if they are there, seed and embedding.
 
     Args:
-        path: The file, as a sweep writes it or your own.
+        source: A CSV file, as a sweep writes it or your own; or rows in memory, (size, depth, loss, seed, embedding).
         embedding: Rows of another embedding are left out.
 
     Raises:
         InputError: The file is missing, lacks a column, holds no row, or a number of it makes no sense.
     """
-    if not path.is_file():
-        raise InputError(f"no file '{path}': give a CSV with the columns size, depth, loss and seed")
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            for name in ("size", "depth", "loss"):
-                if name not in columns:
-                    raise InputError(f"'{path}' has no column '{name}'{suggest(name, columns)}: it has {columns}")
-            numbered = list(enumerate(reader, start=2))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"'{path}' is not a CSV file: {error}") from error
-    kinds = sorted({row["embedding"] for _, row in numbered if row.get("embedding")})
+    named = f"'{source}'" if is_path(source) else "the losses"
     rows: list[LossRow] = []
-    for number, row in numbered:
-        if row.get("embedding") not in (None, "", embedding):
+    kinds: set[str] = set()
+    for place, row in _read_csv(Path(source)) if is_path(source) else read_lines(source, fields=COLUMNS):
+        for name in COLUMNS[:3]:
+            value_of(row, name, place)
+        kind = row.get("embedding")
+        if kind not in (None, "", embedding):
+            kinds.add(str(kind))
             continue
-        place = f"'{path}', line {number}"
         try:
-            found = LossRow(float(row["size"]), int(row["depth"]), int(row.get("seed") or 0), float(row["loss"]))
+            found = LossRow(float(row["size"]), _whole(row["depth"]), _whole(row.get("seed") or 0), float(row["loss"]))
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{place}: {error}: size and loss must be numbers, depth and seed whole numbers"
@@ -88,8 +86,32 @@ def read_losses(path: Path, *, embedding: str) -> list[LossRow]:
             )
         rows.append(found)
     if not rows:
-        raise InputError(f"'{path}' has no row with embedding '{embedding}': it has {kinds or 'no rows'}")
+        raise InputError(f"{named} has no row with embedding '{embedding}': it has {sorted(kinds) or 'no rows'}")
     return rows
+
+
+def _read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not path.is_file():
+        raise InputError(f"no file '{path}': give a CSV with the columns size, depth, loss and seed")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or [])
+            for name in COLUMNS[:3]:
+                if name not in columns:
+                    raise InputError(f"'{path}' has no column '{name}'{suggest(name, columns)}: it has {columns}")
+            for number, row in enumerate(reader, start=2):
+                yield f"'{path}', line {number}", row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"'{path}' is not a CSV file: {error}") from error
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str):
+        return int(value)
+    if int(value) != value:
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(value)
 
 
 def simulate_losses(

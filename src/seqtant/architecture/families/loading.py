@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqtant.architecture.families.decoder import read_decoder, read_opt
 from seqtant.architecture.families.decoders import DECODERS
@@ -16,8 +16,14 @@ from seqtant.architecture.families.encoders import BERT_LIKE, read_bert, read_t5
 from seqtant.architecture.families.fields import Fields
 from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError, suggest
-from seqtant.lm.folder import read_json
+from seqtant.lm.folder import name_of, read_json
 from seqtant.registry import Registry
+from seqtant.sources import is_path
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from seqtant.architecture.config import NetworkSource
 
 REFERENCE = "reference"
 """The name of the model that ships in the package."""
@@ -82,8 +88,8 @@ class ModelFiles:
     """Where the configuration was read, for messages."""
     config: Mapping[str, Any]
     """The parsed ``config.json``."""
-    weights: tuple[Path, ...] = ()
-    """Safetensors files, in order; none where only a configuration was given."""
+    weights: tuple[Path, ...] | Mapping[str, Tensor] = ()
+    """Safetensors files, in order, or the parameters of a network in memory by name; none of a configuration alone."""
 
     def shape(self) -> Shape:
         """Reads the network that the configuration describes.
@@ -94,57 +100,80 @@ class ModelFiles:
         return describe(self.config, self.config_path)
 
 
-def find_model(model: str, *, download: bool = False) -> ModelFiles:
+def find_model(model: NetworkSource, *, download: bool = False) -> ModelFiles:
     """Finds the files of a model.
 
     Args:
         model: ``"reference"``, a folder in Hugging Face format, a ``config.json``, a ``.safetensors`` file beside its
-            ``config.json``, or a name on the Hugging Face hub.
+            ``config.json``, or a name on the Hugging Face hub; or a transformers model or configuration in memory.
         download: Whether weights of a hub model may be fetched too; its configuration always may.
 
     Raises:
         InputError: There is nothing of that name, or its configuration cannot be read; one line that says what to do.
     """
+    if not is_path(model):
+        return _in_memory(model)
+    model = str(model)
     if model == REFERENCE:
         folder = Path(str(files("seqtant.reference") / "weights"))
         if not (folder / "config.json").is_file():
             raise InputError("the reference model is not in this installation: give a model folder instead")
         return _of_folder(folder, REFERENCE)
     path = Path(model).expanduser()
-    if path.is_dir():
-        return _of_folder(path, path.resolve().name)
+    if path.is_dir() or (path.name == "config.json" and path.is_file()):
+        folder = path if path.is_dir() else path.parent
+        return _of_folder(folder, folder.resolve().name)
     if path.is_file() and path.suffix == ".safetensors":
         config_path = path.parent / "config.json"
         if not config_path.is_file():
             raise InputError(f"'{path}' has no config.json beside it: it says how the tensors are to be read")
         return ModelFiles(path.stem, str(config_path), read_json(config_path), (path,))
-    if path.is_file() and path.name == "config.json":
-        return _of_folder(path.parent, path.resolve().parent.name, path)
     if path.is_file():
         return ModelFiles(path.stem, str(path), read_json(path))
     # A mistyped path must not become a question to the network: only owner/name is one.
     is_hub_name = re.match(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", model)
     if path.suffix in {".json", ".safetensors"} or not is_hub_name or path.parent.is_dir():
         raise InputError(f"'{model}' does not exist: give a model folder, a config.json, or a hub name as owner/name")
-    config_path = _fetch(model, "config.json")
+    return _of_hub(model, download=download)
+
+
+def _of_hub(name: str, *, download: bool) -> ModelFiles:
+    """Fetches a model's configuration from the hub, and its weights if asked for; otherwise those of the cache."""
+    config_path = _fetch(name, "config.json")
     config = read_json(config_path)
     if download:
         try:
-            weights = (_fetch(model, SINGLE),)
+            weights = (_fetch(name, SINGLE),)
         except InputError:
             # Large models have an index and several files; if that is missing too, its error is the one to show.
-            weights = tuple(_fetch(model, shard) for shard in _shard_names(_fetch(model, INDEX)))
+            weights = tuple(_fetch(name, shard) for shard in _shard_names(_fetch(name, INDEX)))
     else:
         from huggingface_hub import try_to_load_from_cache
 
-        cached = try_to_load_from_cache(model, SINGLE)
+        cached = try_to_load_from_cache(name, SINGLE)
         weights = (Path(cached),) if isinstance(cached, str) else ()
-    return ModelFiles(model, str(config_path), config, weights)
+    return ModelFiles(name, str(config_path), config, weights)
 
 
-def _of_folder(folder: Path, name: str, path: Path | None = None) -> ModelFiles:
+def _in_memory(model: Any) -> ModelFiles:
+    """Reads a transformers configuration, or a transformers network alone, with its tokenizer, or in a wrapper."""
+    name = name_of(model)
+    network = model[0] if isinstance(model, tuple) else model
+    if hasattr(network, "model_type"):  # a configuration
+        return ModelFiles(name, f"{type(network).__name__}", network.to_dict())
+    if not hasattr(network, "config"):  # a wrapper of ours, or a pipeline
+        network = getattr(network, "model", network)
+    if not hasattr(getattr(network, "config", None), "to_dict"):
+        raise InputError(f"{type(network).__name__} has no transformers configuration to read its shape from")
+    # What was built counts, not what the checkpoint was saved as.
+    config = network.config.to_dict() | {"architectures": [type(network).__name__]}
+    # Tied parameters are listed once.
+    return ModelFiles(name, f"the configuration of {name}", config, dict(network.named_parameters()))
+
+
+def _of_folder(folder: Path, name: str) -> ModelFiles:
     """Reads a folder; an index that names a missing weights file is an error."""
-    path = path or folder / "config.json"
+    path = folder / "config.json"
     if not path.is_file():
         raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
     weights = (folder / SINGLE,) if (folder / SINGLE).is_file() else ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from seqtant.architecture.config import AuditConfig
 from seqtant.architecture.counting.accounting import Parameters, count_cache, count_flops, count_parameters
 from seqtant.architecture.counting.bottlenecks import (
@@ -20,16 +22,31 @@ from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, optimal_dep
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 USUAL_LENGTH = 2048
 """Longest sequence at which attention is counted unless another is asked for."""
 
 
-def run(config: AuditConfig, context: Context) -> Result:
-    """Audits the shape of a model; loads no weights.
+@verb(AuditConfig)
+def audit(config: AuditConfig, context: Context) -> Result:
+    """Audits a model's shape: exact parameters, FLOPs and cache, its depth against the law, its bottlenecks.
+
+    Counts what the class of transformers that the configuration names would build, tensor by tensor, and compares with
+    the sizes of the weights where they are at hand. No weights are loaded.
+
+    Returns:
+        Counts, the law's band of depths, narrow places with the parameters that they leave idle.
 
     Raises:
-        InputError: The model's configuration or weights files cannot be read.
+        InputError: The model's configuration or weights files cannot be read, or its family is not known.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> from transformers import GPT2Config
+        >>> result = architecture.audit(GPT2Config())
+        >>> result.values["parameters"], result.values["depth"]
+        (124439808, 12)
     """
     model = find_model(config.model)
     shape = model.shape()
@@ -246,12 +263,13 @@ def _record_bottlenecks(record: Recorder, shape: Shape, found: tuple[Bottleneck,
 
 
 def _record_weights(record: Recorder, model: ModelFiles, shape: Shape, counted: Parameters) -> None:
-    """Compares the sizes in the headers of weights files with the configuration."""
+    """Compares the sizes of the weights with the configuration."""
     stored = read_headers(model.weights)
     held, packed = parameters_on_disk(shape, stored), "quantization_config" in model.config
     difference = "" if packed else mismatch(shape, stored)
     if difference:
         record.warn(difference)
+    place = "in memory" if isinstance(model.weights, Mapping) else "on disk"
     verdict, answer = "agrees", f"Yes: both have {held:,} parameters."
     if packed:
         verdict, answer = "vacuous", "Quantized weights are packed: their sizes say nothing."
@@ -259,7 +277,7 @@ def _record_weights(record: Recorder, model: ModelFiles, shape: Shape, counted: 
         verdict, answer = "disagrees", f"No: {difference}."
     record.finding(
         "weights",
-        "Do the weights on disk have the sizes that the configuration says?",
+        f"Do the weights {place} have the sizes that the configuration says?",
         verdict,
         answer,
         predicted=Estimate.exact(counted.total, unit="parameters"),

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 
 from seqtant.architecture.config import BoundsConfig
-from seqtant.architecture.rank import closed_forms
+from seqtant.architecture.separation import closed_forms
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,25 @@ def bounds_of(depth: int, width: int, heads: int) -> Bounds:
     )
 
 
-def run(config: BoundsConfig, context: Context) -> Result:
-    """Bounds the separation rank of one shape."""
+@verb(BoundsConfig)
+def bounds(config: BoundsConfig, context: Context) -> Result:
+    """Bounds the separation rank of an attention network: both theorems, the exact two-token value, the regime.
+
+    All are logarithms to base 3. Below the transition at log_3(width) layers every layer triples the logarithm; above
+    it depth and width add alike. The input's rank stands in for the width where it is smaller.
+
+    Returns:
+        Lower and upper bounds, the exact forms for one and for many vectors per half, the transition depth.
+
+    Raises:
+        InputError: The heads do not divide the width, or a number lies outside its range.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.bounds(depth=6, width=768, heads=12)
+        >>> round(result.values["transition_depth"], 2), result.values["depth_efficient"]
+        (6.05, 1)
+    """
     width = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
     transition = closed_forms.transition_depth(width)
     title = f"Separation rank of {config.depth} layers of width {config.width}, {config.heads} heads"

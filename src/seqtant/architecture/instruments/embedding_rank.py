@@ -30,6 +30,7 @@ from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.progress import SILENT, Progress, track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 Matrix = Float[ndarray[Any, Any], "rows columns"]
 Square = Float[ndarray[Any, Any], "columns columns"]
@@ -220,11 +221,24 @@ class EmbeddingMoments:
         return spectra
 
 
-def run(config: EmbeddingRankConfig, context: Context) -> Result:
-    """Measures the ranks of a trained input embedding; reads only the tensors it needs.
+@verb(EmbeddingRankConfig)
+def embedding_rank(config: EmbeddingRankConfig, context: Context) -> Result:
+    """Measures how many directions a trained input embedding uses; reads only the tensors it needs.
+
+    With the squared singular values of the token table less its mean row as energy, the effective width is the least
+    number of directions that leave at most 0.1 % of the energy out; see the top of this module for the other ranks.
+
+    Returns:
+        Numerical, stable and entropy ranks of the token table, of learned positions, and of both together.
 
     Raises:
         InputError: The model has no readable weights, or lacks its embedding tensor.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.embedding_rank("reference")
+        >>> result.values["effective_width"] <= result.values["width"]
+        True
     """
     model = find_model(config.model, download=True)
     if not model.weights:

@@ -21,22 +21,40 @@ from seqtant.findings import Assumption, Estimate, Result
 from seqtant.findings import Cell as TableCell
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 
 PREDICTED_SIZES = (1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12)
 SIGNIFICANCE = 0.05
 
 
-def run(config: FitConfig, context: Context) -> Result:
-    """Finds the crossings and fits the line.
+@verb(FitConfig)
+def fit(config: FitConfig, context: Context) -> Result:
+    """Fits the depth law to losses: where each deeper network starts to win, the line through it, what it predicts.
+
+    Each pair of neighboring depths has a crossing size N at which both are equally good; ln d = a + b L is fitted
+    through the widths d = sqrt(N / 12 L) of the crossings, weighted by the scatter over seeds.
+
+    Returns:
+        The line's coefficients with their errors, whether the crossings lie on it, and the depths that it predicts.
 
     Raises:
+        InputError: The losses cannot be read.
         InconclusiveError: Fewer than three pairs of depths change places.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.fit()  # losses simulated from the published law
+        >>> result.values["crossings"], round(result.values["b"], 2)
+        (5, 0.06)
     """
     generator = np.random.default_rng(context.seed)
-    source = "losses simulated from the published law" if config.losses is None else Path(config.losses).name
+    source = "losses simulated from the published law"
+    if config.losses is not None:
+        source = Path(config.losses).name if is_path(config.losses) else "losses in memory"
     with Recorder("architecture.fit", f"Depth law of {source}", config, context, papers=(8,)) as record:
         if config.losses is not None:
-            rows = read_losses(Path(config.losses), embedding=config.embedding)
+            rows = read_losses(config.losses, embedding=config.embedding)
         else:
             rows = simulate_losses(
                 FITTED, config.simulated_depths, spread=config.spread, generator=generator, pair_depth=config.pair_depth
@@ -46,19 +64,19 @@ def run(config: FitConfig, context: Context) -> Result:
             record.warn(f"{shallow} against {deep} layers is left out: {reason}")
         fitted = fit_law(crossings)
         _record_crossings(record, crossings, missing)
-        fit, law = fitted.fit, fitted.law
+        line, law = fitted.fit, fitted.law
         for name, number in {
             "a": law.a,
             "b": law.b,
             "a_error": law.var_a**0.5,
             "b_error": law.var_b**0.5,
             "covariance_ab": law.cov_ab,
-            "r_squared": fit.r_squared,
-            "reduced_chi_squared": fit.reduced_chi_squared,
+            "r_squared": line.r_squared,
+            "reduced_chi_squared": line.reduced_chi_squared,
             "crossings": len(crossings),
         }.items():
             record.value(name, number)
-        if not fit.errors_given:
+        if not line.errors_given:
             record.warn(
                 "one seed per network: crossings have no errors, the line is not weighted and chi^2 is not defined"
             )

@@ -5,14 +5,30 @@ from __future__ import annotations
 import math
 
 from seqtant.architecture.config import MatchConfig
-from seqtant.architecture.rank.closed_forms import MAX_WIDTH, log3_many_token_rank, matching_width
+from seqtant.architecture.separation.closed_forms import MAX_WIDTH, log3_many_token_rank, matching_width
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: MatchConfig, context: Context) -> Result:
-    """Matches a shape by another depth."""
+@verb(MatchConfig)
+def match(config: MatchConfig, context: Context) -> Result:
+    """Finds the width that another depth needs to reach the separation rank of a network.
+
+    The matching width is the smallest whose closed form, for many vectors per half, is not below the given shape's.
+
+    Returns:
+        The width (None where it is out of reach), the logarithm of the rank, the ratio of parameters.
+
+    Raises:
+        InputError: A depth or the width lies outside its range.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> architecture.match(depth=2, width=4, to_depth=1).values["matching_width"]
+        109
+    """
     depth, width, to_depth = config.depth, config.width, config.to_depth
     title = f"Width that {to_depth} layers need to match {depth} layers of width {width}"
     with Recorder("architecture.match", title, config, context, papers=(8,)) as record:

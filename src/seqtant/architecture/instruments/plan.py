@@ -12,32 +12,50 @@ from seqtant.boundary import size_text
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: PlanConfig, context: Context) -> Result:
-    """Plans shapes for a parameter budget."""
+@verb(PlanConfig)
+def plan(config: PlanConfig, context: Context) -> Result:
+    """Plans a network's shape for a parameter budget: the depth law's band, whole candidates, what other rules say.
+
+    The law's center solves N = 12 L d^2 on the fitted line ln d = a + b L, or the family's own count of parameters in
+    place of 12 L d^2. The band is 95 % of the fit's error, cut where the rank of the input keeps width from paying.
+
+    Returns:
+        Optimal depth and width with the band; tables of candidate shapes, their exact costs, and the rules of practice.
+
+    Raises:
+        InputError: The budget makes no network, e.g. because the embeddings alone exceed it.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.plan(params="1.3B")
+        >>> result.values["depth_low"], result.values["depth_high"]
+        (36, 48)
+    """
     title = f"Shapes for {size_text(config.params)} parameters"
     with Recorder("architecture.plan", title, config, context, papers=(7, 8)) as record:
-        plan = plan_of(config)
-        best = plan.best
+        found = plan_of(config)
+        best = found.best
         for name, number in {
             "optimal_depth": best.depth,
             "optimal_width": best.width,
             "depth_error": best.error,
-            "depth_low": plan.band.low,
-            "depth_high": plan.band.high,
-            "parameters": plan.size,
+            "depth_low": found.band.low,
+            "depth_high": found.band.high,
+            "parameters": found.size,
             "aspect_ratio": best.width / best.depth,
-            "effective_width": plan.effective_width,
-            "rank_limited": int(plan.effective_width < best.width),
-            "extrapolated": int(plan.is_extrapolated),
+            "effective_width": found.effective_width,
+            "rank_limited": int(found.effective_width < best.width),
+            "extrapolated": int(found.is_extrapolated),
         }.items():
             record.value(name, number)
-        _record_depth(record, plan)
-        _record_rank(record, plan)
+        _record_depth(record, found)
+        _record_rank(record, found)
         if config.modality in (None, "text"):
-            _record_vocabulary(record, plan, is_chosen=config.vocab is not None)
-        rows = rules(plan)
+            _record_vocabulary(record, found, is_chosen=config.vocab is not None)
+        rows = rules(found)
         overlapping = [str(row[0]) for row in rows[1:] if row[5] == "overlaps"]
         record.finding(
             "practice",
@@ -48,7 +66,7 @@ def run(config: PlanConfig, context: Context) -> Result:
             + ". They contradict each other as well.",
             advice="Where rules differ, the loss between the shapes is small; speed and memory may decide.",
         )
-        _tabulate_candidates(record, plan, config)
+        _tabulate_candidates(record, found, config)
         record.table(
             "rules",
             "What others advise for this budget",
@@ -57,7 +75,7 @@ def run(config: PlanConfig, context: Context) -> Result:
             note="Only rules made for sizes like this one. Unverified: recalled, never a published truth. "
             "The page says what each rule says, and where.",
         )
-        _record_curve(record, plan)
+        _record_curve(record, found)
     return record.result
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from seqtant.architecture.config import RankConfig
-from seqtant.architecture.rank import closed_forms
-from seqtant.architecture.rank.polynomial_attention import SeparationRank, separation_rank
+from seqtant.architecture.config import NetworkShape, RankConfig
+from seqtant.architecture.separation import closed_forms
+from seqtant.architecture.separation.polynomial_attention import SeparationRank, rank_of_shape
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 LARGEST_WHOLE = 2**53
 """Whole numbers above it are no exact float64; such ranks are beyond measuring and shown by their logarithm."""
@@ -50,61 +51,64 @@ class Prediction:
         return f"{'' if self.is_exact else 'at most '}{number} ({self.why})"
 
 
-def predict(config: RankConfig) -> Prediction:
+def predict(shape: NetworkShape) -> Prediction:
     """Chooses the closed form that applies.
 
     Example:
-        >>> predict(RankConfig(width=6, embed_rank=2))
+        >>> predict(NetworkShape(width=6, embed_rank=2))
         Prediction(closed_form=18, is_exact=True, why='effective width 2')
     """
-    rank = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
-    bounded = closed_forms.closed_form_rank(config.depth, rank, config.tokens)
+    rank = shape.rank
+    bounded = closed_forms.closed_form_rank(shape.depth, rank, shape.tokens)
     reasons: list[str] = []
-    if config.positions == "free" and rank < config.width:
-        bounded, rank = closed_forms.many_token_rank(config.depth, config.width), config.width
+    if shape.positions == "free" and rank < shape.width:
+        bounded, rank = closed_forms.many_token_rank(shape.depth, shape.width), shape.width
         reasons.append("free positions lift the rank of the input")
-    if config.vocab is not None:
+    if shape.vocab is not None:
         # Second halves that the network can tell apart: words with positions, multisets of tokens without.
-        half = config.tokens // 2
-        multisets = math.comb(config.vocab + half - 1, half)
-        bounded = min(bounded, multisets if config.positions == "none" else config.vocab**half)
+        half = shape.tokens // 2
+        multisets = math.comb(shape.vocab + half - 1, half)
+        bounded = min(bounded, multisets if shape.positions == "none" else shape.vocab**half)
         reasons.append("a finite vocabulary has finitely many inputs")
-    if config.heads > 1 and config.tokens > 2 and config.depth > 1:
+    if shape.heads > 1 and shape.tokens > 2 and shape.depth > 1:
         reasons.append("several heads may stay below it")
-    if config.inner < config.width:
+    if shape.inner < shape.width:
         reasons.append("attention is narrower than the stream")
-    if config.projection is not None and config.projection < config.width:
+    if shape.projection is not None and shape.projection < shape.width:
         reasons.append("a projection narrows the stream")
-    if config.depth > 3 and 2 < config.tokens < 2 * rank:
+    if shape.depth > 3 and 2 < shape.tokens < 2 * rank:
         reasons.append("the form for few tokens is not tight beyond three layers")
     return Prediction(bounded, not reasons, "; ".join([f"effective width {rank}", *reasons]))
 
 
-def run(config: RankConfig, context: Context) -> Result:
-    """Measures one separation rank."""
+@verb(RankConfig)
+def rank(config: RankConfig, context: Context) -> Result:
+    """Measures the exact separation rank of a small attention network, and compares it with its closed form.
+
+    The rank of M[s, t] = y_0(a_s, b_t), the network's output over random first and second halves of its input, with
+    generic weights modulo two primes; see :func:`seqtant.architecture.separation_rank`.
+
+    Returns:
+        The rank, the closed form and whether it is expected to be met, the theorems' bounds, every elimination.
+
+    Raises:
+        InputError: The shape is too large to be measured, or its numbers do not fit together.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.rank(depth=2, width=3, tokens=6)
+        >>> result.values["rank"], result.values["closed_form"]
+        (49, 49)
+    """
     title = f"Separation rank of {config.depth} layers of width {config.width} on {config.tokens} tokens"
     with Recorder("architecture.rank", title, config, context, papers=(7, 8)) as record:
         predicted = predict(config)
-        found = separation_rank(
-            config.depth,
-            config.width,
-            heads=config.heads,
-            tokens=config.tokens,
-            embed_rank=config.embed_rank,
-            inner_dim=config.inner_dim,
-            positions=config.positions,
-            vocab=config.vocab,
-            residual=config.residual,
-            projection=config.projection,
-            templates=config.templates,
-            max_templates=config.max_templates,
-            seed=context.seed,
-            progress=context.progress,
+        found = rank_of_shape(
+            config, config.templates, config.max_templates, seed=context.seed, progress=context.progress
         )
-        rank = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
         # The theorem's lower side is stated for whole vocabularies and attention as wide as the stream.
         as_stated = config.vocab is None and config.projection is None and config.inner >= config.width
-        lower = max(0.0, closed_forms.multiset_lower(config.depth, rank, config.heads)) if as_stated else 0.0
+        lower = max(0.0, closed_forms.multiset_lower(config.depth, config.rank, config.heads)) if as_stated else 0.0
         for name, number in {
             "rank": found.rank,
             "closed_form": predicted.closed_form if predicted.estimate else None,
@@ -115,7 +119,7 @@ def run(config: RankConfig, context: Context) -> Result:
             "rank_log3": math.log(found.rank) / closed_forms.LN3 if found.rank else None,
             "lower_bound_log3": lower,
             "upper_bound_log3": closed_forms.theorem1_upper(config.depth, config.inner, config.heads),
-            "effective_width": rank,
+            "effective_width": config.rank,
             "runs": len(found.runs),
         }.items():
             record.value(name, number)

@@ -11,8 +11,9 @@ from seqtant.architecture.experiments.grid import Cell, Gap, Outcome, Run, cells
 from seqtant.architecture.theory import FITTED, FITTED_DEPTHS, FITTED_SIZES
 from seqtant.boundary import size_text
 from seqtant.data.corpus import Corpus, build_corpus
-from seqtant.data.documents import TextFile
+from seqtant.data.documents import Documents, TextFile, TextList
 from seqtant.data.espeak import phrase_documents
+from seqtant.data.json_lines import read_lines, text_of
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.findings import Cell as TableCell
 from seqtant.models.decoder_config import DecoderConfig
@@ -20,20 +21,41 @@ from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 from seqtant.stats.intervals import mean
+from seqtant.training.config import TrainingConfig
 
 COLUMNS = ("size", "depth", "width", "embedding", "learning_rate", "seed", "loss", "bits_per_byte", "parameters")
 
 
-def run(config: SweepConfig, context: Context) -> Result:
-    """Trains the grid, cell by cell; finished cells are kept in the folder, so that a killed sweep goes on."""
+@verb(SweepConfig)
+def sweep(config: SweepConfig, context: Context) -> Result:
+    """Trains networks of equal size and different depth, and tests whether a limited rank moves the balance to depth.
+
+    Every depth is trained at every size, with every embedding and seed; the gap of a pair of depths is the loss of the
+    shallow network less that of the deep one, paired by seed. Finished networks are kept in the folder ``out``, so that
+    a killed sweep goes on.
+
+    Returns:
+        The gap of every pair, and its move from the factorized control to each rank, with Student's intervals.
+
+    Raises:
+        InputError: The text cannot be read, or no width makes a depth come near a size.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> tiny = {"sizes": [12000], "depths": [1, 4], "embeddings": ["control"], "context": 16, "rows": 2}
+        >>> short = {"steps": 2, "warmup": 0, "learning_rates": [0.01], "seeds": 2, "validation_windows": 4}
+        >>> architecture.sweep(**tiny, **short, device="cpu").values["runs"]
+        4
+    """
     depths = ", ".join(str(depth) for depth in config.depths)
     title = f"Depths {depths} at equal size, trained {config.seeds} times each"
     with Recorder("architecture.sweep", title, config, context, papers=(7, 8)) as record:
         step = config.head_size or config.heads
         grid = cells(config.sizes, config.depths, config.embeddings, multiple_of=step)
-        documents = phrase_documents(600) if config.text is None else TextFile(config.text, field=config.field)
-        corpus = build_corpus(documents, config.tokens, vocabulary=config.vocab, folder=context.folder)
+        corpus = build_corpus(documents_of(config), config.tokens, vocabulary=config.vocab, folder=context.folder)
         rates = {cell: _learning_rate(cell, config, corpus, context) for cell in grid}
         # Seeds 1000 s + 1, 1000 s + 2, ...; 1000 s itself chose the learning rates and is not used again.
         runs = [
@@ -65,6 +87,16 @@ def run(config: SweepConfig, context: Context) -> Result:
     return record.result
 
 
+def documents_of(config: SweepConfig) -> Documents:
+    """Opens the text to train on: a file, texts in memory, or the phrase grammar."""
+    if config.text is None:
+        return phrase_documents(600)
+    if is_path(config.text):
+        return TextFile(config.text, field=config.field)
+    rows = read_lines(config.text, fields=(config.field,))
+    return TextList(text_of(row, config.field, place) for place, row in rows)
+
+
 def run_of(cell: Cell, config: SweepConfig, vocabulary: int, rate: float, seed: int, steps: int) -> Run:
     """Makes one training run of a cell, with its network and its settings."""
     # The control is factorized at full rank; a plain table is not factorized.
@@ -78,7 +110,14 @@ def run_of(cell: Cell, config: SweepConfig, vocabulary: int, rate: float, seed: 
         embedding_rank=cell.embedding if isinstance(cell.embedding, int) else ranks[cell.embedding],
         positions=config.positions,
     )
-    return Run(cell, network, config.training(steps, rate), config.rows, config.validation_windows, seed)
+    training = TrainingConfig(
+        steps=steps,
+        learning_rate=rate,
+        warmup=config.warmup,
+        weight_decay=config.weight_decay,
+        precision=config.precision,
+    )
+    return Run(cell, network, training, config.rows, config.validation_windows, seed)
 
 
 def _learning_rate(cell: Cell, config: SweepConfig, corpus: Corpus, context: Context) -> float:

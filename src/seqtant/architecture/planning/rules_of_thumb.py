@@ -9,7 +9,6 @@ from typing import Literal
 
 from seqtant.architecture import theory
 from seqtant.architecture.planning.planner import Plan
-from seqtant.ranges import positive
 
 Strength = Literal["read at the source", "read second-hand", "counted here", "unverified"]
 
@@ -158,7 +157,7 @@ def vocabulary_parameters(size: float, approach: Literal[1, 2] = 2) -> float:
         >>> [round(vocabulary_parameters(7e10, approach) / 8192 / 1000) for approach in (1, 2)]
         [212, 231]
     """
-    positive(size=size)
+    theory.check_size(size)
     if approach == 2:
         return 3145728.0 * (size / 33e6) ** 0.8354
     return math.exp(-1.589) * (size / math.exp(-2.48465)) ** (2.0 * 0.41636)

@@ -16,16 +16,30 @@ from seqtant.quantum.config import BenchmarkConfig, OptimizerConfig, SystemConfi
 from seqtant.quantum.observation import Hamiltonian
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
 from seqtant.quantum.training.systems import System, make_state, resolve_network
-from seqtant.quantum.training.vmc import PARTS, Training
+from seqtant.quantum.training.vmc import PARTS, VMC
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: BenchmarkConfig, context: Context) -> Result:
-    """Times steps on square lattices of several sizes.
+@verb(BenchmarkConfig)
+def benchmark(config: BenchmarkConfig, context: Context) -> Result:
+    """Times one optimization step on square lattices, part by part, beside the operations it counts.
+
+    Seconds and counted multiplications are fitted by powers N^slope of the number of spins.
+
+    Returns:
+        ``slope_of_seconds``, ``slope_counted``, ``seconds_per_step_largest``; times by lattice as a table.
 
     Raises:
-        InputError: The system does not fit.
+        InputError: The system does not fit, or its Hamiltonian is no name.
+
+    Example:
+        >>> from seqtant.quantum import NetworkConfig, benchmark
+        >>> small = NetworkConfig(depth=2, width=4)
+        >>> result = benchmark(sizes=(2, 3), samples=8, repeats=1, network=small)
+        >>> 1 < result.values["slope_counted"] < 2.2
+        True
     """
     title = f"Cost of one step of {config.hamiltonian} against the number of spins"
     with Recorder("quantum.benchmark", title, config, context, papers=(9,)) as record:
@@ -42,7 +56,7 @@ def run(config: BenchmarkConfig, context: Context) -> Result:
             # The same depth on every lattice, so that only the number of spins grows.
             network = replace(resolve_network(config.network, system), depth=config.network.depth or 3)
             state = make_state(system, network, generator_for(context.seed, side)).to(device)
-            training = Training(
+            training = VMC(
                 state,
                 Hamiltonian(system.pauli),
                 OptimizerConfig(),
@@ -90,7 +104,7 @@ def run(config: BenchmarkConfig, context: Context) -> Result:
     return record.result
 
 
-def _time_steps(training: Training, repeats: int) -> tuple[dict[str, float], float]:
+def _time_steps(training: VMC, repeats: int) -> tuple[dict[str, float], float]:
     """Times steps: median seconds of their parts, and of a step.
 
     On a processor, the step is timed in processor seconds, which a busy machine does not stretch, and the parts, timed

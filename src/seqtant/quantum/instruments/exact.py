@@ -11,10 +11,11 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.quantum import theory
 from seqtant.quantum.config import ExactConfig
-from seqtant.quantum.exact import LARGEST, ground_state
+from seqtant.quantum.exact import LARGEST, diagonalize
 from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 TABLE = Path(__file__).parents[1] / "references.yaml"
 """Published energies, each with its source."""
@@ -44,18 +45,31 @@ class Reference:
         return Estimate(value=value, low=low, high=high, method=self.source)
 
 
-def run(config: ExactConfig, context: Context) -> Result:
-    """Finds the exact energy.
+@verb(ExactConfig)
+def exact_energy(config: ExactConfig, context: Context) -> Result:
+    """Finds the exact ground-state energy of a Hamiltonian: closed form, diagonalization, or a published table.
+
+    Ising chains are solved by free fermions at any length, other systems of up to 20 spins by sparse diagonalization in
+    the smallest sector that must hold the ground state; beyond that, each energy of the table names its source.
+
+    Returns:
+        ``energy``, ``energy_per_site`` and ``sites``; the finding says how the energy was found.
 
     Raises:
         InputError: The system is not known, or nothing is known about it.
+
+    Example:
+        >>> from seqtant.quantum import exact_energy, heisenberg, square
+        >>> result = exact_energy(heisenberg(square(4, boundary="periodic")))
+        >>> round(result.values["energy_per_site"], 10)
+        -0.7017802005
     """
     system = System.of(config)
     with Recorder("quantum.exact", f"Exact energy: {system.pauli.convention}", config, context, papers=(9,)) as record:
         reference = find_reference(system)
         if reference is None:
             raise InputError(
-                f"no exact energy is known for {config.hamiltonian} on {system.lattice}, {system.lattice.boundary}: "
+                f"no exact energy is known for {system.name} on {system.lattice}, {system.lattice.boundary}: "
                 f"at most {LARGEST} spins can be diagonalized"
             )
         per_site = reference.energy / system.sites
@@ -73,7 +87,7 @@ def run(config: ExactConfig, context: Context) -> Result:
         )
         rows = [("energy", reference.energy, reference.source), ("energy per site", per_site, reference.source)]
         # The infinite chain, where a closed form gives its energy.
-        if config.operators is None and system.lattice.kind == "chain":
+        if system.model is not None and system.lattice.kind == "chain":
             if config.hamiltonian == "tfim":
                 infinite = theory.ising_chain_energy_per_site_infinite(config.field, config.coupling)
                 rows.append(("infinite chain, per site", infinite, "free fermions (Pfeuty 1970)"))
@@ -93,7 +107,7 @@ def find_reference(system: System, *, quick: bool = False) -> Reference | None:
         quick: Diagonalize only what takes a second.
     """
     config, lattice = system.config, system.lattice
-    named = config.operators is None
+    named = system.model is not None
     # Free fermions solve the Ising chain of non-negative couplings.
     if named and config.hamiltonian == "tfim" and lattice.kind == "chain" and min(config.coupling, config.field) >= 0:
         try:
@@ -102,7 +116,7 @@ def find_reference(system: System, *, quick: bool = False) -> Reference | None:
         except ValueError:
             pass  # odd or tiny rings have no closed form
     if system.sites <= (QUICK if quick else LARGEST):
-        found = ground_state(system.pauli)
+        found = diagonalize(system.pauli)
         return Reference(found.energy, 0.0, True, f"exact diagonalization, sector: {found.sector}")
     if not named or config.coupling != 1.0:
         return None

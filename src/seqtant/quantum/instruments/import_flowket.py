@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from seqtant.quantum.training.distributed import generator_for
 from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.settings import config_hash
+from seqtant.sources import is_path
 
 SAMPLES = 64
 """Configurations that the energy of an imported state is measured on: the published network is deep."""
@@ -38,31 +41,41 @@ PARTS = ("vertical", "horizontal", "left", "above", "merged")
 _GROUP = re.compile(r"^weight_normalization(?:_(\d+))?$")
 
 
-def run(config: ImportFlowketConfig, context: Context) -> Result:
-    """Imports a weight file.
+@verb(ImportFlowketConfig)
+def import_flowket(config: ImportFlowketConfig, context: Context) -> Result:
+    """Imports weights of the official network into a state, and measures its energy.
+
+    Without weights the reader is checked: a small random network is written in the official layout and read back.
+
+    Returns:
+        ``energy_per_site`` with ``energy_error``, ``variance`` and ``parameters``; without weights the
+        ``round_trip_difference`` of log psi. With ``out``, the state.
 
     Raises:
         InputError: The file is missing or has another layout.
         MissingExtraError: h5py is not installed.
+
+    Example:
+        >>> from seqtant.quantum import import_flowket
+        >>> import_flowket(lattice="2x2").values["round_trip_difference"]  # doctest: +SKIP
+        0.0
     """
-    system_config = SystemConfig(
-        hamiltonian=config.hamiltonian, lattice=config.lattice, field=config.field, boundary=config.boundary
-    )
+    system_config = SystemConfig(config.hamiltonian, config.lattice, field=config.field, boundary=config.boundary)
     system = System.of(system_config)
     with Recorder(
         "quantum.import-flowket", f"Official weights on {system.lattice}", config, context, papers=(9,)
     ) as record:
         shape, seed = system.lattice.shape, context.seed
-        if config.weights:
-            state = import_flowket(Path(config.weights), shape)
+        if not is_path(config.weights) or config.weights:
+            state = read_flowket(config.weights, shape)
         else:
             # Without a file the reader is checked: a random network is written, read back and compared.
             written = CausalState(
                 CausalNetwork(paper_two_stack(3, 4), shape, generator_for(seed, 0), "both"), "complex"
             )
             with tempfile.TemporaryDirectory() as folder:
-                export_flowket(written, Path(folder) / "weights.h5")
-                state = import_flowket(Path(folder) / "weights.h5", shape)
+                write_flowket(written, Path(folder) / "weights.h5")
+                state = read_flowket(Path(folder) / "weights.h5", shape)
             spins = written.sample(32, generator_for(seed, 1))
             with torch.no_grad():
                 pairs = zip(written.log_psi(spins), state.log_psi(spins), strict=True)
@@ -95,11 +108,11 @@ def run(config: ImportFlowketConfig, context: Context) -> Result:
     return record.result
 
 
-def import_flowket(path: Path, shape: tuple[int, int]) -> CausalState:
-    """Reads an official weight file into a state.
+def read_flowket(source: Any, shape: tuple[int, int]) -> CausalState:
+    """Reads official weights into a state.
 
     Args:
-        path: HDF5 file.
+        source: HDF5 file, or its arrays by layer and name: ``{"conv2d": {"kernel:0": ...}, ...}``.
         shape: Rows and columns of the lattice.
 
     Returns:
@@ -109,9 +122,6 @@ def import_flowket(path: Path, shape: tuple[int, int]) -> CausalState:
         InputError: The file is missing or has another layout.
         MissingExtraError: h5py is not installed.
     """
-    if not path.is_file():
-        raise InputError(f"no file '{path}': give an HDF5 weight file of the official network")
-    h5py = require("h5py", extra="quantum")
     arrays: dict[str, dict[str, Tensor]] = {}
 
     def collect(name: str, item: Any) -> None:
@@ -119,13 +129,26 @@ def import_flowket(path: Path, shape: tuple[int, int]) -> CausalState:
         if hasattr(item, "shape"):
             parts = name.split("/")
             layer = next((part for part in parts if _GROUP.match(part)), parts[0])
-            arrays.setdefault(layer, {})[parts[-1]] = torch.from_numpy(item[()])
+            arrays.setdefault(layer, {})[parts[-1]] = torch.as_tensor(item[()])
+        elif isinstance(item, Mapping):
+            for key, value in item.items():
+                collect(f"{name}/{key}" if name else str(key), value)
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(collect)
-    except OSError as error:
-        raise InputError(f"'{path}' is not an HDF5 file: {error}") from error
+    if is_path(source):
+        path = Path(source)
+        if not path.is_file():
+            raise InputError(f"no file '{path}': give an HDF5 weight file of the official network")
+        h5py = require("h5py", extra="quantum")
+        try:
+            with h5py.File(path, "r") as file:
+                file.visititems(collect)
+        except OSError as error:
+            raise InputError(f"'{path}' is not an HDF5 file: {error}") from error
+    elif isinstance(source, Mapping):
+        path = "the weights"
+        collect("", source)
+    else:
+        raise InputError(f"{source!r:.60} holds no weights: give an HDF5 file, or arrays by layer and name")
     numbered = {int(match[1] or 0): group for name, group in arrays.items() if (match := _GROUP.match(name))}
     heads = [group for name, group in arrays.items() if not _GROUP.match(name) and "kernel:0" in group]
     if len(heads) != 1 or len(numbered) % 5 or len(numbered) < 10:
@@ -145,7 +168,7 @@ def import_flowket(path: Path, shape: tuple[int, int]) -> CausalState:
 
 
 @torch.no_grad()
-def _fill(network: CausalNetwork, name: str, group: dict[str, Tensor], path: Path) -> None:
+def _fill(network: CausalNetwork, name: str, group: dict[str, Tensor], path: Path | str) -> None:
     weights = network.weights(name)
     node = next(node for node in network.graph.nodes if node.name == name)
     kernel = group["kernel:0"]
@@ -165,7 +188,7 @@ def _fill(network: CausalNetwork, name: str, group: dict[str, Tensor], path: Pat
         weights.log_gain.copy_(group["g:0"].flatten())
 
 
-def export_flowket(state: CausalState, path: Path) -> None:
+def write_flowket(state: CausalState, path: Path) -> None:
     """Writes a published-network state in the official layout.
 
     Raises:

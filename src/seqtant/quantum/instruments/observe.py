@@ -7,7 +7,7 @@ from torch import Tensor
 
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.quantum.config import ObserveConfig
-from seqtant.quantum.exact import ground_state
+from seqtant.quantum.exact import diagonalize
 from seqtant.quantum.observation import (
     ENUMERATED,
     Energy,
@@ -29,21 +29,36 @@ from seqtant.quantum.training.distributed import DistributedContext, generator_f
 from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 MOST = 64
 """Largest factor by which ``precision`` may raise the number of samples."""
 
 
-def run(config: ObserveConfig, context: Context) -> Result:
-    """Measures a trained state.
+@verb(ObserveConfig)
+def observe(config: ObserveConfig, context: Context) -> Result:
+    """Measures energy, magnetizations, correlations and entanglement of a trained state, each with its error.
+
+    On up to 16 spins the energy is a sum over all configurations; otherwise, and for the other observables, it is a
+    mean over exact, independent samples. The second Renyi entropy is that of the left half, by swapping two samples.
+
+    Returns:
+        ``energy_per_site`` with ``energy_error``, ``variance``, ``v_score``, one value per observable; up to 16 spins
+        the ``fidelity`` with the exact ground state; correlations as measurements.
 
     Raises:
-        InputError: The folder holds no sound state.
+        InputError: The folder holds no sound state, or the state has no Hamiltonian.
+
+    Example:
+        >>> from seqtant.quantum import CausalState, observe, transverse_ising
+        >>> result = observe((CausalState("2x2", depth=2, width=4), transverse_ising("2x2")), samples=64)
+        >>> 0 < result.values["fidelity"] < 1
+        True
     """
     device = DistributedContext(context.device).device(context.device)
     system, plain, record_of = load_state(config.checkpoint, device=device)
     lattice, sites, seed = system.lattice, system.sites, context.seed
-    title = f"Observables of {system.config.hamiltonian} on {lattice}, {lattice.boundary}"
+    title = f"Observables of {system.name} on {lattice}, {lattice.boundary}"
     with Recorder("quantum.observe", title, config, context, papers=(9,)) as record:
         group = symmetry_group(lattice, system.pauli, plain.magnetization)
         phases = record_of.network.image_phases
@@ -68,7 +83,7 @@ def run(config: ObserveConfig, context: Context) -> Result:
         found["renyi_entropy"] = renyi_entropy(state, pairs, left_half)
         _record(record, system, energy, found, spins)
         if vector is not None:
-            exact = ground_state(system.pauli).amplitudes
+            exact = diagonalize(system.pauli).amplitudes
             record.value("fidelity", fidelity(vector, exact))
             record.value("exact_renyi_entropy", exact_renyi_entropy(exact, sites, left_half))
     return record.result

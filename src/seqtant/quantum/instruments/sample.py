@@ -16,17 +16,31 @@ from seqtant.quantum.training.distributed import DistributedContext, generator_f
 from seqtant.runs.context import Context
 from seqtant.runs.files import whole_file
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: SampleConfig, context: Context) -> Result:
-    """Samples a trained state.
+@verb(SampleConfig)
+def sample(config: SampleConfig, context: Context) -> Result:
+    """Samples exact, independent configurations from a trained state, with their log-probabilities.
+
+    Spins are drawn site by site from the conditionals, so that nothing has to equilibrate; with ``unique``, each
+    distinct configuration is computed once. In Python, ``state.sample`` gives the tensors themselves.
+
+    Returns:
+        ``distinct`` configurations among ``samples``, the ``entropy`` in nats; magnetizations as a table. Spins, counts
+        and log-probabilities are written to ``file``, or into ``out``.
 
     Raises:
         InputError: The folder holds no sound state, or the file cannot be written.
+
+    Example:
+        >>> from seqtant.quantum import sample
+        >>> sample(samples=50).values["samples"]
+        50
     """
     device = DistributedContext(context.device).device(context.device)
     system, state, _ = load_state(config.checkpoint, device=device)
-    title = f"{config.samples} configurations of {system.config.hamiltonian} on {system.lattice}"
+    title = f"{config.samples} configurations of {system.name} on {system.lattice}"
     with Recorder("quantum.sample", title, config, context, papers=(9,)) as record:
         generator = generator_for(context.seed, 7)
         start = time.perf_counter()

@@ -14,17 +14,32 @@ from seqtant.quantum.training.distributed import generator_for
 from seqtant.quantum.training.ground_states import train
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 
 
-def run(config: TransferConfig, context: Context) -> Result:
-    """Transfers a state and trains on.
+@verb(TransferConfig)
+def transfer(config: TransferConfig, context: Context) -> Result:
+    """Transfers a trained state to another lattice or field, and trains on.
+
+    Weights do not depend on the lattice, so those of a small one are a good start on a large one; the state given is
+    left as it is.
+
+    Returns:
+        ``energy_per_site_before`` training, and all that :func:`~seqtant.quantum.ground_state` returns after it.
 
     Raises:
         InputError: The folder holds no sound state, or it does not fit the lattice.
         TrainingError: The energy is not finite.
+
+    Example:
+        >>> from seqtant.quantum import square, transfer
+        >>> result = transfer("", square(4, 5), steps=1, samples=32, evaluation_samples=32)
+        >>> result.values["energy_per_site_before"] < -2.9
+        True
     """
-    folder = checkpoint_folder(config.checkpoint)
-    system, state, record_of = load_state(folder, lattice=config.lattice, boundary=config.boundary, field=config.field)
+    source = checkpoint_folder(config.checkpoint) if is_path(config.checkpoint) else config.checkpoint
+    system, state, record_of = load_state(source, lattice=config.lattice, boundary=config.boundary, field=config.field)
     title = f"Transfer from {record_of.system.lattice} to {system.lattice}"
     with Recorder("quantum.transfer", title, config, context, papers=(9,)) as record:
         drawn = state.sample(config.samples, generator_for(context.seed, 8))
@@ -37,7 +52,7 @@ def run(config: TransferConfig, context: Context) -> Result:
             steps=config.steps,
             samples=config.samples,
             evaluation_samples=config.evaluation_samples,
-            transfer_from=str(folder),
+            transfer_from=str(source) if is_path(source) else source,
             # The weights are good already: large first steps would only spoil them.
             optimizer=OptimizerConfig(learning_rate=0.02),
         )

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqtant.errors import InputError
-from seqtant.quantum.operators.lattices import Bond, Lattice
+from seqtant.errors import InputError, suggest
+from seqtant.quantum.operators.lattices import Bond, Lattice, as_lattice
 from seqtant.quantum.operators.pauli import PauliSum, String
 from seqtant.registry import Registry
 
@@ -56,14 +56,50 @@ PAULI: dict[str, NDArray[np.complex128]] = {
 }
 
 
-@HAMILTONIANS.register("tfim")
-def tfim(lattice: Lattice, couplings: Couplings) -> PauliSum:
-    """Transverse-field Ising model: H = -J sum ZZ - field sum X.
+def transverse_ising(lattice: Lattice | str, *, coupling: float = 1.0, field: float = 1.0) -> PauliSum:
+    """Makes the transverse-field Ising model, H = -J sum ZZ - field sum X with Pauli matrices.
+
+    Args:
+        lattice: Where the spins stand; ZZ acts on nearest neighbors.
+        coupling: J.
+        field: Transverse field.
 
     Example:
-        >>> len(tfim(Lattice.parse("4x4"), Couplings(field=3.0)).strings)
+        >>> len(transverse_ising("4x4", field=3.0).strings)
         40
     """
+    return build("tfim", lattice, coupling=coupling, field=field)
+
+
+def heisenberg(lattice: Lattice | str, *, coupling: float = 1.0, marshall: bool = True) -> PauliSum:
+    """Makes the Heisenberg model, H = J sum S.S with spin 1/2.
+
+    Args:
+        lattice: Where the spins stand; S.S acts on nearest neighbors.
+        coupling: J; positive is antiferromagnetic.
+        marshall: Rotate one sublattice (Marshall sign rule) where the lattice has two: no signs are left.
+
+    Example:
+        >>> heisenberg("2x2").is_stoquastic, heisenberg("2x2", marshall=False).is_stoquastic
+        (True, False)
+    """
+    return build("heisenberg", lattice, coupling=coupling, marshall=marshall)
+
+
+def xxz(lattice: Lattice | str, *, coupling: float = 1.0, anisotropy: float = 1.0, marshall: bool = True) -> PauliSum:
+    """Makes the XXZ model, H = J sum (SxSx + SySy + Delta SzSz) with spin 1/2; ``anisotropy`` is Delta."""
+    return build("xxz", lattice, coupling=coupling, anisotropy=anisotropy, marshall=marshall)
+
+
+def j1j2(
+    lattice: Lattice | str, *, coupling: float = 1.0, second_coupling: float = 0.0, marshall: bool = True
+) -> PauliSum:
+    """Makes the J1-J2 model, H = J sum S.S over nearest + J2 sum S.S over second neighbors, spin 1/2."""
+    return build("j1j2", lattice, coupling=coupling, second_coupling=second_coupling, marshall=marshall)
+
+
+@HAMILTONIANS.register("tfim")
+def _tfim(lattice: Lattice, couplings: Couplings) -> PauliSum:
     bonds = [String(-couplings.coupling, "ZZ", bond) for bond in lattice.bonds]
     field = [String(-couplings.field, "X", (site,)) for site in range(lattice.sites)]
     convention = f"H = -J sum ZZ - field sum X, Pauli matrices, J = {couplings.coupling:g}, field = {couplings.field:g}"
@@ -71,16 +107,14 @@ def tfim(lattice: Lattice, couplings: Couplings) -> PauliSum:
 
 
 @HAMILTONIANS.register("heisenberg")
-def heisenberg(lattice: Lattice, couplings: Couplings) -> PauliSum:
-    """Heisenberg model: H = J sum S.S, spin 1/2."""
+def _heisenberg(lattice: Lattice, couplings: Couplings) -> PauliSum:
     strings = exchange(lattice.bonds, couplings.coupling)
     convention = f"H = J sum S.S, spin 1/2, J = {couplings.coupling:g}"
     return _marshall_rotated(strings, convention, lattice, couplings)
 
 
 @HAMILTONIANS.register("xxz")
-def xxz(lattice: Lattice, couplings: Couplings) -> PauliSum:
-    """XXZ model: H = J sum (SxSx + SySy + anisotropy SzSz), spin 1/2."""
+def _xxz(lattice: Lattice, couplings: Couplings) -> PauliSum:
     strings = exchange(lattice.bonds, couplings.coupling, couplings.anisotropy)
     convention = (
         f"H = J sum (SxSx + SySy + Delta SzSz), spin 1/2, J = {couplings.coupling:g}, Delta = {couplings.anisotropy:g}"
@@ -89,8 +123,7 @@ def xxz(lattice: Lattice, couplings: Couplings) -> PauliSum:
 
 
 @HAMILTONIANS.register("j1j2")
-def j1j2(lattice: Lattice, couplings: Couplings) -> PauliSum:
-    """J1-J2 model: H = J sum S.S over nearest + J2 sum S.S over second neighbors, spin 1/2."""
+def _j1j2(lattice: Lattice, couplings: Couplings) -> PauliSum:
     strings = exchange(lattice.bonds, couplings.coupling) + exchange(lattice.second_bonds, couplings.second_coupling)
     convention = (
         f"H = J sum S.S (nearest) + J2 sum S.S (second), spin 1/2, J = {couplings.coupling:g}, "
@@ -109,21 +142,32 @@ def exchange(bonds: tuple[Bond, ...], coupling: float, anisotropy: float = 1.0) 
     )
 
 
-def build(name: str, lattice: Lattice, couplings: Couplings) -> PauliSum:
-    """Builds a Hamiltonian by name.
+def build(name: str, lattice: Lattice | str, couplings: Couplings | None = None, **numbers: float) -> PauliSum:
+    """Builds a Hamiltonian by name: ``tfim``, ``heisenberg``, ``xxz``, ``j1j2``, or one that a plug-in adds.
+
+    Args:
+        name: Its name in ``HAMILTONIANS``.
+        lattice: A lattice, or a text such as ``4x4`` with open boundaries.
+        couplings: The numbers that it needs.
+        numbers: The same by name, such as ``field=3.0``; they count before ``couplings``.
 
     Raises:
-        InputError: There is no such Hamiltonian, a coupling is not finite, or nothing is left of the sum.
+        InputError: There is no such Hamiltonian or coupling, a coupling is not finite, or nothing is left of the sum.
 
     Example:
-        >>> build("heisenberg", Lattice.parse("4x4", "periodic"), Couplings()).convention[:20]
-        'H = J sum S.S, spin '
+        >>> build("j1j2", "2x2", second_coupling=0.5).convention
+        'H = J sum S.S (nearest) + J2 sum S.S (second), spin 1/2, J = 1, J2 = 0.5, open boundary'
     """
-    for key in ("coupling", "field", "anisotropy", "second_coupling"):
+    known = [each.name for each in fields(Couplings)]
+    for key in numbers:
+        if key not in known:
+            raise InputError(f"unknown coupling '{key}'{suggest(key, known)}: known are {', '.join(sorted(known))}")
+    couplings, lattice = replace(couplings or Couplings(), **numbers), as_lattice(lattice)
+    for key in (key for key in known if key != "marshall"):
         value = getattr(couplings, key)
-        if not math.isfinite(value):
+        if not isinstance(value, int | float) or not math.isfinite(value):
             raise InputError(f"{key} is {value}: give a finite number")
-    return HAMILTONIANS[name](lattice, couplings).simplified()
+    return replace(HAMILTONIANS[name](lattice, couplings).simplified(), lattice=lattice, origin=(name, couplings))
 
 
 def _marshall_rotated(strings: tuple[String, ...], convention: str, lattice: Lattice, couplings: Couplings) -> PauliSum:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,9 @@ class Lattice:
 
     def __post_init__(self) -> None:
         _ = LATTICES[self.kind]  # an unknown kind is refused here
+        sizes: tuple[object, ...] = (self.rows, self.columns)
+        if not all(isinstance(size, int) for size in sizes) or self.boundary not in get_args(Boundary):
+            raise InputError(f"lattice {self}, {self.boundary}: give whole numbers, and open or periodic boundaries")
         if min(self.rows, self.columns) < 1 or self.sites < 2:
             raise InputError(f"lattice '{self}' has {self.sites} site(s): it needs at least 2 to interact")
         if self.kind == "chain" and self.rows != 1:
@@ -149,6 +152,49 @@ class Lattice:
     def staggering(self) -> tuple[int, ...]:
         """+1 and -1 in a checkerboard, whether or not it fits the boundary."""
         return tuple(1 - 2 * ((site // self.columns + site % self.columns) % 2) for site in range(self.sites))
+
+
+def chain(length: int, boundary: Boundary = "open") -> Lattice:
+    """Makes a chain of spins.
+
+    Example:
+        >>> chain(4).bonds
+        ((0, 1), (1, 2), (2, 3))
+    """
+    return Lattice("chain", 1, length, boundary)
+
+
+def square(rows: int, columns: int | None = None, boundary: Boundary = "open") -> Lattice:
+    """Makes a square lattice, as wide as long unless ``columns`` says otherwise.
+
+    Example:
+        >>> square(2, 3).sites, len(square(4, boundary="periodic").bonds)
+        (6, 32)
+    """
+    return Lattice("square", rows, rows if columns is None else columns, boundary)
+
+
+def triangular(rows: int, columns: int | None = None, boundary: Boundary = "open") -> Lattice:
+    """Makes a triangular lattice: a square one with one diagonal of each square as a bond.
+
+    Example:
+        >>> triangular(3).bonds[:3]
+        ((0, 1), (0, 3), (0, 4))
+    """
+    return Lattice("triangular", rows, rows if columns is None else columns, boundary)
+
+
+def as_lattice(lattice: Lattice | str) -> Lattice:
+    """Reads a lattice from a text such as ``4x4``, with open boundaries; a lattice passes as it is.
+
+    Raises:
+        InputError: It is neither, or no such lattice.
+    """
+    if isinstance(lattice, str):
+        return Lattice.parse(lattice)
+    if not isinstance(lattice, Lattice):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"{lattice!r:.60} is no lattice: give a Lattice such as square(4), or a text such as 4x4")
+    return lattice
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,19 @@ Matrix elements in the z basis, with s = +1, -1 the row's spin: <s|X|-s> = 1, <s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqtant.errors import InputError
+
+if TYPE_CHECKING:
+    from seqtant.quantum.operators.lattices import Lattice
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class String:
 
 @dataclass(frozen=True)
 class PauliSum:
-    """A Hermitian operator on spins 1/2.
+    """A Hermitian operator on spins 1/2; sums of operators on the same spins, and multiples, are operators again.
 
     Raises:
         InputError: It is not Hermitian, or names sites that do not exist.
@@ -66,6 +71,8 @@ class PauliSum:
         ((0,), (1,))
         >>> ising.is_stoquastic, ising.conserves_magnetization
         (True, False)
+        >>> (ising + 0.5 * ising).strings[0].coefficient
+        -1.5
     """
 
     sites: int
@@ -76,6 +83,10 @@ class PauliSum:
     """The Hamiltonian in words, with its conventions."""
     rotated_sites: tuple[int, ...] = ()
     """Sites whose X and Y were reversed (Marshall rotation)."""
+    lattice: Lattice | None = field(default=None, compare=False, repr=False)
+    """The lattice it was made for, where it was made for one."""
+    origin: tuple[str, Any] | None = field(default=None, compare=False, repr=False)
+    """Name and couplings that :func:`~seqtant.quantum.operators.hamiltonians.build` makes it from, where there are."""
 
     def __post_init__(self) -> None:
         for string in self.strings:
@@ -102,13 +113,48 @@ class PauliSum:
             raise InputError("the Hamiltonian is zero: give a coupling or a field that is not")
         return replace(self, strings=strings)
 
+    def __add__(self, other: PauliSum) -> PauliSum:
+        """Adds another operator on the same spins.
+
+        Raises:
+            InputError: They have different numbers of spins, are rotated differently, or cancel.
+        """
+        if self.sites != other.sites:
+            raise InputError(f"operators on {self.sites} and on {other.sites} spins cannot be added")
+        if set(self.rotated_sites) != set(other.rotated_sites):
+            raise InputError("only one of the operators is rotated by the Marshall rule: make both with marshall=False")
+        convention = " + ".join(text for text in (self.convention, other.convention) if text)
+        # What one side does not say of its lattice, the other may.
+        lattices = {each.lattice for each in (self, other)} - {None}
+        lattice = lattices.pop() if len(lattices) == 1 else None
+        strings = self.strings + other.strings
+        return PauliSum(self.sites, strings, convention, self.rotated_sites, lattice).simplified()
+
+    def __sub__(self, other: PauliSum) -> PauliSum:
+        """Subtracts another operator on the same spins; see :meth:`__add__`."""
+        return self + -1.0 * other
+
+    def __mul__(self, factor: float) -> PauliSum:
+        """Multiplies by a real number."""
+        strings = tuple(replace(s, coefficient=factor * s.coefficient) for s in self.strings)
+        convention = f"{factor:g} ({self.convention})" if self.convention else ""
+        return replace(self, strings=strings, convention=convention, origin=None)
+
+    __rmul__ = __mul__
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that tell operators apart."""
+        terms = sorted((s.axes, s.sites, repr(complex(s.coefficient))) for s in self.strings)
+        return hashlib.sha256(repr((self.sites, terms, self.rotated_sites)).encode()).hexdigest()[:8]
+
     def rotated(self, sites: tuple[int, ...]) -> PauliSum:
         """Rotates spins by pi about z: X and Y change sign on those sites."""
         turned = set(sites)
         strings = tuple(
             replace(s, coefficient=s.coefficient * (-1) ** len(turned & set(s.flips))) for s in self.strings
         )
-        return replace(self, strings=strings, rotated_sites=tuple(sorted(turned)))
+        return replace(self, strings=strings, rotated_sites=tuple(sorted(turned)), origin=None)
 
     @cached_property
     def moves(self) -> tuple[tuple[int, ...], ...]:
@@ -171,7 +217,7 @@ class PauliSum:
     def transformed(self, permutation: NDArray[np.int64]) -> PauliSum:
         """Renames site i to ``permutation[i]``."""
         strings = (replace(s, sites=tuple(int(permutation[i]) for i in s.sites)) for s in self.strings)
-        return replace(self, strings=tuple(strings))
+        return replace(self, strings=tuple(strings), origin=None)
 
     def same_as(self, other: PauliSum) -> bool:
         """Tells whether two sums are the same operator, up to rounding."""

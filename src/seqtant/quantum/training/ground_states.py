@@ -18,12 +18,14 @@ from seqtant.quantum.training.checkpoint import (
     load_weights,
     network_for,
     read_record,
+    unpack,
 )
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
-from seqtant.quantum.training.systems import System, make_state, resolve_network
-from seqtant.quantum.training.vmc import Training
+from seqtant.quantum.training.systems import System, make_state, network_of, resolve_network
+from seqtant.quantum.training.vmc import VMC
 from seqtant.runs.context import Context
 from seqtant.settings import config_hash
+from seqtant.sources import is_path
 
 DRAWN = 512
 """Configurations drawn per step by default."""
@@ -37,7 +39,7 @@ class Trained:
 
     system: System
     """Lattice and Hamiltonian."""
-    training: Training
+    training: VMC
     """The optimization, with its history."""
     group: Group
     """Symmetries of the system."""
@@ -59,10 +61,16 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     system = System.of(config)
     processes = DistributedContext(context.device)
     network = resolve_network(config.network, system)
-    source = None if config.transfer_from is None else checkpoint_folder(config.transfer_from)
+    source = record_of = None
+    if is_path(config.transfer_from):
+        source = checkpoint_folder(config.transfer_from)
+        record_of = read_record(source)
+    elif config.transfer_from is not None:
+        source, record_of = unpack(config.transfer_from, alone=True)
+        network_of(source)  # refuses what cannot be made again
     # A transferred state keeps its network, but stays in the sector of the new system.
-    if source is not None:
-        network = replace(network_for(read_record(source), system), magnetization=network.magnetization)
+    if record_of is not None:
+        network = replace(network_for(record_of, system), magnetization=network.magnetization)
     state = make_state(system, network, generator_for(context.seed, 0))
     if source is not None:
         load_weights(state, source)
@@ -76,7 +84,7 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     network = replace(network, phases=network.phases if orbits is None else "first")
     symmetrized = group.symmetrize(state, network.image_phases)
     samples = config.samples if isinstance(config.samples, int) else DRAWN
-    training = Training(
+    training = VMC(
         state,
         Hamiltonian(system.pauli),
         config.optimizer,
@@ -139,7 +147,7 @@ def orbits_to_sum(
     return orbits.to(next(state.parameters()).device)
 
 
-def _resume(training: Training, record: Record, context: Context) -> None:
+def _resume(training: VMC, record: Record, context: Context) -> None:
     """Continues from the folder's checkpoint, if there is one.
 
     Raises:
@@ -152,7 +160,7 @@ def _resume(training: Training, record: Record, context: Context) -> None:
     # Only the same run is resumed: the same settings and the same seed.
     if (found.config_hash, found.seed) != (record.config_hash, record.seed):
         theirs, ours = found.system, record.system
-        other = "another run" if theirs == ours else f"{theirs.hamiltonian} on {theirs.lattice}, {theirs.boundary}"
+        other = "another run" if theirs == ours else f"{System.of(theirs).name} on {theirs.lattice}, {theirs.boundary}"
         raise InputError(
             f"'{folder}' holds a checkpoint of {other} with other settings: choose another folder, "
             "or start from it with --transfer-from"

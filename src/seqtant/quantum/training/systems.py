@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind, output_channels
-from seqtant.models.wavefunctions.causal_network import CausalNetwork
-from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.recurrent_state import RecurrentNetwork
-from seqtant.models.wavefunctions.stacks import dilated_chain, light_two_stack, paper_two_stack, single_stack
-from seqtant.models.wavefunctions.transformer_state import TransformerNetwork
-from seqtant.quantum.config import NetworkConfig, SystemConfig
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind
+from seqtant.quantum.config import NetworkConfig, PhasesName, SystemConfig
 from seqtant.quantum.operators.hamiltonians import Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
 from seqtant.quantum.operators.pauli import PauliSum
+from seqtant.quantum.states import CausalState, Portable, RecurrentState, Stack, TransformerState
+from seqtant.sources import is_path
 
 PHASE_SCALE = 0.1
 """Initial weights of the phases, as a share of those of the amplitudes; at zero they would get no gradient."""
@@ -43,6 +40,18 @@ class System:
         """Number of spins."""
         return self.lattice.sites
 
+    @property
+    def name(self) -> str:
+        """The Hamiltonian's name; what it is made of where it has none."""
+        name = self.config.hamiltonian
+        return name if isinstance(name, str) else f"{len(name.strings)} Pauli strings"
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model that the Hamiltonian is; None for one given by its Pauli strings."""
+        name = self.config.hamiltonian
+        return name if isinstance(name, str) and self.config.operators is None else None
+
     @classmethod
     def of(cls, config: SystemConfig) -> System:
         """Builds the lattice and the Hamiltonian of a configuration.
@@ -54,15 +63,19 @@ class System:
             >>> System.of(SystemConfig(lattice="2x3", field=0.5)).sites
             6
         """
-        lattice = Lattice.parse(config.lattice, config.boundary)
-        if config.operators is not None:
-            pauli = read_operators(Path(config.operators))
+        lattice = Lattice.parse(config.lattice, config.boundary) if is_path(config.lattice) else config.lattice
+        given = config.operators if config.operators is not None else config.hamiltonian
+        if config.operators is not None or not is_path(given):
+            pauli = read_operators(Path(given)) if is_path(given) else given
+            if not isinstance(pauli, PauliSum):
+                raise InputError(f"operators is {pauli!r:.60}: give a JSON file of Pauli strings, or a PauliSum")
             if pauli.sites != lattice.sites:
+                what = f"'{given}'" if is_path(given) else "the Hamiltonian"
                 raise InputError(
-                    f"'{config.operators}' acts on {pauli.sites} sites but lattice {lattice} has {lattice.sites}: "
+                    f"{what} acts on {pauli.sites} sites but lattice {lattice} has {lattice.sites}: "
                     "give the lattice that fits"
                 )
-            return cls(lattice, pauli, config)
+            return cls(lattice, replace(pauli, lattice=lattice), config)
         couplings = Couplings(
             coupling=config.coupling,
             field=config.field,
@@ -77,7 +90,7 @@ class System:
         """Caveats about the system, to be shown with its results."""
         lattice, found = self.lattice, []
         odd = any(size % 2 for size in lattice.shape if size > 1)
-        exchange = self.config.operators is None and self.config.hamiltonian in {"heisenberg", "xxz", "j1j2"}
+        exchange = self.model in {"heisenberg", "xxz", "j1j2"}
         if exchange and lattice.boundary == "periodic" and odd:
             found.append("a periodic lattice with an odd side frustrates antiferromagnets: no Marshall sign rule")
         if lattice.boundary == "periodic" and 2 in lattice.shape:
@@ -118,7 +131,7 @@ def resolve_network(config: NetworkConfig, system: System) -> NetworkConfig:
     magnetization = config.magnetization
     conserved = pauli.conserves_magnetization and bool(pauli.moves)
     if magnetization == "auto":
-        antiferromagnet = system.config.hamiltonian in {"heisenberg", "j1j2"} and system.config.operators is None
+        antiferromagnet = system.model in {"heisenberg", "j1j2"}
         smallest = conserved and antiferromagnet and system.config.coupling > 0
         magnetization = system.sites % 2 if smallest else None
     elif magnetization is not None and not conserved:
@@ -139,20 +152,34 @@ def make_state(system: System, network: NetworkConfig, generator: torch.Generato
     """
     network = resolve_network(network, system)
     kind, magnetization = cast(Kind, network.kind), cast(int | None, network.magnetization)
-    name, depth, width = network.name, cast(int, network.depth), network.width
-    channels, shape = output_channels(kind), system.lattice.shape
-    if name == "recurrent":
-        return AutoregressiveState(RecurrentNetwork(shape, width, channels, generator), kind, magnetization)
-    if name == "transformer":
-        transformer = TransformerNetwork(shape, depth, width, channels, generator=generator)
-        return AutoregressiveState(transformer, kind, magnetization)
-    if name == "paper":
-        causal = CausalNetwork(paper_two_stack(depth, width, channels), shape, generator, "both")
-    else:
-        builder = {"two-stack": light_two_stack, "single-stack": single_stack, "chain": dilated_chain}[name]
-        causal = CausalNetwork(builder(depth, width, channels, network.activation), shape, generator)
-        if kind == "complex" and system.pauli.rotated_sites:
-            # Where the sign rule is in H already, random signs are a worse start than none.
-            with torch.no_grad():
-                causal.weights("output").taps[0][..., 2:] *= PHASE_SCALE
-    return CausalState(causal, kind, magnetization)
+    lattice, width, depth = system.lattice, network.width, cast(int, network.depth)
+    rest: dict[str, Any] = {"kind": kind, "magnetization": magnetization, "seed": generator}
+    if network.name == "recurrent":
+        return RecurrentState(lattice, width, **rest)
+    if network.name == "transformer":
+        return TransformerState(lattice, depth, width, **rest)
+    stack = cast(Stack, network.name)
+    state = CausalState(lattice, depth, width, stack=stack, activation=network.activation, **rest)
+    if kind == "complex" and system.pauli.rotated_sites and stack != "paper":
+        # Where the sign rule is in H already, random signs are a worse start than none.
+        with torch.no_grad():
+            state.network.weights("output").taps[0][..., 2:] *= PHASE_SCALE
+    return state
+
+
+def network_of(state: AutoregressiveState, phases: PhasesName = "auto") -> NetworkConfig:
+    """Gives the settings that :func:`make_state` makes such a wave function from.
+
+    Raises:
+        InputError: It is none of the wave functions of this package, or has settings that these do not name.
+
+    Example:
+        >>> network_of(RecurrentState("2x2", width=4)).name
+        'recurrent'
+    """
+    names = {RecurrentState: "recurrent", TransformerState: "transformer", CausalState: ""}
+    if not isinstance(state, Portable) or type(state) not in names or state.arguments.get("heads", 4) != 4:
+        raise InputError(f"{type(state).__name__} is a network of your own: train it by VMC, or carry a wave function")
+    found = state.arguments
+    given = {key: found[key] for key in ("depth", "width", "activation", "kind", "magnetization") if key in found}
+    return NetworkConfig(name=names[type(state)] or found["stack"], phases=phases, **given)

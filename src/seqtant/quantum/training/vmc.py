@@ -6,20 +6,20 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from seqtant.errors import TrainingError
+from seqtant.errors import InputError, TrainingError
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
 from seqtant.models.wavefunctions.jacobian import Block, jacobian
 from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
 from seqtant.progress import SILENT, Progress
 from seqtant.quantum.config import OptimizerConfig
 from seqtant.quantum.exact import Orbits
-from seqtant.quantum.observation import Hamiltonian
+from seqtant.quantum.observation import Hamiltonian, State
 from seqtant.quantum.operators.pauli import PauliSum
 from seqtant.quantum.theory import v_score
 from seqtant.quantum.training.checkpoint import Record, read_record, read_tensors, save_state
@@ -110,54 +110,79 @@ class StepBatch:
     """Gives the log-probabilities, for the entropy."""
 
 
-@dataclass
-class Training:
-    """Trains a wave function: one optimization with its schedule, history and checkpoints.
+class VMC:
+    """Trains a wave function by variational Monte Carlo: the driver, with its schedule, history and checkpoints.
+
+    Each step draws configurations s with probability |psi(s)|^2, exactly and independently, computes their local
+    energies E(s) = sum over s' of <s|H|s'> psi(s') / psi(s), whose mean is the energy, and moves the parameters by the
+    optimizer's step, by default a natural gradient.
 
     Args:
-        state: The wave function; its parameters change.
+        state: The wave function; its parameters change. A symmetrized state is trained as such.
         hamiltonian: The Hamiltonian whose energy is minimized.
-        config: The optimizer.
+        optimizer: How the parameters are moved; by default natural gradients with momentum.
         steps: Steps in all, unless the optimizer has stages.
         samples: Configurations per step, unless the optimizer has stages.
         seed: Seed of all sampling.
         processes: The processes of this run.
         symmetrized: The state to train on instead, if symmetrized training is asked for.
         orbits: All configurations, if steps are to sum over them instead of drawing some.
+
+    Raises:
+        InputError: The state and the Hamiltonian do not fit each other.
+
+    Example:
+        >>> from seqtant.quantum import CausalState, transverse_ising
+        >>> hamiltonian = transverse_ising("2x2", field=2.0)
+        >>> vmc = VMC(CausalState("2x2", depth=2, width=4), hamiltonian, steps=20, samples=64)
+        >>> vmc.run()
+        >>> round(vmc.history[-1]["energy"], 1), vmc.done
+        (-8.5, 20)
     """
 
-    state: AutoregressiveState
-    hamiltonian: Hamiltonian
-    config: OptimizerConfig
-    steps: int
-    samples: int
-    seed: int
-    processes: DistributedContext = field(default_factory=DistributedContext)
-    symmetrized: SymmetrizedState | None = None
-    orbits: Orbits | None = None
-    done: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.config = resolve_defaults(self.config, self.hamiltonian.pauli, self.orbits)
-        stages = self.config.stages or ((self.steps, self.samples),)
+    def __init__(
+        self,
+        state: State,
+        hamiltonian: PauliSum | Hamiltonian,
+        optimizer: OptimizerConfig | None = None,
+        *,
+        steps: int = 100,
+        samples: int = 512,
+        seed: int = 0,
+        processes: DistributedContext | None = None,
+        symmetrized: SymmetrizedState | None = None,
+        orbits: Orbits | None = None,
+    ) -> None:
+        if isinstance(state, SymmetrizedState):
+            state, symmetrized = state.plain, state
+        hamiltonian = Hamiltonian(hamiltonian) if isinstance(hamiltonian, PauliSum) else hamiltonian
+        _check(state, hamiltonian, optimizer, steps, samples if orbits is None else 2, seed)
+        self.state, self.hamiltonian = state, hamiltonian
+        self.optimizer = resolve_defaults(optimizer or OptimizerConfig(), hamiltonian.pauli, orbits)
+        self.seed, self.orbits = seed, orbits
+        self.processes = processes or DistributedContext()
+        self.done = 0
+        """Steps taken so far."""
+        self.history: list[dict[str, float]] = []
+        """What :meth:`step` returned, step by step."""
+        stages = self.optimizer.stages or ((steps, samples),)
         self.schedule = [samples for steps, samples in stages for _ in range(steps)]  # samples of each step
         self.total = len(self.schedule)
         # The state whose energy is minimized.
-        self.trained: AutoregressiveState | SymmetrizedState = self.symmetrized or self.state
-        momentum = self.config.momentum if self.config.method == "spring" else 0.0
-        self.natural = NaturalGradient(self.state, self.config.damping or DAMPING, momentum)
-        self.first_rate = self.config.learning_rate or RATES[self.config.method]
-        betas = (0.9, self.config.momentum)
-        self.adam = torch.optim.Adam(self.state.parameters(), lr=self.first_rate, betas=betas)
+        self.trained: State = symmetrized or state
+        momentum = self.optimizer.momentum if self.optimizer.method == "spring" else 0.0
+        self.natural = NaturalGradient(state, self.optimizer.damping or DAMPING, momentum)
+        self.first_rate = self.optimizer.learning_rate or RATES[self.optimizer.method]
+        betas = (0.9, self.optimizer.momentum)
+        self.adam = torch.optim.Adam(state.parameters(), lr=self.first_rate, betas=betas)
 
     def rate(self, step: int) -> float:
         """Computes the learning rate of a step: constant, then falling geometrically."""
         done = step / max(1, self.total)
-        start = self.config.decay_from
+        start = self.optimizer.decay_from
         if done < start:
             return self.first_rate
-        return self.first_rate * self.config.final_rate ** ((done - start) / max(1e-9, 1 - start))
+        return self.first_rate * self.optimizer.final_rate ** ((done - start) / max(1e-9, 1 - start))
 
     def step(self) -> dict[str, float]:
         """Takes the next step.
@@ -228,12 +253,12 @@ class Training:
     def _update(self, batch: StepBatch, number: int) -> None:
         objective, rate = batch.energies, self.rate(number)
         # Entropy annealing minimizes E - T S: local energies get T log p, with T falling linearly to zero.
-        cooled = self.config.decay_from * self.total
-        temperature = self.config.temperature * max(0.0, 1 - number / cooled) if cooled else 0.0
+        cooled = self.optimizer.decay_from * self.total
+        temperature = self.optimizer.temperature * max(0.0, 1 - number / cooled) if cooled else 0.0
         if temperature:
             with torch.no_grad():
                 objective = objective + temperature * batch.log_prob()
-        if self.config.method == "adam":
+        if self.optimizer.method == "adam":
             self._adam(batch, objective, rate)
             return
         if self.state.has_phase:
@@ -242,7 +267,7 @@ class Training:
         step = self.natural.step(batch.blocks, batch.weights, objective)
         # Trust region: rate times length is the change that the step makes to log psi. Scaled in place, so that the
         # step which momentum carries over is the one that was taken, learning rate included.
-        step *= min(rate, self.config.trust / max(1e-300, self.natural.length))
+        step *= min(rate, self.optimizer.trust / max(1e-300, self.natural.length))
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():
                 parameter.sub_(step[self.natural.slices[name]].view_as(parameter).to(parameter.dtype))
@@ -310,3 +335,17 @@ class Training:
             tensors |= {f"adam.{place}.{key}": torch.as_tensor(value) for key, value in values.items()}
         now = Record(record.system, record.network, self.done, self.seed, record.config_hash, tuple(self.history))
         save_state(folder, self.state, now, tensors)
+
+
+def _check(state: object, hamiltonian: object, optimizer: object, steps: object, samples: object, seed: object) -> None:
+    if not isinstance(state, AutoregressiveState):
+        raise InputError(f"{state!r:.60} is no wave function: give one such as CausalState(lattice)")
+    if not isinstance(hamiltonian, Hamiltonian):
+        raise InputError(f"{hamiltonian!r:.60} is no Hamiltonian: give a PauliSum such as heisenberg(lattice)")
+    if hamiltonian.pauli.sites != state.sites:
+        raise InputError(f"a Hamiltonian of {hamiltonian.pauli.sites} spins and a state of {state.sites} do not fit")
+    if optimizer is not None and not isinstance(optimizer, OptimizerConfig):
+        raise InputError(f"{optimizer!r:.60} is no optimizer: give an OptimizerConfig")
+    for name, value, least in (("steps", steps, 0), ("samples", samples, 2), ("seed", seed, 0)):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{name} is {value!r}: give a whole number of at least {least}")

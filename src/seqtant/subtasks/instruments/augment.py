@@ -11,23 +11,37 @@ from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 from seqtant.subtasks.config import ArmName, AugmentConfig
+from seqtant.subtasks.inputs import describe_input
 from seqtant.subtasks.rows.layout import arm_layouts, load_tokenizer, training_rows
 from seqtant.subtasks.rows.problem_rows import load_rows
 
 
-def run(config: AugmentConfig, context: Context) -> Result:
-    """Writes one folder per arm, with one file per split.
+@verb(AugmentConfig)
+def augment(config: AugmentConfig, context: Context) -> Result:
+    """Turns rows into training data, with control arms that cost as much compute as the steps.
+
+    In memory the same lines are ``training_rows(arm_layouts(rows, arm, generator), form, tokenizer)``.
+
+    Returns:
+        Mean length of the rows of each arm, in tokens or characters, and the ratio of pauses to steps (1 is equal
+        compute); with ``out`` a folder per arm with a file of JSON lines per split.
 
     Raises:
         InputError: The rows or the tokenizer cannot be read.
+
+    Example:
+        >>> augment([("2+3+4", ["2+3=5", "5+4=9"], 9)], arms=("steps", "pause")).values["pause_over_steps"]
+        1.0
     """
+    name = describe_input(config.rows)
     splits = load_rows(config.rows, context.seed)
     if not any(splits.values()):
-        raise InputError(f"'{config.rows}' holds no rows: give at least one")
+        raise InputError(f"'{name}' holds no rows: give at least one")
     tokenizer = load_tokenizer(config.tokenizer) if config.tokenizer else None
-    with Recorder("subtasks.augment", f"Training data from {config.rows}", config, context, papers=(5,)) as record:
+    with Recorder("subtasks.augment", f"Training data from {name}", config, context, papers=(5,)) as record:
         lengths: dict[ArmName, list[int]] = {arm: [] for arm in config.arms}
         for arm in config.arms:
             for number, (split, rows) in enumerate(splits.items()):

@@ -11,27 +11,44 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 from seqtant.subtasks.config import CheckConfig
+from seqtant.subtasks.inputs import RowSource, describe_input
 from seqtant.subtasks.rows.layout import load_tokenizer
 from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.rows.validation import KINDS, Violation, check_rows
 from seqtant.subtasks.tasks.task import Task, from_circuit
 
 
-def run(config: CheckConfig, context: Context) -> Result:
-    """Checks rows; a result with violations has the status ``failed``, so that the command ends with exit code 1.
+@verb(CheckConfig)
+def check(config: CheckConfig, context: Context) -> Result:
+    """Checks that every step of some rows can be found from a few things written before it.
+
+    Steps are recomputed from the task in the manifest beside the rows; without one, equations in their text are worked
+    out in exact fractions, and steps that say what they read are compared with one another.
+
+    Returns:
+        Number of violations, in all and of each kind, with examples; its status is ``failed`` if there are any, so that
+        the command ends with exit code 1.
 
     Raises:
         InputError: The rows, the manifest beside them or the tokenizer cannot be read.
+
+    Example:
+        >>> result = check([{"input": "2+3+4", "steps": ["2+3=5", "5+4=8"], "answer": "5+4=8"}])
+        >>> result.values["not_recomputable"], result.status
+        (1, 'failed')
     """
+    name = describe_input(config.rows)
     splits = load_rows(config.rows, context.seed)
     task = _task_from_manifest(config.rows)
     tokenizer = load_tokenizer(config.tokenizer) if config.tokenizer else None
-    with Recorder("subtasks.check", f"Steps of {config.rows}", config, context, papers=(5,)) as record:
+    with Recorder("subtasks.check", f"Steps of {name}", config, context, papers=(5,)) as record:
         found = check_rows(splits, max_arity=config.max_arity, task=task, tokenizer=tokenizer)
         rows = [row for split in splits.values() for row in split]
         if not rows:
-            raise InputError(f"'{config.rows}' holds no rows: give at least one")
+            raise InputError(f"'{name}' holds no rows: give at least one")
         _record(record, rows, found, task, config.examples)
         if tokenizer is None:
             record.warn("No tokenizer was given: whether tokens span two steps was not checked.")
@@ -88,8 +105,10 @@ def _record(record: Recorder, rows: list[Row], found: list[Violation], task: Tas
         record.table("examples", "Examples", ("kind", "place", "what"), lines)
 
 
-def _task_from_manifest(rows: str) -> Task | None:
+def _task_from_manifest(rows: RowSource) -> Task | None:
     """Reads the task from the manifest that ``make`` wrote beside the rows, if there is one."""
+    if not is_path(rows):
+        return None
     place = Path(rows)
     manifest = (place if place.is_dir() else place.parent) / "manifest.json"
     if not manifest.is_file() or not place.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +12,16 @@ import numpy as np
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import clustered_mean, share
 from seqtant.subtasks.config import ArmName, CompareConfig
+from seqtant.subtasks.inputs import describe_input
 from seqtant.subtasks.rows.layout import held_out
-from seqtant.subtasks.rows.problem_rows import load_rows
+from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.tasks.arms import arm_of
 from seqtant.subtasks.tasks.builtin import choose_task, is_rows
+from seqtant.subtasks.tasks.splits import Split
+from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import family_size
 from seqtant.subtasks.training.decoding import Scores
 from seqtant.subtasks.training.fitting import LAZY, Fitted, final_scores, fit_network, fit_rows
@@ -35,21 +39,37 @@ class Trial:
     """Accuracy of always giving the most common answer."""
 
 
-def run(config: CompareConfig, context: Context) -> Result:
-    """Trains every arm with every seed; with a folder an interrupted comparison goes on.
+@verb(CompareConfig)
+def compare(config: CompareConfig, context: Context) -> Result:
+    """Trains the same network with and without steps, seed by seed, and counts the updates that each arm needs.
+
+    With ``out`` an interrupted comparison goes on. A run that has not reached 90 % when its updates are spent is
+    censored: its time is longer than the budget.
+
+    Returns:
+        Accuracy of each arm on unseen inputs and the network's own steps, the median of updates to 90 and 99 %, and
+        the gain of the steps over answering at once.
 
     Raises:
         InputError: The task or the rows cannot be used.
         TrainingError: A loss or a gradient is not finite.
+
+    Example:
+        >>> from seqtant.subtasks import NetworkConfig, parity
+        >>> result = compare(parity(8), network=NetworkConfig(width=32), seeds=1, updates=4, test_rows=20)
+        >>> result.values["chance"]
+        0.5
     """
-    what = config.task if is_rows(config.task) else choose_task(config, context.seed).name
+    splits = load_rows(config.task, context.seed) if is_rows(config.task) else None
+    task = choose_task(config, context.seed) if splits is None else None
+    what = describe_input(config.task) if task is None else task.name
     title = f"{what[0].upper()}{what[1:]} with and without steps"
     with Recorder("subtasks.compare", title, config, context, papers=(5,)) as record:
         trials: list[Trial] = []
         bar = context.progress.task("comparing", config.seeds * len(config.arms))
         for seed in range(context.seed, context.seed + config.seeds):
             for arm in config.arms:
-                trials.append(_trial(config, arm, seed, context))
+                trials.append(_trial(config, splits, arm, seed, context))
                 _record_curve(record, trials[-1], config)
                 bar.advance()
         bar.close()
@@ -59,19 +79,20 @@ def run(config: CompareConfig, context: Context) -> Result:
         if stepwise:
             _conclude_steps(record, config, stepwise)
         if without:
-            _conclude_without(record, config, without)
+            _conclude_without(record, config, task, without)
         if stepwise and without:
             record.value("gain", _accuracy(stepwise).value - _accuracy(without).value)
     return record.result
 
 
-def _trial(config: CompareConfig, arm: ArmName, seed: int, context: Context) -> Trial:
-    """Trains and tests one arm with one seed."""
+def _trial(
+    config: CompareConfig, splits: Mapping[Split, Sequence[Row]] | None, arm: ArmName, seed: int, context: Context
+) -> Trial:
+    """Trains and tests one arm with one seed, on rows where there are any."""
     folder = None if context.folder is None else context.folder / "checkpoints" / f"{arm}-{seed}"
     within = replace(context, folder=folder)
-    if is_rows(config.task):
+    if splits is not None:
         # The rows are the same for all seeds: only weights, order and noise differ.
-        splits = load_rows(config.task, context.seed)
         fitted_rows = fit_rows(
             splits,
             arm,
@@ -214,17 +235,18 @@ def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Tr
     )
 
 
-def _conclude_without(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+def _conclude_without(record: Recorder, config: CompareConfig, task: Task | None, trials: Sequence[Trial]) -> None:
     """Concludes on the arm without steps: does it stay at the accuracy of the most common answer?"""
     accuracy, chance = _accuracy(trials), trials[0].chance
     record.value("accuracy_without_steps", accuracy.value)
     record.value("chance", chance)
     seen = config.updates * config.optimization.batch
     near = abs(accuracy.value - chance) <= 0.05
-    parity = config.task == "parity"
+    # Of the built-in tasks only a parity says what is hidden.
+    bits, subset = (task.inputs, task.facts.get("subset")) if task is not None else (0, None)
+    hidden = subset if isinstance(subset, list) else []
     # Seen four times over, all 2^d inputs can be learned by heart; capped, since 2^d of many bits is no float.
-    few = parity and seen > 4 * 2 ** min(config.bits, 60)
-    targets = family_size(config.bits, len(config.subset) if config.subset else config.bits // 2) if parity else None
+    few = bool(hidden) and seen > 4 * 2 ** min(bits, 60)
     record.finding(
         "without_steps",
         "Does the same network fail when it must answer at once?",
@@ -235,8 +257,10 @@ def _conclude_without(record: Recorder, config: CompareConfig, trials: Sequence[
         assumptions=(
             Assumption(
                 statement="Inputs are too many to be learned by heart.",
-                status=("fails" if few else "holds") if parity else "not checked",
-                how=f"{seen} rows seen of 2^{config.bits} inputs; {targets} possible subsets" if parity else "",
+                status=("fails" if few else "holds") if hidden else "not checked",
+                how=f"{seen} rows seen of 2^{bits} inputs; {family_size(bits, len(hidden))} possible subsets"
+                if hidden
+                else "",
             ),
         ),
         advice="The task is small enough to be learned by heart: take more bits." if few and not near else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,11 @@ from seqtant.reference.measures.problems import solve as solve_sums
 from seqtant.reference.prompts import Prompts
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import ModelSource, describe, is_path
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import ArmName, EvalConfig
+from seqtant.subtasks.inputs import RowSource
 from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
@@ -56,20 +60,34 @@ class SolvedSums:
     """Totals and answer with teacher forcing."""
 
 
-def run(config: EvalConfig, context: Context) -> Result:
-    """Lets the model write solutions and scores them.
+@verb(EvalConfig)
+def evaluate(config: EvalConfig, context: Context) -> Result:
+    """Evaluates a model on its own steps: per step, by first error, end to end, and against teacher forcing.
+
+    If steps err independently, whole solutions are right with probability prod p_t, where p_t is the accuracy of step
+    t given the true earlier ones; what is missing on own steps is the exposure gap.
+
+    Returns:
+        Accuracy of the answers and of whole solutions, what the steps predict, the gap; for language models also the
+        accuracy of answers at once.
 
     Raises:
         InputError: The model or the rows cannot be used, or the rows do not suit the model.
+
+    Example:
+        >>> from seqtant.subtasks import NetworkConfig, arm_of, fit_network, parity
+        >>> task = parity(8)
+        >>> fitted = fit_network(task, arm_of("steps", task), NetworkConfig(width=16), updates=4)
+        >>> evaluate(fitted, test_rows=20).values["chain_accuracy"] <= 1
+        True
     """
+    name = describe(config.model)
     with Recorder("subtasks.eval", f"{name_of(config.model)} on its own steps", config, context, papers=(5,)) as record:
-        trained = load_trained(Path(config.model)) if (Path(config.model) / RECORD).is_file() else None
+        trained = _trained(config.model)
         if trained is not None and trained.task is not None and trained.arm is not None:
             _evaluate_on_task(record, config, trained, trained.task, trained.arm, context)
-        elif trained is None and config.rows is None and config.model != REFERENCE:
-            raise InputError(
-                f"'{config.model}' is not what 'subtasks train' wrote: for a language model give --rows to solve"
-            )
+        elif trained is None and config.rows is None and not is_reference(config.model):
+            raise InputError(f"'{name}' is not what 'subtasks train' wrote: for a language model give --rows to solve")
         elif config.decode != "free":
             raise InputError(
                 f"decode is '{config.decode}', which is for tasks: rows are solved on the model's own steps"
@@ -83,11 +101,24 @@ def run(config: EvalConfig, context: Context) -> Result:
     return record.result
 
 
+def is_reference(model: ModelSource) -> bool:
+    """Whether a model is the one that ships, by its name or loaded by :func:`seqtant.lm.load`."""
+    return (str(model) if is_path(model) else name_of(model)) == REFERENCE
+
+
+def _trained(model: Any) -> TrainedNetwork | None:
+    """The network that ``train`` or ``fit_network`` trained, in memory or in a folder; None for language models."""
+    if is_path(model):
+        return load_trained(Path(model)) if (Path(model) / RECORD).is_file() else None
+    found = getattr(model, "trained", model)
+    return found if isinstance(found, TrainedNetwork) else None
+
+
 def _evaluate_on_task(
     record: Recorder, config: EvalConfig, trained: TrainedNetwork, task: Task, arm: Arm, context: Context
 ) -> None:
     if config.rows is not None:
-        raise InputError(f"'{config.model}' was trained on {task.name}: leave --rows out")
+        raise InputError(f"'{describe(config.model)}' was trained on {task.name}: leave --rows out")
     inputs = draw_inputs(task, "test", config.test_rows, np.random.default_rng([context.seed, 3]))
     generator = torch.Generator().manual_seed(context.seed)
     own = solve(trained.model, task, arm, inputs, decode=config.decode, generator=generator)
@@ -99,14 +130,16 @@ def _evaluate_on_task(
 
 def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetwork, context: Context) -> None:
     if config.rows is None:
-        raise InputError(f"'{config.model}' was trained on rows: give --rows, the file or folder it was trained on")
+        raise InputError(
+            f"'{describe(config.model)}' was trained on rows: give --rows, the file or folder it was trained on"
+        )
     arm: ArmName = trained.arm_name  # type: ignore[assignment]  (a record holds it as text)
     rows, layouts = held_out(load_rows(config.rows, context.seed), arm, config.test_rows, context.seed)
     # The network has no token for a character that its rows did not have.
     unknown = {mark for layout in layouts for mark in layout.text if mark != "\n"} - set(trained.alphabet)
     if unknown:
         raise InputError(
-            f"the rows hold {sorted(unknown)[0]!r}, which '{config.model}' never saw: give rows of its kind"
+            f"the rows hold {sorted(unknown)[0]!r}, which '{describe(config.model)}' never saw: give rows of its kind"
         )
     model, tokens = trained.model, CharacterTokens([trained.alphabet])
     scores = solve_rows(model, tokens, rows, layouts, longest=trained.longest)
@@ -115,9 +148,11 @@ def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetw
     _record_answer(record, scores)
 
 
-def _evaluate_language_model(record: Recorder, name: str, source: str, count: int, context: Context) -> None:
-    model = load(name, device=context.device, shared=True)
-    splits = load_rows(source, context.seed)
+def _evaluate_language_model(
+    record: Recorder, source: ModelSource, given: RowSource, count: int, context: Context
+) -> None:
+    model = load(source, device=context.device, shared=True)
+    splits = load_rows(given, context.seed)
     rows, layouts = held_out(splits, "steps", count, context.seed)
     scores = solve_with(model, rows, layouts)
     teacher = teacher_forced(model, [model_row(model, layout) for layout in layouts])

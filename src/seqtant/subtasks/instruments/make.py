@@ -5,43 +5,42 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.subtasks.config import MakeConfig
-from seqtant.subtasks.rows.problem_rows import Row, arithmetic_rows, split_by_input, task_rows, write_rows
-from seqtant.subtasks.tasks.builtin import BUILT_IN_ROWS, choose_task
-from seqtant.subtasks.tasks.splits import SPLITS, Split
+from seqtant.subtasks.rows.problem_rows import Row, make_rows, write_rows
+from seqtant.subtasks.tasks.builtin import BUILT_IN_ROWS, choose_task, is_arithmetic
+from seqtant.subtasks.tasks.splits import Split
 from seqtant.subtasks.tasks.task import to_circuit
 
 SHOWN = 3
 """Rows in the table of the report."""
 
 
-def run(config: MakeConfig, context: Context) -> Result:
-    """Makes the rows; with a folder they are written as JSON lines, with ``manifest.json``.
+@verb(MakeConfig)
+def make(config: MakeConfig, context: Context) -> Result:
+    """Makes rows of a task with all their steps, each input in one split only.
+
+    In memory the same rows are ``make_rows(task, rows, test_rows, seed=seed)``.
+
+    Returns:
+        Numbers of rows, the shape of the task, repeated inputs (none, if all is well), and the first rows as a table;
+        with ``out`` a file of JSON lines per split and ``manifest.json``.
 
     Raises:
         InputError: There is no such task, or it has too few inputs.
+
+    Example:
+        >>> make("sum", rows=40, modulus=7).values["train_rows"]
+        40
     """
-    task = None if config.task == BUILT_IN_ROWS else choose_task(config, context.seed)
+    task = None if is_arithmetic(config.task) else choose_task(config, context.seed)
     name = task.name if task else "arithmetic in words"
     with Recorder("subtasks.make", f"Rows of the {name}", config, context, papers=(5,)) as record:
-        tests = config.test_rows or max(1, config.rows // 4)
-        counts: dict[Split, int] = {"train": config.rows, "validation": tests, "test": tests}
-        splits: dict[Split, list[Row]]
-        if task is None:
-            # Each test split gets a tenth of the inputs: at least 12 times its size is made, then cut.
-            made = arithmetic_rows(3 * max(config.rows, 4 * tests) + 60, np.random.default_rng([context.seed, 7]))
-            splits = {split: rows[: counts[split]] for split, rows in split_by_input(made).items()}
-        else:
-            splits = {
-                split: task_rows(task, split, counts[split], np.random.default_rng([context.seed, 9, number]))
-                for number, split in enumerate(SPLITS)
-            }
+        splits = make_rows(task or BUILT_IN_ROWS, config.rows, config.test_rows, seed=context.seed)
         shape: dict[str, int] = {}
         manifest: dict[str, Any] = {"task": task.name if task else BUILT_IN_ROWS, "seed": context.seed}
         if task is not None:

@@ -10,6 +10,7 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.subtasks.config import ProbeConfig
 from seqtant.subtasks.networks.gradient_signal import Signal, step_signal, whole_signal
 from seqtant.subtasks.networks.networks import build_network
@@ -21,11 +22,24 @@ UPDATES_PER_UNIT = 10
 """Updates to learn a target, in units of the updates that show it at all: see benchmarks/subtasks_probe."""
 
 
-def run(config: ProbeConfig, context: Context) -> Result:
-    """Measures the gradient signal of each step and of the whole task.
+@verb(ProbeConfig)
+def probe(config: ProbeConfig, context: Context) -> Result:
+    """Measures how much of a fresh network's gradient depends on each step, and on the whole task without steps.
+
+    Signal is the variance of the gradient from target to target, at most 4 F^2 / |H|; visibility is the mean over
+    weights of signal over noise, and its inverse the number of inputs that show the target.
+
+    Returns:
+        Predicted updates with and without steps, the number of learnable steps, and a verdict for each target.
 
     Raises:
         InputError: The task cannot be used, or asks for more than memory holds.
+
+    Example:
+        >>> from seqtant.subtasks import NetworkConfig, parity
+        >>> result = probe(parity(8), network=NetworkConfig(width=16), candidates=6, samples=512)
+        >>> result.values["learnable_steps"]
+        3
     """
     task = choose_task(config, context.seed)
     with Recorder("subtasks.probe", f"What gradients see of the {task.name}", config, context, papers=(5,)) as record:

@@ -10,28 +10,41 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import describe
 from seqtant.subtasks.config import SolveGf2Config
-from seqtant.subtasks.oracles import Elimination, solve_gf2
+from seqtant.subtasks.oracles import Elimination, eliminate
 from seqtant.subtasks.rows.problem_rows import read_rows
 from seqtant.subtasks.tasks.builtin import draw_subset
 from seqtant.subtasks.theory import full_rank_probability
 
 
-def run(config: SolveGf2Config, context: Context) -> Result:
-    """Solves random samples, or rows that are given.
+@verb(SolveGf2Config)
+def solve_gf2(config: SolveGf2Config, context: Context) -> Result:
+    """Recovers the hidden subset of a parity by Gaussian elimination modulo two, from samples or from rows.
+
+    Arrays of bits and answers are solved by :func:`seqtant.subtasks.eliminate`.
+
+    Returns:
+        Whether one subset fits (``recovered``), the rank of the samples, and the subset as a table.
 
     Raises:
-        InputError: The rows are no bits with one bit as their answer.
+        InputError: The inputs of the rows are no bits, or an answer is not one bit.
+
+    Example:
+        >>> rows = [([1, 0, 1], [], 0), ([0, 1, 1], [], 1), ([0, 0, 1], [], 1)]
+        >>> solve_gf2(rows).tables[0].rows
+        ((2, '0, 2'),)
     """
     with Recorder("subtasks.solve-gf2", "The hidden subset by elimination", config, context, papers=(5,)) as record:
         subset = None
         if config.rows is not None:
-            rows, name = read_rows(config.rows), config.rows
+            rows, name = read_rows(config.rows), describe(config.rows)
             if len({row.items for row in rows}) != 1 or any(isinstance(row.input, str) for row in rows):
                 raise InputError(f"'{name}': every input must be a list of bits of one length")
             if not all(row.answer in (0, 1) for row in rows):
                 raise InputError(f"'{name}': every answer must be one bit, 0 or 1")
-            # Items may be numbers of any kind: solve_gf2 checks that they are bits.
+            # Items may be numbers of any kind: eliminate checks that they are bits.
             inputs, answers = np.array([row.input for row in rows], dtype=object), np.array([r.answer for r in rows])
         else:
             generator = np.random.default_rng([context.seed, 1])
@@ -40,7 +53,7 @@ def run(config: SolveGf2Config, context: Context) -> Result:
             wrong = generator.random(len(inputs)) < config.noise
             answers = (inputs[:, list(subset)].sum(axis=1) + wrong) % 2
         started = time.perf_counter()
-        solution = solve_gf2(inputs, answers)
+        solution = eliminate(inputs, answers)
         record.value("solve_seconds", time.perf_counter() - started)
         found = solution.subset is not None and (subset is None or solution.subset == subset)
         record.value("recovered", int(found))

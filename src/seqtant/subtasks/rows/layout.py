@@ -11,6 +11,7 @@ import numpy as np
 from seqtant.errors import InputError
 from seqtant.lm.interface import tokenizer_of
 from seqtant.lm.loading import load
+from seqtant.sources import describe
 from seqtant.subtasks.config import ArmName
 from seqtant.subtasks.rows.problem_rows import Row
 from seqtant.subtasks.tasks.splits import Split
@@ -194,13 +195,15 @@ def held_out(
     return rows, arm_layouts(rows, "steps" if arm == "noisy" else arm, np.random.default_rng([seed, 11]))
 
 
-def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
-    """Loads the tokenizer of a model folder, a hub name, or ``reference``.
+def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
+    """Loads the tokenizer of a model folder, a hub name, ``reference`` or a model in memory; one itself is given back.
 
     Raises:
         InputError: There is none, or it gives no character offsets.
     """
-    tokenizer = tokenizer_of(load(model, device="cpu"))
+    tokenizer: Any = source if hasattr(source, "is_fast") else tokenizer_of(load(source, device="cpu"))
     if not tokenizer.is_fast:
-        raise InputError(f"the tokenizer of '{model}' cannot say where its tokens stand: give one with tokenizer.json")
+        raise InputError(
+            f"the tokenizer of '{describe(source)}' cannot say where its tokens stand: give one with tokenizer.json"
+        )
     return tokenizer

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError, suggest
 from seqtant.runs.files import write_text
-from seqtant.subtasks.tasks.builtin import BUILT_IN_ROWS
+from seqtant.sources import Rows, is_path
+from seqtant.subtasks.inputs import RowSource
+from seqtant.subtasks.tasks.builtin import is_arithmetic
 from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_distinct, split_of
 from seqtant.subtasks.tasks.task import Task
 
@@ -83,13 +85,17 @@ class Row:
         return {"input": self.input, "steps": steps, "answer": self.answer}
 
 
-def read_rows(path: str | Path) -> list[Row]:
-    """Reads rows from JSON lines.
+def read_rows(source: Rows) -> list[Row]:
+    """Reads rows from JSON lines, or from memory: dictionaries, :class:`Row` objects, ``(input, steps, answer)``.
 
     Raises:
-        InputError: The file or a line cannot be used.
+        InputError: The file or a row cannot be used.
+
+    Example:
+        >>> read_rows([("2+3+4", ["2+3=5", "5+4=9"], 9)])[0].answer_text
+        '9'
     """
-    return [parse_row(record, place) for place, record in read_lines(str(path))]
+    return [parse_row(record, place) for place, record in read_lines(source, fields=("input", "steps", "answer"))]
 
 
 def parse_row(record: Mapping[str, Any], place: str) -> Row:
@@ -107,7 +113,7 @@ def parse_row(record: Mapping[str, Any], place: str) -> Row:
     for key in ("input", "steps", "answer"):
         if key not in record:
             raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
-    given, steps, answer = record["input"], record["steps"], record["answer"]
+    given, steps, answer = (_listed(record[key]) for key in ("input", "steps", "answer"))
     if not (isinstance(given, str) and given) and not _is_value_list(given):
         raise InputError(f"{place}: 'input' must be a text or a list of numbers or texts, and not empty")
     if not isinstance(steps, list):
@@ -122,15 +128,24 @@ def parse_row(record: Mapping[str, Any], place: str) -> Row:
     )
 
 
+def _listed(value: Any) -> Any:
+    """Arrays and tuples as lists of plain values, as JSON has them."""
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _parse_step(record: Any, place: str) -> RowStep:
     if isinstance(record, str) and record:
         return RowStep(value=record)
+    if isinstance(record, RowStep):
+        record = vars(record)
     # A step may be a text, or an object with a value, a text or both.
     if not isinstance(record, Mapping) or not ({"value", "text"} & set(record)):
         raise InputError(f'{place}: write a text, or {{"text": ..., "value": ...}} and \'reads\' if you know them')
-    text = record.get("text", "")
-    value = record.get("value", text)
-    reads = record.get("reads")
+    # Tables of one schema hold None where a step has no such key.
+    text, value, reads = (_listed(record.get(key)) for key in ("text", "value", "reads"))
+    text = "" if text is None else text
+    value = text if value is None else value
     if not isinstance(text, str) or not isinstance(value, Value):
         raise InputError(f"{place}: 'text' must be a text and 'value' a number or a text")
     if reads is not None and not (isinstance(reads, list) and all(type(each) is int for each in reads)):
@@ -147,18 +162,30 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     write_text(path, "".join(json.dumps(row.to_json()) + "\n" for row in rows))
 
 
-def load_rows(source: str, seed: int = 0) -> dict[Split, list[Row]]:
-    """Loads rows by split: from a file (split by input), a folder with one file per split, or built-in ones.
+def load_rows(source: RowSource, seed: int = 0) -> dict[Split, list[Row]]:
+    """Loads rows by split: from a file or a list (split by input), a folder or mapping of splits, or built-in ones.
 
     Args:
-        source: A .jsonl file, a folder with ``train.jsonl``, or ``arithmetic``.
+        source: A .jsonl file, a folder with ``train.jsonl``, ``arithmetic``; or rows in memory, as a list or as a
+            mapping of ``train``, ``validation`` and ``test``.
         seed: Seed of the built-in rows.
 
     Raises:
         InputError: There is nothing to read, or it cannot be read.
     """
-    if source == BUILT_IN_ROWS:
+    if is_arithmetic(source):
         return split_by_input(arithmetic_rows(1000, np.random.default_rng([seed, 7])))
+    if isinstance(source, Mapping):
+        unknown = sorted(str(name) for name in source if name not in SPLITS)
+        if unknown:
+            raise InputError(f"unknown split '{unknown[0]}'{suggest(unknown[0], SPLITS)}: use {', '.join(SPLITS)}")
+        # A split may be empty, all of them may not.
+        given = {split: rows for split in SPLITS if len(rows := source.get(split, ()))}
+        if not given:
+            raise InputError("there are no rows: give at least one")
+        return {split: _in_split(split, given[split]) if split in given else [] for split in SPLITS}
+    if not is_path(source):
+        return split_by_input(read_rows(source))
     folder = Path(source)
     if not folder.is_dir():
         return split_by_input(read_rows(source))
@@ -169,6 +196,42 @@ def load_rows(source: str, seed: int = 0) -> dict[Split, list[Row]]:
         file = folder / f"{split}.jsonl"
         found[split] = read_rows(file) if file.is_file() else []
     return found
+
+
+def _in_split(split: Split, rows: Rows) -> list[Row]:
+    """Rows of one split, whose place says which."""
+    found = read_rows(rows)
+    return found if is_path(rows) else [replace(row, place=f"{split}, {row.place}") for row in found]
+
+
+def make_rows(
+    task: Task | Literal["arithmetic"], rows: int = 1000, test_rows: int | None = None, *, seed: int = 0
+) -> dict[Split, list[Row]]:
+    """Makes rows of a task by split; no input is there twice.
+
+    Args:
+        task: The task, or ``arithmetic`` for problems in words.
+        rows: Rows to train on.
+        test_rows: Rows to validate and rows to test on; by default a quarter of the training rows each.
+        seed: Seed of the inputs.
+
+    Raises:
+        InputError: The task has too few inputs.
+
+    Example:
+        >>> {split: len(rows) for split, rows in make_rows("arithmetic", 40).items()}
+        {'train': 40, 'validation': 10, 'test': 10}
+    """
+    tests = test_rows or max(1, rows // 4)
+    counts: dict[Split, int] = {"train": rows, "validation": tests, "test": tests}
+    if isinstance(task, Task):
+        return {
+            split: task_rows(task, split, counts[split], np.random.default_rng([seed, 9, number]))
+            for number, split in enumerate(SPLITS)
+        }
+    # Each test split gets a tenth of the inputs: at least 12 times its size is made, then cut.
+    made = arithmetic_rows(3 * max(rows, 4 * tests) + 60, np.random.default_rng([seed, 7]))
+    return {split: found[: counts[split]] for split, found in split_by_input(made).items()}
 
 
 def split_by_input(rows: Sequence[Row]) -> dict[Split, list[Row]]:

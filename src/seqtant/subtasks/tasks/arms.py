@@ -57,13 +57,13 @@ class Arm:
         return values
 
 
-def arm_of(name: ArmName, task: Task, settings: ArmSettings, seed: int) -> Arm:
+def arm_of(name: ArmName, task: Task, settings: ArmSettings | None = None, seed: int = 0) -> Arm:
     """Builds an arm for a task.
 
     Args:
         name: Name of the arm.
         task: The task.
-        settings: Noise and level of the controls.
+        settings: Noise and level of the controls; by default those of :class:`ArmSettings`.
         seed: Seed of the order of ``shuffled``.
 
     Raises:
@@ -71,9 +71,10 @@ def arm_of(name: ArmName, task: Task, settings: ArmSettings, seed: int) -> Arm:
 
     Example:
         >>> from seqtant.subtasks.tasks.builtin import parity
-        >>> arm_of("pause", parity(8), ArmSettings(), 0).pauses
+        >>> arm_of("pause", parity(8)).pauses
         2
     """
+    settings = settings or ArmSettings()
     every = tuple(range(task.length))
     last = every[-1]
     if name in ("answer", "pause"):

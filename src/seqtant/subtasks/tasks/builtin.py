@@ -10,13 +10,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 
 from seqtant.errors import InputError, suggest
 from seqtant.registry import Registry
+from seqtant.sources import is_path
 from seqtant.subtasks.config import TaskChoice
+from seqtant.subtasks.inputs import RowSource, TaskSource, describe_input
 from seqtant.subtasks.tasks.task import XOR, Step, Task, gate_table, read_circuit
 
 Order = Literal["tree", "chain"]
@@ -136,26 +138,37 @@ TASKS.add("sum", lambda choice, seed: modular_sum(choice.terms, choice.modulus))
 TASKS.add("addition", lambda choice, seed: addition(choice.digits))
 
 
-def is_rows(choice: str) -> bool:
-    """Whether a choice of task names rows: the built-in ones, a .jsonl file, or a folder with ``train.jsonl``."""
-    return choice == BUILT_IN_ROWS or choice.endswith(".jsonl") or (Path(choice) / "train.jsonl").is_file()
+def is_arithmetic(source: TaskSource) -> bool:
+    """Whether the built-in rows are asked for."""
+    return is_path(source) and str(source) == BUILT_IN_ROWS
+
+
+def is_rows(source: TaskSource) -> TypeGuard[RowSource]:
+    """Whether what is given as a task is rows: in memory, built in, a .jsonl file, a folder with ``train.jsonl``."""
+    if not is_path(source):
+        return not isinstance(source, Task)
+    name = str(source)
+    return is_arithmetic(name) or name.endswith(".jsonl") or (Path(name) / "train.jsonl").is_file()
 
 
 def choose_task(choice: TaskChoice, seed: int) -> Task:
-    """Builds the task that a user chose by name or circuit file.
+    """Builds the task that a user chose by name or circuit file; one that is in memory is given back.
 
     Args:
-        choice: Name or file, and the numbers that belong to it.
+        choice: Task, name or file, and the numbers that belong to it.
         seed: Seed of what the task itself samples (the subset of a parity).
 
     Raises:
         InputError: There is no such task or file, or a number does not fit.
     """
-    if choice.task.endswith(".json"):
-        return read_circuit(choice.task)
+    if isinstance(choice.task, Task):
+        return choice.task
+    name = describe_input(choice.task)
     known = f"{', '.join(sorted(TASKS))} or a circuit.json"
     if is_rows(choice.task):
-        raise InputError(f"'{choice.task}' holds rows, not a task: this verb wants {known}")
-    if choice.task not in TASKS:
-        raise InputError(f"unknown task '{choice.task}'{suggest(choice.task, TASKS)}: give {known}")
-    return TASKS[choice.task](choice, seed)
+        raise InputError(f"'{name}' holds rows, not a task: this verb wants {known}")
+    if name.endswith(".json"):
+        return read_circuit(name)
+    if name not in TASKS:
+        raise InputError(f"unknown task '{name}'{suggest(name, TASKS)}: give {known}")
+    return TASKS[name](choice, seed)

@@ -16,10 +16,11 @@ from seqtant.errors import InputError
 from seqtant.models.recurrent import RecurrentNetwork
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import ArmName, NetworkConfig, OptimizationConfig
+from seqtant.subtasks.networks.checkpoint import TrainedNetwork
 from seqtant.subtasks.networks.networks import Network, NetworkLM, build_network
 from seqtant.subtasks.rows.layout import Layout, arm_layouts
 from seqtant.subtasks.rows.problem_rows import Row
-from seqtant.subtasks.tasks.arms import Arm, TaskBatches
+from seqtant.subtasks.tasks.arms import Arm, TaskBatches, arm_of
 from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_inputs
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.training.decoding import Scores, solve, solve_rows
@@ -54,6 +55,8 @@ class Fitted:
     network: Network
     model: NetworkLM
     """The network behind the interface of language models."""
+    config: NetworkConfig
+    """Its kind and shape."""
     curve: list[Point] = field(default_factory=list)
     weight_change: float = 0.0
     """Length of the change of the trained weights over their initial length."""
@@ -72,6 +75,19 @@ class FittedTask(Fitted):
     task: Task
     arm: Arm
 
+    @property
+    def trained(self) -> TrainedNetwork:
+        """The network with everything needed to run it: what ``evaluate`` takes and ``save_trained`` saves."""
+        return TrainedNetwork(
+            network=self.network,
+            config=self.config,
+            vocabulary=self.arm.vocabulary(self.task),
+            context=self.arm.length(self.task),
+            arm_name=self.arm.name,
+            task=self.task,
+            arm=self.arm,
+        )
+
     def solve(self, inputs: np.ndarray) -> tuple[Scores, Scores]:
         """Solves inputs on the network's own steps, and with teacher forcing."""
         self.model.device = next(self.network.parameters()).device
@@ -88,6 +104,21 @@ class FittedRows(Fitted):
     """Largest number of characters of a row."""
     longest: int
     """Largest number of characters of a completion."""
+    arm_name: ArmName
+    """How the rows were written."""
+
+    @property
+    def trained(self) -> TrainedNetwork:
+        """The network with everything needed to run it: what ``evaluate`` takes and ``save_trained`` saves."""
+        return TrainedNetwork(
+            network=self.network,
+            config=self.config,
+            vocabulary=self.tokens.vocabulary,
+            context=self.context,
+            arm_name=self.arm_name,
+            alphabet=self.tokens.alphabet,
+            longest=self.longest,
+        )
 
     def solve(self, rows: Sequence[Row], layouts: Sequence[Layout]) -> Scores:
         """Writes the rows on the network's own steps and scores them."""
@@ -137,22 +168,22 @@ class RowBatches:
 
 def fit_network(
     task: Task,
-    arm: Arm,
-    network: NetworkConfig,
-    optimization: OptimizationConfig,
+    arm: Arm | ArmName = "steps",
+    network: NetworkConfig | None = None,
+    optimization: OptimizationConfig | None = None,
     *,
-    updates: int,
-    evaluate_every: int,
-    seed: int,
-    context: Context,
+    updates: int = 2000,
+    evaluate_every: int = 100,
+    seed: int = 0,
+    context: Context | None = None,
 ) -> FittedTask:
     """Trains a fresh network on a task.
 
     Args:
         task: The task.
-        arm: What is written.
-        network: Kind and shape of the network.
-        optimization: Optimizer settings.
+        arm: What is written, an arm or its name.
+        network: Kind and shape of the network; by default an Elman network whose recurrent matrix alone is trained.
+        optimization: Optimizer settings; by default those of the network's kind.
         updates: Number of updates.
         evaluate_every: Number of updates between two evaluations.
         seed: Seed of the weights and the data.
@@ -161,9 +192,12 @@ def fit_network(
     Raises:
         TrainingError: The loss or the gradient is not finite.
     """
+    network, optimization = network or NetworkConfig(), optimization or OptimizationConfig()
+    arm = arm_of(arm, task, seed=seed) if isinstance(arm, str) else arm
     vocabulary, length = arm.vocabulary(task), arm.length(task)
     fresh = build_network(network, vocabulary=vocabulary, context=length, seed=seed)
-    fitted = FittedTask(network=fresh, model=NetworkLM(fresh, vocabulary, length), task=task, arm=arm)
+    model = NetworkLM(fresh, vocabulary, length)
+    fitted = FittedTask(network=fresh, model=model, config=network, task=task, arm=arm)
     start = [each.detach().cpu().clone() for each in fresh.parameters() if each.requires_grad]
     # One stream of random numbers per purpose: [seed, 2] is validation, [seed, 3] the test.
     validation = draw_inputs(task, "validation", VALIDATION_INPUTS, np.random.default_rng([seed, 2]))
@@ -178,7 +212,7 @@ def fit_network(
         fresh,
         TaskBatches(task, arm, optimization.batch, seed),
         training_schedule(fresh, optimization, updates, evaluate_every),
-        context=replace(context, seed=seed),
+        context=replace(context or Context(), seed=seed),
         evaluate=evaluate,
     )
     # Read from the history and not collected in evaluate: a resumed run has the points from before as well.
@@ -199,17 +233,17 @@ def final_scores(fitted: FittedTask, rows: int, seed: int) -> tuple[Scores, Scor
 
 def fit_rows(
     splits: Mapping[Split, Sequence[Row]],
-    arm: ArmName,
-    network: NetworkConfig,
-    optimization: OptimizationConfig,
+    arm: ArmName = "steps",
+    network: NetworkConfig | None = None,
+    optimization: OptimizationConfig | None = None,
     *,
-    noise: float,
-    updates: int,
-    evaluate_every: int,
-    seed: int,
-    context: Context,
+    noise: float = 0.0,
+    updates: int = 2000,
+    evaluate_every: int = 100,
+    seed: int = 0,
+    context: Context | None = None,
 ) -> FittedRows:
-    """Trains a fresh network on the characters of rows; see :func:`fit_network`.
+    """Trains a fresh network, by default a decoder, on the characters of rows; see :func:`fit_network`.
 
     ``noise`` is the share of the steps of the arm ``noisy`` that are wrong.
 
@@ -217,6 +251,7 @@ def fit_rows(
         InputError: A split is empty.
         TrainingError: The loss or the gradient is not finite.
     """
+    network, optimization = network or NetworkConfig(kind="decoder"), optimization or OptimizationConfig()
     for split in SPLITS:
         if not splits[split]:
             raise InputError(f"there are no rows in the split '{split}': give more rows, a thousand or so")
@@ -229,7 +264,9 @@ def fit_rows(
     longest = max(len(layout.completion) for layout in layouts) + 1
     fresh = build_network(network, vocabulary=tokens.vocabulary, context=length, seed=seed)
     model = NetworkLM(fresh, tokens.vocabulary, length if network.positional else None)
-    fitted = FittedRows(network=fresh, model=model, tokens=tokens, context=length, longest=longest)
+    fitted = FittedRows(
+        network=fresh, model=model, config=network, tokens=tokens, context=length, longest=longest, arm_name=arm
+    )
     start = [each.detach().clone() for each in fresh.parameters()]
     started = time.process_time()
 
@@ -245,7 +282,7 @@ def fit_rows(
         fresh,
         RowBatches(encoded, min(optimization.batch, len(encoded)), seed),
         training_schedule(fresh, optimization, updates, evaluate_every),
-        context=replace(context, seed=seed),
+        context=replace(context or Context(), seed=seed),
         evaluate=evaluate,
     )
     for update, found in sorted(history.evaluations.items()):

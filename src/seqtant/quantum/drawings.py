@@ -1,4 +1,4 @@
-"""From a result of this room to its figures: convergence, correlation maps, errors against cost, cost against size."""
+"""Figures by verb: convergence, correlation maps, errors against cost, cost against size."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from seqtant.findings import Measurement, Result, Table
 from seqtant.report.figures import COLORS, Figure, axes, line
 
 
-def figures(result: Result) -> list[Figure]:
-    """Draws a result of this room; a verb without drawings gives none."""
-    verb = result.instrument.partition(".")[2]
-    drawings = {
-        "ground-state": convergence,
-        "transfer": convergence,
-        "observe": correlation_map,
-        "compare-sampling": error_against_cost,
-        "benchmark": cost_against_spins,
-    }
-    return drawings[verb](result) if verb in drawings else []
-
-
-def convergence(result: Result) -> list[Figure]:
+def ground_state(result: Result) -> list[Figure]:
     """Energy per site against optimization steps, with the exact line."""
     energy, error = result.series("energy_per_site"), result.series("energy_error")
     if not energy:
@@ -35,7 +22,7 @@ def convergence(result: Result) -> list[Figure]:
     settled = values[len(values) // 4 :]
     bottom = min(settled) if exact is None else min(*settled, float(exact))
     top = max(settled)
-    room = 0.1 * (top - bottom) or 1e-6
+    margin = 0.1 * (top - bottom) or 1e-6
     rows = [(s, v, e / 1.96) for s, v, e in zip(steps, values, errors, strict=True)]
     columns = ("step", "energy per site", "standard error")
     return [
@@ -47,13 +34,18 @@ def convergence(result: Result) -> list[Figure]:
             alt=f"Energy per site from {values[0]:.4f} to {values[-1]:.6f} over {len(values)} steps"
             + (f"; reference {exact:.6f}" if exact is not None else ""),
             data=traces,
-            layout=axes("step", "energy per site", yaxis={"range": [bottom - room, top + room]}),
+            layout=axes("step", "energy per site", yaxis={"range": [bottom - margin, top + margin]}),
             table=Table(name="convergence", title="Energy by step", columns=columns, rows=tuple(rows)),
         )
     ]
 
 
-def correlation_map(result: Result) -> list[Figure]:
+def transfer(result: Result) -> list[Figure]:
+    """Energy per site against optimization steps on the new lattice, with the exact line."""
+    return ground_state(result)
+
+
+def observe(result: Result) -> list[Figure]:
     """Correlation of every site with the central one, as a map of the lattice."""
     found, errors = result.series("correlation"), result.series("correlation_error")
     columns = int(result.values.get("columns") or 0)
@@ -81,7 +73,7 @@ def correlation_map(result: Result) -> list[Figure]:
     ]
 
 
-def error_against_cost(result: Result) -> list[Figure]:
+def compare_sampling(result: Result) -> list[Figure]:
     """Error of the magnetization against evaluations of psi, for both ways of sampling."""
     groups: dict[str, list[Measurement]] = {}
     for m in result.series("error"):
@@ -117,7 +109,7 @@ def error_against_cost(result: Result) -> list[Figure]:
     ]
 
 
-def cost_against_spins(result: Result) -> list[Figure]:
+def benchmark(result: Result) -> list[Figure]:
     """Seconds per step and its parts against the number of spins, with the counted operations."""
     traces = []
     names = ("seconds_step", "seconds_sampling", "seconds_local_energies", "seconds_update")

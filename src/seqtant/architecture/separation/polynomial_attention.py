@@ -22,11 +22,10 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import UInt64
 
-from seqtant.architecture.config import Positions
-from seqtant.architecture.rank.closed_forms import closed_form_rank
+from seqtant.architecture.config import NetworkShape, Positions
+from seqtant.architecture.separation.closed_forms import closed_form_rank
 from seqtant.errors import InputError
 from seqtant.progress import SILENT, Progress, track
-from seqtant.ranges import at_least
 
 Numbers: TypeAlias = UInt64[np.ndarray, "..."]
 
@@ -131,40 +130,6 @@ MARGIN = 8
 """Inputs beyond the closed form: a rank that reached them all would show."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkShape:
-    """The shape of a polynomial attention network and its inputs; fields as in :func:`separation_rank`."""
-
-    depth: int
-    width: int
-    heads: int = 1
-    tokens: int = 8
-    embed_rank: int | None = None
-    inner_dim: int | None = None
-    positions: Positions = "none"
-    vocab: int | None = None
-    residual: bool = False
-    projection: int | None = None
-
-    def __post_init__(self) -> None:
-        at_least(1, depth=self.depth, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
-        at_least(1, inner_dim=self.inner_dim, vocab=self.vocab, projection=self.projection)
-        if self.tokens < 2 or self.tokens % 2:
-            raise InputError(f"tokens is {self.tokens}: give an even number, half of them on each side of the cut")
-        if self.inner % self.heads:
-            raise InputError(f"heads is {self.heads}: it must divide the inner dimension {self.inner}")
-
-    @property
-    def inner(self) -> int:
-        """Heads times head width."""
-        return self.width if self.inner_dim is None else self.inner_dim
-
-    @property
-    def rank(self) -> int:
-        """Rank of the input embedding, at most the width."""
-        return self.width if self.embed_rank is None else min(self.embed_rank, self.width)
-
-
 @dataclass(frozen=True)
 class RankRun:
     """One elimination: a seed, a prime, a grid of inputs and its rank."""
@@ -262,10 +227,18 @@ def separation_rank(
         residual=residual,
         projection=projection,
     )
-    words = 0 if vocab is None else vocab ** (tokens // 2)
+    return rank_of_shape(shape, templates, max_templates, seed=seed, progress=progress)
+
+
+def rank_of_shape(
+    shape: NetworkShape, templates: int, max_templates: int, *, seed: int, progress: Progress = SILENT
+) -> SeparationRank:
+    """Measures the separation rank of a shape, see :func:`separation_rank`."""
+    half = shape.tokens // 2
+    words = 0 if shape.vocab is None else shape.vocab**half
     if words > max_templates:
         raise InputError(
-            f"vocab {vocab} has {words} words of {tokens // 2} tokens per half, above max_templates {max_templates}: "
+            f"vocab {shape.vocab} has {words} words of {half} tokens per half, above max_templates {max_templates}: "
             "give a smaller vocab or fewer tokens"
         )
     first, second = FIELDS
@@ -275,7 +248,8 @@ def separation_rank(
         if run.saturated or templates >= max_templates:
             break
         # Just more inputs than the closed form where that is fewer than twice as many.
-        enough = closed_form_rank(depth, width if positions == "free" else shape.rank, tokens) + MARGIN
+        rank = shape.width if shape.positions == "free" else shape.rank
+        enough = closed_form_rank(shape.depth, rank, shape.tokens) + MARGIN
         templates = min(enough if templates < enough < 2 * templates else 2 * templates, max_templates)
     again = [
         rank_run(shape, templates, field=first, seed=seed + 1, progress=progress),
