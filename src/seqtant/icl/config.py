@@ -140,7 +140,7 @@ class TaskSource(VerbConfig):
     """Which model, and which tasks it is shown."""
 
     model: ModelSource = field(default="reference", kw_only=False)
-    """Model folder or hub name, ``reference`` for the model that ships, ``world`` for its exact oracle, or a model."""
+    """Model folder or hub name; ``reference`` is the model that ships, ``world`` the exact oracle of its world."""
     tasks: Tasks = field(default=(), kw_only=False)
     """JSON lines of a task, or its name (repeat for each task); by default the games of the reference world."""
     shots: Count = 16
