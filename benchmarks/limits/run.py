@@ -92,7 +92,7 @@ def generation() -> dict[str, Any]:
     from seqtant.lm.generation import generate
     from seqtant.lm.huggingface import HuggingFaceLM
     from seqtant.lm.sampling import Sampling
-    from seqtant.steering.applying.hooks import apply_steering
+    from seqtant.steering.vectors.hooks import apply_steering
     from seqtant.steering.vectors.vector import SteeringVector
 
     size, tokens = SIZES["26M"], 32

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqtant.lm.batches import Batch, Tokens, as_tokens, group_by_length, pad
-from seqtant.lm.decoder import ReachedError, find_decoder, hidden_of, replaced, with_hidden
-from seqtant.lm.hooks import check_layers, network
+from seqtant.lm.decoder import ReachedError, hidden_of, replaced, with_hidden
+from seqtant.lm.hooks import check_layers
 from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import hidden_states, run_up_to
@@ -107,7 +107,7 @@ def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
         output.append(whole.past_key_values)
         raise ReachedError
 
-    decoder, blocks = find_decoder(network(model))
+    decoder, blocks = model.decoder
     with ExitStack() as stack:
         stack.callback(blocks[top].register_forward_hook(lambda _module, _inputs, out: output.append(out)).remove)
         stack.callback(decoder.register_forward_hook(stop).remove)

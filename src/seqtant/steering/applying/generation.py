@@ -22,8 +22,8 @@ from seqtant.lm.scoring import token_log_probs
 from seqtant.lm.text import decode, encode
 from seqtant.progress import SILENT, Progress
 from seqtant.registry import Registry
-from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.data.items import BehaviorPrompt
+from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector
 
 Scorer = Callable[[BehaviorPrompt, str], float]
