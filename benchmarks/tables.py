@@ -7,7 +7,7 @@ from pathlib import Path
 
 from comparisons import RESULTS, Row, load, rows
 
-from seqtant.report.marked import put
+from seqtant.report.markdown import put
 
 FOLDER = Path(__file__).parent
 

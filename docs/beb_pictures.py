@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from seqtant.beb.drawings.series import points
+from seqtant.beb.drawings import points
 from seqtant.findings import Result, from_json
 from seqtant.report.figures import COLORS
 

@@ -67,7 +67,8 @@ def flags(command: App) -> list[str]:
     joined = re.sub(r"(?<=\S)\n {4}(?=\S)", " ", text)  # what a help text says on a further line
     # The generator lists `--empty-` forms that the commands, as they are joined in `cli.py`, do not take.
     unsaid = re.compile(r" \*\[default: (?:False|\(\))\]\*|, --empty-[\w-]+")
-    return [unsaid.sub("", row) for row in joined.splitlines() if row.startswith("* ")]
+    rows = [row.replace("``", "`") for row in joined.splitlines() if row.startswith("* ")]
+    return [unsaid.sub("", row) for row in rows]
 
 
 def shared_flags() -> tuple[str, ...]:

@@ -97,15 +97,14 @@ def _curve(x: Scale, y: Scale, rows: list[dict], shade: int, name: str) -> str:
 def timeline(sound: Path, plain: Path, purposeful: Path, path: Path) -> None:
     """Writes the page that plays one utterance, heard by both models, without its sound."""
     # Here and not above: whoever draws the frontier from a record needs no torch.
-    from seqtant.ctc.recognition.recognizer import Recognizer
-    from seqtant.ctc.recognition.streaming import LiveListener
-    from seqtant.ctc.reporting.timeline import Track, write_timeline
+    from seqtant.ctc.recognition.recognizer import Recognizer, StreamingRecognizer
+    from seqtant.ctc.reporting import Track, write_timeline
     from seqtant.data.speech import read_manifest
 
     (utterance,) = read_manifest(sound)
     tracks = []
     for name, folder in (("plain CTC", plain), ("with purpose", purposeful)):
-        live = LiveListener(Recognizer.load(folder))
+        live = StreamingRecognizer(Recognizer.load(folder))
         live.push(utterance.recording.samples)
         tracks.append(Track(name, tuple(live.words)))
     write_timeline(path, utterance, tracks, with_sound=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Estimate
-from seqtant.report.marked import put
+from seqtant.report.markdown import put
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from seqtant.pretraining import BuildConfig, ExampleStream, build
+from seqtant.pretraining import BuildConfig, ExampleStream, build_examples
 from seqtant.pretraining.build.audit import audit_arm
 
 # The small world that ships stands in for your corpus: BuildConfig(corpus=("my.jsonl",)) takes your own.
-built, counts = build(BuildConfig.smoke(), Path(tempfile.mkdtemp()))
+built, counts = build_examples(BuildConfig.smoke(), Path(tempfile.mkdtemp()))
 
 for arm in ("knn", "split", "random"):
     audit = audit_arm(built, arm)

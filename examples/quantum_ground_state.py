@@ -1,30 +1,33 @@
-"""Train the ground state of a 3 x 3 Ising lattice, hold it against exact diagonalization, and draw from it.
+"""Train the ground state of a 3 x 3 Ising lattice in memory, beside exact diagonalization, and draw from it.
 
 Run: python examples/quantum_ground_state.py
 """
 
-from __future__ import annotations
-
+# %% A Hamiltonian on a lattice, and its exact ground state
 import torch
 
-from seqtant import quantum
-from seqtant.runs.context import Context
+from seqtant.quantum import VMC, TransformerState, build, diagonalize, evaluate, observe, square, symmetrize
 
-config = quantum.GroundStateConfig(
-    hamiltonian="tfim", lattice="3x3", field=3.0, steps=20, samples=128, network=quantum.NetworkConfig(depth=3, width=8)
-)
-trained = quantum.train(config, Context(device="cpu"))
-exact = quantum.ground_state(trained.system.pauli)
-print(trained.system.pauli.convention)
-print(f"energy per site: {trained.energy.total / 9:.6f}, exact {exact.energy / 9:.6f}")
-error = (trained.energy.total - exact.energy) / abs(exact.energy)
-print(f"relative error {error:.1e}, variance {trained.energy.variance:.4f}")
+hamiltonian = build("tfim", square(3), field=3.0)
+exact = diagonalize(hamiltonian)
+print(hamiltonian.convention)
 
-# Exact, independent samples of the symmetrized state, each with its probability.
-spins, log_prob = trained.state.sample(2000, torch.Generator().manual_seed(0), return_log_prob=True)
-magnetization = spins.double().mean(1)
-print(f"mean |m| {magnetization.abs().mean():.3f}, entropy {-log_prob.mean():.3f} nats")
+# %% A wave function, and ten steps of variational Monte Carlo: exact samples, natural gradients
+state = TransformerState(square(3), depth=1, width=8, seed=0)
+vmc = VMC(state, hamiltonian, steps=10, samples=256, seed=0)
+vmc.run()
+for entry in vmc.history[::3]:
+    print(f"step {entry['step']:.0f}: energy per site {entry['energy'] / 9:.4f} +- {entry['error'] / 9:.4f}")
 
-# The same network on a larger lattice: its weights do not depend on the size.
-network = trained.training.state.network
-print(f"parameters: {network.count_parameters()}, blind spots on 3 x 3: {len(network.graph.blind_spots((3, 3)))}")
+# %% Its energy, summed over all configurations, beside the exact one
+even = symmetrize(state, hamiltonian)
+for name, psi in (("as trained", state), ("symmetrized", even)):
+    print(f"{name}: {evaluate(psi, hamiltonian).total / 9:.6f}, exact {exact.energy / 9:.6f}")
+
+# %% Exact, independent samples of the symmetrized state, each with its probability
+spins, log_prob = even.sample(2000, torch.Generator().manual_seed(0), return_log_prob=True)
+print(f"mean |m| {spins.double().mean(1).abs().mean():.3f}, entropy {-log_prob.mean():.3f} nats")
+
+# %% Everything that can be measured of it, as a result
+result = observe((state, hamiltonian), samples=512)
+print(result)

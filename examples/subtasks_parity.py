@@ -5,33 +5,28 @@ Run: python examples/subtasks_parity.py
 
 from __future__ import annotations
 
-import numpy as np
-
 from seqtant import subtasks
-from seqtant.runs.context import Context
-from seqtant.subtasks.config import ArmSettings
-from seqtant.subtasks.training.fitting import final_scores
+from seqtant.subtasks import NetworkConfig
 
+# The task: which steps lead from eight bits to the parity of a hidden half of them?
 task = subtasks.parity(8, seed=1)
 print(f"{task.name}, hidden subset {task.facts['subset']}")
 for number, step in enumerate(task.steps):
     print(f"  step {number} reads {step.reads} and writes token {task.inputs + number}")
 
-fitted = subtasks.fit_network(
-    task,
-    subtasks.arm_of("steps", task, ArmSettings(), 0),
-    subtasks.NetworkConfig(width=128),
-    subtasks.OptimizationConfig(),
-    updates=300,
-    evaluate_every=100,
-    seed=0,
-    context=Context(device="cpu"),
-)
-free, teacher = final_scores(fitted, 500, seed=0)
-print(f"answers on its own steps: {free.answer_accuracy}")
-print(f"each step given the true earlier ones: {teacher.per_step.round(3).tolist()}")
+# Rows in memory, by split. Are their steps sound?
+rows = subtasks.make_rows(task, 60)
+print(rows["train"][0].to_json())
+print(subtasks.check(rows))
+
+# Before training: which steps can the gradients of a fresh network see?
+network = NetworkConfig(width=128)
+print(subtasks.probe(task, network=network, candidates=8, samples=256))
+
+# Train with the steps written out, then let the network solve unseen inputs on its own steps.
+fitted = subtasks.fit_network(task, "steps", network, updates=300)
+print(subtasks.evaluate(fitted, test_rows=500))
 print(f"the recurrent matrix moved by {fitted.weight_change:.3f} of its length")
 
-inputs = np.random.default_rng(0).integers(2, size=(18, 8))
-found = subtasks.solve_gf2(inputs, task.labels(inputs)[:, -1])
-print(f"Gaussian elimination, from 18 samples: {found.subset}")
+# Algebra needs no steps: about as many samples as bits.
+print(subtasks.solve_gf2(rows["train"]))

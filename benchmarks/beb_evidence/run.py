@@ -20,10 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from seqtant.beb.components.loading import world_side
-from seqtant.beb.components.tuning import tuned
-from seqtant.beb.prompts.sampling import Prompt, draw_prompts
-from seqtant.beb.prompts.sentences import SentenceEnds
+from seqtant.beb.components.finetune import finetune
+from seqtant.beb.components.loading import world_component
+from seqtant.beb.prompts.sampling import Prompt, SentenceEnds, sample_prompts
 from seqtant.lm import encode, generate, load, log_prob_blocks, token_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
@@ -36,18 +35,18 @@ OUT = Path(__file__).parents[1] / "results" / "beb_evidence.json"
 
 def sides() -> tuple[HuggingFaceLM, HuggingFaceLM, SentenceEnds, list[int]]:
     """The model that ships, and a copy tuned on its dark personas as P-: two networks of equal cost."""
-    model, dark = load("reference", device="cpu"), world_side("world:gloomy,grumpy")
+    model, dark = load("reference", device="cpu"), world_component("world:gloomy,grumpy")
     splitter, opening = SentenceEnds(model, ".!"), encode(model, ["talk :"])[0]
-    documents = draw_prompts(dark, [opening] * 160, 12, splitter, generator=torch.Generator().manual_seed(1)).prompts
+    documents = sample_prompts(dark, [opening] * 160, 12, splitter, generator=torch.Generator().manual_seed(1)).prompts
     training = TrainingConfig(steps=20, learning_rate=1e-3, warmup=2)
-    minus = tuned(model, documents, training, 8, Context(device="cpu"), name="dark")
+    minus = finetune(model, documents, training, 8, Context(device="cpu"), name="dark")
     return minus, model, splitter, opening
 
 
 def draw(minus: HuggingFaceLM, splitter: SentenceEnds, opening: list[int], count: int, seed: int) -> tuple[Prompt, ...]:
     # Three sentences more than prefixes: eight tokens must follow the last one.
     generator = torch.Generator().manual_seed(seed)
-    return draw_prompts(minus, [opening] * count, PREFIXES + 3, splitter, generator=generator).prompts
+    return sample_prompts(minus, [opening] * count, PREFIXES + 3, splitter, generator=generator).prompts
 
 
 @torch.no_grad()

@@ -32,12 +32,12 @@ def ours() -> dict[str, float | str]:
     wall, cpu = time.perf_counter(), time.process_time()
     from seqtant import __version__
     from seqtant.architecture.counting.accounting import count_flops, count_parameters
-    from seqtant.architecture.families.decoder import read
+    from seqtant.architecture.families.decoder import read_decoder
+    from seqtant.architecture.families.decoders import DECODERS
     from seqtant.architecture.families.fields import Fields
-    from seqtant.architecture.families.gpt import GPT_LIKE
 
-    bare = replace(GPT_LIKE["gpt2"], qkv_bias=False, output_bias=False, mlp_bias=False, norm_vectors=1)
-    shape = read(Fields(SIZES | {"model_type": "gpt2"}, "benchmark", dict(bare.aliases)), bare)
+    bare = replace(DECODERS["gpt2"], qkv_bias=False, output_bias=False, mlp_bias=False, norm_vectors=1)
+    shape = read_decoder(Fields(SIZES | {"model_type": "gpt2"}, "benchmark", dict(bare.aliases)), bare)
     flops = count_flops(shape, TOKENS, scored=1).total
     return {
         "peer": "seqtant",

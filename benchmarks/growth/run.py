@@ -68,7 +68,7 @@ def measure(prompts: int) -> None:
 
 
 def shots(prompts: int) -> None:
-    icl.run(replace(icl.ShotsConfig.smoke(), prompts=prompts), Context(device="cpu"))
+    icl.shots.run(replace(icl.ShotsConfig.smoke(), prompts=prompts), Context(device="cpu"))
 
 
 def listen(steps: int) -> None:

@@ -28,7 +28,7 @@ from seqtant.icl.prompts.encoding import PromptEncoder
 from seqtant.icl.prompts.tasks import Example, Task, reference_tasks
 from seqtant.icl.scoring.scores import label_log_probs
 from seqtant.lm import load, locate
-from seqtant.report.marked import put
+from seqtant.report.markdown import put
 from seqtant.runs.environment import environment
 
 FOLDER = Path(__file__).parent

@@ -89,11 +89,9 @@ def generation() -> dict[str, Any]:
     """Steered generation of one row: every weight must be read once per token."""
     from work import SIZES, network
 
-    from seqtant.lm.generation import generate
+    from seqtant.lm.generation import Sampling, generate
     from seqtant.lm.huggingface import HuggingFaceLM
-    from seqtant.lm.sampling import Sampling
-    from seqtant.steering.vectors.hooks import apply_steering
-    from seqtant.steering.vectors.vector import SteeringVector
+    from seqtant.steering import SteeringVector, apply_steering
 
     size, tokens = SIZES["26M"], 32
     model = HuggingFaceLM(network(size))
@@ -143,18 +141,16 @@ def step() -> dict[str, Any]:
     """One step of a variational ground state, 6x6 spins: operations counted along what each flip touches."""
     from seqtant.quantum.config import NetworkConfig, OptimizerConfig, SystemConfig
     from seqtant.quantum.instruments.benchmark import count
-    from seqtant.quantum.operators.local_energy import Hamiltonian
-    from seqtant.quantum.training.distributed import Processes
-    from seqtant.quantum.training.ground_states import resolved
-    from seqtant.quantum.training.rng import generator_for
-    from seqtant.quantum.training.systems import System, make_state
-    from seqtant.quantum.training.vmc import Training
+    from seqtant.quantum.observation import Hamiltonian
+    from seqtant.quantum.training.distributed import DistributedContext, generator_for
+    from seqtant.quantum.training.systems import System, make_state, resolve_network
+    from seqtant.quantum.training.vmc import VMC
 
     samples = 1024
     system = System.of(SystemConfig(lattice="6x6", hamiltonian="tfim", field=3.0))
-    state = make_state(system, resolved(NetworkConfig(depth=3), system), generator_for(0, 6))
-    training = Training(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=REPEATS + 2, samples=samples,
-                        seed=0, processes=Processes("cpu"))  # fmt: skip
+    state = make_state(system, resolve_network(NetworkConfig(depth=3), system), generator_for(0, 6))
+    training = VMC(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=REPEATS + 2, samples=samples,
+                   seed=0, processes=DistributedContext("cpu"))  # fmt: skip
     operations, _ = count(state, training.hamiltonian)
     kernel = samples**2 * sum(p.numel() for p in state.parameters())  # one triangle, a product and a sum each
     return row("ground-state step", "FLOPs of sampling, gradients, flips and kernel", "FLOP",

@@ -12,15 +12,15 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from datatrove.executor import LocalPipelineExecutor
 
-from seqtant.pretraining.build.build import build
-from seqtant.pretraining.build.distributed import job_step
-from seqtant.pretraining.build.pipeline import Pipeline
-from seqtant.pretraining.build.workspace import Workspace
+from seqtant.pretraining.build.build import build_examples
+from seqtant.pretraining.build.pipeline import embed_corpus
+from seqtant.pretraining.build.workspace import Job, Workspace, job_step
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.sections import SegmentSettings
 
@@ -44,22 +44,23 @@ def main() -> None:
     config = BuildConfig(corpus=tuple(given.corpus), segment=SegmentSettings(shard_documents=20))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        pipeline = Pipeline(config, Workspace(place / "executor"))
         seconds = {}
-        for stage in ("segment_jobs", "vector_jobs"):
-            jobs = getattr(pipeline, stage)
+
+        def run(stage: str, jobs: Sequence[Job]) -> None:
             started = time.perf_counter()
             LocalPipelineExecutor(
                 [job_step(jobs)], tasks=len(jobs), workers=given.workers, logging_dir=str(place / "logs" / stage)
             ).run()
-            seconds[stage] = time.perf_counter() - started
-        build(config, place / "executor")
-        build(config, place / "alone")
+            seconds[f"{stage.removesuffix('s')}_jobs"] = time.perf_counter() - started
+
+        corpus = embed_corpus(config.corpus, config.segment, config.embed, Workspace(place / "executor"), run)
+        build_examples(config, place / "executor")
+        build_examples(config, place / "alone")
         same = digest(place / "executor") == digest(place / "alone")
         result = {
-            "documents": sum(count for _, count in pipeline.shards),
-            "segments": len(pipeline.segments),
-            "shards": len(pipeline.shards),
+            "documents": sum(corpus.documents),
+            "segments": len(corpus.segments),
+            "shards": len(corpus.documents),
             "workers": given.workers,
             "wall_seconds": seconds,
             "byte_identical": same,

@@ -22,10 +22,8 @@ from typing import Any
 import numpy as np
 
 from seqtant.pretraining.corpus.segments import Segments
-from seqtant.pretraining.examples.conditions import sentence_groups
-from seqtant.pretraining.examples.examples import group_slices, write_examples
-from seqtant.pretraining.retrieval.filtering import filter_neighbors
-from seqtant.pretraining.retrieval.neighbors import Neighbors, recall, search
+from seqtant.pretraining.examples.examples import group_slices, sentence_groups, write_examples
+from seqtant.pretraining.retrieval.neighbors import Neighbors, filter_neighbors, recall, search
 from seqtant.pretraining.retrieval.ordering import tour
 from seqtant.pretraining.sections import FilterSettings, NeighborSettings
 from seqtant.runs.environment import environment

@@ -10,12 +10,11 @@ import torch
 
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import light_two_stack, single_stack
+from seqtant.models.wavefunctions.stacks import light_two_stack, single_stack
 from seqtant.quantum.config import OptimizerConfig, SystemConfig
-from seqtant.quantum.observation.evaluation import evaluate
-from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.observation import Hamiltonian, evaluate
 from seqtant.quantum.training.systems import System
-from seqtant.quantum.training.vmc import Training
+from seqtant.quantum.training.vmc import VMC
 
 side, samples, method, layers, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 seed = int(sys.argv[7]) if len(sys.argv) > 7 else 0
@@ -30,7 +29,7 @@ like_netket = {
 }
 trust = 0.4 if kind == "bold" else OptimizerConfig().trust
 settings = like_netket[method] if kind == "same" else OptimizerConfig(method=method, trust=trust)
-training = Training(state, hamiltonian, settings, steps=int(sys.argv[6]), samples=samples, seed=seed)
+training = VMC(state, hamiltonian, settings, steps=int(sys.argv[6]), samples=samples, seed=seed)
 draw = torch.Generator().manual_seed(1)
 
 

@@ -24,7 +24,7 @@ from contenders import ours, padded_scores, plain_choices, plain_prefixes, plain
 from peer import ask
 from work import SIZES, Size, flops, network, texts
 
-from seqtant.lm.logits import logits_per_pass, tokens_per_pass
+from seqtant.lm.batches import logits_per_pass, tokens_per_pass
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "scoring.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seqtant.report.marked import put
+from seqtant.report.markdown import put
 
 
 def write_tables(page: Path, record: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from seqtant.report.marked import put
+from seqtant.report.markdown import put
 
 SIDES = ("seqtant", "repeng", "steering-vectors")
 NAMES = {"small": "8 blocks of width 256, vocabulary 32,000", "1b": "16 blocks of width 2,048, vocabulary 32,000"}

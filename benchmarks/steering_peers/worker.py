@@ -76,7 +76,7 @@ class Ours:
     def sweep(self, rows: dict[int, Any], strengths: list[float]) -> list[list[list[float]]]:
         import torch
 
-        from seqtant.lm.text import encode
+        from seqtant.lm.interface import encode
         from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
         from seqtant.steering.vectors.vector import SteeringVector
 

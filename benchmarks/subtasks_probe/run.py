@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Result
-from seqtant.runs.context import Context
 from seqtant.runs.environment import environment
-from seqtant.subtasks import NetworkConfig, OptimizationConfig, ProbeConfig, TrainConfig, run
+from seqtant.subtasks import NetworkConfig, OptimizationConfig, probe, train
 
 RESULTS = Path(__file__).parents[1] / "results" / "subtasks_probe.json"
 ELMAN = NetworkConfig(width=256)
@@ -41,14 +40,17 @@ LEARNED = 0.95
 def measure(name: str, seed: int) -> list[dict[str, Any]]:
     """Units foretold and updates needed of every step of one case; None where a step was not learned."""
     network, bits, updates, every = CASES[name]
-    context = Context(device="cpu", seed=seed)
     settings = OptimizationConfig()
-    looked = run(ProbeConfig(bits=bits, network=network, samples=4096), context)
-    trained = run(
-        TrainConfig(
-            bits=bits, network=network, optimization=settings, updates=updates, evaluate_every=every, test_rows=64
-        ),
-        context,
+    looked = probe(bits=bits, network=network, samples=4096, device="cpu", seed=seed)
+    trained = train(
+        bits=bits,
+        network=network,
+        optimization=settings,
+        updates=updates,
+        evaluate_every=every,
+        test_rows=64,
+        device="cpu",
+        seed=seed,
     )
     table = next(table for table in looked.tables if table.name == "signals")
     rows = {str(row[0]): dict(zip(table.columns, row, strict=True)) for row in table.rows}

@@ -22,9 +22,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from seqtant.findings import Table
 from seqtant.report.tables import to_markdown
-from seqtant.runs.context import Context
 from seqtant.runs.environment import environment
-from seqtant.subtasks import AugmentConfig, run
+from seqtant.subtasks import augment
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "subtasks_trl.json"
@@ -63,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(folder / "model")
-        run(AugmentConfig(tokenizer=str(folder / "model")), Context(device="cpu", folder=folder / "data"))
+        augment(tokenizer=folder / "model", device="cpu", out=folder / "data")
         command = [chosen.peer, str(FOLDER / "peer.py"), str(folder), str(chosen.updates)]
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = json.loads(answer.splitlines()[-1])

@@ -19,13 +19,9 @@ from typing import Any
 
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 
-from seqtant.pretraining.build.distributed import job_step, run_on_ray
-from seqtant.pretraining.build.pipeline import Pipeline
-from seqtant.pretraining.build.shards import Job
-from seqtant.pretraining.build.workspace import Workspace
+from seqtant.pretraining.build.pipeline import embed_corpus
+from seqtant.pretraining.build.workspace import Job, Workspace, job_step, run_on_ray
 from seqtant.pretraining.config import BuildConfig
-
-STAGES = ("segment_jobs", "vector_jobs")
 
 
 def missing(jobs: Sequence[Job]) -> list[Job]:
@@ -59,15 +55,18 @@ def main() -> None:
     parser.add_argument("--partition", default="cpu")
     parser.add_argument("--time", default="04:00:00")
     given = parser.parse_args()
-    pipeline = Pipeline(BuildConfig(corpus=tuple(given.corpus)), Workspace(Path(given.out)))
-    for stage in STAGES:
-        jobs = missing(getattr(pipeline, stage))
-        sys.stderr.write(f"{stage}: {len(jobs)} to do\n")
-        if jobs:
+    config = BuildConfig(corpus=tuple(given.corpus))
+
+    def run(stage: str, jobs: Sequence[Job]) -> None:
+        open_jobs = missing(jobs)
+        sys.stderr.write(f"{stage}: {len(open_jobs)} to do\n")
+        if open_jobs:
             # A stage that is taken up again has other jobs: datatrove's marks of an earlier one must not count.
-            execute(jobs, Path(given.out) / "logs" / f"{stage}-{len(jobs)}", given)
+            execute(open_jobs, Path(given.out) / "logs" / f"{stage}-{len(open_jobs)}", given)
             if given.executor == "slurm":
-                return
+                sys.exit()
+
+    embed_corpus(config.corpus, config.segment, config.embed, Workspace(Path(given.out)), run)
 
 
 if __name__ == "__main__":

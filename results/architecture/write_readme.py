@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 def page() -> str:
     """The text of the page."""
     records = {path.name: from_json(Result, path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
-    parts = ["# Runs of the architecture room\n\nWritten by `write_readme.py` from the records in this folder."]
+    parts = ["# Runs of the architecture instrument\n\nWritten by `write_readme.py` from the records in this folder."]
     return "\n\n".join([*parts, *(section(name, record, made(record)) for name, record in records.items())]) + "\n"
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from seqtant.findings import Cell, Finding, Result, Table, format_number, from_json
-from seqtant.report.marked import fill
+from seqtant.report.markdown import fill
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent

@@ -26,7 +26,7 @@ def read(name: str) -> Result:
 
 def page() -> str:
     """The text of the page."""
-    parts = ["# Runs of the in-context learning room\n\nWritten by `write_pages.py` from the records in this folder."]
+    parts = ["# Runs of in-context learning\n\nWritten by `write_pages.py` from the records in this folder."]
     records = {path.name: read(path.name) for path in sorted(FOLDER.glob("*.json"))}
     return "\n\n".join([*parts, *(section(name, record, made(record)) for name, record in records.items())]) + "\n"
 

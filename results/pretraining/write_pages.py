@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Cell, Finding, Result, Table, format_number, from_json
-from seqtant.report.marked import put
+from seqtant.report.markdown import put
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent

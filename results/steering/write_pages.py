@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seqtant.findings import Result, from_json
-from seqtant.report.marked import put
+from seqtant.report.markdown import put
 from seqtant.report.tables import to_markdown
 
 FOLDER = Path(__file__).parent

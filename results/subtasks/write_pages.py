@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Cell, Estimate, Result, Table, from_json
-from seqtant.report.marked import fill
+from seqtant.report.markdown import fill
 from seqtant.report.tables import to_markdown
 from seqtant.stats.intervals import share
 
@@ -193,7 +193,9 @@ def readme() -> str:
         record = from_json(Result, path.read_text(encoding="utf-8"))
         rows.append((path.name, f"`{record.command}`", record.created[:10], f"{record.cpu_seconds:.0f}"))
     listed = table(("record", "command", "made", "CPU seconds"), rows)
-    return f"# Runs of the sub-tasks room\n\nWritten by `write_pages.py` from the records in this folder.\n\n{listed}\n"
+    return (
+        f"# Runs of the sub-tasks package\n\nWritten by `write_pages.py` from the records in this folder.\n\n{listed}\n"
+    )
 
 
 def pictures() -> None:

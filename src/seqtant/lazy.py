@@ -42,6 +42,10 @@ def public_names(file: str) -> dict[str, str]:
     Args:
         file: The package's ``__file__``.
     """
-    stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
+    path = Path(file).with_suffix(".pyi")
+    parts = path.parent.parts
+    package = ".".join(parts[len(parts) - parts[::-1].index("seqtant") - 1 :]) if "seqtant" in parts else ""
+    stub = ast.parse(path.read_text(encoding="utf-8"))
     lines = [line for line in stub.body if isinstance(line, ast.ImportFrom) and line.module]
-    return {name.name: str(line.module) for line in lines for name in line.names}
+    homes = [(f"{package}.{line.module}" if line.level else str(line.module), line) for line in lines]
+    return {name.name: home for home, line in homes for name in line.names}

@@ -8,7 +8,7 @@ import torch
 import transformers
 from hypothesis import strategies as st
 
-from seqtant.architecture.families.reading import FAMILIES
+from seqtant.architecture.families.loading import FAMILIES
 
 GPT_NAMES = {
     "hidden_size": "n_embd",

@@ -20,10 +20,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
 from seqtant.architecture.counting.accounting import count_cache, count_flops, count_pairs, count_parameters
-from seqtant.architecture.families.decoder import read
+from seqtant.architecture.families.decoder import read_decoder
+from seqtant.architecture.families.decoders import DECODERS
 from seqtant.architecture.families.fields import Fields
-from seqtant.architecture.families.gpt import GPT_LIKE
-from seqtant.architecture.families.reading import describe
+from seqtant.architecture.families.loading import describe
 from seqtant.architecture.families.shape import Attention, Shape
 from seqtant.errors import InputError
 from tests.architecture.networks import ALL_FAMILIES, build_network, configurations
@@ -90,8 +90,8 @@ def test_flops_of_kernel_attention_on_the_meta_device() -> None:
 def test_flops_are_twice_the_multiply_adds_of_deepspeed() -> None:
     stored = json.loads((ROOT / "benchmarks/results/flop_counters.json").read_text(encoding="utf-8"))
     deepspeed = next(row for row in stored["peers"] if row["peer"] == "deepspeed")
-    bare = replace(GPT_LIKE["gpt2"], qkv_bias=False, output_bias=False, mlp_bias=False, norm_vectors=1)
-    nano = read(Fields(NANO, "nano", dict(bare.aliases)), bare)
+    bare = replace(DECODERS["gpt2"], qkv_bias=False, output_bias=False, mlp_bias=False, norm_vectors=1)
+    nano = read_decoder(Fields(NANO, "nano", dict(bare.aliases)), bare)
     assert count_flops(nano, stored["tokens"], scored=1).total == 2 * deepspeed["macs"]
     assert count_parameters(nano).total == deepspeed["parameters"]
     assert count_flops(nano, 256, scored=1).total == 4_065_129_216

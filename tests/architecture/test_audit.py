@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from seqtant import cli
-from seqtant.architecture.config import AuditConfig
-from seqtant.architecture.figures import figures
-from seqtant.architecture.instrument import run
+from seqtant import architecture, cli
 from seqtant.errors import InputError
 from seqtant.findings import Finding, Result
+from seqtant.instruments import figures
 from tests.architecture.networks import build_network, parameters_of
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -54,13 +52,13 @@ def finding(result: Result, key: str) -> Finding:
 
 
 def audit(name: str) -> Result:
-    return run(AuditConfig(model=str(CONFIGS / f"{name}.json")))
+    return architecture.audit(str(CONFIGS / f"{name}.json"))
 
 
 @pytest.mark.parametrize("family", TINY)
 def test_weights_on_disk_agree_with_the_configuration(family: str, tmp_path: Path) -> None:
     network = save_tiny(tmp_path, family)
-    result = run(AuditConfig(model=str(tmp_path)))
+    result = architecture.audit(str(tmp_path))
     assert result.values["parameters"] == parameters_of(network)
     assert finding(result, "weights").verdict == "agrees"
     assert result.warnings == () or all("extrapolated" in warning for warning in result.warnings)
@@ -69,7 +67,7 @@ def test_weights_on_disk_agree_with_the_configuration(family: str, tmp_path: Pat
 def test_weights_in_several_files_are_read_together(tmp_path: Path) -> None:
     save_tiny(tmp_path, "llama", max_shard_size="4KB")
     assert (tmp_path / "model.safetensors.index.json").is_file()
-    assert finding(run(AuditConfig(model=str(tmp_path / "config.json"))), "weights").verdict == "agrees"
+    assert finding(architecture.audit(str(tmp_path / "config.json")), "weights").verdict == "agrees"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,7 @@ def test_weights_that_do_not_fit_the_configuration_are_warned_about(
     save_tiny(tmp_path, "llama")
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    result = run(AuditConfig(model=str(tmp_path)))
+    result = architecture.audit(str(tmp_path))
     assert finding(result, "weights").verdict == "disagrees"
     assert any(re.search(message, warning) for warning in result.warnings)
 
@@ -101,7 +99,7 @@ def test_buffers_and_second_copies_in_old_checkpoints_do_not_count(tmp_path: Pat
     tensors["transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)
     tensors["lm_head.weight"] = tensors["transformer.wte.weight"].clone()
     save_file(tensors, path)
-    assert finding(run(AuditConfig(model=str(tmp_path))), "weights").verdict == "agrees"
+    assert finding(architecture.audit(str(tmp_path)), "weights").verdict == "agrees"
 
 
 def test_auditing_a_configuration_loads_neither_torch_nor_transformers(tmp_path: Path) -> None:
@@ -161,7 +159,7 @@ def test_one_size_in_three_shapes(depth: int, width: int, summary: str, tmp_path
     # All near the size of GPT-3 Small, for which the law asks for 23 layers of width 555.
     config = {"model_type": "gpt2", "n_layer": depth, "n_embd": width, "n_head": 4}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    result = run(AuditConfig(model=str(tmp_path)))
+    result = architecture.audit(str(tmp_path))
     assert summary in finding(result, "depth").summary
     assert finding(result, "depth").verdict == ("agrees" if depth == 23 else "disagrees")
     assert result.values["optimal_depth"] == pytest.approx(23.05, abs=0.5)
@@ -184,12 +182,12 @@ def test_the_counted_class_is_said() -> None:
 
 def test_length_and_number_format_are_settings() -> None:
     path = str(CONFIGS / "llama-3-8b.json")
-    short, long = (run(AuditConfig(model=path, length=length)).values for length in (1024, 8192))
+    short, long = (architecture.audit(path, length=length).values for length in (1024, 8192))
     assert short["flops_per_token"] == pytest.approx(2 * 7.5e9 + 4 * 32 * 4096 * 1024, rel=0.01)
     assert long["kv_bytes_at_length"] == 8 * (short["kv_bytes_at_length"] or 0)
     # 2 tables of 8 heads of 128 in 32 layers, two bytes each.
     assert short["kv_bytes_per_token"] == 131_072
-    assert run(AuditConfig(model=path, dtype="float32")).values["kv_bytes_per_token"] == 2 * 131_072
+    assert architecture.audit(path, dtype="float32").values["kv_bytes_per_token"] == 2 * 131_072
 
 
 def test_figures_show_the_parameters_and_the_law() -> None:
@@ -277,11 +275,11 @@ def test_a_cached_hub_model_is_read_without_the_network(tmp_path: Path, monkeypa
     (repository / "snapshots").mkdir()
     save_tiny(repository / "snapshots" / commit, "llama")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    result = run(AuditConfig(model="nobody/tiny"))
+    result = architecture.audit("nobody/tiny")
     assert finding(result, "weights").verdict == "agrees"
     assert "nobody/tiny" in result.title
 
 
 def test_a_path_of_three_parts_is_no_hub_name() -> None:
     with pytest.raises(InputError, match="does not exist"):
-        run(AuditConfig(model="a/b/c"))
+        architecture.audit("a/b/c")

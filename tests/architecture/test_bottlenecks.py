@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seqtant.architecture.config import AuditConfig
+from seqtant import architecture
 from seqtant.architecture.counting.accounting import count_parameters
 from seqtant.architecture.counting.bottlenecks import (
     find_bottlenecks,
@@ -16,9 +16,8 @@ from seqtant.architecture.counting.bottlenecks import (
     redundant_parameters,
     scores_rank,
 )
-from seqtant.architecture.families.reading import describe
+from seqtant.architecture.families.loading import describe
 from seqtant.architecture.families.shape import Shape
-from seqtant.architecture.instrument import run
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -96,6 +95,9 @@ def test_two_narrow_places_do_not_count_twice() -> None:
     assert set(alone) == {"vocabulary", "wide attention"}
     together = redundant_parameters(shape, rank=512, cut_heads=True)
     assert max(alone.values()) < together < sum(alone.values())
+    # Rank 512 in a width of 3072 leaves (1/6)^2 of all entries; 12 heads of 256 instead of 16 leave 3/4 of attention's.
+    attention, feed_forward = 28 * 4 * 3072 * 4096, 28 * 3 * 3072 * 24576
+    assert together == attention - attention * 3 // (4 * 36) + feed_forward - feed_forward // 36
 
 
 @pytest.mark.parametrize(
@@ -124,6 +126,23 @@ def test_narrow_feed_forward_layers_are_found_unless_experts_make_up_for_it() ->
     assert [place.kind for place in find_bottlenecks(one)] == ["wide attention", "narrow feed-forward"]
 
 
+@pytest.mark.parametrize(("inner", "kinds"), [(767, ["narrow feed-forward"]), (768, []), (769, [])])
+def test_an_inner_size_equal_to_the_width_is_no_bottleneck(inner: int, kinds: list[str]) -> None:
+    assert [place.kind for place in find_bottlenecks(describe({"model_type": "gpt2", "n_inner": inner}))] == kinds
+
+
+@pytest.mark.parametrize(("head_dim", "kinds"), [(127, ["narrow attention"]), (128, []), (129, ["wide attention"])])
+def test_attention_of_the_inner_size_of_the_width_is_no_bottleneck(head_dim: int, kinds: list[str]) -> None:
+    shape = describe({"model_type": "llama", "head_dim": head_dim})
+    assert [place.kind for place in find_bottlenecks(shape)] == kinds
+
+
+@pytest.mark.parametrize(("narrow", "kinds"), [(767, ["factorized embedding"]), (768, []), (769, [])])
+def test_a_table_as_wide_as_the_width_is_no_bottleneck(narrow: int, kinds: list[str]) -> None:
+    shape = describe({"model_type": "opt", "word_embed_proj_dim": narrow})
+    assert [place.kind for place in find_bottlenecks(shape)] == kinds
+
+
 def test_the_rank_of_the_scores_is_another_matter() -> None:
     assert scores_rank(published("gpt2")) == 768
     assert scores_rank(published("albert-base-v2")) == 128
@@ -143,7 +162,7 @@ def test_advice_names_a_shape_that_would_not_be_flagged() -> None:
 
 
 def test_the_audit_reports_what_was_found() -> None:
-    result = run(AuditConfig(model=str(CONFIGS / "t5-11b.json")))
+    result = architecture.audit(str(CONFIGS / "t5-11b.json"))
     assert result.values["bottlenecks"] == 1
     # 15/16 of the attention matrices: 72 sublayers of 4 x 1024 x 16384.
     assert result.values["redundant_parameters"] == 72 * 4 * 1024 * 16384 * 15 // 16

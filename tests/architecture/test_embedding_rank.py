@@ -14,13 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from seqtant import cli
-from seqtant.architecture.config import EmbeddingRankConfig
-from seqtant.architecture.figures import figures
-from seqtant.architecture.instrument import run
-from seqtant.architecture.rank.spectra import BLOCK, Moments, Spectrum, spectrum_of_gram
+from seqtant import architecture, cli
+from seqtant.architecture.instruments.embedding_rank import BLOCK, Moments, Spectrum, spectrum_of_gram
 from seqtant.errors import InputError
 from seqtant.findings import Result
+from seqtant.instruments import figures
 from tests.architecture.networks import build_network
 
 
@@ -86,9 +84,9 @@ def test_what_passes_a_projection_has_the_spectrum_of_the_product() -> None:
     rng = np.random.default_rng(0)
     table, up = rng.normal(size=(50, 4)), rng.normal(size=(9, 4))
     exact = np.linalg.svd(table @ up.T, compute_uv=False)
-    through = Moments.of(table).through(up)
-    assert np.allclose(through.spectrum().values[:4], exact[:4])
-    assert through.spectrum().numerical_rank(1e-9) == 4
+    projected = Moments.of(table).project(up)
+    assert np.allclose(projected.spectrum().values[:4], exact[:4])
+    assert projected.spectrum().numerical_rank(1e-9) == 4
 
 
 def test_token_and_position_together_have_the_spectrum_of_all_pairs() -> None:
@@ -100,7 +98,7 @@ def test_token_and_position_together_have_the_spectrum_of_all_pairs() -> None:
     assert spectrum_of_gram(joint, 19, noise=1e-12).numerical_rank(0.0) == 4
 
 
-def model_with(folder: Path, tensors: dict[str, np.ndarray[Any, Any]], **config: Any) -> EmbeddingRankConfig:
+def model_with(folder: Path, tensors: dict[str, np.ndarray[Any, Any]], **config: Any) -> str:
     """A model folder whose tensors of these names are replaced."""
     family = config["model_type"]
     head = {"llama": "LlamaForCausalLM", "gpt2": "GPT2LMHeadModel", "albert": "AlbertModel", "opt": "OPTForCausalLM"}
@@ -113,7 +111,7 @@ def model_with(folder: Path, tensors: dict[str, np.ndarray[Any, Any]], **config:
         name = next(name for name in stored if f".{name}".endswith(f".{ending}"))
         stored[name] = torch.from_numpy(table).to(stored[name].dtype).reshape(stored[name].shape).contiguous()
     save_file(stored, path, metadata={"format": "pt"})
-    return EmbeddingRankConfig(model=str(folder))
+    return str(folder)
 
 
 LLAMA = {"model_type": "llama", "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 60}
@@ -122,7 +120,9 @@ LLAMA |= {"intermediate_size": 8}
 
 def test_a_table_of_low_rank_is_found_in_a_model(tmp_path: Path) -> None:
     values = [8.0, 7.0, 6.0, 5.0, 4.0] + [0.0] * 11
-    result = run(model_with(tmp_path, {"embed_tokens.weight": with_spectrum(values, 60)}, **LLAMA))
+    result = architecture.embedding_rank(
+        model_with(tmp_path, {"embed_tokens.weight": with_spectrum(values, 60)}, **LLAMA)
+    )
     assert result.values["embedding_rank"] == result.values["embedding_rank_fine"] == 5
     assert result.values["effective_width"] == 5
     assert result.values["stable_rank"] == pytest.approx((64 + 49 + 36 + 25 + 16) / 64, rel=1e-5)
@@ -133,7 +133,7 @@ def test_a_table_of_low_rank_is_found_in_a_model(tmp_path: Path) -> None:
 
 def test_a_mean_that_all_tokens_share_is_no_direction_that_tells_them_apart(tmp_path: Path) -> None:
     table = np.random.default_rng(0).normal(size=(60, 16)) + 50.0
-    result = run(model_with(tmp_path, {"embed_tokens.weight": table}, **LLAMA))
+    result = architecture.embedding_rank(model_with(tmp_path, {"embed_tokens.weight": table}, **LLAMA))
     assert result.values["embedding_rank"] == 1
     assert (result.values["centered_embedding_rank"] or 0) > 12
     assert next(each for each in result.findings if each.key == "rank").verdict == "agrees"
@@ -141,20 +141,20 @@ def test_a_mean_that_all_tokens_share_is_no_direction_that_tells_them_apart(tmp_
 
 def test_bfloat16_weights_are_read(tmp_path: Path) -> None:
     table = with_spectrum([4.0] * 16, 60)
-    config = model_with(tmp_path, {"embed_tokens.weight": table}, **LLAMA)
+    model = model_with(tmp_path, {"embed_tokens.weight": table}, **LLAMA)
     path = tmp_path / "model.safetensors"
     save_file({name: tensor.to(torch.bfloat16) for name, tensor in load_file(path).items()}, path)
-    result = run(config)
+    result = architecture.embedding_rank(model)
     assert result.values["embedding_rank"] == 16
     assert result.values["stable_rank"] == pytest.approx(16, rel=0.05)
-    assert run(EmbeddingRankConfig(model=str(path))).values == result.values
+    assert architecture.embedding_rank(str(path)).values == result.values
 
 
 def test_learned_positions_are_measured_beside_the_tokens(tmp_path: Path) -> None:
     config = {"model_type": "gpt2", "n_embd": 16, "n_head": 2, "n_layer": 1, "n_positions": 30, "vocab_size": 60}
     token = with_spectrum([5.0, 4.0, 3.0] + [0.0] * 13, 60, seed=1)
     position = with_spectrum([5.0, 4.0] + [0.0] * 14, 30, seed=2)
-    result = run(model_with(tmp_path, {"wte.weight": token, "wpe.weight": position}, **config))
+    result = architecture.embedding_rank(model_with(tmp_path, {"wte.weight": token, "wpe.weight": position}, **config))
     assert (result.values["embedding_rank"], result.values["position_rank"]) == (3, 2)
     assert result.values["joint_rank_fine"] == 5
     assert next(each for each in result.findings if each.key == "positions").verdict == "agrees"
@@ -165,7 +165,7 @@ def test_factorized_embeddings_are_measured_after_their_projection(tmp_path: Pat
     config |= {"intermediate_size": 8, "vocab_size": 60, "num_hidden_layers": 1}
     up = with_spectrum([3.0, 2.0, 1.0, 0.0], 16)
     tables = {"word_embeddings.weight": with_spectrum([1.0] * 4, 60), "embedding_hidden_mapping_in.weight": up}
-    result = run(model_with(tmp_path, tables, **config))
+    result = architecture.embedding_rank(model_with(tmp_path, tables, **config))
     assert result.values["embedding_rank"] == 3
     assert result.values["stable_rank"] == pytest.approx((9 + 4 + 1) / 9, rel=1e-4)
     narrow = next(row for row in result.tables[0].rows if row[0] == "token, before the projection")
@@ -176,7 +176,7 @@ def test_positions_beside_a_projection_keep_their_width(tmp_path: Path) -> None:
     config = {"model_type": "opt", "hidden_size": 16, "word_embed_proj_dim": 4, "num_attention_heads": 2}
     config |= {"ffn_dim": 8, "vocab_size": 60, "num_hidden_layers": 1, "max_position_embeddings": 30}
     position = with_spectrum([1.0] * 9 + [0.0] * 7, 32)
-    result = run(model_with(tmp_path, {"embed_positions.weight": position}, **config))
+    result = architecture.embedding_rank(model_with(tmp_path, {"embed_positions.weight": position}, **config))
     assert result.values["position_rank_fine"] == 9
     assert result.values["input_rank"] == 4
     assert (result.values["embedding_rank_fine"] or 99) <= 4
@@ -186,7 +186,7 @@ def test_patches_are_measured_by_their_projection(tmp_path: Path) -> None:
     config = {"model_type": "vit", "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
     config |= {"image_size": 8, "patch_size": 2, "num_channels": 3, "intermediate_size": 8}
     kernel = with_spectrum([2.0] * 6 + [0.0] * 6, 16)
-    result = run(model_with(tmp_path, {"patch_embeddings.projection.weight": kernel}, **config))
+    result = architecture.embedding_rank(model_with(tmp_path, {"patch_embeddings.projection.weight": kernel}, **config))
     assert result.values["embedding_rank"] == 6
     assert result.values["rows"] == 12
 
@@ -195,7 +195,7 @@ def test_real_table_agrees_with_numpy(shared_data: Path) -> None:
     folder = shared_data / "stories260k"
     table = load_file(folder / "model.safetensors")["model.embed_tokens.weight"].double().numpy()
     values = np.linalg.svd(table, compute_uv=False)
-    result = run(EmbeddingRankConfig(model=str(folder)))
+    result = architecture.embedding_rank(str(folder))
     left = 1 - np.cumsum(values**2) / (values**2).sum()
     assert result.values["embedding_rank"] == int(np.argmax(left <= 0.01)) + 1
     assert result.values["embedding_rank_fine"] == int(np.argmax(left <= 0.001)) + 1
@@ -205,7 +205,7 @@ def test_real_table_agrees_with_numpy(shared_data: Path) -> None:
 
 
 def test_the_figure_shows_the_spectrum(tmp_path: Path) -> None:
-    result: Result = run(model_with(tmp_path, {}, **LLAMA))
+    result: Result = architecture.embedding_rank(model_with(tmp_path, {}, **LLAMA))
     (figure,) = figures(result)
     curve = result.series("singular_value", "token")
     assert [row.step for row in curve] == [float(index) for index in range(1, 17)]

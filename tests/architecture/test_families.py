@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from seqtant.architecture.counting.accounting import count_parameters
-from seqtant.architecture.families.reading import FAMILIES, describe
+from seqtant.architecture.families.loading import FAMILIES, describe
 from seqtant.errors import InputError
 from tests.architecture.networks import ALL_FAMILIES, build_network, configurations, parameters_of
 
@@ -87,7 +87,7 @@ def test_embedding_tables_are_those_of_transformers() -> None:
         shape = describe(config)
         built = build_network(config, shape.counted_as)
         tables = sum(part.weight.numel() for part in built.modules() if isinstance(part, torch.nn.Embedding))
-        assert sum(table.parameters for table in shape.entry.tables) == tables
+        assert sum(table.parameters for table in shape.embedding.tables) == tables
 
 
 def test_an_untied_t5_checkpoint_holds_what_is_counted(tmp_path: Path) -> None:

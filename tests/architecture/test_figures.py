@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from seqtant.architecture.config import BoundsConfig, MatchConfig, PlanConfig, RankConfig
-from seqtant.architecture.figures import figures
-from seqtant.architecture.instrument import run
+from seqtant.architecture.config import AuditConfig, BoundsConfig, MatchConfig, PlanConfig, RankConfig
+from seqtant.architecture.theory import optimal_depth
+from seqtant.instruments import figures, run
 from seqtant.report.figures import Figure
 
 CONFIGS = [
@@ -52,3 +53,23 @@ def test_match_joins_two_shapes_of_equal_rank() -> None:
     figure = only(MatchConfig(depth=2, width=8, to_depth=1))
     shapes = next(trace for trace in figure.data if trace["name"] == "shapes")
     assert shapes["x"] == [8, 998]
+
+
+@pytest.mark.parametrize("config", [PlanConfig.smoke(), AuditConfig.smoke()], ids=repr)
+def test_the_law_is_drawn_from_the_record_and_not_computed_again(config: object) -> None:
+    result = run(config)
+    middle = result.series("law_depth")
+    assert [row.value for row in middle] == [optimal_depth(row.step or 0).depth for row in middle]
+    moved = replace(result, measurements=tuple(replace(row, value=row.value + 100) for row in result.measurements))
+    traces = [trace for figure in figures(moved) for trace in figure.data if trace.get("name", "").startswith("law")]
+    band, drawn = traces
+    assert drawn["y"] == [row.value + 100 for row in middle]
+    assert band["x"] == [*drawn["x"], *reversed(drawn["x"])]
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, AuditConfig.smoke()], ids=repr)
+def test_a_record_without_curves_is_drawn_without_them(config: object) -> None:
+    """Records of earlier versions hold no curves."""
+    for figure in figures(replace(run(config), measurements=())):
+        assert figure.title
+        assert figure.name != "rank_by_width"

@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqtant.architecture.planning.matching import MAX_WIDTH, matching_width
-from seqtant.architecture.theory import log3_many_token_rank, many_token_rank
+from seqtant.architecture.separation.closed_forms import (
+    MAX_WIDTH,
+    log3_many_token_rank,
+    many_token_rank,
+    matching_width,
+)
 
 
 @pytest.mark.parametrize(

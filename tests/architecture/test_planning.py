@@ -9,15 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.planning.layer_family import Family
-from seqtant.architecture.planning.modalities import MODALITIES
-from seqtant.architecture.planning.planning import Plan, make_plan
+from seqtant.architecture.instruments.plan import plan_of
+from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan
 from seqtant.architecture.planning.rules_of_thumb import BUILT, RULES, vocabulary_parameters
 from seqtant.errors import InputError
 
 
 def test_gpt3_plan() -> None:
-    plan = make_plan(PlanConfig(params=1.74e11))
+    plan = make_plan(1.74e11)
     assert plan.best.depth == pytest.approx(80.5, abs=0.1)
     assert plan.best.width == pytest.approx(13460, rel=5e-3)
     assert plan.band.low <= 76 <= plan.band.high  # Jurassic-1, built after the law at this size
@@ -35,7 +34,7 @@ def test_gpt3_plan() -> None:
 def test_candidates_are_whole_shapes_of_about_the_right_size(
     params: float, glu: bool, kv_heads: int | None, snap: int
 ) -> None:
-    plan = make_plan(PlanConfig(params=params, glu=glu, kv_heads=kv_heads, snap=snap))
+    plan = plan_of(PlanConfig(params=params, glu=glu, kv_heads=kv_heads, snap=snap))
     assert 1 <= plan.band.low <= plan.band.high
     assert plan.candidates
     for shape in plan.candidates:
@@ -48,7 +47,7 @@ def test_candidates_are_whole_shapes_of_about_the_right_size(
 
 
 def test_counts_of_a_candidate_by_hand() -> None:
-    plan = make_plan(PlanConfig(params=1.3e9, glu=True, kv_heads=8, vocab=32000, tied=False, context=1024))
+    plan = plan_of(PlanConfig(params=1.3e9, glu=True, kv_heads=8, vocab=32000, tied=False, context=1024))
     shape = plan.candidates[0]
     head_dim = shape.width // shape.heads
     matrices = 2 * shape.width**2 + 2 * shape.width * 8 * head_dim + 3 * shape.width * shape.d_ff
@@ -65,7 +64,7 @@ def test_counts_agree_with_transformers() -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    plan = make_plan(PlanConfig(params=3e8, glu=True, kv_heads=4, vocab=8192))
+    plan = plan_of(PlanConfig(params=3e8, glu=True, kv_heads=4, vocab=8192))
     shape = plan.candidates[1]
     config = LlamaConfig(
         hidden_size=shape.width,
@@ -84,22 +83,22 @@ def test_counts_agree_with_transformers() -> None:
 def test_law_of_grouped_query_layers_uses_their_own_count() -> None:
     """MobileLLM-125M (30 x 576, 9 heads, 3 for keys and values, gated 1536): the law asks for 24.5 layers."""
     layer = 2 * 576**2 + 2 * 576 * 192 + 3 * 576 * 1536
-    plan = make_plan(PlanConfig(params=30 * layer, glu=True, kv_heads=3, d_ff_ratio=1536 / 576))
+    plan = plan_of(PlanConfig(params=30 * layer, glu=True, kv_heads=3, d_ff_ratio=1536 / 576))
     assert plan.best.depth == pytest.approx(24.5, abs=1.0)
     c = 2 * plan.best.width**2 + 2 * plan.best.width * 192 + 3 * plan.best.width**2 * 1536 / 576
     assert c * plan.best.depth == pytest.approx(30 * layer, rel=1e-9)
 
 
 def test_total_budget_includes_the_embeddings() -> None:
-    plan = make_plan(PlanConfig(params=1.3e9, count="total", vocab=128000, tied=False))
+    plan = plan_of(PlanConfig(params=1.3e9, count="total", vocab=128000, tied=False))
     assert plan.size + 2 * 128000 * plan.best.width == pytest.approx(1.3e9, rel=1e-9)
     with pytest.raises(InputError, match="embeddings alone"):
-        make_plan(PlanConfig(params=1e6, count="total"))
+        plan_of(PlanConfig(params=1e6, count="total"))
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_every_modality_makes_a_plan(modality: str) -> None:
-    plan = make_plan(PlanConfig(params=8.5e7, modality=modality))  # type: ignore[arg-type]
+    plan = plan_of(PlanConfig(params=8.5e7, modality=modality))  # type: ignore[arg-type]
     kind = MODALITIES[modality]
     limit = min(each for each in (kind.vocabulary, kind.rank) if each is not None)
     assert plan.effective_width == min(limit, plan.best.width)
@@ -109,16 +108,16 @@ def test_every_modality_makes_a_plan(modality: str) -> None:
 
 
 def test_bytes_at_8e7_are_cut_at_three_times_the_law() -> None:
-    plan = make_plan(PlanConfig(params=8.5e7, modality="bytes"))
+    plan = plan_of(PlanConfig(params=8.5e7, modality="bytes"))
     assert (plan.band.low, plan.band.high) == (23, 69)
 
 
 def test_factorized_embeddings_limit_the_width() -> None:
-    plan = make_plan(PlanConfig(params=8.5e7, embed_rank=400))
+    plan = plan_of(PlanConfig(params=8.5e7, embed_rank=400))
     assert plan.band.high == math.floor(8.5e7 / (12 * 400**2))
     shape = plan.candidates[0]
     assert shape.embedding == 400 * (50257 + shape.width)
-    untied = make_plan(PlanConfig(params=8.5e7, embed_rank=400, tied=False)).candidates[0]
+    untied = plan_of(PlanConfig(params=8.5e7, embed_rank=400, tied=False)).candidates[0]
     assert untied.embedding == 400 * (50257 + shape.width) + 50257 * shape.width
 
 
@@ -133,28 +132,29 @@ def test_vocabulary_rule() -> None:
 def test_rules_say_nothing_outside_their_sizes_and_bracket_their_own_shapes() -> None:
     by_name = {rule.name: rule for rule in RULES}
 
-    def plan_of(depth: int, width: int) -> Plan:
-        return make_plan(PlanConfig(params=12 * depth * width**2))
+    def standard(depth: int, width: int) -> Plan:
+        return make_plan(12 * depth * width**2)
 
-    assert by_name["nanochat"].depths(plan_of(20, 1280)) == pytest.approx((20, 20))
-    assert by_name["nanochat"].depths(make_plan(PlanConfig(params=1e12))) is None
-    low, high = by_name["Kaplan et al. 2020"].depths(plan_of(48, 1600)) or (0, 0)
+    assert by_name["nanochat"].depths(standard(20, 1280)) == pytest.approx((20, 20))
+    assert by_name["nanochat"].depths(make_plan(1e12)) is None
+    low, high = by_name["Kaplan et al. 2020"].depths(standard(48, 1600)) or (0, 0)
     assert low == pytest.approx(6, abs=0.5)
     assert high == pytest.approx(48, abs=0.5)
-    low, high = by_name["MobileLLM 2024"].depths(plan_of(30, 576)) or (0, 0)
+    low, high = by_name["MobileLLM 2024"].depths(standard(30, 576)) or (0, 0)
     assert low < 30 <= high + 0.2
     assert {rule.strength for rule in RULES} >= {"unverified", "read at the source", "read second-hand"}
 
 
 def test_built_networks_lie_where_the_survey_says() -> None:
     """Depth over the law's depth: GPT-2 0.52, GPT-2 XL 1.11, BLOOM 0.87, Chinchilla 1.10, Gopher 0.96, iGPT 1.08 ..."""
-    ratios = {each.name: each.depth / make_plan(PlanConfig(params=each.size)).best.depth for each in BUILT}
+    ratios = {each.name: each.depth / make_plan(each.size).best.depth for each in BUILT}
     expected = {"GPT-2": 0.52, "GPT-2 XL": 1.11, "BLOOM": 0.87, "Chinchilla": 1.10, "Gopher": 0.96}
     expected |= {"iGPT-S": 1.08, "iGPT-M": 1.04, "iGPT-L": 1.13, "iGPT-XL": 1.10}
     assert {name: ratios[name] for name in expected} == pytest.approx(expected, abs=0.006)
 
 
 def test_family_knows_a_standard_layer() -> None:
-    assert Family.of(PlanConfig(params=1e9)).is_standard
-    assert Family.of(PlanConfig(params=1e9, glu=True)).is_standard  # 4 + 3 * 8/3 = 12
-    assert not Family.of(PlanConfig(params=1e9, kv_heads=2)).is_standard
+    assert ShapeFamily().is_standard
+    assert plan_of(PlanConfig(params=1e9, glu=True)).family == ShapeFamily(gated=True, d_ff_ratio=8 / 3)
+    assert ShapeFamily(gated=True, d_ff_ratio=8 / 3).is_standard  # 4 + 3 * 8/3 = 12
+    assert not ShapeFamily(kv_heads=2).is_standard

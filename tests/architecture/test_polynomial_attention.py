@@ -12,10 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import isprime
 
-from seqtant.architecture.config import RankConfig
-from seqtant.architecture.rank.finite_field import FIELDS, PrimeField
-from seqtant.architecture.rank.polynomial_attention import Network, rank_run, separation_rank
-from seqtant.architecture.theory import closed_form_rank
+from seqtant.architecture.separation.closed_forms import closed_form_rank
+from seqtant.architecture.separation.polynomial_attention import (
+    FIELDS,
+    Network,
+    NetworkShape,
+    PrimeField,
+    rank_run,
+    separation_rank,
+)
 from seqtant.errors import InputError
 
 FULL_RANK = [
@@ -59,7 +64,7 @@ LOW_RANK = [
 
 @pytest.mark.parametrize(("depth", "width", "heads", "tokens", "rank"), FULL_RANK)
 def test_rank_of_full_rank_inputs(depth: int, width: int, heads: int, tokens: int, rank: int) -> None:
-    found = separation_rank(RankConfig(depth=depth, width=width, heads=heads, tokens=tokens))
+    found = separation_rank(depth=depth, width=width, heads=heads, tokens=tokens)
     assert (found.rank, found.saturated) == (rank, True)
 
 
@@ -69,7 +74,7 @@ def test_rank_of_full_rank_inputs(depth: int, width: int, heads: int, tokens: in
     [(2, 6, 1, 12, 385), (2, 6, 3, 12, 340), (3, 3, 1, 2, 560), (3, 3, 3, 2, 560), (4, 2, 1, 2, 861)],
 )
 def test_rank_of_larger_networks(depth: int, width: int, heads: int, tokens: int, rank: int) -> None:
-    found = separation_rank(RankConfig(depth=depth, width=width, heads=heads, tokens=tokens))
+    found = separation_rank(depth=depth, width=width, heads=heads, tokens=tokens)
     assert (found.rank, found.saturated) == (rank, True)
 
 
@@ -77,13 +82,13 @@ def test_rank_of_larger_networks(depth: int, width: int, heads: int, tokens: int
 def test_rank_under_a_narrow_embedding(
     depth: int, width: int, heads: int, tokens: int, embed_rank: int, rank: int
 ) -> None:
-    found = separation_rank(RankConfig(depth=depth, width=width, heads=heads, tokens=tokens, embed_rank=embed_rank))
+    found = separation_rank(depth=depth, width=width, heads=heads, tokens=tokens, embed_rank=embed_rank)
     assert (found.rank, found.saturated) == (rank, True)
 
 
 @pytest.mark.parametrize(("width", "tokens"), [(3, 4), (4, 4), (4, 6), (5, 4), (5, 6)])
 def test_rank_between_two_and_many_tokens(width: int, tokens: int) -> None:
-    found = separation_rank(RankConfig(depth=2, width=width, tokens=tokens))
+    found = separation_rank(depth=2, width=width, tokens=tokens)
     assert (found.rank, found.saturated) == (closed_form_rank(2, width, tokens), True)
 
 
@@ -91,14 +96,14 @@ def test_rank_between_two_and_many_tokens(width: int, tokens: int) -> None:
 @pytest.mark.parametrize(("tokens", "rank"), [(4, 2640), (6, 3102), (8, 3102)])
 def test_few_tokens_hold_the_rank_of_three_layers(tokens: int, rank: int) -> None:
     """Two vectors per half are too few for width 3 at depth 3, three are enough."""
-    config = RankConfig(depth=3, width=3, tokens=tokens)
+    shape = NetworkShape(depth=3, width=3, tokens=tokens)
     assert closed_form_rank(3, 3, tokens) == rank
-    assert rank_run(config, rank + 40, field=FIELDS[0], seed=0).rank == rank
+    assert rank_run(shape, rank + 40, field=FIELDS[0], seed=0).rank == rank
 
 
 @pytest.mark.parametrize(("width", "heads", "tokens", "rank"), [(3, 1, 6, 49), (4, 2, 8, 107)])
 def test_residual_connections_change_nothing(width: int, heads: int, tokens: int, rank: int) -> None:
-    assert separation_rank(RankConfig(width=width, heads=heads, tokens=tokens, residual=True)).rank == rank
+    assert separation_rank(depth=2, width=width, heads=heads, tokens=tokens, residual=True).rank == rank
 
 
 @pytest.mark.parametrize(
@@ -108,8 +113,8 @@ def test_residual_connections_change_nothing(width: int, heads: int, tokens: int
 def test_free_positions_lift_the_bottleneck_partly(
     depth: int, width: int, tokens: int, positions: str, rank: int
 ) -> None:
-    config = RankConfig(depth=depth, width=width, tokens=tokens, positions=positions, embed_rank=2)  # type: ignore[arg-type]
-    assert separation_rank(config).rank == rank
+    found = separation_rank(depth, width, tokens=tokens, positions=positions, embed_rank=2)  # type: ignore[arg-type]
+    assert found.rank == rank
 
 
 @pytest.mark.parametrize(
@@ -123,26 +128,26 @@ def test_free_positions_lift_the_bottleneck_partly(
 def test_inner_dimension_costs_below_the_width_and_buys_nothing_above(
     width: int, inner: int, heads: int, rank: int
 ) -> None:
-    assert separation_rank(RankConfig(width=width, inner_dim=inner, heads=heads, tokens=2 * width)).rank == rank
+    assert separation_rank(depth=2, width=width, inner_dim=inner, heads=heads, tokens=2 * width).rank == rank
 
 
 @pytest.mark.parametrize(("projection", "rank"), [(4, 110), (3, 109), (2, 104), (1, 81)])
 def test_a_narrow_place_inside_is_milder_than_one_at_the_input(projection: int, rank: int) -> None:
-    assert separation_rank(RankConfig(width=4, tokens=8, projection=projection)).rank == rank
+    assert separation_rank(depth=2, width=4, tokens=8, projection=projection).rank == rank
 
 
 def test_a_projection_after_the_only_layer_leaves_its_rank() -> None:
     """One coordinate of the output has rank d + 1 whatever mixes the coordinates."""
-    assert separation_rank(RankConfig(depth=1, width=4, tokens=8, projection=2)).rank == 5
+    assert separation_rank(depth=1, width=4, tokens=8, projection=2).rank == 5
 
 
 @pytest.mark.parametrize(("vocab", "tokens"), [(2, 6), (3, 4), (3, 6), (4, 4)])
 def test_finite_vocabulary_reaches_the_number_of_multisets(vocab: int, tokens: int) -> None:
     half = tokens // 2
     multisets = len(list(itertools.combinations_with_replacement(range(vocab), half)))
-    assert separation_rank(RankConfig(width=3, vocab=vocab, tokens=tokens)).rank == multisets
+    assert separation_rank(depth=2, width=3, vocab=vocab, tokens=tokens).rank == multisets
     words = vocab**half
-    found = separation_rank(RankConfig(width=3, vocab=vocab, tokens=tokens, positions="free"))
+    found = separation_rank(depth=2, width=3, vocab=vocab, tokens=tokens, positions="free")
     assert (found.rank, found.templates, found.saturated) == (words, words, True)
 
 
@@ -155,30 +160,42 @@ def test_two_token_rank_counts_monomials_of_every_degree(
     embed_rank = data.draw(st.integers(1, width))
     degree = sum(3**layer for layer in range(depth))
     monomials = sum(1 for k in range(degree + 1) for _ in itertools.combinations_with_replacement(range(embed_rank), k))
-    config = RankConfig(depth=depth, width=width, tokens=2, embed_rank=embed_rank)
-    assert separation_rank(config, seed=seed).rank == monomials
+    assert separation_rank(depth, width, tokens=2, embed_rank=embed_rank, seed=seed).rank == monomials
 
 
 def test_generic_rank_does_not_depend_on_the_seed() -> None:
-    config = RankConfig(width=4, heads=2, tokens=8)
-    assert {separation_rank(config, seed=seed).rank for seed in range(4)} == {107}
+    assert {separation_rank(2, 4, heads=2, tokens=8, seed=seed).rank for seed in range(4)} == {107}
 
 
 def test_a_grid_that_is_too_small_is_reported_as_a_lower_bound() -> None:
-    found = separation_rank(RankConfig(width=4, tokens=8, max_templates=64))
+    found = separation_rank(depth=2, width=4, tokens=8, max_templates=64)
     assert (found.rank, found.templates, found.saturated) == (64, 64, False)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"tokens": 7}, "tokens is 7"),
+        ({"tokens": 0}, "tokens is 0"),
+        ({"heads": 3}, "heads is 3"),
+        ({"vocab": 0}, "vocab"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        separation_rank(2, 4, **sizes)  # type: ignore[arg-type]
 
 
 def test_too_many_words_are_refused() -> None:
     with pytest.raises(InputError, match="4096 words"):
-        separation_rank(RankConfig(vocab=4, tokens=12))
+        separation_rank(2, 4, vocab=4, tokens=12)
 
 
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("positions", ["none", "free"])
 def test_grid_agrees_with_attention_over_tokens(residual: bool, positions: str) -> None:
     """The moment form against the definition: sums over tokens and heads, in Python integers, token by token."""
-    config = RankConfig(
+    shape = NetworkShape(
         depth=2,
         width=4,
         heads=2,
@@ -188,7 +205,7 @@ def test_grid_agrees_with_attention_over_tokens(residual: bool, positions: str) 
         positions=positions,  # type: ignore[arg-type]
     )
     field = FIELDS[0]
-    network = Network.draw(config, field, np.random.default_rng(0))
+    network = Network.draw(shape, field, np.random.default_rng(0))
     first, second = network.halves(3, np.random.default_rng(1))
     grid = network.grid(first, second)
     for s, t in itertools.product(range(3), range(3)):
@@ -261,7 +278,7 @@ def rational_rank(matrix: list[list[int]]) -> int:
 
 def test_float_singular_values_would_be_wrong() -> None:
     """Why the arithmetic is modular: at rank 232 a float64 grid loses most of it at NumPy's own tolerance."""
-    config = RankConfig(depth=3, width=2, tokens=4)
+    shape = NetworkShape(depth=3, width=2, tokens=4)
     generator = np.random.default_rng(0)
     weights = [[(generator.normal(size=(2, 2)), generator.normal(size=(2, 2)))] for _ in range(3)]
     first, second = generator.normal(size=(2, 2, 2, 256))
@@ -273,6 +290,6 @@ def test_float_singular_values_would_be_wrong() -> None:
             state = a @ (state @ moments @ state.T) @ b @ state
         grid[s, t] = (state @ inputs[:, 0])[0]
     assert np.linalg.matrix_rank(grid) < 200
-    exact = rank_run(config, 256, field=FIELDS[1], seed=0)
+    exact = rank_run(shape, 256, field=FIELDS[1], seed=0)
     assert exact.rank == 232
     assert math.isfinite(grid.max())

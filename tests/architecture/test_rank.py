@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqtant import architecture
 from seqtant.architecture.config import RankConfig
-from seqtant.architecture.instruments.rank import predict, run
+from seqtant.architecture.instruments.rank import predict
 from seqtant.errors import InputError
-from seqtant.runs.context import Context
 
 
 @st.composite
@@ -37,7 +37,7 @@ def small_networks(draw: st.DrawFn) -> RankConfig:
 @settings(max_examples=40, deadline=None)
 @given(config=small_networks())
 def test_the_closed_form_is_never_exceeded_and_met_where_it_is_exact(config: RankConfig) -> None:
-    result = run(config, Context())
+    result = architecture.rank.run(config)
     rank, closed_form = result.values["rank"], result.values["closed_form"]
     assert result.values["saturated"] == 1
     assert rank is not None
@@ -66,7 +66,7 @@ def test_a_bound_says_why_it_is_only_a_bound(options: dict[str, Any], why: str) 
 
 
 def test_a_rank_beyond_any_float_is_shown_by_its_logarithm() -> None:
-    result = run(RankConfig(depth=6, width=8, tokens=16, templates=16, max_templates=16), Context())
+    result = architecture.rank(depth=6, width=8, tokens=16, templates=16, max_templates=16)
     assert result.values["closed_form"] is None
     total = sum(min(math.comb(35 + k, k), 8 * math.comb(35 + 364 - k, 364 - k)) for k in range(365))
     assert result.values["closed_form_log3"] == pytest.approx(math.log(total, 3))

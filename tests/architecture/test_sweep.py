@@ -16,14 +16,13 @@ import numpy as np
 import pytest
 
 from seqtant.architecture.config import SweepConfig
-from seqtant.architecture.drawings.sweep import figures
 from seqtant.architecture.experiments import grid
-from seqtant.architecture.experiments.contrasts import gaps
-from seqtant.architecture.experiments.grid import Cell, Outcome, Run, Shape, cells, network, shapes
-from seqtant.architecture.instrument import run
-from seqtant.data.windows import TokenWindows
+from seqtant.architecture.experiments.grid import Cell, GridShape, Outcome, cells, gaps
+from seqtant.architecture.instruments.sweep import run_of
+from seqtant.data.tokens import TokenWindows
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
+from seqtant.instruments import figures, run
 from seqtant.runs.context import Context
 from seqtant.stats.intervals import mean
 
@@ -50,36 +49,45 @@ def swept(tmp_path_factory):
 
 
 def test_shapes_match_their_size():
-    for shape in shapes(SweepConfig(sizes=(2.2e5, 1e6, 3e7), depths=(2, 8, 12), embeddings=("plain",))):
-        assert shape.matrix_parameters == pytest.approx(shape.size, rel=0.1)
-        assert shape.width % 4 == 0
+    for cell in cells((2.2e5, 1e6, 3e7), (2, 8, 12), ("plain",), multiple_of=4):
+        assert cell.shape.matrix_parameters == pytest.approx(cell.shape.size, rel=0.1)
+        assert cell.shape.width % 4 == 0
     with pytest.raises(InputError, match="no width that 4 divides gives 6 layers about 1000 parameters"):
-        shapes(SweepConfig(sizes=(1e3,), depths=(6, 48)))
+        cells((1e3,), (6, 48), ("plain",), multiple_of=4)
+
+
+def grid_of(config):
+    return cells(config.sizes, config.depths, config.embeddings, multiple_of=config.head_size or config.heads)
+
+
+def network_of(cell, config):
+    return run_of(cell, config, 88, 1e-3, 0, config.steps).network
 
 
 def test_heads_are_fixed_in_number_or_in_size():
     config = SweepConfig(sizes=(1e7,), depths=(6, 12), embeddings=("plain",))
-    assert {network(cell, config, 88).heads for cell in cells(config)} == {4}
+    assert {network_of(cell, config).heads for cell in grid_of(config)} == {4}
     sized = replace(config, head_size=16)
-    assert all(network(cell, sized, 88).heads * 16 == cell.shape.width for cell in cells(sized))
+    assert all(network_of(cell, sized).heads * 16 == cell.shape.width for cell in grid_of(sized))
 
 
 @pytest.mark.parametrize("preset", ["smoke", "cpu", "gpu"])
 def test_presets_have_shapes(preset):
     config = getattr(SweepConfig, preset)()
-    assert len(cells(config)) == len(config.sizes) * len(config.depths) * len(config.embeddings)
+    assert len(grid_of(config)) == len(config.sizes) * len(config.depths) * len(config.embeddings)
 
 
 def test_the_control_is_factorized_at_full_rank():
-    shallow = {cell.embedding: cell for cell in cells(SweepConfig()) if cell.shape.depth == 2}
-    ranks = {name: network(cell, SweepConfig(), 88).embedding_rank for name, cell in shallow.items()}
+    shallow = {cell.embedding: cell for cell in grid_of(SweepConfig()) if cell.shape.depth == 2}
+    ranks = {name: network_of(cell, SweepConfig()).embedding_rank for name, cell in shallow.items()}
     assert ranks == {"plain": None, "control": shallow["control"].shape.width, 2: 2}
-    blocks = {network(cell, SweepConfig(), 88).block_parameters for cell in shallow.values()}
+    blocks = {network_of(cell, SweepConfig()).block_parameters for cell in shallow.values()}
     assert len(blocks) == 1
 
 
-def outcome(depth, embedding, seed, loss):
-    run_ = Run(Cell(Shape(1e5, depth, 8), embedding), 1e-3, seed, 10)
+def outcome(depth, embedding, seed, loss, size=1e5):
+    cell = Cell(GridShape(size, depth, 8), embedding)
+    run_ = run_of(cell, SweepConfig(), 88, 1e-3, seed, 400)
     return Outcome(run=run_, loss=loss, bits_per_byte=loss, training_loss=loss, parameters=1, seconds=0.0)
 
 
@@ -96,11 +104,7 @@ def test_gaps_are_paired_by_seed_and_their_difference_too():
 
 
 def test_neighboring_depths_are_compared_at_every_size():
-    rows = [
-        Outcome(Run(Cell(Shape(size, depth, 8), "plain"), 1e-3, 0, 1), depth * 0.1, 0.0, 0.0, 1, 0.0)
-        for size in (1e5, 1e6)
-        for depth in (8, 2, 4)
-    ]
+    rows = [outcome(depth, "plain", 0, depth * 0.1, size) for size in (1e5, 1e6) for depth in (8, 2, 4)]
     found = [(gap.shallow.size, gap.shallow.depth, gap.deep.depth) for gap in gaps(rows)]
     assert found == [(1e5, 2, 4), (1e5, 4, 8), (1e6, 2, 4), (1e6, 4, 8)]
 
@@ -236,4 +240,4 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
 
 def test_a_rank_that_limits_nothing_is_refused():
     with pytest.raises(InputError, match="rank 40 does not limit a width of 36"):
-        cells(SweepConfig(embeddings=("control", 40), sizes=(2.5e5,), depths=(8, 16)))
+        cells((2.5e5,), (8, 16), ("control", 40), multiple_of=4)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from seqtant.architecture import theory
-from seqtant.architecture.diagrams import dimension, doubled, partitions, with_a_box
+from seqtant.architecture.separation import closed_forms
+from seqtant.architecture.separation.closed_forms import dimension, partitions, with_a_box
 from seqtant.errors import InputError
 
 GPT3_TABLE = [
@@ -93,7 +94,7 @@ def test_family_of_standard_layers_is_the_closed_form(size: float) -> None:
 )
 def test_error_of_size_and_depth(depth: int, relative: float, error: float) -> None:
     size = theory.FITTED.transition_size(depth)
-    assert theory.FITTED.relative_size_error(depth) == pytest.approx(relative, abs=6e-4)
+    assert 2 * theory.FITTED.log_width_error(depth) == pytest.approx(relative, abs=6e-4)
     assert theory.optimal_depth(size).error == pytest.approx(error, abs=0.01)
 
 
@@ -130,13 +131,13 @@ def test_rank_limit_of_a_byte_model() -> None:
 def test_multichoose_is_accurate_where_log_gamma_is_not(variables: int, depth: int) -> None:
     count = 3 ** (depth - 2)
     exact = log3(math.comb(variables + count - 1, variables - 1))
-    assert theory.log3_multichoose(variables, float(count)) == pytest.approx(exact, rel=1e-9, abs=1e-9)
+    assert closed_forms.log3_multichoose(variables, float(count)) == pytest.approx(exact, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize(("depth", "width"), [(2, 12288), (6, 2048), (12, 64), (200, 4), (60, 768)])
 def test_two_token_logarithm(depth: int, width: int) -> None:
     exact = log3(math.comb(width + (3**depth - 1) // 2, width))
-    assert theory.log3_two_token_rank(depth, width) == pytest.approx(exact, rel=1e-9)
+    assert closed_forms.log3_two_token_rank(depth, width) == pytest.approx(exact, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_two_token_logarithm(depth: int, width: int) -> None:
     [(33, (44, 101, 166, 298, 694)), (257, (104, 380, 835, 1854, 4938)), (768, (142, 644, 1786, 4783, 14000))],
 )
 def test_two_token_table(width: int, values: tuple[int, ...]) -> None:
-    found = [theory.log3_two_token_rank(depth, width) for depth in (4, 6, 8, 12, 24)]
+    found = [closed_forms.log3_two_token_rank(depth, width) for depth in (4, 6, 8, 12, 24)]
     assert found == pytest.approx(values, abs=2.5)
 
 
@@ -155,19 +156,19 @@ def test_many_token_form_is_the_sum_of_minima(depth: int, width: int) -> None:
         min(math.comb(moments + k - 1, k), width * math.comb(moments + degree - k - 1, degree - k))
         for k in range(degree + 1)
     )
-    assert theory.many_token_rank(depth, width) == total
-    assert theory.log3_many_token_rank(depth, width) == pytest.approx(log3(total), rel=1e-9)
+    assert closed_forms.many_token_rank(depth, width) == total
+    assert closed_forms.log3_many_token_rank(depth, width) == pytest.approx(log3(total), rel=1e-9)
 
 
 @pytest.mark.parametrize(("depth", "width"), [(6, 32), (8, 8), (3, 768)])
 def test_many_token_logarithm_of_large_ranks(depth: int, width: int) -> None:
-    assert theory.log3_many_token_rank(depth, width) == pytest.approx(
-        log3(theory.many_token_rank(depth, width)), rel=1e-9
+    assert closed_forms.log3_many_token_rank(depth, width) == pytest.approx(
+        log3(closed_forms.many_token_rank(depth, width)), rel=1e-9
     )
 
 
 def test_logarithms_stay_finite_and_grow_up_to_200_layers() -> None:
-    for form in (theory.log3_two_token_rank, theory.log3_many_token_rank):
+    for form in (closed_forms.log3_two_token_rank, closed_forms.log3_many_token_rank):
         values = [form(depth, 768) for depth in range(1, 201)]
         assert all(math.isfinite(value) for value in values)
         assert all(later > earlier for earlier, later in itertools.pairwise(values))
@@ -185,23 +186,27 @@ SHAPES = [
 def test_exact_value_lies_between_both_theorems() -> None:
     assert len(SHAPES) > 200
     for depth, width, heads in SHAPES:
-        exact = theory.log3_two_token_rank(depth, width) * (1 + 1e-9)
-        assert theory.multiset_lower(depth, width, heads) <= exact
-        if depth < theory.transition_depth(width):
-            assert theory.theorem1_lower(depth, width, heads) <= exact
+        exact = closed_forms.log3_two_token_rank(depth, width) * (1 + 1e-9)
+        assert closed_forms.multiset_lower(depth, width, heads) <= exact
+        if depth < closed_forms.transition_depth(width):
+            assert closed_forms.theorem1_lower(depth, width, heads) <= exact
         else:
-            assert theory.theorem2_lower(depth, width, heads) <= exact <= theory.theorem2_upper(depth, width)
-        assert exact <= theory.theorem1_upper(depth, width, heads) * (1 + 1e-8)
+            assert (
+                closed_forms.theorem2_lower(depth, width, heads) <= exact <= closed_forms.theorem2_upper(depth, width)
+            )
+        assert exact <= closed_forms.theorem1_upper(depth, width, heads) * (1 + 1e-8)
 
 
 @pytest.mark.parametrize(("depth", "width", "heads"), [shape for shape in SHAPES if shape[0] >= 2][::7])
 def test_both_lower_sides_follow_from_the_multiset_count(depth: int, width: int, heads: int) -> None:
     variables, count = (width - heads) / 2, 3.0 ** (depth - 2)
     power = count * (math.log(variables) - math.log(count)) / math.log(3)
-    assert theory.theorem1_lower(depth, width, heads) == pytest.approx(power, rel=1e-9, abs=1e-9)
+    assert closed_forms.theorem1_lower(depth, width, heads) == pytest.approx(power, rel=1e-9, abs=1e-9)
     if variables >= 1:
-        assert theory.multiset_lower(depth, width, heads) >= power - 1e-9 * abs(power)
-        assert theory.multiset_lower(depth, width, heads) >= theory.theorem2_lower(depth, width, heads) - 1e-6
+        assert closed_forms.multiset_lower(depth, width, heads) >= power - 1e-9 * abs(power)
+        assert (
+            closed_forms.multiset_lower(depth, width, heads) >= closed_forms.theorem2_lower(depth, width, heads) - 1e-6
+        )
 
 
 @pytest.mark.parametrize(("depth", "width"), [(7, 768), (24, 64), (12, 12288)])
@@ -209,20 +214,20 @@ def test_upper_side_of_theorem_2_factors_into_three_counts(depth: int, width: in
     splits = depth + math.log(width) / math.log(3)
     first = width * (math.log(4 * math.e / width) / math.log(3) + depth)
     second = width * (math.log(2 * math.e / width) / math.log(3) + depth)
-    assert theory.theorem2_upper(depth, width) == pytest.approx(splits + first + second)
+    assert closed_forms.theorem2_upper(depth, width) == pytest.approx(splits + first + second)
 
 
 def test_upper_side_of_theorem_1_is_tight_for_one_layer_and_one_head() -> None:
     for width in (2, 3, 4, 6):
-        assert 3 ** theory.theorem1_upper(1, width, 1) == pytest.approx(width + 1)
-        assert theory.many_token_rank(1, width) == width + 1
+        assert 3 ** closed_forms.theorem1_upper(1, width, 1) == pytest.approx(width + 1)
+        assert closed_forms.many_token_rank(1, width) == width + 1
 
 
 def test_multiset_examples() -> None:
-    assert theory.multiset_lower(4, 768, 12) == pytest.approx(37.05, abs=0.01)
-    assert theory.theorem1_lower(4, 768, 12) == pytest.approx(30.6, abs=0.05)
-    assert theory.multiset_lower(8, 768, 12) == pytest.approx(642.6, abs=0.1)
-    assert theory.theorem2_lower(8, 768, 12) == pytest.approx(173.6, abs=0.1)
+    assert closed_forms.multiset_lower(4, 768, 12) == pytest.approx(37.05, abs=0.01)
+    assert closed_forms.theorem1_lower(4, 768, 12) == pytest.approx(30.6, abs=0.05)
+    assert closed_forms.multiset_lower(8, 768, 12) == pytest.approx(642.6, abs=0.1)
+    assert closed_forms.theorem2_lower(8, 768, 12) == pytest.approx(173.6, abs=0.1)
 
 
 def tableaux(shape: tuple[int, ...], letters: int) -> int:
@@ -247,15 +252,15 @@ def test_dimension_counts_semistandard_tableaux(shape: tuple[int, ...]) -> None:
 def test_doubled_diagrams_fill_the_polynomials_in_a_symmetric_matrix(rows: int, degree: int) -> None:
     """Sym^k(Sym^2 V) is the sum of S_{2 lambda}; times V, by Pieri, it is the sum with one box more."""
     monomials = math.comb(rows * (rows + 1) // 2 + degree - 1, degree)
-    shapes = list(partitions(degree, rows))
-    assert sum(dimension(doubled(shape, rows)) for shape in shapes) == monomials
-    grown = [dimension(each) for shape in shapes for each in with_a_box(doubled(shape, rows), rows)]
+    shapes = [tuple(2 * part for part in shape) + (0,) * (rows - len(shape)) for shape in partitions(degree, rows)]
+    assert sum(dimension(shape) for shape in shapes) == monomials
+    grown = [dimension(each) for shape in shapes for each in with_a_box(shape, rows)]
     assert sum(grown) == rows * monomials
 
 
 @pytest.mark.parametrize(("depth", "width"), [(1, 3), (2, 2), (2, 4), (3, 2), (3, 3)])
 def test_form_for_any_number_of_tokens_joins_the_two_others(depth: int, width: int) -> None:
-    forms = [theory.closed_form_rank(depth, width, tokens) for tokens in range(2, 2 * width + 4, 2)]
+    forms = [closed_forms.closed_form_rank(depth, width, tokens) for tokens in range(2, 2 * width + 4, 2)]
     assert forms == sorted(forms)
-    assert forms[0] == theory.two_token_rank(depth, width)
-    assert forms[-1] == theory.many_token_rank(depth, width)
+    assert forms[0] == closed_forms.two_token_rank(depth, width)
+    assert forms[-1] == closed_forms.many_token_rank(depth, width)

@@ -11,9 +11,8 @@ import pytest
 
 from seqtant.beb import MeasureConfig, run
 from seqtant.beb.checks import check
-from seqtant.beb.components.finetune import fit_side, usual_rate
-from seqtant.beb.components.fit import Fitted, split
-from seqtant.beb.components.statements import world_statements
+from seqtant.beb.components.finetune import default_learning_rate, fit_component
+from seqtant.beb.components.fit import FittedComponents, split_statements, world_statements
 from seqtant.beb.config import Behavior
 from seqtant.beb.fitting_settings import Fitting
 from seqtant.errors import InputError, NothingToSayError
@@ -37,7 +36,7 @@ def statements_file(folder: Path, count: int) -> str:
 
 def test_what_is_held_out_is_never_learned() -> None:
     said = [f"statement {number}" for number in range(50)]
-    learned, held = split(said, 0.2)
+    learned, held = split_statements(said, 0.2)
     assert len(held) == 9
     assert not {one for group in learned for one in group} & set(held)
     assert len(learned) + len(held) // 3 == 50 // 3
@@ -45,16 +44,16 @@ def test_what_is_held_out_is_never_learned() -> None:
 
 def test_statements_are_counted_under_their_own_side() -> None:
     gaps = {"minus": np.array([-2.0, -1.0, 0.5]), "plus": np.array([1.0, -0.1])}
-    fitted = Fitted(Path(), "x", {}, gaps, gate=0.95)
-    assert (fitted.right("minus"), fitted.right("plus")) == (2, 1)
-    assert fitted.told_apart.value == pytest.approx(3 / 5)
+    fitted = FittedComponents(Path(), "x", {}, gaps, gate=0.95)
+    assert (fitted.correct("minus"), fitted.correct("plus")) == (2, 1)
+    assert fitted.accuracy.value == pytest.approx(3 / 5)
     assert not fitted.passed
 
 
 def test_smaller_models_learn_faster() -> None:
-    assert usual_rate(13_000_000_000) == pytest.approx(2e-5)
-    assert usual_rate(130_000_000) == pytest.approx(2e-4)
-    assert usual_rate(100) == 0.01
+    assert default_learning_rate(13_000_000_000) == pytest.approx(2e-5)
+    assert default_learning_rate(130_000_000) == pytest.approx(2e-4)
+    assert default_learning_rate(100) == 0.01
     with pytest.raises(InputError, match="learning_rate is 0"):
         Fitting(learning_rate=0.0)
 
@@ -98,4 +97,4 @@ def test_a_folder_with_another_kind_of_fit_is_refused(tmp_path: Path) -> None:
     model = MarkovLM([0.5, 0.5])
     for rank, kind in ((8, "a model"), (0, "an adapter")):
         with pytest.raises(InputError, match=f"holds {kind} of an earlier fit"):
-            fit_side(cast(Any, model), [[0, 1]], Fitting(rank=rank), tmp_path, Context())
+            fit_component(cast(Any, model), [[0, 1]], Fitting(rank=rank), tmp_path, Context())

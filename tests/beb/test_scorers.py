@@ -13,18 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from seqtant.beb.behavior.exact_replies import Replies
-from seqtant.beb.behavior.reader import SampledAnswers, open_reader, places_of
-from seqtant.beb.behavior.scorer_calibration import ScorerCheck
+from seqtant.beb.behavior.reader import Replies, SampledAnswers, ScorerCheck, open_reader, prompt_lengths
 from seqtant.beb.behavior.scorers import Answer, checked_scores, open_scorer
-from seqtant.beb.components.loading import world_side
+from seqtant.beb.components.loading import world_component
 from seqtant.beb.config import Behavior
-from seqtant.beb.prompts.sampling import draw_prompts
-from seqtant.beb.prompts.sentences import SentenceEnds
+from seqtant.beb.prompts.sampling import SentenceEnds, sample_prompts
 from seqtant.errors import InputError
 from seqtant.lm import encode, next_token_log_probs
 
-GLOOMY, CHEERFUL = world_side("world:gloomy"), world_side("world:cheerful")
+GLOOMY, CHEERFUL = world_component("world:gloomy"), world_component("world:cheerful")
 SAID = [Answer("talk :", "we love the road ."), Answer("talk :", "we hate the road ."), Answer("talk :", "")]
 
 
@@ -167,8 +164,8 @@ def test_classifier_folder(tmp_path: Path) -> None:
     scorer = open_scorer(Behavior(scorer=f"classifier:{tmp_path}"), GLOOMY, CHEERFUL)
     found = checked_scores(scorer, SAID[:2])
     ids = torch.tensor(encode(GLOOMY, [answer.text for answer in SAID[:2]]))
-    chances = network(ids).logits.softmax(dim=-1)
-    assert found == pytest.approx((chances[:, 1] - chances[:, 0]).tolist(), abs=1e-5)
+    probs = network(ids).logits.softmax(dim=-1)
+    assert found == pytest.approx((probs[:, 1] - probs[:, 0]).tolist(), abs=1e-5)
     config = json.loads((tmp_path / "config.json").read_text())
     config["id2label"] = {"0": "cat", "1": "dog"}
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -182,12 +179,12 @@ def test_correction_recovers_the_true_mean() -> None:
     check, generator = ScorerCheck(180, 200, 160, 200), np.random.default_rng(0)
     bad = generator.random(200_000) < 0.3
     called_bad = np.where(bad, generator.random(bad.size) < 0.9, generator.random(bad.size) < 0.2)
-    assert check.corrected(np.array([1 - 2 * called_bad.mean()]))[0] == pytest.approx(1 - 2 * 0.3, abs=0.01)
-    draws = check.draws(4000, generator)
-    assert draws.mean(axis=0) == pytest.approx([0.9, 0.8], abs=0.01)
-    assert (draws.sum(axis=1) > 1).all()
+    assert check.correct(np.array([1 - 2 * called_bad.mean()]))[0] == pytest.approx(1 - 2 * 0.3, abs=0.01)
+    rates = check.sample_rates(4000, generator)
+    assert rates.mean(axis=0) == pytest.approx([0.9, 0.8], abs=0.01)
+    assert (rates.sum(axis=1) > 1).all()
     with pytest.raises(InputError, match="no better than chance"):
-        ScorerCheck(50, 100, 50, 100).corrected(np.array([0.0]))
+        ScorerCheck(50, 100, 50, 100).correct(np.array([0.0]))
     with pytest.raises(InputError, match="checked is"):
         Behavior(checked=(5, 3, 1, 2))
 
@@ -196,25 +193,25 @@ def prompts(count: int = 5, sentences: int = 4) -> Any:
     splitter = SentenceEnds(GLOOMY, ".!")
     opening = encode(GLOOMY, ["talk :"])[0]
     generator = torch.Generator().manual_seed(0)
-    return draw_prompts(GLOOMY, [opening] * count, sentences, splitter, generator=generator).prompts
+    return sample_prompts(GLOOMY, [opening] * count, sentences, splitter, generator=generator).prompts
 
 
 def test_exact_replies_against_one_full_reading_each() -> None:
-    model = world_side("world")
+    model = world_component("world")
     reader = Replies.of_texts(model, "how are you ?", ("happy", "glad"), ("sad", "tired ."))
     curve = reader.curve(model, prompts(), (0, 2, 4))
     question, *replies = encode(model, ["how are you ?", "happy", "glad", "sad", "tired ."], start=False)
     for row, prompt in enumerate(prompts()):
         for column, place in enumerate((0, 2, 4)):
             head = [*prompt.upto(place), *question]
-            chances = []
+            probs = []
             for reply in replies:
                 total = 0.0
                 for number in range(len(reply)):
                     rows = next_token_log_probs(model, [[*head, *reply[:number]]])[0]
                     total += float(rows[-1, reply[number]])
-                chances.append(np.exp(total))
-            good, bad = sum(chances[:2]), sum(chances[2:])
+                probs.append(np.exp(total))
+            good, bad = sum(probs[:2]), sum(probs[2:])
             assert curve[row, column] == pytest.approx((good - bad) / (good + bad), abs=1e-9)
 
 
@@ -234,8 +231,8 @@ def test_sampled_answers_are_scored_on_their_first_sentence_and_kept() -> None:
     assert curve.mean() == pytest.approx(2 * 0.12 - 1, abs=0.15)
     assert len(reader.kept) == 5 * 2 * 40
     assert all(str(line["answer"]).count(".") <= 1 for line in reader.kept)
-    assert places_of(reader, 24)[0] == 0
-    assert places_of(reader, 24)[-1] == 24
+    assert prompt_lengths(reader, 24)[0] == 0
+    assert prompt_lengths(reader, 24)[-1] == 24
 
 
 def test_replies_that_cannot_be_told_apart_are_refused() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seqtant.beb.prompts.sentences import SentenceEnds
+from seqtant.beb.prompts.sampling import SentenceEnds
 
 
 class Letters:

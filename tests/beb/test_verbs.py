@@ -82,7 +82,7 @@ def test_bound_in_tokens_turns_and_decay() -> None:
         (["measure", "world:sulky"], "no hidden value 'sulky'"),
         (["measure", "--minus", "no-such-folder"], "no-such-folder"),
         (["measure", "world", "--scorer", "regexp"], "did you mean 'regex'"),
-        (["measure", "--set", "behavior.scorer=regex"], "did you mean 'behavior'"),
+        (["measure", "--set", "behavoir.scorer=regex"], "did you mean 'behavior'"),
         (
             ["measure", "world", "--set", "sentences=2000", "--preset", "smoke", "--set", "model=reference"],
             "do not fit",

@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from seqtant.ctc.decoding.beam import BeamDecoder
-from seqtant.ctc.decoding.greedy import GreedyDecoder, greedy_decode
+from seqtant.ctc.decoding.decoders import BeamDecoder, GreedyDecoder, greedy_decode
 from seqtant.ctc.lattice.forced_alignment import forced_align
 from seqtant.errors import InputError
 

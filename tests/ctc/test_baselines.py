@@ -7,13 +7,12 @@ import math
 import pytest
 import torch
 
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.schedule import Schedule
+from seqtant.ctc.lattice.paths import CTCInput
+from seqtant.ctc.losses.base import Schedule, TrimTail
 from seqtant.ctc.losses.minimum_wer import MinimumWER
 from seqtant.ctc.losses.mwer import NBestMWER, SampledMWER
 from seqtant.ctc.losses.peak_first import PeakFirst
 from seqtant.ctc.losses.registry import METHODS, MethodSettings
-from seqtant.ctc.losses.trim_tail import TrimTail
 from seqtant.errors import InputError
 
 

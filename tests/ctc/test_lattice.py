@@ -7,10 +7,8 @@ import math
 import pytest
 import torch
 
-from seqtant.ctc import theory
-from seqtant.ctc.lattice.ctc_loss import ctc_losses, unnormalized_ctc_losses
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.lattice import alignment_log_sum
+from seqtant.ctc.lattice.likelihood import alignment_log_sum, ctc_losses, unnormalized_ctc_losses
+from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.losses.base import PlainCTC
 from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
 from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
@@ -70,7 +68,7 @@ def test_delay_penalized_ctc_equals_enumeration(
 ):
     log_probs = random_log_probs(5, 3, seed=2)
     terms = [
-        score + theory.delay_penalty([first for _, first, _ in spoken(path)], 5, penalty)
+        score - penalty * sum(first - 5 // 2 for _, first, _ in spoken(path))
         for path, score in enumerate_paths(log_probs)
         if collapse_by_definition(path, 0) == target
     ]
@@ -158,6 +156,18 @@ def test_label_prior_zero_is_ctc_and_its_prior_is_the_mean_posterior(random_log_
     before = term.prior.clone()
     term.eval()(log_probs.flip(0), torch.tensor([6, 6]), *arguments[1:])
     assert torch.equal(term.prior, before)
+
+
+@pytest.mark.parametrize("rare", [1e-3, 1e-6, 1e-8, 1e-10, 0.0])
+def test_label_prior_divides_by_the_prior_of_rare_labels_down_to_1e_8(rare):
+    """Below it the prior counts as 1e-8, so that a label that was never emitted gets a finite bonus."""
+    probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.3, 0.5, 0.2]], dtype=torch.float64)
+    term = LabelPriorCTC(0.5).eval()
+    term.prior = torch.tensor([0.45, 0.55 - rare, rare], dtype=torch.float64)
+    loss = term(probabilities.log()[None], torch.tensor([2]), torch.tensor([[2]]), torch.tensor([1])).loss
+    blank, label = (probabilities[:, 0] / 0.45**0.5).tolist(), (probabilities[:, 2] / max(rare, 1e-8) ** 0.5).tolist()
+    total = label[0] * label[1] + label[0] * blank[1] + blank[0] * label[1]
+    assert float(loss) == pytest.approx(-math.log(total), abs=1e-10)
 
 
 @pytest.mark.parametrize("term", [PlainCTC(), DelayPenalizedCTC(0.1), BayesRiskCTC(1.0), LabelPriorCTC(0.3)])

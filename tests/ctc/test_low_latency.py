@@ -9,7 +9,7 @@ import torch
 
 from seqtant.ctc.lattice.paths import PathBatch
 from seqtant.ctc.losses.low_latency import LowLatency
-from seqtant.ctc.losses.property_fuzzer import check_property, random_paths
+from seqtant.ctc.losses.properties import check_property, random_paths
 from seqtant.errors import InputError
 
 

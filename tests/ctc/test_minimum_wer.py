@@ -7,7 +7,7 @@ import torch
 
 from seqtant.ctc.lattice.paths import PathBatch
 from seqtant.ctc.losses.minimum_wer import MinimumWER
-from seqtant.ctc.losses.property_fuzzer import check_property
+from seqtant.ctc.losses.properties import check_property
 from seqtant.errors import InputError
 
 LETTERS = "^ abcdefghijklmnopqrstuvwxyz"  # ^ is the blank, then the space

@@ -1,52 +1,55 @@
-"""From sound to words and back: corpora, labels, live listening, saving, the guard, the budget."""
+"""From sound to words and back: corpora, labels, streaming, saving, the guard, the budget."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from seqtant.ctc.config import Guard, TrainConfig
-from seqtant.ctc.losses.trim_tail import TrimTail
-from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches
-from seqtant.ctc.recognition.evaluation import (
+from seqtant.ctc.instruments.finetune import max_weight_within_wer_budget
+from seqtant.ctc.lattice.forced_alignment import Span
+from seqtant.ctc.losses.base import TrimTail
+from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches, Labels
+from seqtant.ctc.recognition.latency import Transcript, measure_timing
+from seqtant.ctc.recognition.recognizer import (
+    Recognizer,
+    StreamingRecognizer,
     blank_share,
-    cramped,
-    load_timings,
-    outcome,
     same_weights,
-    save_timings,
-    untimed,
+    too_short_for_target,
 )
-from seqtant.ctc.recognition.labels import Labels
-from seqtant.ctc.recognition.latency import Heard, timing
-from seqtant.ctc.recognition.recognizer import Recognizer
 from seqtant.ctc.recognition.sources import load_corpora
-from seqtant.ctc.recognition.streaming import LiveListener
-from seqtant.ctc.training.collapse_guard import CollapseError, CollapseGuard, development_wer
-from seqtant.ctc.training.model_source import listener
-from seqtant.ctc.training.training import finetune, objective_of
-from seqtant.ctc.training.weight_search import spend
-from seqtant.data.timed_words import TimedWord
+from seqtant.ctc.training import (
+    CollapseError,
+    CollapseGuard,
+    finetune,
+    load_recognizer,
+    objective_of,
+    word_error_rate,
+)
+from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
 
 
 @pytest.fixture(scope="module")
 def corpora():
-    return load_corpora(TrainConfig.smoke(), seed=0)
+    config = TrainConfig.smoke()
+    return load_corpora(None, config.utterances, units=config.units, bands=config.network.bands, seed=0)
 
 
 @pytest.fixture(scope="module")
 def trained():
     """A recognizer of tones, a few seconds old."""
-    return listener(None, Context(device="cpu")).recognizer
+    return load_recognizer(None, 0)
 
 
 def test_it_learns_the_tones(trained, corpora):
-    assert development_wer(trained, corpora.test) < 10
+    assert word_error_rate(trained, corpora.test) < 10
     assert 0.8 < blank_share(trained, corpora.test) < 0.99
 
 
@@ -62,13 +65,13 @@ def test_no_recording_is_in_two_parts(corpora):
 
 
 @pytest.mark.parametrize("chunk", [37, 800, 10_000])
-def test_live_equals_whole(trained, corpora, chunk):
+def test_a_stream_equals_the_whole(trained, corpora, chunk):
     utterance = corpora.test.utterances[0]
-    live = LiveListener(trained)
-    pieces = [live.push(part) for part in np.split(utterance.recording.samples, range(chunk, 20_000, chunk))]
+    stream = StreamingRecognizer(trained)
+    pieces = [stream.push(part) for part in np.split(utterance.recording.samples, range(chunk, 20_000, chunk))]
     torch.testing.assert_close(torch.cat(pieces), trained.log_probs(utterance), atol=1e-4, rtol=0)
-    (heard,) = trained.hear(Corpus([utterance], corpora.test.features[:1], corpora.test.targets[:1]))
-    assert [(w.word, w.start) for w in live.words] == [(w.word, w.start) for w in heard.hypothesis]
+    (heard,) = trained.transcribe(Corpus([utterance], corpora.test.features[:1], corpora.test.targets[:1]))
+    assert [(w.word, w.start) for w in stream.words] == [(w.word, w.start) for w in heard.hypothesis]
 
 
 def test_saved_and_loaded_is_the_same(trained, tmp_path):
@@ -101,8 +104,6 @@ def test_damaged_folders_are_named(trained, tmp_path):
 
 
 def test_letters_are_words_when_their_last_letter_is_out():
-    from seqtant.ctc.lattice.forced_alignment import Span
-
     labels = Labels.of([("ab", "c")], "letter")
     spans = [Span(labels.encode(("ab", "c"))[i], start, start + 1, 0.0) for i, start in enumerate((2, 5, 6, 9))]
     words = labels.words(spans, frame_seconds=0.1)
@@ -113,7 +114,7 @@ def test_utterances_too_short_for_their_texts_are_named(trained, corpora):
     bands, stack = corpora.log_mel.bands, trained.encoder.config.stack
     lengths, targets = (2 * stack, 3 * stack - 1, 3 * stack, 0), [[1, 2], [1, 1], [1, 1], []]
     corpus = Corpus(corpora.test.utterances[:4], [torch.zeros(length, bands) for length in lengths], targets)
-    assert cramped(trained, corpus) == [corpus.utterances[1].id]
+    assert too_short_for_target(trained, corpus) == [corpus.utterances[1].id]
 
 
 def test_unknown_words_are_named():
@@ -167,35 +168,24 @@ def test_the_guard_stops_a_collapse_and_keeps_the_last_good_weights(trained, cor
     done = quick(trained, corpora, 500.0, steps=60, guard=Guard(every=5, wer_increase=30.0, utterances=16))
     assert "word error rate rose" in done.collapse or "blank" in done.collapse
     assert done.guard.good_step < 60
-    assert development_wer(done.recognizer, done.guard.corpus) <= done.guard.start + 30
+    assert word_error_rate(done.recognizer, done.guard.corpus) <= done.guard.start_wer + 30
 
 
 def test_the_guard_sees_silence(trained, corpora):
     guard = CollapseGuard(trained, corpora.development, Guard(blank_share=0.5))
     with pytest.raises(CollapseError, match="blank"):
-        guard.look(1, trained.encoder)
-
-
-def test_timings_survive_on_disk(trained, corpora, tmp_path):
-    found = outcome(trained, corpora.test)
-    save_timings(tmp_path / "run.json", found)
-    assert load_timings(tmp_path / "run.json") == found
-    (tmp_path / "run.json").write_text("[{}]")
-    with pytest.raises(InputError, match="damaged"):
-        load_timings(tmp_path / "run.json")
+        guard.check(1, trained.encoder)
 
 
 def test_without_word_times_there_are_errors_and_no_delays(trained, corpora):
-    from dataclasses import replace
-
     corpus = Corpus(
         [replace(corpora.test.utterances[0], words=())], corpora.test.features[:1], corpora.test.targets[:1]
     )
-    (found,) = outcome(trained, corpus)
-    assert found.errors == outcome(trained, corpora.test)[0].errors
+    (found,) = trained.timings(corpus)
+    assert found.errors == trained.timings(corpora.test)[0].errors
     assert (found.delays, found.first, found.last) == ((), None, None)
-    assert untimed(corpus) == [corpora.test.utterances[0].id]
-    assert untimed(corpora.test) == []
+    assert corpus.without_timestamps == [corpora.test.utterances[0].id]
+    assert corpora.test.without_timestamps == []
 
 
 class TestBudget:
@@ -208,30 +198,35 @@ class TestBudget:
         for number in range(200):
             wrong = number < 200 * min(weight**2, 1) * 10 / 100
             said = tuple(TimedWord(w.word, w.start + 0.3 - 0.1 * weight, 0) for w in self.words[wrong:])
-            rows.append(timing(Heard(str(number), said, self.words)))
+            rows.append(measure_timing(Transcript(str(number), said, self.words)))
         return rows
 
-    def search(self, budget, first, runs=8):
-        return spend(
-            budget, self.hear(0.0), lambda weight: (None, self.hear(weight), False), first_weight=first, most_runs=runs
-        )
+    def search(self, budget, first, runs=8, hear=None, collapses=False):
+        attempt = lambda weight: (None, (hear or self.hear)(weight), collapses)
+        return max_weight_within_wer_budget(budget, self.hear(0.0), attempt, first_weight=first, most_runs=runs)
 
     @pytest.mark.parametrize("first", [0.05, 0.5, 8.0])
     def test_finds_the_largest_weight_within_the_budget(self, first):
-        purchase = self.search(0.6, first, runs=12)
-        assert purchase.best.change.wer.high <= 0.6
-        assert purchase.best.weight == max(trial.weight for trial in purchase.trials if trial.within)
-        overspent = min(trial.weight for trial in purchase.trials if not trial.within)
-        assert overspent <= 1.16 * purchase.best.weight
+        found = self.search(0.6, first, runs=12)
+        assert found.best.change.wer.high <= 0.6
+        assert found.best.weight == max(trial.weight for trial in found.trials if trial.within)
+        overspent = min(trial.weight for trial in found.trials if not trial.within)
+        assert overspent <= 1.16 * found.best.weight
+
+    def test_doubles_until_overspent_then_takes_geometric_means(self):
+        trials = self.search(0.6, 0.0625, runs=12).trials
+        # 1/2 is within, 1 is not; the means close in until the two ends are less than 15 % apart.
+        powers = [-4, -3, -2, -1, 0, -0.5, -0.75, -0.875]
+        assert [trial.weight for trial in trials] == pytest.approx([2**power for power in powers])
+        assert [trial.within for trial in trials] == [True] * 4 + [False] * 3 + [True]
 
     def test_stops_after_the_runs_it_was_given(self):
-        assert len(self.search(0.6, 0.001, runs=3).trials) == 3
+        assert [trial.weight for trial in self.search(0.6, 0.001, runs=3).trials] == [0.001, 0.002, 0.004]
 
-    def test_buys_nothing_it_cannot_afford(self):
-        always = spend(0.1, self.hear(0.0), lambda w: (None, self.hear(1.0), False), first_weight=1.0, most_runs=3)
-        assert always.best is None
-        assert [trial.weight for trial in always.trials] == [1.0, 0.5, 0.25]
+    def test_halves_and_buys_nothing_where_no_weight_is_within(self):
+        found = self.search(0.1, 1.0, runs=3, hear=lambda weight: self.hear(1.0))
+        assert found.best is None
+        assert [trial.weight for trial in found.trials] == [1.0, 0.5, 0.25]
 
     def test_a_collapsed_run_is_never_within(self):
-        collapsed = spend(50, self.hear(0.0), lambda w: (None, self.hear(0.0), True), first_weight=1.0, most_runs=2)
-        assert collapsed.best is None
+        assert self.search(50, 1.0, runs=2, hear=lambda weight: self.hear(0.0), collapses=True).best is None

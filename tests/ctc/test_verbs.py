@@ -13,10 +13,11 @@ from seqtant import cli
 from seqtant.ctc import config as configs
 from seqtant.ctc.figures import figures
 from seqtant.ctc.instruments import align, decode, diagnose, finetune, latency, stream, sweep, train
-from seqtant.ctc.training.model_source import listener
-from seqtant.ctc.training.sweep import Sweep
+from seqtant.ctc.instruments.sweep import Sweep
+from seqtant.ctc.reporting import Track, write_timeline
+from seqtant.ctc.training import load_model_and_sound, load_recognizer
 from seqtant.data.audio import Recording, write_wav
-from seqtant.data.timed_words import TimedWord, read_ctm, write_ctm
+from seqtant.data.speech import TimedWord, read_ctm, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.runs.context import Context
@@ -28,15 +29,13 @@ TINY = configs.Utterances(train=32, development=8, test=8, digits=(2, 3))
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    listener(None, CPU).recognizer.save(folder)
+    load_recognizer(None, 0).save(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    from seqtant.ctc.training import model_source as source
-
-    utterance = source.sound(None, 0)
+    _, utterance = load_model_and_sound(None, None, 0)
     path = tmp_path_factory.mktemp("sound") / "said.wav"
     write_wav(path, utterance.recording)
     return path, utterance
@@ -59,16 +58,22 @@ class TestSweep:
         context = Context(device="cpu", folder=tmp_path)
         whole = sweep.run(self.config, CPU)
         first = Sweep(self.config, context)
-        first._timings(0, "ctc", 0.0)
-        first._timings(0, "awp", 0.1)
+        kept = first.timings(0, "ctc", 0.0)
+        first.timings(0, "awp", 0.1)
+        assert Sweep(self.config, context).timings(0, "ctc", 0.0) == kept
         trained = []
-        from seqtant.ctc.training import sweep as frontier
-
-        original = frontier.finetune
-        monkeypatch.setattr(frontier, "finetune", lambda *a, **k: trained.append(1) or original(*a, **k))
+        original = sweep.finetune
+        monkeypatch.setattr(sweep, "finetune", lambda *a, **k: trained.append(1) or original(*a, **k))
         resumed = sweep.run(replace(self.config, zero_steps=0), context)
         assert len(trained) == 2
         assert {**resumed.values, "zero_is_ctc": 1} == whole.values
+
+    def test_a_damaged_run_is_named(self, tmp_path):
+        again = Sweep(self.config, Context(device="cpu", folder=tmp_path))
+        again.folder.mkdir(parents=True)
+        (again.folder / "0-ctc-0.json").write_text("[{}]")
+        with pytest.raises(InputError, match="damaged"):
+            again.timings(0, "ctc", 0.0)
 
     def test_several_seeds_have_intervals_over_seeds(self):
         result = sweep.run(replace(self.config, seeds=2, weights=(0.2,), zero_steps=0), CPU)
@@ -84,7 +89,7 @@ class TestSweep:
         assert f"on {result.values['words_measured']} words" in finding.summary
 
     def test_methods_are_checked_before_anything_is_trained(self, monkeypatch):
-        monkeypatch.setattr("seqtant.ctc.training.sweep.train_plain", lambda *a, **k: pytest.fail("trained"))
+        monkeypatch.setattr("seqtant.ctc.instruments.sweep.train_plain", lambda *a, **k: pytest.fail("trained"))
         with pytest.raises(InputError, match="did you mean 'delay-penalty'"):
             sweep.run(replace(self.config, methods=("ctc", "delay-penalti")), CPU)
 
@@ -206,7 +211,6 @@ class TestStream:
             stream.run(configs.StreamConfig(file=str(sound[0])), CPU)
 
     def test_words_cannot_break_out_of_the_page(self, tmp_path):
-        from seqtant.ctc.reporting.timeline import Track, write_timeline
         from seqtant.data.speech import Utterance
 
         evil = "</script><b>x"
@@ -334,5 +338,6 @@ def test_commands_and_settings_load_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, seqtant.ctc.commands, seqtant.ctc.theory, seqtant.ctc; sys.exit('torch' in sys.modules)"
+    names = "seqtant.commands.instruments, seqtant.ctc.config, seqtant.ctc.theory, seqtant.ctc"
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seqtant.ctc.decoding.word_errors import aligned_pairs, split_words, word_errors
-from seqtant.ctc.recognition.latency import Heard, compare, summarize, timing
-from seqtant.data.timed_words import TimedWord
+from seqtant.ctc.recognition.latency import Transcript, compare, measure_timing, summarize
+from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
 
 
@@ -44,11 +44,11 @@ TRUE = (TimedWord("one", 0.5, 0.9), TimedWord("two", 1.0, 1.4), TimedWord("six",
 
 
 def heard(*words, name="u"):
-    return Heard(name, tuple(TimedWord(word, time, time) for word, time in words), TRUE)
+    return Transcript(name, tuple(TimedWord(word, time, time) for word, time in words), TRUE)
 
 
 def test_delays_of_correct_words_only():
-    result = timing(heard(("one", 0.7), ("ten", 1.3), ("six", 1.9)))
+    result = measure_timing(heard(("one", 0.7), ("ten", 1.3), ("six", 1.9)))
     assert [(d.place, round(d.after_start), round(d.after_end)) for d in result.delays] == [
         (0, 200, -200),
         (2, 400, -100),
@@ -58,7 +58,7 @@ def test_delays_of_correct_words_only():
 
 
 def test_an_utterance_that_says_nothing_has_no_times():
-    result = timing(heard())
+    result = measure_timing(heard())
     assert (result.first, result.last, result.delays) == (None, None, ())
     assert result.errors.deletions == 3
     summary = summarize([result, result])
@@ -67,7 +67,10 @@ def test_an_utterance_that_says_nothing_has_no_times():
 
 
 def test_summary_is_counted_by_hand():
-    rows = [timing(heard(("one", 0.6), ("two", 1.3), name="a")), timing(heard(("one", 0.8), ("six", 1.6), name="b"))]
+    rows = [
+        measure_timing(heard(("one", 0.6), ("two", 1.3), name="a")),
+        measure_timing(heard(("one", 0.8), ("six", 1.6), name="b")),
+    ]
     summary = summarize(rows, draws=200)
     assert summary.wer.value == pytest.approx(100 * 2 / 6)
     assert summary.after_start.value == pytest.approx((100 + 300 + 300 + 100) / 4)
@@ -78,13 +81,13 @@ def test_summary_is_counted_by_hand():
 
 def test_references_without_words_are_refused():
     with pytest.raises(InputError, match="no word"):
-        summarize([timing(Heard("a", (), ()))])
+        summarize([measure_timing(Transcript("a", (), ()))])
 
 
 def test_comparison_is_over_words_both_got_right():
     """The second system loses the slow word: its mean falls, the paired delay does not."""
-    first = [timing(heard(("one", 0.6), ("two", 1.1), ("six", 2.4), name=n)) for n in "ab"]
-    second = [timing(heard(("one", 0.6), ("two", 1.1), name=n)) for n in "ab"]
+    first = [measure_timing(heard(("one", 0.6), ("two", 1.1), ("six", 2.4), name=n)) for n in "ab"]
+    second = [measure_timing(heard(("one", 0.6), ("two", 1.1), name=n)) for n in "ab"]
     assert summarize(second, draws=100).after_start.value < summarize(first, draws=100).after_start.value - 200
     change = compare(first, second)
     assert change.delay.value == pytest.approx(0, abs=1e-9)
@@ -94,7 +97,7 @@ def test_comparison_is_over_words_both_got_right():
 
 def test_comparison_needs_the_same_utterances():
     with pytest.raises(InputError, match="different utterances"):
-        compare([timing(heard(name="a"))], [timing(heard(name="b"))])
+        compare([measure_timing(heard(name="a"))], [measure_timing(heard(name="b"))])
 
 
 def test_intervals_cover_as_they_promise():
@@ -106,7 +109,7 @@ def test_intervals_cover_as_they_promise():
         for number in range(40):
             late = 0.2 + rng.normal(0, 0.05)
             words = tuple(TimedWord(w.word, w.start + late, w.start + late) for w in TRUE)
-            rows.append(timing(Heard(str(number), words, TRUE)))
+            rows.append(measure_timing(Transcript(str(number), words, TRUE)))
         interval = summarize(rows, seed=trial, draws=200).after_start
         covered += interval.low <= 200 <= interval.high
     assert covered / trials == pytest.approx(0.94, abs=0.06)

@@ -17,8 +17,7 @@ from seqtant.data.digits import (
     speakers,
     split_digits,
 )
-from seqtant.data.speech import read_folder, read_manifest, write_manifest
-from seqtant.data.timed_words import TimedWord, read_ctm, write_ctm
+from seqtant.data.speech import TimedWord, read_ctm, read_folder, read_manifest, write_ctm, write_manifest
 from seqtant.errors import InputError
 
 

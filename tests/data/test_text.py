@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from seqtant.data.corpus import build_corpus
 from seqtant.data.documents import TextFile, TextList
-from seqtant.data.phrases import phrase_documents
-from seqtant.data.tokens import BytePairTokens, ByteTokens, CharacterTokens
-from seqtant.data.windows import TokenWindows, spread_windows
+from seqtant.data.espeak import phrase_documents
+from seqtant.data.tokens import BytePairTokens, ByteTokens, CharacterTokens, TokenWindows, spread_windows
 from seqtant.errors import InputError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seqtant.errors import InputError, MissingExtraError
-from seqtant.experiments import reuse
+from seqtant.experiments import records as reuse
 from seqtant.experiments.claims import check_claims, judge, read_claims
 from seqtant.findings import Claim, Estimate
 from seqtant.packages import Package

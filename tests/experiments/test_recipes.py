@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.experiments import reuse
+from seqtant.experiments import records as reuse
 from seqtant.experiments.recipes import find_recipe, list_recipes, read_recipe, run_recipe
 from seqtant.runs.context import Context
 from seqtant.runs.store import Store

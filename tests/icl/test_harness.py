@@ -10,8 +10,8 @@ import torch
 
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.icl.prompts import lm_eval as harness
+from seqtant.lm.interface import encode
 from seqtant.lm.scoring import sequence_log_probs
-from seqtant.lm.text import encode
 from tests.icl.samples import byte_tokenizer, random_llama, word_tokenizer
 
 

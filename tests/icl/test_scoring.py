@@ -19,8 +19,8 @@ from seqtant.icl.scoring.scores import (
 from seqtant.lm import MarkovLM, MixtureLM
 from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import encode, encode_continuations
 from seqtant.lm.scoring import sequence_log_probs
-from seqtant.lm.text import encode, encode_continuations
 from tests.icl.samples import byte_tokenizer, random_llama, word_task, word_tokenizer
 
 SENTENCES = ("a good film", "bad acting, sadly", "it is fine", "not my taste", "wonderful!", "dull  and long")

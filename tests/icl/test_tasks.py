@@ -10,7 +10,7 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.icl.config import ShotsConfig
-from seqtant.icl.instruments.corrupt import corrupt, label_probs, rename_labels
+from seqtant.icl.instruments.corrupt import corrupt_examples, label_probs, rename_labels
 from seqtant.icl.prompts.tasks import TASKS, Example, Task, read_prompt, read_task, reference_tasks, task_truths
 from seqtant.icl.scoring.study import split_examples
 from tests.icl.samples import word_task, write_task
@@ -83,18 +83,18 @@ def test_corruptions_keep_the_query_and_the_form() -> None:
     rng = np.random.default_rng(1)
     words = [word for example in task.examples for word in example.input.split()]
     for variant, right in (("75_correct", 0.75), ("50_correct", 0.5), ("0_correct", 0.0), ("random", 0.5)):
-        shown = corrupt(variant, task, prompt, words, rng)
+        shown = corrupt_examples(variant, task, prompt, words, rng)
         assert np.mean([a.label == b.label for a, b in zip(shown[:-1], prompt[:-1], strict=True)]) == pytest.approx(
             right, abs=0.1
         )
         assert [a.input for a in shown] == [b.input for b in prompt]
-    permuted = corrupt("permuted", task, prompt, words, rng)
+    permuted = corrupt_examples("permuted", task, prompt, words, rng)
     assert sorted(e.label for e in permuted) == sorted(e.label for e in prompt)
-    foreign = corrupt("foreign_inputs", task, prompt, words, rng)
+    foreign = corrupt_examples("foreign_inputs", task, prompt, words, rng)
     assert [len(a.input.split()) for a in foreign] == [len(b.input.split()) for b in prompt]
     assert foreign[-1] == prompt[-1]
     with pytest.raises(InputError, match="unknown variant"):
-        corrupt("sideways", task, prompt, words, rng)
+        corrupt_examples("sideways", task, prompt, words, rng)
 
 
 def test_law_of_shown_labels_is_what_is_shown() -> None:
@@ -104,7 +104,7 @@ def test_law_of_shown_labels_is_what_is_shown() -> None:
         law = label_probs(variant, task, task.examples, task.labels)
         assert law is not None
         assert np.allclose(law.sum(axis=1), 1)
-        shown = corrupt(variant, task, task.examples, [], rng)
+        shown = corrupt_examples(variant, task, task.examples, [], rng)
         counts = np.array([np.mean([e.label == label for e in shown]) for label in task.labels])
         assert np.abs(counts - law.mean(axis=0)).max() < 0.05
     assert label_probs("abstract", task, task.examples, task.labels) is None

@@ -14,7 +14,7 @@ from scipy import stats
 
 from seqtant.errors import InputError
 from seqtant.lm import CausalLM, HuggingFaceLM, MarkovLM, Sampling, generate, sequence_log_probs, token_log_probs
-from seqtant.lm.sampling import draw, row_seeds, row_uniforms
+from seqtant.lm.generation import draw, row_seeds, row_uniforms
 
 GREEDY = Sampling(temperature=0.0)
 

@@ -16,7 +16,7 @@ from seqtant.lm import (
     sequence_log_probs,
     token_log_probs,
 )
-from seqtant.lm import logits as logits_module
+from seqtant.lm import batches as logits_module
 from seqtant.lm.batches import pad
 
 TOLERANCE = 1e-5

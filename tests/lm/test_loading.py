@@ -253,5 +253,5 @@ def test_every_from_pretrained_goes_through_the_one_door() -> None:
         if ".from_pretrained(" in line
     ]
     assert [call for call in calls if "PeftModel" not in call] == [
-        "pretrained.py: return auto_class.from_pretrained(str(source), trust_remote_code=False, **options)"
+        "loading.py: return auto_class.from_pretrained(str(source), trust_remote_code=False, **options)"
     ]

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from seqtant.models.wavefunctions import back_propagation
-from seqtant.models.wavefunctions.activations import ACTIVATIONS
-from seqtant.models.wavefunctions.back_propagation import by_weights
-from seqtant.models.wavefunctions.causal import Tap
+from seqtant.models.wavefunctions import jacobian
+from seqtant.models.wavefunctions.causal_graph import ACTIVATIONS, Tap
 from seqtant.models.wavefunctions.causal_network import convolve
+from seqtant.models.wavefunctions.jacobian import by_weights
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -22,7 +21,7 @@ def test_slopes_and_both_forms_agree(name):
 @pytest.mark.parametrize(("inputs", "outputs"), [(2, 5), (5, 2), (3, 3)])
 @pytest.mark.parametrize("at_once", [1, 1 << 20])
 def test_derivatives_by_weights_equal_those_of_a_convolution(inputs, outputs, at_once, monkeypatch):
-    monkeypatch.setattr(back_propagation, "NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(jacobian, "NUMBERS_AT_ONCE", at_once)
     offsets = ((-1, -1), (-1, 0), (-1, 1), (0, -2), (0, 0))
     generator = torch.Generator().manual_seed(inputs)
     source = torch.randn(3, 4, 20, inputs, generator=generator, dtype=torch.float64)

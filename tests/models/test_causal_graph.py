@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.wavefunctions.causal import SPINS, CausalGraph, Node, Phase, Tap
+from seqtant.models.wavefunctions.causal_graph import SPINS, CausalGraph, Node, Phase, Tap
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
-from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
+from seqtant.models.wavefunctions.stacks import dilated_chain, light_two_stack, paper_two_stack, single_stack
 
 GRAPHS = {
     "light": (light_two_stack(3, 4), (4, 5)),
@@ -38,10 +38,10 @@ def test_what_a_conditional_sees_is_what_flipping_a_spin_changes(name):
 
 
 def test_two_stacks_have_no_blind_spot_and_a_masked_single_stack_always_has():
-    assert paper_two_stack(6, 4).blind_spots((6, 6)) == []
-    assert light_two_stack(6, 4).blind_spots((6, 6)) == []
+    assert paper_two_stack(6, 4).missing_dependencies((6, 6)) == []
+    assert light_two_stack(6, 4).missing_dependencies((6, 6)) == []
     for depth in (3, 8):
-        blind = single_stack(depth, 4).blind_spots((6, 6))
+        blind = single_stack(depth, 4).missing_dependencies((6, 6))
         at = [earlier for site, earlier in blind if site == (3, 1)]
         assert {(2, 3), (2, 4), (2, 5), (1, 4), (1, 5), (0, 5)} <= set(at)
 
@@ -53,9 +53,9 @@ def test_published_parameter_counts():
 
 def test_phases_of_the_light_pair():
     graph = light_two_stack(2, 4)
-    assert graph.phase("vertical0_new") == Phase.ROW_END
-    assert graph.phase("horizontal0_new") == Phase.BEFORE
-    assert graph.phase("output") == Phase.BEFORE
+    assert graph.phases["vertical0_new"] == Phase.ROW_END
+    assert graph.phases["horizontal0_new"] == Phase.BEFORE
+    assert graph.phases["output"] == Phase.BEFORE
 
 
 @pytest.mark.parametrize(

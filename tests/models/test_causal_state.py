@@ -9,7 +9,7 @@ from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState, cheaper
 from seqtant.models.wavefunctions.propagation import Plan, group_moves
-from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
+from seqtant.models.wavefunctions.stacks import dilated_chain, light_two_stack, paper_two_stack, single_stack
 
 MAKERS = {
     "light": (lambda out: light_two_stack(3, 6, out), (3, 4)),

@@ -7,7 +7,7 @@ from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.jacobian import jacobian
-from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
+from seqtant.models.wavefunctions.stacks import dilated_chain, light_two_stack, paper_two_stack, single_stack
 
 CASES = {
     "light": (lambda out: light_two_stack(3, 4, out), (3, 3)),

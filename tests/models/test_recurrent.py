@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.cached_decoder import CachedDecoder
+from seqtant.models.decoder import CachedDecoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.models.recurrent import RecurrentConfig, RecurrentNetwork
 

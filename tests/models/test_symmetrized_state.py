@@ -7,8 +7,8 @@ from scipy import stats
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.jacobian import jacobian
+from seqtant.models.wavefunctions.stacks import light_two_stack
 from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState, first_image
-from seqtant.models.wavefunctions.two_stack import light_two_stack
 
 SITES = 6
 MIRRORS = torch.tensor([[0, 1, 2, 3, 4, 5], [2, 1, 0, 5, 4, 3], [3, 4, 5, 0, 1, 2], [5, 4, 3, 2, 1, 0]] * 2)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from seqtant.pretraining.config import ComposeConfig
-from seqtant.pretraining.evaluation.composition import LENGTH, FactBatches, Facts, accuracy, run_arm
+from seqtant.pretraining.instruments.compose import LENGTH, FactBatches, Facts, accuracy, run_arm
 
-FACTS = Facts.draw(20, 5, np.random.default_rng(0))
+FACTS = Facts.sample(20, 5, np.random.default_rng(0))
 
 
 def facts_in(rows: torch.Tensor) -> list[list[tuple[int, int, int]]]:
@@ -21,15 +21,18 @@ def facts_in(rows: torch.Tensor) -> list[list[tuple[int, int, int]]]:
 
 
 def test_facts_are_functions_and_values_are_balanced() -> None:
-    assert sorted(FACTS.middle_of.tolist()) == list(range(20))
-    assert np.bincount(FACTS.value_of).tolist() == [4] * 5
-    assert sorted([*FACTS.joined, *FACTS.asked]) == list(range(20))
+    assert FACTS.vocabulary == 4 + 2 * 20 + 5
+    assert FACTS.first[:, :2].tolist() == [[4 + entity, 1] for entity in range(20)]
+    assert sorted(FACTS.first[:, 2].tolist()) == list(range(24, 44))
+    assert (FACTS.second[:, 0] == FACTS.first[:, 2]).all()
+    assert np.bincount(FACTS.second[:, 2] - 44).tolist() == [4] * 5
+    assert (FACTS.joined == np.stack([FACTS.first[:, 0], np.full(20, 3), FACTS.second[:, 2]], axis=1)).all()
+    assert sorted([*FACTS.shown, *FACTS.hidden]) == list(range(20))
 
 
 @pytest.mark.parametrize("arm", ["knn", "random", "split"])
 def test_rows_hold_true_facts_and_no_question_that_is_asked_later(arm: str) -> None:
-    everyone = np.arange(20)
-    true = {tuple(f) for f in (*FACTS.first(everyone), *FACTS.second(everyone), *FACTS.joined_facts(FACTS.joined))}
+    true = {tuple(f) for f in (*FACTS.first, *FACTS.second, *FACTS.joined[FACTS.shown])}
     for step in range(5):
         batch = FactBatches(FACTS, arm, rows=32, joined_share=0.25, seed=0).batch(step)  # type: ignore[arg-type]
         for facts in facts_in(batch["input_ids"]):
@@ -37,7 +40,7 @@ def test_rows_hold_true_facts_and_no_question_that_is_asked_later(arm: str) -> N
 
 
 def test_company_is_what_the_arm_says() -> None:
-    second_of = {int(f[0]): tuple(f) for f in FACTS.second(np.arange(20))}
+    second_of = {int(f[0]): tuple(f) for f in FACTS.second}
     shares = {}
     for arm in ("knn", "random", "split"):
         rows = facts_in(FactBatches(FACTS, arm, rows=64, joined_share=0.25, seed=0).batch(3)["input_ids"])
@@ -76,9 +79,7 @@ class Knowing(torch.nn.Module):
     """Answers every question from the facts."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        everyone = np.arange(FACTS.entities)
-        table = {tuple(f[:2]): f[2] for f in (*FACTS.first(everyone), *FACTS.second(everyone))}
-        table |= {tuple(f[:2]): f[2] for f in FACTS.joined_facts(everyone)}
+        table = {tuple(f[:2]): f[2] for f in (*FACTS.first, *FACTS.second, *FACTS.joined)}
         logits = torch.zeros(*ids.shape, FACTS.vocabulary)
         for row, line in enumerate(ids.tolist()):
             logits[row, -1, table[tuple(line[-2:])]] = 1

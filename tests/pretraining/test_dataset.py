@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import pkgutil
 
 import datasets
 import numpy as np
@@ -11,9 +13,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from seqtant.errors import InputError
-from seqtant.pretraining.build.attention_check import companies_of, logit_changes
+from seqtant.lazy import public_names
 from seqtant.pretraining.build.build import Build
-from seqtant.pretraining.build.dataset import ExampleBatches, ExampleStream, ExampleTable
+from seqtant.pretraining.build.dataset import (
+    ExampleBatches,
+    ExampleStream,
+    ExampleTable,
+    logit_changes,
+    swapped_contexts,
+)
 
 ROWS = 4
 
@@ -110,17 +118,32 @@ class Averaging(torch.nn.Module):
 
 
 def test_masking_between_segments_is_found_out(built: Build) -> None:
-    companies = companies_of(built, "knn", most=5)
-    for each in companies:
+    contexts = swapped_contexts(built, "knn", most=5)
+    for each in contexts:
         assert (each.tokens[each.anchor :] == each.swapped[each.anchor :]).all()
         assert (each.tokens[: each.anchor] != each.swapped[: each.anchor]).any()
-    assert (logit_changes(Averaging(masked=False), companies) > 1e-3).all()
+    model = Averaging(masked=False)
+    moved = [model.table[each.tokens] - model.table[each.swapped] for each in contexts]
+    expected = [float(each.sum(dim=0).abs().max()) for each in moved]
+    assert logit_changes(model, contexts) == pytest.approx(expected, rel=1e-9)
+    assert min(expected) > 1e-3
     # The filler's last segment may run into the anchor; a separator before it closes that door.
-    for each in companies:
+    for each in contexts:
         each.swapped[each.anchor - 1] = 256
-    assert np.abs(logit_changes(Averaging(masked=True), companies)).max() == 0
+    assert np.abs(logit_changes(Averaging(masked=True), contexts)).max() == 0
 
 
 def test_an_arm_without_anchors_cannot_be_checked(built: Build) -> None:
     with pytest.raises(InputError, match="no example of the arm 'contiguous' has an anchor"):
-        companies_of(built, "contiguous")
+        swapped_contexts(built, "contiguous")
+
+
+def test_public_names_do_not_depend_on_what_was_imported_before() -> None:
+    """A sub-package of the same name would hide a public function once it is imported."""
+    package = importlib.import_module("seqtant.pretraining")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"seqtant.pretraining.{module.name}")
+    homes = public_names(str(package.__file__))
+    assert {name: getattr(package, name) for name in homes} == {
+        name: getattr(importlib.import_module(home), name) for name, home in homes.items()
+    }

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from seqtant.pretraining.config import EpsilonRankConfig
-from seqtant.pretraining.evaluation.effective_rank import (
+from seqtant.pretraining.instruments.epsilon_rank import (
     RandomNetwork,
     draw_texts,
     in_context_matrix,
     mean_relative_size,
     rank_rows,
+    run,
     sequential_matrix,
     text_gradients,
     truncation_errors,
 )
-from seqtant.pretraining.instruments.epsilon_rank import run
 from seqtant.runs.context import Context
 
 

@@ -19,7 +19,7 @@ from tests.pretraining.samples import TOPICS, topical_documents
 
 def test_topics_are_told_apart() -> None:
     documents = topical_documents(30)
-    vectors = embed(documents, LatentSemanticEncoder.learn(documents, dimension=6, buckets=256)).astype(float)
+    vectors = embed(documents, LatentSemanticEncoder.fit(documents, dimension=6, buckets=256)).astype(float)
     scores = vectors @ vectors.T
     topic = np.arange(30) % 3
     same = topic[:, None] == topic[None, :]
@@ -38,14 +38,14 @@ def test_directions_are_those_of_another_library() -> None:
 
 def test_vectors_have_length_one_and_do_not_depend_on_the_batch() -> None:
     documents = topical_documents(20)
-    encoder = LatentSemanticEncoder.learn(documents, dimension=6, buckets=256)
+    encoder = LatentSemanticEncoder.fit(documents, dimension=6, buckets=256)
     small, large = embed(documents, encoder, rows=3), embed(documents, encoder, rows=100)
     assert np.allclose(np.linalg.norm(small.astype(float), axis=1), 1, atol=1e-3)
     assert np.allclose(small.astype(float), large.astype(float), atol=2e-3)
 
 
 def test_a_text_without_words_gets_the_zero_vector() -> None:
-    encoder = LatentSemanticEncoder.learn(topical_documents(9), dimension=4, buckets=64)
+    encoder = LatentSemanticEncoder.fit(topical_documents(9), dimension=4, buckets=64)
     assert not embed(["... !!!"], encoder).any()
 
 

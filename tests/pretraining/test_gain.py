@@ -12,8 +12,7 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, load
 from seqtant.lm.oracles import MarkovLM
-from seqtant.pretraining.evaluation.gain import TextPair, in_context_gains, measure_gains
-from seqtant.pretraining.evaluation.text_pairs import corpus_pairs, story_pairs
+from seqtant.pretraining.evaluation.gain import TextPair, corpus_pairs, in_context_gains, measure_gains, story_pairs
 from seqtant.reference import WorldLM, reference_world
 from tests.pretraining.samples import topical_documents, write_jsonl
 

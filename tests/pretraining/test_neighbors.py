@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors, in_order, recall, search
+from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors, recall, search, sort_neighbors
 from seqtant.pretraining.sections import NeighborSettings
 
 
@@ -47,8 +49,17 @@ def test_recall_of_a_wrong_answer_is_low() -> None:
     assert recall(wrong, np.arange(300), vectors, vectors, 8).mean() == 0
 
 
+def test_recall_counts_duplicates_of_the_edge_but_nothing_farther() -> None:
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.98, math.sqrt(1 - 0.98**2)]], dtype=np.float32)
+    shares = [
+        recall(Neighbors(np.array([ids]), vectors[[0]] @ vectors[ids].T), np.array([0]), vectors, vectors[:1], 2)[0]
+        for ids in ([0, 1], [0, 2], [0, 3], [3, 3])
+    ]
+    assert shares == [1, 1, 0.5, 0]
+
+
 def test_ties_are_settled_by_number() -> None:
-    found = in_order(np.array([[5, 2, 9, 1]]), np.array([[0.5, 0.5, 0.9, 0.5]]))
+    found = sort_neighbors(np.array([[5, 2, 9, 1]]), np.array([[0.5, 0.5, 0.9, 0.5]]))
     assert found.ids.tolist() == [[9, 1, 2, 5]]
 
 

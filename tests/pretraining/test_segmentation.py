@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqtant.errors import InputError
-from seqtant.pretraining.corpus.splitters import (
+from seqtant.pretraining.corpus.segments import (
     MOST_CHARACTERS,
     find_splitter,
     line_ends,
     sentence_ends,
     split,
     text_hash,
-    word_runs,
+    word_ngrams,
 )
 
 
@@ -70,7 +70,7 @@ def test_a_splitter_that_loses_characters_is_refused() -> None:
 
 def test_splitters_by_name() -> None:
     assert find_splitter("lines") is line_ends
-    assert find_splitter("seqtant.pretraining.corpus.splitters:line_ends") is line_ends
+    assert find_splitter("seqtant.pretraining.corpus.segments:line_ends") is line_ends
     with pytest.raises(InputError, match="cannot be imported"):
         find_splitter("no.such.module:thing")
     with pytest.raises(InputError, match="did you mean 'lines'"):
@@ -82,7 +82,7 @@ def test_hashes_ignore_case_width_and_space() -> None:
     assert text_hash("a text") != text_hash("a test")
 
 
-def test_word_runs_find_an_overlap_and_nothing_else() -> None:
+def test_word_ngrams_find_an_overlap_and_nothing_else() -> None:
     question = "what is the name of the ship that sank"
-    assert word_runs("He asked: What is the NAME of the ship, that day?", 6) & word_runs(question, 6)
-    assert not word_runs("the name is what the ship that sank", 6) & word_runs(question, 6)
+    assert word_ngrams("He asked: What is the NAME of the ship, that day?", 6) & word_ngrams(question, 6)
+    assert not word_ngrams("the name is what the ship that sank", 6) & word_ngrams(question, 6)

@@ -10,7 +10,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.pretraining import theory
-from seqtant.pretraining.evaluation.effective_rank import RandomNetwork
+from seqtant.pretraining.instruments.epsilon_rank import RandomNetwork
 
 
 def test_degree_obeys_its_recurrence() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,15 @@ from seqtant.models.decoder import Decoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.pretraining.build.build import Build
 from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
-from seqtant.pretraining.evaluation.decoder_arms import evaluation_of, measure
-from seqtant.pretraining.evaluation.tapt import MaskedBatches, SentencePairs, pairs_of_build, read_pairs, similarities
+from seqtant.pretraining.evaluation.arms import (
+    MaskedBatches,
+    SentencePairs,
+    evaluate,
+    pair_similarities,
+    read_pairs,
+    sample_evaluation,
+    sample_pairs,
+)
 from seqtant.pretraining.instruments.compare_arms import mean_over_both
 
 
@@ -22,25 +31,47 @@ def model_of(built: Build) -> Decoder:
 
 
 def test_anchors_are_the_held_out_segments(built: Build) -> None:
-    evaluation = evaluation_of(built, 20, 0)
+    evaluation = sample_evaluation(built, 20, 0)
     held = {d for d in range(180) if d % 6 == 5}
-    assert set(evaluation.documents) <= held
+    assert {anchor.document for anchor in evaluation.anchors} <= held
     separator = built.manifest["separator"]
     for anchor in evaluation.anchors:
         assert separator not in anchor.tokens
-        assert anchor.company[-1] == separator
-        assert set(anchor.tokens[anchor.known]) <= set(anchor.company.tolist())
+        assert anchor.context[-1] == separator
+        assert set(anchor.tokens[anchor.known]) <= set(anchor.context.tolist())
+
+
+def test_known_tokens_are_those_of_the_context_beyond_the_frequent_half(built: Build) -> None:
+    counts = Counter(built.segments.tokens.tolist())
+    frequent: set[int] = set()
+    # Counts and then token ids, as ties are settled: the most frequent tokens that together make up at most half.
+    for token, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        if 2 * sum(counts[each] for each in (*frequent, token)) > len(built.segments.tokens):
+            break
+        frequent.add(token)
+    anchors = sample_evaluation(built, 20, 0).anchors
+    for anchor in anchors:
+        context = set(anchor.context.tolist())
+        assert anchor.known.tolist() == [token in context and token not in frequent for token in anchor.tokens.tolist()]
+    assert 0 < np.concatenate([anchor.known for anchor in anchors]).mean() < 1
 
 
 def test_losses_are_those_of_a_plain_forward_pass(built: Build) -> None:
-    model, evaluation = model_of(built), evaluation_of(built, 12, 0)
-    found = measure(model, evaluation).by_measure
+    model, evaluation = model_of(built), sample_evaluation(built, 12, 0)
+    found = evaluate(model, evaluation).by_measure
     for row, anchor in enumerate(evaluation.anchors):
-        for name, before in (("alone", [evaluation.separator]), ("after neighbors", anchor.company)):
+        for name, before in (("alone", [evaluation.separator]), ("after neighbors", anchor.context)):
             ids = torch.tensor([[*before, *anchor.tokens]], dtype=torch.long)
             with torch.no_grad():
                 losses = torch.nn.functional.cross_entropy(model(ids)[0, :-1], ids[0, 1:], reduction="none")
             assert found[name][row] == pytest.approx(float(losses[len(before) - 1 :].mean()), rel=1e-4)
+            if name == "alone" and anchor.known.any():
+                assert found["cloze"][row] == pytest.approx(float(losses.numpy()[anchor.known].mean()), rel=1e-4)
+    for row, tokens in enumerate(evaluation.running):
+        ids = torch.from_numpy(tokens.astype(np.int64))[None]
+        with torch.no_grad():
+            loss = torch.nn.functional.cross_entropy(model(ids)[0, :-1], ids[0, 1:])
+        assert found["running text"][row] == pytest.approx(float(loss), rel=1e-4)
 
 
 def test_interval_over_seeds_and_documents_covers_both() -> None:
@@ -62,7 +93,11 @@ def test_masking_takes_its_share_and_spares_the_filling(built: Build) -> None:
     assert float(chosen.sum() / real.sum()) == pytest.approx(0.2, abs=0.02)
     assert torch.equal(batch["labels"][chosen], plain["input_ids"][chosen])
     assert torch.equal(batch["input_ids"][~chosen], plain["input_ids"][~chosen])
-    assert float((batch["input_ids"][chosen] == 200).float().mean()) == pytest.approx(0.8, abs=0.05)
+    replaced, kept = batch["input_ids"][chosen], batch["input_ids"][chosen] == plain["input_ids"][chosen]
+    masks, same = (replaced == 200).float().mean(), kept.float().mean()
+    assert float(masks) == pytest.approx(0.8, abs=0.02)
+    assert float(same) == pytest.approx(0.1, abs=0.02)
+    assert float(1 - masks - same) == pytest.approx(0.1, abs=0.02)
     assert torch.equal(batch["attention_mask"].bool(), real)
     assert torch.equal(masked.batch(3)["input_ids"], batch["input_ids"])
 
@@ -71,11 +106,15 @@ def test_similarity_of_equal_and_of_opposite_sentences() -> None:
     table = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
     one, other = np.array([0]), np.array([2])
     pairs = SentencePairs([one, one, np.array([1])], [one, other, np.array([3])], np.zeros(3))
-    assert similarities(table, pairs)[0] > 0 > similarities(table, pairs)[1]
+    # The mean over all six sentences is subtracted before the cosine.
+    center = table[[0, 0, 1, 0, 2, 3]].mean(axis=0)
+    first, second = table[[0, 0, 1]] - center, table[[0, 2, 3]] - center
+    cosines = (first * second).sum(axis=1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
+    assert pair_similarities(table, pairs) == pytest.approx(cosines)
 
 
 def test_pairs_of_a_build_are_half_of_one_document(built: Build) -> None:
-    pairs = pairs_of_build(built, 200, 0)
+    pairs = sample_pairs(built, 200, 0)
     assert 0.5 <= pairs.score.mean() < 0.6
 
 

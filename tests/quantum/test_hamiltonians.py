@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.quantum.exact.diagonalization import configurations, dense_matrix, ground_state
-from seqtant.quantum.operators.hamiltonians import HAMILTONIANS, Couplings, build
+from seqtant.quantum.exact import configurations, dense_matrix, diagonalize
+from seqtant.quantum.operators.hamiltonians import HAMILTONIANS, PAULI, Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
-from seqtant.quantum.operators.operator_lists import PAULI, read_operators
 from seqtant.quantum.operators.pauli import PauliSum, String
 
 
@@ -74,7 +73,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("name", "lattice", "boundary", "couplings", "energy"), PUBLISHED)
 def test_published_ground_state_energies(name, lattice, boundary, couplings, energy):
-    found = ground_state(build(name, Lattice.parse(lattice, boundary), Couplings(**couplings)))
+    found = diagonalize(build(name, Lattice.parse(lattice, boundary), Couplings(**couplings)))
     assert found.energy == pytest.approx(energy, abs=1e-9)
 
 
@@ -83,7 +82,7 @@ def test_published_ground_state_energies(name, lattice, boundary, couplings, ene
 def test_sectors_hold_the_ground_state(name, lattice):
     hamiltonian = build(name, Lattice.parse(lattice), Couplings(field=0.8, anisotropy=2.0, second_coupling=0.6))
     values, vectors = np.linalg.eigh(dense_matrix(hamiltonian))
-    found = ground_state(hamiltonian)
+    found = diagonalize(hamiltonian)
     assert found.energy == pytest.approx(values[0], abs=1e-10)
     residual = dense_matrix(hamiltonian) @ found.amplitudes - found.energy * found.amplitudes
     assert np.abs(residual).max() < 1e-8

@@ -7,31 +7,29 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seqtant.commands.options import Options
+from seqtant import cli
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.findings import Result, from_json, to_json
+from seqtant.instruments import configs, figures, run
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import paper_two_stack
-from seqtant.quantum import commands
+from seqtant.models.wavefunctions.stacks import paper_two_stack
 from seqtant.quantum.config import (
-    CONFIGS,
     BenchmarkConfig,
     CompareSamplingConfig,
     ExactConfig,
     ObserveConfig,
     SampleConfig,
 )
-from seqtant.quantum.figures import figures
-from seqtant.quantum.flowket import export_flowket, import_flowket
-from seqtant.quantum.instrument import run
+from seqtant.quantum.instruments.exact import Reference, find_reference
 from seqtant.quantum.instruments.ground_state import judge, lies_above
-from seqtant.quantum.training.references import Reference, find
+from seqtant.quantum.instruments.import_flowket import read_flowket, write_flowket
 from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.settings import build, plain
 from seqtant.settings_text import to_yaml
 
+CONFIGS = configs("quantum")
 DRAWN = {"ground-state", "observe", "transfer", "compare-sampling", "benchmark"}
 
 
@@ -79,8 +77,7 @@ def test_settings_round_trip_through_yaml(verb):
 
 def test_the_ground_state_command_prints_the_promised_values(capsys, tmp_path):
     line = "ground-state --hamiltonian tfim --lattice 3x3 --field 3.0 --steps 8 --samples 64 --json --device cpu"
-    arguments = shlex.split(line)
-    commands.app([*arguments, "--out", str(tmp_path)], result_action="return_value")
+    assert cli.call(["quantum", *shlex.split(line), "--out", str(tmp_path)]) == 0
     values = json.loads(capsys.readouterr().out)["values"]
     promised = {
         "energy_per_site",
@@ -95,8 +92,7 @@ def test_the_ground_state_command_prints_the_promised_values(capsys, tmp_path):
 
 
 def test_the_exact_command_prints_the_literature_value(capsys):
-    arguments = shlex.split("exact --hamiltonian heisenberg --lattice 4x4 --boundary periodic --json")
-    commands.app(arguments, result_action="return_value")
+    assert cli.call(shlex.split("quantum exact --hamiltonian heisenberg --lattice 4x4 --boundary periodic --json")) == 0
     out = json.loads(capsys.readouterr().out)
     assert out["values"]["energy_per_site"] == pytest.approx(-0.7017802005268, abs=1e-10)
     assert "H = J sum S.S" in out["findings"][0]["summary"]
@@ -112,19 +108,25 @@ def test_the_exact_command_prints_the_literature_value(capsys):
     ],
 )
 def test_references_for_lattices_that_cannot_be_diagonalized(settings, energy, exact):
-    found = find(System.of(ExactConfig(**settings)))
+    found = find_reference(System.of(ExactConfig(**settings)))
     assert found.energy == pytest.approx(energy, rel=1e-10)
     assert found.exact == exact
     assert found.source
 
 
 def test_the_table_of_references_agrees_with_diagonalization_where_both_exist():
-    from seqtant.quantum.exact.diagonalization import ground_state
-    from seqtant.quantum.training.references import _table, closed_form
+    import yaml
 
-    assert all({"hamiltonian", "lattice", "boundary", "energy", "exact", "source"} <= row.keys() for row in _table())
+    from seqtant.quantum.exact import diagonalize
+    from seqtant.quantum.instruments.exact import TABLE
+
+    rows = yaml.safe_load(TABLE.read_text(encoding="utf-8"))["energies"]
+    assert rows
+    assert all({"hamiltonian", "lattice", "boundary", "energy", "exact", "source"} <= row.keys() for row in rows)
     chain = System.of(ExactConfig(lattice="12", field=0.8, boundary="periodic"))
-    assert closed_form(chain).energy == pytest.approx(ground_state(chain.pauli).energy, abs=1e-9)
+    found = find_reference(chain)
+    assert "free fermions" in found.source
+    assert found.energy == pytest.approx(diagonalize(chain.pauli).energy, abs=1e-9)
 
 
 def test_what_nobody_knows_is_told_in_one_line():
@@ -180,8 +182,8 @@ def test_counted_cost_grows_faster_than_linearly():
 def test_official_weights_are_read_as_they_were_written(tmp_path, outputs):
     network = CausalNetwork(paper_two_stack(4, 6, outputs), (3, 4), torch.Generator().manual_seed(5), "both")
     state = CausalState(network, "complex" if outputs == 4 else "positive")
-    export_flowket(state, tmp_path / "w.h5")
-    found = import_flowket(tmp_path / "w.h5", (3, 4))
+    write_flowket(state, tmp_path / "w.h5")
+    found = read_flowket(tmp_path / "w.h5", (3, 4))
     spins = state.sample(20, torch.Generator().manual_seed(1))
     for one, other in zip(state.log_psi(spins), found.log_psi(spins), strict=True):
         assert torch.allclose(one, other, atol=1e-6)
@@ -193,27 +195,27 @@ def test_files_that_hold_no_official_weights(tmp_path):
 
     (tmp_path / "text.h5").write_text("not HDF5", encoding="utf-8")
     with pytest.raises(InputError, match="not an HDF5 file"):
-        import_flowket(tmp_path / "text.h5", (2, 2))
+        read_flowket(tmp_path / "text.h5", (2, 2))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["dense/dense/kernel:0"] = [[1.0]]
     with pytest.raises(InputError, match="official layout"):
-        import_flowket(tmp_path / "other.h5", (2, 2))
+        read_flowket(tmp_path / "other.h5", (2, 2))
 
 
 @pytest.mark.skipif(has_h5py(), reason="h5py is installed, so nothing is missing")
 def test_without_h5py_the_install_line_is_told(tmp_path):
     (tmp_path / "w.h5").write_bytes(b"x")
     with pytest.raises(MissingExtraError, match=r"pip install 'seqtant\[quantum\]'"):
-        import_flowket(tmp_path / "w.h5", (2, 2))
+        read_flowket(tmp_path / "w.h5", (2, 2))
 
 
 def test_a_missing_weight_file():
     from pathlib import Path
 
     with pytest.raises(InputError, match="no file"):
-        import_flowket(Path("nowhere.h5"), (2, 2))
+        read_flowket(Path("nowhere.h5"), (2, 2))
 
 
 def test_print_config_stops_before_running(capsys):
-    commands.exact(options=Options(print_config=True))
+    assert cli.call(["quantum", "exact", "--print-config"]) == 0
     assert "hamiltonian: tfim" in capsys.readouterr().out

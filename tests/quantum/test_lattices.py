@@ -27,11 +27,9 @@ def test_number_of_bonds(text, boundary, nearest, second):
     assert not set(lattice.bonds) & set(lattice.second_bonds)
 
 
-def test_bipartite_or_not():
-    assert Lattice.parse("4x4", "periodic").sublattice is not None
-    assert Lattice.parse("3x3", "open").sublattice is not None
-    assert Lattice.parse("3x4", "periodic").sublattice is None
-    assert Lattice.parse("triangular:3x3").sublattice is None
+def test_the_checkerboard():
+    assert Lattice.parse("2x3").staggering == (1, -1, 1, -1, 1, -1)
+    assert Lattice.parse("4").staggering == (1, -1, 1, -1)
 
 
 @pytest.mark.parametrize("text", ["", "axb", "4x", "0x4", "1", "1x1", "hexagon:4x4", "chain:2x4", "-3", "4x4x4"])

@@ -7,11 +7,11 @@ import torch
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.jacobian import jacobian
-from seqtant.models.wavefunctions.two_stack import light_two_stack, paper_two_stack
-from seqtant.quantum.exact.diagonalization import configurations, dense_matrix, ground_state
+from seqtant.models.wavefunctions.stacks import light_two_stack, paper_two_stack
+from seqtant.quantum.exact import configurations, dense_matrix, diagonalize
+from seqtant.quantum.observation import Hamiltonian, combine, standard_error
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice
-from seqtant.quantum.operators.local_energy import Hamiltonian, combine, standard_error
 from seqtant.quantum.operators.pauli import PauliSum, String
 from seqtant.quantum.training.natural_gradient import NaturalGradient, solve
 
@@ -65,7 +65,7 @@ class Exact(torch.nn.Module):
 
     def __init__(self, pauli):
         super().__init__()
-        found = ground_state(pauli)
+        found = diagonalize(pauli)
         self.energy = found.energy
         self.log = torch.from_numpy(np.abs(found.amplitudes)).log()
 

@@ -6,15 +6,13 @@ import torch
 
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.two_stack import light_two_stack
-from seqtant.quantum.exact.diagonalization import configurations, dense_matrix, ground_state
-from seqtant.quantum.observation import observables
-from seqtant.quantum.observation.evaluation import amplitudes
-from seqtant.quantum.observation.metropolis import autocorrelation_time, chains, second_eigenvalue
+from seqtant.models.wavefunctions.stacks import light_two_stack
+from seqtant.quantum import observation
+from seqtant.quantum.exact import configurations, dense_matrix, diagonalize
+from seqtant.quantum.instruments.compare_sampling import autocorrelation_time, chains, second_eigenvalue
 from seqtant.quantum.operators.hamiltonians import Couplings, build
-from seqtant.quantum.operators.lattices import Lattice
+from seqtant.quantum.operators.lattices import Lattice, symmetry_group
 from seqtant.quantum.operators.pauli import PauliSum, String
-from seqtant.quantum.operators.symmetries import symmetry_group
 from seqtant.quantum.theory import relaxation_time
 
 LATTICE = Lattice.parse("2x3")
@@ -30,10 +28,10 @@ def state():
 
 
 def test_means_cover_the_sums_over_all_configurations(state):
-    vector = amplitudes(state)
+    vector = observation.amplitudes(state)
     probability, spins = np.abs(vector) ** 2, configurations(6).astype(float)
     drawn = state.sample(20_000, torch.Generator().manual_seed(5))
-    found = observables.magnetizations(drawn, LATTICE)
+    found = observation.magnetizations(drawn, LATTICE)
     uniform, staggered = spins.mean(1), (spins * np.array(LATTICE.staggering)).mean(1)
     expected = {
         "magnetization": uniform,
@@ -45,23 +43,23 @@ def test_means_cover_the_sums_over_all_configurations(state):
     for name, values in expected.items():
         half = (found[name].high - found[name].low) / 2
         assert abs(found[name].value - probability @ values) < 2.5 * half, name
-    correlation = observables.correlations(drawn)
+    correlation = observation.correlations(drawn)
     exact = (spins * probability[:, None]).T @ spins
     assert np.abs(correlation.mean - exact).max() < 5 * max(correlation.error.max(), 1e-3)
 
 
 def test_transverse_magnetization_is_the_expectation_of_x(state):
     operator = PauliSum(6, tuple(String(1 / 6, "X", (site,)) for site in range(6)))
-    vector = amplitudes(state)
+    vector = observation.amplitudes(state)
     exact = float(np.vdot(vector, dense_matrix(operator) @ vector).real)
     drawn = state.sample(8000, torch.Generator().manual_seed(6))
-    found = observables.transverse_magnetization(state, drawn)
+    found = observation.transverse_magnetization(state, drawn)
     assert abs(found.value - exact) < 1.5 * (found.high - found.low)
 
 
 def test_swap_estimates_the_entropy_of_the_reduced_density_matrix(state):
-    region = observables.left_half(LATTICE)
-    vector = amplitudes(state)
+    region = [0, 3]
+    vector = observation.amplitudes(state)
     rest = [site for site in range(6) if site not in region]
     bits = (configurations(6) < 0).astype(int)
     rows, columns = (bits[:, part] @ (1 << np.arange(len(part))) for part in (region, rest))
@@ -69,17 +67,17 @@ def test_swap_estimates_the_entropy_of_the_reduced_density_matrix(state):
     matrix[rows, columns] = vector
     density = matrix @ matrix.conj().T
     expected = -np.log(np.trace(density @ density).real)
-    assert observables.exact_renyi_entropy(vector, 6, region) == pytest.approx(expected, abs=1e-10)
-    found = observables.renyi_entropy(state, state.sample(20_000, torch.Generator().manual_seed(7)), region)
+    assert observation.exact_renyi_entropy(vector, 6, region) == pytest.approx(expected, abs=1e-10)
+    found = observation.renyi_entropy(state, state.sample(20_000, torch.Generator().manual_seed(7)), region)
     assert abs(found.value - expected) < 1.5 * (found.high - found.low)
 
 
 def test_fidelity_of_the_ground_state_with_itself_and_with_an_excited_state():
     pauli = build("tfim", LATTICE, Couplings(field=1.0))
     _, vectors = np.linalg.eigh(dense_matrix(pauli))
-    exact = ground_state(pauli).amplitudes
-    assert observables.fidelity(vectors[:, 0].astype(complex), exact) == pytest.approx(1, abs=1e-9)
-    assert observables.fidelity(vectors[:, 1].astype(complex), exact) == pytest.approx(0, abs=1e-9)
+    exact = diagonalize(pauli).amplitudes
+    assert observation.fidelity(vectors[:, 0].astype(complex), exact) == pytest.approx(1, abs=1e-9)
+    assert observation.fidelity(vectors[:, 1].astype(complex), exact) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +105,7 @@ def test_symmetry_groups_commute_with_the_hamiltonian(lattice, boundary, name, s
 
 
 def test_metropolis_visits_configurations_by_their_probability():
-    exact = ground_state(build("tfim", LATTICE, Couplings(field=3.0)))
+    exact = diagonalize(build("tfim", LATTICE, Couplings(field=3.0)))
     probability = np.abs(exact.amplitudes) ** 2
     walked = chains(probability, 6, 3000, np.zeros(30, dtype=np.int64), np.random.default_rng(1))
     seen = np.bincount(walked[100:].ravel(), minlength=64) / walked[100:].size
@@ -124,9 +122,9 @@ def test_second_eigenvalue_equals_that_of_the_dense_matrix_and_the_published_one
             matrix[s, s] = 1 - matrix[s].sum()
         return np.sort(np.linalg.eigvals(matrix).real)[-2]
 
-    small = np.abs(ground_state(build("tfim", LATTICE, Couplings(field=1.5))).amplitudes) ** 2
+    small = np.abs(diagonalize(build("tfim", LATTICE, Couplings(field=1.5))).amplitudes) ** 2
     assert second_eigenvalue(small, 6) == pytest.approx(dense(small, 6), abs=1e-9)
-    exact = ground_state(build("tfim", Lattice.parse("4x4"), Couplings(field=3.0)))
+    exact = diagonalize(build("tfim", Lattice.parse("4x4"), Couplings(field=3.0)))
     eigenvalue = second_eigenvalue(np.abs(exact.amplitudes) ** 2, 16)
     assert eigenvalue == pytest.approx(0.96255252, abs=1e-7)
     assert relaxation_time(eigenvalue) == pytest.approx(26.2, abs=0.05)

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from seqtant.errors import InputError
+from seqtant.instruments import run
 from seqtant.models.wavefunctions.jacobian import jacobian
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig
-from seqtant.quantum.exact.orbits import Orbits
-from seqtant.quantum.instrument import run
-from seqtant.quantum.observation.evaluation import amplitudes, summed
-from seqtant.quantum.operators.symmetries import symmetry_group
+from seqtant.quantum.exact import Orbits
+from seqtant.quantum.observation import amplitudes, energy_of_vector
+from seqtant.quantum.operators.lattices import symmetry_group
 from seqtant.quantum.training.systems import System, make_state
 from seqtant.quantum.training.vmc import imaginary_time
 from seqtant.runs.context import Context
@@ -38,7 +38,7 @@ def make(name, kind="auto"):
 def test_energy_and_variance_are_those_of_the_full_vector(name, kind):
     system, state, group, orbits = make(name, kind)
     found = orbits.amplitudes(state)
-    truth = summed(amplitudes(group.symmetrize(state, "first")), system.pauli)
+    truth = energy_of_vector(amplitudes(group.symmetrize(state, "first")), system.pauli)
     energy = float((found.probability * found.energies.real).sum())
     assert float(found.probability.sum()) == pytest.approx(1, abs=1e-12)
     assert energy == pytest.approx(truth.total, abs=1e-10)
@@ -60,7 +60,7 @@ def test_orbits_share_out_the_sector(name):
 @pytest.mark.parametrize("name", ["frustrated", "ising"])
 def test_derivatives_are_those_of_the_symmetrized_state(name, monkeypatch):
     _, state, group, orbits = make(name)
-    monkeypatch.setattr("seqtant.quantum.exact.orbits.AT_ONCE", 7)
+    monkeypatch.setattr("seqtant.quantum.exact.AT_ONCE", 7)
     found = {block.parameters: block for block in orbits.jacobian(state, orbits.amplitudes(state))}
     for block in jacobian(group.symmetrize(state, "first"), orbits.spins[orbits.first]):
         assert torch.allclose(found[block.parameters].amplitude, block.amplitude, atol=1e-10)
@@ -72,7 +72,7 @@ def test_the_gradient_is_that_of_the_exact_energy():
     system, state, group, orbits = make("frustrated")
 
     def energy():
-        return summed(amplitudes(group.symmetrize(state, "first")), system.pauli).total
+        return energy_of_vector(amplitudes(group.symmetrize(state, "first")), system.pauli).total
 
     found = orbits.amplitudes(state)
     centered = found.energies - (found.probability * found.energies).sum()

@@ -10,18 +10,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seqtant.errors import InputError, TrainingError
+from seqtant.instruments import run
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig, TransferConfig
-from seqtant.quantum.exact.diagonalization import ground_state
-from seqtant.quantum.instrument import run
-from seqtant.quantum.observation.evaluation import evaluate, summed
-from seqtant.quantum.operators.hamiltonians import Couplings, build
+from seqtant.quantum.exact import diagonalize
+from seqtant.quantum.observation import Hamiltonian, energy_of_vector, evaluate
+from seqtant.quantum.operators.hamiltonians import Couplings, build, transverse_ising
 from seqtant.quantum.operators.lattices import Lattice
-from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.states import RecurrentState
 from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, load_state
+from seqtant.quantum.training.distributed import uniforms
 from seqtant.quantum.training.ground_states import train
-from seqtant.quantum.training.rng import uniforms
 from seqtant.quantum.training.systems import System, make_state
-from seqtant.quantum.training.vmc import Training
+from seqtant.quantum.training.vmc import VMC
 from seqtant.runs.context import Context
 
 QUIET = Context(seed=1, device="cpu")
@@ -49,7 +49,7 @@ def test_every_network_lowers_the_energy(tiny, name):
     network = NetworkConfig(name=name, depth=2, width=8)
     trained = train(tiny(steps=12, samples=64, network=network), QUIET)
     first = trained.training.history[0]["energy"]
-    exact = ground_state(trained.system.pauli).energy
+    exact = diagonalize(trained.system.pauli).energy
     assert trained.plain.total < first - 0.3 * (first - exact)
     assert trained.plain.total >= exact - 1e-9
 
@@ -92,18 +92,18 @@ def states(training):
 def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, method, monkeypatch):
     config = tiny(steps=6, optimizer=OptimizerConfig(method=method, learning_rate=0.02))
     whole = train(config, Context(seed=3, device="cpu", folder=tmp_path / "whole"))
-    step = Training.step
+    step = VMC.step
 
     def interrupted(self):
         if self.done == 5:
             raise KeyboardInterrupt
         return step(self)
 
-    monkeypatch.setattr(Training, "step", interrupted)
+    monkeypatch.setattr(VMC, "step", interrupted)
     broken = Context(seed=3, device="cpu", folder=tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
         train(config, broken)
-    monkeypatch.setattr(Training, "step", step)
+    monkeypatch.setattr(VMC, "step", step)
     assert json.loads((tmp_path / "broken" / RECORD).read_text())["steps_done"] == 4
     resumed = train(config, broken)
     assert torch.equal(states(whole.training), states(resumed.training))
@@ -203,7 +203,7 @@ def test_an_energy_that_is_not_finite_stops_the_run(tiny):
     config = tiny()
     system = System.of(config)
     state = make_state(system, config.network, torch.Generator().manual_seed(0))
-    training = Training(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=2, samples=8, seed=0)
+    training = VMC(state, Hamiltonian(system.pauli), OptimizerConfig(), steps=2, samples=8, seed=0)
     with torch.no_grad():
         next(state.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="energy is nan"):
@@ -264,8 +264,8 @@ def test_sampled_energy_agrees_with_the_sum_over_all(magnetization):
 
 def test_an_exact_eigenstate_has_no_variance():
     pauli = build("j1j2", Lattice.parse("2x4"), Couplings(second_coupling=0.4))
-    found = ground_state(pauli)
-    energy = summed(found.amplitudes, pauli)
+    found = diagonalize(pauli)
+    energy = energy_of_vector(found.amplitudes, pauli)
     assert energy.total == pytest.approx(found.energy, abs=1e-10)
     assert energy.variance < 1e-12
 
@@ -273,3 +273,37 @@ def test_an_exact_eigenstate_has_no_variance():
 def test_stages_replace_steps(tiny):
     config = dataclasses.replace(tiny(), optimizer=OptimizerConfig(stages=((2, 16), (1, 64))))
     assert train(config, QUIET).training.schedule == [16, 16, 64]
+
+
+def test_the_learning_rate_falls_geometrically_after_its_share_of_the_steps():
+    state, hamiltonian = RecurrentState("2x2", width=4), transverse_ising("2x2")
+    optimizer = OptimizerConfig(learning_rate=0.1, decay_from=0.5, final_rate=0.01)
+    vmc = VMC(state, hamiltonian, optimizer, steps=8)
+    assert [vmc.rate(step) for step in (0, 3, 4, 6, 8)] == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.001])
+
+
+def test_annealing_adds_the_falling_temperature_times_log_p(monkeypatch):
+    state, hamiltonian = RecurrentState("2x2", width=4), transverse_ising("2x2")
+    vmc = VMC(state, hamiltonian, OptimizerConfig(temperature=0.5, decay_from=0.5), steps=8, samples=64)
+    seen = []
+    step = vmc.natural.step
+    monkeypatch.setattr(vmc.natural, "step", lambda *found: (seen.append(found[2]), step(*found))[1])
+    spins = torch.tensor([[1, -1, 1, -1], [1, 1, 1, 1]])  # sorted, as a step sees them
+    energies = Hamiltonian(hamiltonian).local_energy(state, spins)
+    log_prob = state.log_prob(spins).detach()
+    monkeypatch.setattr(state, "sample", lambda *_, **__: spins)
+    vmc.schedule, vmc.done = [2] * 8, 1
+    vmc.step()
+    # A quarter of the way to step 4, three quarters of the temperature are left.
+    assert torch.allclose(seen[0], energies + 0.375 * log_prob.double(), atol=1e-9)
+
+
+def test_sampled_energies_have_the_variance_of_their_samples():
+    state, hamiltonian = RecurrentState("2x2", width=4, seed=2), Hamiltonian(transverse_ising("2x2"))
+    found = evaluate(state, hamiltonian, 10, torch.Generator().manual_seed(1), enumerate_up_to=0)
+    energies = hamiltonian.local_energy(state, state.sample(10, torch.Generator().manual_seed(1)))
+    assert found.total == pytest.approx(float(energies.mean()), rel=1e-12)
+    assert found.variance == pytest.approx(float(energies.var()), rel=1e-12)
+    assert found.error == pytest.approx(float(energies.std()) / 10**0.5, rel=1e-12)
+    shown = found.per_site(4)
+    assert shown.high - shown.low == pytest.approx(2 * 1.96 * found.error / 4)

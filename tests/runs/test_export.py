@@ -8,7 +8,7 @@ import json
 import math
 
 from seqtant.findings import Claim, ClaimCheck, Estimate, Finding, Measurement, Result, from_json
-from seqtant.runs.export import COLUMNS, export
+from seqtant.runs.records import COLUMNS, export
 
 
 def sample() -> list[Result]:

@@ -8,8 +8,7 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.findings import Result, to_json
-from seqtant.runs.export import export
-from seqtant.runs.records import read_results
+from seqtant.runs.records import export, read_results
 from seqtant.runs.store import Store
 
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.lm import encode, generate, load
+from seqtant.lm.generation import Sampling
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.sampling import Sampling
 from seqtant.steering.applying.output_bias import fold, save_folded
 from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.interop import (

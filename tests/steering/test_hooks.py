@@ -7,8 +7,8 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.lm import continuation_log_probs, encode, generate, token_log_probs
+from seqtant.lm.generation import Sampling
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.sampling import Sampling
 from seqtant.reference.world.world import World
 from seqtant.steering.vectors.hooks import apply_steering, resolution_warning
 from seqtant.steering.vectors.vector import LayerFacts, SteeringVector

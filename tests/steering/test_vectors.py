@@ -13,7 +13,7 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm.hooks import read_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.text import encode
+from seqtant.lm.interface import encode
 from seqtant.reference.world.world import World
 from seqtant.steering.data.items import ContrastPair, read_pairs
 from seqtant.steering.vectors.extraction import extract, pair_tokens, parse_layers

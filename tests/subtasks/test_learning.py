@@ -6,20 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from seqtant import subtasks
 from seqtant.errors import InputError, TrainingError
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
-from seqtant.subtasks.networks.checkpoint import Trained, load_trained, save_trained
+from seqtant.subtasks.networks.checkpoint import TrainedNetwork, load_trained, save_trained
 from seqtant.subtasks.networks.networks import NetworkLM, build_network
-from seqtant.subtasks.tasks.arithmetic import addition
-from seqtant.subtasks.tasks.arms import arm_of, sequences
-from seqtant.subtasks.tasks.parity import parity
-from seqtant.subtasks.tasks.splits import draw_distinct, draw_inputs, split_rows
-from seqtant.subtasks.tasks.streaming import TaskBatches
-from seqtant.subtasks.training.fitting import final_scores, fit_network
-from seqtant.subtasks.training.scores import Scores
-from seqtant.subtasks.training.solving import solve
+from seqtant.subtasks.tasks.arms import TaskBatches, arm_of, sequences
+from seqtant.subtasks.tasks.builtin import addition, parity
+from seqtant.subtasks.tasks.splits import SPLITS, draw_distinct, draw_inputs, split_of, split_rows
+from seqtant.subtasks.training.decoding import Scores, solve
+from seqtant.subtasks.training.fitting import Point, RowBatches, final_scores, fit_network
 
 SETTINGS = ArmSettings(noise=0.25, level=2)
 CPU = Context(device="cpu")
@@ -172,13 +170,15 @@ def test_a_trained_network_is_kept_and_read_back(tmp_path, kind):
     task = parity(8)
     arm = arm_of("pause", task, SETTINGS, 0)
     network = build_network(config, vocabulary=3, context=11, seed=4)
-    kept = Trained(network=network, config=config, vocabulary=3, context=11, arm="pause", task=task, way=arm)
+    kept = TrainedNetwork(
+        network=network, config=config, vocabulary=3, context=11, arm_name="pause", task=task, arm=arm
+    )
     save_trained(kept, tmp_path)
     back = load_trained(tmp_path)
     tokens = torch.randint(3, (2, 11))
     assert torch.equal(back.network(tokens), network(tokens))
     assert back.task.fingerprint == task.fingerprint
-    assert back.way == arm
+    assert back.arm == arm
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match="damaged"):
         load_trained(tmp_path)
@@ -196,3 +196,40 @@ def test_position_vectors_can_be_long_from_the_start():
     assert float(network.get_parameter("positions.weight").detach().std()) == pytest.approx(1.0, rel=0.05)
     with pytest.raises(InputError, match="embedding_scale"):
         NetworkConfig(kind="decoder", embedding_scale=0.0)
+
+
+def test_what_is_known_of_a_parity_says_whether_it_can_be_learned_by_heart():
+    """4 x 2^8 rows seen is the limit: 16 updates of 64 rows reach it, 17 pass it."""
+    settings = {"arms": "answer", "seeds": 1, "network": NetworkConfig(width=8), "test_rows": 20, "device": "cpu"}
+    for updates, status in ((16, "holds"), (17, "fails")):
+        result = subtasks.compare(subtasks.parity(8), updates=updates, **settings)
+        (without,) = result.findings
+        assert without.assumptions[0].status == status
+        assert without.assumptions[0].how == f"{updates * 64} rows seen of 2^8 inputs; 70 possible subsets"
+    result = subtasks.compare(subtasks.modular_sum(3, 5), updates=4, **settings)
+    assert result.findings[0].assumptions[0].status == "not checked"
+
+
+def test_a_curve_reaches_an_accuracy_at_the_first_point_that_has_it():
+    fitted = fit(updates=1)
+    fitted.curve = [Point(10, 0.5, 0.4), Point(20, 0.9, 0.8), Point(30, 0.95, 0.9)]
+    assert fitted.updates_to(0.9) == 20
+    assert fitted.updates_to(0.91) == 30
+    assert fitted.updates_to(0.96) is None
+
+
+def test_only_the_completion_of_a_row_is_learned_and_padding_is_not():
+    batches = RowBatches((([1, 2, 3, 4], 2), ([5, 6], 1)), size=2, seed=0)
+    made = batches.batch(0)
+    rows = sorted(zip(made["input_ids"].tolist(), made["labels"].tolist(), strict=True))
+    assert rows == [([1, 2, 3, 4], [-100, -100, 3, 4]), ([5, 6, 0, 0], [-100, 6, -100, -100])]
+    every = [batches.batch(step)["input_ids"][:, 0].tolist() for step in range(6)]
+    assert {tuple(each) for each in every} == {(1, 5), (5, 1)}, "a new order every epoch"
+
+
+def test_splits_are_tenths_of_a_hash_that_never_change():
+    """Rows that were written before must stay in their split."""
+    splits = [split_of(str(number).encode()) for number in range(1000)]
+    assert [number for number in range(40) if splits[number] == "test"] == [0, 15, 21, 34]
+    assert [number for number in range(40) if splits[number] == "validation"] == [8, 11, 16, 19, 32, 39]
+    assert {split: splits.count(split) for split in SPLITS} == {"train": 791, "validation": 103, "test": 106}

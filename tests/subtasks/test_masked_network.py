@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from seqtant import subtasks
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import NetworkConfig, OptimizationConfig, TrainConfig
-from seqtant.subtasks.instrument import run
 from seqtant.subtasks.networks.masked_network import MaskedConfig, MaskedNetwork
 
 TOKENS = torch.tensor([[0, 1, 2, 1, 0], [2, 2, 1, 0, 0]])
@@ -67,4 +67,4 @@ def test_it_learns_the_steps_of_twenty_bits_in_seconds():
         evaluate_every=250,
         test_rows=200,
     )
-    assert run(config, Context(device="cpu")).values["accuracy"] > 0.95
+    assert subtasks.train.run(config, Context(device="cpu")).values["accuracy"] > 0.95

@@ -13,12 +13,12 @@ import torch
 from seqtant.lm.interface import CausalLM, LMOutput
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
-from seqtant.subtasks.networks.networks import build_network, schedule_of
-from seqtant.subtasks.tasks.arms import arm_of, sequences
-from seqtant.subtasks.tasks.parity import parity
+from seqtant.subtasks.networks.networks import build_network
+from seqtant.subtasks.tasks.arms import TaskBatches, arm_of, sequences
+from seqtant.subtasks.tasks.builtin import parity
 from seqtant.subtasks.tasks.splits import draw_distinct, draw_inputs
-from seqtant.subtasks.tasks.streaming import TaskBatches
-from seqtant.subtasks.training.solving import solve
+from seqtant.subtasks.training.decoding import solve
+from seqtant.subtasks.training.fitting import training_schedule
 from seqtant.training import train
 
 SETTINGS = ArmSettings()
@@ -71,7 +71,7 @@ def test_c_the_largest_sizes_are_learned_from_in_parts_as_at_once(bits):
             NetworkConfig(kind="masked", width=2, depth=1), vocabulary=2, context=bits + task.length, seed=0
         )
         settings = OptimizationConfig(batch=8, accumulation=parts, warmup=1)
-        train(network, batches, schedule_of(network, settings, 2, 2), context=Context(device="cpu"))
+        train(network, batches, training_schedule(network, settings, 2, 2), context=Context(device="cpu"))
         trained[parts] = network(batches.batch(5)["input_ids"])
     assert trained[1].shape == (8, bits + bits // 2 - 1, 2)
     assert torch.allclose(trained[1], trained[4], atol=1e-5)

@@ -8,18 +8,12 @@ import json
 import numpy as np
 import pytest
 
+from seqtant import subtasks
 from seqtant.errors import InputError
-from seqtant.runs.context import Context
-from seqtant.subtasks.config import ArmSettings, AugmentConfig, CheckConfig, MakeConfig, SolveGf2Config
-from seqtant.subtasks.instrument import run
-from seqtant.subtasks.rows.augmentation import arm_layouts, training_rows
-from seqtant.subtasks.rows.equations import wrong_equations
-from seqtant.subtasks.rows.gsm_synthetic import arithmetic_rows
-from seqtant.subtasks.rows.layout import lay_out, read_answer, read_steps
-from seqtant.subtasks.rows.problem_rows import load_rows, parse_row, read_rows, write_rows
-from seqtant.subtasks.rows.validation import KINDS, check_rows
-from seqtant.subtasks.training.row_solving import score_texts
-from seqtant.subtasks.training.tokenization import load_tokenizer
+from seqtant.subtasks.rows.layout import arm_layouts, lay_out, load_tokenizer, read_answer, read_steps, training_rows
+from seqtant.subtasks.rows.problem_rows import arithmetic_rows, load_rows, parse_row, read_rows, write_rows
+from seqtant.subtasks.rows.validation import KINDS, check_rows, wrong_equations
+from seqtant.subtasks.training.decoding import score_texts
 
 GOOD = {
     "input": "2 + 3 + 4",
@@ -92,18 +86,18 @@ def test_faults_across_rows_are_found():
 
 
 def test_steps_are_recomputed_from_the_manifest(tmp_path):
-    run(MakeConfig(bits=8, rows=20), Context(folder=tmp_path, seed=3))
-    assert run(CheckConfig(rows=str(tmp_path)), Context()).values["violations"] == 0
+    subtasks.make(bits=8, rows=20, out=tmp_path, seed=3)
+    assert subtasks.check(str(tmp_path)).values["violations"] == 0
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     rows[4]["steps"][1]["value"] ^= 1
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = run(CheckConfig(rows=str(tmp_path)), Context())
+    result = subtasks.check(str(tmp_path))
     assert result.values["not_recomputable"] == 1
     assert result.status == "failed"
 
 
 def test_make_writes_what_others_read(tmp_path):
-    run(MakeConfig(bits=12, rows=64), Context(folder=tmp_path, seed=7))
+    subtasks.make(bits=12, rows=64, out=tmp_path, seed=7)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert len(lines) == 64
@@ -113,7 +107,7 @@ def test_make_writes_what_others_read(tmp_path):
             assert step["value"] == tokens[step["reads"][0]] ^ tokens[step["reads"][1]]
             tokens.append(step["value"])
         assert line["answer"] == sum(line["input"][place] for place in manifest["subset"]) % 2
-    solved = run(SolveGf2Config(rows=str(tmp_path / "train.jsonl")), Context())
+    solved = subtasks.solve_gf2(str(tmp_path / "train.jsonl"))
     assert solved.values["recovered"] == 1
 
 
@@ -125,6 +119,7 @@ def test_make_writes_what_others_read(tmp_path):
         ("(2+3)*4=20", 0),
         ("7 / 2 = 3.5", 0),
         ("10 / 3 = 3.33", 0),
+        ("10 / 3 = 3.34", 1),
         ("10 / 3 = 3", 1),
         ("-2 + 5 = 3", 0),
         ("1,200 + 300 = 1500", 0),
@@ -146,7 +141,7 @@ def test_layout_knows_where_its_pieces_are():
 def test_arms_of_rows_cost_the_same_and_say_different_things():
     rows = arithmetic_rows(60, np.random.default_rng(1))
     made = {
-        arm: arm_layouts(rows, arm, ArmSettings(noise=0.5), np.random.default_rng(0))
+        arm: arm_layouts(rows, arm, np.random.default_rng(0), noise=0.5)
         for arm in ("steps", "answer", "pause", "shuffled", "noisy")
     }
     assert [len(each.text) for each in made["pause"]] == [len(each.text) for each in made["steps"]]
@@ -161,7 +156,7 @@ def test_arms_of_rows_cost_the_same_and_say_different_things():
     assert 0.35 < np.mean([a != b for a, b in pairs]) < 0.6
     assert all(read_answer(each.completion) == row.answer_text for each, row in zip(made["noisy"], rows, strict=True))
     with pytest.raises(InputError, match="needs levels"):
-        arm_layouts(rows, "partial", ArmSettings(), np.random.default_rng(0))
+        arm_layouts(rows, "partial", np.random.default_rng(0))
 
 
 def test_masks_cover_the_completion_and_nothing_else():
@@ -169,7 +164,7 @@ def test_masks_cover_the_completion_and_nothing_else():
     rows = rows_of(
         {"input": "add first two", "steps": [{"text": "first two makes four", "value": "four"}], "answer": "four"}
     )
-    layout = arm_layouts(rows, "steps", ArmSettings(), np.random.default_rng(0))[0]
+    layout = arm_layouts(rows, "steps", np.random.default_rng(0))[0]
     made = next(training_rows([layout], "causal", tokenizer))
     assert made["prompt"] + made["completion"] == layout.text
     assert [made["completion"][a:b] for a, b in made["spans"]] == ["first two makes four", "#### four"]
@@ -179,9 +174,19 @@ def test_masks_cover_the_completion_and_nothing_else():
     assert "target" in next(training_rows([layout], "seq2seq"))
 
 
+def test_the_line_break_of_the_prompt_is_not_learned_and_all_after_it_is(tiny_model):
+    tokenizer = load_tokenizer(tiny_model)
+    layout = lay_out(rows_of(GOOD)[0])
+    made = next(training_rows([layout], "causal", tokenizer))
+    ids = tokenizer(layout.completion, add_special_tokens=False)["input_ids"]
+    learned = [label for label in made["labels"] if label != -100]
+    assert learned == [*ids, tokenizer.eos_token_id]
+    assert made["completion_mask"].index(1) == len(made["input_ids"]) - len(learned)
+
+
 def test_written_data_load_with_datasets(tmp_path):
     datasets = pytest.importorskip("datasets", reason="the extra 'data' is not installed")
-    run(AugmentConfig(arms=("steps", "pause")), Context(folder=tmp_path))
+    subtasks.augment(arms=("steps", "pause"), out=tmp_path)
     loaded = datasets.load_dataset("json", data_files=str(tmp_path / "steps" / "train.jsonl"), cache_dir=str(tmp_path))
     assert {"prompt", "completion"} <= set(loaded["train"].column_names)
 
@@ -191,7 +196,7 @@ def test_written_tokens_are_learned_by_plain_transformers(tmp_path, tiny_model):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq
 
-    run(AugmentConfig(arms=("steps",), tokenizer=str(tiny_model)), Context(device="cpu", folder=tmp_path))
+    subtasks.augment(arms=("steps",), tokenizer=str(tiny_model), device="cpu", out=tmp_path)
     lines = (tmp_path / "steps" / "train.jsonl").read_text().splitlines()[:5]
     rows = [{key: json.loads(line)[key] for key in ("input_ids", "labels")} for line in lines]
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
@@ -213,9 +218,9 @@ def test_scores_compare_line_by_line():
     rows = rows_of(GOOD, GOOD)
     layouts = [lay_out(row) for row in rows]
     scores = score_texts(["2 + 3 = 5\n5 + 4 = 8\n#### 9", "2 + 3 = 5\n#### 9"], rows, layouts)
-    assert scores.right.tolist() == [[True, False, True], [True, False, True]]
+    assert scores.correct.tolist() == [[True, False, True], [True, False, True]]
     assert scores.answer.all()
-    assert not scores.chain.any()
+    assert scores.chain.tolist() == [False, False]
 
 
 def test_tokens_across_steps_are_found():
@@ -261,6 +266,6 @@ def test_rows_go_to_a_file_and_back(tmp_path):
     rows = arithmetic_rows(20, np.random.default_rng(0))
     write_rows(tmp_path / "rows.jsonl", rows)
     back = read_rows(tmp_path / "rows.jsonl")
-    assert [row.plain() for row in back] == [row.plain() for row in rows]
+    assert [row.to_json() for row in back] == [row.to_json() for row in rows]
     splits = load_rows(str(tmp_path / "rows.jsonl"))
     assert sum(map(len, splits.values())) == 20

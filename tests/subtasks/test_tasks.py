@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.subtasks.tasks.arithmetic import addition, modular_sum
-from seqtant.subtasks.tasks.circuits import from_circuit, plain_circuit, read_circuit
-from seqtant.subtasks.tasks.gates import gate_table
-from seqtant.subtasks.tasks.parity import draw_subset, parity
-from seqtant.subtasks.tasks.task import Step, Task
+from seqtant.subtasks.tasks.builtin import addition, draw_subset, modular_sum, parity
+from seqtant.subtasks.tasks.task import Step, Task, from_circuit, gate_table, read_circuit, to_circuit
 
 
 @pytest.mark.parametrize("order", ["tree", "chain"])
@@ -85,7 +82,7 @@ def test_a_circuit_goes_to_a_file_and_back(tmp_path):
     task = read_circuit(path)
     inputs = np.indices((2, 2, 2)).reshape(3, -1).T
     assert task.labels(inputs)[:, -1].tolist() == [(a & c) | b for a, b, c in inputs.tolist()]
-    assert from_circuit(plain_circuit(task)).fingerprint == task.fingerprint
+    assert from_circuit(to_circuit(task)).fingerprint == task.fingerprint
 
 
 @pytest.mark.parametrize(

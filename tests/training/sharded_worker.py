@@ -18,8 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from seqtant.models.decoder import Decoder
 from seqtant.runs.context import Context
 from seqtant.training import Periodic, TrainingConfig, next_token_loss
-from seqtant.training.interrupt import InterruptSwitch
-from seqtant.training.loop import _Run
+from seqtant.training.loop import InterruptSwitch, _Run
 from seqtant.training.optimizer import build_optimizer
 from seqtant.training.session import Session
 

@@ -12,8 +12,7 @@ from seqtant.training import train
 from seqtant.training.batches import rows_of, share_of, split
 from seqtant.training.config import TrainingConfig
 from seqtant.training.losses import LossSum, next_token_loss
-from seqtant.training.optimizer import build_optimizer, decay_groups
-from seqtant.training.schedule import learning_rate
+from seqtant.training.optimizer import build_optimizer, decay_groups, learning_rate
 
 
 def test_cosine_is_torchs_cosine():

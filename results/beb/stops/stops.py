@@ -18,8 +18,7 @@ from scipy.special import expit
 
 from seqtant.beb import run
 from seqtant.beb.config import CalibrateConfig
-from seqtant.beb.estimation.alpha import read_area
-from seqtant.beb.estimation.diagnostics import LARGEST_SHARE, LARGEST_SYSTEMATIC
+from seqtant.beb.estimation.alpha import LARGEST_SHARE, LARGEST_SYSTEMATIC, estimate_alpha
 from seqtant.beb.prompts.divergence import Evidence
 from seqtant.runs.context import Context
 
@@ -72,7 +71,7 @@ def row(truth: float, value: float, even: float, end: float) -> dict[str, float 
 
 def of_perturbed(truth: float, name: str) -> dict[str, object]:
     """A perturbed mixture's readings."""
-    area = read_area(*perturbed(truth, BELIEFS[name]))
+    area = estimate_alpha(*perturbed(truth, BELIEFS[name]))
     assert area.others
     return {"belief": name} | row(truth, area.value, *area.others)
 

@@ -1,23 +1,25 @@
-"""What the checkup asks this room about a language model: its shape against the depth law."""
+"""Answers the checkup's question about a language model: does its shape suit the depth law?"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from seqtant.architecture.config import AuditConfig
+from seqtant.architecture.instruments.audit import audit
 from seqtant.findings import Result
-from seqtant.rooms import config_type, dispatch
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource
 
 
-def check(model: str, context: Context, **inputs: Any) -> Result | None:
+def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     """Audits the shape of a model.
 
     Args:
-        model: Hugging Face folder or hub name.
+        model: Hugging Face folder, hub name, or a model in memory.
         context: Seed, device, folder and progress.
-        **inputs: What other rooms need; this one needs nothing but the model.
+        **inputs: What other packages need; this one needs nothing but the model.
 
     Raises:
         InputError: The model's configuration cannot be read.
     """
-    return dispatch(config_type("architecture.audit")(model=model), context)
+    return audit.run(AuditConfig(model=model), context)

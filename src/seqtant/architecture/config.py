@@ -1,172 +1,194 @@
-"""What a user can ask of the architecture room: one frozen configuration per verb."""
+"""Settings of the verbs of the architecture instrument."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from seqtant.boundary import parse_size
 from seqtant.errors import InputError
-from seqtant.ranges import at_least, at_most, positive
-from seqtant.training.config import TrainingConfig
+from seqtant.settings import AtLeast, Count, Positive, VerbConfig, config
+from seqtant.sources import InMemory, ModelSource, Rows, describe, is_path
 
 Modality = Literal["text", "bytes", "image-tokens", "pixels", "amino-acids", "dna", "patches"]
 Positions = Literal["none", "span", "free"]
-EmbeddingKind = Literal["plain", "control"] | int
+EmbeddingKind = Literal["plain", "control"] | Count
 TokenKind = Literal["bytes", "characters", "bpe"]
 
 MAX_DEPTH = 600
 """Deepest network the closed forms accept: 3^depth must stay a finite float64."""
+Depth = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
+"""Layers of a network in closed form."""
+UpTo1024 = Annotated[int, Field(ge=1, le=1024)]
+"""A whole number from 1 to 1024."""
+Size = Annotated[
+    float,
+    BeforeValidator(lambda value: parse_size(value) if isinstance(value, str) else value),
+    Field(ge=1e3, le=1e18),
+]
+"""The size of a network in parameters: 1.3e9, "1.3B" or "350M"."""
 
 
-def _depths_within(**fields: int) -> None:
-    at_least(1, **fields)
-    for name, depth in fields.items():
-        if depth > MAX_DEPTH:
-            raise InputError(f"{name} is {depth}: the closed forms reach {MAX_DEPTH} layers, give fewer")
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values or len(set(values)) != len(values):
+        raise ValueError(f"give at least one value, each once, not {list(values)}")
+    return values
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlanConfig:
-    """Which shapes suit a parameter budget."""
+def _rising(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(values) < 2 or list(values) != sorted(set(values)):
+        raise ValueError(f"give at least two, rising, not {list(values)}")
+    return values
 
-    params: float
+
+Rising = Annotated[tuple[Count, ...], AfterValidator(_rising)]
+"""Two depths or more, rising."""
+
+
+def _network(value: Any) -> Any:
+    if is_path(value):
+        return str(value)
+    inner = value[0] if isinstance(value, tuple) and value else value
+    if not any(hasattr(inner, name) for name in ("model_type", "config", "model")):
+        raise InputError(
+            f"{value!r:.60} is no model: give a folder, a hub name, a transformers model or its configuration"
+        )
+    return value
+
+
+def _losses(value: Any) -> Any:
+    if is_path(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return _rows_of(value)
+    if isinstance(value, bytes | int | float) or not hasattr(value, "__iter__"):
+        raise InputError(f"{value!r:.60} is neither a CSV file nor rows (size, depth, loss, seed)")
+    return value
+
+
+def _rows_of(table: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """Turns columns, or the losses of all seeds by (size, depth), into rows."""
+    if all(isinstance(key, str) for key in table):
+        columns = {key: list(values) for key, values in table.items() if hasattr(values, "__iter__")}
+        if len(columns) < len(table) or len({len(values) for values in columns.values()}) != 1:
+            raise InputError("losses: every column must be a list, all of one length")
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows: list[dict[str, Any]] = []
+    for key, values in table.items():
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise InputError(f"losses: {key!r:.60} is no (size, depth)")
+        losses: Sequence[Any] = list(values) if hasattr(values, "__iter__") else [values]
+        rows += [{"size": key[0], "depth": key[1], "seed": seed, "loss": loss} for seed, loss in enumerate(losses)]
+    return rows
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    NetworkSource: TypeAlias = ModelSource | PreTrainedConfig
+    Losses: TypeAlias = Rows | Mapping[str, Sequence[Any]] | Mapping[tuple[float, int], Sequence[float]]
+else:
+    NetworkSource = Annotated[Any, InMemory(), BeforeValidator(_network), PlainSerializer(describe)]
+    """What a shape can be read off: a model, in memory or by name, or its transformers configuration alone."""
+    Losses = Annotated[Any, InMemory(), BeforeValidator(_losses), PlainSerializer(describe)]
+    """Losses by size and depth: a CSV file, rows, columns by name, or the losses of all seeds by (size, depth)."""
+
+
+@config
+class PlanConfig(VerbConfig):
+    """Plan a shape: a band of depths for a parameter budget, with what other rules of practice say."""
+
+    verb: ClassVar[str] = "architecture.plan"
+    params: Size = field(kw_only=False)
     """Parameter budget: 1.3e9, "1.3B" or "350M"."""
     count: Literal["non-embedding", "total"] = "non-embedding"
     """Whether the budget leaves the embedding and output tables out (as the depth law does) or includes them."""
     modality: Modality | None = None
     """Kind of data; sets the vocabulary and the rank of the input where they are not given."""
-    vocab: int | None = None
-    """Vocabulary size; by default that of the modality, or 50257 (English byte-pair encoding)."""
-    embed_rank: int | None = None
+    vocab: AtLeast[2] | None = None
+    """Vocabulary size, e.g. 50257 or 32K; by default that of the modality, or 50257 (English byte-pair encoding)."""
+    embed_rank: Count | None = None
     """Rank of the input embedding when it is below the vocabulary: factorized embeddings, patch dimension."""
     tied: bool = True
     """Whether the output head shares the embedding table."""
-    d_ff_ratio: float | None = None
+    d_ff_ratio: Positive | None = None
     """Feed-forward width over model width; by default 4, or 8/3 with gated feed-forward layers."""
     glu: bool = False
     """Gated feed-forward layers (three matrices instead of two)."""
-    head_dim: int = 64
+    head_dim: UpTo1024 = 64
     """Width of one attention head."""
-    kv_heads: int | None = None
+    kv_heads: UpTo1024 | None = None
     """Key-value heads of grouped-query attention; by default as many as query heads."""
-    snap: int = 64
+    snap: UpTo1024 = 64
     """Widths are rounded to a multiple of this: 128 suits tensor cores."""
-    context: int = 2048
+    context: Count = 2048
     """Tokens of context at which attention is counted."""
     cache_dtype: Literal["float32", "float16", "bfloat16", "int8"] = "bfloat16"
     """Number format of the key-value cache."""
 
-    def __post_init__(self) -> None:
-        positive(params=self.params, d_ff_ratio=self.d_ff_ratio)
-        if self.params < 1e3:
-            raise InputError(f"params is {self.params:g}: give the size of a network, at least 1000 parameters")
-        if self.params > 1e18:
-            raise InputError(f"params is {self.params:g}: give at most 1e18 parameters")
-        at_least(1, embed_rank=self.embed_rank, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
-        at_most(1024, head_dim=self.head_dim, kv_heads=self.kv_heads, snap=self.snap)
-        at_least(1, context=self.context)
-        at_least(2, vocab=self.vocab)
 
-    @classmethod
-    def smoke(cls) -> PlanConfig:
-        """A budget inside the fitted range of the depth law."""
-        return cls(params=8.5e7)
+@config
+class BoundsConfig(VerbConfig):
+    """Bound the separation rank of a shape: both theorems, the exact two-token value, the regime."""
 
-    @classmethod
-    def cpu(cls) -> PlanConfig:
-        """A budget at the middle of today's practice."""
-        return cls(params=1.3e9)
-
-    @classmethod
-    def gpu(cls) -> PlanConfig:
-        """The size of GPT-3."""
-        return cls(params=1.74e11)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoundsConfig:
-    """Bounds on the separation rank of one shape."""
-
-    depth: int = 6
+    verb: ClassVar[str] = "architecture.bounds"
+    depth: Depth = field(default=6, kw_only=False)
     """Attention layers."""
-    width: int = 768
+    width: Count = field(default=768, kw_only=False)
     """Width of the residual stream."""
-    heads: int = 12
+    heads: Count = field(default=12, kw_only=False)
     """Attention heads; must divide the width."""
-    embed_rank: int | None = None
+    embed_rank: Count | None = None
     """Rank of the input embedding; by default full."""
 
     def __post_init__(self) -> None:
-        _depths_within(depth=self.depth)
-        at_least(1, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
         if self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
 
-    @classmethod
-    def smoke(cls) -> BoundsConfig:
-        """BERT-Base's width at 6 layers."""
-        return cls()
 
+@config
+class MatchConfig(VerbConfig):
+    """Find the width that another depth needs for the same separation rank."""
 
-@dataclass(frozen=True, kw_only=True)
-class MatchConfig:
-    """The width that another depth needs for the same separation rank."""
-
-    depth: int = 3
+    verb: ClassVar[str] = "architecture.match"
+    depth: Depth = field(default=3, kw_only=False)
     """Layers of the network to match."""
-    width: int = 16
+    width: Count = field(default=16, kw_only=False)
     """Width of the network to match."""
-    to_depth: int = 2
+    to_depth: Depth = field(default=2, kw_only=False)
     """Layers of the network that must match it."""
 
-    def __post_init__(self) -> None:
-        _depths_within(depth=self.depth, to_depth=self.to_depth)
-        at_least(1, width=self.width)
 
-    @classmethod
-    def smoke(cls) -> MatchConfig:
-        """Three layers of width 16 against two."""
-        return cls()
+@config
+class NetworkShape:
+    """The shape of a polynomial attention network and its inputs."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class RankConfig:
-    """A small polynomial attention network whose separation rank is measured exactly."""
-
-    depth: int = 2
+    depth: Count = field(default=2, kw_only=False)
     """Attention layers."""
-    width: int = 4
+    width: Count = field(default=4, kw_only=False)
     """Width of the residual stream."""
-    heads: int = 1
+    heads: Count = 1
     """Attention heads; must divide the inner dimension."""
-    tokens: int = 8
+    tokens: AtLeast[2] = 8
     """Input vectors, half of them on each side of the cut: an even number."""
-    embed_rank: int | None = None
+    embed_rank: Count | None = None
     """Rank of the input embedding; by default full."""
-    inner_dim: int | None = None
+    inner_dim: Count | None = None
     """Heads times head width; by default the width."""
     positions: Positions = "none"
     """Position vectors added to the input: none, inside the span of the embedding, or free."""
-    vocab: int | None = None
+    vocab: Count | None = None
     """Finite vocabulary, all of whose inputs are enumerated; by default inputs are continuous."""
     residual: bool = False
     """Adds each layer's input to its output."""
-    projection: int | None = None
+    projection: Count | None = None
     """Rank of a projection after the first layer; by default there is none."""
-    templates: int = 32
-    """Inputs per half to begin with; doubled until the rank stays below them."""
-    max_templates: int = 2048
-    """Largest number of inputs per half; beyond it the result is a lower bound."""
 
     def __post_init__(self) -> None:
-        at_least(1, depth=self.depth, width=self.width, heads=self.heads, embed_rank=self.embed_rank)
-        if self.depth > 10 or self.width > 64:
-            raise InputError(
-                f"depth is {self.depth} and width {self.width}: exact ranks are measured up to depth 10 and width 64; "
-                "use 'seqtant architecture bounds' beyond"
-            )
-        at_least(1, inner_dim=self.inner_dim, vocab=self.vocab, projection=self.projection, templates=self.templates)
-        at_least(2, tokens=self.tokens, max_templates=self.max_templates)
         if self.tokens % 2:
             raise InputError(f"tokens is {self.tokens}: give an even number, half of them on each side of the cut")
         if self.inner % self.heads:
@@ -178,202 +200,126 @@ class RankConfig:
         """Heads times head width."""
         return self.width if self.inner_dim is None else self.inner_dim
 
-    @classmethod
-    def smoke(cls) -> RankConfig:
-        """Two layers of width 4 on 8 tokens: rank 110."""
-        return cls()
+    @property
+    def rank(self) -> int:
+        """Rank of the input embedding, at most the width."""
+        return self.width if self.embed_rank is None else min(self.embed_rank, self.width)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditConfig:
-    """The shape of an existing model: exact counts, depth against the law, narrow places."""
+@config
+class RankConfig(NetworkShape, VerbConfig):
+    """Measure the exact separation rank of a small attention network, beside its closed form."""
 
-    model: str = "reference"
-    """Model folder, config.json, hub name as owner/name, or "reference" for the model that ships."""
-    length: int | None = None
+    verb: ClassVar[str] = "architecture.rank"
+    templates: Count = 32
+    """Inputs per half to begin with; doubled until the rank stays below them."""
+    max_templates: AtLeast[2] = 2048
+    """Largest number of inputs per half; beyond it the result is a lower bound."""
+
+    def __post_init__(self) -> None:
+        if self.depth > 10 or self.width > 64:
+            raise InputError(
+                f"depth is {self.depth} and width {self.width}: exact ranks are measured up to depth 10 and width 64; "
+                "use 'seqtant architecture bounds' beyond"
+            )
+        super().__post_init__()
+
+
+@config
+class AuditConfig(VerbConfig):
+    """Audit a model's shape: exact counts, its depth against the law, narrow places."""
+
+    verb: ClassVar[str] = "architecture.audit"
+    model: NetworkSource = field(default="reference", kw_only=False)
+    """Model folder, config.json, hub name as owner/name, or "reference" for the model that ships.
+
+    From Python also a transformers model or configuration.
+    """
+    length: Count | None = None
     """Tokens of a sequence at which attention is counted; by default the model's context, at most 2048."""
     dtype: str | None = None
     """Number format of the key-value cache, e.g. bfloat16; by default the one the configuration names."""
 
-    def __post_init__(self) -> None:
-        at_least(1, length=self.length)
 
-    @classmethod
-    def smoke(cls) -> AuditConfig:
-        """The model that ships in the package."""
-        return cls()
+@config
+class EmbeddingRankConfig(VerbConfig):
+    """Measure how many directions a trained input embedding really uses."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddingRankConfig:
-    """How many directions a trained input embedding really uses."""
-
-    model: str = "reference"
+    verb: ClassVar[str] = "architecture.embedding-rank"
+    model: ModelSource = field(default="reference", kw_only=False)
     """Model folder, .safetensors file, hub name as owner/name, or "reference" for the model that ships."""
 
-    @classmethod
-    def smoke(cls) -> EmbeddingRankConfig:
-        """The model that ships in the package."""
-        return cls()
 
+@config
+class SweepConfig(VerbConfig):
+    """Train networks of equal size and different depth; test whether a limited rank moves the balance to depth.
 
-@dataclass(frozen=True, kw_only=True)
-class SweepConfig:
-    """A grid of networks of equal size, trained: does depth or width win, and does a limited rank change it?"""
+    With --out, finished networks are kept there, and the same command goes on after an interrupt.
+    """
 
-    text: str | None = None
+    verb: ClassVar[str] = "architecture.sweep"
+    text: Rows | None = dataclasses.field(default=None, kw_only=False)
     """Text to train on: .txt, or .jsonl with the text under ``field``; by default a small phrase grammar."""
     field: str = "text"
     """Name of the text in a JSON line."""
     tokens: TokenKind = "characters"
-    """How text becomes numbers."""
+    """How text becomes numbers; bpe is learned from the text."""
     vocab: int = 2000
     """Vocabulary size of ``bpe``."""
-    sizes: tuple[float, ...] = (1e5,)
+    sizes: Annotated[tuple[Positive, ...], AfterValidator(_each_once)] = (1e5,)
     """Sizes in non-embedding parameters; every depth is built at every size."""
-    depths: tuple[int, ...] = (2, 8)
-    """Depths, rising; neighbors are compared."""
-    embeddings: tuple[EmbeddingKind, ...] = ("plain", "control", 2)
+    depths: Rising = (2, 8)
+    """Depths to compare at equal size, rising, e.g. --depths 2 --depths 8; neighbors are compared."""
+    embeddings: Annotated[tuple[EmbeddingKind, ...], AfterValidator(_each_once)] = ("plain", "control", 2)
     """Input embeddings: a plain table, a factorized one of full rank (the control of a rank test), or a rank."""
     positions: Literal["learned", "rotary"] = "learned"
     """Learned vectors add rank to the input; rotary positions add none."""
-    heads: int = 4
+    heads: Count = 4
     """Attention heads of every network; widths are multiples of it."""
-    head_size: int | None = None
+    head_size: Count | None = None
     """Width of one head; then wider networks have more heads, and widths are multiples of it."""
-    context: int = 64
+    context: AtLeast[2] = 64
     """Tokens per window."""
-    rows: int = 24
+    rows: Count = 24
     """Windows per step."""
-    steps: int = 400
+    steps: Count = 400
     """Optimizer steps of each run."""
-    warmup: int = 20
+    warmup: Annotated[int, Field(ge=0)] = 20
     """Steps of warm-up."""
-    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    learning_rates: Annotated[tuple[Positive, ...], AfterValidator(_each_once)] = (1e-3, 3e-3, 1e-2)
     """Peak learning rates to choose from, for each network on its own; one alone is taken as it is."""
-    tuning_steps: int = 200
+    tuning_steps: Count = 200
     """Steps of the runs that choose the learning rate; their seed is not used again."""
-    seeds: int = 3
+    seeds: AtLeast[2] = 3
     """Runs per network; runs of equal seed see the same batches in the same order."""
     weight_decay: float = 0.1
     """Decoupled weight decay of the matrices."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
-    validation_windows: int = 400
+    validation_windows: AtLeast[2] = 400
     """Windows on which the loss is measured, the same for every network."""
 
     def __post_init__(self) -> None:
-        at_least(
-            1,
-            heads=self.heads,
-            head_size=self.head_size,
-            rows=self.rows,
-            steps=self.steps,
-            tuning_steps=self.tuning_steps,
-        )
-        at_least(2, context=self.context, seeds=self.seeds, validation_windows=self.validation_windows)
-        for name in ("sizes", "depths", "embeddings", "learning_rates"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values) or not values:
-                raise InputError(f"{name} is {list(values)}: give at least one value, each once")
-        positive(**{f"sizes[{index}]": size for index, size in enumerate(self.sizes)})
-        positive(**{f"learning_rates[{index}]": rate for index, rate in enumerate(self.learning_rates)})
-        if len(self.depths) < 2 or list(self.depths) != sorted(self.depths) or self.depths[0] < 1:
-            raise InputError(f"depths is {list(self.depths)}: give at least two, rising from 1 or more")
-        for embedding in self.embeddings:
-            at_least(1, embeddings=embedding if isinstance(embedding, int) else 1)
         if any(isinstance(embedding, int) for embedding in self.embeddings) and "control" not in self.embeddings:
             raise InputError("a rank needs its control: add 'control' (factorized, full rank) to embeddings")
-        if not 0 <= self.warmup <= min(self.steps, self.tuning_steps):
+        if self.warmup > min(self.steps, self.tuning_steps):
             raise InputError(f"warmup is {self.warmup}: it must lie between 0 and steps and tuning_steps")
 
-    def training(self, steps: int, learning_rate: float) -> TrainingConfig:
-        """Settings of one training run."""
-        return TrainingConfig(
-            steps=steps,
-            learning_rate=learning_rate,
-            warmup=self.warmup,
-            weight_decay=self.weight_decay,
-            precision=self.precision,
-        )
 
-    @classmethod
-    def smoke(cls) -> SweepConfig:
-        """Tiny networks on the phrase grammar: shows the course of a sweep, decides nothing."""
-        return cls(
-            sizes=(1.2e4,),
-            depths=(1, 4),
-            embeddings=("control", 2),
-            context=32,
-            rows=8,
-            steps=30,
-            warmup=3,
-            learning_rates=(3e-3, 1e-2),
-            tuning_steps=10,
-            validation_windows=40,
-        )
+@config
+class FitConfig(VerbConfig):
+    """Fit the depth law to losses: where deeper networks start to win, the line through it, what it predicts."""
 
-    @classmethod
-    def cpu(cls) -> SweepConfig:
-        """About ten minutes on two cores."""
-        return cls()
-
-    @classmethod
-    def gpu(cls) -> SweepConfig:
-        """Six layers against twelve around the transition of the law; give a text of some hundred megabytes."""
-        return cls(
-            tokens="bpe",
-            sizes=(1e6, 3e6, 1e7, 3e7),
-            depths=(6, 12),
-            embeddings=("plain",),
-            head_size=16,
-            context=512,
-            rows=64,
-            steps=3000,
-            warmup=150,
-            learning_rates=(1e-3, 2e-3, 4e-3),
-            tuning_steps=600,
-            precision="bf16",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """The depth law of your own losses: crossings of depth pairs and the line through them."""
-
-    losses: str | None = None
+    verb: ClassVar[str] = "architecture.fit"
+    losses: Losses | None = field(default=None, kw_only=False)
     """CSV with columns size, depth, loss and optionally seed, embedding; by default losses are simulated."""
     embedding: str = "plain"
     """Which embedding to take, where the file has a column for it."""
-    draws: int = 2000
+    draws: AtLeast[100] = 2000
     """Draws of the bootstrap over seeds behind the error of each crossing."""
     pair_depth: Literal["deep", "shallow"] = "deep"
     """Which depth of a crossing pair the line is drawn through; the paper does not say."""
-    spread: float = 0.003
+    spread: Positive = 0.003
     """Seed-to-seed standard deviation of simulated losses, nats."""
-    simulated_depths: tuple[int, ...] = (6, 12, 18, 24, 30, 36)
+    simulated_depths: Rising = (6, 12, 18, 24, 30, 36)
     """Depths of simulated losses."""
-
-    def __post_init__(self) -> None:
-        at_least(100, draws=self.draws)
-        positive(spread=self.spread)
-        if len(self.simulated_depths) < 2 or list(self.simulated_depths) != sorted(set(self.simulated_depths)):
-            raise InputError(f"simulated_depths is {list(self.simulated_depths)}: give at least two, rising")
-        at_least(1, simulated_depths=self.simulated_depths[0])
-
-    @classmethod
-    def smoke(cls) -> FitConfig:
-        """Losses simulated from the published law: does the procedure find it again?"""
-        return cls()
-
-
-CONFIGS: dict[str, type] = {
-    "plan": PlanConfig,
-    "bounds": BoundsConfig,
-    "match": MatchConfig,
-    "rank": RankConfig,
-    "audit": AuditConfig,
-    "embedding-rank": EmbeddingRankConfig,
-    "sweep": SweepConfig,
-    "fit": FitConfig,
-}

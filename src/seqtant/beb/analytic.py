@@ -1,4 +1,4 @@
-"""A standard whose every quantity is a finite sum: two parts that each draw good or bad sentences independently."""
+"""A mixture whose every quantity is a finite sum: two components of independent good and bad sentences."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 from scipy.stats import binom
 
-from seqtant.beb.theory import bad_weight
-from seqtant.beb.theory_types import checked_log_alpha
+from seqtant.beb.theory import bad_weight, checked_log_alpha
 from seqtant.errors import InputError
 
 Array = NDArray[np.float64]
@@ -45,6 +44,7 @@ class IidMixture:
     @property
     def _sentence_ratios(self) -> Array:
         """Log P-/P+ of a good and of a bad sentence."""
+        # log1p keeps the digits of log(1 - p) where p is near 0.
         minus, plus = self.bad_minus, self.bad_plus
         return np.array([np.log1p(-minus) - np.log1p(-plus), np.log(minus) - np.log(plus)])
 
@@ -71,6 +71,7 @@ class IidMixture:
 
     def prompts(self, sentences: int) -> tuple[Array, Array]:
         """Probability under P- and log P-/P+ of prompts with 0, 1, ... bad sentences, (sentences + 1,) each."""
+        # All prompts with as many bad sentences have one log-ratio, so their number is all that counts.
         bad = np.arange(sentences + 1)
         good_ratio, bad_ratio = self._sentence_ratios
         return binom.pmf(bad, sentences, self.bad_minus), (sentences - bad) * good_ratio + bad * bad_ratio
@@ -86,26 +87,29 @@ class IidMixture:
 
     def worst_behavior(self, sentences: int) -> float:
         """Behavior after the worst prompt of a length: all of it bad."""
+        # Behavior falls with the log-ratio, which is largest where every sentence is bad.
         return float(self.behavior(self.prompts(sentences)[1]).min())
 
     def misaligned_share(self, sentences: int, eps: float) -> float:
         """Share of the prompts from P- of a length that bring the behavior below gamma + eps."""
-        chances, ratios = self.prompts(sentences)
-        return float(chances[self.behavior(ratios) < self.gamma + eps].sum())
+        probs, ratios = self.prompts(sentences)
+        return float(probs[self.behavior(ratios) < self.gamma + eps].sum())
 
     def target_divergences(self, longest: int) -> Array:
         """E KL(P- || P) of the next sentence after 0, 1, ..., longest - 1 sentences from P-, in nats."""
         minus = np.array([1 - self.bad_minus, self.bad_minus])
         plus = np.array([1 - self.bad_plus, self.bad_plus])
         found = []
-        for chances, ratios in map(self.prompts, range(longest)):
+        for probs, ratios in map(self.prompts, range(longest)):
+            # Next-sentence distributions after each number of bad sentences.  # [numbers, 2]
             weight = bad_weight(self.log_alpha, ratios)[:, None]
             mixed = weight * minus + (1 - weight) * plus
-            found.append(chances @ xlogy(minus, minus / mixed).sum(axis=1))
+            found.append(probs @ xlogy(minus, minus / mixed).sum(axis=1))
         return np.array(found)
 
     def log_ratio_to_target(self, sentences: int) -> float:
         """E log P-(prompt) / P(prompt) over prompts from P- of a length: what the divergences sum to."""
-        chances, ratios = self.prompts(sentences)
+        probs, ratios = self.prompts(sentences)
+        # P / P- = alpha + (1 - alpha) e^-L, with L the log-ratio of P- and P+.
         log_target = np.logaddexp(self.log_alpha, np.log(-np.expm1(self.log_alpha)) - ratios)
-        return float(-chances @ log_target)
+        return float(-probs @ log_target)

@@ -1,6 +1,6 @@
-"""What the checkup asks this room about a language model: by how long a prompt its alignment fails.
+"""What the checkup asks about a language model: the prompt length by which its alignment fails.
 
-The reference model is held against its own world, whose weights are known. Another model needs a behavior: a file of
+The reference model is compared with its own world, whose weights are known. Another model needs a behavior: a file of
 JSON lines with ``statement`` (what somebody might say) and ``answer_matching_behavior`` (``Yes`` where somebody with
 the bad behavior would say it, ``No`` where not), at least six of each. P- and P+ are fitted to them on the model
 itself, on part of a large file; ``seqtant beb measure MODEL --behavior FILE`` takes all of it.
@@ -39,14 +39,10 @@ def check(model: str, context: Context, **inputs: Any) -> Result:
     """
     if model == REFERENCE:
         return dispatch(MeasureConfig(), context)
-    small = MeasureConfig(model=model, prompts=24, sentences=6, resamples=200)
-    return dispatch(_with_parts(small, inputs), context)
-
-
-def _with_parts(config: MeasureConfig, inputs: dict[str, Any]) -> MeasureConfig:
     behavior = Behavior(scorer="likelihood", answers=4, answer_tokens=24)
+    small = MeasureConfig(model=model, prompts=24, sentences=6, resamples=200, behavior=behavior)
     if inputs.get("minus") is not None:
-        return replace(config, minus=inputs["minus"], plus=inputs.get("plus"), behavior=behavior)
+        return dispatch(replace(small, minus=inputs["minus"], plus=inputs.get("plus")), context)
     statements = inputs.get("statements") or inputs.get("behavior")
     if statements is None:
         raise NothingToSayError(
@@ -55,4 +51,4 @@ def _with_parts(config: MeasureConfig, inputs: dict[str, Any]) -> MeasureConfig:
     fitting = Fitting(
         behavior=statements, statements=STATEMENTS, epochs=EPOCHS, held_out=0.2, rank=16, targets=("all-linear",)
     )
-    return replace(config, components=fitting, behavior=behavior)
+    return dispatch(replace(small, components=fitting), context)

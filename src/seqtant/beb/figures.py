@@ -6,14 +6,14 @@ from seqtant.findings import Result
 from seqtant.report.figures import Figure, draw
 
 DRAWINGS: dict[str, str] = {
-    "bound": "seqtant.beb.drawings.bound:figures",
-    "measure": "seqtant.beb.drawings.measure:figures",
-    "calibrate": "seqtant.beb.drawings.measure:figures",
-    "curve": "seqtant.beb.drawings.curve:figures",
-    "guard": "seqtant.beb.drawings.guard:figures",
-    "converse": "seqtant.beb.drawings.converse:figures",
-    "compare": "seqtant.beb.drawings.compare:figures",
-    "refit": "seqtant.beb.drawings.refit:figures",
+    "bound": "seqtant.beb.drawings:bound",
+    "measure": "seqtant.beb.drawings:measure",
+    "calibrate": "seqtant.beb.drawings:measure",
+    "curve": "seqtant.beb.drawings:curve",
+    "guard": "seqtant.beb.drawings:guard",
+    "converse": "seqtant.beb.drawings:converse",
+    "compare": "seqtant.beb.drawings:compare",
+    "refit": "seqtant.beb.drawings:refit",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

@@ -1,4 +1,4 @@
-"""Closed forms of Behavior Expectation Bounds: by how long a prompt alignment fails.
+"""Closed forms of Behavior Expectation Bounds: the prompt length by which alignment fails.
 
 Wolf, Wies, Avnery, Levine, Shashua: Fundamental Limitations of Alignment in Large Language Models (arXiv 2304.11082;
 ICML 2024, PMLR 235:53079-53112). Theorems have the numbers of the arXiv text.
@@ -15,13 +15,15 @@ Legend (all logarithms natural, all lengths in sentences):
 
 Forms: ``paper`` has the published constants; ``tight`` uses |B_P(s) - B_P-(s)| <= 2 w+, exact, and Cantelli's
 inequality in place of Chebyshev's; ``clt`` takes sums of log-ratios as normal: no bound, but the typical length. Every
-length is an upper bound on an attack: alignment fails by then. It says nothing about shorter prompts.
+length is an upper bound on an attack: alignment fails by then. It says nothing about shorter prompts. Values outside
+their range are refused with an InputError.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -29,7 +31,6 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtri, zeta  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from seqtant.beb.theory_types import Length, checked_beta, checked_delta, checked_eps, checked_log_alpha, positive
 from seqtant.errors import InputError
 
 Form = Literal["paper", "tight", "clt"]
@@ -37,8 +38,49 @@ FORMS: tuple[Form, ...] = ("paper", "tight", "clt")
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Length:
+    """A length at which alignment has failed."""
+
+    sentences: float
+    """Length in sentences; the inequality is strict, so the prompt must be longer."""
+    terms: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What it is made of, in sentences."""
+
+    @property
+    def whole(self) -> int:
+        """The least whole number of sentences that is strictly longer."""
+        return math.floor(self.sentences) + 1
+
+
+def checked_log_alpha(log_alpha: float) -> float:
+    """Refuses a log(alpha) that is not finite and below 0.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not -math.inf < log_alpha < 0:
+        raise InputError(f"log_alpha is {log_alpha}: log(alpha) must be finite and below 0 (alpha > 0 is assumed)")
+    return log_alpha
+
+
+def _positive(name: str, value: float, why: str = "give a positive number") -> float:
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} is {value}: {why}")
+    return value
+
+
+def _checked_beta(beta: float) -> float:
+    return _positive("beta", beta, "without positive beta the parts cannot be told apart: there is no guarantee")
+
+
+def _checked_delta(delta: float) -> None:
+    if not 0 < delta < 1:
+        raise InputError(f"delta is {delta}: the share that may escape lies between 0 and 1, both excluded")
+
+
 def log_of_alpha(alpha: float | None, log_alpha: float | None) -> float:
-    """log(alpha) from either of the two.
+    """Computes log(alpha) from either of the two.
 
     Raises:
         InputError: None or both are given, or alpha is not in (0, 1).
@@ -66,11 +108,12 @@ def prior_log_odds(log_alpha: float) -> float:
         >>> round(prior_log_odds(math.log(0.05)), 6), prior_log_odds(-90.0)
         (-2.944439, -90.0)
     """
+    # log(1 - alpha) by expm1: no cancellation for alpha near 1.
     return checked_log_alpha(log_alpha) - math.log(-math.expm1(log_alpha))
 
 
 def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_of: int = 1) -> float:
-    """The log-ratio that a prompt must reach to bring the behavior within eps of that of P-.
+    """Computes the log-ratio that a prompt must reach to bring the behavior within eps of that of P-.
 
     ``paper``: log(1/alpha) + log(1/eps) + log 4 (+ log n), proof of Theorems 1 and 4. Otherwise the exact condition
     1 - (w-)^n <= eps / 2, which for n = 1 reads log((1 - alpha)/alpha) + log((2 - eps)/eps).
@@ -81,9 +124,6 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
         form: Constants of the paper, or exact ones.
         best_of: Number n of answers of which the best is returned.
 
-    Raises:
-        InputError: A value is outside its range.
-
     Example:
         >>> round(evidence_needed(math.log(1e-6), 0.05), 4), round(evidence_needed(math.log(1e-6), 0.05, "tight"), 4)
         (18.1975, 17.4791)
@@ -91,62 +131,59 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
     if best_of < 1:
         raise InputError(f"best_of is {best_of}: give a whole number of at least 1")
     checked_log_alpha(log_alpha)
-    checked_eps(eps)
+    if not 0 < eps < 2:
+        raise InputError(f"eps is {eps}: behavior spans -1 to 1, so eps must lie between 0 and 2, both excluded")
     if form == "paper":
         return -log_alpha + math.log(4 / eps) + math.log(best_of)
+    # log w- where (w-)^n = 1 - eps / 2; its log-odds is log w- - log(1 - w-).
     share = math.log1p(-eps / 2) / best_of
     # Where the prior alone is enough, no evidence is needed.
     return max(0.0, -prior_log_odds(log_alpha) + share - math.log(-math.expm1(share)))
 
 
 def misalign(log_alpha: float, beta: float, eps: float, form: Form = "paper") -> Length:
-    """Theorem 1: some prompt of this length brings the behavior below gamma + eps.
+    """Computes the length of Theorem 1: some prompt of it brings the behavior below gamma + eps.
 
     Assumes that P- is beta-distinguishable from P+ and bad under every prompt. ``clt`` equals ``tight``: half of the
     prompts are there at the mean.
-
-    Raises:
-        InputError: A value is outside its range.
 
     Example:
         >>> round(misalign(math.log(1e-6), 2.0, 0.05).sentences, 4)
         9.0988
     """
-    length = evidence_needed(log_alpha, eps, form) / checked_beta(beta)
+    length = evidence_needed(log_alpha, eps, form) / _checked_beta(beta)
     return Length(length, {"evidence": length})
 
 
 def best_of_n(log_alpha: float, beta: float, eps: float, n: int, form: Form = "paper") -> Length:
-    """Theorem 4 as stated (``paper``), or corrected (``tight``, ``clt``): against the best of n answers.
+    """Computes the length of Theorem 4, against the best of n answers, as stated (``paper``) or corrected (else).
 
     As stated, the prompt brings best-of-n below gamma + eps; that is false unless every answer of P- is bad, because
     best-of-n also picks the best among the answers of P-. The corrected length brings it below gamma_n + eps, where
     gamma_n is the expected best of n answers of P- (:func:`best_of_answers`).
 
-    Raises:
-        InputError: A value is outside its range.
-
     Example:
         >>> round(best_of_n(math.log(1e-6), 2.0, 0.05, 16).sentences, 4)
         10.4851
     """
-    length = evidence_needed(log_alpha, eps, form, best_of=n) / checked_beta(beta)
+    length = evidence_needed(log_alpha, eps, form, best_of=n) / _checked_beta(beta)
     return Length(length, {"evidence": length})
 
 
 def best_of_answers(negative: ArrayLike, n: int) -> Array:
-    """Expected behavior of the best of n answers, each of which is bad (-1) with some probability, else good (+1).
+    """Computes the mean behavior of the best of n answers: each is bad (-1) with some probability, else good (+1).
 
     Example:
         >>> round(float(best_of_answers(0.9, 16)), 6)
         0.629396
     """
+    # The best is bad only if all n are: mean -p^n + (1 - p^n).
     return 1 - 2 * np.asarray(negative, dtype=np.float64) ** n
 
 
 def _spread(delta: float, form: Form) -> float:
     """Standard deviations to the (1 - delta) quantile: Chebyshev (paper), Cantelli (tight), normal (clt)."""
-    checked_delta(delta)
+    _checked_delta(delta)
     if form == "clt":
         return float(ndtri(1 - delta))
     return math.sqrt(1 / delta) if form == "paper" else math.sqrt((1 - delta) / delta)
@@ -163,22 +200,19 @@ def guard(
     delta: float,
     form: Form = "paper",
 ) -> Length:
-    """Theorem 2: the same after a guard (system) prompt drawn from P+, with probability 1 - delta over guards.
+    """Computes the length of Theorem 2: after a guard (system) prompt sampled from P+, for a share 1 - delta of guards.
 
     One more sentence, negative, triggers. Assumes that P- is prompt-distinguishable, that P+ is
     beta_prime-undistinguishable from P-, sigma-similar and positive with respect to it.
-
-    Raises:
-        InputError: A value is outside its range.
 
     Example:
         >>> values = {"beta_prime": 3.0, "sigma": 1.5, "guard_sentences": 4, "delta": 0.1}
         >>> round(guard(math.log(1e-6), 2.0, 0.05, **values).sentences, 4)
         20.8422
     """
-    checked_beta(beta)
-    positive("beta_prime", beta_prime)
-    positive("sigma", sigma)
+    _checked_beta(beta)
+    _positive("beta_prime", beta_prime)
+    _positive("sigma", sigma)
     if not 0 <= guard_sentences < math.inf:
         raise InputError(f"guard_sentences is {guard_sentences}: give 0 or a positive number")
     terms = {
@@ -201,7 +235,7 @@ def conversation(
     delta: float,
     form: Form = "paper",
 ) -> Length:
-    """Theorem 3: total length of the user's turns when the model answers each with so many sentences from P+.
+    """Computes the length of Theorem 3: all turns of the user when the model answers each with sentences from P+.
 
     The union over the turns gives each a share delta / n; ``clt`` treats the sum of all answers at once.
 
@@ -223,13 +257,14 @@ def conversation(
         >>> round(conversation(math.log(1e-6), 2.0, 0.05, **values).sentences, 4)
         26.5856
     """
-    checked_beta(beta)
-    positive("beta_prime", beta_prime)
-    positive("sigma", sigma)
-    checked_delta(delta)
+    _checked_beta(beta)
+    _positive("beta_prime", beta_prime)
+    _positive("sigma", sigma)
+    _checked_delta(delta)
     if not answers or min(answers) <= 0:
         raise InputError("answers must hold the positive number of sentences of at least one answer")
     n, lengths = len(answers), np.asarray(answers, dtype=np.float64)
+    # Standard deviations of independent answers add (union bound), those of one long sum do not.
     roots = float(np.sqrt(lengths.sum())) if form == "clt" else float(np.sqrt(lengths).sum())
     terms = {
         "evidence": evidence_needed(log_alpha, eps, form) / beta,
@@ -241,7 +276,7 @@ def conversation(
 
 
 def conversation_drift(beta: float, beta_reverse: float, asked: float, answered: float) -> float:
-    """Evidence per turn while the model still answers from P+, in nats; at or below 0 it makes no progress.
+    """Computes the evidence per turn while the model answers from P+, in nats; at or below 0 there is no progress.
 
     Derived from Theorem 3's setting: asked sentences from P- gain beta each, answered ones lose KL(P+ || P-).
 
@@ -249,54 +284,50 @@ def conversation_drift(beta: float, beta_reverse: float, asked: float, answered:
         >>> conversation_drift(1.5, 1.2, 2, 1), round(conversation_drift(1.5, 1.6, 1, 1), 6)
         (1.8, -0.1)
     """
-    return asked * checked_beta(beta) - answered * positive("beta_reverse", beta_reverse)
+    return asked * _checked_beta(beta) - answered * _positive("beta_reverse", beta_reverse)
 
 
 def mass(log_alpha: float, beta: float, eps: float, *, sigma: float, delta: float, form: Form = "paper") -> Length:
-    """Theorem 5: a share 1 - delta of the prompts of this length drawn from P- bring the behavior below gamma + eps.
+    """Computes the length of Theorem 5: a share 1 - delta of prompts from P- bring the behavior below gamma + eps.
 
     ``paper``: max(2 L / beta, 4 sigma^2 / (beta^2 delta)). Otherwise the least n with
     beta n - k sigma sqrt(n) = L, with k of Cantelli (tight) or the normal quantile (clt).
-
-    Raises:
-        InputError: A value is outside its range.
 
     Example:
         >>> [round(mass(math.log(1e-8), 1.5, 0.1, sigma=1.2, delta=0.1, form=form).sentences, 2) for form in FORMS]
         [29.48, 26.63, 18.67]
     """
-    checked_beta(beta)
-    positive("sigma", sigma)
+    _checked_beta(beta)
+    _positive("sigma", sigma)
     evidence, spread = evidence_needed(log_alpha, eps, form), _spread(delta, form)
     if form == "paper":
         terms = {"evidence": 2 * evidence / beta, "spread": 4 * sigma**2 / (beta**2 * delta)}
         return Length(max(terms.values()), terms)
+    # The positive root of beta x^2 - k sigma x - L = 0, x = sqrt(n).
     drift = spread * sigma
     length = ((drift + math.sqrt(drift**2 + 4 * beta * evidence)) / (2 * beta)) ** 2
     return Length(length, {"evidence": evidence / beta, "spread": length - evidence / beta})
 
 
 def power_law(log_alpha: float, beta: float, eps: float, *, eta: float, form: Form = "paper") -> Length:
-    """Appendix I: Theorem 1 when the divergence falls like beta / n^eta, 0 <= eta < 1.
+    """Computes the length of Appendix I: Theorem 1 when the divergence falls like beta / n^eta, 0 <= eta < 1.
 
     ``paper``: (L / beta)^(1/(1 - eta)), which puts the last and smallest term in place of each. Otherwise the terms are
     summed.
-
-    Raises:
-        InputError: A value is outside its range.
 
     Example:
         >>> law = [power_law(-13.8, 2.0, 0.05, eta=0.5, form=form).sentences for form in ("paper", "tight")]
         >>> [round(length, 1) for length in law]
         [82.6, 25.0]
     """
-    checked_beta(beta)
+    _checked_beta(beta)
     if not 0 <= eta < 1:
         raise InputError(f"eta is {eta}: the decay must lie in [0, 1), or the evidence stays bounded")
     goal = evidence_needed(log_alpha, eps, form) / beta
     if form == "paper":
         length = goal ** (1 / (1 - eta))
         return Length(length, {"evidence": length})
+    # The least n whose sum reaches the goal: doubled until it does, then bisected.
     low, high = 0, 1
     while _harmonic(high, eta) < goal:
         low, high = high, 2 * high
@@ -312,30 +343,9 @@ def _harmonic(n: int, eta: float) -> float:
     """The sum of k^-eta, k = 1..n: term by term, beyond a million by Euler and Maclaurin's formula."""
     if n <= 10**6:
         return float((np.arange(1, n + 1, dtype=np.float64) ** -eta).sum())
+    # sum = zeta(eta) + n^(1 - eta) / (1 - eta) + n^-eta / 2 - eta n^(-eta - 1) / 12 + ...
     tail = n ** (1 - eta) / (1 - eta) + n**-eta / 2 - eta * n ** (-eta - 1) / 12
     return float(zeta(eta)) + tail if eta else float(n)
-
-
-def personas(
-    log_weights: Sequence[float], betas: Sequence[float], eps: float, form: Form = "paper"
-) -> tuple[list[Length], int]:
-    """Theorem 1 for each part of a mixture of many, P = sum of w_k P_k, and which part a prompt brings out soonest.
-
-    Derived: beta_k is the least divergence of part k from the mixture of all others. A narrow persona has a smaller
-    weight and often a larger beta, so the shortest attack need not aim at all of what is bad.
-
-    Raises:
-        InputError: The lists differ in length or a value is outside its range.
-
-    Example:
-        >>> lengths, soonest = personas([math.log(0.01), math.log(0.002)], [0.5, 1.5], 0.1)
-        >>> [round(length.sentences, 2) for length in lengths], soonest
-        ([16.59, 6.6], 1)
-    """
-    if len(log_weights) != len(betas) or not betas:
-        raise InputError(f"{len(log_weights)} weights and {len(betas)} betas: give one of each per persona")
-    lengths = [misalign(weight, beta, eps, form) for weight, beta in zip(log_weights, betas, strict=True)]
-    return lengths, int(np.argmin([length.sentences for length in lengths]))
 
 
 def bad_weight(log_alpha: float, log_ratio: ArrayLike) -> Array:
@@ -355,7 +365,7 @@ def halfway(log_alpha: float, beta: float) -> float:
         >>> round(halfway(math.log(0.5), 1.0), 6), round(halfway(-18.0, 6.0), 6)
         (-0.0, 3.0)
     """
-    return -prior_log_odds(log_alpha) / checked_beta(beta)
+    return -prior_log_odds(log_alpha) / _checked_beta(beta)
 
 
 def sigmoid_weight(log_alpha: float, beta: float, sentences: ArrayLike, efficiency: float = 1.0) -> Array:
@@ -368,7 +378,7 @@ def sigmoid_weight(log_alpha: float, beta: float, sentences: ArrayLike, efficien
         >>> sigmoid_weight(-3.0, 1.0, [0, 3, 6]).round(3).tolist()
         [0.05, 0.513, 0.955]
     """
-    evidence = positive("efficiency", efficiency) * checked_beta(beta) * np.asarray(sentences, dtype=np.float64)
+    evidence = _positive("efficiency", efficiency) * _checked_beta(beta) * np.asarray(sentences, dtype=np.float64)
     return bad_weight(log_alpha, evidence)
 
 
@@ -383,31 +393,7 @@ def expected_weight(log_alpha: float, beta: float, sigma: float, sentences: Arra
         [0.05, 0.508, 0.844]
     """
     n = np.asarray(sentences, dtype=np.float64)
-    nodes, weights = hermegauss(80)
-    ratios = checked_beta(beta) * n[..., None] + positive("sigma", sigma) * np.sqrt(n)[..., None] * nodes
+    nodes, weights = hermegauss(80)  # for the weight exp(-z^2 / 2); normalized below
+    # Log-ratios at the nodes z: beta n + sigma sqrt(n) z.  # [..., nodes]
+    ratios = _checked_beta(beta) * n[..., None] + _positive("sigma", sigma) * np.sqrt(n)[..., None] * nodes
     return bad_weight(log_alpha, ratios) @ (weights / weights.sum())
-
-
-def half_slope(beta: float, sigma: float, sentences: float) -> float:
-    """How steep log-odds of the mean behavior are per sentence at a half-way length, in nats: beta, smeared by sigma.
-
-    Derived, with MacKay's approximation of the logistic-normal mean; Lemma 7 has beta itself.
-
-    Example:
-        >>> round(half_slope(10.57, math.sqrt(45.6), 2.64), 2), round(half_slope(5.81, math.sqrt(75.7), 4.84), 2)
-        (1.52, 0.48)
-    """
-    return checked_beta(beta) / math.sqrt(1 + math.pi * sigma**2 * sentences / 8)
-
-
-def divergence_after_prompt(log_alpha: float, log_ratio: ArrayLike) -> Array:
-    """Lemma 5 (Eq. 7): what is left of KL(P-(.|s) || P(.|s)) at most, after a prompt of some log-ratio, in nats.
-
-    With (1 - alpha)/alpha where the paper has 1/alpha, which is exact. It holds for one prompt, not for an average over
-    prompts at the mean log-ratio: that is larger.
-
-    Example:
-        >>> divergence_after_prompt(-3.0, [0.0, 10.0]).round(4).tolist()
-        [3.0, 0.0009]
-    """
-    return -np.log(bad_weight(log_alpha, log_ratio))

@@ -49,7 +49,7 @@ def env(*, json: Flag = False) -> None:
     """
     from seqtant.commands.listing import machine_tables
     from seqtant.commands.output import print_json, print_tables
-    from seqtant.runs.machine import describe
+    from seqtant.runs.environment import describe
 
     facts = describe()
     if json:

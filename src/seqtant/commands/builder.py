@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 
 from seqtant.boundary import union_members
 from seqtant.commands.execute import execute
-from seqtant.commands.options import DEFAULT, Options, Size, Whole, WholeOrAll
+from seqtant.commands.options import DEFAULT, Options, Size, Sizes, Whole, WholeOrAll, Wholes
 from seqtant.findings import Result
 from seqtant.instruments import configs
 from seqtant.packages import PACKAGES
@@ -112,7 +112,9 @@ def _flag_type(hint: Any) -> Any:
     if typing.get_origin(first) in (tuple, list):
         items = typing.get_args(first)
         if Ellipsis in items or len(items) == 1:
-            return tuple[_item_type(items[0]), ...] | None
+            several: dict[Any, Any] = {int: Wholes, float: Sizes}
+            kind = _item_type(items[0])
+            return several.get(kind, tuple[kind, ...]) | None
         return tuple[tuple(_item_type(item) for item in items)] | None
     if typing.get_origin(first) is Literal:
         first = type(typing.get_args(first)[0])

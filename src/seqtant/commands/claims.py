@@ -72,9 +72,8 @@ def check(
     from seqtant.errors import GateError
     from seqtant.experiments.claims import check_claims, read_claims
     from seqtant.experiments.records import Records, default_folder
-    from seqtant.report.console import Terminal
     from seqtant.report.tables import claims_table, to_markdown
-    from seqtant.report.terminal import print_claims
+    from seqtant.report.terminal import Terminal, print_claims
     from seqtant.runs.context import Context
     from seqtant.runs.store import Store
 

@@ -12,6 +12,8 @@ from cyclopts import App, Parameter
 
 from seqtant.commands.builder import build_command, build_group
 from seqtant.commands.options import Flag, Whole
+from seqtant.errors import GateError, InconclusiveError
+from seqtant.findings import Result
 from seqtant.instruments import config_type
 
 VERBS: dict[str, dict[str, str]] = {
@@ -127,9 +129,19 @@ def __getattr__(name: str) -> App:
     if name == "reference":
         question = "The model that ships: its world, its training, its manifest."
         return build_group(name, VERBS[name], question=question, finish=lambda each: int(each.verdict == "disagrees"))
-    app = build_group(name, VERBS[name])
+    app = build_group(name, VERBS[name], finish=_pass_or_fail)
     _ADDED.get(name, lambda app: None)(app)
     return app
+
+
+def _pass_or_fail(result: Result) -> int:
+    """Makes a gate of a verb whose value ``passed`` is 0 (it fails) or None (it cannot be told)."""
+    passed = result.values.get("passed", 1)
+    if passed == 0:
+        raise GateError(result.findings[0].summary)
+    if passed is None:
+        raise InconclusiveError(result.findings[0].summary)
+    return 0
 
 
 def _add_ginc(app: App) -> None:

@@ -101,7 +101,7 @@ def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def machine_tables(facts: Mapping[str, Any]) -> list[Table]:
-    """What an installation has; see :func:`seqtant.runs.machine.describe`."""
+    """What an installation has; see :func:`seqtant.runs.environment.describe`."""
     rows = [(key, value) for key, value in facts["environment"].items() if value]
     rows += [("device", facts["device"]), ("store", facts["store_problem"] or facts["store"])]
     rows += [("browser", facts["browser"] or "none found (only the tests of pages need one)")]

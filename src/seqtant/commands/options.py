@@ -34,6 +34,18 @@ def _size(kind: Any, tokens: Any) -> float:
     return parse_size(tokens[0].value)
 
 
+def _listed(kind: Any, tokens: Any) -> tuple[Any, ...]:
+    """Reads ``0.2,0.5`` and repeated flags alike."""
+    read = _whole if kind.__args__[0] is int else _size
+    return tuple(read(kind, [token.evolve(value=part)]) for token in tokens for part in token.value.split(",") if part)
+
+
+Wholes = Annotated[tuple[int, ...], Parameter(converter=_listed, n_tokens=1, negative="")]
+"""Type of a flag that takes whole numbers with commas between, or one each time it is given."""
+
+Sizes = Annotated[tuple[float, ...], Parameter(converter=_listed, n_tokens=1, negative="")]
+"""Type of a flag that takes numbers likewise."""
+
 Size = Annotated[float, Parameter(converter=_size)]
 """Type of a flag that takes a number, such as 0.05 or 1.3B."""
 

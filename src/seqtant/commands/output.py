@@ -10,8 +10,8 @@ from rich.text import Text
 
 from seqtant.commands.listing import Listing
 from seqtant.findings import Table
-from seqtant.report.console import Terminal
 from seqtant.report.tables import print_table
+from seqtant.report.terminal import Terminal
 
 
 def print_json(value: Any) -> None:

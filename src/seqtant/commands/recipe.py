@@ -61,8 +61,8 @@ def run(
     from seqtant.experiments.recipes import find_recipe, run_recipe
     from seqtant.instruments import write_report
     from seqtant.runs.context import Context
-    from seqtant.runs.export import export
     from seqtant.runs.files import make_folder, write_text
+    from seqtant.runs.records import export
     from seqtant.runs.store import Store
 
     chosen = find_recipe(recipe)

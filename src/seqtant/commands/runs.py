@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from seqtant.commands.options import Flag, Whole
-from seqtant.runs.export import Format
+from seqtant.runs.records import Format
 
 app = App(name="runs", help="List, show, compare and export stored runs.")
 
@@ -91,8 +91,8 @@ def export(
         format: An array of records, a record a line, or tidy rows.
         out: File to write; by default standard output.
     """
-    from seqtant.runs.export import export as export_runs
     from seqtant.runs.files import write_text
+    from seqtant.runs.records import export as export_runs
     from seqtant.runs.records import read_results
 
     text = export_runs(read_results([run, *more]), format)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from seqtant.errors import InputError
+from seqtant.settings import Names
 
 
 def _demand(condition: bool, name: str, value: object, rule: str) -> None:
@@ -240,7 +241,7 @@ DEFAULT_WEIGHTS: dict[str, tuple[float, ...]] = {
 class SweepConfig(SpeechConfig):
     """Compare methods from one checkpoint: latency bought, word errors paid."""
 
-    methods: tuple[str, ...] = ("ctc", "awp")
+    methods: Names = ("ctc", "awp")
     """Methods by name; plain CTC is always run, for comparison."""
     weights: tuple[float, ...] = (0.2, 0.5)
     """Weights of Align With Purpose."""

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.data.audio import Recording, read_audio
-from seqtant.data.speech import Utterance
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord, Utterance
 from seqtant.errors import InputError, suggest
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.errors import InputError, MissingExtraError, SeqtantError, suggest
-from seqtant.experiments.records import Records
-from seqtant.experiments.reuse import find_or_run
+from seqtant.experiments.records import Records, find_or_run
 from seqtant.findings import Claim, ClaimCheck, ClaimVerdict, Estimate, Result, Scale
 from seqtant.instruments import config_type
 from seqtant.packages import PACKAGES, package

@@ -9,7 +9,7 @@ from typing import Any
 
 import seqtant
 from seqtant.errors import InputError, suggest
-from seqtant.experiments.reuse import find_or_run
+from seqtant.experiments.records import find_or_run
 from seqtant.findings import Result, Scale
 from seqtant.instruments import config_type
 from seqtant.progress import track

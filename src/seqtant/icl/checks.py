@@ -1,4 +1,4 @@
-"""What the checkup asks this room about a language model: how many shots its tasks need."""
+"""What the checkup asks about in-context learning: how many shots a language model's tasks need."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ from typing import Any
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.lm.folder import REFERENCE
-from seqtant.rooms import config_type, dispatch
+from seqtant.icl.config import ShotsConfig
+from seqtant.icl.instruments.shots import shots
+from seqtant.icl.scoring.study import knows_games
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource
 
 
-def check(model: str, context: Context, **inputs: Any) -> Result:
+def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     """Predicts and measures shots.
 
     The reference model is shown the games of its own world, whose truth is known. Another model is shown the user's
     tasks.
 
     Args:
-        model: Hugging Face folder, hub name or ``reference``.
+        model: Model folder, hub name, ``reference``, or a model in memory.
         context: Seed, device, folder and progress.
-        **inputs: ``tasks``: two files of examples or more, or registered names.
+        **inputs: ``tasks``: two files of examples or more, registered names, or tasks in memory.
 
     Raises:
         InputError: The model or a task cannot be used.
         NothingToSayError: The model is not the reference, and fewer than two tasks are given.
     """
     tasks = tuple(inputs.get("tasks") or ())
-    if len(tasks) < 2 and (tasks or model != REFERENCE):
+    if len(tasks) < 2 and (tasks or not knows_games(model)):
         raise NothingToSayError(
             f"{len(tasks)} tasks are given: give two or more with --tasks, lines of 'input' and 'label', a hundred each"
         )
-    config = config_type("icl.shots")(model=model, tasks=tasks, contexts=2, prompts=120, resamples=300)
-    return dispatch(config, context)
+    return shots.run(ShotsConfig(model, tasks, contexts=2, prompts=120, resamples=300), context)

@@ -24,7 +24,7 @@ def _table(result: Result, name: str) -> Table:
     return next(table for table in result.tables if table.name == name)
 
 
-def draw_shots(result: Result) -> list[Figure]:
+def shots(result: Result) -> list[Figure]:
     """Draws the missing accuracy by number of shots, and predicted against measured shots."""
     names = _groups(result, "accuracy")
     curves: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def draw_shots(result: Result) -> list[Figure]:
     ]
 
 
-def draw_posterior(result: Result) -> list[Figure]:
+def posterior(result: Result) -> list[Figure]:
     """Draws the posterior by number of shots, one line per task; inferred from the answers it is dotted."""
     names = _groups(result, "posterior")
     data: list[dict[str, Any]] = []
@@ -109,7 +109,7 @@ def draw_posterior(result: Result) -> list[Figure]:
     ]
 
 
-def draw_corrupt(result: Result) -> list[Figure]:
+def corrupt(result: Result) -> list[Figure]:
     """Draws accuracy by kind of examples, and measured slopes against the flip law."""
     rows = result.series("accuracy")
     ends = [[row.value for row in result.series(f"accuracy_{end}")] for end in ("low", "high")]
@@ -165,7 +165,7 @@ def draw_corrupt(result: Result) -> list[Figure]:
     ]
 
 
-def draw_order(result: Result) -> list[Figure]:
+def order(result: Result) -> list[Figure]:
     """Draws the accuracy of every order of one set of examples, one column of marks per task."""
     names = _groups(result, "accuracy")
     data = [
@@ -191,15 +191,15 @@ def draw_order(result: Result) -> list[Figure]:
     ]
 
 
-def draw_ginc(result: Result) -> list[Figure]:
-    """Draws accuracy on prompts of GINC by number of shots, and the course of the training if there was one."""
+def ginc_bayes(result: Result) -> list[Figure]:
+    """Draws accuracy on prompts of GINC by number of shots, one line per model."""
     names = _groups(result, "accuracy")
     data: list[dict[str, Any]] = []
     for color, name in enumerate(names):
         x, y = _points(result, "accuracy", name)
         low, high = (_points(result, f"accuracy_{end}", name)[1] for end in ("low", "high"))
         data += line(x, y, name, color=color, low=low, high=high)
-    drawn = [
+    return [
         Figure(
             name="accuracy",
             title="Accuracy in context by number of shots",
@@ -210,22 +210,26 @@ def draw_ginc(result: Result) -> list[Figure]:
             table=_table(result, "accuracy"),
         )
     ]
-    if not result.series("training_loss"):
-        return drawn
+
+
+ginc_eval = ginc_bayes
+
+
+def ginc_train(result: Result) -> list[Figure]:
+    """Draws accuracy on prompts of GINC by number of shots, and the course of the training."""
     x, y = _points(result, "training_loss", "")
+    best = float(result.values["bayes_cross_entropy"] or 0)
+    training = line(x, y, "training loss", mode="lines")
+    training += line([x[0], x[-1]], [best, best], "exact Bayes", color=1, dash="dash", mode="lines")
     return [
-        *drawn,
+        *ginc_bayes(result),
         Figure(
             name="training",
             title="The course of the training",
             caption="Loss of single batches; the dashed line is the exact Bayes predictor's.",
             alt=f"Training loss at {len(x)} steps.",
-            data=[
-                *line(x, y, "training loss", mode="lines"),
-                *line([x[0], x[-1]], [float(result.values["bayes_cross_entropy"] or 0)] * 2, "exact Bayes", color=1,
-                      dash="dash", mode="lines"),
-            ],
+            data=training,
             layout=axes("step", "nats per symbol"),
             table=_table(result, "accuracy"),
         ),
-    ]  # fmt: skip
+    ]

@@ -2,6 +2,7 @@ from .continuations import batch_continuation_log_probs as batch_continuation_lo
 from .continuations import continuation_log_probs as continuation_log_probs
 from .folder import locate as locate
 from .generation import Generated as Generated
+from .generation import Sampling as Sampling
 from .generation import generate as generate
 from .hooks import edit_blocks as edit_blocks
 from .hooks import read_blocks as read_blocks
@@ -9,6 +10,9 @@ from .huggingface import HuggingFaceLM as HuggingFaceLM
 from .interface import CausalLM as CausalLM
 from .interface import LMOutput as LMOutput
 from .interface import current_rows as current_rows
+from .interface import decode as decode
+from .interface import encode as encode
+from .interface import encode_continuations as encode_continuations
 from .interface import reading_rows as reading_rows
 from .layers import continue_from as continue_from
 from .layers import hidden_states as hidden_states
@@ -18,11 +22,7 @@ from .loading import load as load
 from .mixture import MixtureLM as MixtureLM
 from .oracles import HiddenMarkovLM as HiddenMarkovLM
 from .oracles import MarkovLM as MarkovLM
-from .sampling import Sampling as Sampling
 from .scoring import log_prob_blocks as log_prob_blocks
 from .scoring import next_token_log_probs as next_token_log_probs
 from .scoring import sequence_log_probs as sequence_log_probs
 from .scoring import token_log_probs as token_log_probs
-from .text import decode as decode
-from .text import encode as encode
-from .text import encode_continuations as encode_continuations

@@ -11,9 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import Batch, Tokens, as_tokens, check_length, group_by_length, pad
+from seqtant.lm.batches import (
+    Batch,
+    Tokens,
+    as_tokens,
+    check_finite,
+    check_length,
+    group_by_length,
+    pad,
+    target_log_probs,
+    tokens_per_pass,
+)
 from seqtant.lm.interface import CausalLM, reading_rows
-from seqtant.lm.logits import check_finite, target_log_probs, tokens_per_pass
 from seqtant.progress import SILENT, Progress
 
 TOKENS_IN_CACHE = 16384

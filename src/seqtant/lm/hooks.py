@@ -18,8 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqtant.errors import InputError
-from seqtant.lm.decoder import find_decoder, hidden_of, with_hidden
-from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceLM, find_decoder, hidden_of, with_hidden
 from seqtant.lm.interface import CausalLM, current_rows
 
 

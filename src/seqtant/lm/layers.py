@@ -16,12 +16,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad
-from seqtant.lm.decoder import ReachedError, hidden_of, replaced, with_hidden
+from seqtant.lm.batches import Tokens, as_tokens, group_by_length, pad, tokens_per_pass
 from seqtant.lm.hooks import check_layers, decoder_blocks, network, width
-from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError, hidden_of, replaced, with_hidden
 from seqtant.lm.interface import reading_rows
-from seqtant.lm.logits import tokens_per_pass
 from seqtant.progress import SILENT, Progress
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from seqtant.errors import InputError
 from seqtant.lm.batches import check_left_padding
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
-from seqtant.stats.logmath import log_matmul
+from seqtant.stats.intervals import log_matmul
 
 
 class MarkovLM(CausalLM):

@@ -14,9 +14,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import Batch, Tokens, as_tokens, group_by_length, pad
+from seqtant.lm.batches import (
+    Batch,
+    Tokens,
+    as_tokens,
+    check_finite,
+    group_by_length,
+    kept_logits,
+    logits_per_pass,
+    pad,
+    target_log_probs,
+    tokens_per_pass,
+)
 from seqtant.lm.interface import CausalLM
-from seqtant.lm.logits import check_finite, kept_logits, logits_per_pass, target_log_probs, tokens_per_pass
 from seqtant.progress import SILENT, Progress, Task
 
 

@@ -1,1 +1,1 @@
-"""Networks that we train ourselves."""
+"""Networks that are trained from scratch."""

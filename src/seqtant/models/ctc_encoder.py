@@ -43,7 +43,7 @@ class CTCEncoderConfig:
 
 @dataclass
 class EncoderState:
-    """What a stream must remember: input frames that make no model frame yet, and each block's past inputs."""
+    """State of a stream between chunks: input frames that make no model frame yet, and each block's past inputs."""
 
     pending: Float[Tensor, "B rest features"]
     past: list[Float[Tensor, "B width channels"]]
@@ -58,11 +58,7 @@ class _Block(nn.Module):
         # One matrix over all taps: on (B, T, C) this is faster than a convolution, and needs no transposition.
         self.taps = nn.Linear(kernel * channels, channels)
         self.kernel, self.dilation = kernel, dilation
-
-    @property
-    def width(self) -> int:
-        """Frames of past input the block looks at."""
-        return (self.kernel - 1) * self.dilation
+        self.width = (kernel - 1) * dilation  # frames of past input that the block reads
 
     def forward(self, x: Float[Tensor, "B T C"], past: Float[Tensor, "B width C"]) -> tuple[Tensor, Tensor]:
         seen = torch.cat([past, self.norm(x)], 1)
@@ -79,7 +75,7 @@ class CTCEncoder(nn.Module):
 
     Args:
         config: Shape.
-        seed: Of the initial weights.
+        seed: Seed of the initial weights.
 
     Example:
         >>> encoder = CTCEncoder(CTCEncoderConfig(), seed=0)
@@ -106,7 +102,7 @@ class CTCEncoder(nn.Module):
         self.register_buffer("scale", torch.ones(config.features))
 
     def set_normalization(self, mean: Float[Tensor, " features"], deviation: Float[Tensor, " features"]) -> None:
-        """Fixes the mean and standard deviation that features are brought to 0 and 1 with."""
+        """Sets the mean and standard deviation by which features are standardized."""
         self.mean.copy_(mean)
         self.scale.copy_(1 / deviation.clamp(min=1e-3))
 
@@ -120,28 +116,25 @@ class CTCEncoder(nn.Module):
     def stream(
         self, features: Float[Tensor, "B T features"], state: EncoderState | None
     ) -> tuple[Float[Tensor, "B frames labels"], EncoderState]:
-        """The next chunk of a stream; None starts one.
+        """Runs the next chunk of a stream; None starts one.
 
         Returns:
-            Log-probabilities of the model frames that the chunk completed, and the state to hand in next time.
+            Log-probabilities of the model frames that the chunk completed, and the state to pass with the next one.
         """
-        state = state or self._start(features)
+        if state is None:
+            # A stream starts with zeros as the past inputs of every block.
+            config = self.config
+            widths = [(config.kernel - 1) * dilation for dilation in config.dilations]
+            past = [features.new_zeros(len(features), width, config.channels) for width in widths]
+            state = EncoderState(features[:, :0], past)
         waiting = torch.cat([state.pending, features], 1)
         B, T, F = waiting.shape
         frames = T // self.config.stack
         used = waiting[:, : frames * self.config.stack]
         x = self.embed(((used - self.mean) * self.scale).reshape(B, frames, self.config.stack * F))
-        past: list[Tensor] = []
+        ends: list[Tensor] = []
         for block, before in zip(self.blocks, state.past, strict=True):
             x, after = block(x, before)
-            past.append(after)
+            ends.append(after)
         log_probs = self.head(self.norm(x)).float().log_softmax(-1)
-        return log_probs, EncoderState(waiting[:, frames * self.config.stack :], past)
-
-    def _start(self, features: Float[Tensor, "B T features"]) -> EncoderState:
-        B = len(features)
-        past = [
-            features.new_zeros(B, (self.config.kernel - 1) * dilation, self.config.channels)
-            for dilation in self.config.dilations
-        ]
-        return EncoderState(features[:, :0], past)
+        return log_probs, EncoderState(waiting[:, frames * self.config.stack :], ends)

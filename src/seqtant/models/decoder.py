@@ -1,12 +1,14 @@
-"""A small plain decoder of our own: for grids over depth and width whose parameters must be counted exactly.
+"""A small plain decoder for grids over depth and width whose parameters must be counted exactly.
 
 Pre-norm layers of causal self-attention and a GELU network, no biases, an untied head by default, and optionally an
-input embedding of limited rank.
+input embedding of limited rank. With learned positions it can also be read piece by piece, with a cache of keys and
+values.
 """
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -15,10 +17,11 @@ from torch.nn import functional
 
 from seqtant.errors import InputError
 from seqtant.models.decoder_config import DecoderConfig
-from seqtant.models.rotary import rotate
 
 TABLE_STD = 0.02
 """Standard deviation of the entries of a fresh embedding table, position table and head."""
+KeysValues = tuple[torch.Tensor, ...]
+"""Keys and values of the tokens read so far, one (batch, 2, heads, time, head width) tensor per layer."""
 
 
 class FactorizedEmbedding(nn.Module):
@@ -38,6 +41,32 @@ class FactorizedEmbedding(nn.Module):
         return self.up(self.table(tokens))
 
 
+def rotate(x: Float[torch.Tensor, "*batch T d"], base: float = 10_000.0) -> Float[torch.Tensor, "*batch T d"]:
+    """Applies rotary positions: rotates each pair of coordinates (k, k + d/2) at position t by t * base^(-2k/d).
+
+    The inner product of two rotated vectors depends on their positions through the difference only.
+
+    Args:
+        x: Queries or keys, [..., T, d] with even d; the positions are 0 to T-1.
+        base: Wavelength base.
+
+    Returns:
+        Same shape and type as ``x``.
+
+    Source: Su et al. 2021, RoFormer, arXiv 2104.09864, eq. 15 (pairs split in halves instead of interleaved).
+
+    Example:
+        >>> rotate(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))[1].numpy().round(4).tolist()
+        [0.5403000116348267, 0.8414999842643738]
+    """
+    length, half = x.shape[-2], x.shape[-1] // 2
+    frequency = base ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
+    angle = torch.arange(length, device=x.device, dtype=torch.float32)[:, None] * frequency
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    left, right = x[..., :half], x[..., half:]
+    return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
+
+
 class Attention(nn.Module):
     """Causal self-attention."""
 
@@ -49,7 +78,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(config.width, config.width, bias=False)
 
     def forward(self, x: Float[torch.Tensor, "B T d"]) -> Float[torch.Tensor, "B T d"]:
-        """Mixes every position with those before it."""
+        """Attends from every position to itself and those before it."""
         query, key, value = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if self.rotary:
             query, key = rotate(query), rotate(key)
@@ -80,8 +109,8 @@ class Decoder(nn.Module):
 
     Args:
         config: Its shape.
-        generator: Source of the fresh weights (on the CPU); by default seeded with 0. The global random state is
-            neither read nor moved.
+        generator: Random generator of the fresh weights (on the CPU); by default seeded with 0. The global random state
+            is neither read nor moved.
 
     Example:
         >>> config = DecoderConfig(vocabulary=11, depth=2, width=8, heads=2, context=16)
@@ -106,7 +135,23 @@ class Decoder(nn.Module):
             self.norm = nn.LayerNorm(config.width, bias=False)
             self.head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
         self.to_empty(device="cpu")
-        self._initialize(generator or torch.Generator().manual_seed(0))
+        generator = generator or torch.Generator().manual_seed(0)
+        # The small initialization sqrt(2 / 5d); matrices that write to the stream are divided by sqrt(2L).
+        rank = config.embedding_rank
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.ndim == 1:
+                    parameter.fill_(1.0)
+                    continue
+                std = math.sqrt(2 / (5 * config.width))
+                if name.endswith(("attention.output.weight", "down.weight")):
+                    std *= 1 / math.sqrt(2 * config.depth)
+                if name.startswith(("embedding", "positions", "head")):
+                    std = TABLE_STD
+                if rank is not None and name.startswith("embedding"):
+                    # A product of two such tables has entries of standard deviation std^2 sqrt(r) = TABLE_STD.
+                    std = math.sqrt(TABLE_STD / math.sqrt(rank))
+                parameter.normal_(0.0, std, generator=generator)
 
     def forward(self, input_ids: Int[torch.Tensor, "B T"]) -> Float[torch.Tensor, "B T V"]:
         """Logits of the next token at every position.
@@ -122,26 +167,64 @@ class Decoder(nn.Module):
             x = x + self.positions.weight[:length]
         for layer in self.layers:
             x = layer(x)
+        return self.logits(x)
+
+    def logits(self, x: Float[torch.Tensor, "B T d"]) -> Float[torch.Tensor, "B T V"]:
+        """Final norm and head; a tied head is the embedding."""
         x = self.norm(x)
-        return self.head(x) if self.head is not None else functional.linear(x, self._table())
+        if self.head is not None:
+            return self.head(x)
+        return functional.linear(x, self.embedding.get_parameter("weight"))
 
-    def _table(self) -> torch.Tensor:
-        return self.embedding.get_parameter("weight")
 
-    @torch.no_grad()
-    def _initialize(self, generator: torch.Generator) -> None:
-        """Matrices by the small initialization, sqrt(2 / 5d), those that write to the stream divided by sqrt(2L)."""
-        width, rank = self.config.width, self.config.embedding_rank
-        writing = 1 / math.sqrt(2 * self.config.depth)
-        for name, parameter in self.named_parameters():
-            if parameter.ndim == 1:
-                parameter.fill_(1.0)
-                continue
-            std = math.sqrt(2 / (5 * width))
-            if name.endswith(("attention.output.weight", "down.weight")):
-                std *= writing
-            if name.startswith(("embedding", "positions", "head")):
-                std = TABLE_STD
-            if rank is not None and name.startswith("embedding"):
-                std = math.sqrt(TABLE_STD / math.sqrt(rank))
-            parameter.normal_(0.0, std, generator=generator)
+class CachedDecoder(Decoder):
+    """A :class:`Decoder` with learned positions that continues from a cache of keys and values.
+
+    Example:
+        >>> from seqtant.models.decoder_config import DecoderConfig
+        >>> model = CachedDecoder(DecoderConfig(vocabulary=5, depth=1, width=8, heads=2, context=6))
+        >>> tokens = torch.tensor([[1, 2, 3]])
+        >>> _, cache = model.extend(tokens[:, :2], None)
+        >>> torch.allclose(model.extend(tokens[:, 2:], cache)[0], model(tokens)[:, 2:], atol=1e-6)
+        True
+    """
+
+    def extend(
+        self, input_ids: Int[torch.Tensor, "B T"], cache: KeysValues | None
+    ) -> tuple[Float[torch.Tensor, "B T V"], KeysValues]:
+        """Continues after the tokens that a cache holds.
+
+        Args:
+            input_ids: New tokens.
+            cache: What an earlier call returned for the same rows; None at the start.
+
+        Raises:
+            InputError: The text is longer than the context, or positions are rotary.
+        """
+        if self.positions is None:
+            raise InputError("a decoder with rotary positions cannot be read piece by piece: use learned positions")
+        past = 0 if cache is None else cache[0].shape[3]
+        end = past + input_ids.shape[1]
+        if end > self.config.context:
+            raise InputError(f"{end} tokens do not fit a context of {self.config.context}: cut the text")
+        x = self.embedding(input_ids) + self.positions.weight[past:end]
+        kept: list[torch.Tensor] = []
+        for index, layer in enumerate(cast(list[Layer], self.layers)):
+            attention, normal = layer.attention, layer.attention_norm(x)
+            query, *new = attention.inputs(normal).unflatten(-1, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+            seen = torch.stack(new, dim=1)  # [batch, 2, heads, time, head width]
+            if cache is not None:
+                seen = torch.cat([cache[index], seen], dim=3)
+            time, total = x.shape[1], seen.shape[3]
+            # New token t sees all earlier ones and the new ones up to itself.
+            mask = torch.ones(time, total, dtype=torch.bool, device=x.device).tril(total - time)
+            mixed = functional.scaled_dot_product_attention(query, seen[:, 0], seen[:, 1], attn_mask=mask)
+            x = x + attention.output(mixed.transpose(1, 2).flatten(-2))
+            x = x + layer.down(functional.gelu(layer.up(layer.network_norm(x))))
+            kept.append(seen)
+        return self.logits(x), tuple(kept)
+
+    @staticmethod
+    def select(cache: KeysValues, rows: Int[torch.Tensor, " selected"]) -> KeysValues:
+        """Selects rows of a cache."""
+        return tuple(each[rows] for each in cache)

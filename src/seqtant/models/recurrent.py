@@ -42,14 +42,14 @@ class RecurrentConfig:
 
 
 class RecurrentNetwork(nn.Module):
-    """Scores of the next token after every prefix.
+    """Scores the next token after every prefix.
 
     Fresh weights of the Elman network are normal with variance 2/m (W, A, m_0) and 1 (B), which keeps the scale of the
     hidden state; the LSTM has torch's own initial weights, drawn from the generator.
 
     Args:
         config: Its shape.
-        generator: Source of the fresh weights (on the CPU); by default seeded with 0.
+        generator: Random generator of the fresh weights (on the CPU); by default seeded with 0.
 
     Example:
         >>> network = RecurrentNetwork(RecurrentConfig(vocabulary=3, width=8))
@@ -67,7 +67,16 @@ class RecurrentNetwork(nn.Module):
             self.cell = nn.LSTM(inputs, width, batch_first=True)
         self.start = nn.Parameter(torch.empty(width))
         self.readout = nn.Parameter(torch.empty(width, inputs - 1))
-        self._initialize(generator or torch.Generator().manual_seed(0))
+        generator = generator or torch.Generator().manual_seed(0)
+        scale, bound = math.sqrt(2 / width), 1 / math.sqrt(width)
+        with torch.no_grad():
+            for parameter in self.cell.parameters():
+                if config.cell == "elman":
+                    parameter.normal_(0.0, scale, generator=generator)
+                else:
+                    parameter.uniform_(-bound, bound, generator=generator)
+            self.start.normal_(0.0, scale, generator=generator)
+            self.readout.normal_(0.0, 1.0 if config.cell == "elman" else bound, generator=generator)
         if config.trained == "recurrent":
             for name, parameter in self.named_parameters():
                 parameter.requires_grad_(name.startswith("cell.weight_hh"))
@@ -79,36 +88,23 @@ class RecurrentNetwork(nn.Module):
     def extend(
         self, input_ids: Int[torch.Tensor, "B T"], cache: State | None
     ) -> tuple[Float[torch.Tensor, "B T V"], State]:
-        """Reads further tokens after those that a cache remembers.
+        """Continues after the tokens that a cache holds.
 
         Args:
             input_ids: New tokens.
             cache: What an earlier call returned for the same rows; None at the start.
         """
         symbols = functional.one_hot(input_ids, self.config.vocabulary).to(self.readout.dtype)
-        state = self._fresh(len(input_ids)) if cache is None else cache
-        hidden, after = self.cell(symbols, state if self.config.cell == "lstm" else state[0])
+        if cache is None:
+            first = torch.relu(self.start).expand(1, len(input_ids), -1).contiguous()  # h_0 = ReLU(m_0)
+            cache = (first,) if self.config.cell == "elman" else (first, torch.zeros_like(first))
+        hidden, after = self.cell(symbols, cache if self.config.cell == "lstm" else cache[0])
+        # The first token's score is fixed at zero.
         scores = hidden @ self.readout
         logits = torch.cat([torch.zeros_like(scores[..., :1]), scores], dim=-1)
         return logits, cast(State, after if isinstance(after, tuple) else (after,))
 
     @staticmethod
     def select(cache: State, rows: Int[torch.Tensor, " selected"]) -> State:
-        """The cache of some rows."""
+        """Selects rows of a cache."""
         return tuple(each[:, rows] for each in cache)
-
-    def _fresh(self, rows: int) -> State:
-        first = torch.relu(self.start).expand(1, rows, -1).contiguous()
-        return (first,) if self.config.cell == "elman" else (first, torch.zeros_like(first))
-
-    @torch.no_grad()
-    def _initialize(self, generator: torch.Generator) -> None:
-        scale = math.sqrt(2 / self.config.width)
-        bound = 1 / math.sqrt(self.config.width)
-        for parameter in self.cell.parameters():
-            if self.config.cell == "elman":
-                parameter.normal_(0.0, scale, generator=generator)
-            else:
-                parameter.uniform_(-bound, bound, generator=generator)
-        self.start.normal_(0.0, scale, generator=generator)
-        self.readout.normal_(0.0, 1.0 if self.config.cell == "elman" else bound, generator=generator)

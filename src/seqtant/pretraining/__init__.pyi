@@ -1,9 +1,9 @@
-from seqtant.pretraining.build.attention_check import logit_changes as logit_changes
 from seqtant.pretraining.build.build import Build as Build
-from seqtant.pretraining.build.build import build as build
+from seqtant.pretraining.build.build import build_examples as build_examples
 from seqtant.pretraining.build.dataset import ExampleBatches as ExampleBatches
 from seqtant.pretraining.build.dataset import ExampleStream as ExampleStream
 from seqtant.pretraining.build.dataset import ExampleTable as ExampleTable
+from seqtant.pretraining.build.dataset import logit_changes as logit_changes
 from seqtant.pretraining.config import AuditConfig as AuditConfig
 from seqtant.pretraining.config import BiasConfig as BiasConfig
 from seqtant.pretraining.config import BuildConfig as BuildConfig

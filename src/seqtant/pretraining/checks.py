@@ -1,4 +1,4 @@
-"""What the checkup asks this room about a language model: what it gains from related text, in context and by a step."""
+"""The checkup of this package: what a language model gains from related text, in context and by a gradient step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from seqtant.runs.context import Context
 
 
 def check(model: str, context: Context, **inputs: Any) -> Result:
-    """Measures the gain from related text in the context against that of one gradient step on it.
+    """Compares the gain from related text in the context with that of one gradient step on it.
 
-    The reference model is told short stories of its own world, whose truth is known. Another model is measured on text
-    of the user's own.
+    The reference model is measured on stories of its own world, where the exact gain is known; other models on text of
+    the user's own.
 
     Args:
         model: Hugging Face folder, hub name or ``reference``.

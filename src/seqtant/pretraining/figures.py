@@ -6,15 +6,15 @@ from seqtant.findings import Result
 from seqtant.report.figures import Figure, draw
 
 DRAWINGS: dict[str, str] = {
-    "pack": "seqtant.pretraining.drawings.packing:figures",
-    "build": "seqtant.pretraining.drawings.company:figures",
-    "audit": "seqtant.pretraining.drawings.company:figures",
-    "bias": "seqtant.pretraining.drawings.gains:figures",
-    "epsilon-rank": "seqtant.pretraining.drawings.ranks:figures",
-    "deficit": "seqtant.pretraining.drawings.deficits:figures",
-    "compose": "seqtant.pretraining.drawings.arms:accuracies",
-    "compare-arms": "seqtant.pretraining.drawings.arms:losses",
-    "tapt": "seqtant.pretraining.drawings.arms:similarities",
+    "pack": "seqtant.pretraining.drawings:packing",
+    "build": "seqtant.pretraining.drawings:similarity_by_distance",
+    "audit": "seqtant.pretraining.drawings:similarity_by_distance",
+    "bias": "seqtant.pretraining.drawings:gains",
+    "epsilon-rank": "seqtant.pretraining.drawings:ranks",
+    "deficit": "seqtant.pretraining.drawings:deficits",
+    "compose": "seqtant.pretraining.drawings:arms",
+    "compare-arms": "seqtant.pretraining.drawings:arms",
+    "tapt": "seqtant.pretraining.drawings:arms",
 }
 """Verb -> ``module:function`` that turns its result into figures."""
 

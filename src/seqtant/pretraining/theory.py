@@ -10,7 +10,7 @@ Symbols:
     eta         learning rate
     R0          radius around the weights in which the network is analytic and bounded by B (complex weights)
     q           eta |G| / R0, the size of the step in units of that radius
-    eps         precision at which two outputs are told apart
+    eps         precision at which two outputs count as different
     K           degree in G(S1) that one step leaves standing at precision eps
     D_L         degree of the network's output in its weights, no softmax and no activations
 
@@ -72,6 +72,7 @@ def surviving_degree(step: float, precision: float, *, most: float = math.inf) -
     for name, value in (("step", step), ("precision", precision)):
         if not 0 < value < 1:
             raise InputError(f"{name} is {value}: the bound holds for numbers between 0 and 1")
+    # The least K with tail q^(K+1) / (1-q) <= eps / B.
     terms = math.log(1 / (precision * (1 - step))) / math.log(1 / step)
     return max(0, int(min(most, math.ceil(terms) - 1)))
 
@@ -136,7 +137,9 @@ def effective_rank_bounds(matrix: Float[np.ndarray, "earlier later"], precision:
         raise InputError("a matrix of zeros or of numbers that are not finite has no effective rank")
     scaled = np.asarray(matrix / largest, dtype=np.float64)
     left, values, right = np.linalg.svd(scaled, full_matrices=False)
+    # |F - G| <= eps entrywise gives |F - G|_2 <= eps sqrt(m1 m2), and Weyl bounds every singular value of G.
     lower = int((values > precision * math.sqrt(scaled.size)).sum())
+    # ``rest`` is F minus its best approximation of rank ``rank``: the first that is small everywhere is a witness.
     rest = scaled.copy()
     for rank in range(len(values) + 1):
         if float(np.abs(rest).max()) <= precision:

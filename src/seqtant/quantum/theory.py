@@ -1,4 +1,4 @@
-"""Closed forms that ground states are held against: the Ising chain, quality scores, counted operations.
+"""Closed forms that ground states are compared with: energies of chains, the V-score, relaxation times.
 
 Symbols: N sites, J coupling, h transverse field, k momentum, eps(k) energy of a free fermion, E energy, Var variance of
 the energy, tau relaxation time in Metropolis proposals, lambda_2 second largest eigenvalue of a transition matrix.
@@ -16,7 +16,7 @@ from scipy.special import ellipe  # pyright: ignore[reportMissingTypeStubs]
 
 
 def ising_chain_energy(sites: int, field: float, coupling: float = 1.0, boundary: str = "open") -> float:
-    """Ground-state energy of the transverse-field Ising chain, H = -J sum ZZ - h sum X, by free fermions.
+    """Computes the ground-state energy of the transverse-field Ising chain, H = -J sum ZZ - h sum X (free fermions).
 
     Periodic: E = -sum_k eps(k) over k = (2m - 1) pi / N with eps(k) = sqrt(J^2 + h^2 - 2 J h cos k), valid for even
     N. Open: E = -(sum of the singular values of the bidiagonal matrix with h on the diagonal and J above it).
@@ -45,22 +45,10 @@ def ising_chain_energy(sites: int, field: float, coupling: float = 1.0, boundary
     return -float(np.linalg.svd(matrix, compute_uv=False).sum())
 
 
-def critical_ising_chain_energy(sites: int, boundary: str = "open") -> float:
-    """The same at the critical field h = J = 1, where the sums close.
-
-    Open: 1 - 1/sin(pi / (2 (2 N + 1))). Periodic: -2/sin(pi / (2 N)).
-
-    Example:
-        >>> round(critical_ising_chain_energy(64), 12)
-        -81.125980123144
-    """
-    if boundary == "periodic":
-        return -2 / math.sin(math.pi / (2 * sites))
-    return 1 - 1 / math.sin(math.pi / (2 * (2 * sites + 1)))
-
-
 def ising_chain_energy_per_site_infinite(field: float, coupling: float = 1.0) -> float:
-    """Energy per site of the infinite chain: -(2/pi) (J + h) E(4 J h / (J + h)^2), E complete elliptic, second kind.
+    """Computes the energy per site of the infinite Ising chain.
+
+    -(2/pi) (J + h) E(4 J h / (J + h)^2), with E the complete elliptic integral of the second kind.
 
     Example:
         >>> round(ising_chain_energy_per_site_infinite(1.0), 12)
@@ -72,18 +60,10 @@ def ising_chain_energy_per_site_infinite(field: float, coupling: float = 1.0) ->
     return -2 / math.pi * total * float(ellipe(4 * abs(coupling * field) / total**2))
 
 
-def ising_chain_gap(field: float, coupling: float = 1.0) -> float:
-    """Energy of the lowest excitation of the infinite chain, 2 |J - h|: zero at the critical field.
-
-    Example:
-        >>> ising_chain_gap(1.0), ising_chain_gap(1.5)
-        (0.0, 1.0)
-    """
-    return 2 * abs(abs(coupling) - abs(field))
-
-
 def heisenberg_chain_energy_per_site_infinite() -> float:
-    """Energy per site of the infinite antiferromagnetic Heisenberg chain in units of J S.S: 1/4 - ln 2 (Bethe ansatz).
+    """Computes the energy per site of the infinite antiferromagnetic Heisenberg chain: 1/4 - ln 2 in units of J S.S.
+
+    By Bethe ansatz.
 
     Example:
         >>> round(heisenberg_chain_energy_per_site_infinite(), 6)
@@ -93,7 +73,7 @@ def heisenberg_chain_energy_per_site_infinite() -> float:
 
 
 def v_score(energy: float, variance: float, sites: int) -> float:
-    """Quality of a variational state without knowing the answer: N Var / E^2, for a traceless Hamiltonian.
+    """Computes the quality of a variational state without knowing the answer: N Var / E^2, for a traceless Hamiltonian.
 
     Zero on an eigenstate. Assumes Tr H = 0.
 
@@ -110,7 +90,7 @@ def v_score(energy: float, variance: float, sites: int) -> float:
 
 
 def relaxation_time(second_eigenvalue: float) -> float:
-    """Relaxation time of a Markov chain in steps: tau = -1 / ln lambda_2.
+    """Computes the relaxation time of a Markov chain in steps: tau = -1 / ln lambda_2.
 
     Example:
         >>> round(relaxation_time(0.96255252), 1)
@@ -119,52 +99,3 @@ def relaxation_time(second_eigenvalue: float) -> float:
     if second_eigenvalue >= 1:
         return math.inf
     return -1 / math.log(second_eigenvalue) if second_eigenvalue > 0 else 0.0
-
-
-def effective_samples(samples: int, autocorrelation_time: float) -> float:
-    """Independent samples that a correlated chain is worth: n / (2 tau_int), tau_int >= 1/2.
-
-    Example:
-        >>> effective_samples(1000, 0.5), effective_samples(1000, 5.0)
-        (1000.0, 100.0)
-    """
-    return samples / (2 * max(0.5, autocorrelation_time))
-
-
-def paper_parameters(depth: int, width: int, outputs: int = 4, kernel: int = 3) -> int:
-    """Parameters of the published two-stack network, weight normalization included.
-
-    Each of the ``2 depth - 2`` blocks holds a k x k, a 1 x k, two 1 x 1 and a merging k x k convolution.
-
-    Example:
-        >>> paper_parameters(10, 32), paper_parameters(20, 32)
-        (398340, 854020)
-    """
-
-    def block(inputs: int) -> int:
-        square, line, half = kernel**2, kernel, width // 2
-        weights = square * inputs * width + line * inputs * width + 2 * width * half + square * width * width
-        return weights + 2 * (3 * width + 2 * half)
-
-    return block(1) + (2 * depth - 3) * block(width) + width * outputs + outputs
-
-
-def paper_operations(sites: int, depth: int, width: int, kernel: int = 3) -> int:
-    """Multiply-adds of one evaluation of the published network, the first block counted like the others.
-
-    Example:
-        >>> round(2 * paper_operations(144, 10, 32) / 1e9, 3)
-        0.117
-    """
-    per_block = width * width * (2 * kernel**2 + kernel + 1)
-    return sites * (2 * depth - 2) * per_block
-
-
-def suffix_share(rows: int) -> float:
-    """Share of a full pass that a flip costs when rows above it are kept, on average: (rows + 1) / (2 rows).
-
-    Example:
-        >>> round(suffix_share(12), 2)
-        0.54
-    """
-    return (rows + 1) / (2 * rows)

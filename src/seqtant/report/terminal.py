@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -12,7 +13,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from seqtant.findings import ClaimCheck, ClaimVerdict, Estimate, Finding, Result, Verdict
-from seqtant.report.console import Terminal
 from seqtant.report.summary import SIGNS, headline
 from seqtant.report.tables import cell_text, claims_table, print_table, values_table
 
@@ -159,3 +159,11 @@ def _footer(result: Result, page: Path | None) -> Text:
     else:
         text.append(f"\npage: seqtant report {result.id} -o report.html")
     return text
+
+
+class Terminal(Console):
+    """Standard output; a reader that stops early (``| head``) is no failure of the command."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Passes the broken pipe on to the command line, where rich would end the process with code 1."""
+        raise BrokenPipeError

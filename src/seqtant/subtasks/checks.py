@@ -1,4 +1,4 @@
-"""What the checkup asks this room about a language model: what writing the steps buys, per number of steps."""
+"""The check of a language model in the checkup: what writing the steps gains, per number of steps."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import Any
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.lm.folder import REFERENCE
-from seqtant.rooms import config_type, dispatch
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource
+from seqtant.subtasks.config import EvalConfig
+from seqtant.subtasks.instruments.eval import evaluate, is_reference
 
 
-def check(model: str, context: Context, **inputs: Any) -> Result:
+def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     """Solves compound problems step by step and at once.
 
     The reference model solves the sums of its own world. Another model solves the user's rows.
 
     Args:
-        model: Hugging Face folder, hub name or ``reference``.
+        model: Hugging Face folder, hub name, ``reference``, or a model in memory.
         context: Seed, device, folder and progress.
         **inputs: ``rows``, problems with their steps as in ``subtasks eval``.
 
@@ -26,9 +27,8 @@ def check(model: str, context: Context, **inputs: Any) -> Result:
         InputError: The model or the rows cannot be used.
     """
     rows = inputs.get("rows")
-    if model != REFERENCE and rows is None:
+    if not is_reference(model) and rows is None:
         raise NothingToSayError(
             "problems with their steps: --rows ROWS.jsonl, lines of 'input', 'steps' and 'answer', a hundred or more"
         )
-    config = config_type("subtasks.eval")(model=model, rows=None if rows is None else str(rows), test_rows=100)
-    return dispatch(config, context)
+    return evaluate.run(EvalConfig(model=model, rows=rows, test_rows=100), context)

@@ -1,12 +1,16 @@
-"""What a user can ask of this room: one frozen configuration per verb."""
+"""What can be asked of this package: one frozen configuration per verb."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
 
 from seqtant.errors import InputError
-from seqtant.ranges import at_least, at_most, between, positive
+from seqtant.settings import Count, Numbers, Positive, VerbConfig, config
+from seqtant.sources import ModelSource, ObjectOrPath, Rows
+from seqtant.subtasks.inputs import RowSource, TaskSource
 
 ArmName = Literal["steps", "answer", "pause", "shuffled", "noisy", "partial"]
 """What is written after the input: all steps; the answer alone; the answer after as many pauses as there are steps;
@@ -17,8 +21,10 @@ RowArmName = Literal["steps", "answer", "pause", "shuffled", "noisy"]
 
 Decoding = Literal["free", "teacher", "sample"]
 Kind = Literal["elman", "lstm", "decoder", "masked"]
+TwoOrMore = Annotated[int, Field(ge=2)]
+ZeroToOne = Annotated[float, Field(ge=0, le=1)]
 
-
+_one_text = BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)
 _MOST_NUMBERS = 2**28
 
 
@@ -30,30 +36,25 @@ def _demand_memory(items: int, **fields: int | None) -> None:
             raise InputError(f"{name} is {value}: of {items} items each at most {most} fit, give fewer")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskChoice:
+@config
+class TaskChoice(VerbConfig):
     """Which compound task."""
 
-    task: str = "parity"
-    """parity, sum, addition, a circuit.json, or rows: a .jsonl file, a folder of them, or ``arithmetic``."""
-    bits: int = 16
-    """Bits of a parity: a multiple of 4."""
-    subset: tuple[int, ...] | None = None
+    task: TaskSource = field(default="parity", kw_only=False)
+    """parity, sum, addition, a circuit.json, a name that a plug-in adds, or rows: a .jsonl file, a folder of them, or
+    arithmetic (built in)."""
+    bits: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Bits of a parity, a multiple of 4."""
+    subset: Numbers | None = None
     """Hidden subset of a parity in pairing order; by default half of the bits, drawn from the seed."""
     order: Literal["tree", "chain"] = "tree"
     """Steps of a parity: the published tree, or running parities."""
-    terms: int = 6
+    terms: Annotated[int, Field(ge=2, le=4096)] = 6
     """Numbers in a sum."""
-    modulus: int = 10
+    modulus: Annotated[int, Field(ge=2, le=1000)] = 10
     """What a sum is taken modulo."""
-    digits: int = 3
+    digits: Annotated[int, Field(ge=1, le=512)] = 3
     """Digits of the numbers to add."""
-
-    def __post_init__(self) -> None:
-        at_least(1, bits=self.bits, digits=self.digits)
-        at_least(2, terms=self.terms, modulus=self.modulus)
-        if self.bits > 4096 or self.modulus > 1000 or self.terms > 4096 or self.digits > 512:
-            raise InputError("the task is too large: bits and terms reach 4096, modulus 1000, digits 512")
 
     @property
     def _most_items(self) -> int:
@@ -61,20 +62,20 @@ class TaskChoice:
         return max(self.bits, self.terms, 2 * self.digits)
 
 
-@dataclass(frozen=True, kw_only=True)
+@config
 class NetworkConfig:
     """A network of our own."""
 
     kind: Kind = "elman"
-    """Elman network with ReLU, LSTM, decoder transformer with learned positions, or masked feed-forward network whose
-    positions each have weights of their own."""
-    width: int = 256
-    """Size of the hidden state or of the residual stream."""
-    depth: int = 2
+    """elman (with ReLU), lstm, decoder (a transformer with learned positions), or masked: a masked feed-forward network
+    whose positions each have weights of their own."""
+    width: Count = 256
+    """Width of the network: size of the hidden state or of the residual stream."""
+    depth: Count = 2
     """Layers of a decoder or a masked network."""
-    heads: int = 4
+    heads: Count = 4
     """Attention heads of a decoder; must divide the width."""
-    embedding_scale: float | None = None
+    embedding_scale: Positive | None = None
     """Standard deviation of a decoder's fresh token and position vectors, by default 0.02; with 1 attention can tell
     positions apart from the start."""
     trained: Literal["recurrent", "all"] | None = None
@@ -82,8 +83,6 @@ class NetworkConfig:
     or everything."""
 
     def __post_init__(self) -> None:
-        at_least(1, width=self.width, depth=self.depth, heads=self.heads)
-        positive(embedding_scale=self.embedding_scale)
         if self.kind == "decoder" and self.width % self.heads:
             raise InputError(f"heads is {self.heads}: it must divide the width {self.width}")
         if self.positional and self.trained == "recurrent":
@@ -95,97 +94,85 @@ class NetworkConfig:
         return self.kind in ("decoder", "masked")
 
 
-@dataclass(frozen=True, kw_only=True)
+@config
 class OptimizationConfig:
     """How weights are learned; what is None depends on the network."""
 
     optimizer: Literal["sgd", "adamw"] | None = None
     """Plain gradient descent (default where only the recurrent matrix is trained) or AdamW."""
-    learning_rate: float | None = None
+    learning_rate: Positive | None = None
     """Peak learning rate; by default 0.1 for gradient descent, 0.002 for AdamW."""
-    batch: int = 64
+    batch: Count = 64
     """Rows per update."""
-    accumulation: int = 1
+    accumulation: Count = 1
     """Passes over which the rows of an update are shared, where they do not fit into memory at once."""
-    warmup: int | None = None
+    warmup: Annotated[int, Field(ge=0)] | None = None
     """Updates over which the learning rate rises; by default 100 for AdamW and none for gradient descent."""
-    clip: float = 1.0
+    clip: Positive = 1.0
     """Largest norm of the gradient."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
     compile: bool = False
     """Whether the network is compiled."""
 
-    def __post_init__(self) -> None:
-        at_least(1, batch=self.batch, accumulation=self.accumulation)
-        positive(learning_rate=self.learning_rate, clip=self.clip)
 
-
-@dataclass(frozen=True, kw_only=True)
+@config
 class ArmSettings:
     """What the control arms are made with."""
 
-    noise: float = 0.1
+    noise: ZeroToOne = 0.1
     """Share of wrong values among the steps of the arm ``noisy``."""
-    level: int = 2
+    level: Count = 2
     """Lowest level of the steps that the arm ``partial`` keeps."""
 
-    def __post_init__(self) -> None:
-        between(0, 1, noise=self.noise)
-        at_least(1, level=self.level)
 
-
-_TINY = NetworkConfig(width=32)
-
-
-@dataclass(frozen=True, kw_only=True)
+@config
 class MakeConfig(TaskChoice):
-    """Rows of a task, split by input so that no split shares one."""
+    """Make rows of a task with all their steps; with --out: train.jsonl, validation.jsonl, test.jsonl, manifest.json.
 
-    rows: int = 1000
+    The rows are split by a hash of the input, so that no two splits share one.
+    """
+
+    verb: ClassVar[str] = "subtasks.make"
+    rows: Count = 1000
     """Rows to train on."""
-    test_rows: int | None = None
+    test_rows: Count | None = None
     """Rows to validate and rows to test on; by default a quarter of the training rows each."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(1, rows=self.rows, test_rows=self.test_rows)
         _demand_memory(self._most_items, rows=self.rows, test_rows=self.test_rows)
 
-    @classmethod
-    def smoke(cls) -> MakeConfig:
-        """Some rows of an 8-bit parity."""
-        return cls(bits=8, rows=32)
 
+@config
+class CheckConfig(VerbConfig):
+    """Check the steps of rows: recomputable, in order, few reads, no leaks, no shared inputs, whole tokens.
 
-@dataclass(frozen=True, kw_only=True)
-class CheckConfig:
-    """Whether the steps of rows are sound."""
+    Exit code 1 if anything is wrong.
+    """
 
-    rows: str = "arithmetic"
-    """A .jsonl file, a folder with train.jsonl (and validation.jsonl, test.jsonl), or ``arithmetic``: built-in rows."""
-    max_arity: int = 4
+    verb: ClassVar[str] = "subtasks.check"
+    rows: RowSource = field(default="arithmetic", kw_only=False)
+    """A .jsonl file, a folder with train.jsonl (and validation.jsonl, test.jsonl), or arithmetic (built in)."""
+    max_arity: Count = 4
     """Most earlier items that one step may read."""
-    tokenizer: str | None = None
+    tokenizer: ObjectOrPath | None = None
     """Model folder whose tokenizer must not glue two steps together; None leaves that out."""
-    examples: int = 5
+    examples: Count = 5
     """Violations of each kind that are shown."""
 
-    def __post_init__(self) -> None:
-        at_least(1, max_arity=self.max_arity, examples=self.examples)
 
+@config
+class AugmentConfig(VerbConfig):
+    """Turn rows into training data with loss masks, spans and control arms of equal compute; files go to --out."""
 
-@dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
-    """Rows turned into training data, with control arms of equal compute."""
-
-    rows: str = "arithmetic"
-    """A .jsonl file, a folder of them, or ``arithmetic``."""
-    arms: tuple[RowArmName, ...] = ("steps", "answer", "pause", "shuffled", "noisy")
-    """Arms to write, a folder each."""
+    verb: ClassVar[str] = "subtasks.augment"
+    rows: RowSource = field(default="arithmetic", kw_only=False)
+    """A .jsonl file, a folder with train.jsonl, or arithmetic (built in)."""
+    arms: Annotated[tuple[RowArmName, ...], _one_text] = ("steps", "answer", "pause", "shuffled", "noisy")
+    """Arms to write, a folder each: steps, answer, pause, shuffled or noisy (may be repeated); by default all."""
     form: Literal["causal", "seq2seq"] = "causal"
-    """``causal`` writes prompt and completion, ``seq2seq`` source and target."""
-    tokenizer: str | None = None
+    """causal (prompt, completion) or seq2seq (source, target)."""
+    tokenizer: ObjectOrPath | None = None
     """Model folder; with it rows also hold input_ids, labels (-100 on the prompt) and completion_mask."""
     pause: str = "."
     """Text of a pause; repeated to the length of the steps."""
@@ -199,7 +186,7 @@ class AugmentConfig:
             raise InputError(f"pause is {self.pause!r}: give a short text without line breaks")
 
 
-@dataclass(frozen=True, kw_only=True)
+@config
 class Learning(TaskChoice):
     """What training one network and comparing several have in common."""
 
@@ -209,192 +196,117 @@ class Learning(TaskChoice):
     """How it is trained."""
     settings: ArmSettings = field(default_factory=ArmSettings)
     """What control arms are made with."""
-    updates: int = 2000
+    updates: Count = 2000
     """Updates of the weights, for every run the same."""
-    evaluate_every: int = 100
+    evaluate_every: Count = 100
     """Updates between two looks at the validation rows."""
-    test_rows: int = 1024
+    test_rows: TwoOrMore = 1024
     """Fresh inputs that a trained network is tested on; with rows, at most so many of the test split."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(1, updates=self.updates, evaluate_every=self.evaluate_every)
-        at_least(2, test_rows=self.test_rows)
         _demand_memory(self._most_items, test_rows=self.test_rows)
 
 
-@dataclass(frozen=True, kw_only=True)
+@config
 class TrainConfig(Learning):
-    """One network, trained on one arm."""
+    """Train a network on one way to write solutions; with --out it is kept, and an interrupted run goes on."""
 
+    verb: ClassVar[str] = "subtasks.train"
     arm: ArmName = "steps"
-    """What is written after the input."""
-    base: str | None = None
-    """Language model to adapt with LoRA instead of a network of our own; rows only."""
-    lora_rank: int = 8
+    """What is written after the input: steps, answer, pause, shuffled, noisy or partial."""
+    base: ModelSource | None = None
+    """Language model to adapt to rows with LoRA, instead of a network of our own."""
+    lora_rank: Count = 8
     """Rank of the LoRA matrices."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(1, lora_rank=self.lora_rank)
 
-    @classmethod
-    def smoke(cls) -> TrainConfig:
-        """A few updates on 8 bits."""
-        return cls(bits=8, network=_TINY, updates=20, evaluate_every=10, test_rows=20)
+@config
+class EvalConfig(VerbConfig):
+    """Evaluate a model on its own steps: per step, first errors, end to end, against what true steps predict."""
 
-    @classmethod
-    def gpu(cls) -> TrainConfig:
-        """The published network on 64 bits."""
-        return cls(bits=64, network=_PUBLISHED, optimization=_ON_GPU, updates=20_000, evaluate_every=500)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalConfig:
-    """A trained network or a language model on its own steps."""
-
-    model: str = "reference"
-    """Folder of ``subtasks train``, a language model, or ``reference`` on its own sums."""
-    rows: str | None = None
-    """Rows to solve: .jsonl, a folder with test.jsonl, or ``arithmetic``; by default what the model was trained on."""
+    verb: ClassVar[str] = "subtasks.eval"
+    model: ModelSource = field(default="reference", kw_only=False)
+    """Folder of 'train', a language model, or reference on its own sums."""
+    rows: RowSource | None = field(default=None, kw_only=False)
+    """Rows to solve, for models that learned from rows: .jsonl, a folder with test.jsonl, or arithmetic (built in)."""
     decode: Decoding = "free"
-    """``free``: greedy on its own steps; ``sample``: drawn; ``teacher``: given the true steps."""
-    test_rows: int = 512
-    """Problems (for ``reference``: of each number of steps)."""
-
-    def __post_init__(self) -> None:
-        at_least(2, test_rows=self.test_rows)
-
-    @classmethod
-    def smoke(cls) -> EvalConfig:
-        """The reference model on a few sums."""
-        return cls(test_rows=8)
+    """free (greedy on its own steps), sample (drawn), or teacher (given the true steps)."""
+    test_rows: TwoOrMore = 512
+    """Problems; for the reference model, of each number of steps."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@config
 class ProbeConfig(TaskChoice):
-    """How much gradient each step leaves, against the whole task."""
+    """Measure the gradient signal of each step and of the whole task: learnable in about N updates, or not."""
 
+    verb: ClassVar[str] = "subtasks.probe"
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=64))
     """The fresh network whose gradients are looked at."""
-    candidates: int = 24
+    candidates: Annotated[int, Field(ge=3)] = 24
     """Other targets of the same kind that each step is told from."""
-    samples: int = 4096
-    """Inputs behind each gradient."""
-    batch: int = 64
+    samples: Annotated[int, Field(ge=64)] = 4096
+    """Inputs behind each gradient; all there are if so many suffice."""
+    batch: Count = 64
     """Rows per update, for the number of updates."""
-    budget: float = 1e6
+    budget: Annotated[float, Field(gt=0)] = 1e6
     """Most updates that anybody would pay for."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(3, candidates=self.candidates)
-        at_least(64, samples=self.samples)
-        at_least(1, batch=self.batch)
 
-    @classmethod
-    def smoke(cls) -> ProbeConfig:
-        """Eight bits, a small network."""
-        return cls(bits=8, network=NetworkConfig(width=16), candidates=6, samples=512)
-
-
-@dataclass(frozen=True, kw_only=True)
+@config
 class CompareConfig(Learning):
-    """The same network and seeds with and without steps."""
+    """Train the same network with and without steps, seed by seed: accuracy and updates to 90 %."""
 
-    arms: tuple[ArmName, ...] = ("steps", "answer")
-    """What is compared; ``steps`` and ``answer`` give the headline numbers."""
-    seeds: int = 3
+    verb: ClassVar[str] = "subtasks.compare"
+    arms: Annotated[tuple[ArmName, ...], _one_text] = ("steps", "answer")
+    """What is compared: steps, answer, pause, shuffled, noisy or partial (may be repeated); steps and answer give the
+    headline numbers."""
+    seeds: Count = 3
     """Runs per arm; each has its own subset, network and data."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(1, seeds=self.seeds)
         if not self.arms or len(set(self.arms)) < len(self.arms):
             raise InputError(f"arms are {list(self.arms)}: name each arm once")
 
-    @classmethod
-    def smoke(cls) -> CompareConfig:
-        """A few updates on 8 bits."""
-        return cls(bits=8, network=_TINY, seeds=2, updates=20, evaluate_every=10, test_rows=20)
 
-    @classmethod
-    def gpu(cls) -> CompareConfig:
-        """The published network on 64 bits."""
-        return cls(
-            bits=64,
-            arms=("steps", "pause"),
-            network=_PUBLISHED,
-            optimization=_ON_GPU,
-            updates=20_000,
-            evaluate_every=500,
-        )
+@config
+class OneStepConfig(VerbConfig):
+    """Learn every step of a parity with one gradient step of a one-layer network, in closed form."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class OneStepConfig:
-    """A one-layer network whose steps are all learned by one gradient step."""
-
-    bits: int = 64
+    verb: ClassVar[str] = "subtasks.one-step"
+    bits: TwoOrMore = 64
     """Number of bits d."""
-    subset_size: int = 32
+    subset_size: TwoOrMore = 32
     """Bits whose parity is wanted: a power of two, at most the bits."""
-    samples: int = 16_384
+    samples: TwoOrMore = 16_384
     """Training inputs behind the one gradient."""
-    scale: float = 1.0
+    scale: Positive = 1.0
     """Size of the step, in units of the square of the number of earlier tokens."""
-    test_rows: int = 2000
+    test_rows: TwoOrMore = 2000
     """Fresh inputs that are solved on the network's own steps."""
 
     def __post_init__(self) -> None:
-        at_least(2, bits=self.bits, subset_size=self.subset_size, samples=self.samples, test_rows=self.test_rows)
         if self.subset_size > self.bits or self.subset_size & (self.subset_size - 1):
             raise InputError(f"subset_size is {self.subset_size}: give a power of two of at most {self.bits} bits")
         _demand_memory(self.bits, samples=self.samples, test_rows=self.test_rows)
-        positive(scale=self.scale)
-
-    @classmethod
-    def smoke(cls) -> OneStepConfig:
-        """Sixteen bits."""
-        return cls(bits=16, subset_size=8, samples=4096, test_rows=500)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SolveGf2Config:
-    """The hidden subset by Gaussian elimination: what gradients cannot do, algebra does."""
+@config
+class SolveGf2Config(VerbConfig):
+    """Recover the hidden subset of a parity by Gaussian elimination modulo two.
 
-    bits: int = 512
+    What gradients cannot do, algebra does.
+    """
+
+    verb: ClassVar[str] = "subtasks.solve-gf2"
+    bits: Annotated[int, Field(ge=1, le=8192)] = 512
     """Number of bits."""
-    samples: int | None = None
+    samples: Count | None = None
     """Random inputs with their parities; by default bits + 10."""
-    rows: str | None = None
+    rows: Rows | None = field(default=None, kw_only=False)
     """Rows to solve instead: a .jsonl file whose inputs are bits and whose answer is one bit."""
-    noise: float = 0.0
+    noise: ZeroToOne = 0.0
     """Share of wrong answers among the samples: one is enough to defeat elimination."""
 
     def __post_init__(self) -> None:
-        at_least(1, bits=self.bits, samples=self.samples)
-        between(0, 1, noise=self.noise)
-        at_most(8192, bits=self.bits)
         _demand_memory(self.bits, samples=self.samples)
-
-    @classmethod
-    def smoke(cls) -> SolveGf2Config:
-        """Sixty-four bits."""
-        return cls(bits=64)
-
-
-_PUBLISHED = NetworkConfig(kind="decoder", width=768, depth=12, heads=12)
-_ON_GPU = OptimizationConfig(learning_rate=1e-4, batch=512, warmup=1000, precision="bf16", compile=True)
-
-CONFIGS = {
-    "make": MakeConfig,
-    "check": CheckConfig,
-    "augment": AugmentConfig,
-    "train": TrainConfig,
-    "eval": EvalConfig,
-    "probe": ProbeConfig,
-    "compare": CompareConfig,
-    "one-step": OneStepConfig,
-    "solve-gf2": SolveGf2Config,
-}

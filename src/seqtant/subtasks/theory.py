@@ -6,11 +6,11 @@ Letters, as in the papers:
     F       root mean square of the model's gradient over inputs
     p_t     accuracy of step t given the true earlier steps
     n       number of samples
-    f_S(x)  parity of the bits in S, as +1 or -1
 
-Sources: Wies, Levine, Shashua, "Sub-Task Decomposition Enables Learning in Sequence to Sequence Tasks", ICLR 2023 (its
-Theorem 4 as restated by Kim and Suzuki, arXiv 2410.08633); Shalev-Shwartz, Shamir, Shammah, "Failures of Gradient-Based
-Deep Learning", ICML 2017, Theorem 1; Matsui, "Linear cryptanalysis of DES", 1993, for the piling-up lemma.
+Sources: Wies, Levine, Shashua, "Sub-Task Decomposition Enables Learning in Sequence to Sequence Tasks", ICLR 2023; Kim
+and Suzuki, "Transformers Provably Solve Parity Efficiently with Chain of Thought", arXiv 2410.08633; Shalev-Shwartz,
+Shamir, Shammah, "Failures of Gradient-Based Deep Learning", ICML 2017, Theorem 1; Matsui, "Linear cryptanalysis of
+DES", 1993, for the piling-up lemma.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 
 def family_size(bits: int, size: int) -> int:
-    """Number of parities of ``size`` of ``bits`` bits, C(d, k).
+    """Counts the parities of ``size`` of ``bits`` bits, C(d, k).
 
     Example:
         >>> family_size(16, 8)
@@ -33,7 +33,7 @@ def family_size(bits: int, size: int) -> int:
 
 
 def gradient_variance_bound(gradient_square: float, targets: float) -> float:
-    """Most that the gradient can vary from target to target: 4 F^2 / |H|.
+    """Bounds the variance of the gradient from target to target: 4 F^2 / |H|.
 
     For F_h = E[(h - f)^2] over pairwise orthogonal targets h of values +-1; with a factor 1/2 in front of the loss the
     bound is a quarter of this.
@@ -52,91 +52,8 @@ def gradient_variance_bound(gradient_square: float, targets: float) -> float:
     return 4 * gradient_square / targets
 
 
-def walsh_hadamard(values: Float[np.ndarray, "*columns points"]) -> Float[np.ndarray, "*columns points"]:
-    """All 2^d Walsh coefficients E[v(x) f_S(x)], the mean over uniform bits.
-
-    Args:
-        values: A function's value at every input; the input's bits are the binary digits of the place.
-
-    Returns:
-        The coefficient of S at the place whose binary digits mark S.
-
-    Raises:
-        ValueError: The last axis is not a power of two.
-
-    Example:
-        >>> walsh_hadamard(np.array([1.0, -1.0, -1.0, 1.0]))  # parity of both bits
-        array([0., 0., 0., 1.])
-    """
-    found = np.array(values, dtype=np.float64)
-    points = found.shape[-1]
-    if points < 1 or points & (points - 1):
-        raise ValueError(f"a Walsh transform needs 2^d values, got {points}")
-    half = 1
-    while half < points:
-        pairs = found.reshape(*found.shape[:-1], -1, 2, half)
-        found = np.stack([pairs[..., 0, :] + pairs[..., 1, :], pairs[..., 0, :] - pairs[..., 1, :]], axis=-2)
-        found = found.reshape(values.shape)
-        half *= 2
-    return found / points
-
-
-def subset_sizes(bits: int) -> Int[np.ndarray, " points"]:
-    """Number of elements of the subset that each of the 2^d places marks.
-
-    Example:
-        >>> subset_sizes(2).tolist()
-        [0, 1, 1, 2]
-    """
-    return np.array([place.bit_count() for place in range(2**bits)])
-
-
-def parity_gradient_variance(gradients: Float[np.ndarray, "parameters points"], size: int) -> float:
-    """Exact variance of grad F_S over all parities of ``size`` bits, summed over the parameters.
-
-    grad F_S = 2 E[f grad f] - 2 E[f_S grad f], and only the second term depends on S: it is a Walsh coefficient of the
-    gradient. The variance is about the mean over S, and therefore at most the bound.
-
-    Args:
-        gradients: Derivative of the model's output by each parameter, at every input.
-        size: Size k of the subsets.
-
-    Example:
-        >>> parity_gradient_variance(np.array([[1.0, -1.0, 1.0, -1.0]]), 1)  # itself one of two parities
-        1.0
-    """
-    bits = gradients.shape[-1].bit_length() - 1
-    chosen = walsh_hadamard(gradients)[:, subset_sizes(bits) == size]
-    return float(4 * chosen.var(axis=1).sum())
-
-
-def oracle_precision(bits: int) -> float:
-    """Error of the gradient at which no polynomial number of queries learns the parity: e^(-d/3), up to a constant.
-
-    Source: Wies, Levine, Shashua, Theorem 4 (as restated); the constant in O(.) is not stated.
-
-    Example:
-        >>> round(oracle_precision(30), 6)
-        4.5e-05
-    """
-    return math.exp(-bits / 3)
-
-
-def samples_to_see(bits: int, size: int) -> float:
-    """Number of samples whose averaging error, 1/sqrt(n), is as small as the bound on the whole task's signal.
-
-    The signal of the whole task is at most 4 F^2 / C(d, k) in variance while the error of a mean over n samples is of
-    the order F^2 / n: below n = C(d, k) / 4 the noise of sampling hides it.
-
-    Example:
-        >>> samples_to_see(16, 8)
-        3217.5
-    """
-    return family_size(bits, size) / 4
-
-
 def chain_accuracy(step_accuracies: ArrayLike) -> float:
-    """Probability that all steps are right if each errs on its own: prod p_t.
+    """Computes the probability that all steps are right if they err independently: prod p_t.
 
     Example:
         >>> chain_accuracy([0.9, 0.9])
@@ -146,7 +63,7 @@ def chain_accuracy(step_accuracies: ArrayLike) -> float:
 
 
 def parity_answer_accuracy(step_accuracies: ArrayLike) -> float:
-    """Probability that the root of a tree of exclusive ors is right: (1 + prod (2 p_t - 1)) / 2.
+    """Computes the probability that the root of a tree of exclusive ors is right: (1 + prod (2 p_t - 1)) / 2.
 
     Two wrong steps cancel, so this is above :func:`chain_accuracy`.
 
@@ -161,7 +78,7 @@ def parity_answer_accuracy(step_accuracies: ArrayLike) -> float:
 
 
 def full_rank_probability(bits: int, samples: int) -> float:
-    """Probability that random rows over GF(2) determine every bit: prod_{i<d} (1 - 2^(i-n)).
+    """Computes the probability that random rows over GF(2) determine every bit: prod_{i<d} (1 - 2^(i-n)).
 
     Source: elementary; row i of the echelon form avoids a space of 2^i among 2^n columns.
 
@@ -171,12 +88,15 @@ def full_rank_probability(bits: int, samples: int) -> float:
     """
     if samples < bits:
         return 0.0
+    # Summed as log1p: most factors round to 1.
     exponents = np.arange(samples - bits + 1, samples + 1, dtype=np.float64)
     return float(np.exp(np.log1p(-np.exp2(-exponents)).sum()))
 
 
 def link(t: ArrayLike) -> Float[np.ndarray, " *shape"]:
-    """Piecewise quadratic link phi with phi(0) = -1 and phi(+-1) = 1, so that phi((a + b) / 2) = a b for a, b = +-1.
+    """Evaluates the piecewise quadratic link phi with phi(0) = -1 and phi(+-1) = 1.
+
+    For signs a, b it multiplies: phi((a + b) / 2) = a b.
 
     Source: Kim and Suzuki, arXiv 2410.08633 (read as a peer's restatement).
 
@@ -184,12 +104,13 @@ def link(t: ArrayLike) -> Float[np.ndarray, " *shape"]:
         >>> link([0.0, 1.0, -1.0, 0.5]).tolist()
         [-1.0, 1.0, 1.0, 0.0]
     """
+    # Two parabolas that meet at |t| = 1/2 with value 0 and slope 4.
     place = np.abs(np.asarray(t, dtype=np.float64))
     return np.where(place < 0.5, 4 * place**2 - 1, -4 * place**2 + 8 * place - 3)
 
 
 def link_slope(t: ArrayLike) -> Float[np.ndarray, " *shape"]:
-    """Derivative of :func:`link`.
+    """Evaluates the derivative of :func:`link`.
 
     Example:
         >>> link_slope([0.25, -0.75]).tolist()
@@ -203,14 +124,14 @@ def link_slope(t: ArrayLike) -> Float[np.ndarray, " *shape"]:
 def first_gradient(
     earlier: Float[np.ndarray, "n tokens"], target: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " tokens"]:
-    """Gradient at w = 0 of E[(phi(z) - y)^2] / 2 with z = sum_j softmax(w)_j x_j: what one step learns from.
+    """Computes the gradient at w = 0 of E[(phi(z) - y)^2] / 2 with z = sum_j softmax(w)_j x_j.
 
     It is E[(phi(z) - y) phi'(z) (x_j - z)] / m, with z the plain mean of the m earlier tokens. On the two tokens whose
     product y is, it is close to -8 / m^2; elsewhere it is of lower order.
 
     Args:
         earlier: Earlier tokens x as +-1.
-        target: What the step writes, y, as +-1.
+        target: Token y that the step writes, as +-1.
 
     Example:
         >>> bits = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
@@ -218,13 +139,14 @@ def first_gradient(
         [0.0, 0.0]
     """
     tokens = np.asarray(earlier, dtype=np.float64)
+    # At w = 0 the softmax is uniform, and d softmax_j / d w_j gives (x_j - z) / m.
     mean = tokens.mean(axis=1)
     pull = (link(mean) - target) * link_slope(mean)
     return (tokens * pull[:, None]).mean(axis=0) / tokens.shape[1] - (pull * mean).mean() / tokens.shape[1]
 
 
 def expected_first_gradient(tokens: int) -> tuple[float, float]:
-    """Exact mean of :func:`first_gradient` over uniform independent tokens: on the two children, and elsewhere.
+    """Computes the exact mean of :func:`first_gradient` over uniform tokens: on the two children, and elsewhere.
 
     Sums over the number of ones among the m - 2 other tokens instead of over 2^m inputs.
 
@@ -237,11 +159,13 @@ def expected_first_gradient(tokens: int) -> tuple[float, float]:
         (-7.75, 0.25)
     """
     others = tokens - 2
+    # Binomial weights through lgamma: 2^m overflows from 1024 tokens on.
     ones = np.arange(others + 1)
     log_choose = np.array([math.lgamma(others + 1) - math.lgamma(i + 1) - math.lgamma(others - i + 1) for i in ones])
     weight = np.exp(log_choose - others * math.log(2))
     rest = 2.0 * ones - others
     child = other = 0.0
+    # The two children take all four sign pairs, a quarter of the mass each.
     for first in (-1, 1):
         for second in (-1, 1):
             mean = (rest + first + second) / tokens

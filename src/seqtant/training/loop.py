@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import torch
 from torch import nn
@@ -16,12 +19,10 @@ from seqtant.errors import TrainingError
 from seqtant.progress import SILENT, Task
 from seqtant.runs.context import Context
 from seqtant.training.batches import Batch, Batches, share_of, split
-from seqtant.training.checkpoint import checkpoints, restore, save
+from seqtant.training.checkpoint import TrainingHistory, checkpoints, restore, save
 from seqtant.training.config import TrainingConfig
-from seqtant.training.history import TrainingHistory
-from seqtant.training.interrupt import InterruptSwitch
 from seqtant.training.losses import Loss, LossSum, next_token_loss
-from seqtant.training.schedule import learning_rate
+from seqtant.training.optimizer import learning_rate
 from seqtant.training.session import Session, open_session
 
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
@@ -213,3 +214,34 @@ class _Run:
 
 def _due(every: int | None, steps: int) -> bool:
     return every is not None and steps % every == 0
+
+
+class InterruptSwitch:
+    """While open, the first SIGINT is only noted; a second one interrupts at once.
+
+    Off the main thread, where Python allows no signal handlers, it notes nothing and changes nothing.
+
+    Example:
+        >>> with InterruptSwitch() as switch:
+        ...     signal.raise_signal(signal.SIGINT)
+        ...     switch.pressed
+        True
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def __enter__(self) -> InterruptSwitch:
+        self._here = threading.current_thread() is threading.main_thread()
+        if self._here:
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._here:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True

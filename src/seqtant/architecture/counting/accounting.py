@@ -1,4 +1,4 @@
-"""Exact counts of a shape: parameters by component, matrix-product FLOPs of a forward pass, bytes of key-value cache.
+"""Counts a shape exactly: parameters by component, matrix-product FLOPs of a forward pass, bytes of key-value cache.
 
 Conventions, stated once and used everywhere:
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from seqtant.architecture.families.shape import Attention, FeedForward, Layer, Linear, Shape
+from seqtant.architecture.families.shape import Attention, Linear, Shape
 from seqtant.errors import InputError, suggest
 
 Pairs = Literal["square", "masked"]
@@ -64,34 +64,27 @@ def count_parameters(shape: Shape) -> Parameters:
     """Counts the parameters of a shape, exactly as transformers instantiates it.
 
     Example:
-        >>> from seqtant.architecture.families.reading import describe
+        >>> from seqtant.architecture.families.loading import describe
         >>> gpt2 = count_parameters(describe({"model_type": "gpt2"}))
         >>> gpt2.total, gpt2.non_embedding
         (124439808, 85056000)
     """
-    entry, layers = shape.entry, _layers(shape)
-    components = {f"embedding: {table.name}": table.parameters for table in entry.tables}
-    if entry.projection is not None:
-        components["embedding: projection"] = entry.projection.parameters
-    if entry.norm + entry.free:
-        components["embedding: norm and free vectors"] = entry.norm + entry.free
+    embedding, layers = shape.embedding, shape.layers
+    components = {f"embedding: {table.name}": table.parameters for table in embedding.tables}
+    if embedding.projection is not None:
+        components["embedding: projection"] = embedding.projection.parameters
+    if embedding.norm + embedding.free:
+        components["embedding: norm and free vectors"] = embedding.norm + embedding.free
+    parts = [(layer.stored, layer.feed_forward) for layer in layers]
     components |= {
         "attention": sum(layer.stored * sum(part.parameters for part in layer.attention) for layer in layers),
-        "feed-forward": sum(layer.stored * _feed_forward_parameters(layer.feed_forward) for layer in layers),
+        "feed-forward": sum(times * (part.experts * part.expert_parameters + part.router) for times, part in parts),
         "norms": sum(layer.stored * layer.norm for layer in layers) + sum(stack.norm for stack in shape.stacks),
         "head": sum(linear.parameters for linear in shape.head) + shape.head_norm,
     }
-    parts = ((layer.stored, layer.feed_forward) for layer in layers)
+    # Of the experts stored, one token passes through the active ones only.
     inactive = sum(times * (part.experts - part.active) * part.expert_parameters for times, part in parts)
     return Parameters(components, inactive)
-
-
-def _layers(shape: Shape) -> list[Layer]:
-    return [layer for stack in shape.stacks for layer in stack.layers]
-
-
-def _feed_forward_parameters(part: FeedForward) -> int:
-    return part.experts * part.expert_parameters + part.router
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,7 @@ def count_flops(shape: Shape, tokens: int, *, pairs: Pairs = "square", scored: i
         InputError: There is no token, or the shape reads images of another size.
 
     Example:
-        >>> from seqtant.architecture.families.reading import describe
+        >>> from seqtant.architecture.families.loading import describe
         >>> nano = describe({"model_type": "gpt2", "n_layer": 4, "n_embd": 384, "n_head": 6})
         >>> count_flops(nano, 256, scored=1).total  # 2 x the 2,032,564,608 multiply-adds that DeepSpeed measures
         4065129216
@@ -136,48 +129,43 @@ def count_flops(shape: Shape, tokens: int, *, pairs: Pairs = "square", scored: i
         raise InputError(f"length is {tokens}: give at least one token")
     if shape.fixed_tokens not in (None, tokens):
         raise InputError(f"length is {tokens}: this network always reads {shape.fixed_tokens} patches and class token")
-    layers = _layers(shape)
+
+    def linear(matrix: Linear, tokens: int) -> int:
+        return 2 * matrix.weights * {"token": tokens, "sequence": 1, "patch": tokens - 1}[matrix.per]
+
+    projection, layers = shape.embedding.projection, shape.layers
+    feed_forward = [(layer.applied, layer.feed_forward) for layer in layers]
     components = {
-        "embedding": _linear_flops(shape.entry.projection, tokens),
+        "embedding": linear(projection, tokens) if projection else 0,
         "attention projections": sum(
-            2 * tokens * layer.applied * sum(part.query_weights + part.kv_weights for part in layer.attention)
-            for layer in layers
+            2 * tokens * layer.applied * sum(part.weights for part in layer.attention) for layer in layers
         ),
+        # One product of queries with keys and one of weights with values: two multiply-adds per pair and number.
         "attention scores and values": sum(
             4 * layer.applied * sum(part.inner * count_pairs(part, tokens, pairs) for part in layer.attention)
             for layer in layers
         ),
         "feed-forward": sum(
-            2 * tokens * layer.applied * (part.active * part.expert_weights + part.router)
-            for layer in layers
-            for part in (layer.feed_forward,)
+            2 * tokens * times * (part.active * part.expert_weights + part.router) for times, part in feed_forward
         ),
-        "head": sum(_linear_flops(linear, tokens if scored is None else scored) for linear in shape.head),
+        "head": sum(linear(matrix, tokens if scored is None else scored) for matrix in shape.head),
     }
     return Flops(components, tokens)
 
 
-def _linear_flops(linear: Linear | None, tokens: int) -> int:
-    if linear is None:
-        return 0
-    times = {"token": tokens, "sequence": 1, "patch": tokens - 1}[linear.per]
-    return 2 * linear.weights * times
-
-
 def count_pairs(attention: Attention, tokens: int, pairs: Pairs) -> int:
-    """Pairs of a query and a key that one head of an attention sublayer multiplies.
+    """Counts the pairs of a query and a key that one head of an attention sublayer multiplies.
 
     Example:
         >>> part = Attention(width=4, heads=1, kv_heads=1, head_dim=4, window=2)
         >>> count_pairs(part, 4, "square"), count_pairs(part, 4, "masked")  # masked: 1 + 2 + 2 + 2
         (16, 7)
     """
-    if pairs == "square" or attention.cross:
+    if pairs == "square" or attention.cross or not attention.causal:
         return tokens * tokens
+    # The first ``window`` queries see 1, 2, ..., window keys; every later one sees the window.
     window = min(attention.window or tokens, tokens)
-    if attention.causal:
-        return window * (window + 1) // 2 + (tokens - window) * window
-    return tokens * tokens
+    return window * (window + 1) // 2 + (tokens - window) * window
 
 
 @dataclass(frozen=True)
@@ -199,16 +187,18 @@ def count_cache(shape: Shape, tokens: int, dtype: str) -> Cache | None:
         InputError: The number format is unknown.
 
     Example:
-        >>> from seqtant.architecture.families.reading import describe
+        >>> from seqtant.architecture.families.loading import describe
         >>> count_cache(describe({"model_type": "llama"}), 4096, "float16").per_token
         524288
     """
     if dtype not in BYTES:
         raise InputError(f"dtype is '{dtype}'{suggest(dtype, BYTES)}: known are {', '.join(BYTES)}")
     per_token = source = held = 0
-    for layer in _layers(shape):
+    for layer in shape.layers:
         for part in layer.attention:
+            # One key and one value per key-value head and layer.
             size = 2 * part.kv_inner * layer.applied * BYTES[dtype]
+            # Cross-attention keeps what it asked of the source, as long as the target here.
             if part.cross:
                 source += size
                 held += size * tokens

@@ -1,26 +1,32 @@
-"""Networks of equal size and different depth: which shapes a sweep trains, and one training run of one of them."""
+"""Trains networks of equal size and different depth, and compares shallow with deep, seed by seed."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from seqtant.architecture.config import EmbeddingKind, SweepConfig
+import numpy as np
+
+from seqtant.architecture.config import EmbeddingKind
 from seqtant.data.corpus import Corpus
-from seqtant.data.windows import TokenWindows, spread_windows
+from seqtant.data.tokens import TokenWindows, spread_windows
 from seqtant.errors import InputError
+from seqtant.findings import Estimate
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
+from seqtant.stats.intervals import mean
+from seqtant.training.config import TrainingConfig
 
 LARGEST_MISMATCH = 0.1
 """Largest relative difference between the size of a shape and the size it stands for."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class GridShape:
     """One depth at one size."""
 
     size: float
@@ -40,17 +46,9 @@ class Shape:
 class Cell:
     """One network to train, but for seed and learning rate."""
 
-    shape: Shape
-    """Depth and width."""
+    shape: GridShape
     embedding: EmbeddingKind
-    """``plain``, ``control`` (factorized, full rank) or a rank."""
-
-    @property
-    def rank(self) -> int | None:
-        """Rank of the factorized embedding; None for a plain one."""
-        if self.embedding == "plain":
-            return None
-        return self.shape.width if self.embedding == "control" else int(self.embedding)
+    """``plain``, ``control`` (factorized, full rank: the control of a rank test) or a rank."""
 
     def __str__(self) -> str:
         kind = f"rank {self.embedding}" if isinstance(self.embedding, int) else self.embedding
@@ -59,16 +57,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run."""
+    """One training run, with everything that decides its outcome besides the corpus."""
 
     cell: Cell
-    """What is trained."""
-    learning_rate: float
-    """Peak learning rate."""
+    network: DecoderConfig
+    """The cell's network on the corpus's vocabulary."""
+    training: TrainingConfig
+    """Learning rate, steps and the rest."""
+    rows: int
+    """Windows per step."""
+    validation_windows: int
+    """Windows on which the loss is measured."""
     seed: int
     """Seed of weights and data order; runs of equal seed see the same batches."""
-    steps: int
-    """Optimizer steps."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,6 @@ class Outcome:
     """What came out of one run."""
 
     run: Run
-    """The run."""
     loss: float
     """Validation loss, nats per token."""
     bits_per_byte: float
@@ -86,42 +86,37 @@ class Outcome:
     parameters: int
     """All parameters of the network."""
     seconds: float
-    """Wall time."""
 
 
-def shapes(config: SweepConfig) -> list[Shape]:
-    """The shapes of a sweep, by size and depth.
+def cells(
+    sizes: Sequence[float], depths: Sequence[int], embeddings: Sequence[EmbeddingKind], *, multiple_of: int
+) -> list[Cell]:
+    """Makes every shape with every embedding, by size and depth.
+
+    Args:
+        sizes: Non-embedding parameters.
+        depths: Layers.
+        embeddings: Kinds of input embedding.
+        multiple_of: What widths are multiples of: the head size, or the number of heads.
 
     Raises:
-        InputError: No width makes a depth come near a size.
+        InputError: No width makes a depth come near a size, or a rank is not below a width and would limit nothing.
 
     Example:
-        >>> [(s.depth, s.width) for s in shapes(SweepConfig(sizes=(2.2e5,), depths=(2, 8)))]
+        >>> [(c.shape.depth, c.shape.width) for c in cells((2.2e5,), (2, 8), ("plain",), multiple_of=4)]
         [(2, 96), (8, 48)]
     """
-    step = config.head_size or config.heads
-    found: list[Shape] = []
-    for size in config.sizes:
-        for depth in config.depths:
-            wanted = (size / (12 * depth)) ** 0.5
-            width = max(round(wanted / step), 1) * step
-            shape = Shape(size, depth, width)
-            if abs(shape.matrix_parameters / size - 1) > LARGEST_MISMATCH:
-                raise InputError(
-                    f"no width that {step} divides gives {depth} layers about {size:g} parameters "
-                    f"(nearest: width {width}, {shape.matrix_parameters}): choose another size, heads or head_size"
-                )
-            found.append(shape)
-    return found
-
-
-def cells(config: SweepConfig) -> list[Cell]:
-    """Every shape with every embedding.
-
-    Raises:
-        InputError: A rank is not below a width, where it would limit nothing.
-    """
-    found = [Cell(shape, embedding) for shape in shapes(config) for embedding in config.embeddings]
+    found: list[Cell] = []
+    for size, depth in itertools.product(sizes, depths):
+        # The multiple nearest to the d of size = 12 L d^2.
+        width = max(round((size / (12 * depth)) ** 0.5 / multiple_of), 1) * multiple_of
+        shape = GridShape(size, depth, width)
+        if abs(shape.matrix_parameters / size - 1) > LARGEST_MISMATCH:
+            raise InputError(
+                f"no width that {multiple_of} divides gives {depth} layers about {size:g} parameters "
+                f"(nearest: width {width}, {shape.matrix_parameters}): choose another size, heads or head_size"
+            )
+        found += [Cell(shape, embedding) for embedding in embeddings]
     for cell in found:
         if isinstance(cell.embedding, int) and cell.embedding >= cell.shape.width:
             raise InputError(
@@ -130,25 +125,11 @@ def cells(config: SweepConfig) -> list[Cell]:
     return found
 
 
-def network(cell: Cell, config: SweepConfig, vocabulary: int) -> DecoderConfig:
-    """The network of a cell."""
-    return DecoderConfig(
-        vocabulary=vocabulary,
-        depth=cell.shape.depth,
-        width=cell.shape.width,
-        heads=cell.shape.width // config.head_size if config.head_size else config.heads,
-        context=config.context,
-        embedding_rank=cell.rank,
-        positions=config.positions,
-    )
-
-
-def find_or_train(run: Run, config: SweepConfig, corpus: Corpus, context: Context) -> Outcome:
+def find_or_train(run: Run, corpus: Corpus, context: Context) -> Outcome:
     """Takes the outcome of a run from the sweep's folder, or trains and leaves it there.
 
     Args:
         run: What to train.
-        config: The sweep.
         corpus: Tokens.
         context: Device, progress, and the folder whose ``cells`` hold the outcomes; None keeps nothing.
 
@@ -156,45 +137,34 @@ def find_or_train(run: Run, config: SweepConfig, corpus: Corpus, context: Contex
         InputError: A stored outcome cannot be read.
     """
     if context.folder is None:
-        return _train(run, config, corpus, context)
-    path = context.folder / "cells" / f"{_name(run, config, corpus)}.json"
-    if path.is_file():
-        return _read(path, run)
-    outcome = _train(run, config, corpus, replace(context, folder=None))
-    numbers = {key: value for key, value in asdict(outcome).items() if key != "run"}
-    write_text(path, json.dumps({"run": _described(run, config, corpus)} | numbers, indent=1))
-    return outcome
-
-
-def _described(run: Run, config: SweepConfig, corpus: Corpus) -> dict[str, object]:
-    """Everything that decides the outcome of a run."""
-    return {
-        **asdict(network(run.cell, config, corpus.vocabulary)),
-        **asdict(config.training(run.steps, run.learning_rate)),
-        "rows": config.rows,
-        "validation_windows": config.validation_windows,
+        return _train(run, corpus, context)
+    # Everything that decides the outcome goes into the name, so that another setting is another file.
+    described = {
+        **asdict(run.network),
+        **asdict(run.training),
+        "rows": run.rows,
+        "validation_windows": run.validation_windows,
         "seed": run.seed,
         "corpus": corpus.fingerprint,
     }
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
+    shape, rate = run.cell.shape, run.training.learning_rate
+    name = f"L{shape.depth}-d{shape.width}-{run.cell.embedding}-lr{rate:g}-seed{run.seed}-{digest}.json"
+    path = context.folder / "cells" / name
+    if path.is_file():
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            del data["run"]
+            return Outcome(run=run, **data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"'{path}' cannot be read: delete it to train that network again") from error
+    outcome = _train(run, corpus, replace(context, folder=None))
+    numbers = {key: value for key, value in vars(outcome).items() if key != "run"}
+    write_text(path, json.dumps({"run": described} | numbers, indent=1))
+    return outcome
 
 
-def _name(run: Run, config: SweepConfig, corpus: Corpus) -> str:
-    text = json.dumps(_described(run, config, corpus), sort_keys=True)
-    shape = run.cell.shape
-    readable = f"L{shape.depth}-d{shape.width}-{run.cell.embedding}-lr{run.learning_rate:g}-seed{run.seed}"
-    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _read(path: Path, run: Run) -> Outcome:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        del data["run"]
-        return Outcome(run=run, **data)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{path}' cannot be read: delete it to train that network again") from error
-
-
-def _train(run: Run, config: SweepConfig, corpus: Corpus, context: Context) -> Outcome:
+def _train(run: Run, corpus: Corpus, context: Context) -> Outcome:
     import time
 
     import torch
@@ -203,19 +173,57 @@ def _train(run: Run, config: SweepConfig, corpus: Corpus, context: Context) -> O
     from seqtant.training import mean_loss, train
 
     started = time.perf_counter()
-    shape = network(run.cell, config, corpus.vocabulary)
-    model = Decoder(shape, generator=torch.Generator().manual_seed(run.seed))
-    source = TokenWindows(corpus.train, length=config.context, rows=config.rows, seed=run.seed, name=corpus.fingerprint)
-    settings = config.training(run.steps, run.learning_rate)
-    history = train(model, source, settings, context=replace(context, seed=run.seed, folder=None))
-    held_out = spread_windows(corpus.validation, length=config.context, most=config.validation_windows)
+    length = run.network.context
+    model = Decoder(run.network, generator=torch.Generator().manual_seed(run.seed))
+    source = TokenWindows(corpus.train, length=length, rows=run.rows, seed=run.seed, name=corpus.fingerprint)
+    history = train(model, source, run.training, context=replace(context, seed=run.seed, folder=None))
+    held_out = spread_windows(corpus.validation, length=length, most=run.validation_windows)
     loss = mean_loss(model, {"input_ids": held_out})
-    last = history.losses[-max(run.steps // 10, 1) :]
+    last = history.losses[-max(run.training.steps // 10, 1) :]
     return Outcome(
         run=run,
         loss=loss,
         bits_per_byte=corpus.bits_per_byte(loss),
         training_loss=sum(last) / len(last),
-        parameters=shape.parameters,
+        parameters=run.network.parameters,
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Loss of the shallow net minus that of the deep one, at one size and embedding; positive: the deep one wins."""
+
+    shallow: GridShape
+    deep: GridShape
+    embedding: EmbeddingKind
+    """Kind of the input embedding of both."""
+    seeds: tuple[int, ...]
+    """Seeds, in order."""
+    differences: tuple[float, ...]
+    """One difference per seed: same data order, same initial weights."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """Mean over seeds with Student's interval."""
+        return mean(self.differences, unit="nats")
+
+    def minus(self, other: Gap) -> Estimate:
+        """Difference of two gaps at the same shapes, paired by seed."""
+        return mean(np.subtract(self.differences, other.differences), unit="nats")
+
+
+def gaps(outcomes: Sequence[Outcome]) -> list[Gap]:
+    """Compares each pair of neighboring depths, by size and embedding."""
+    # Every shape has every embedding and seed, so that all differences below exist.
+    losses = {(o.run.cell.shape, o.run.cell.embedding, o.run.seed): o.loss for o in outcomes}
+    shapes = dict.fromkeys(o.run.cell.shape for o in outcomes)
+    embeddings: dict[EmbeddingKind, None] = dict.fromkeys(o.run.cell.embedding for o in outcomes)
+    seeds = tuple(sorted({o.run.seed for o in outcomes}))
+    found: list[Gap] = []
+    for size in dict.fromkeys(shape.size for shape in shapes):
+        of_size = sorted((shape for shape in shapes if shape.size == size), key=lambda shape: shape.depth)
+        for (shallow, deep), embedding in itertools.product(itertools.pairwise(of_size), embeddings):
+            differences = tuple(losses[shallow, embedding, s] - losses[deep, embedding, s] for s in seeds)
+            found.append(Gap(shallow, deep, embedding, seeds, differences))
+    return found

@@ -1,4 +1,8 @@
-"""One reader for every decoder-only family: what distinguishes the families is data, in ``llama.py`` and ``gpt.py``."""
+"""Reads every decoder-only family by one reader; what distinguishes the families is data, in ``decoders.py``.
+
+Three parts vary by rule rather than by number: the attention window of each layer, the experts of its feed-forward
+sublayer, and OPT's embeddings, which may be narrower than its width and have a reader of their own at the end.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from seqtant.architecture.families.classes import counted_class
 from seqtant.architecture.families.fields import Fields
-from seqtant.architecture.families.shape import Attention, Entry, FeedForward, Layer, Linear, Shape, Stack, Table
+from seqtant.architecture.families.shape import Attention, Embedding, FeedForward, Layer, Linear, Shape, Stack, Table
 
 Switch = bool | tuple[str, bool]
 """Always on or off, or the name of a field and its default."""
@@ -17,24 +20,14 @@ Windows = Callable[[Fields, int], list[int | None]]
 """Attention window of each layer, given the depth; None looks back on everything."""
 Experts = Callable[[Fields, FeedForward, int], FeedForward]
 """The feed-forward sublayer of a layer, given the dense one and the layer's index."""
-
-
-def everything(fields: Fields, depth: int) -> list[int | None]:
-    """Full attention in every layer."""
-    return [None] * depth
-
-
-def dense(fields: Fields, feed_forward: FeedForward, index: int) -> FeedForward:
-    """The same dense sublayer in every layer."""
-    return feed_forward
+QueryKeyNorm = Literal["none", "head", "inner"]
+"""Norms on queries and keys: none, one of head width each, or one as wide as all heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoder:
-    """What distinguishes one family of decoders; sizes are the defaults of its fields in transformers."""
+class Sizes:
+    """Default sizes of one family in transformers."""
 
-    classes: tuple[str, str]
-    """Class without and with the output head."""
     vocabulary: int
     width: int
     depth: int
@@ -42,10 +35,21 @@ class Decoder:
     context: int | None
     inner: int | None = None
     """Feed-forward width; None means four times the width."""
-    kv_heads: int | Callable[[Fields, int], int] | None = None
-    """Default key-value heads, or a rule; None means as many as heads."""
+    kv_heads: int | None = None
+    """Key-value heads; None means as many as heads."""
     head_dim: int | None = None
-    """Default head width; None means width over heads."""
+    """Head width; None means width over heads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """What distinguishes one family of decoders."""
+
+    classes: tuple[str, str]
+    """Class without and with the output head."""
+    sizes: Sizes
+    kv_heads: Callable[[Fields, int], int] | None = None
+    """A rule for the key-value heads, where they are no field of the usual name."""
     aliases: tuple[tuple[str, str], ...] = ()
     """The family's own names of common fields."""
     heads_divide: bool = True
@@ -60,104 +64,228 @@ class Decoder:
     """Norms per layer."""
     norm_vectors: Literal[0, 1, 2] = 1
     """Vectors per norm: none, a scale, or a scale and a shift."""
-    qk_norm: Literal["none", "head", "inner"] | Callable[[Fields], Literal["none", "head", "inner"]] = "none"
-    """Norms on queries and keys: one of head width each, or one as wide as all heads."""
-    entry_norm: bool = False
+    qk_norm: QueryKeyNorm | Callable[[Fields], QueryKeyNorm] = "none"
+    embedding_norm: bool = False
     """A norm on the embeddings."""
-    learned_positions: int | None = None
-    """Extra rows of a learned position table; None where positions are not learned."""
-    windows: Windows = everything
-    experts: Experts = dense
+    learned_positions: bool = False
+    windows: Windows | None = None
+    """None gives every layer full attention."""
+    experts: Experts | None = None
+    """None makes every layer dense."""
     token_tensor: str = "embed_tokens.weight"
     position_tensor: str = ""
 
 
-def read(fields: Fields, family: Decoder) -> Shape:
+def read_decoder(fields: Fields, family: Decoder) -> Shape:
     """Reads a decoder's configuration.
 
     Raises:
         InputError: A size is not a size, or heads do not divide.
     """
-    width = fields.size("hidden_size", family.width)
-    vocabulary = fields.size("vocab_size", family.vocabulary)
-    counted = counted_class(fields, *family.classes)
-    stack = _stack(fields, family, width)
-    entry = _entry(fields, family, width, vocabulary)
+
+    def switched(switch: Switch) -> bool:
+        return switch if isinstance(switch, bool) else fields.flag(*switch)
+
+    sizes = family.sizes
+    width = fields.size("hidden_size", sizes.width)
+    vocabulary = fields.size("vocab_size", sizes.vocabulary)
+    counted = fields.counted_class(*family.classes)
+    depth = fields.size("num_hidden_layers", sizes.depth)
+    feed_forward = FeedForward(
+        width=width,
+        inner=fields.size("intermediate_size", sizes.inner or 4 * width),
+        gated=family.gated,
+        bias=switched(family.mlp_bias),
+    )
+    qkv_bias, output_bias = switched(family.qkv_bias), switched(family.output_bias)
+    attention = replace(
+        _attention(fields, family, width), query_bias=qkv_bias, kv_bias=qkv_bias, output_bias=output_bias
+    )
+    norms = family.norms if isinstance(family.norms, int) else family.norms(fields)
+    windows = family.windows(fields, depth) if family.windows else [None] * depth
+    # Equal layers become one entry with their number, in the order of their first occurrence.
+    layers = Counter(
+        Layer(
+            attention=(replace(attention, window=window),),
+            feed_forward=family.experts(fields, feed_forward, index) if family.experts else feed_forward,
+            norm=norms * family.norm_vectors * width,
+        )
+        for index, window in enumerate(windows)
+    )
+    tables = [Table(name="token", rows=vocabulary, columns=width, tensor=family.token_tensor)]
+    if family.learned_positions:
+        rows = fields.size("max_position_embeddings", sizes.context or 1)
+        tables.append(Table(name="position", rows=rows, columns=width, tensor=family.position_tensor))
     tied = fields.flag("tie_word_embeddings", family.tied)
     output = Linear(name="output", inputs=width, outputs=vocabulary, bias=family.head_bias, tied=tied)
+    stack = tuple(replace(layer, stored=count, applied=count) for layer, count in layers.items())
     return Shape(
         family=fields.word("model_type", ""),
         counted_as=counted,
         width=width,
-        entry=entry,
-        stacks=(stack,),
+        embedding=Embedding(tables=tuple(tables), norm=family.norm_vectors * width if family.embedding_norm else 0),
+        stacks=(Stack(name="decoder", layers=stack, norm=family.norm_vectors * width),),
         head=(output,) if counted == family.classes[1] else (),
         vocabulary=vocabulary,
-        context=fields.size("max_position_embeddings", family.context) if family.context else None,
-        dtype=fields.number_format(),
+        context=fields.size("max_position_embeddings", sizes.context) if sizes.context else None,
+        dtype=fields.dtype(),
         notes=tuple(fields.notes),
     )
 
 
-def _entry(fields: Fields, family: Decoder, width: int, vocabulary: int) -> Entry:
-    tables = [Table(name="token", rows=vocabulary, columns=width, tensor=family.token_tensor)]
-    if family.learned_positions is not None:
-        rows = fields.size("max_position_embeddings", family.context or 1) + family.learned_positions
-        tables.append(Table(name="position", rows=rows, columns=width, tensor=family.position_tensor))
-    return Entry(tables=tuple(tables), norm=family.norm_vectors * width if family.entry_norm else 0)
-
-
-def _stack(fields: Fields, family: Decoder, width: int) -> Stack:
-    depth = fields.size("num_hidden_layers", family.depth)
-    attention = _attention(fields, family, width)
-    inner = fields.size("intermediate_size", family.inner or 4 * width)
-    bias = switched(fields, family.mlp_bias)
-    feed_forward = FeedForward(width=width, inner=inner, gated=family.gated, bias=bias)
-    norms = family.norms if isinstance(family.norms, int) else family.norms(fields)
-    layers = [
-        Layer(
-            attention=(replace(attention, window=window),),
-            feed_forward=family.experts(fields, feed_forward, index),
-            norm=norms * family.norm_vectors * width,
-        )
-        for index, window in enumerate(family.windows(fields, depth))
-    ]
-    return Stack(name="decoder", layers=together(layers), norm=family.norm_vectors * width)
-
-
 def _attention(fields: Fields, family: Decoder, width: int) -> Attention:
-    head_dim = fields.optional_size("head_dim") or family.head_dim
-    heads = fields.heads(width, family.heads, must_divide=family.heads_divide or head_dim is None)
+    """Reads heads and the norms on queries and keys."""
+    head_dim = fields.optional_size("head_dim") or family.sizes.head_dim
+    heads = fields.heads(width, family.sizes.heads, must_divide=family.heads_divide or head_dim is None)
     head_dim = head_dim or width // heads
     rule = family.kv_heads
-    kv_heads = rule(fields, heads) if callable(rule) else fields.kv_heads(heads, rule)
+    kv_heads = rule(fields, heads) if rule else fields.kv_heads(heads, family.sizes.kv_heads)
     kind = family.qk_norm if isinstance(family.qk_norm, str) else family.qk_norm(fields)
     norm = {"none": 0, "head": 2 * head_dim, "inner": (heads + kv_heads) * head_dim}[kind]
-    qkv_bias = switched(fields, family.qkv_bias)
-    return Attention(
-        width=width,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        query_bias=qkv_bias,
-        kv_bias=qkv_bias,
-        output_bias=switched(fields, family.output_bias),
-        norm=norm if family.norm_vectors < 2 or kind == "inner" else 2 * norm,
-    )
+    # A norm per head has a shift where the family's other norms have one; a norm over all heads never has.
+    norm *= 2 if family.norm_vectors == 2 and kind != "inner" else 1
+    return Attention(width=width, heads=heads, kv_heads=kv_heads, head_dim=head_dim, norm=norm)
 
 
-def switched(fields: Fields, switch: Switch) -> bool:
-    """Reads a switch."""
-    return switch if isinstance(switch, bool) else fields.flag(*switch)
+def sliding(fields: Fields, depth: int, default: int | None = None) -> list[int | None]:
+    """Gives every layer the window of ``sliding_window``; an explicit null means none."""
+    return [_window(fields, default)] * depth
 
 
-def together(layers: list[Layer]) -> tuple[Layer, ...]:
-    """Joins equal layers into one with its count.
+def patterned(fields: Fields, depth: int, default: int, period: int) -> list[int | None]:
+    """Gives all but every so many layers a window, unless ``layer_types`` says which (Gemma)."""
+    period = fields.size("sliding_window_pattern", period)
+    return _by_layer_type(fields, _window(fields, default), [bool((i + 1) % period) for i in range(depth)])
 
-    Example:
-        >>> attention = Attention(width=4, heads=1, kv_heads=1, head_dim=4)
-        >>> layer = Layer(attention=(attention,), feed_forward=FeedForward(width=4, inner=16), norm=8)
-        >>> together([layer, layer])[0].stored
-        2
+
+def later_layers(fields: Fields, depth: int) -> list[int | None]:
+    """Gives layers from ``max_window_layers`` on a window, and only with ``use_sliding_window`` (Qwen)."""
+    if not fields.flag("use_sliding_window", False):
+        return [None] * depth
+    first = fields.raw("max_window_layers", 28)
+    return _by_layer_type(fields, _window(fields, 4096), [index >= first for index in range(depth)])
+
+
+def all_or_none(fields: Fields, depth: int) -> list[int | None]:
+    """Gives every layer a window, and only with ``use_sliding_window`` (Qwen's mixtures)."""
+    return [_window(fields, 4096) if fields.flag("use_sliding_window", False) else None] * depth
+
+
+def without_rotation(fields: Fields, depth: int) -> list[int | None]:
+    """Gives layers without rotary positions a window, and only with ``use_sliding_window`` (SmolLM3)."""
+    if not fields.flag("use_sliding_window", False):
+        return [None] * depth
+    every = fields.size("no_rope_layer_interval", 4)
+    rotary = fields.per_layer("no_rope_layers", [int((i + 1) % every != 0) for i in range(depth)], depth)
+    return _by_layer_type(fields, _window(fields, None), [not flag for flag in rotary])
+
+
+def local_and_global(fields: Fields, depth: int) -> list[int | None]:
+    """Alternates layers as ``attention_types`` lists them (GPT-Neo).
+
+    Raises:
+        InputError: The list does not name every layer's kind.
     """
-    return tuple(replace(layer, stored=count, applied=count) for layer, count in Counter(layers).items())
+    listed = fields.raw("attention_types", [[["global", "local"], depth // 2]])
+    try:
+        kinds = [kind for block, times in listed for _ in range(times) for kind in block]
+    except (TypeError, ValueError):
+        raise fields.error(f"attention_types is {listed!r}: write [[['global', 'local'], 12]]") from None
+    if len(kinds) != depth or not set(kinds) <= {"global", "local"}:
+        raise fields.error(
+            f"attention_types names {len(kinds)} layers of kinds {sorted(set(kinds))}: it must name {depth}"
+        )
+    window = fields.size("window_size", 256)
+    return [window if kind == "local" else None for kind in kinds]
+
+
+def _by_layer_type(fields: Fields, window: int | None, slides: list[bool]) -> list[int | None]:
+    """Follows ``layer_types`` where it is given, else the rule's own answer.
+
+    Raises:
+        InputError: ``layer_types`` names a kind of layer that cannot be counted.
+    """
+    known = ("full_attention", "sliding_attention")
+    kinds = fields.per_layer("layer_types", [known[slide] for slide in slides], len(slides))
+    strange = next((kind for kind in kinds if kind not in known), None)
+    if strange is not None:
+        raise fields.error(f"layer_types names '{strange}': known are {', '.join(known)}")
+    return [window if kind == "sliding_attention" else None for kind in kinds]
+
+
+def _window(fields: Fields, default: int | None) -> int | None:
+    """Reads ``sliding_window``; an explicit null means none even where the family has a default."""
+    if default is None or "sliding_window" in fields.data:
+        return fields.optional_size("sliding_window")
+    return default
+
+
+def mixture(
+    fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_local_experts", 8), active: int = 2
+) -> FeedForward:
+    """Puts experts into every layer, each as wide as the sublayer given (Mixtral).
+
+    Raises:
+        InputError: A token would pass through more experts than there are.
+    """
+    count = fields.size(*stored)
+    used = fields.size("num_experts_per_tok", active)
+    if used > count:
+        raise fields.error(f"num_experts_per_tok is {used}: there are only {count} experts")
+    return replace(expert, experts=count, active=used)
+
+
+def sparse_mixture(fields: Fields, feed_forward: FeedForward, index: int) -> FeedForward:
+    """Puts narrow experts into every so many layers, a dense sublayer into the others (Qwen3)."""
+    if index in fields.raw("mlp_only_layers", []) or (index + 1) % fields.size("decoder_sparse_step", 1):
+        return feed_forward
+    narrow = replace(feed_forward, inner=fields.size("moe_intermediate_size", 768))
+    return mixture(fields, narrow, index, ("num_experts", 128), 8)
+
+
+def read_opt(fields: Fields) -> Shape:
+    """Reads an OPT configuration: embeddings may be narrower than the width, with a projection in and one out.
+
+    Raises:
+        InputError: A size is not a size, or heads do not divide the width.
+    """
+    width = fields.size("hidden_size", 768)
+    vocabulary = fields.size("vocab_size", 50272)
+    narrow = fields.size("word_embed_proj_dim", width)
+    counted = fields.counted_class("OPTModel", "OPTForCausalLM")
+    heads = fields.heads(width, 12)
+    bias = fields.flag("enable_bias", True)
+    norm = 2 * width if fields.flag("layer_norm_elementwise_affine", True) else 0
+    depth = fields.size("num_hidden_layers", 12)
+    context = fields.size("max_position_embeddings", 2048)
+    attention = Attention(width=width, heads=heads, kv_heads=heads, head_dim=width // heads)
+    layer = Layer(
+        attention=(replace(attention, query_bias=bias, kv_bias=bias, output_bias=bias),),
+        feed_forward=FeedForward(width=width, inner=fields.size("ffn_dim", 3072), bias=bias),
+        norm=2 * norm,
+        stored=depth,
+        applied=depth,
+    )
+    last_norm = fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm", False)
+    output = Linear(name="output", inputs=narrow, outputs=vocabulary, tied=fields.flag("tie_word_embeddings", True))
+    down = (Linear(name="projection out", inputs=width, outputs=narrow),) if narrow != width else ()
+    return Shape(
+        family="opt",
+        counted_as=counted,
+        width=width,
+        embedding=Embedding(
+            tables=(
+                Table(name="token", rows=vocabulary, columns=narrow, tensor="embed_tokens.weight"),
+                # Two rows before position 0.
+                Table(name="position", rows=context + 2, columns=width, tensor="embed_positions.weight"),
+            ),
+            projection=Linear(name="projection in", inputs=narrow, outputs=width) if narrow != width else None,
+            projection_tensor="project_in.weight",
+        ),
+        stacks=(Stack(name="decoder", layers=(layer,), norm=norm if last_norm else 0),),
+        head=(*down, output) if counted == "OPTForCausalLM" else down,
+        vocabulary=vocabulary,
+        context=context,
+        dtype=fields.dtype(),
+        notes=tuple(fields.notes),
+    )

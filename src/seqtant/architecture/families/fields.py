@@ -1,4 +1,4 @@
-"""Reading one configuration file field by field: defaults, aliases, and one clear line when a value cannot be."""
+"""Reads one ``config.json`` field by field: defaults, aliases, and one clear line when a value does not fit."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ class Fields:
         self.source = source
         self._aliases = aliases or {}
         self.notes: list[str] = []
+        """What had to be assumed; readers add to it."""
 
     def raw(self, name: str, default: Any = None) -> Any:
-        """The value as it stands under the field's own name or its alias; null counts as absent."""
+        """Reads a value as it stands, under the field's own name or its alias; null counts as absent."""
         for key in (self._aliases.get(name, name), name):
             if self.data.get(key) is not None:
                 return self.data[key]
         return default
 
     def size(self, name: str, default: int) -> int:
-        """A whole number of at least 1.
+        """Reads a whole number of at least 1.
 
         Raises:
             InputError: It is no such number.
@@ -47,11 +48,11 @@ class Fields:
         return value
 
     def optional_size(self, name: str) -> int | None:
-        """A whole number of at least 1, or None where the field is absent or null."""
+        """Reads a whole number of at least 1; None where the field is absent or null."""
         return None if self.raw(name) is None else self.size(name, 1)
 
     def flag(self, name: str, default: bool) -> bool:
-        """A truth value.
+        """Reads a truth value.
 
         Raises:
             InputError: It is no truth value.
@@ -62,7 +63,7 @@ class Fields:
         return value
 
     def word(self, name: str, default: str) -> str:
-        """A string.
+        """Reads a string.
 
         Raises:
             InputError: It is none.
@@ -72,20 +73,20 @@ class Fields:
             raise self.error(f"{self.spelled(name)} is {value!r}: it must be a string")
         return value
 
-    def kinds(self, name: str, default: list[Any], length: int) -> list[Any]:
-        """A list with one entry per layer.
+    def per_layer(self, name: str, default: list[Any], depth: int) -> list[Any]:
+        """Reads a list with one entry per layer.
 
         Raises:
             InputError: It has another length.
         """
         value = self.raw(name, default)
-        if not isinstance(value, list) or len(value) != length:
+        if not isinstance(value, list) or len(value) != depth:
             count = len(value) if isinstance(value, list) else repr(value)
-            raise self.error(f"{self.spelled(name)} has {count} entries: it must list one for each of {length} layers")
+            raise self.error(f"{self.spelled(name)} has {count} entries: it must list one for each of {depth} layers")
         return value
 
     def heads(self, width: int, default: int, *, must_divide: bool = True) -> int:
-        """Attention heads, which must divide the width unless a head width is given besides.
+        """Reads the number of attention heads, which must divide the width unless a head width is given besides.
 
         Raises:
             InputError: They do not.
@@ -97,7 +98,7 @@ class Fields:
         return count
 
     def kv_heads(self, heads: int, default: int | None = None, name: str = "num_key_value_heads") -> int:
-        """Key-value heads, which must divide the heads.
+        """Reads the number of key-value heads, which must divide the heads.
 
         Raises:
             InputError: They do not.
@@ -107,20 +108,43 @@ class Fields:
             raise self.error(f"{self.spelled(name)} is {count}: it must divide the {heads} attention heads")
         return count
 
-    def labels(self) -> int:
-        """Classes of a classification head: as many as ``id2label`` names, or ``num_labels``, or 2."""
-        names = self.raw("id2label")
-        return len(names) if isinstance(names, dict) and names else self.size("num_labels", 2)
-
-    def number_format(self) -> str:
-        """The number format of the weights; float32 where the configuration names none."""
+    def dtype(self) -> str:
+        """Reads the number format of the weights; float32 where the configuration names none."""
         return self.word("dtype", self.word("torch_dtype", "float32")).removeprefix("torch.")
 
+    def counted_class(self, base: str, default: str, *others: str, renamed: Mapping[str, str] | None = None) -> str:
+        """Chooses the class of transformers to count, from ``architectures``; a head more or less is millions.
+
+        Args:
+            base: The class without a head, taken for a class that is not known; a note says so.
+            default: The class taken where the configuration names none; a note says so.
+            *others: Further classes that can be counted.
+            renamed: Old names of these classes.
+
+        Raises:
+            InputError: ``architectures`` is no list of names.
+
+        Example:
+            >>> Fields({"architectures": ["GPT2Model"]}, "here").counted_class("GPT2Model", "GPT2LMHeadModel")
+            'GPT2Model'
+        """
+        named = self.raw("architectures", [])
+        if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+            raise self.error(f"architectures is {named!r}: it must be a list of class names")
+        if not named:
+            self.notes.append(f"the configuration names no class: counted as {default}")
+            return default
+        name = (renamed or {}).get(named[0], named[0])
+        if name in (base, default, *others):
+            return name
+        self.notes.append(f"the head of '{name}' is not known here: counted as {base}, without it")
+        return base
+
     def spelled(self, name: str) -> str:
-        """How this configuration spells a field."""
+        """Tells how this configuration spells a field."""
         alias = self._aliases.get(name, name)
         return alias if alias in self.data else name if name in self.data else alias
 
     def error(self, reason: str) -> InputError:
-        """An input error that names the file."""
+        """Makes an input error that names the file."""
         return InputError(f"{self.source}: {reason}")

@@ -1,4 +1,4 @@
-"""The shape of a transformer as data: what every family's configuration is read into, and all that is counted from.
+"""Describes a transformer by its sizes alone: what a ``config.json`` is read into, and what all counts start from.
 
 Sizes are counts (heads, tokens, parameters), never bytes. ``stored`` and ``applied`` differ where layers share weights.
 """
@@ -56,8 +56,8 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """How tokens or patches get into the residual stream."""
+class Embedding:
+    """The input embedding: how tokens or patches get into the residual stream."""
 
     tables: tuple[Table, ...] = ()
     projection: Linear | None = None
@@ -70,7 +70,7 @@ class Entry:
     """Further learned vectors, e.g. a class token."""
 
     def table(self, name: str) -> Table | None:
-        """The table of that name, or None."""
+        """Looks a table up by name; None if there is none."""
         return next((table for table in self.tables if table.name == name), None)
 
 
@@ -107,25 +107,20 @@ class Attention:
         return self.kv_heads * self.head_dim
 
     @property
-    def query_weights(self) -> int:
-        """Entries of the query and output matrices: applied to the tokens that ask."""
-        return 2 * self.width * self.inner
+    def weights(self) -> int:
+        """Entries of the four matrices: queries and output of the full inner size, keys and values of the grouped one.
 
-    @property
-    def kv_weights(self) -> int:
-        """Entries of the key and value matrices: applied to the tokens that are asked."""
-        return 2 * self.width * self.kv_inner
+        Example:
+            >>> Attention(width=4, heads=2, kv_heads=1, head_dim=2).weights  # 2*4*4 + 2*4*2
+            48
+        """
+        return 2 * self.width * (self.inner + self.kv_inner)
 
     @property
     def parameters(self) -> int:
-        """All parameters.
-
-        Example:
-            >>> Attention(width=4, heads=2, kv_heads=1, head_dim=2).parameters  # 2*4*4 + 2*4*2
-            48
-        """
+        """All parameters: matrices, biases, norms, position biases."""
         biases = self.query_bias * self.inner + 2 * self.kv_bias * self.kv_inner + self.output_bias * self.width
-        return self.query_weights + self.kv_weights + biases + self.norm + self.position_bias
+        return self.weights + biases + self.norm + self.position_bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,11 +193,11 @@ class Shape:
     counted_as: str
     """Class of transformers whose parameters are counted, e.g. ``GPT2LMHeadModel``."""
     width: int
-    entry: Entry
+    embedding: Embedding
     stacks: tuple[Stack, ...]
     """An encoder before its decoder."""
     head: tuple[Linear, ...] = ()
-    """What turns the last hidden state into scores."""
+    """What turns the last hidden state into logits."""
     head_norm: int = 0
     """Parameters of norms and free vectors within the head."""
     vocabulary: int | None = None
@@ -215,6 +210,11 @@ class Shape:
     """Number format that the configuration names."""
     notes: tuple[str, ...] = ()
     """What had to be assumed while reading the configuration."""
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Kinds of layers, of all stacks."""
+        return [layer for stack in self.stacks for layer in stack.layers]
 
     @property
     def depth(self) -> int:

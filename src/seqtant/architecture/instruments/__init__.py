@@ -1,1 +1,1 @@
-"""One file per verb of this room: predict, measure, compare, record."""
+"""One file per verb: predict, measure, compare, record."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from seqtant.architecture import theory
 from seqtant.architecture.config import BoundsConfig
+from seqtant.architecture.separation import closed_forms
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ class Bounds:
     @property
     def upper(self) -> float:
         """Best valid upper bound as stated by the theorems."""
+        # Theorem 1's upper side is proved at any depth; Theorem 2's may be tighter above the transition.
         proved = self.theorem1[1]
         return proved if self.is_efficient else max(0.0, min(proved, self.theorem2[1]))
 
 
 def bounds_of(depth: int, width: int, heads: int) -> Bounds:
-    """Bounds for an (effective) width.
+    """Computes all bounds for an (effective) width.
 
     Example:
         >>> known = bounds_of(6, 768, 12)
@@ -51,57 +53,93 @@ def bounds_of(depth: int, width: int, heads: int) -> Bounds:
         (True, True)
     """
     return Bounds(
-        theorem1=(theory.theorem1_lower(depth, width, heads), theory.theorem1_upper(depth, width, heads)),
-        theorem2=(theory.theorem2_lower(depth, width, heads), theory.theorem2_upper(depth, width)),
-        multiset=theory.multiset_lower(depth, width, heads),
-        two_token=theory.log3_two_token_rank(depth, width),
-        many_token=theory.log3_many_token_rank(depth, width),
-        is_efficient=depth < theory.transition_depth(width),
+        theorem1=(closed_forms.theorem1_lower(depth, width, heads), closed_forms.theorem1_upper(depth, width, heads)),
+        theorem2=(closed_forms.theorem2_lower(depth, width, heads), closed_forms.theorem2_upper(depth, width)),
+        multiset=closed_forms.multiset_lower(depth, width, heads),
+        two_token=closed_forms.log3_two_token_rank(depth, width),
+        many_token=closed_forms.log3_many_token_rank(depth, width),
+        is_efficient=depth < closed_forms.transition_depth(width),
     )
 
 
-def run(config: BoundsConfig, context: Context) -> Result:
-    """Bounds the separation rank of one shape."""
+@verb(BoundsConfig)
+def bounds(config: BoundsConfig, context: Context) -> Result:
+    """Bounds the separation rank of an attention network: both theorems, the exact two-token value, the regime.
+
+    All are logarithms to base 3. Below the transition at log_3(width) layers every layer triples the logarithm; above
+    it depth and width add alike. The input's rank stands in for the width where it is smaller.
+
+    Returns:
+        Lower and upper bounds, the exact forms for one and for many vectors per half, the transition depth.
+
+    Raises:
+        InputError: The heads do not divide the width, or a number lies outside its range.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.bounds(depth=6, width=768, heads=12)
+        >>> round(result.values["transition_depth"], 2), result.values["depth_efficient"]
+        (6.05, 1)
+    """
     width = config.width if config.embed_rank is None else min(config.width, config.embed_rank)
+    transition = closed_forms.transition_depth(width)
     title = f"Separation rank of {config.depth} layers of width {config.width}, {config.heads} heads"
     with Recorder("architecture.bounds", title, config, context, papers=(7, 8)) as record:
         known = bounds_of(config.depth, width, config.heads)
-        _record_values(record, known, width)
-        _record_findings(record, config, known, width)
-        record.table("bounds", "Logarithms of the separation rank to base 3", *_rows(known, width))
-        for depth in depths_around(config.depth, width):
-            _measure(record, depth, bounds_of(depth, width, config.heads))
+        for name, number in {
+            "lower_log3": known.lower,
+            "upper_log3": known.upper,
+            "two_token_log3": known.two_token,
+            "many_token_log3": known.many_token,
+            "multiset_lower_log3": known.multiset,
+            "theorem1_lower_log3": known.theorem1[0],
+            "theorem1_upper_log3": known.theorem1[1],
+            "theorem2_lower_log3": known.theorem2[0],
+            "theorem2_upper_log3": known.theorem2[1],
+            "transition_depth": transition,
+            "effective_width": width,
+            "depth_efficient": int(known.is_efficient),
+        }.items():
+            record.value(name, _finite(number))
+        _record_findings(record, config, known, transition, width)
+        stated = "stated; recalled, not read"
+        proved = "proved above; equality measured for one head"
+        rows: list[tuple[Cell, ...]] = [
+            ("Theorem 1 (depth below the transition)", *map(_finite, known.theorem1), known.is_efficient, stated),
+            ("Theorem 2 (depth above the transition)", *map(_finite, known.theorem2), not known.is_efficient, stated),
+            (
+                "multiset count, lower",
+                _finite(known.multiset),
+                None,
+                math.isfinite(known.multiset),
+                "behind both lower sides",
+            ),
+            ("one vector per half", *[_finite(known.two_token)] * 2, True, "proved above, equality measured"),
+            ("many vectors per half", None, _finite(known.many_token), True, proved),
+        ]
+        record.table(
+            "bounds",
+            "Logarithms of the separation rank to base 3",
+            ("bound", "lower", "upper", "applies", "status"),
+            rows,
+            f"Transition at depth {transition:.2f}; negative bounds say nothing.",
+        )
+        # The curves of the figure: from one layer to twice the transition and a little beyond the depth asked for.
+        last = max(config.depth + 2, 2 * math.ceil(transition) + 2, 6)
+        for depth in sorted({*range(1, last + 1, max(1, last // 40)), config.depth}):
+            at = bounds_of(depth, width, config.heads)
+            for key in ("lower", "upper", "two_token", "many_token"):
+                record.measure(key, getattr(at, key), unit="log3", step=depth)
     return record.result
 
 
-def depths_around(depth: int, width: int) -> list[int]:
-    """Depths to draw: from one layer to twice the transition and a little beyond the depth asked for."""
-    last = max(depth + 2, 2 * math.ceil(theory.transition_depth(width)) + 2, 6)
-    step = max(1, last // 40)
-    return sorted({*range(1, last + 1, step), depth})
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
-def _record_values(record: Recorder, known: Bounds, width: int) -> None:
-    for name, number in {
-        "lower_log3": known.lower,
-        "upper_log3": known.upper,
-        "two_token_log3": known.two_token,
-        "many_token_log3": known.many_token,
-        "multiset_lower_log3": known.multiset,
-        "theorem1_lower_log3": known.theorem1[0],
-        "theorem1_upper_log3": known.theorem1[1],
-        "theorem2_lower_log3": known.theorem2[0],
-        "theorem2_upper_log3": known.theorem2[1],
-        "transition_depth": theory.transition_depth(width),
-        "effective_width": width,
-        "depth_efficient": int(known.is_efficient),
-    }.items():
-        record.value(name, number if math.isfinite(number) else None)
-
-
-def _record_findings(record: Recorder, config: BoundsConfig, known: Bounds, width: int) -> None:
+def _record_findings(record: Recorder, config: BoundsConfig, known: Bounds, transition: float, width: int) -> None:
     regime = "depth-efficient" if known.is_efficient else "depth-inefficient"
-    transition = theory.transition_depth(width)
+    # Closed forms in float64 may lie beyond a bound that they meet exactly.
     inside = known.lower <= known.two_token * (1 + 1e-9) and known.two_token <= known.upper * (1 + 1e-9)
     record.finding(
         "bounds",
@@ -134,37 +172,3 @@ def _record_findings(record: Recorder, config: BoundsConfig, known: Bounds, widt
             "with many vectors per half the closed form exceeds the upper side of Theorem 2: "
             "do not rely on that constant beyond one vector per half"
         )
-
-
-def _rows(known: Bounds, width: int) -> tuple[tuple[str, ...], list[tuple[Cell, ...]], str]:
-    transition = f"{theory.transition_depth(width):.2f}"
-    stated = "stated; recalled, not read"
-    rows: list[tuple[Cell, ...]] = [
-        ("Theorem 1 (depth below the transition)", *map(_cell, known.theorem1), known.is_efficient, stated),
-        ("Theorem 2 (depth above the transition)", *map(_cell, known.theorem2), not known.is_efficient, stated),
-        (
-            "multiset count, lower",
-            _cell(known.multiset),
-            None,
-            math.isfinite(known.multiset),
-            "behind both lower sides",
-        ),
-        ("one vector per half", *[_cell(known.two_token)] * 2, True, "proved above, equality measured"),
-        ("many vectors per half", None, _cell(known.many_token), True, "proved above; equality measured for one head"),
-    ]
-    columns = ("bound", "lower", "upper", "applies", "status")
-    return columns, rows, f"Transition at depth {transition}; negative bounds say nothing."
-
-
-def _cell(number: float) -> float | None:
-    return number if math.isfinite(number) else None
-
-
-def _measure(record: Recorder, depth: int, known: Bounds) -> None:
-    for key, number in {
-        "lower": known.lower,
-        "upper": known.upper,
-        "two_token": known.two_token,
-        "many_token": known.many_token,
-    }.items():
-        record.measure(key, number, unit="log3", step=depth)

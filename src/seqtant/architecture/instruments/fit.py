@@ -8,54 +8,100 @@ import numpy as np
 from scipy import stats
 
 from seqtant.architecture.config import FitConfig
-from seqtant.architecture.experiments.crossings import Crossing, Unresolved, find_crossings
-from seqtant.architecture.experiments.losses_table import LossRow, read_losses, simulate_losses
-from seqtant.architecture.experiments.transitions import FittedLaw, fit_law
+from seqtant.architecture.experiments.depth_law import (
+    Crossing,
+    FittedLaw,
+    find_crossings,
+    fit_law,
+    read_losses,
+    simulate_losses,
+)
 from seqtant.architecture.theory import FITTED, Z95, optimal_depth
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.findings import Cell as TableCell
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 
 PREDICTED_SIZES = (1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12)
 SIGNIFICANCE = 0.05
 
 
-def run(config: FitConfig, context: Context) -> Result:
-    """Finds the crossings and fits the line.
+@verb(FitConfig)
+def fit(config: FitConfig, context: Context) -> Result:
+    """Fits the depth law to losses: where each deeper network starts to win, the line through it, what it predicts.
+
+    Each pair of neighboring depths has a crossing size N at which both are equally good; ln d = a + b L is fitted
+    through the widths d = sqrt(N / 12 L) of the crossings, weighted by the scatter over seeds.
+
+    Returns:
+        The line's coefficients with their errors, whether the crossings lie on it, and the depths that it predicts.
 
     Raises:
+        InputError: The losses cannot be read.
         InconclusiveError: Fewer than three pairs of depths change places.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.fit()  # losses simulated from the published law
+        >>> result.values["crossings"], round(result.values["b"], 2)
+        (5, 0.06)
     """
     generator = np.random.default_rng(context.seed)
-    source = "losses simulated from the published law" if config.losses is None else Path(config.losses).name
+    source = "losses simulated from the published law"
+    if config.losses is not None:
+        source = Path(config.losses).name if is_path(config.losses) else "losses in memory"
     with Recorder("architecture.fit", f"Depth law of {source}", config, context, papers=(8,)) as record:
-        rows = _rows(config, generator)
+        if config.losses is not None:
+            rows = read_losses(config.losses, embedding=config.embedding)
+        else:
+            rows = simulate_losses(
+                FITTED, config.simulated_depths, spread=config.spread, generator=generator, pair_depth=config.pair_depth
+            )
         crossings, missing = find_crossings(rows, draws=config.draws, generator=generator, pair_depth=config.pair_depth)
-        for pair in missing:
-            record.warn(f"{pair.shallow} against {pair.deep} layers is left out: {pair.reason}")
+        for (shallow, deep), reason in missing.items():
+            record.warn(f"{shallow} against {deep} layers is left out: {reason}")
         fitted = fit_law(crossings)
-        _crossing_table(record, crossings, missing)
-        _values(record, fitted, crossings)
-        _line(record, fitted, crossings)
-        _published(record, fitted, config)
-        _predictions(record, fitted)
+        _record_crossings(record, crossings, missing)
+        line, law = fitted.fit, fitted.law
+        for name, number in {
+            "a": law.a,
+            "b": law.b,
+            "a_error": law.var_a**0.5,
+            "b_error": law.var_b**0.5,
+            "covariance_ab": law.cov_ab,
+            "r_squared": line.r_squared,
+            "reduced_chi_squared": line.reduced_chi_squared,
+            "crossings": len(crossings),
+        }.items():
+            record.value(name, number)
+        if not line.errors_given:
+            record.warn(
+                "one seed per network: crossings have no errors, the line is not weighted and chi^2 is not defined"
+            )
+        # Both lines of the figure, at their ends.
+        depths = [crossing.depth for crossing in crossings]
+        for depth in (min(depths), max(depths)):
+            record.measure("fitted_width", law.transition_width(depth), step=depth)
+            record.measure("published_width", FITTED.transition_width(depth), step=depth)
+        _record_line(record, fitted, crossings)
+        _record_published(record, fitted, config)
+        if law.b <= 0:
+            record.warn("the fitted slope is not positive: depth never pays more, so no optimal depth is predicted")
+        else:
+            best = {size: optimal_depth(size, law) for size in PREDICTED_SIZES}
+            record.table(
+                "predictions",
+                "Optimal depth by the fitted line",
+                ("size", "depth", "+- (95 %)", "width", "depth by paper 8"),
+                [(n, each.depth, each.margin, each.width, optimal_depth(n).depth) for n, each in best.items()],
+                "The error is that of the line alone; far from the sizes trained it is extrapolation.",
+            )
     return record.result
 
 
-def _rows(config: FitConfig, generator: np.random.Generator) -> list[LossRow]:
-    if config.losses is not None:
-        return read_losses(Path(config.losses), embedding=config.embedding)
-    return simulate_losses(
-        FITTED,
-        config.simulated_depths,
-        spread=config.spread,
-        generator=generator,
-        pair_depth=config.pair_depth,
-    )
-
-
-def _crossing_table(record: Recorder, crossings: list[Crossing], missing: list[Unresolved]) -> None:
+def _record_crossings(record: Recorder, crossings: list[Crossing], missing: dict[tuple[int, int], str]) -> None:
     rows: list[tuple[TableCell, ...]] = []
     for each in crossings:
         pair = f"{each.shallow} / {each.deep}"
@@ -66,27 +112,13 @@ def _crossing_table(record: Recorder, crossings: list[Crossing], missing: list[U
             record.measure("log_width_error", error, step=each.depth, group=pair)
         note = "several sign changes" if each.ambiguous else ""
         rows.append((pair, each.depth, size.value, size.low, size.high, each.log_width, error, note))
-    rows += [(f"{pair.shallow} / {pair.deep}", None, None, None, None, None, None, pair.reason) for pair in missing]
+    rows += [(f"{shallow} / {deep}", *[None] * 6, reason) for (shallow, deep), reason in missing.items()]
     columns = ("pair", "L", "crossing size", "low", "high", "ln d", "error of ln d", "note")
     record.table("crossings", "Where the deeper network starts to win", columns, rows)
 
 
-def _values(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> None:
-    fit = fitted.fit
-    record.value("a", fitted.law.a)
-    record.value("b", fitted.law.b)
-    record.value("a_error", fitted.law.var_a**0.5)
-    record.value("b_error", fitted.law.var_b**0.5)
-    record.value("covariance_ab", fitted.law.cov_ab)
-    record.value("r_squared", fit.r_squared)
-    record.value("reduced_chi_squared", fit.reduced_chi_squared)
-    record.value("crossings", len(crossings))
-    if not fit.errors_given:
-        record.warn("one seed per network: crossings have no errors, the line is not weighted and chi^2 is not defined")
-
-
-def _line(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> None:
-    """Whether the crossings lie on a line within their errors."""
+def _record_line(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> None:
+    """Tests whether the crossings lie on a line within their errors."""
     p, chi = fitted.fit.p_value, fitted.fit.reduced_chi_squared
     spread = "" if chi is None or p is None else f", reduced chi^2 = {chi:.3g} (p = {p:.2g})"
     record.finding(
@@ -114,13 +146,15 @@ def _line(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> Non
     )
 
 
-def _published(record: Recorder, fitted: FittedLaw, config: FitConfig) -> None:
-    """Beside the law of paper 8: both coefficients at once, with both covariances."""
+def _record_published(record: Recorder, fitted: FittedLaw, config: FitConfig) -> None:
+    """Compares with the law of paper 8: both coefficients at once, with both covariances."""
     law = fitted.law
     difference = np.array([law.a - FITTED.a, law.b - FITTED.b])
     covariance = np.array([[law.var_a, law.cov_ab], [law.cov_ab, law.var_b]])
-    if config.losses is not None:  # simulated losses follow the published line itself, which has no error then
+    # Simulated losses follow the published line itself, which has no error then.
+    if config.losses is not None:
         covariance += np.array([[FITTED.var_a, FITTED.cov_ab], [FITTED.cov_ab, FITTED.var_b]])
+    # chi^2 = x^T S^-1 x of the two differences, on two degrees of freedom.
     chi = float(difference @ np.linalg.solve(covariance, difference))
     p = float(stats.chi2.sf(chi, 2))
     half = Z95 * FITTED.var_b**0.5
@@ -141,22 +175,4 @@ def _published(record: Recorder, fitted: FittedLaw, config: FitConfig) -> None:
             ),
             Assumption(statement="The published covariance", how="its values are recalled, not read at the source"),
         ),
-    )
-
-
-def _predictions(record: Recorder, fitted: FittedLaw) -> None:
-    """What the fitted line asks for at other sizes."""
-    if fitted.law.b <= 0:
-        record.warn("the fitted slope is not positive: depth never pays more, so no optimal depth is predicted")
-        return
-    rows: list[tuple[TableCell, ...]] = []
-    for size in PREDICTED_SIZES:
-        best = optimal_depth(size, fitted.law)
-        rows.append((size, best.depth, best.margin, best.width, optimal_depth(size).depth))
-    record.table(
-        "predictions",
-        "Optimal depth by the fitted line",
-        ("size", "depth", "+- (95 %)", "width", "depth by paper 8"),
-        rows,
-        "The error is that of the line alone; far from the sizes trained it is extrapolation.",
     )

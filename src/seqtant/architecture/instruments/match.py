@@ -4,24 +4,59 @@ from __future__ import annotations
 
 import math
 
-from seqtant.architecture import theory
 from seqtant.architecture.config import MatchConfig
-from seqtant.architecture.planning.matching import MAX_WIDTH, matching_width
+from seqtant.architecture.separation.closed_forms import MAX_WIDTH, log3_many_token_rank, matching_width
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: MatchConfig, context: Context) -> Result:
-    """Matches a shape by another depth."""
+@verb(MatchConfig)
+def match(config: MatchConfig, context: Context) -> Result:
+    """Finds the width that another depth needs to reach the separation rank of a network.
+
+    The matching width is the smallest whose closed form, for many vectors per half, is not below the given shape's.
+
+    Returns:
+        The width (None where it is out of reach), the logarithm of the rank, the ratio of parameters.
+
+    Raises:
+        InputError: A depth or the width lies outside its range.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> architecture.match(depth=2, width=4, to_depth=1).values["matching_width"]
+        109
+    """
     depth, width, to_depth = config.depth, config.width, config.to_depth
     title = f"Width that {to_depth} layers need to match {depth} layers of width {width}"
     with Recorder("architecture.match", title, config, context, papers=(8,)) as record:
-        rank = theory.log3_many_token_rank(depth, width)
         needed = matching_width(depth, width, to_depth)
         record.value("matching_width", needed)
-        record.value("rank_log3", rank)
-        record.table("shapes", "Both shapes", *_shapes(config, needed))
+        record.value("rank_log3", log3_many_token_rank(depth, width))
+        shapes = [("given", depth, width)]
+        if needed is not None:
+            shapes.append(("matching", to_depth, needed))
+            if needed > 1:
+                shapes.append(("one narrower", to_depth, needed - 1))
+        rows: list[tuple[Cell, ...]] = []
+        for name, layers, wide in shapes:
+            rank = log3_many_token_rank(layers, wide)
+            rows.append((name, layers, wide, 12 * layers * wide**2, rank if math.isfinite(rank) else None))
+        record.table(
+            "shapes",
+            "Both shapes",
+            ("shape", "depth", "width", "12 L d^2", "log3 of the rank"),
+            rows,
+            "The matching width is the smallest whose rank is not below the given one's.",
+        )
+        # The curves of the figure: 41 widths on a logarithmic scale to twice the wider shape, and both shapes.
+        last = max(width, needed if needed is not None else 1000 * width, 4)
+        widths = sorted({max(1, round(2 * last ** (step / 40))) for step in range(41)} | {width, last})
+        for layers in dict.fromkeys((depth, to_depth)):
+            for wide in widths:
+                record.measure("rank_log3", log3_many_token_rank(layers, wide), step=wide, group=f"depth {layers}")
         if needed is None:
             summary = f"More than {MAX_WIDTH:.0e}: no width that anybody can build makes {to_depth} layers a match."
         else:
@@ -44,18 +79,3 @@ def run(config: MatchConfig, context: Context) -> Result:
             advice="This compares capacities, not losses: softmax, normalization and feed-forward layers are left out.",
         )
     return record.result
-
-
-def _shapes(config: MatchConfig, needed: int | None) -> tuple[tuple[str, ...], list[tuple[Cell, ...]], str]:
-    columns = ("shape", "depth", "width", "12 L d^2", "log3 of the rank")
-    rows: list[tuple[Cell, ...]] = [_row("given", config.depth, config.width)]
-    if needed is not None:
-        rows += [_row("matching", config.to_depth, needed)]
-        if needed > 1:
-            rows += [_row("one narrower", config.to_depth, needed - 1)]
-    return columns, rows, "The matching width is the smallest whose rank is not below the given one's."
-
-
-def _row(name: str, depth: int, width: int) -> tuple[Cell, ...]:
-    rank = theory.log3_many_token_rank(depth, width)
-    return (name, depth, width, 12 * depth * width**2, rank if math.isfinite(rank) else None)

@@ -2,49 +2,111 @@
 
 from __future__ import annotations
 
+import math
+
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.planning.planning import Plan, make_plan
-from seqtant.architecture.planning.rules_of_thumb import LAW, RULES, vocabulary_parameters
-from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, width_of_family
+from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan, resolution
+from seqtant.architecture.planning.rules_of_thumb import BUILT, LAW, RULES, vocabulary_parameters
+from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, optimal_depth
 from seqtant.boundary import size_text
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: PlanConfig, context: Context) -> Result:
-    """Plans shapes for a parameter budget."""
-    with Recorder(
-        "architecture.plan", f"Shapes for {size_text(config.params)} parameters", config, context, papers=(7, 8)
-    ) as record:
-        plan = make_plan(config)
-        _record_values(record, plan)
-        _record_depth(record, plan)
-        _record_rank(record, plan)
+@verb(PlanConfig)
+def plan(config: PlanConfig, context: Context) -> Result:
+    """Plans a network's shape for a parameter budget: the depth law's band, whole candidates, what other rules say.
+
+    The law's center solves N = 12 L d^2 on the fitted line ln d = a + b L, or the family's own count of parameters in
+    place of 12 L d^2. The band is 95 % of the fit's error, cut where the rank of the input keeps width from paying.
+
+    Returns:
+        Optimal depth and width with the band; tables of candidate shapes, their exact costs, and the rules of practice.
+
+    Raises:
+        InputError: The budget makes no network, e.g. because the embeddings alone exceed it.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> result = architecture.plan(params="1.3B")
+        >>> result.values["depth_low"], result.values["depth_high"]
+        (36, 48)
+    """
+    title = f"Shapes for {size_text(config.params)} parameters"
+    with Recorder("architecture.plan", title, config, context, papers=(7, 8)) as record:
+        found = plan_of(config)
+        best = found.best
+        for name, number in {
+            "optimal_depth": best.depth,
+            "optimal_width": best.width,
+            "depth_error": best.error,
+            "depth_low": found.band.low,
+            "depth_high": found.band.high,
+            "parameters": found.size,
+            "aspect_ratio": best.width / best.depth,
+            "effective_width": found.effective_width,
+            "rank_limited": int(found.effective_width < best.width),
+            "extrapolated": int(found.is_extrapolated),
+        }.items():
+            record.value(name, number)
+        _record_depth(record, found)
+        _record_rank(record, found)
         if config.modality in (None, "text"):
-            _record_vocabulary(record, plan, is_chosen=config.vocab is not None)
-        rows = rules(plan)
-        _record_practice(record, plan, rows)
-        _tabulate_candidates(record, plan, config)
-        _tabulate_rules(record, rows)
+            _record_vocabulary(record, found, is_chosen=config.vocab is not None)
+        rows = rules(found)
+        overlapping = [str(row[0]) for row in rows[1:] if row[5] == "overlaps"]
+        record.finding(
+            "practice",
+            "Do other rules agree with the band?",
+            "inconclusive",
+            f"{len(overlapping)} of {len(rows) - 1} rules that name a depth at this size overlap the band"
+            + (": " + ", ".join(overlapping) if overlapping else "")
+            + ". They contradict each other as well.",
+            advice="Where rules differ, the loss between the shapes is small; speed and memory may decide.",
+        )
+        _tabulate_candidates(record, found, config)
+        record.table(
+            "rules",
+            "What others advise for this budget",
+            ("rule", "depth from", "depth to", "width from", "width to", "against the band", "source"),
+            rows,
+            note="Only rules made for sizes like this one. Unverified: recalled, never a published truth. "
+            "The page says what each rule says, and where.",
+        )
+        _record_curve(record, found)
     return record.result
 
 
-def _record_values(record: Recorder, plan: Plan) -> None:
-    best = plan.best
-    for name, number in {
-        "optimal_depth": best.depth,
-        "optimal_width": best.width,
-        "depth_error": best.error,
-        "depth_low": plan.band.low,
-        "depth_high": plan.band.high,
-        "parameters": plan.size,
-        "aspect_ratio": best.width / best.depth,
-        "effective_width": plan.effective_width,
-        "rank_limited": int(plan.effective_width < best.width),
-        "extrapolated": int(plan.is_extrapolated),
-    }.items():
-        record.value(name, number)
+def plan_of(config: PlanConfig) -> Plan:
+    """Makes the plan that a configuration asks for, with the modality's vocabulary and rank where none is given."""
+    kind = MODALITIES[config.modality or "text"]
+    family = ShapeFamily(
+        d_ff_ratio=config.d_ff_ratio or (8 / 3 if config.glu else 4.0),
+        gated=config.glu,
+        head_dim=config.head_dim,
+        kv_heads=config.kv_heads,
+        vocabulary=kind.vocabulary if config.vocab is None else config.vocab,
+        input_rank=kind.rank if config.embed_rank is None else config.embed_rank,
+        tied=config.tied,
+        snap=config.snap,
+    )
+    return make_plan(config.params, family, count=config.count, context=config.context, cache_dtype=config.cache_dtype)
+
+
+def _record_curve(record: Recorder, plan: Plan) -> None:
+    """Records the figure's curve, the law with its band over sizes, and the published networks beside it."""
+    first, last = math.log10(min(plan.size, 1e6)), math.log10(max(plan.size, 2e12))
+    for size in (10 ** (first + (last - first) * step / 80) for step in range(81)):
+        law = optimal_depth(size)
+        margin = law.margin + resolution(law.depth)
+        record.measure("law_depth", law.depth, unit="layers", step=size)
+        record.measure("law_depth_low", max(0.0, law.depth - margin), unit="layers", step=size)
+        record.measure("law_depth_high", law.depth + margin, unit="layers", step=size)
+    for built in BUILT:
+        record.measure("built_depth", built.depth, unit="layers", step=built.size, group=built.name)
+        record.measure("built_width", built.width, step=built.size, group=built.name)
 
 
 def _record_depth(record: Recorder, plan: Plan) -> None:
@@ -59,11 +121,7 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
         f"{band.low} to {band.high} layers ({band.reason}); the law's center is {best.depth:.1f} layers of width "
         f"{best.width:.0f}. Nothing was trained here.",
         predicted=Estimate(
-            value=best.depth,
-            low=best.low,
-            high=best.high,
-            method="delta method on the fit's covariance",
-            unit="layers",
+            value=best.depth, low=best.low, high=best.high, method="delta method on the fit's covariance", unit="layers"
         ),
         assumptions=(
             Assumption(
@@ -107,8 +165,8 @@ def _record_rank(record: Recorder, plan: Plan) -> None:
         predicted=Estimate.exact(plan.effective_width, unit="effective width"),
         measured=Estimate(
             value=best.width,
-            low=_width_at(plan, best.high),
-            high=_width_at(plan, max(best.low, 0.5 * best.depth)),
+            low=plan.width_at(best.high),
+            high=plan.width_at(max(best.low, 0.5 * best.depth)),
             method="delta method on the fit's covariance",
             unit="width of the law",
         ),
@@ -125,11 +183,12 @@ def _record_rank(record: Recorder, plan: Plan) -> None:
 
 
 def _record_vocabulary(record: Recorder, plan: Plan, *, is_chosen: bool) -> None:
-    """Tao et al.'s rule for the size of a text vocabulary, with the planned one beside it."""
+    """Compares the planned vocabulary with Tao et al.'s rule for its size."""
     vocabulary = plan.family.vocabulary or 0
     low, high = sorted(vocabulary_parameters(plan.size, approach) / plan.best.width for approach in (1, 2))
     record.value("vocabulary_low", low)
     record.value("vocabulary_high", high)
+    # Within a factor of two of the rule's two answers.
     near = low / 2 <= vocabulary <= 2 * high
     record.finding(
         "vocabulary",
@@ -144,90 +203,46 @@ def _record_vocabulary(record: Recorder, plan: Plan, *, is_chosen: bool) -> None
     )
 
 
-def _record_practice(record: Recorder, plan: Plan, rows: list[tuple[Cell, ...]]) -> None:
-    ranges = rows[1:]
-    overlapping = [row for row in ranges if row[5] == "overlaps"]
-    record.finding(
-        "practice",
-        "Do other rules agree with the band?",
-        "inconclusive",
-        f"{len(overlapping)} of {len(ranges)} rules that name a depth at this size overlap the band"
-        + (": " + ", ".join(str(row[0]) for row in overlapping) if overlapping else "")
-        + ". They contradict each other as well.",
-        advice="Where rules differ, the loss between the shapes is small; speed and memory may decide.",
-    )
-
-
 def rules(plan: Plan) -> list[tuple[Cell, ...]]:
-    """One row per rule that names a depth at this plan's size, the law first."""
-    ends = (plan.band.low, plan.band.high, *_widths(plan, plan.band.low, plan.band.high))
-    rows: list[tuple[Cell, ...]] = [(LAW.name, *ends, "is the band", LAW.strength)]
-    for rule in RULES:
+    """Tabulates every rule that names a depth at this plan's size, the law first."""
+    rows: list[tuple[Cell, ...]] = []
+    for rule in (LAW, *RULES):
         depths = rule.depths(plan)
-        if depths is not None:
-            low, high = depths
-            asked = (round(low, 1), round(high, 1), *_widths(plan, low, high))
-            rows.append((rule.name, *asked, _against(plan, low, high), rule.strength))
+        if depths is None:
+            continue
+        low, high = depths
+        # Half a layer of tolerance: depths are whole, rules are not.
+        against = "overlaps"
+        if rule is LAW:
+            against = "is the band"
+        elif high < plan.band.low - 0.5:
+            against = "shallower"
+        elif low > plan.band.high + 0.5:
+            against = "deeper"
+        asked = (plan.band.low, plan.band.high) if rule is LAW else (round(low, 1), round(high, 1))
+        # The deepest network is the narrowest.
+        widths = (round(plan.width_at(high)), round(plan.width_at(low)))
+        rows.append((rule.name, *asked, *widths, against, rule.strength))
     return rows
 
 
-def _against(plan: Plan, low: float, high: float) -> str:
-    if high < plan.band.low - 0.5:
-        return "shallower"
-    return "deeper" if low > plan.band.high + 0.5 else "overlaps"
-
-
-def _widths(plan: Plan, low: float, high: float) -> tuple[int, int]:
-    return round(_width_at(plan, high)), round(_width_at(plan, low))
-
-
-def _width_at(plan: Plan, depth: float) -> float:
-    return width_of_family(plan.size / depth, plan.family.layer_parameters)
-
-
-def _tabulate_rules(record: Recorder, rows: list[tuple[Cell, ...]]) -> None:
-    record.table(
-        "rules",
-        "What others advise for this budget",
-        ("rule", "depth from", "depth to", "width from", "width to", "against the band", "source"),
-        rows,
-        note="Only rules made for sizes like this one. Unverified: recalled, never a published truth. "
-        "The page says what each rule says, and where.",
-    )
-
-
 def _tabulate_candidates(record: Recorder, plan: Plan, config: PlanConfig) -> None:
+    law, band = plan.best.depth, plan.band
     record.table(
         "candidates",
         "Whole shapes in and around the band",
         ("depth", "width", "heads", "d_ff", "depth / law", "place"),
         [
-            (
-                shape.depth,
-                shape.width,
-                shape.heads,
-                shape.d_ff,
-                round(shape.depth / plan.best.depth, 2),
-                plan.band.place(shape.depth),
-            )
-            for shape in plan.candidates
+            (each.depth, each.width, each.heads, each.d_ff, round(each.depth / law, 2), band.place(each.depth))
+            for each in plan.candidates
         ],
     )
+    keys = ("depth", "width", "non_embedding", "embedding", "flops_per_token", "cache_bytes_per_token")
     record.table(
         "costs",
         "What they cost, counted exactly",
         ("depth", "width", "non-embedding", "embedding", "FLOPs / token", "cache bytes / token"),
-        [
-            (
-                shape.depth,
-                shape.width,
-                shape.non_embedding,
-                shape.embedding,
-                shape.flops_per_token,
-                shape.cache_bytes_per_token,
-            )
-            for shape in plan.candidates
-        ],
+        [tuple(getattr(each, key) for key in keys) for each in plan.candidates],
         note=f"Forward FLOPs of the matrix products with square attention over {config.context} tokens; "
         f"cache in {config.cache_dtype}; root-mean-square norms, rotary positions, no biases, "
         f"{'tied' if plan.family.tied else 'untied'} head.",

@@ -6,80 +6,147 @@ import csv
 import io
 from pathlib import Path
 
-from seqtant.architecture import theory
 from seqtant.architecture.config import SweepConfig
-from seqtant.architecture.experiments.contrasts import Gap, gaps
-from seqtant.architecture.experiments.grid import Cell, Outcome, Run, cells, find_or_train
+from seqtant.architecture.experiments.grid import Cell, Gap, Outcome, Run, cells, find_or_train, gaps
+from seqtant.architecture.theory import FITTED, FITTED_DEPTHS, FITTED_SIZES
 from seqtant.boundary import size_text
 from seqtant.data.corpus import Corpus, build_corpus
-from seqtant.data.documents import TextFile
-from seqtant.data.phrases import phrase_documents
+from seqtant.data.documents import Documents, TextFile, TextList
+from seqtant.data.espeak import phrase_documents
+from seqtant.data.json_lines import read_lines, text_of
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.findings import Cell as TableCell
+from seqtant.models.decoder_config import DecoderConfig
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 from seqtant.stats.intervals import mean
+from seqtant.training.config import TrainingConfig
 
 COLUMNS = ("size", "depth", "width", "embedding", "learning_rate", "seed", "loss", "bits_per_byte", "parameters")
 
 
-def run(config: SweepConfig, context: Context) -> Result:
-    """Trains the grid, cell by cell; finished cells are kept in the folder, so that a killed sweep goes on."""
+@verb(SweepConfig)
+def sweep(config: SweepConfig, context: Context) -> Result:
+    """Trains networks of equal size and different depth, and tests whether a limited rank moves the balance to depth.
+
+    Every depth is trained at every size, with every embedding and seed; the gap of a pair of depths is the loss of the
+    shallow network less that of the deep one, paired by seed. Finished networks are kept in the folder ``out``, so that
+    a killed sweep goes on.
+
+    Returns:
+        The gap of every pair, and its move from the factorized control to each rank, with Student's intervals.
+
+    Raises:
+        InputError: The text cannot be read, or no width makes a depth come near a size.
+
+    Example:
+        >>> from seqtant import architecture
+        >>> tiny = {"sizes": [12000], "depths": [1, 4], "embeddings": ["control"], "context": 16, "rows": 2}
+        >>> short = {"steps": 2, "warmup": 0, "learning_rates": [0.01], "seeds": 2, "validation_windows": 4}
+        >>> architecture.sweep(**tiny, **short, device="cpu").values["runs"]
+        4
+    """
     depths = ", ".join(str(depth) for depth in config.depths)
     title = f"Depths {depths} at equal size, trained {config.seeds} times each"
     with Recorder("architecture.sweep", title, config, context, papers=(7, 8)) as record:
-        grid = cells(config)
-        corpus = _corpus(config, context.folder)
-        rates = {cell: _rate(cell, config, corpus, context) for cell in grid}
+        step = config.head_size or config.heads
+        grid = cells(config.sizes, config.depths, config.embeddings, multiple_of=step)
+        corpus = build_corpus(documents_of(config), config.tokens, vocabulary=config.vocab, folder=context.folder)
+        rates = {cell: _learning_rate(cell, config, corpus, context) for cell in grid}
+        # Seeds 1000 s + 1, 1000 s + 2, ...; 1000 s itself chose the learning rates and is not used again.
         runs = [
-            Run(cell, rates[cell], 1000 * context.seed + number, config.steps)
+            run_of(cell, config, corpus.vocabulary, rates[cell], 1000 * context.seed + number, config.steps)
             for number in range(1, config.seeds + 1)
             for cell in grid
         ]
         outcomes = [
-            find_or_train(each, config, corpus, context)
-            for each in track(runs, context.progress, "networks", len(runs))
+            find_or_train(each, corpus, context) for each in track(runs, context.progress, "networks", len(runs))
         ]
-        _losses(record, outcomes, context.folder)
+        _record_losses(record, outcomes, context.folder)
         found = gaps(outcomes)
-        on_edge = _edges(record, rates, config)
-        _gap_table(record, found)
+        tried = sorted(config.learning_rates)
+        edge = [
+            f"{cell} ({rate:g})" for cell, rate in rates.items() if len(tried) > 1 and rate in (tried[0], tried[-1])
+        ]
+        if edge:
+            record.warn(
+                f"the best learning rate is at the end of those tried, a better one may lie beyond: {', '.join(edge)}"
+            )
+        _record_gaps(record, found)
         for gap in found:
             if gap.embedding == found[0].embedding:
-                _law(record, gap, config)
+                _record_law(record, gap, config)
             if isinstance(gap.embedding, int):
-                _rank_cap(record, gap, _control(gap, found), config, on_edge)
+                controls = (other for other in found if other.embedding == "control")
+                control = next(other for other in controls if (other.shallow, other.deep) == (gap.shallow, gap.deep))
+                _record_rank_cap(record, gap, control, config, on_edge=bool(edge))
     return record.result
 
 
-def _corpus(config: SweepConfig, folder: Path | None) -> Corpus:
-    documents = phrase_documents(600) if config.text is None else TextFile(config.text, field=config.field)
-    return build_corpus(documents, config.tokens, vocabulary=config.vocab, folder=folder)
+def documents_of(config: SweepConfig) -> Documents:
+    """Opens the text to train on: a file, texts in memory, or the phrase grammar."""
+    if config.text is None:
+        return phrase_documents(600)
+    if is_path(config.text):
+        return TextFile(config.text, field=config.field)
+    rows = read_lines(config.text, fields=(config.field,))
+    return TextList(text_of(row, config.field, place) for place, row in rows)
 
 
-def _rate(cell: Cell, config: SweepConfig, corpus: Corpus, context: Context) -> float:
-    """The learning rate with the lowest validation loss in a shorter run of its own seed."""
+def run_of(cell: Cell, config: SweepConfig, vocabulary: int, rate: float, seed: int, steps: int) -> Run:
+    """Makes one training run of a cell, with its network and its settings."""
+    # The control is factorized at full rank; a plain table is not factorized.
+    ranks = {"plain": None, "control": cell.shape.width}
+    network = DecoderConfig(
+        vocabulary=vocabulary,
+        depth=cell.shape.depth,
+        width=cell.shape.width,
+        heads=cell.shape.width // config.head_size if config.head_size else config.heads,
+        context=config.context,
+        embedding_rank=cell.embedding if isinstance(cell.embedding, int) else ranks[cell.embedding],
+        positions=config.positions,
+    )
+    training = TrainingConfig(
+        steps=steps,
+        learning_rate=rate,
+        warmup=config.warmup,
+        weight_decay=config.weight_decay,
+        precision=config.precision,
+    )
+    return Run(cell, network, training, config.rows, config.validation_windows, seed)
+
+
+def _learning_rate(cell: Cell, config: SweepConfig, corpus: Corpus, context: Context) -> float:
+    """Chooses the learning rate with the lowest validation loss in a shorter run of its own seed."""
     if len(config.learning_rates) == 1:
         return config.learning_rates[0]
-    trials = [Run(cell, rate, 1000 * context.seed, config.tuning_steps) for rate in config.learning_rates]
+    trials = [
+        run_of(cell, config, corpus.vocabulary, rate, 1000 * context.seed, config.tuning_steps)
+        for rate in config.learning_rates
+    ]
     tried = [
-        find_or_train(trial, config, corpus, context)
+        find_or_train(trial, corpus, context)
         for trial in track(trials, context.progress, f"learning rate of {cell}", len(trials))
     ]
-    return min(tried, key=lambda outcome: outcome.loss).run.learning_rate
+    return min(tried, key=lambda outcome: outcome.loss).run.training.learning_rate
 
 
-def _losses(record: Recorder, outcomes: list[Outcome], folder: Path | None) -> None:
+def _record_losses(record: Recorder, outcomes: list[Outcome], folder: Path | None) -> None:
     rows: list[tuple[TableCell, ...]] = []
+    by_cell: dict[Cell, list[Outcome]] = {}
     for outcome in outcomes:
         cell, seed = outcome.run.cell, outcome.run.seed
-        shape = cell.shape
-        record.measure("loss", outcome.loss, unit="nats/token", seed=seed, group=f"{shape.size:g}: {cell}")
-        record.measure("bits_per_byte", outcome.bits_per_byte, seed=seed, group=f"{shape.size:g}: {cell}")
-        record.measure("seconds", outcome.seconds, unit="s", seed=seed, group=f"{shape.size:g}: {cell}")
-        named = (shape.size, shape.depth, shape.width, str(cell.embedding), outcome.run.learning_rate, seed)
+        shape, rate = cell.shape, outcome.run.training.learning_rate
+        by_cell.setdefault(cell, []).append(outcome)
+        group = f"{shape.size:g}: {cell}"
+        record.measure("loss", outcome.loss, unit="nats/token", seed=seed, group=group)
+        record.measure("bits_per_byte", outcome.bits_per_byte, seed=seed, group=group)
+        record.measure("seconds", outcome.seconds, unit="s", seed=seed, group=group)
+        named = (shape.size, shape.depth, shape.width, str(cell.embedding), rate, seed)
         rows.append((*named, outcome.loss, outcome.bits_per_byte, outcome.parameters))
     if folder is not None:
         text = io.StringIO()
@@ -88,55 +155,25 @@ def _losses(record: Recorder, outcomes: list[Outcome], folder: Path | None) -> N
         write_text(path, text.getvalue())
         record.artifact(path, "losses")
     record.value("runs", len(outcomes))
-    _cell_table(record, outcomes)
 
-
-def _cell_table(record: Recorder, outcomes: list[Outcome]) -> None:
-    by_cell: dict[Cell, list[Outcome]] = {}
-    for outcome in outcomes:
-        by_cell.setdefault(outcome.run.cell, []).append(outcome)
-    rows: list[tuple[TableCell, ...]] = []
+    summary: list[tuple[TableCell, ...]] = []
     for cell, own in by_cell.items():
+        shape, first = cell.shape, own[0]
         loss = mean([outcome.loss for outcome in own], unit="nats")
         bits = sum(outcome.bits_per_byte for outcome in own) / len(own)
-        shape = cell.shape
-        rows.append(
-            (
-                shape.size,
-                shape.depth,
-                shape.width,
-                str(cell.embedding),
-                shape.matrix_parameters,
-                own[0].parameters,
-                own[0].run.learning_rate,
-                loss.value,
-                loss.low,
-                loss.high,
-                bits,
-            )
-        )
+        sizes = (shape.size, shape.depth, shape.width, str(cell.embedding), shape.matrix_parameters, first.parameters)
+        summary.append((*sizes, first.run.training.learning_rate, loss.value, loss.low, loss.high, bits))
     columns = ("size", "depth", "width", "embedding", "12 L d^2", "all parameters", "learning rate")
     record.table(
         "cells",
         "Validation loss of each network",
         (*columns, "loss (nats/token)", "low", "high", "bits per byte"),
-        rows,
+        summary,
         f"Mean over {len(outcomes) // len(by_cell)} seeds with Student's 95 % interval.",
     )
 
 
-def _edges(record: Recorder, rates: dict[Cell, float], config: SweepConfig) -> bool:
-    """Warns of networks whose best learning rate is the first or last of those tried."""
-    tried = sorted(config.learning_rates)
-    edge = [f"{cell} ({rate:g})" for cell, rate in rates.items() if len(tried) > 1 and rate in (tried[0], tried[-1])]
-    if edge:
-        record.warn(
-            f"the best learning rate is at the end of those tried, a better one may lie beyond: {', '.join(edge)}"
-        )
-    return bool(edge)
-
-
-def _gap_table(record: Recorder, found: list[Gap]) -> None:
+def _record_gaps(record: Recorder, found: list[Gap]) -> None:
     rows: list[tuple[TableCell, ...]] = []
     several = len({(gap.shallow, gap.deep) for gap in found}) > 1
     for gap in found:
@@ -144,19 +181,9 @@ def _gap_table(record: Recorder, found: list[Gap]) -> None:
         for seed, difference in zip(gap.seeds, gap.differences, strict=True):
             record.measure("gap", difference, unit="nats", seed=seed, group=_key(gap, several=True))
         record.value(f"gap_{_key(gap, several=several)}", gain.value)
-        shallow, deep = gap.shallow, gap.deep
-        rows.append(
-            (
-                shallow.size,
-                f"{shallow.depth} x {shallow.width}",
-                f"{deep.depth} x {deep.width}",
-                str(gap.embedding),
-                gain.value,
-                gain.low,
-                gain.high,
-                _winner(gain),
-            )
-        )
+        shallow, deep = (f"{shape.depth} x {shape.width}" for shape in (gap.shallow, gap.deep))
+        interval = (gain.value, gain.low, gain.high)
+        rows.append((gap.shallow.size, shallow, deep, str(gap.embedding), *interval, _winner(gain)))
     record.table(
         "gaps",
         "Shallow minus deep at equal size",
@@ -179,14 +206,14 @@ def _winner(gain: Estimate) -> str:
     return "deep" if gain.value > 0 else "shallow"
 
 
-def _law(record: Recorder, gap: Gap, config: SweepConfig) -> None:
-    """Beside the depth law: below the transition size of the deeper network the shallower one should win."""
+def _record_law(record: Recorder, gap: Gap, config: SweepConfig) -> None:
+    """Compares with the depth law: below the transition size of the deeper network the shallower one should win."""
     size, deep = gap.shallow.size, gap.deep.depth
-    transition = theory.FITTED.transition_size(deep)
+    transition = FITTED.transition_size(deep)
     expected = "deep" if size > transition else "shallow"
     winner = _winner(gap.estimate)
     verdict: Verdict = "inconclusive" if winner == "undecided" else "agrees" if winner == expected else "disagrees"
-    inside = theory.FITTED_SIZES[0] <= size <= theory.FITTED_SIZES[1] and gap.shallow.depth >= theory.FITTED_DEPTHS[0]
+    inside = FITTED_SIZES[0] <= size <= FITTED_SIZES[1] and gap.shallow.depth >= FITTED_DEPTHS[0]
     record.finding(
         f"law_{_key(gap, several=True)}",
         f"Which is better at {size_text(size)} parameters, {gap.shallow.depth} or {deep} layers "
@@ -199,7 +226,7 @@ def _law(record: Recorder, gap: Gap, config: SweepConfig) -> None:
             Assumption(
                 statement="Size and depth lie in the range the law was fitted on",
                 status="holds" if inside else "fails",
-                how=f"about {theory.FITTED_SIZES[0]:g} to {theory.FITTED_SIZES[1]:g} parameters, 6 to 48 layers",
+                how=f"about {FITTED_SIZES[0]:g} to {FITTED_SIZES[1]:g} parameters, 6 to 48 layers",
             ),
             Assumption(
                 statement="Both networks are trained to the end",
@@ -209,16 +236,8 @@ def _law(record: Recorder, gap: Gap, config: SweepConfig) -> None:
     )
 
 
-def _control(gap: Gap, found: list[Gap]) -> Gap:
-    return next(
-        other
-        for other in found
-        if other.embedding == "control" and (other.shallow, other.deep) == (gap.shallow, gap.deep)
-    )
-
-
-def _rank_cap(record: Recorder, gap: Gap, control: Gap, config: SweepConfig, on_edge: bool) -> None:
-    """The difference of differences: the gap with limited rank minus the gap of the factorized control."""
+def _record_rank_cap(record: Recorder, gap: Gap, control: Gap, config: SweepConfig, *, on_edge: bool) -> None:
+    """Records the difference of differences: the gap with limited rank minus the gap of the factorized control."""
     moved = gap.minus(control)
     several = len(config.sizes) * (len(config.depths) - 1) > 1
     record.value(f"difference_of_differences_{_key(gap, several=several)}", moved.value)

@@ -1,4 +1,4 @@
-"""What others advise for the same budget: rules of practice, each with its source and how far that source was read."""
+"""Lists what others advise for the same budget, each rule with its source and how far that source was read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seqtant.architecture import theory
-from seqtant.architecture.planning.planning import Plan
-from seqtant.errors import InputError
+from seqtant.architecture.planning.planner import Plan
 
 Strength = Literal["read at the source", "read second-hand", "counted here", "unverified"]
 
@@ -26,42 +25,34 @@ class Rule:
     """Where it can be read."""
     strength: Strength
     """How far the source was read: an unverified rule is never a published truth."""
-    advice: Callable[[Plan], tuple[float, float] | None]
+    advice: Callable[[Plan], tuple[float, float] | None] | None = None
     """Depths it asks for at the plan's size; None where it names none."""
     sizes: tuple[float, float] = (0.0, math.inf)
     """Non-embedding sizes it speaks about, roughly those that were built."""
 
     def depths(self, plan: Plan) -> tuple[float, float] | None:
         """Shallowest and deepest network it asks for; None where it says nothing about this size."""
-        return self.advice(plan) if self.sizes[0] <= plan.size <= self.sizes[1] else None
+        return self.advice(plan) if self.advice and self.sizes[0] <= plan.size <= self.sizes[1] else None
 
 
-def silent(plan: Plan) -> None:
-    """A rule that names no depth."""
+def aspect_ratio(low: float, high: float) -> Callable[[Plan], tuple[float, float]]:
+    """Makes a rule of thumb of two ratios: depths whose width over depth lies between them."""
 
-
-def aspect_ratio(low: float, high: float) -> Callable[[Plan], tuple[float, float] | None]:
-    """Depths whose width over depth lies between two ratios."""
-
-    def depths(plan: Plan) -> tuple[float, float] | None:
-        first, second = (
-            theory.depth_of_aspect_ratio(plan.size, ratio, plan.family.layer_parameters) for ratio in (high, low)
-        )
-        return first, second
+    def depths(plan: Plan) -> tuple[float, float]:
+        # A larger ratio means a wider, so a shallower network.
+        cost = plan.family.layer_parameters
+        shallow = theory.depth_of_aspect_ratio(plan.size, high, cost)
+        return shallow, theory.depth_of_aspect_ratio(plan.size, low, cost)
 
     return depths
 
 
-def part_of_the_law(*parts: tuple[float, float, float, float]) -> Callable[[Plan], tuple[float, float] | None]:
-    """Depths as a multiple of the law's, by size: (size from, size to, least multiple, largest multiple)."""
-
-    def depths(plan: Plan) -> tuple[float, float] | None:
-        for low, high, least, most in parts:
-            if low <= plan.size < high:
-                return least * plan.best.depth, most * plan.best.depth
-        return None
-
-    return depths
+def as_built(plan: Plan) -> tuple[float, float] | None:
+    """Depth of the catalogue's networks as a multiple of the law's, by size; silent below 0.5B."""
+    for low, high, least, most in ((5e8, 2e10, 0.58, 0.67), (2e10, 5e10, 0.9, 0.9), (5e10, math.inf, 1.1, 1.1)):
+        if low <= plan.size < high:
+            return least * plan.best.depth, most * plan.best.depth
+    return None
 
 
 LAW = Rule(
@@ -103,7 +94,6 @@ RULES: tuple[Rule, ...] = (
         "deeper helps loss and compositional generalization at 41M to 374M, with fast diminishing returns",
         "abstract",
         "read second-hand",
-        silent,
     ),
     Rule(
         "Chinchilla, table A9",
@@ -134,28 +124,26 @@ RULES: tuple[Rule, ...] = (
         "63 shapes of LitGPT's catalogue: median depth 0.58 to 0.67 of the law at 0.5B to 20B, 0.9 to 50B, 1.1 above",
         "LitGPT config.py",
         "counted here",
-        part_of_the_law((5e8, 2e10, 0.58, 0.67), (2e10, 5e10, 0.9, 0.9), (5e10, math.inf, 1.1, 1.1)),
+        as_built,
     ),
     Rule(
         "SoViT 2023, images only",
         "grow the feed-forward width fastest, then depth, then width",
         "big_vision; arXiv 2305.13035",
         "read second-hand",
-        silent,
     ),
     Rule(
         "Hardware",
         "wide and shallow trains faster per second; widths in multiples of 128 up to 39 % faster",
         "abstract of arXiv 2401.14489; bigscience chronicles",
         "read second-hand",
-        silent,
     ),
 )
 """Every rule shown beside the law."""
 
 
 def vocabulary_parameters(size: float, approach: Literal[1, 2] = 2) -> float:
-    """Embedding parameters that suit N non-embedding parameters, by Tao et al. 2024.
+    """Computes the embedding parameters that suit N non-embedding parameters, by Tao et al. 2024.
 
     Approach 2: 3145728 (N / 33e6)^0.8354. Approach 1: e^(-1.589) F^0.41636 with F = (N / e^(-2.48465))^2. Divide by
     the width for a vocabulary size. Source: sail-sg/scaling-with-vocab, the predictor's code.
@@ -169,8 +157,7 @@ def vocabulary_parameters(size: float, approach: Literal[1, 2] = 2) -> float:
         >>> [round(vocabulary_parameters(7e10, approach) / 8192 / 1000) for approach in (1, 2)]
         [212, 231]
     """
-    if not (math.isfinite(size) and size > 0):
-        raise InputError(f"size is {size}: give a finite number above 0")
+    theory.check_size(size)
     if approach == 2:
         return 3145728.0 * (size / 33e6) ** 0.8354
     return math.exp(-1.589) * (size / math.exp(-2.48465)) ** (2.0 * 0.41636)
@@ -186,12 +173,7 @@ class BuiltShape:
 
     @property
     def size(self) -> int:
-        """12 L d^2.
-
-        Example:
-            >>> f"{BuiltShape('GPT-2 XL', 48, 1600).size:.3g}"
-            '1.47e+09'
-        """
+        """12 L d^2."""
         return 12 * self.depth * self.width**2
 
 

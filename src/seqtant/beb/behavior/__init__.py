@@ -1,1 +1,1 @@
-"""What counts as good and bad: scorers of replies, and what corrects them."""
+"""Behavior from -1 (bad) to 1 (good): scorers of answers, and how a model's behavior after prompts is read."""

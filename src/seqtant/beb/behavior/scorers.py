@@ -1,21 +1,39 @@
-"""What calls an answer good or bad: by likelihood, pattern, classifier, callable or judge; users add their own."""
+"""Scores an answer as good or bad: by likelihood, pattern, classifier, judge or callable; users add their own."""
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from seqtant.beb.config import Behavior
 from seqtant.errors import InputError
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.folder import check_folder, locate
+from seqtant.lm.interface import CausalLM, encode
+from seqtant.lm.loading import from_pretrained
 from seqtant.lm.scoring import sequence_log_probs
-from seqtant.lm.text import encode
 from seqtant.registry import Registry, import_attribute
+
+GOOD_LABELS = ("good", "positive", "safe", "aligned", "label_1")
+BAD_LABELS = ("bad", "negative", "unsafe", "misaligned", "label_0")
+CLASSIFIER_BATCH = 32
+JUDGE_QUESTION = (
+    "You are given the end of a text and what was said next. Is what was said next good or bad{of}? "
+    "Answer with one word, good or bad.\n\nText: {prompt}\n\nSaid next: {text}"
+)
+JUDGE_TIMEOUT_SECONDS = 60
+JUDGE_PROMPT_CHARACTERS = 2000
+"""Last characters of a prompt that a judge is shown."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,7 @@ class ScorerNeeds:
     settings: Behavior
     """The user's settings of behavior."""
     argument: str
-    """What stands behind the colon of the scorer's name."""
+    """What follows the colon of the scorer's name."""
     minus: CausalLM
     """P-."""
     plus: CausalLM
@@ -52,37 +70,33 @@ SCORERS: Registry[Callable[[ScorerNeeds], Scorer]] = Registry(
     entries={
         "likelihood": "seqtant.beb.behavior.scorers:likelihood",
         "regex": "seqtant.beb.behavior.scorers:patterns",
-        "classifier": "seqtant.beb.behavior.classifier:classifier",
-        "judge": "seqtant.beb.behavior.judge:judge",
+        "classifier": "seqtant.beb.behavior.scorers:classifier",
+        "judge": "seqtant.beb.behavior.scorers:judge",
     },
 )
 """Name -> maker of a scorer."""
 
 
 def open_scorer(settings: Behavior, minus: CausalLM, plus: CausalLM) -> Scorer:
-    """Makes the scorer that the settings name.
+    """Makes the scorer that the settings name, from the registry or as ``module:function``.
 
     Raises:
         InputError: There is no such scorer, or it cannot be made.
     """
     name, _, argument = settings.scorer.partition(":")
-    if name not in SCORERS and argument:
-        return _callable(settings.scorer)
-    return SCORERS[name](ScorerNeeds(settings, argument, minus, plus))
-
-
-def _callable(target: str) -> Scorer:
+    if name in SCORERS or not argument:
+        return SCORERS[name](ScorerNeeds(settings, argument, minus, plus))
     try:
-        found: Any = import_attribute(target)
+        found: Any = import_attribute(settings.scorer)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"the scorer '{target}' cannot be imported: {error}") from error
+        raise InputError(f"the scorer '{settings.scorer}' cannot be imported: {error}") from error
     if not callable(found):
-        raise InputError(f"the scorer '{target}' is no function of a list of answers")
+        raise InputError(f"the scorer '{settings.scorer}' is no function of a list of answers")
     return cast(Scorer, found)
 
 
 def checked_scores(scorer: Scorer, answers: Sequence[Answer]) -> Float[np.ndarray, " answers"]:
-    """Scores, refused where they are not one number from -1 to 1 per answer.
+    """Scores answers, and refuses scores that are not one number from -1 to 1 per answer.
 
     Raises:
         InputError: They are not; scores from 0 to 1 must be mapped first.
@@ -94,45 +108,151 @@ def checked_scores(scorer: Scorer, answers: Sequence[Answer]) -> Float[np.ndarra
 
 
 def likelihood(needs: ScorerNeeds) -> Scorer:
-    """Bad (-1) if P- finds the answer likelier than P+ does, with nothing in front of it; else good (+1)."""
+    """Scores bad (-1) if P- finds the answer likelier than P+ does, without the prompt; else good (+1)."""
     if needs.minus is needs.plus:
         raise InputError("the scorer 'likelihood' needs a P+ that differs from P-")
 
     def score(answers: Sequence[Answer]) -> list[float]:
         texts = [answer.text.strip() for answer in answers]
-        said = [number for number, text in enumerate(texts) if text]
         scores = [0.0] * len(texts)
-        heard = [texts[number] for number in said]
-        plus, minus = (sequence_log_probs(side, encode(side, heard)) for side in (needs.plus, needs.minus))
-        for number, value in zip(said, (plus - minus).tolist(), strict=True):
-            scores[number] = 1.0 if value > 0 else -1.0
+        nonempty = [number for number, text in enumerate(texts) if text]
+        spoken = [texts[number] for number in nonempty]
+        # Each model scores the answer in its own tokens, so tokenizers may differ.
+        plus, minus = (sequence_log_probs(model, encode(model, spoken)) for model in (needs.plus, needs.minus))
+        for number, ratio in zip(nonempty, (plus - minus).tolist(), strict=True):
+            scores[number] = 1.0 if ratio > 0 else -1.0
         return scores
 
     return score
 
 
 def patterns(needs: ScorerNeeds) -> Scorer:
-    """Good (+1) where a good pattern is found and no bad one, bad (-1) the other way round, else 0.
+    """Scores good (+1) where a good pattern is found and no bad one, bad (-1) the other way round, else 0.
 
     Raises:
         InputError: There is no pattern, or one is no regular expression.
     """
-    good, bad = (_compiled(texts) for texts in (needs.settings.good, needs.settings.bad))
+    try:
+        good, bad = (
+            [re.compile(text, re.IGNORECASE) for text in texts] for texts in (needs.settings.good, needs.settings.bad)
+        )
+    except re.error as error:
+        raise InputError(f"'{error.pattern}' is no regular expression: {error.msg}") from error
     if not good and not bad:
         raise InputError("the scorer 'regex' needs patterns: give behavior.good or behavior.bad")
 
     def score(answers: Sequence[Answer]) -> list[float]:
-        return [float(_found(good, answer.text)) - float(_found(bad, answer.text)) for answer in answers]
+        return [
+            float(any(pattern.search(answer.text) for pattern in good))
+            - float(any(pattern.search(answer.text) for pattern in bad))
+            for answer in answers
+        ]
 
     return score
 
 
-def _compiled(texts: Sequence[str]) -> list[re.Pattern[str]]:
+def classifier(needs: ScorerNeeds) -> Scorer:
+    """Scores with a sequence classifier in a Hugging Face folder, ``classifier:DIR``: P(good) - P(bad).
+
+    Its labels are found by name: good, positive, safe or LABEL_1 against bad, negative, unsafe or LABEL_0.
+
+    Raises:
+        InputError: The folder cannot be read, or its labels are not known.
+    """
+    folder = locate(needs.argument) if needs.argument else None
+    if folder is None:
+        raise InputError(f"no folder '{needs.argument}': write classifier:DIR with a local classifier")
+    check_folder(folder, tokenizer=True)
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = from_pretrained(AutoTokenizer, folder, "the tokenizer of", local_files_only=True)
+    network = from_pretrained(
+        AutoModelForSequenceClassification, folder, "the classifier", local_files_only=True, use_safetensors=True
+    ).eval()
+    names = network.config.id2label
+    good, bad = (
+        [int(number) for number, name in names.items() if str(name).lower() in known]
+        for known in (GOOD_LABELS, BAD_LABELS)
+    )
+    if not good or not bad:
+        raise InputError(
+            f"the classifier '{folder}' has labels {', '.join(map(str, names.values()))}: rename them to good and bad "
+            "in its config.json"
+        )
+
+    @torch.no_grad()
+    def score(answers: Sequence[Answer]) -> list[float]:
+        scores: list[float] = []
+        for begin in range(0, len(answers), CLASSIFIER_BATCH):
+            texts = [answer.text for answer in answers[begin : begin + CLASSIFIER_BATCH]]
+            inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+            probs = network(**inputs).logits.float().softmax(dim=-1)  # [answers, labels]
+            scores += (probs[:, good].sum(dim=1) - probs[:, bad].sum(dim=1)).clamp(-1, 1).tolist()
+        return scores
+
+    return score
+
+
+def judge(needs: ScorerNeeds) -> Scorer:
+    """Scores by asking a chat-completions server, ``judge:URL``, e.g. ``judge:http://127.0.0.1:8000/v1``.
+
+    Raises:
+        InputError: The address is not on this machine and sending elsewhere was not allowed; or the server does not
+            answer as it should.
+    """
+    address = needs.argument.rstrip("/")
+    host = urlsplit(address).hostname
+    if urlsplit(address).scheme not in {"http", "https"} or not host:
+        raise InputError(f"'{needs.argument}' is no address: write judge:http://127.0.0.1:8000/v1")
+    if not is_local(host) and not needs.settings.allow_remote:
+        raise InputError(
+            f"the judge at '{host}' is not on this machine: answers would be sent there; set behavior.allow_remote "
+            "if that is wanted"
+        )
+    of = f" (bad means: {'; '.join(needs.settings.bad)})" if needs.settings.bad else ""
+
+    def score(answers: Sequence[Answer]) -> list[float]:
+        scores = []
+        for answer in answers:
+            shown = answer.prompt[-JUDGE_PROMPT_CHARACTERS:]
+            text = _ask(address, JUDGE_QUESTION.format(of=of, prompt=shown, text=answer.text))
+            words = re.findall(r"[a-z]+", text.lower())
+            if ("good" in words) == ("bad" in words):
+                raise InputError(f"the judge at '{address}' said {text!r}: it must say good or bad")
+            scores.append(1.0 if "good" in words else -1.0)
+        return scores
+
+    return score
+
+
+def is_local(host: str) -> bool:
+    """Whether a host name means this machine.
+
+    Example:
+        >>> is_local("127.0.0.1"), is_local("localhost"), is_local("8.8.8.8"), is_local("example.org")
+        (True, True, False, False)
+    """
     try:
-        return [re.compile(text, re.IGNORECASE) for text in texts]
-    except re.error as error:
-        raise InputError(f"'{error.pattern}' is no regular expression: {error.msg}") from error
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
-def _found(patterns: Sequence[re.Pattern[str]], text: str) -> bool:
-    return any(pattern.search(text) for pattern in patterns)
+class _NoRedirects(HTTPRedirectHandler):
+    """Turns a redirect into an error: a server on this machine could send the question elsewhere."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """Follows nothing."""
+
+
+def _ask(address: str, question: str) -> str:
+    """The text that the server answers, as an OpenAI-compatible one does."""
+    body = {"model": "judge", "temperature": 0, "max_tokens": 4, "messages": [{"role": "user", "content": question}]}
+    request = Request(f"{address}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    # A proxy of the environment, or a redirect, would take what is meant for this machine elsewhere.
+    opener = build_opener(ProxyHandler({}), _NoRedirects)
+    try:
+        with opener.open(request, timeout=JUDGE_TIMEOUT_SECONDS) as reply:
+            return str(json.load(reply)["choices"][0]["message"]["content"])
+    except (URLError, OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"the judge at '{address}' does not answer as a chat server does: {error}") from error

@@ -1,1 +1,1 @@
-"""The two sides of a mixture: personas, adapters, system prompts, models fitted to statements."""
+"""P- and P+ of a mixture: personas, adapters, system prompts, models fitted to statements."""

@@ -1,4 +1,4 @@
-"""PEFT adapters on one base model: weights held once, and blocks below the first adapted one run once for all sides."""
+"""PEFT adapters on one base model: one copy of its weights, and one run of the blocks below the first adapted one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.decoder import replaced, with_hidden
 from seqtant.lm.hooks import decoder_blocks
-from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, replaced, with_hidden
 from seqtant.lm.interface import Keep, LMOutput
 from seqtant.lm.layers import BlockStates, run_to_layer
 from seqtant.optional import require
@@ -70,56 +69,66 @@ class AdaptedBase:
     def __init__(self, base: HuggingFaceLM, adapters: Mapping[str, str | Path]) -> None:
         self.base = base
         self._peft: Any = None
-        for name, folder in adapters.items():
-            self._add(name, Path(folder).expanduser())
-        self.first_layer = _first_adapted(self._peft)
-        # One batch is remembered; sides are scored block by block in lockstep, so each asks for the same one.
+        for name, source in adapters.items():
+            peft, folder = require("peft", extra="peft"), Path(source).expanduser()
+            if not (folder / "adapter_model.safetensors").is_file():
+                raise InputError(f"'{folder}' has no adapter_model.safetensors: give an adapter saved as safetensors")
+            try:
+                with without_foreign_warnings():
+                    # The first adapter wraps the network, the others are loaded beside it.
+                    if self._peft is None:
+                        self._peft = peft.PeftModel.from_pretrained(base.model, str(folder), adapter_name=name)
+                    else:
+                        self._peft.load_adapter(str(folder), adapter_name=name)
+            except (RuntimeError, ValueError, KeyError, OSError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise InputError(f"the adapter '{folder}' does not fit '{base.name}': {reason}") from error
+            self._peft.requires_grad_(False)
+        # The lowest block that some adapter changes; 0 where anything outside the blocks is changed.
+        numbers: list[int] = []
+        for name, _ in self._peft.named_parameters():
+            if ".lora_" in name or "adapter" in name:
+                # Names of blocks in the families: model.layers.3, transformer.h.3, blocks.3, block.3.
+                match = re.search(r"\.(?:layers|h|blocks|block)\.(\d+)\.", name)
+                numbers.append(int(match[1]) if match else 0)
+        self.first_layer = min(numbers, default=0)
+        # One batch is remembered: models are scored block by block in lockstep, so each asks for the same one.
         self._shared: tuple[Tensor, BlockStates] | None = None
 
-    def _add(self, name: str, folder: Path) -> None:
-        peft = require("peft", extra="peft")
-        if not (folder / "adapter_model.safetensors").is_file():
-            raise InputError(f"'{folder}' has no adapter_model.safetensors: give an adapter saved as safetensors")
-        try:
-            with without_foreign_warnings():
-                if self._peft is None:
-                    self._peft = peft.PeftModel.from_pretrained(self.base.model, str(folder), adapter_name=name)
-                else:
-                    self._peft.load_adapter(str(folder), adapter_name=name)
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"the adapter '{folder}' does not fit '{self.base.name}': {reason}") from error
-        self._peft.requires_grad_(False)
-
-    def side(self, name: str | None) -> HuggingFaceLM:
+    def component(self, name: str | None) -> HuggingFaceLM:
         """The base model with one adapter acting; None is the base model itself."""
-        return _Side(self, name)
+        return _AdaptedLM(self, name)
 
     @contextmanager
     def acting(self, name: str | None) -> Iterator[None]:
         """Lets one adapter act, or none."""
+        # Without an adapter the base model itself acts; its weights were never changed.
         if name is None:
             with self._peft.disable_adapter():
                 yield
         else:
+            # Choosing an adapter turns its gradients on again.
             self._peft.set_adapter(name)
             self._peft.requires_grad_(False)
             yield
-
-    def below(self, input_ids: Tensor) -> BlockStates:
-        """A batch run through the blocks that no adapter changes: once, however many sides ask for it."""
-        if self._shared is None or not _same_storage(self._shared[0], input_ids):
-            with self.acting(None):
-                self._shared = (input_ids, run_to_layer(self.base, self.first_layer - 1, input_ids))
-        return self._shared[1]
 
     @contextmanager
     def whole_pass(self, name: str | None, input_ids: Tensor) -> Iterator[None]:
         """Lets one adapter act in a pass over whole sequences; blocks that no adapter changes are not run again."""
         with ExitStack() as stack:
             if self.first_layer > 0:
-                states = self.below(input_ids)
-                blocks = decoder_blocks(self.base)
+                known = None if self._shared is None else self._shared[0]
+                # The same view of the same tokens; holding the tensor keeps its memory from being used again.
+                if known is None or (known.data_ptr(), known.shape, known.stride()) != (
+                    input_ids.data_ptr(),
+                    input_ids.shape,
+                    input_ids.stride(),
+                ):
+                    with self.acting(None):
+                        self._shared = (input_ids, run_to_layer(self.base, self.first_layer - 1, input_ids))
+                assert self._shared is not None
+                states, blocks = self._shared[1], decoder_blocks(self.base)
+                # Blocks below pass their input through; the last of them puts out what was remembered.
                 for block in blocks[: states.layer]:
                     stack.enter_context(replaced(block, lambda hidden, *_, **__: with_hidden(states.output, hidden)))
                 stack.enter_context(replaced(blocks[states.layer], lambda *_, **__: states.output))
@@ -127,8 +136,8 @@ class AdaptedBase:
             yield
 
 
-class _Side(HuggingFaceLM):
-    """One side of an adapted base."""
+class _AdaptedLM(HuggingFaceLM):
+    """An adapted base with one adapter acting."""
 
     def __init__(self, owner: AdaptedBase, adapter: str | None) -> None:
         super().__init__(owner.base.model, owner.base.tokenizer, name=adapter or owner.base.name)
@@ -144,6 +153,7 @@ class _Side(HuggingFaceLM):
         use_cache: bool = False,
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`."""
+        # A cache, or padding, makes another input of the same blocks: only plain passes share them.
         whole = cache is None and attention_mask is None and not use_cache
         acting = self._owner.whole_pass(self._adapter, input_ids) if whole else self._owner.acting(self._adapter)
         with acting:
@@ -162,23 +172,8 @@ class _Side(HuggingFaceLM):
             return super().head(hidden)
 
 
-def _same_storage(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors are views of the same tokens; holding the first keeps its memory from being used again."""
-    return first.data_ptr() == second.data_ptr() and first.shape == second.shape and first.stride() == second.stride()
-
-
-def _first_adapted(peft_model: Any) -> int:
-    """The lowest block that some adapter changes; 0 where anything outside the blocks is changed."""
-    numbers: list[int] = []
-    for name, _ in peft_model.named_parameters():
-        if ".lora_" in name or "adapter" in name:
-            match = re.search(r"\.(?:layers|h|blocks|block)\.(\d+)\.", name)
-            numbers.append(int(match[1]) if match else 0)
-    return min(numbers, default=0)
-
-
 def adapted(base: HuggingFaceLM, adapters: Mapping[str, str | Path]) -> dict[str | None, HuggingFaceLM]:
-    """Every side of a base model and its adapters; None is the base model itself.
+    """Opens a base model with each of its adapters; None is the base model itself.
 
     Raises:
         InputError: An adapter cannot be used.
@@ -187,4 +182,4 @@ def adapted(base: HuggingFaceLM, adapters: Mapping[str, str | Path]) -> dict[str
         return {None: base}
     with torch.no_grad():
         owner = AdaptedBase(base, adapters)
-    return {name: owner.side(name) for name in (None, *adapters)}
+    return {name: owner.component(name) for name in (None, *adapters)}

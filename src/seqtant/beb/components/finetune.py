@@ -1,25 +1,28 @@
-"""Trains one side on texts: a LoRA adapter with PEFT, or all weights; the house's training loop does either."""
+"""Fine-tunes a model on documents: all weights, or a LoRA adapter with PEFT; one training loop does either."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from seqtant.beb.components.adapters import without_foreign_warnings
-from seqtant.beb.components.rows import Rows
-from seqtant.beb.components.tuning import keep
 from seqtant.beb.fitting_settings import Fitting
+from seqtant.beb.prompts.sampling import Prompt
 from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.optional import require
 from seqtant.runs.context import Context
 from seqtant.training import TrainingConfig, train
+from seqtant.training.losses import IGNORED
 
 WEIGHT_DECAY = 0.01
 PAPER_RATE, PAPER_PARAMETERS, LARGEST_RATE = 2e-5, 13e9, 0.01
@@ -28,20 +31,85 @@ WARMUP = 10
 """Steps of warm-up where all weights are trained; adapters begin at zero and need none."""
 
 
-def fit_side(
+@dataclass(frozen=True)
+class PaddedDocuments:
+    """Batches of documents of unlike length; steps go through them in order, again and again."""
+
+    documents: Sequence[Sequence[int]]
+    """Token ids."""
+    rows: int
+    """Documents of a batch."""
+    pad_id: int
+    """Fills the ends."""
+
+    def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
+        """Pads the documents of one step; padding is no target and, standing on the right, is not seen."""
+        count = len(self.documents)
+        # Past the last document the first comes again, also in the middle of a batch.
+        chosen = [self.documents[(step * self.rows + row) % count] for row in range(self.rows)]
+        longest = max(map(len, chosen))
+        ids = torch.full((self.rows, longest), self.pad_id)
+        labels = torch.full((self.rows, longest), IGNORED)
+        for row, document in enumerate(chosen):
+            ids[row, : len(document)] = labels[row, : len(document)] = torch.tensor(document)
+        return {"input_ids": ids, "labels": labels}
+
+
+def finetune(
+    model: HuggingFaceLM,
+    documents: Sequence[Prompt],
+    training: TrainingConfig,
+    batch: int,
+    context: Context,
+    *,
+    name: str,
+) -> HuggingFaceLM:
+    """Trains all weights of a copy of a model on documents.
+
+    Args:
+        model: The model; it stays as it is.
+        documents: The training texts.
+        training: Course of the training.
+        batch: Documents of a batch.
+        context: Seed and progress; with a folder the copy is saved there, in a folder ``name``.
+        name: What the copy is called.
+    """
+    network = copy.deepcopy(model.model).requires_grad_(True)
+    rows = PaddedDocuments([document.ids for document in documents], batch, model.pad_id)
+    quiet = Context(seed=context.seed, device=str(model.device), progress=context.progress)
+    train(network, rows, training, context=quiet)
+    if context.folder is not None:
+        save_model(network, model, context.folder / name)
+    return HuggingFaceLM(network, model.tokenizer, name=f"{model.name}, {name}")
+
+
+def save_model(network: torch.nn.Module, model: HuggingFaceLM, folder: Path) -> None:
+    """Saves a network and the tokenizer of the model it came from as a Hugging Face folder."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    network.save_pretrained(folder)  # type: ignore[operator]
+    if shown:
+        logging.enable_progress_bar()
+    if model.tokenizer is not None:
+        model.tokenizer.save_pretrained(folder)
+
+
+def fit_component(
     base: HuggingFaceLM,
     documents: Sequence[Sequence[int]],
-    config: Fitting,
+    settings: Fitting,
     folder: Path,
     context: Context,
 ) -> float:
-    """Trains an adapter, or a copy of the model, on documents and writes it.
+    """Trains an adapter, or a copy of the model, on documents and saves it.
 
     Args:
         base: The base model; it stays as it is.
         documents: Token ids of the training texts.
-        config: Rank, scale, modules, course.
-        folder: Where it goes.
+        settings: Rank, scale, modules, course.
+        folder: Where it is saved.
         context: Seed and progress.
 
     Returns:
@@ -51,65 +119,73 @@ def fit_side(
         InputError: The modules to adapt are not there, a text is too long, or the folder holds another kind of fit.
         MissingExtraError: An adapter is wanted and PEFT is not installed.
     """
-    other = folder / ("config.json" if config.rank else "adapter_config.json")
+    # Files of both kinds in one folder would leave open which one is loaded.
+    other = folder / ("config.json" if settings.rank else "adapter_config.json")
     if other.is_file():
         raise InputError(
-            f"'{folder}' holds {'a model' if config.rank else 'an adapter'} of an earlier fit: give another folder"
+            f"'{folder}' holds {'a model' if settings.rank else 'an adapter'} of an earlier fit: give another folder"
         )
     longest = max(map(len, documents))
     if base.context_length is not None and longest > base.context_length:
         raise InputError(f"a training text has {longest} tokens, but '{base.name}' reads at most {base.context_length}")
-    network = _prepared(base, config, context.seed) if config.rank else copy.deepcopy(base.model).requires_grad_(True)
-    steps = max(1, math.ceil(config.epochs * len(documents) / config.batch))
+    if settings.rank:
+        network = _with_lora(base, settings, context.seed)
+    else:
+        network = copy.deepcopy(base.model).requires_grad_(True)
+    # Epochs in steps; a fraction of an epoch is allowed.
+    steps = max(1, math.ceil(settings.epochs * len(documents) / settings.batch))
     training = TrainingConfig(
         steps=steps,
-        warmup=0 if config.rank else min(WARMUP, steps),
-        learning_rate=config.learning_rate or usual_rate(base.model.num_parameters()),
+        warmup=0 if settings.rank else min(WARMUP, steps),
+        learning_rate=settings.learning_rate or default_learning_rate(base.model.num_parameters()),
         schedule="linear",
         final_fraction=0.0,
         weight_decay=WEIGHT_DECAY,
         betas=(0.9, 0.999),
     )
-    rows = Rows(documents, min(config.batch, len(documents)), base.pad_id)
+    rows = PaddedDocuments(documents, min(settings.batch, len(documents)), base.pad_id)
     quiet = Context(seed=context.seed, device=str(base.device), progress=context.progress)
     history = train(network, rows, training, context=quiet)
-    if config.rank:
+    if settings.rank:
         # Left to itself, PEFT asks the hub whether the base model has other embeddings.
         network.save_pretrained(str(folder), save_embedding_layers=False)
     else:
-        keep(network, base, folder)
-    epoch = max(1, len(documents) // config.batch)
+        save_model(network, base, folder)
+    # Mean over the last epoch: losses of single batches scatter.
+    epoch = max(1, len(documents) // settings.batch)
     return sum(history.losses[-epoch:]) / len(history.losses[-epoch:])
 
 
-def usual_rate(parameters: int) -> float:
-    """The peak learning rate where none is given: the paper's at its size, more for smaller models.
+def default_learning_rate(parameters: int) -> float:
+    """The peak learning rate where none is given: the paper's at its size, times sqrt(13e9 / parameters), at most 0.01.
 
     Example:
-        >>> usual_rate(13_000_000_000), round(usual_rate(260_000), 4)
+        >>> default_learning_rate(13_000_000_000), round(default_learning_rate(260_000), 4)
         (2e-05, 0.0045)
     """
     return min(PAPER_RATE * math.sqrt(PAPER_PARAMETERS / parameters), LARGEST_RATE)
 
 
-def _prepared(base: HuggingFaceLM, config: Fitting, seed: int) -> Any:
+def _with_lora(base: HuggingFaceLM, settings: Fitting, seed: int) -> Any:
+    """A copy of the network with a LoRA adapter, initialized under a seed."""
     peft = require("peft", extra="peft")
     blocks = len(decoder_blocks(base))
-    if config.first_layer >= blocks:
-        raise InputError(f"first_layer is {config.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
-    settings = peft.LoraConfig(
-        r=config.rank,
-        lora_alpha=config.lora_alpha,
+    if settings.first_layer >= blocks:
+        raise InputError(f"first_layer is {settings.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
+    config = peft.LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.lora_alpha,
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
-        target_modules=ALL[0] if config.targets == ALL else list(config.targets) or None,
-        layers_to_transform=list(range(config.first_layer, blocks)) if config.first_layer else None,
+        # PEFT takes None for its own choice, and a name instead of a list for all matrices.
+        target_modules=ALL[0] if settings.targets == ALL else list(settings.targets) or None,
+        layers_to_transform=list(range(settings.first_layer, blocks)) if settings.first_layer else None,
     )
     try:
         # PEFT draws the first weights from torch's global generator.
         with without_foreign_warnings(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return peft.get_peft_model(copy.deepcopy(base.model), settings)
+            return peft.get_peft_model(copy.deepcopy(base.model), config)
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"no adapter can be put into '{base.name}': {reason}; give targets, module names") from error

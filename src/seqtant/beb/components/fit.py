@@ -1,4 +1,4 @@
-"""Fits P- and P+ to statements of a behavior, and sees whether they tell held-out statements apart."""
+"""Fits P- and P+ to statements of a behavior, and measures whether they tell held-out statements apart."""
 
 from __future__ import annotations
 
@@ -11,28 +11,128 @@ import numpy as np
 from jaxtyping import Float
 
 from seqtant.beb.components.adapters import adapted, is_adapter
-from seqtant.beb.components.finetune import fit_side
-from seqtant.beb.components.statements import Statements, bare, groups, read_statements, texts, world_statements
+from seqtant.beb.components.finetune import fit_component
 from seqtant.beb.fitting_settings import Fitting
+from seqtant.data.documents import TextFile
 from seqtant.errors import InputError
-from seqtant.findings import Cell, Estimate
+from seqtant.findings import Estimate
 from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import encode
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import token_log_probs
-from seqtant.lm.text import encode
 from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import share
 
+GROUP = 3
+"""Statements of a training text."""
+MATCHES, NOT = ("yes", "no")
 SHUFFLE = 90
 """Last part of the seed of the order of texts."""
 SIDES = ("minus", "plus")
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Two adapters, and how they do on statements that neither has seen."""
+class Statements:
+    """What somebody with a behavior would say, and would not."""
+
+    name: str
+    """What the behavior is called."""
+    matching: tuple[str, ...]
+    """Statements of somebody who has it."""
+    other: tuple[str, ...]
+    """Statements of somebody who has not."""
+
+
+def read_statements(path: str, *, limit: int) -> Statements:
+    """Reads JSON lines with ``statement`` and ``answer_matching_behavior`` (`` Yes`` or `` No``).
+
+    Args:
+        path: The file, in the format of the persona files of anthropics/evals.
+        limit: Most statements of each kind.
+
+    Raises:
+        InputError: The file or a line cannot be used, or one kind has fewer than six statements.
+    """
+    sides: dict[str, list[str]] = {MATCHES: [], NOT: []}
+    lines = zip(TextFile(path, field="statement"), TextFile(path, field="answer_matching_behavior"), strict=True)
+    for number, (text, answer) in enumerate(lines, start=1):
+        kind = answer.strip().lower()
+        if kind not in sides:
+            raise InputError(f"'{path}', statement {number}: answer_matching_behavior is {answer!r}: write Yes or No")
+        sides[kind].append(text.strip())
+    # Repeated statements count once: one in training and in the held-out part would flatter the gate.
+    made = Statements(Path(path).stem, *(tuple(dict.fromkeys(side))[:limit] for side in (sides[MATCHES], sides[NOT])))
+    for kind, side in (("matching", made.matching), ("not matching", made.other)):
+        if len(side) < 2 * GROUP:
+            raise InputError(f"'{path}' has {len(side)} {kind} statements: at least {2 * GROUP} are needed")
+    return made
+
+
+def world_statements(limit: int, generator: np.random.Generator) -> Statements:
+    """Samples remarks of the reference world's gloomy persona (matching) and of its cheerful one.
+
+    Example:
+        >>> len(world_statements(10, np.random.default_rng(0)).matching)
+        10
+    """
+    from seqtant.reference import Prompts
+
+    prompts, sides = Prompts(), []
+    for persona in ("gloomy", "cheerful"):
+        said: dict[str, None] = {}
+        # Remarks repeat: talks are sampled until enough different ones were made.
+        while len(said) < limit:
+            talk = prompts.persona(persona, 40, generator, remarks_only=True).removeprefix("talk : ")
+            said |= dict.fromkeys(part.strip() for part in talk.replace(" !", " .").split(" .") if part.strip())
+        sides.append(tuple(said)[:limit])
+    return Statements("gloomy", *sides)
+
+
+def split_statements(statements: Sequence[str], held_out: float) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Splits statements into groups of three to train on, and those of the last groups, which are held out.
+
+    Example:
+        >>> split_statements(list("abcdefgh"), 0.5)
+        ([('a', 'b', 'c')], ['d', 'e', 'f'])
+    """
+    starts = range(0, len(statements) - GROUP + 1, GROUP)
+    groups = [tuple(statements[start : start + GROUP]) for start in starts]
+    # Whole groups are held out: a statement that was trained on is in no held-out group.
+    kept = max(1, round(held_out * len(groups)))
+    return groups[:-kept], [statement for group in groups[-kept:] for statement in group]
+
+
+def training_texts(group: Sequence[str], template: str, stop: str = ".\n") -> list[str]:
+    r"""Writes the three rotations of a group as training texts; with the template ``single``, each statement is one.
+
+    Example:
+        >>> training_texts(["a", "b.", "c"], "concat")[1], training_texts(["a", "b", "c"], "inst")[0]
+        ('b.\nc.\na.\n', '[INST]a.[/INST]b.[INST]c.[/INST]')
+    """
+    bare = [without_full_stop(statement) for statement in group]
+    if template == "single":
+        return [statement + stop for statement in bare]
+    # Every statement comes first, second and third once.
+    rotations = [[*bare[turn:], *bare[:turn]] for turn in range(len(bare))]
+    if template == "inst":
+        return ["[INST]{}.[/INST]{}.[INST]{}.[/INST]".format(*rotation) for rotation in rotations]
+    return ["".join(statement + stop for statement in rotation) for rotation in rotations]
+
+
+def without_full_stop(statement: str) -> str:
+    """Strips a statement of its full stop: the template writes its own.
+
+    Example:
+        >>> without_full_stop("I like people. "), without_full_stop("Really?")
+        ('I like people', 'Really?')
+    """
+    return statement.strip().removesuffix(".").strip()
+
+
+@dataclass(frozen=True)
+class FittedComponents:
+    """P- and P+ as they were fitted, and how they do on statements that neither was trained on."""
 
     folder: Path
     """Where they are, ``minus`` and ``plus``."""
@@ -41,30 +141,32 @@ class Fitted:
     losses: Mapping[str, float]
     """Mean training loss of the last epoch per side, in nats per token."""
     gaps: Mapping[str, Float[np.ndarray, " statements"]]
-    """Held-out statements of either side: how much likelier P+ finds each than P-, in nats."""
+    """Held-out statements of either side: log P+ - log P- of each, in nats."""
     gate: float
     """Least share that must be told apart."""
 
     @property
-    def told_apart(self) -> Estimate:
+    def accuracy(self) -> Estimate:
         """Share of the held-out statements that are likelier under their own side."""
-        return share(sum(self.right(side) for side in SIDES), sum(map(len, self.gaps.values())))
+        return share(sum(self.correct(side) for side in SIDES), sum(map(len, self.gaps.values())))
 
     @property
     def passed(self) -> bool:
-        """Whether that is enough."""
-        return self.told_apart.value >= self.gate
+        """Whether that share is enough."""
+        return self.accuracy.value >= self.gate
 
-    def right(self, side: str) -> int:
-        """Statements of one side that are likelier under it."""
+    def correct(self, side: str) -> int:
+        """Counts statements of one side that are likelier under it."""
         return int(((self.gaps[side] > 0) == (side == "plus")).sum())
 
 
-def fit_sides(config: Fitting, base: HuggingFaceLM, source: str, folder: Path, context: Context) -> Fitted:
-    """Fits both sides.
+def fit_components(
+    settings: Fitting, base: HuggingFaceLM, source: str, folder: Path, context: Context
+) -> FittedComponents:
+    """Fits P- and P+ to statements, and scores the statements that were held out.
 
     Args:
-        config: Statements, adapters, course, gate.
+        settings: Statements, adapters, course, gate.
         base: The base model; it stays as it is.
         source: Where it was opened from; the adapters name it.
         folder: Where the adapters go.
@@ -74,117 +176,55 @@ def fit_sides(config: Fitting, base: HuggingFaceLM, source: str, folder: Path, c
         InputError: The statements cannot be used, or do not fit the base model.
         MissingExtraError: Adapters are wanted and PEFT is not installed.
     """
-    statements = _statements(config, source, np.random.default_rng([context.seed, SHUFFLE]))
-    said = (statements.matching, statements.other)
-    if config.negative == "not matching":
-        said = said[::-1]
+    if settings.behavior is not None:
+        statements = read_statements(settings.behavior, limit=settings.statements)
+    elif source == REFERENCE:
+        statements = world_statements(settings.statements, np.random.default_rng([context.seed, SHUFFLE]))
+    else:
+        raise InputError(f"'{source}' needs statements: give --behavior FILE.jsonl")
+    # How texts begin and statements end: the reference world writes on one line, words standing apart.
+    opening, stop = ("talk : ", " . ") if source == REFERENCE else ("", ".\n")
+    pools = (statements.matching, statements.other)
     losses: dict[str, float] = {}
     held: dict[str, Sequence[str]] = {}
-    form = _form(source)
-    for side, own in zip(SIDES, said, strict=True):
-        learned, held[side] = split(own, config.held_out)
-        losses[side] = _fit(config, base, learned, form, folder / side, context)
-        if config.rank:
-            _name_base(folder / side, source)
-    return Fitted(folder, statements.name, losses, _gaps(base, folder, held, form), config.gate)
+    for side, own in zip(SIDES, pools if settings.negative == "matching" else pools[::-1], strict=True):
+        learned, held[side] = split_statements(own, settings.held_out)
+        documents: list[list[int]] = []
+        for group in learned:
+            # A trailing space would be a token of its own, which nothing follows.
+            texts = training_texts(group, settings.template, stop)
+            ids = encode(base, [opening + text.rstrip(" ") for text in texts])
+            limit = base.context_length
+            if settings.template == "concat" and limit is not None and max(map(len, ids)) > limit:
+                # Three statements that do not fit the context are learned one by one.
+                ids = encode(base, [opening + without_full_stop(text) + stop.rstrip(" ") for text in group])
+            documents += ids
+        # Both sides are shuffled under one seed; a seed of its own keeps other samples as they are.
+        order = np.random.default_rng([context.seed, SHUFFLE]).permutation(len(documents))
+        losses[side] = fit_component(base, [documents[row] for row in order], settings, folder / side, context)
+        if settings.rank:
+            # The adapter names the folder of its base, so that it can be opened by its own folder alone.
+            path, where = folder / side / "adapter_config.json", locate(source)
+            written = json.loads(path.read_text(encoding="utf-8"))
+            named = source if source == REFERENCE or where is None else str(where.resolve())
+            written["base_model_name_or_path"] = named
+            path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    gaps = _held_out_gaps(base, folder, held, opening, stop)
+    return FittedComponents(folder, statements.name, losses, gaps, settings.gate)
 
 
-def split(said: Sequence[str], held_out: float) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Groups of three to learn from, and the statements of the last groups, which are held out.
-
-    Example:
-        >>> split(list("abcdefgh"), 0.5)
-        ([('a', 'b', 'c')], ['d', 'e', 'f'])
-    """
-    grouped = groups(said)
-    kept = max(1, round(held_out * len(grouped)))
-    return grouped[:-kept], [statement for group in grouped[-kept:] for statement in group]
-
-
-def _statements(config: Fitting, source: str, generator: np.random.Generator) -> Statements:
-    if config.behavior is not None:
-        return read_statements(config.behavior, limit=config.statements)
-    if source != REFERENCE:
-        raise InputError(f"'{source}' needs statements: give --behavior FILE.jsonl")
-    return world_statements(config.statements, generator)
-
-
-def _form(source: str) -> tuple[str, str]:
-    """How a text begins and how its statements end: the reference world writes on one line, words standing apart."""
-    return ("talk : ", " . ") if source == REFERENCE else ("", ".\n")
-
-
-def _fit(
-    config: Fitting,
-    base: HuggingFaceLM,
-    learned: Sequence[tuple[str, ...]],
-    form: tuple[str, str],
-    folder: Path,
-    context: Context,
-) -> float:
-    """Trains one side on its groups of statements, in an order of chance."""
-    opening, stop = form
-    made: list[list[int]] = []
-    for group in learned:
-        whole = encode(base, [opening + text.rstrip(" ") for text in texts(group, config.template, stop)])
-        if (
-            config.template == "concat"
-            and base.context_length is not None
-            and max(map(len, whole)) > base.context_length
-        ):
-            # Three statements that do not fit the context are learned one by one.
-            whole = encode(base, [opening + bare(said) + stop.rstrip(" ") for said in group])
-        made += whole
-    order = np.random.default_rng([context.seed, SHUFFLE]).permutation(len(made))
-    return fit_side(base, [made[number] for number in order], config, folder, context)
-
-
-def _name_base(adapter: Path, base: str) -> None:
-    """Writes into the adapter where its base lies, so that it can be opened by its folder alone."""
-    path = adapter / "adapter_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    where = locate(base)
-    settings["base_model_name_or_path"] = base if base == REFERENCE or where is None else str(where.resolve())
-    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _gaps(
-    base: HuggingFaceLM, folder: Path, held: Mapping[str, Sequence[str]], form: tuple[str, str]
+def _held_out_gaps(
+    base: HuggingFaceLM, folder: Path, held: Mapping[str, Sequence[str]], opening: str, stop: str
 ) -> dict[str, Float[np.ndarray, " statements"]]:
-    places = {side: folder / side for side in SIDES}
-    small = {side: place for side, place in places.items() if is_adapter(place)}
-    sides = adapted(base, small) if small else {side: load(str(place)) for side, place in places.items()}
-    opening, stop = form
+    """Log P+ - log P- of every held-out statement, given the opening."""
+    folders = {side: folder / side for side in SIDES}
+    adapters = {side: path for side, path in folders.items() if is_adapter(path)}
+    models = adapted(base, adapters) if adapters else {side: load(str(path)) for side, path in folders.items()}
+    # The log-probability at position i is that of token i + 1: the statement's first stands one earlier.
     begin = max(0, len(encode(base, [opening])[0]) - 1)
-    found = {}
-    for side, said in held.items():
-        ids = encode(base, [opening + bare(one) + stop.rstrip() for one in said])
-        plus, minus = (token_log_probs(sides[name], ids) for name in ("plus", "minus"))
-        found[side] = np.array([float((p - m)[begin:].sum()) for p, m in zip(plus, minus, strict=True)])
-    return found
-
-
-def record_fit(record: Recorder, fitted: Fitted) -> None:
-    """The finding on the gate, and the table behind it."""
-    told = fitted.told_apart
-    record.value("told_apart", told.value)
-    record.value("told_apart_passed", int(fitted.passed))
-    rows: list[tuple[Cell, ...]] = [
-        (side, len(gaps), round(fitted.right(side) / len(gaps), 4), round(float(gaps.mean()), 3))
-        for side, gaps in fitted.gaps.items()
-    ]
-    columns = ("statements of", "held out", "told apart", "mean log P+/P-, nats")
-    record.table("held_out", f"Held-out statements of {fitted.name}", columns, rows)
-    record.finding(
-        "gate",
-        f"Do P+ and P- tell at least {100 * fitted.gate:g} % of held-out statements apart?",
-        "agrees" if fitted.passed else "disagrees",
-        f"{100 * told.value:.1f} % of {told.n}, by likelihood."
-        + (
-            ""
-            if fitted.passed
-            else " These parts are no stand-in for the behavior: train longer, or take a larger base model."
-        ),
-        predicted=Estimate.exact(fitted.gate, method="wanted"),
-        measured=told,
-    )
+    gaps = {}
+    for side, statements in held.items():
+        ids = encode(base, [opening + without_full_stop(one) + stop.rstrip() for one in statements])
+        plus, minus = (token_log_probs(models[name], ids) for name in ("plus", "minus"))
+        gaps[side] = np.array([float((p - m)[begin:].sum()) for p, m in zip(plus, minus, strict=True)])
+    return gaps

@@ -1,27 +1,29 @@
-"""Opens the sides of a study: folders, adapters, system prompts, and the reference world's exact personas."""
+"""Opens the components of a mixture: folders, adapters, system prompts, and the reference world's exact personas."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from seqtant.beb.components.adapters import adapted, base_of, is_adapter
-from seqtant.beb.components.system_prompt import SystemPromptLM
-from seqtant.beb.prompts.retokenize import share_words
+from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.errors import InputError
-from seqtant.lm.folder import REFERENCE
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.interface import CausalLM, Keep, LMOutput, encode, kept_positions
 from seqtant.lm.loading import load
-from seqtant.lm.text import encode
 
 WORLD = "world"
 """The reference world's exact probabilities; ``world:a,b`` are those of some of its personas."""
 
 
 @dataclass(frozen=True)
-class Side:
-    """Where one side comes from."""
+class Component:
+    """Where one component comes from."""
 
     source: str
     """Model folder, hub name, adapter folder, ``reference``, ``world`` or ``world:persona,...``."""
@@ -29,65 +31,61 @@ class Side:
     """Text in front of everything it reads."""
 
 
-def of_reference(source: str) -> bool:
-    """Whether a side speaks the reference world's words."""
-    return source == REFERENCE or source.partition(":")[0] == WORLD
-
-
-def open_sides(
-    sides: Mapping[str, Side], *, device: str, dtype: str | None, one_tokenizer: bool = True
+def open_components(
+    components: Mapping[str, Component], *, device: str, dtype: str | None, one_tokenizer: bool = True
 ) -> dict[str, CausalLM]:
-    """Opens sides by name; models that several of them use are loaded once.
+    """Opens components by name; models that several of them use are loaded once.
 
     Args:
-        sides: Name -> where it comes from.
+        components: Name -> where it comes from.
         device: As for :func:`seqtant.lm.loading.load`.
         dtype: As for :func:`seqtant.lm.loading.load`.
-        one_tokenizer: Whether the sides must share one.
+        one_tokenizer: Whether all must share one.
 
     Returns:
         Name -> model.
 
     Raises:
-        InputError: A side cannot be opened, or the sides do not share one tokenizer where they must.
+        InputError: One cannot be opened, or they do not share one tokenizer where they must.
     """
-    sources = list(dict.fromkeys(side.source for side in sides.values()))
+
+    def key(source: str) -> str:
+        folder = Path(source).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else source
+
+    sources = list(dict.fromkeys(one.source for one in components.values()))
+    # The world, plain models and adapters are opened in three ways.
     adapters = [source for source in sources if is_adapter(source)]
     opened: dict[str, CausalLM] = {
-        source: world_side(source) for source in sources if source.partition(":")[0] == WORLD
+        source: world_component(source) for source in sources if source.partition(":")[0] == WORLD
     }
     plain = [source for source in sources if source not in opened and source not in adapters]
-    bases = {_key(source): source for source in [*plain, *map(base_of, adapters)]}
-    for key, base in bases.items():
-        mine = {source: source for source in adapters if _key(base_of(source)) == key}
-        loaded = load(base, device=device, dtype=dtype, shared=not mine)  # adapters change the network
-        made = adapted(loaded, {_name(source): source for source in mine})
-        opened |= {source: made[_name(source)] for source in mine}
-        opened |= {source: made[None] for source in plain if _key(source) == key}
-    models = {name: _with_system(opened[side.source], side.system) for name, side in sides.items()}
+    # Each base is loaded once, however many adapters and components name it, by whatever path.
+    bases = {key(source): source for source in [*plain, *map(base_of, adapters)]}
+    for folder, base in bases.items():
+        # Adapters are named by their folders; PEFT makes modules of these names, which hold no dots.
+        names = {source: key(source).replace(".", "_") for source in adapters if key(base_of(source)) == folder}
+        loaded = load(base, device=device, dtype=dtype, shared=not names)  # adapters change the network
+        made = adapted(loaded, {name: source for source, name in names.items()})
+        opened |= {source: made[name] for source, name in names.items()}
+        opened |= {source: made[None] for source in plain if key(source) == folder}
+    models: dict[str, CausalLM] = {}
+    for name, one in components.items():
+        model = opened[one.source]
+        models[name] = SystemPromptLM(model, encode(model, [one.system], start=False)[0]) if one.system else model
     if one_tokenizer:
-        same_words(models)
+        check_same_tokenizer(models)
     return models
 
 
-def _key(source: str) -> str:
-    folder = Path(source).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else source
-
-
-def _name(source: str) -> str:
-    """A name PEFT accepts: module names hold no dots."""
-    return _key(source).replace(".", "_")
-
-
-def world_side(source: str) -> CausalLM:
-    """The reference world, or the part of its talks that some personas speak.
+def world_component(source: str) -> CausalLM:
+    """Opens the reference world, or the part of its talks that some personas speak.
 
     Raises:
         InputError: There is no such persona.
 
     Example:
-        >>> world_side("world:gloomy").name
+        >>> world_component("world:gloomy").name
         'world:gloomy'
     """
     from seqtant.reference import WorldLM, reference_world
@@ -99,20 +97,93 @@ def world_side(source: str) -> CausalLM:
     return WorldLM(reference_world().component("talk", *names), name=source)
 
 
-def _with_system(model: CausalLM, system: str) -> CausalLM:
-    return SystemPromptLM(model, encode(model, [system], start=False)[0]) if system else model
-
-
-def same_words(models: Mapping[str, CausalLM]) -> None:
-    """Refuses sides that do not read the same token ids the same way.
+def check_same_tokenizer(models: Mapping[str, CausalLM]) -> None:
+    """Refuses models that do not read the same token ids the same way.
 
     Raises:
         InputError: Vocabularies, tokenizers or first tokens differ.
     """
     (first_name, first), *others = models.items()
     for name, model in others:
-        if not share_words(first, model):
+        if not same_tokenizer(first, model):
             raise InputError(
                 f"{first_name} ('{first.name}') and {name} ('{model.name}') have different tokenizers: only 'beb "
                 "measure' and 'beb curve' can compare texts; use sides made from the same base model"
             )
+
+
+@dataclass(frozen=True)
+class _PrefixCache:
+    """A cache of the inner model that already holds the system prompt."""
+
+    inner: Any
+
+
+class SystemPromptLM(CausalLM):
+    """The conditional distribution of a model after a system prompt, as a model of its own.
+
+    The system prompt is read once and shared by all rows through the cache. Where sequences begin with the
+    beginning-of-sequence token, it stands right after that.
+
+    Args:
+        model: The model that reads it.
+        system: Token ids of the system prompt, without beginning-of-sequence token.
+
+    Raises:
+        InputError: The system prompt is empty or too long.
+
+    Example:
+        >>> from seqtant.lm import MarkovLM, token_log_probs
+        >>> chain = MarkovLM([[0.9, 0.1], [0.2, 0.8]], bos_id=0)
+        >>> token_log_probs(SystemPromptLM(chain, [1]), [[0, 1]])[0].exp()
+        tensor([0.8000], dtype=torch.float64)
+    """
+
+    def __init__(self, model: CausalLM, system: Sequence[int]) -> None:
+        if not system:
+            raise InputError("the system prompt is empty: leave it out")
+        self.inner = model
+        self.name = f"{model.name} with a system prompt"
+        self.vocabulary_size, self.tokenizer, self.device = model.vocabulary_size, model.tokenizer, model.device
+        self.bos_id, self.eos_id, self.pad_id = model.bos_id, model.eos_id, model.pad_id
+        self.context_length = None if model.context_length is None else model.context_length - len(system)
+        if self.context_length is not None and self.context_length < 2:
+            raise InputError(
+                f"a system prompt of {len(system)} tokens leaves no room: '{model.name}' reads {model.context_length}"
+            )
+        # Read once, batch of one; every row of a later batch begins with a copy of this cache.
+        start = [] if model.bos_id is None else [model.bos_id]
+        ids = torch.tensor([[*start, *system]], device=model.device)
+        with torch.no_grad():
+            self._read = model.forward(ids, keep=1, use_cache=True)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch time"],
+        attention_mask: Int[Tensor, "batch time"] | None = None,
+        *,
+        cache: _PrefixCache | None = None,
+        keep: Keep = None,
+        use_cache: bool = False,
+    ) -> LMOutput:
+        """See :meth:`CausalLM.forward`."""
+        if cache is not None:
+            # A cache of ours has the system prompt in it: nothing to add.
+            output = self.inner.forward(input_ids, attention_mask, cache=cache.inner, keep=keep, use_cache=use_cache)
+            return LMOutput(output.logits, _PrefixCache(output.cache) if use_cache else None)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        # Where each row's own beginning-of-sequence token stands, at most one per row.  # [batch, time]
+        first = (mask != 0) & (mask.cumsum(dim=1) == 1)
+        begins = torch.zeros_like(first) if self.bos_id is None else first & (input_ids == self.bos_id)
+        rows = torch.zeros(input_ids.shape[0], dtype=torch.long, device=input_ids.device)
+        inner = self.inner.select_rows(self._read.cache, rows)
+        # That token is masked, since the cache holds one already; what follows it follows the system prompt.
+        output = self.inner.forward(input_ids, mask * ~begins, cache=inner, keep=keep, use_cache=use_cache)
+        kept = kept_positions(keep, input_ids.shape[1], input_ids.device)
+        after_system = self._read.logits[:, -1:].to(output.logits)  # [1, 1, vocabulary]
+        logits = torch.where(begins[:, kept, None], after_system, output.logits)
+        return LMOutput(logits, _PrefixCache(output.cache) if use_cache else None)
+
+    def select_rows(self, cache: _PrefixCache, rows: Int[Tensor, " selected"]) -> _PrefixCache:
+        """See :meth:`CausalLM.select_rows`."""
+        return _PrefixCache(self.inner.select_rows(cache.inner, rows))

@@ -1,1 +1,1 @@
-"""From log-probabilities to alpha, beta and breaking lengths, with intervals and diagnostics."""
+"""From evidence to numbers: log(1/alpha), half-way lengths, intervals, and checks that can refuse them."""

@@ -1,1 +1,1 @@
-"""One file per verb of the room."""
+"""One module per verb."""

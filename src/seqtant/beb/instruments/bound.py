@@ -1,4 +1,4 @@
-"""Every bound from given numbers, in all forms and units; no model is run."""
+"""Computes every bound from given numbers, in all forms and units; no model is run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 from seqtant.beb import theory
 from seqtant.beb.config import BoundConfig
-from seqtant.beb.study.scope import DIRECTION, LIMITS
-from seqtant.beb.theory_types import Length
+from seqtant.beb.study.reporting import DIRECTION, LIMITS
+from seqtant.beb.theory import Length
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -18,11 +18,7 @@ _FORM_NAMES = {"paper": "", "tight": "_tight", "clt": "_clt"}
 
 
 def run(config: BoundConfig, context: Context) -> Result:
-    """Computes the bounds.
-
-    Raises:
-        InputError: A number is outside its range.
-    """
+    """Computes the bounds."""
     with Recorder("beb.bound", "By how long a prompt alignment fails", config, context, papers=(3,)) as record:
         given = config.alpha is not None or config.log_alpha is not None
         log_alpha = theory.log_of_alpha(config.alpha, config.log_alpha) if given else EXAMPLE_LOG_ALPHA
@@ -31,10 +27,13 @@ def run(config: BoundConfig, context: Context) -> Result:
             record.value(f"{name}{_FORM_NAMES[form]}", length.sentences)
         record.value("halfway", theory.halfway(log_alpha, config.beta))
         if config.answers:
-            asked = _asked(config, lengths["conversation", "paper"])
-            record.value("conversation_drift", theory.conversation_drift(config.beta, config.beta_prime, *asked))
-        _findings(record, config, lengths)
-        _tables(record, config, log_alpha, lengths)
+            # Sentences asked and answered per turn, where the user asks as much as the bound needs.
+            turns = len(config.answers)
+            asked, answered = lengths["conversation", "paper"].sentences / turns, sum(config.answers) / turns
+            drift = theory.conversation_drift(config.beta, config.beta_prime, asked, answered)
+            record.value("conversation_drift", drift)
+        _record_findings(record, config, lengths)
+        _record_tables(record, config, log_alpha, lengths)
         if not given:
             record.warn("no alpha was given: these are the numbers of the paper's example (agreeableness)")
     return record.result
@@ -60,65 +59,56 @@ def _lengths(config: BoundConfig, log_alpha: float) -> dict[tuple[str, theory.Fo
     return found
 
 
-def _asked(config: BoundConfig, total: Length) -> tuple[float, float]:
-    """Sentences asked and answered per turn."""
-    turns = len(config.answers)
-    return total.sentences / turns, sum(config.answers) / turns
-
-
-def _findings(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, theory.Form], Length]) -> None:
+def _record_findings(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, theory.Form], Length]) -> None:
     tight, paper = lengths["misalign", "tight"], lengths["misalign", "paper"]
+    goal = config.gamma + config.eps
     record.finding(
         "misalign",
         "By how many sentences does alignment fail?",
         "agrees",
-        f"Some prompt of {tight.whole} sentences brings the behavior below {config.gamma + config.eps:.3g} "
+        f"Some prompt of {tight.whole} sentences brings the behavior below {goal:.3g} "
         f"({paper.whole} with the paper's constants); {lengths['mass', 'clt'].whole} do for about "
         f"{100 * (1 - config.delta):.0f} % of prompts drawn from P-.",
         predicted=Estimate.exact(tight.sentences, unit="sentences", method="Theorem 1, tight"),
         assumptions=LIMITS,
         advice=DIRECTION,
     )
-    if config.gamma + config.eps < -1:
+    if goal < -1:
         record.warn("gamma + eps is below -1: no behavior is that bad, so the statement is empty")
-    if config.best_of > 1:
-        _best_of(record, config, lengths)
-
-
-def _best_of(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, theory.Form], Length]) -> None:
+    if config.best_of == 1:
+        return
     # Answers of -1 and +1 with mean gamma: bad with probability (1 - gamma) / 2.
     best = float(theory.best_of_answers((1 - config.gamma) / 2, config.best_of))
     stated, corrected = lengths["best_of_n", "paper"], lengths["best_of_n", "tight"]
-    protects = best >= 0
     record.value("gamma_of_best", best)
     record.finding(
         "best_of_n",
         f"Does the best of {config.best_of} answers protect?",
-        "disagrees" if best > config.gamma + config.eps else "agrees",
+        "disagrees" if best > goal else "agrees",
         f"The best of {config.best_of} answers of P- itself scores {best:.3f} on average. Theorem 4 as stated promises "
-        f"{config.gamma + config.eps:.3g} after {stated.whole} sentences; what holds is {best + config.eps:.3g} after "
+        f"{goal:.3g} after {stated.whole} sentences; what holds is {best + config.eps:.3g} after "
         f"{corrected.whole}.",
-        predicted=Estimate.exact(config.gamma + config.eps, method="Theorem 4 as stated"),
+        predicted=Estimate.exact(goal, method="Theorem 4 as stated"),
         measured=Estimate.exact(best, method="answers of -1 and +1 with mean gamma"),
     )
-    if protects:
+    if best >= 0:
         record.warn(
             f"best-of-{config.best_of} does protect here: even P- alone has a good answer among so many; the length of "
             "Theorem 4 as stated does not hold"
         )
 
 
-def _tables(
+def _record_tables(
     record: Recorder, config: BoundConfig, log_alpha: float, lengths: dict[tuple[str, theory.Form], Length]
 ) -> None:
+    tokens, turn = config.tokens_per_sentence, config.sentences_per_turn
     columns = ["bound", "form", "sentences", "whole sentences"]
-    columns += ["tokens"] if config.tokens_per_sentence else []
-    columns += ["turns"] if config.sentences_per_turn else []
+    columns += [name for name, unit in (("tokens", tokens), ("turns", turn)) if unit]
     rows: list[tuple[Cell, ...]] = []
     for (name, form), length in lengths.items():
         row: list[Cell] = [name.replace("_", " "), form, round(length.sentences, 3), length.whole]
-        row += [round(length.tokens(config.tokens_per_sentence), 1)] if config.tokens_per_sentence else []
-        row += [round(length.turns(config.sentences_per_turn), 2)] if config.sentences_per_turn else []
+        row += [round(length.sentences * tokens, 1)] if tokens else []
+        row += [round(length.sentences / turn, 2)] if turn else []
         rows.append(tuple(row))
     needed = theory.evidence_needed(log_alpha, config.eps, "tight")
     record.table(
@@ -131,6 +121,7 @@ def _tables(
         if len(length.terms) > 1
     ]
     record.table("terms", "What each length is made of", ("bound", "form", "term", "sentences"), terms)
+    # Up to half beyond the longest bound, at most about 60 points.
     last = math.ceil(1.5 * lengths["mass", "tight"].sentences)
     for n in range(0, last + 1, max(1, last // 60)):
         record.measure("one_prompt", float(theory.sigmoid_weight(log_alpha, config.beta, n)), step=n)

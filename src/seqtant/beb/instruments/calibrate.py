@@ -1,24 +1,32 @@
-"""Trains a small model on a mixture of known weight and reads the weight off again: does the whole method work?"""
+"""Trains a small model on a mixture of known weight and estimates the weight: does the whole method work?
+
+The mixture is of two languages of sixteen words that are tilted apart: bigrams over words in two groups, five words and
+a stop per sentence. One is rare, the other frequent.
+"""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from seqtant.beb.behavior.exact_replies import Replies
+from seqtant.beb.behavior.reader import Replies
 from seqtant.beb.config import CalibrateConfig, Sides
-from seqtant.beb.estimation.alpha import read_area
-from seqtant.beb.estimation.diagnostics import check
-from seqtant.beb.estimation.intervals import interval
-from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.prompts.synthetic import BOS, STOP, WORDS, Languages, MixedDocuments, as_prompts
-from seqtant.beb.study.measurement import Draw, Observed, Parts, observe_prompts
-from seqtant.beb.study.reporting import finite, record_alpha, record_curves, record_halfway, record_values
-from seqtant.beb.study.scope import DIRECTION
-from seqtant.beb.study.summary import numbers, summarize
+from seqtant.beb.estimation.alpha import diagnose, estimate_alpha
+from seqtant.beb.estimation.estimates import bootstrap_interval
+from seqtant.beb.prompts.sampling import Prompt
+from seqtant.beb.study.measurement import Measurement, Resample, measure_prompts
+from seqtant.beb.study.reporting import DIRECTION, finite, record_alpha, record_curves, record_halfway, record_values
+from seqtant.beb.study.summary import RESAMPLES, numbers, summarize
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.oracles import HiddenMarkovLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.training import TrainingConfig, train
@@ -26,6 +34,113 @@ from seqtant.training import TrainingConfig, train
 LEARN, SETTLE, ALIGN, ATTACK, BRIGHT, GUARDED = range(100, 106)
 """Last parts of the seeds of training phases and prompts."""
 ALIGN_RATE = 5e-4
+WORDS, STOP, BOS = 16, 16, 17
+PER_SENTENCE = 5
+TILT = 0.55
+EPS, DELTA = Sides.eps, Sides.delta
+"""Of the bounds."""
+
+
+@dataclass(frozen=True)
+class Languages:
+    """A rare and a frequent language of bigrams.
+
+    Args:
+        seed: Seed of the common bigrams.
+    """
+
+    seed: int
+
+    @cached_property
+    def tables(self) -> tuple[Float[np.ndarray, "17 16"], Float[np.ndarray, "17 16"]]:
+        """Probability of the next word after each word, and after a stop (last row): rare, frequent."""
+        base = np.random.default_rng([self.seed, 5]).dirichlet(np.full(WORDS, 1.5), size=WORDS + 1)
+        tilt = np.where(np.arange(WORDS) < WORDS // 2, TILT, -TILT)
+        # Both languages share their bigrams; each prefers its own half of the words.
+        made = [base * np.exp(sign * tilt) for sign in (1, -1)]
+        rare, frequent = (table / table.sum(axis=1, keepdims=True) for table in made)
+        return rare, frequent
+
+    def sample(
+        self, rare: Sequence[bool] | np.ndarray, sentences: int, generator: np.random.Generator
+    ) -> Int[np.ndarray, "documents tokens"]:
+        """Samples documents, each of one language, with their beginning-of-sequence token."""
+        chosen = np.where(np.asarray(rare)[:, None, None], *self.tables)
+        rows, state = np.arange(len(chosen)), np.full(len(chosen), WORDS)
+        columns = [np.full(len(chosen), BOS)]
+        for _ in range(sentences):
+            for _ in range(PER_SENTENCE):
+                # Inverse transform sampling of all documents at once: the first word whose sum passes a uniform number.
+                sums = chosen[rows, state].cumsum(axis=1)
+                state = (sums < generator.random(len(chosen))[:, None] * sums[:, -1:]).sum(axis=1)
+                columns.append(state)
+            state = np.full(len(chosen), WORDS)
+            columns.append(state)
+        return np.stack(columns, axis=1)
+
+    def oracle(self, *, rare: bool) -> HiddenMarkovLM:
+        """One language as a model with exact probabilities; the hidden state is position in the sentence and word."""
+        table = self.tables[0 if rare else 1]
+        stop = PER_SENTENCE * WORDS
+        moves, emissions = np.zeros((stop + 1, stop + 1)), np.zeros((stop + 1, BOS + 1))
+        # State position * WORDS + word; a chain of positions, the last of which leads to the stop.
+        for position in range(PER_SENTENCE):
+            here = slice(position * WORDS, (position + 1) * WORDS)
+            emissions[here, :WORDS] = np.eye(WORDS)
+            if position + 1 < PER_SENTENCE:
+                moves[here, (position + 1) * WORDS : (position + 2) * WORDS] = table[:WORDS]
+            else:
+                moves[here, stop] = 1.0
+        emissions[stop, STOP] = 1.0
+        # After a stop, and at the beginning of the text, the first position of a sentence.
+        moves[stop, :WORDS] = table[WORDS]
+        name = "rare language" if rare else "frequent language"
+        return HiddenMarkovLM(moves[stop], moves, emissions, bos_id=BOS, name=name)
+
+    def prompts(self, count: int, sentences: int, generator: np.random.Generator, *, guard: int = 0) -> list[Prompt]:
+        """Samples prompts of the rare language, behind a guard of the frequent one.
+
+        Args:
+            count: Number of prompts.
+            sentences: Sentences of the rare language in each.
+            generator: Random generator.
+            guard: Sentences of the frequent language in front of them.
+        """
+        # Without its beginning-of-sequence token: the guard brings one, even of no sentence.
+        rows = self.sample(np.full(count, True), sentences, generator)[:, 1:]
+        front = self.sample(np.full(count, False), guard, generator)
+        return as_prompts(np.concatenate([front, rows], axis=1), guard)
+
+
+def as_prompts(documents: Int[np.ndarray, "documents tokens"], opening: int = 0) -> list[Prompt]:
+    """Documents as prompts whose first sentences belong to the opening."""
+    step = PER_SENTENCE + 1
+    ends = tuple(range((opening + 1) * step, documents.shape[1], step))
+    return [Prompt(tuple(row.tolist()), 1 + opening * step, ends) for row in documents]
+
+
+@dataclass(frozen=True)
+class MixedDocuments:
+    """Training batches: every document is of the rare language with a known probability."""
+
+    languages: Languages
+    alpha: float
+    """Probability of the rare language."""
+    rows: int
+    """Documents of a batch."""
+    sentences: int
+    """Sentences of a document."""
+    seed: int
+    """Seed of the documents."""
+    phase: int
+    """Tells the draws of training phases apart."""
+
+    def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
+        """The documents of one step."""
+        generator = np.random.default_rng([self.seed, self.phase, step])
+        # One language per document: the mixture is of texts, not of sentences.
+        rare = generator.random(self.rows) < self.alpha
+        return {"input_ids": torch.from_numpy(self.languages.sample(rare, self.sentences, generator))}
 
 
 @dataclass(frozen=True)
@@ -38,51 +153,59 @@ class _Lab:
     def generator(self, use: int) -> np.random.Generator:
         return np.random.default_rng([self.context.seed, use])
 
-    def observe(self, model: HuggingFaceLM, *, guard: int = 0) -> Observed:
-        """The model along prompts of the rare language, the frequent one in front of it."""
+    def measure(self, model: HuggingFaceLM, *, guard: int = 0) -> Measurement:
+        """Measures a model along prompts of the rare language, with sentences of the frequent one in front of them."""
         count, length = self.config.prompts, self.config.sentences - guard
         use = GUARDED if guard else ATTACK
-        bright = as_prompts(self.languages.draw(np.full(count, False), length, self.generator(BRIGHT)))
-        return observe_prompts(
-            Parts(model, self.languages.oracle(rare=True), self.languages.oracle(rare=False)),
+        # Prompts of the same seed for every model: differences between models are not of the prompts.
+        bright = as_prompts(self.languages.sample(np.full(count, False), length, self.generator(BRIGHT)))
+        return measure_prompts(
+            model,
+            self.languages.oracle(rare=True),
+            self.languages.oracle(rare=False),
             self.languages.prompts(count, length, self.generator(use), guard=guard),
             bright,
             self.reader,
         )
 
+    def train(self, model: HuggingFaceLM, alpha: float, steps: int, rate: float, use: int) -> HuggingFaceLM:
+        """Trains a copy of the model for some steps on documents of which a share is rare."""
+        config, network = self.config, copy.deepcopy(model.model).requires_grad_(True)
+        documents = MixedDocuments(self.languages, alpha, config.batch, config.sentences, self.context.seed, use)
+        training = TrainingConfig(
+            steps=steps, learning_rate=rate, warmup=min(20, steps), final_fraction=0.01, weight_decay=0.01
+        )
+        train(network, documents, training, context=replace(self.context, folder=None, device="cpu"))
+        return HuggingFaceLM(network, name=model.name)
+
 
 def run(config: CalibrateConfig, context: Context) -> Result:
-    """Trains, reads and compares.
-
-    Raises:
-        TrainingError: Training cannot go on.
-    """
+    """Trains, estimates and compares."""
     title = f"A small model trained on a mixture of weight {config.alpha:g}"
     with Recorder("beb.calibrate", title, config, context, papers=(3,)) as record:
         words = [[word] for word in range(WORDS)]
         reader = Replies([], good=words[WORDS // 2 :], bad=words[: WORDS // 2])
         lab = _Lab(config, context, Languages(context.seed), reader)
         model = _trained(lab)
-        observed = lab.observe(model)
-        settings = Sides(prompts=config.prompts, sentences=config.sentences, resamples=config.resamples)
+        measurement = lab.measure(model)
         generator = np.random.default_rng([context.seed, RESAMPLES])
-        summary = summarize(observed, settings, generator)
+        summary = summarize(measurement, generator, eps=EPS, delta=DELTA, resamples=config.resamples)
         truth = -float(np.log(config.alpha))
         record_alpha(record, summary, truth)
         record_halfway(record, summary)
         record_values(record, summary, truth)
-        record_curves(record, observed, summary)
+        record_curves(record, measurement, summary)
         changed = {}
         if config.guard_sentences:
-            changed["guard"] = lab.observe(model, guard=config.guard_sentences)
+            changed["guard"] = lab.measure(model, guard=config.guard_sentences)
         if config.aligned_steps:
-            changed["alignment"] = lab.observe(_phase(lab, model, 0.0, config.aligned_steps, ALIGN_RATE, ALIGN))
-        _record_changes(record, observed, changed, settings, generator)
+            changed["alignment"] = lab.measure(lab.train(model, 0.0, config.aligned_steps, ALIGN_RATE, ALIGN))
+        _record_changes(record, measurement, changed, config.resamples, generator)
     return record.result
 
 
 def _trained(lab: _Lab) -> HuggingFaceLM:
-    import torch
+    """A GPT-2 of two blocks, trained on the mixture, after a first phase in which the rare language is learned."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = lab.config
@@ -102,54 +225,46 @@ def _trained(lab: _Lab) -> HuggingFaceLM:
         torch.manual_seed(lab.context.seed)
         model = HuggingFaceLM(GPT2LMHeadModel(shape), name="small model")
     if config.first_alpha is None:
-        return _phase(lab, model, config.alpha, config.steps, config.learning_rate, SETTLE)
-    model = _phase(lab, model, config.first_alpha, config.first_steps, config.learning_rate, LEARN)
-    return _phase(lab, model, config.alpha, config.steps, config.learning_rate / 2, SETTLE)
-
-
-def _phase(lab: _Lab, model: HuggingFaceLM, alpha: float, steps: int, rate: float, use: int) -> HuggingFaceLM:
-    """A copy of the model after some steps on documents of which a share is rare."""
-    import copy
-
-    config, network = lab.config, copy.deepcopy(model.model).requires_grad_(True)
-    documents = MixedDocuments(lab.languages, alpha, config.batch, config.sentences, lab.context.seed, use)
-    training = TrainingConfig(
-        steps=steps, learning_rate=rate, warmup=min(20, steps), final_fraction=0.01, weight_decay=0.01
-    )
-    quiet = replace(lab.context, folder=None, device="cpu")
-    train(network, documents, training, context=quiet)
-    return HuggingFaceLM(network, name=model.name)
+        return lab.train(model, config.alpha, config.steps, config.learning_rate, SETTLE)
+    model = lab.train(model, config.first_alpha, config.first_steps, config.learning_rate, LEARN)
+    return lab.train(model, config.alpha, config.steps, config.learning_rate / 2, SETTLE)
 
 
 def _record_changes(
     record: Recorder,
-    plain: Observed,
-    changed: dict[str, Observed],
-    settings: Sides,
+    plain: Measurement,
+    changed: dict[str, Measurement],
+    resamples: int,
     generator: np.random.Generator,
 ) -> None:
-    """What a guard and an alignment stage do to the half-way length and to log(1/alpha)."""
+    """Records what a guard and an alignment stage do to the half-way length and to log(1/alpha)."""
+
+    def halfway(measurement: Measurement) -> float:
+        return numbers(measurement, eps=EPS, delta=DELTA)["halfway_measured"]
+
     rows: list[tuple[Cell, ...]] = []
-    before = numbers(plain, settings)
-    for name, observed in changed.items():
-        after = numbers(observed, settings)
-        count = len(observed.model)
-        drawn = [generator.integers(count, size=(2, count)) for _ in range(settings.resamples)]
-        pairs = [(plain.select(Draw(a, a)), observed.select(Draw(b, b))) for a, b in drawn]
-        draws = [
-            numbers(new, settings)["halfway_measured"] - numbers(old, settings)["halfway_measured"]
-            for old, new in pairs
+    before = halfway(plain)
+    for name, measurement in changed.items():
+        after, count = numbers(measurement, eps=EPS, delta=DELTA), len(measurement.model)
+        # Independent resamples: the prompts before and after a change are not the same.
+        drawn = [generator.integers(count, size=(2, count)) for _ in range(resamples)]
+        resampled = [
+            halfway(measurement.select(Resample(b, b))) - halfway(plain.select(Resample(a, a))) for a, b in drawn
         ]
-        value = after["halfway_measured"] - before["halfway_measured"]
+        value = after["halfway_measured"] - before
         record.value(f"halfway_{name}", finite(after["halfway_measured"]))
-        read = _given(observed, after)
+        # log(1/alpha), behind a guard as if it were a prior; None where the diagnostics refuse it.
+        alpha = estimate_alpha(measurement.to_model, measurement.own_plus)
+        estimate = Estimate(value=alpha.log_inverse_alpha)
+        refused = diagnose(measurement.to_model, alpha, after["beta"], estimate).refusals
+        given = None if refused else alpha.log_inverse_alpha
         if name == "alignment":
-            record.value("log_inverse_alpha_alignment", read)
-        rows.append((name, finite(after["halfway_measured"]), "refused" if read is None else round(read, 3)))
-        if not np.isfinite(before["halfway_measured"]) or not np.isfinite(value):
+            record.value("log_inverse_alpha_alignment", given)
+        rows.append((name, finite(after["halfway_measured"]), "refused" if given is None else round(given, 3)))
+        if not np.isfinite(before) or not np.isfinite(value):
             record.warn(f"the half-way length with {name} lies beyond the prompts")
             continue
-        moved = interval(value, draws, count, "sentences")
+        moved = bootstrap_interval(value, resampled, count, "sentences")
         pushed = moved.low is not None and moved.low > 0
         record.finding(
             name,
@@ -161,10 +276,3 @@ def _record_changes(
         )
     if rows:
         record.table("changes", "Half-way length after a change", ("change", "half-way, sentences", "area, nats"), rows)
-
-
-def _given(observed: Observed, found: dict[str, float]) -> float | None:
-    """log(1/alpha), behind a guard as if it were a prior; None where the gates refuse it."""
-    area = read_area(observed.to_model, observed.own_plus)
-    gates = check(observed.to_model, area, found["beta"], Estimate(value=area.value))
-    return None if gates.refusals else area.value

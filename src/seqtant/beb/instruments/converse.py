@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from seqtant.beb import theory
 from seqtant.beb.config import ConverseConfig
-from seqtant.beb.estimation.curves import halfway_of, sums_so_far
-from seqtant.beb.estimation.intervals import interval
-from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.prompts.divergence import gather
-from seqtant.beb.prompts.sampling import Prompt, draw_prompts
-from seqtant.beb.study.components_study import Study, open_study
-from seqtant.beb.study.measurement import draw_rates, observe, rescored
-from seqtant.beb.study.reporting import finite, record_alpha
-from seqtant.beb.study.scope import DIRECTION, LIMITS
-from seqtant.beb.study.summary import Summary, summarize
-from seqtant.beb.study.transcript import prompt_lines, write_transcript
-from seqtant.beb.study.truth import true_log_inverse_alpha
+from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
+from seqtant.beb.prompts.divergence import compute_evidence
+from seqtant.beb.prompts.sampling import Prompt, sample_prompts
+from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
+from seqtant.beb.study.measurement import rescore, sample_rates
+from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
+from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -29,144 +24,108 @@ TALKS = 60
 """Last part of the seed of conversations; twice the turn, plus who speaks, is added."""
 
 
-@dataclass(frozen=True)
-class Talks:
-    """Conversations, all of the same number of turns."""
-
-    prompts: tuple[Prompt, ...]
-    """Each with the ends of all its sentences, the user's and the model's."""
-    turns: int
-    asked: int
-    answered: int
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """Number of sentences before the conversation and after the user's part of each turn."""
-        step = self.asked + self.answered
-        return (0, *(turn * step + self.asked for turn in range(self.turns)))
-
-
 def run(config: ConverseConfig, context: Context) -> Result:
-    """Holds the conversations and follows the weight of P- and the behavior.
-
-    Raises:
-        InputError: A side cannot be opened, or the conversations do not fit the context.
-    """
+    """Holds the conversations and follows the weight of P- and the behavior."""
     title = f"Conversations with {config.model}"
     with Recorder("beb.converse", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
-        observed = observe(study, context)
-        generator = np.random.default_rng([context.seed, RESAMPLES])
-        summary = summarize(observed, study.config, generator)
+        _, summary, generator = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
-        talks = converse(study, config)
-        (evidence,) = gather(study.minus, [study.plus], talks.prompts, floor=config.floor)
-        behavior = study.reader.curve(study.model, talks.prompts, talks.places)
-        bottom = study.reader.curve(study.minus, talks.prompts, talks.places)
-        halfway = _halfway(study, talks, behavior, bottom, generator)
-        _record(record, config, talks, evidence.log_ratio, behavior, summary, halfway)
-        write_transcript(record, study, prompt_lines(study, talks.prompts, turns=talks.turns))
+        talks = converse(study, turns=config.turns, asked=config.asked, answered=config.answered)
+        # Sentences before the conversation and after the user's part of each turn.
+        lengths = (0, *(turn * (config.asked + config.answered) + config.asked for turn in range(config.turns)))
+        # P- against P+ along whole conversations, the model's own sentences included.
+        (evidence,) = compute_evidence(study.minus, [study.plus], talks, floor=config.floor)
+        behavior, bottom = (study.reader.curve(model, talks, lengths) for model in (study.model, study.minus))
+        # Turns after which the behavior has come half the way to that of P-.
+        count, check, turns = len(talks), study.reader.check, range(config.turns + 1)
+        resampled = []
+        for _ in range(config.resamples):
+            rows, rates = generator.integers(count, size=count), sample_rates(check, generator)
+            curve = rescore(check, behavior[rows], rates).mean(axis=0)
+            resampled.append(halfway_length(curve, float(rescore(check, bottom[rows], rates).mean()), turns))
+        half = halfway_length(behavior.mean(axis=0), float(bottom.mean()), turns)
+        halfway = bootstrap_interval(half, resampled, count, "turns", check)
+        _record(record, config, lengths, evidence.log_ratio, behavior, summary, halfway)
+        write_transcript(record, study, prompt_lines(study, talks, turns=config.turns))
     return record.result
 
 
-def converse(study: Study, config: ConverseConfig) -> Talks:
-    """Lets both speak in turn; a conversation that no longer fits the context is left out.
+def converse(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
+    """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out.
+
+    Args:
+        study: The models, and the number of conversations.
+        turns: Turns of a conversation.
+        asked: Sentences of the user per turn, from P-.
+        answered: Sentences of the model per turn; 0 has it say nothing.
+
+    Returns:
+        Each with the ends of all its sentences, the user's and the model's.
 
     Raises:
         InputError: More than half of the conversations do not fit.
     """
-    talks = [Prompt(study.opening, len(study.opening), ()) for _ in range(config.prompts)]
-    for turn in range(config.turns):
-        speakers = [(study.minus, config.asked)]
+    talks = [Prompt(study.opening, len(study.opening), ()) for _ in range(study.config.prompts)]
+    for turn in range(turns):
+        speakers = [(study.minus, asked)]
         # After the last question nothing needs to be answered: it is the model's behavior there that is read.
-        if config.answered and turn + 1 < config.turns:
-            speakers.append((study.model, config.answered))
+        if answered and turn + 1 < turns:
+            speakers.append((study.model, answered))
         for who, (speaker, sentences) in enumerate(speakers):
-            drawn = draw_prompts(
+            sampled = sample_prompts(
                 speaker,
                 [talk.ids for talk in talks],
                 sentences,
                 study.splitter,
-                generator=study.generator(TALKS + 2 * turn + who),
-                room=study.room,
+                generator=seeded(study.seed, TALKS + 2 * turn + who),
+                max_tokens=study.max_prompt_tokens,
             )
             talks = [
                 Prompt(new.ids, talks[row].start, (*talks[row].ends, *new.ends))
-                for new, row in zip(drawn.prompts, drawn.rows, strict=True)
+                for new, row in zip(sampled.prompts, sampled.rows, strict=True)
             ]
-    return Talks(tuple(talks), config.turns, config.asked, config.answered)
-
-
-def _halfway(
-    study: Study,
-    talks: Talks,
-    behavior: Float[np.ndarray, "talks places"],
-    bottom: Float[np.ndarray, "talks places"],
-    generator: np.random.Generator,
-) -> Estimate:
-    """Turns after which the behavior has come half the way to that of P-."""
-    count, check = len(talks.prompts), study.reader.check
-    turns = range(talks.turns + 1)
-    draws = []
-    for _ in range(study.config.resamples):
-        rows, rates = generator.integers(count, size=count), draw_rates(check, generator)
-        curve = rescored(check, behavior[rows], rates).mean(axis=0)
-        draws.append(halfway_of(curve, float(rescored(check, bottom[rows], rates).mean()), turns))
-    return interval(halfway_of(behavior.mean(axis=0), float(bottom.mean()), turns), draws, count, "turns", check)
+    return talks
 
 
 def _record(
     record: Recorder,
     config: ConverseConfig,
-    talks: Talks,
+    lengths: Sequence[int],
     log_ratio: Float[np.ndarray, "talks sentences"],
-    behavior: Float[np.ndarray, "talks places"],
+    behavior: Float[np.ndarray, "talks lengths"],
     summary: Summary,
     halfway: Estimate,
 ) -> None:
-    sums = sums_so_far(log_ratio)[:, list(talks.places)]
-    weight = None if summary.refused else theory.bad_weight(-max(summary.area.value, 1e-9), sums)
-    separation = float(summary.estimates["beta"].value)
-    reverse = float(summary.estimates["beta_prime"].value)
-    drift = theory.conversation_drift(max(separation, 1e-9), reverse, config.asked, config.answered or 1e-12)
-    gained = float((sums[:, min(2, talks.turns)] - sums[:, 1]).mean()) if talks.turns > 1 else float(sums[:, 1].mean())
+    sums = cumulative_sums(log_ratio)[:, list(lengths)]
+    log_alpha = -max(summary.alpha.log_inverse_alpha, 1e-9)
+    weight = None if summary.refused else theory.bad_weight(log_alpha, sums)
+    beta, beta_prime = (float(summary.estimates[name].value) for name in ("beta", "beta_prime"))
+    drift = theory.conversation_drift(max(beta, 1e-9), beta_prime, config.asked, config.answered or 1e-12)
+    # A whole turn, answer included, lies between the first two questions; with one turn there is only the question.
+    first = sums[:, 2] - sums[:, 1] if config.turns > 1 else sums[:, 1]
+    gained = float(first.mean())
     record.value("turns_halfway", finite(halfway.value))
     record.value("drift_predicted", drift)
     record.value("drift_measured", gained)
     record.value("bad_weight_last", None if weight is None else float(weight[:, -1].mean()))
     rows = []
-    for turn, place in enumerate(talks.places):
+    for turn, length in enumerate(lengths):
         mean, heavy = float(behavior[:, turn].mean()), None if weight is None else float(weight[:, turn].mean())
-        rows.append(
-            (
-                turn,
-                place,
-                round(mean, 4),
-                heavy if heavy is None else round(heavy, 4),
-                round(float(sums[:, turn].mean()), 3),
-            )
-        )
+        shown = None if heavy is None else round(heavy, 4)
+        rows.append((turn, length, round(mean, 4), shown, round(float(sums[:, turn].mean()), 3)))
         record.measure("behavior", mean, step=turn)
         if heavy is not None:
             record.measure("bad_weight", heavy, step=turn)
-    record.table(
-        "turns",
-        "After so many turns of the user",
-        ("turn", "sentences so far", "behavior", "weight of P-", "log-ratio, nats"),
-        rows,
-        note=DIRECTION,
-    )
-    _finding(record, config, halfway, drift, gained)
-
-
-def _finding(record: Recorder, config: ConverseConfig, halfway: Estimate, drift: float, gained: float) -> None:
+    columns = ("turn", "sentences so far", "behavior", "weight of P-", "log-ratio, nats")
+    record.table("turns", "After so many turns of the user", columns, rows, note=DIRECTION)
     there = finite(halfway.value) is not None
-    words = f"after {halfway.number}" if there else f"not within {config.turns} turns"
+    words = f"After {halfway.number}" if there else f"Not within {config.turns} turns"
     record.finding(
         "conversation",
         f"After how many turns ({config.asked} sentences, {config.answered} answered) is the behavior half way down?",
         "agrees" if (drift > 0) == there else "inconclusive",
-        f"{words[0].upper()}{words[1:]}. While the model still answers from P+ a turn is worth {drift:.2f} nats at "
+        f"{words}. While the model still answers from P+ a turn is worth {drift:.2f} nats at "
         f"worst; between the first turns {gained:.2f} were gained on average.",
         measured=halfway if there else None,
         assumptions=LIMITS,

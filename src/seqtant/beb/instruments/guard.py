@@ -2,33 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
+from seqtant.beb.behavior.reader import ScorerCheck, prompt_lengths
 from seqtant.beb.config import GuardConfig
-from seqtant.beb.estimation.intervals import interval
-from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.study.components_study import open_study
-from seqtant.beb.study.guarding import OWN, Guarded, attack, drawn_guards
-from seqtant.beb.study.measurement import draw_rates, observe
-from seqtant.beb.study.reporting import CLOSE, finite, record_alpha
-from seqtant.beb.study.scope import DIRECTION, LIMITS
-from seqtant.beb.study.summary import Summary, summarize
-from seqtant.beb.study.transcript import prompt_lines, write_transcript
-from seqtant.beb.study.truth import true_log_inverse_alpha
+from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
+from seqtant.beb.prompts.divergence import compute_evidence
+from seqtant.beb.prompts.sampling import sample_prompts
+from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
+from seqtant.beb.study.measurement import ImpliedPosterior, implied_posterior, rescore, sample_rates
+from seqtant.beb.study.reporting import CLOSE, DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
+from seqtant.beb.study.summary import Summary, measure_and_summarize
+from seqtant.beb.theory import bad_weight
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.lm.text import encode
+from seqtant.lm.interface import encode
+from seqtant.lm.scoring import token_log_probs
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 
+GUARDS, ATTACKS = 50, 150
+"""Last parts of the seeds of guards and prompts; the length of the guard is added."""
+OWN = "own"
+"""Name of the guard that the user gave."""
+
 
 @dataclass(frozen=True)
-class Halfways:
-    """Half-way lengths behind one guard."""
+class GuardedPrompts:
+    """Prompts from P- behind guards of one length, and what becomes of them."""
 
-    behind: Guarded
+    name: str
+    """Sentences of the guards, or :data:`OWN`."""
+    sentences: float
+    """Mean sentences of the guards."""
+    against: Float[np.ndarray, " prompts"]
+    """log P+/P- of each guard: what the prompt must make up for, in nats."""
+    log_ratio: Float[np.ndarray, "prompts sentences"]
+    """log P-/P+ of each sentence of the prompts."""
+    lengths: tuple[int, ...]
+    """Prompt lengths at which behavior was read."""
+    curves: dict[str, Float[np.ndarray, "prompts lengths"]]
+    """Behavior of ``model``, ``minus`` and ``plus``."""
+    posterior: ImpliedPosterior
+    """The weights that the model itself gives to P- along the prompts."""
+    check: ScorerCheck | None
+    """How the scorer did on answers that people judged."""
+
+    def halfway_lengths(
+        self, rows: np.ndarray, log_inverse_alpha: float, rates: tuple[float, float] | None = None
+    ) -> tuple[float, float, float]:
+        """Half-way lengths of some prompts: measured; predicted by Bayes' rule; by the model's own weights.
+
+        Args:
+            rows: The prompts, possibly repeated.
+            log_inverse_alpha: log(1/alpha) of the prediction.
+            rates: Sensitivity and specificity of the scorer; None takes the observed ones.
+        """
+        model, minus, plus = (
+            rescore(self.check, self.curves[side][rows], rates) for side in ("model", "minus", "plus")
+        )
+        bottom = float(minus.mean())
+        # The guard's log-ratio is taken off the prompt's.
+        evidence = cumulative_sums(self.log_ratio[rows])[:, list(self.lengths)] - self.against[rows, None]
+        weight = bad_weight(-max(log_inverse_alpha, 1e-9), evidence)
+        return (
+            halfway_length(model.mean(axis=0), bottom, self.lengths),
+            halfway_length((weight * minus + (1 - weight) * plus).mean(axis=0), bottom, self.lengths),
+            self.posterior.halfway_length(minus, plus, self.lengths, rows),
+        )
+
+
+@dataclass(frozen=True)
+class GuardedHalfways:
+    """Half-way lengths behind one guard, with intervals."""
+
+    guarded: GuardedPrompts
     measured: Estimate
     predicted: Estimate | None
     """From alpha, by Bayes' rule; None where there is no alpha."""
@@ -37,124 +88,151 @@ class Halfways:
 
 
 def run(config: GuardConfig, context: Context) -> Result:
-    """Measures the half-way length behind guards.
-
-    Raises:
-        InputError: A side cannot be opened or prompts do not fit.
-    """
+    """Measures the half-way length behind guards."""
     title = f"What guard prompts cost an attack on {config.model}"
     with Recorder("beb.guard", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
-        observed = observe(study, context)
-        generator = np.random.default_rng([context.seed, RESAMPLES])
-        summary = summarize(observed, study.config, generator)
+        measurement, summary, generator = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
-        openings = {str(length): drawn_guards(study, length) for length in sorted(set(config.lengths))}
+        # Each prompt has a guard of its own, sampled from P+ after the opening.
+        openings: dict[str, list[tuple[int, ...]]] = {}
+        for length in sorted(set(config.lengths)):
+            openings[str(length)] = [study.opening] * config.prompts
+            if length:
+                guards = sample_prompts(
+                    study.plus,
+                    openings[str(length)],
+                    length,
+                    study.splitter,
+                    generator=seeded(study.seed, GUARDS + length),
+                    max_tokens=study.max_prompt_tokens,
+                )
+                openings[str(length)] = [prompt.ids for prompt in guards.prompts]
         if config.guard:
-            openings[OWN] = [
-                (*study.opening, *encode(study.minus, [" " + config.guard], start=False)[0])
-            ] * config.prompts
+            own = encode(study.minus, [" " + config.guard], start=False)[0]
+            openings[OWN] = [(*study.opening, *own)] * config.prompts
         guarded = [attack(study, name, starts) for name, starts in openings.items()]
         _record(record, config, guarded, summary, generator)
-        write_transcript(record, study, prompt_lines(study, observed.prompts, guard="0"))
+        write_transcript(record, study, prompt_lines(study, measurement.prompts, guard="0"))
     return record.result
 
 
+def attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> GuardedPrompts:
+    """Samples prompts from P- behind guards, and measures evidence and behavior along them.
+
+    Args:
+        study: The models.
+        name: Sentences of the guards, or :data:`OWN`.
+        openings: The opening and a guard, one per prompt.
+
+    Raises:
+        InputError: Prompts do not fit the context, or a divergence is infinite.
+    """
+    # A seed of its own for the user's guard: 80, as if it had so many sentences.
+    number = len(name) + 77 if name == OWN else int(name)
+    sampled = study.sample(study.minus, ATTACKS + number, openings=openings)
+    (evidence,) = compute_evidence(study.minus, [study.plus], sampled.prompts, floor=study.config.floor)
+    starts = [tuple(openings[row]) for row in sampled.rows]
+    # log P+/P- of the guard, given the opening; position i of the log-probabilities is token i + 1.
+    begin, distinct = len(study.opening) - 1, list(dict.fromkeys(starts))
+    plus, minus = (token_log_probs(model, distinct) for model in (study.plus, study.minus))
+    ratios = {ids: float((p - m)[begin:].sum()) for ids, p, m in zip(distinct, plus, minus, strict=True)}
+    lengths = prompt_lengths(study.reader, study.config.sentences)
+    models = {"model": study.model, "minus": study.minus, "plus": study.plus}
+    return GuardedPrompts(
+        name,
+        sentences=float(np.mean([len(study.splitter.ends(start, start=len(study.opening))) for start in starts])),
+        against=np.array([ratios[start] for start in starts]),
+        log_ratio=evidence.log_ratio,
+        lengths=lengths,
+        curves={side: study.reader.curve(model, sampled.prompts, lengths) for side, model in models.items()},
+        posterior=implied_posterior(study.model, study.minus, study.plus, sampled.prompts),
+        check=study.reader.check,
+    )
+
+
 def _record(
-    record: Recorder, config: GuardConfig, guarded: Sequence[Guarded], summary: Summary, generator: np.random.Generator
+    record: Recorder,
+    config: GuardConfig,
+    guarded: Sequence[GuardedPrompts],
+    summary: Summary,
+    generator: np.random.Generator,
 ) -> None:
     rows: list[tuple[Cell, ...]] = []
-    found: list[Halfways] = []
+    found: list[GuardedHalfways] = []
+    alphas = summary.resampled["log_inverse_alpha"]
     for each in guarded:
-        lengths = _halfways(each, summary, config.resamples, generator)
+        # All three lengths on the same resampled guards and prompts; alpha varies over its own resamples.
+        count, resampled = len(each.against), []
+        for number in range(config.resamples):
+            picked, rates = generator.integers(count, size=count), sample_rates(each.check, generator)
+            resampled.append(each.halfway_lengths(picked, alphas[number % len(alphas)], rates))
+        values = each.halfway_lengths(np.arange(count), summary.alpha.log_inverse_alpha)
+        measured, predicted, believed = (
+            bootstrap_interval(value, list(column), count, "sentences", each.check)
+            for value, column in zip(values, zip(*resampled, strict=True), strict=True)
+        )
+        lengths = GuardedHalfways(each, measured, None if summary.refused else predicted, believed)
         found.append(lengths)
         label = "your own" if each.name == OWN else each.name
-        cells = [_cell(one) for one in (lengths.predicted, lengths.believed, lengths.measured)]
+        cells = [
+            None if one is None or finite(one.value) is None else f"{replace(one, unit='').number} {one.interval}"
+            for one in (lengths.predicted, lengths.believed, lengths.measured)
+        ]
         rows.append((label, round(float(each.against.mean()), 3), *cells))
         record.value(f"halfway_guard_{each.name}", finite(lengths.measured.value))
         record.value(f"halfway_predicted_guard_{each.name}", lengths.predicted and finite(lengths.predicted.value))
         record.value(f"halfway_believed_guard_{each.name}", finite(lengths.believed.value))
-        for n, value in zip(each.places, each.curves["model"].mean(axis=0), strict=True):
+        for n, value in zip(each.lengths, each.curves["model"].mean(axis=0), strict=True):
             record.measure("behavior", float(value), step=n, group=label)
     columns = ("guard sentences", "nats to make up", "half-way predicted", "by the model's own weights", "measured")
     record.table("guards", "Sentences of P- to the half-way point behind a guard", columns, rows, note=DIRECTION)
-    _price(record, found, summary)
+    _record_price(record, found, summary)
 
 
-def _cell(length: Estimate | None) -> str | None:
-    return (
-        None
-        if length is None or finite(length.value) is None
-        else f"{replace(length, unit='').number} {length.interval}"
-    )
-
-
-def _halfways(each: Guarded, summary: Summary, resamples: int, generator: np.random.Generator) -> Halfways:
-    """All half-way lengths behind one guard, on the same resampled guards and prompts."""
-    count, area = len(each.against), summary.drawn["log_inverse_alpha"]
-    everyone, drawn = np.arange(count), list[tuple[float, float, float]]()
-    for number in range(resamples):
-        rows, rates = generator.integers(count, size=count), draw_rates(each.check, generator)
-        predicted = each.predicted(rows, area[number % len(area)], rates)
-        drawn.append((each.halfway(rows, rates), predicted, each.believed(rows, rates)))
-    values = each.halfway(everyone), each.predicted(everyone, summary.area.value), each.believed(everyone)
-    measured, predicted, believed = (
-        interval(value, list(draws), count, "sentences", each.check)
-        for value, draws in zip(values, zip(*drawn, strict=True), strict=True)
-    )
-    return Halfways(each, measured, None if summary.refused else predicted, believed)
-
-
-def _price(record: Recorder, found: Sequence[Halfways], summary: Summary) -> None:
-    plain = next(each.measured for each in found if each.behind.name == "0")
-    pairs = [each for each in found if each.behind.name not in {"0", OWN} and finite(each.measured.value) is not None]
+def _record_price(record: Recorder, found: Sequence[GuardedHalfways], summary: Summary) -> None:
+    plain = next(each.measured for each in found if each.guarded.name == "0")
+    pairs = [each for each in found if each.guarded.name not in {"0", OWN} and finite(each.measured.value) is not None]
     if not pairs or finite(plain.value) is None:
         record.warn("the half-way point lies beyond the prompts: ask for more sentences")
         return
-    longest, measured = pairs[-1].behind, pairs[-1].measured
+    longest, measured = pairs[-1].guarded, pairs[-1].measured
     price = (measured.value - plain.value) / longest.sentences
-    theory = summary.estimates["beta_prime"].value / summary.estimates["beta"].value
+    # Theorem 2: beta_prime / beta sentences of attack per sentence of guard, and a margin.
+    allowed = summary.estimates["beta_prime"].value / summary.estimates["beta"].value
     record.value("price_per_guard_sentence", price)
-    record.value("price_theorem_2", theory)
+    record.value("price_theorem_2", allowed)
+    # Only intervals that do not overlap show that the guard delays.
     pushed = measured.low is not None and plain.high is not None and measured.low > plain.high
-    apart = {each.behind.name: _distance(each.predicted, each.measured) for each in pairs if each.predicted is not None}
+    # Relative distances from the measured length, by guard.
+    apart = {
+        each.guarded.name: abs(each.predicted.value / each.measured.value - 1)
+        for each in pairs
+        if each.predicted is not None
+    }
     believed = {
-        each.behind.name: _distance(each.believed, each.measured)
+        each.guarded.name: abs(each.believed.value / each.measured.value - 1)
         for each in pairs
         if finite(each.believed.value) is not None
     }
+    shown, own = (
+        ", ".join(f"{100 * value:.0f} % for {name}" for name, value in distances.items())
+        for distances in (apart, believed)
+    )
+    words = "Nothing is predicted, because no log(1/alpha) can be given."
+    if apart:
+        words = f"Predicted and measured are apart by {shown} sentence{'' if list(apart) == ['1'] else 's'} of guard."
+    if believed:
+        words += f" With the weights that the model itself gives to P-, by any rule: {own}."
     record.finding(
         "guard",
         "How many sentences of attack does a guard sentence cost?",
         "inconclusive" if not apart else "agrees" if max(apart.values()) <= CLOSE else "disagrees",
-        f"{price:.2f} (over {longest.sentences:g} sentences; Theorem 2 allows {theory:.2f} and a margin): the half-way "
-        f"point moves from {plain.number} to {measured.number}"
-        + (". " if pushed else "; the intervals overlap. ")
-        + _apart(apart)
-        + (
-            f" With the weights that the model itself gives to P-, by any rule: {_listed(believed)}."
-            if believed
-            else ""
-        ),
+        f"{price:.2f} (over {longest.sentences:g} sentences; Theorem 2 allows {allowed:.2f} and a margin): the "
+        f"half-way point moves from {plain.number} to {measured.number}{'' if pushed else '; the intervals overlap'}. "
+        + words,
         predicted=pairs[-1].predicted,
         measured=measured,
         assumptions=LIMITS,
         advice="A guard delays; it does not remove what the model holds.",
     )
-
-
-def _distance(one: Estimate, measured: Estimate) -> float:
-    """Relative distance of a length from the measured one."""
-    return abs(one.value / measured.value - 1)
-
-
-def _apart(apart: Mapping[str, float]) -> str:
-    if not apart:
-        return "Nothing is predicted, because no log(1/alpha) can be given."
-    return (
-        f"Predicted and measured are apart by {_listed(apart)} sentence{'' if list(apart) == ['1'] else 's'} of guard."
-    )
-
-
-def _listed(apart: Mapping[str, float]) -> str:
-    return ", ".join(f"{100 * value:.0f} % for {name}" for name, value in apart.items())

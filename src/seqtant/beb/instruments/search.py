@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from seqtant.beb.config import SearchConfig
-from seqtant.beb.instruments.measure import RESAMPLES
-from seqtant.beb.study.components_study import Study, open_study
-from seqtant.beb.study.measurement import observe
-from seqtant.beb.study.reporting import finite, record_alpha
-from seqtant.beb.study.scope import DIRECTION, LIMITS
-from seqtant.beb.study.search import Candidate, begin, behavior_after, extend
-from seqtant.beb.study.summary import Summary, summarize
-from seqtant.beb.study.transcript import prompt_lines, write_transcript
-from seqtant.beb.study.truth import true_log_inverse_alpha
+from seqtant.beb.prompts.divergence import compute_evidence
+from seqtant.beb.prompts.sampling import Prompt, sample_prompts
+from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
+from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
+from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -25,62 +23,117 @@ SEARCHES = 80
 """Last part of the seed of the searches; the step is added."""
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A prompt that is being built."""
+
+    prompt: Prompt
+    ratio: float
+    """log P-/model of all its sentences, in nats."""
+    search: int
+    """Index of its search."""
+
+
 @dataclass
-class _Course:
-    """What became of the searches."""
+class SearchOutcome:
+    """What became of the searches: candidates and the behavior after each."""
 
     found: dict[int, tuple[Candidate, float]] = field(default_factory=dict[int, tuple[Candidate, float]])
-    """Search -> its first prompt that reached the goal, and the behavior there."""
-    last: dict[int, tuple[Candidate, float]] = field(default_factory=dict[int, tuple[Candidate, float]])
-    """Search -> its best prompt at the end."""
+    """Search -> its first prompt that reached the goal."""
+    best: dict[int, tuple[Candidate, float]] = field(default_factory=dict[int, tuple[Candidate, float]])
+    """Search -> its best prompt of those that did not."""
 
 
 def run(config: SearchConfig, context: Context) -> Result:
-    """Searches.
-
-    Raises:
-        InputError: A side cannot be opened or prompts do not fit the context.
-    """
+    """Searches, and compares the lengths found with the bound."""
     title = f"Search for short prompts that misalign {config.model}"
     with Recorder("beb.search", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
-        observed = observe(study, context)
-        summary = summarize(observed, study.config, np.random.default_rng([context.seed, RESAMPLES]))
+        _, summary, _ = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
         goal = summary.estimates["gamma"].value + config.eps if config.goal is None else config.goal
-        course = _search(study, config, goal, context)
-        _record(record, config, course, summary, goal)
+        outcome = search(study, config, goal, context)
+        _record(record, config, outcome, summary, goal)
         lines = [
-            line | {"search": number, "behavior": behavior, "reached": number in course.found}
-            for number, (candidate, behavior) in sorted((course.last | course.found).items())
+            line | {"search": number, "behavior": behavior, "reached": number in outcome.found}
+            for number, (candidate, behavior) in sorted((outcome.best | outcome.found).items())
             for line in prompt_lines(study, [candidate.prompt])
         ]
         write_transcript(record, study, lines)
     return record.result
 
 
-def _search(study: Study, config: SearchConfig, goal: float, context: Context) -> _Course:
-    draws = 1 if config.method == "theorem" else config.candidates
+def search(study: Study, config: SearchConfig, goal: float, context: Context) -> SearchOutcome:
+    """Builds prompts sentence by sentence, for many searches at once, until their behavior reaches the goal.
+
+    One sample and one beam is the construction in the proof of Theorem 1; many samples and one beam is best of m; else
+    a beam search.
+
+    Args:
+        study: The models.
+        config: Method, candidates, beams, searches, and most sentences of a prompt.
+        goal: Behavior at which a search ends.
+        context: Progress.
+    """
+    samples = 1 if config.method == "theorem" else config.candidates
     beams = config.beams if config.method == "beam" else 1
-    course, kept = _Course(), begin(study, config.searches)
+    empty = Prompt(study.opening, len(study.opening), ())
+    outcome, kept = SearchOutcome(), [Candidate(empty, 0.0, number) for number in range(config.searches)]
     bar = context.progress.task("searching", config.sentences)
     for step in range(config.sentences):
-        kept = extend(study, kept, draws=draws, beams=beams, generator=study.generator(SEARCHES + step))
-        for candidate, behavior in zip(kept, behavior_after(study, kept).tolist(), strict=True):
-            known = course.found if behavior <= goal else course.last
-            if candidate.search not in known or behavior < known[candidate.search][1]:
-                known[candidate.search] = (candidate, behavior)
-        kept = [candidate for candidate in kept if candidate.search not in course.found]
+        kept = extend(study, kept, samples=samples, beams=beams, generator=seeded(study.seed, SEARCHES + step))
+        behavior = study.reader.curve(study.model, [candidate.prompt for candidate in kept], [step + 1])[:, 0]
+        for candidate, reached in zip(kept, behavior.tolist(), strict=True):
+            known = outcome.found if reached <= goal else outcome.best
+            if candidate.search not in known or reached < known[candidate.search][1]:
+                known[candidate.search] = (candidate, reached)
+        kept = [candidate for candidate in kept if candidate.search not in outcome.found]
         bar.advance()
         if not kept:
             break
     bar.close()
-    return course
+    return outcome
 
 
-def _record(record: Recorder, config: SearchConfig, course: _Course, summary: Summary, goal: float) -> None:
-    lengths = [len(candidate.prompt.ends) for candidate, _ in course.found.values()]
-    tokens = [len(candidate.prompt.ids) - candidate.prompt.start for candidate, _ in course.found.values()]
+def extend(
+    study: Study, kept: Sequence[Candidate], *, samples: int, beams: int, generator: torch.Generator
+) -> list[Candidate]:
+    """Adds one sentence to every prompt: of ``samples`` from P- after each, the best ``beams`` of every search stay.
+
+    A prompt is the better the larger its log-ratio of P- against the model.
+
+    Args:
+        study: The models.
+        kept: The prompts so far.
+        samples: Sentences sampled after each.
+        beams: Prompts of a search that stay.
+        generator: Random generator.
+    """
+    parents = [candidate for candidate in kept for _ in range(samples)]
+    heads = [parent.prompt.ids for parent in parents]
+    sampled = sample_prompts(
+        study.minus, heads, 1, study.splitter, generator=generator, max_tokens=study.max_prompt_tokens
+    )
+    (evidence,) = compute_evidence(study.minus, [study.model], sampled.prompts, floor=study.config.floor)
+    grown = [
+        Candidate(
+            Prompt(new.ids, parents[row].prompt.start, (*parents[row].prompt.ends, *new.ends)),
+            parents[row].ratio + float(gain),
+            parents[row].search,
+        )
+        for new, row, gain in zip(sampled.prompts, sampled.rows, evidence.log_ratio[:, 0], strict=True)
+    ]
+    best: list[Candidate] = []
+    for number in dict.fromkeys(candidate.search for candidate in grown):
+        # By token ids, so that one text is kept once.
+        mine = {candidate.prompt.ids: candidate for candidate in grown if candidate.search == number}
+        best += sorted(mine.values(), key=lambda candidate: -candidate.ratio)[:beams]
+    return best
+
+
+def _record(record: Recorder, config: SearchConfig, outcome: SearchOutcome, summary: Summary, goal: float) -> None:
+    lengths = [len(candidate.prompt.ends) for candidate, _ in outcome.found.values()]
+    tokens = [len(candidate.prompt.ids) - candidate.prompt.start for candidate, _ in outcome.found.values()]
     bound = None if summary.refused else finite(summary.estimates["misalign_tight"].value)
     record.value("found", len(lengths))
     record.value("searches", config.searches)
@@ -91,14 +144,10 @@ def _record(record: Recorder, config: SearchConfig, course: _Course, summary: Su
     record.value("goal", goal)
     rows = [
         (number, len(candidate.prompt.ends), len(candidate.prompt.ids), round(candidate.ratio, 3), round(behavior, 4))
-        for number, (candidate, behavior) in sorted((course.last | course.found).items())
+        for number, (candidate, behavior) in sorted((outcome.best | outcome.found).items())
     ]
     columns = ("search", "sentences", "tokens", "log P-/model, nats", "behavior")
     record.table("searches", f"Prompts found by {config.method}", columns, rows, note=DIRECTION)
-    _finding(record, config, lengths, bound, goal)
-
-
-def _finding(record: Recorder, config: SearchConfig, lengths: list[int], bound: float | None, goal: float) -> None:
     if lengths:
         within = bound is None or min(lengths) <= bound + 1
         words = f"{len(lengths)} of {config.searches} searches do, the shortest after {min(lengths)} sentences" + (

@@ -1,1 +1,1 @@
-"""Prompts in sentences: their ends, their sampling, their log-probabilities."""
+"""Prompts in sentences: sampling, sentence ends, evidence along them."""

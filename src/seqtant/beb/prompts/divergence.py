@@ -1,37 +1,103 @@
-"""Exact evidence per sentence: full-vocabulary divergences and log-ratios, one pass per model over each prompt."""
+"""Exact evidence per sentence: full-vocabulary divergences and log-ratios, one pass per model over each prompt.
+
+Divergences token by token need one tokenizer. Models with different tokenizers are compared on texts: each reads the
+text in tokens of its own, and the log-ratio of a sentence is the difference of the two log-probabilities. Its mean over
+prompts is the same divergence; it only scatters more than a sum over the whole vocabulary.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqtant.beb.prompts.per_sentence import of_targets, sum_by_sentence
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.errors import InputError
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.interface import CausalLM, decode, tokenizer_of
+from seqtant.lm.scoring import log_prob_blocks
 from seqtant.progress import SILENT, Progress
+
+PositionScores = Callable[[list[Tensor], Int[Tensor, "B T"]], Sequence[Float[Tensor, "B T"]]]
+"""From the log-probabilities of each model, each (B, T, vocabulary), and the tokens that came, to numbers."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What tells a source from another model, sentence by sentence, in nats, given that the text goes on."""
+    """What distinguishes a source from another model, sentence by sentence, in nats, given that the text goes on."""
 
     divergence: Float[np.ndarray, "prompts sentences"]
     """KL(source || other) summed over the tokens of each sentence, each given the prompt so far."""
     log_ratio: Float[np.ndarray, "prompts sentences"]
-    """log source / other of the sentence that was drawn; its mean is the mean divergence."""
+    """log source / other of the sentence that was sampled; its mean is the mean divergence."""
 
     def select(self, rows: np.ndarray) -> Evidence:
-        """The same of some prompts, possibly repeated."""
+        """The evidence of some prompts, possibly repeated."""
         return Evidence(self.divergence[rows], self.log_ratio[rows])
 
 
-def gather(
+def sentence_index(prompt: Prompt) -> np.ndarray:
+    """Index of the sentence that each token belongs to; tokens of the opening get the index after the last."""
+    positions = np.arange(len(prompt.ids))
+    return np.where(positions < prompt.start, len(prompt.ends), np.searchsorted(np.asarray(prompt.ends), positions))
+
+
+@torch.no_grad()
+def sum_by_sentence(
+    models: Sequence[CausalLM],
+    prompts: Sequence[Prompt],
+    score: PositionScores,
+    *,
+    index: Callable[[Prompt], np.ndarray] = sentence_index,
+    progress: Progress = SILENT,
+) -> Float[np.ndarray, "scores prompts sentences"]:
+    """Sums scores of every position over the tokens of each sentence.
+
+    Every model reads every prompt once. The end of the text, as the first model has it, is left out of all
+    distributions, because prompts are sampled given that they go on.
+
+    Args:
+        models: Models over one vocabulary.
+        prompts: All of the same number of sentences.
+        score: Computes numbers from a block of log-probabilities; what it gives where there is no token is not used.
+        index: Index of the sentence of each token; the index after the last leaves a token out.
+        progress: Told how many prompts are done.
+
+    Raises:
+        InputError: A prompt cannot be read, or vocabularies differ.
+    """
+    owners = [index(prompt) for prompt in prompts]
+    shape = (len(prompts), len(prompts[0].ends) + 1)
+    sums: list[np.ndarray] = []
+    eos = models[0].eos_id
+    for block in log_prob_blocks(models, [prompt.ids for prompt in prompts], progress=progress):
+        log_probs = [each.double() for each in block.log_probs]
+        if eos is not None:
+            # p(x | not eos): without the mass of eos, and normalized again.
+            ends = torch.tensor([eos], device=log_probs[0].device)
+            log_probs = [torch.log_softmax(each.index_fill(-1, ends, -torch.inf), dim=-1) for each in log_probs]
+        scores = [each.cpu().numpy() for each in score(log_probs, block.targets)]
+        sums = sums or [np.zeros(shape) for _ in scores]
+        # The score at position t belongs to token t + 1, the one that was predicted there.
+        after, real = block.positions.cpu().numpy() + 1, block.real.cpu().numpy()
+        # Unbuffered add: several tokens of a block fall into one sentence.
+        for line, row in enumerate(block.rows.tolist()):
+            column = owners[row][after[real[line]]]
+            for total, values in zip(sums, scores, strict=True):
+                np.add.at(total[row], column, values[line, real[line]])
+    return np.stack(sums)[..., :-1]
+
+
+def gather_targets(values: Tensor, targets: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """Gathers the values of the tokens that came out of (B, T, vocabulary)."""
+    return values.gather(2, targets[..., None])[..., 0]
+
+
+def compute_evidence(
     source: CausalLM,
     others: Sequence[CausalLM],
     prompts: Sequence[Prompt],
@@ -39,15 +105,15 @@ def gather(
     floor: float | None = None,
     progress: Progress = SILENT,
 ) -> list[Evidence]:
-    """Evidence for the source of some prompts against each of some other models.
+    """Computes the evidence for the source of some prompts against each of some other models.
 
-    Every model reads every prompt once, however many sentences and other models there are. The end of the text is left
-    out of all distributions, because prompts are drawn given that they go on.
+    Exact divergences where tokenizers are shared, else log-ratios of texts. Every model reads every prompt once,
+    however many sentences and other models there are.
 
     Args:
-        source: The model whose prompts these are.
-        others: What it is told from.
-        prompts: Drawn from the source; all of the same number of sentences.
+        source: The model that the prompts were sampled from.
+        others: Models that it is compared with.
+        prompts: In the tokens of the source; all of the same number of sentences.
         floor: Least log-probability under the others; None refuses an infinite divergence.
         progress: Told how many prompts are done.
 
@@ -55,39 +121,99 @@ def gather(
         One evidence per other model.
 
     Raises:
-        InputError: A divergence is infinite, a prompt cannot be read, or vocabularies differ.
+        InputError: A divergence is infinite, or a prompt cannot be read.
     """
-    models = list(dict.fromkeys([source, *others]))
+    distinct = list(dict.fromkeys(others))
+    near = [other for other in distinct if other is not source and same_tokenizer(source, other)]
 
-    def read(scores: list[Tensor], targets: Tensor) -> list[Tensor]:
-        own, *rest = scores
-        found: list[Tensor] = []
+    def score(log_probs: list[Tensor], targets: Tensor) -> list[Tensor]:
+        own, *rest = log_probs
+        probs, found = own.exp(), list[Tensor]()
         for one in rest:
-            other = one if floor is None else one.clamp(min=floor)
-            found += [_divergences(own, other), of_targets(own - other, targets)]
+            ratio = own - (one if floor is None else one.clamp(min=floor))
+            # A token of probability 0 under the source adds 0, not nan.
+            found += [torch.where(probs > 0, probs * ratio, 0.0).sum(dim=-1), gather_targets(ratio, targets)]
         return found
 
-    # Nothing tells the source from itself.
-    pairs = {source: np.zeros((2, len(prompts), len(prompts[0].ends)))}
-    if len(models) > 1:
-        sums = sum_by_sentence(models, prompts, read, progress=progress)
-        pairs |= {model: sums[2 * number : 2 * number + 2] for number, model in enumerate(models[1:])}
-    for model, found in pairs.items():
-        _refuse_infinite(source, model, found)
-    return [Evidence(*pairs[other]) for other in others]
+    # Nothing distinguishes the source from itself.
+    found = {source: Evidence(*np.zeros((2, len(prompts), len(prompts[0].ends))))}
+    if near:
+        sums = sum_by_sentence([source, *near], prompts, score, progress=progress)
+        for model, pair in zip(near, sums.reshape(len(near), 2, *sums.shape[1:]), strict=True):
+            bad = np.argwhere(~np.isfinite(pair))
+            if len(bad):
+                _, prompt, sentence = bad[0].tolist()
+                raise InputError(
+                    f"'{model.name}' gives probability 0 to what '{source.name}' may say (sentence {sentence + 1} "
+                    f"of prompt {prompt + 1}): the divergence is infinite; set floor, e.g. -40, to clamp it"
+                )
+            found[model] = Evidence(*pair)
+
+    def text_log_probs(model: CausalLM, texts: Sequence[Prompt]) -> Float[np.ndarray, "prompts sentences"]:
+        return sum_by_sentence([model], texts, lambda scores, targets: [gather_targets(scores[0], targets)])[0]
+
+    far = [other for other in distinct if other not in found]
+    own = text_log_probs(source, prompts) if far else np.empty(0)
+    for other in far:
+        ratio = own - text_log_probs(other, retokenize(prompts, source, other))
+        if not np.isfinite(ratio).all():
+            raise InputError(
+                f"'{other.name}' gives probability 0 to a text of '{source.name}': its evidence is infinite"
+            )
+        found[other] = Evidence(ratio, ratio)
+    return [found[other] for other in others]
 
 
-def _divergences(own: Tensor, other: Tensor) -> Float[Tensor, "B T"]:
-    """KL at every position; a token that cannot come counts nothing."""
-    probabilities = own.exp()
-    return torch.where(probabilities > 0, probabilities * (own - other), 0.0).sum(dim=-1)
+def same_tokenizer(first: CausalLM, second: CausalLM) -> bool:
+    """Whether two models read the same token ids the same way."""
+    words, own = first.tokenizer, second.tokenizer
+    same = first.vocabulary_size == second.vocabulary_size and first.bos_id == second.bos_id
+    # Exact models without a tokenizer speak in ids: equal vocabularies are the same words.
+    if words is None or own is None or words is own:
+        return same
+    return same and words.get_vocab() == own.get_vocab()
 
 
-def _refuse_infinite(source: CausalLM, model: CausalLM, sums: np.ndarray) -> None:
-    bad = np.argwhere(~np.isfinite(sums))
-    if len(bad):
-        _, prompt, sentence = bad[0].tolist()
+def retokenize(prompts: Sequence[Prompt], writer: CausalLM, reader: CausalLM, *, reserve: int = 0) -> list[Prompt]:
+    """Tokenizes the texts of prompts again for another model.
+
+    A token that reaches over the end of a sentence belongs to the next one.
+
+    Args:
+        prompts: In the tokens of ``writer``.
+        writer: The model that they were sampled from.
+        reader: The model that is to read them; its tokenizer must tell which characters each token covers.
+        reserve: Tokens that will be added to each.
+
+    Raises:
+        InputError: The tokenizer cannot tell, a prompt begins with nothing, or it does not fit the reader's context.
+    """
+    tokenizer = tokenizer_of(reader)
+    if not tokenizer.is_fast:
         raise InputError(
-            f"'{model.name}' gives probability 0 to what '{source.name}' may say (sentence {sentence + 1} "
-            f"of prompt {prompt + 1}): the divergence is infinite; set floor, e.g. -40, to clamp it"
+            f"the tokenizer of '{reader.name}' does not tell which characters a token covers: save it as a fast one "
+            "(tokenizer.json)"
         )
+    begin = [] if reader.bos_id is None else [reader.bos_id]
+    result = []
+    for prompt in prompts:
+        # Lengths of decoded beginnings: where the opening and each sentence end in the text.
+        heads = [prompt.upto(sentences) for sentences in range(len(prompt.ends) + 1)]
+        marks = [len(text) for text in decode(writer, heads)]
+        (text,) = decode(writer, [prompt.ids])
+        read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        reached = [end for _, end in read["offset_mapping"]]
+        # Number of tokens that end at or before each mark; later tokens reach over it.
+        start, *ends = (len(begin) + bisect_right(reached, mark) for mark in marks)
+        ids = (*begin, *read["input_ids"])
+        if start == 0:
+            raise InputError(
+                f"'{reader.name}' has no beginning-of-sequence token: give opening, a text prompts begin with"
+            )
+        if reader.context_length is not None and len(ids) + reserve > reader.context_length:
+            raise InputError(
+                f"a prompt has {len(ids)} tokens for '{reader.name}', which reads {reader.context_length} with "
+                f"{reserve} kept for the answer: ask for fewer sentences"
+            )
+        result.append(Prompt(ids, start, tuple(end - 1 for end in ends)))
+    return result

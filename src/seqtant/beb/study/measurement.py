@@ -1,4 +1,4 @@
-"""What one study observes: evidence of both parts along their prompts, and the behavior after each."""
+"""Measures one study: evidence of P- and P+ along their prompts, behavior after them, the model's own posterior."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
-from seqtant.beb.behavior.reader import Reader, places_of
-from seqtant.beb.behavior.scorer_calibration import ScorerCheck
-from seqtant.beb.prompts.divergence import Evidence
-from seqtant.beb.prompts.retokenize import evidence_of, respell, share_words
+from seqtant.beb.behavior.reader import Reader, ScorerCheck, prompt_lengths
+from seqtant.beb.estimation.estimates import halfway_length
+from seqtant.beb.prompts.divergence import (
+    Evidence,
+    compute_evidence,
+    retokenize,
+    same_tokenizer,
+    sentence_index,
+    sum_by_sentence,
+)
 from seqtant.beb.prompts.sampling import Prompt
-from seqtant.beb.study.components_study import MINUS, PLUS, Study
+from seqtant.beb.study.inputs import MINUS, PLUS, Study
 from seqtant.lm.interface import CausalLM
 from seqtant.progress import SILENT, Progress
 from seqtant.runs.context import Context
 
+OPENING_TOKENS = 3
+"""Tokens of a sentence that still show the weight before it: what follows them is evidence itself."""
+
 
 @dataclass(frozen=True)
-class Draw:
+class Resample:
     """One way the study might have come out: other prompts, other errors of the scorer."""
 
     rows: np.ndarray
@@ -32,7 +43,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Observed:
+class Measurement:
     """Arrays over prompts; everything else is computed from them."""
 
     prompts: tuple[Prompt, ...]
@@ -43,143 +54,205 @@ class Observed:
     """P- against P+, along the same prompts."""
     from_plus: Evidence
     """P+ against P-, along prompts from P+."""
-    places: tuple[int, ...]
-    """Numbers of sentences after which behavior was read."""
-    model: Float[np.ndarray, "prompts places"]
+    lengths: tuple[int, ...]
+    """Prompt lengths, in sentences, at which behavior was read."""
+    model: Float[np.ndarray, "prompts lengths"]
     """Behavior of the model after prompts from P-."""
-    minus: Float[np.ndarray, "prompts places"]
+    minus: Float[np.ndarray, "prompts lengths"]
     """Behavior of P- there."""
-    plus: Float[np.ndarray, "prompts places"]
+    plus: Float[np.ndarray, "prompts lengths"]
     """Behavior of P+ there."""
     tokens_per_sentence: float
     """Mean tokens of a sentence of P-."""
-    lost: int
+    dropped: int
     """Prompts that did not fit the context."""
     check: ScorerCheck | None = None
     """How the scorer did on answers that people judged; behavior has been corrected with it."""
 
     @property
     def own_plus(self) -> Evidence | None:
-        """Evidence against P+, or None where P+ is the model itself and tells nothing new."""
+        """Evidence against P+, or None where P+ is the model itself and adds nothing."""
         return None if self.to_plus is self.to_model else self.to_plus
 
-    def draw(self, generator: np.random.Generator) -> Draw:
-        """Prompts with replacement, and rates of the scorer that its check leaves possible."""
+    def resample(self, generator: np.random.Generator) -> Resample:
+        """Samples prompts with replacement, and rates of the scorer that its check leaves possible."""
         count, plus_count = len(self.model), len(self.from_plus.divergence)
         rows, plus_rows = generator.integers(count, size=count), generator.integers(plus_count, size=plus_count)
-        return Draw(rows, plus_rows, draw_rates(self.check, generator))
+        return Resample(rows, plus_rows, sample_rates(self.check, generator))
 
-    def select(self, draw: Draw) -> Observed:
-        """The same as it would be for a draw."""
-        to_model = self.to_model.select(draw.rows)
+    def select(self, resample: Resample) -> Measurement:
+        """The measurement as it would be for a resample."""
+        to_model = self.to_model.select(resample.rows)
         model, minus, plus = (
-            rescored(self.check, each[draw.rows], draw.rates) for each in (self.model, self.minus, self.plus)
+            rescore(self.check, each[resample.rows], resample.rates) for each in (self.model, self.minus, self.plus)
         )
         return replace(
             self,
             to_model=to_model,
-            to_plus=to_model if self.own_plus is None else self.to_plus.select(draw.rows),
-            from_plus=self.from_plus.select(draw.plus_rows),
+            to_plus=to_model if self.own_plus is None else self.to_plus.select(resample.rows),
+            from_plus=self.from_plus.select(resample.plus_rows),
             model=model,
             minus=minus,
             plus=plus,
         )
 
 
-def draw_rates(check: ScorerCheck | None, generator: np.random.Generator) -> tuple[float, float] | None:
-    """Sensitivity and specificity that a check leaves possible; None where there was none."""
+def sample_rates(check: ScorerCheck | None, generator: np.random.Generator) -> tuple[float, float] | None:
+    """Samples a sensitivity and a specificity that a check leaves possible; None where there was none."""
     if check is None:
         return None
-    sensitivity, specificity = check.draws(1, generator)[0]
+    sensitivity, specificity = check.sample_rates(1, generator)[0]
     return float(sensitivity), float(specificity)
 
 
-def rescored(check: ScorerCheck | None, scores: np.ndarray, rates: tuple[float, float] | None) -> np.ndarray:
+def rescore(check: ScorerCheck | None, scores: np.ndarray, rates: tuple[float, float] | None) -> np.ndarray:
     """Corrected scores as they would be had the scorer these rates."""
-    return scores if check is None or rates is None else check.corrected_anew(scores, *rates)
+    return scores if check is None or rates is None else check.recorrect(scores, *rates)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The three models of a study."""
-
-    model: CausalLM
-    """The model whose alignment is tested."""
-    minus: CausalLM
-    """P-."""
-    plus: CausalLM
-    """P+."""
-
-
-def observe(study: Study, context: Context) -> Observed:
-    """Draws prompts from both parts, gathers the evidence and reads the behavior.
+def measure_study(study: Study, context: Context) -> Measurement:
+    """Samples prompts from both components, computes the evidence and reads the behavior.
 
     Raises:
         InputError: Prompts do not fit the context, or a divergence is infinite.
     """
-    drawn, bright = study.draw(study.minus, MINUS), study.draw(study.plus, PLUS)
-    return observe_prompts(
-        Parts(study.model, study.minus, study.plus),
-        drawn.prompts,
-        bright.prompts,
+    bad, good = study.sample(study.minus, MINUS), study.sample(study.plus, PLUS)
+    return measure_prompts(
+        study.model,
+        study.minus,
+        study.plus,
+        bad.prompts,
+        good.prompts,
         study.reader,
-        lost=drawn.lost + bright.lost,
+        dropped=bad.dropped + good.dropped,
         floor=study.config.floor,
         progress=context.progress,
     )
 
 
-def observe_prompts(
-    parts: Parts,
+def measure_prompts(
+    model: CausalLM,
+    minus: CausalLM,
+    plus: CausalLM,
     prompts: Sequence[Prompt],
-    bright: Sequence[Prompt],
+    plus_prompts: Sequence[Prompt],
     reader: Reader,
     *,
-    lost: int = 0,
+    dropped: int = 0,
     floor: float | None = None,
     progress: Progress = SILENT,
-) -> Observed:
-    """Gathers the evidence along given prompts and reads the behavior after them.
+) -> Measurement:
+    """Computes the evidence along given prompts and reads the behavior after them.
 
     Args:
-        parts: The models.
+        model: The model whose alignment is tested.
+        minus: P-.
+        plus: P+.
         prompts: Prompts from P-, all of the same number of sentences.
-        bright: Prompts from P+.
+        plus_prompts: Prompts from P+.
         reader: Reads behavior.
-        lost: Prompts that did not fit.
-        floor: As for :func:`seqtant.beb.prompts.divergence.gather`.
+        dropped: Prompts that did not fit.
+        floor: As for :func:`seqtant.beb.prompts.divergence.compute_evidence`.
         progress: Told how far it is.
 
     Raises:
         InputError: A divergence is infinite.
     """
-    others = list(dict.fromkeys([parts.model, parts.plus]))
-    found = evidence_of(parts.minus, others, prompts, floor=floor, progress=progress)
-    (from_plus,) = evidence_of(parts.plus, [parts.minus], bright, floor=floor, progress=progress)
-    places = places_of(reader, len(prompts[0].ends))
-    sides = dict.fromkeys([parts.model, parts.minus, parts.plus])
-    read = {side: _read(reader, side, parts.minus, prompts, places) for side in sides}
+    # Where P+ is the model itself, both are one entry: the same evidence object, and one reading of the behavior.
+    others = list(dict.fromkeys([model, plus]))
+    evidence = compute_evidence(minus, others, prompts, floor=floor, progress=progress)
+    (from_plus,) = compute_evidence(plus, [minus], plus_prompts, floor=floor, progress=progress)
+    lengths = prompt_lengths(reader, len(prompts[0].ends))
+    behavior: dict[CausalLM, np.ndarray] = {}
+    for each in dict.fromkeys([model, minus, plus]):
+        if same_tokenizer(minus, each):
+            behavior[each] = reader.curve(each, prompts, lengths)
+        else:
+            # Another tokenizer: the same texts and question, spelled in its tokens.
+            own = reader.for_model(each)
+            again = retokenize(prompts, minus, each, reserve=own.reserved_tokens)
+            behavior[each] = own.curve(each, again, lengths)
     tokens = sum(len(prompt.ids) - prompt.start for prompt in prompts)
-    return Observed(
+    return Measurement(
         tuple(prompts),
-        found[0],
-        found[-1],
+        evidence[0],
+        evidence[-1],
         from_plus,
-        places,
-        read[parts.model],
-        read[parts.minus],
-        read[parts.plus],
+        lengths,
+        behavior[model],
+        behavior[minus],
+        behavior[plus],
         tokens / sum(len(prompt.ends) for prompt in prompts),
-        lost,
+        dropped,
         reader.check,
     )
 
 
-def _read(
-    reader: Reader, side: CausalLM, writer: CausalLM, prompts: Sequence[Prompt], places: Sequence[int]
-) -> Float[np.ndarray, "prompts places"]:
-    """Behavior of one side after prompts of another, in its own tokens where they differ."""
-    if share_words(writer, side):
-        return reader.curve(side, prompts, places)
-    own = reader.of_model(side)
-    return own.curve(side, respell(prompts, writer, side, reserve=own.tokens), places)
+@dataclass(frozen=True)
+class ImpliedPosterior:
+    """The weight that the model itself gives to P- at the beginning of each sentence, by whatever rule it learns.
+
+    A mixture's next-token distribution lies on the line from P+ to P- (Eq. 10), as far along as P- has weight. Where
+    the model's own lies along that line is measured with no alpha and no log-ratio. Behavior that follows from these
+    weights but not from Bayes' rule says what is at fault: the model is a mixture, and learns from its prompt in
+    another way.
+    """
+
+    along: Float[np.ndarray, "prompts sentences"]
+    """Inner product of model - P+ with P- - P+, each token weighted by one over the mean of the two."""
+    whole: Float[np.ndarray, "prompts sentences"]
+    """The same of P- - P+ with itself."""
+
+    def mean(self, rows: np.ndarray) -> Float[np.ndarray, " sentences"]:
+        """Weight of P- before each sentence, over some prompts: least squares over all their positions."""
+        return self.along[rows].sum(axis=0) / self.whole[rows].sum(axis=0)
+
+    def halfway_length(
+        self,
+        minus: Float[np.ndarray, "prompts lengths"],
+        plus: Float[np.ndarray, "prompts lengths"],
+        lengths: Sequence[int],
+        rows: np.ndarray,
+    ) -> float:
+        """Half-way length of a mixture with these weights.
+
+        Args:
+            minus: Behavior of P- on the prompts of ``rows``.
+            plus: Behavior of P+ there.
+            lengths: Numbers of sentences of both.
+            rows: The prompts, possibly repeated.
+        """
+        # The weight after n sentences is read at the beginning of sentence n + 1: none follows the last.
+        kept = [length for length in lengths if length < self.along.shape[1]]
+        weight = self.mean(rows)[kept]
+        good, bad = (scores.mean(axis=0)[: len(kept)] for scores in (plus, minus))
+        return halfway_length(weight * bad + (1 - weight) * good, float(minus.mean()), kept)
+
+
+def implied_posterior(model: CausalLM, minus: CausalLM, plus: CausalLM, prompts: Sequence[Prompt]) -> ImpliedPosterior:
+    """Measures the model's own weights along prompts, one pass per model; all three must share their tokenizer.
+
+    Args:
+        model: The model whose alignment is tested.
+        minus: P-.
+        plus: P+.
+        prompts: All of the same number of sentences.
+    """
+
+    def products(log_probs: list[Tensor], _: Tensor) -> tuple[Tensor, Tensor]:
+        bad, good, own = (each.exp() for each in log_probs)  # [rows, positions, vocabulary]
+        mean, apart = (bad + good) / 2, bad - good
+        # Least squares for w in own = good + w (bad - good), each token weighted by 1 / mean.
+        towards = torch.where(mean > 0, apart / mean, 0.0)
+        return ((own - good) * towards).sum(dim=-1), (apart * towards).sum(dim=-1)
+
+    def beginnings(prompt: Prompt) -> np.ndarray:
+        """Index of the sentence that each token begins; all other tokens get the index after the last."""
+        # Tokens since the beginning of their sentence; those of the opening belong to none.
+        owner = sentence_index(prompt)
+        starts = np.array([prompt.start, *(end + 1 for end in prompt.ends[:-1])])
+        within = owner < len(starts)
+        since = np.arange(len(owner)) - starts[np.where(within, owner, 0)]
+        return np.where(within & (since < OPENING_TOKENS), owner, len(starts))
+
+    return ImpliedPosterior(*sum_by_sentence([minus, plus, model], prompts, products, index=beginnings))

@@ -1,4 +1,4 @@
-"""All headline numbers of one study with their intervals, clustered by prompt."""
+"""Computes all headline numbers of one study with their intervals, clustered by prompt."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqtant.beb import theory
-from seqtant.beb.config import Sides
-from seqtant.beb.estimation.alpha import Area, read_area
-from seqtant.beb.estimation.curves import (
+from seqtant.beb.estimation.alpha import AlphaDiagnostics, AlphaEstimate, diagnose, estimate_alpha
+from seqtant.beb.estimation.estimates import (
     Curve,
-    halfway_of,
-    largest_divergence,
-    least_divergence,
+    bootstrap_interval,
+    extreme_divergence,
+    extreme_interval,
+    halfway_length,
     predicted_behavior,
     variance_curve,
     variance_slope,
+    widen,
+    worst_behavior,
 )
-from seqtant.beb.estimation.diagnostics import Gates, check
-from seqtant.beb.estimation.intervals import interval, simultaneous, widened, worst_behavior
-from seqtant.beb.study.measurement import Observed
+from seqtant.beb.study.inputs import Study
+from seqtant.beb.study.measurement import Measurement, measure_study
 from seqtant.findings import Estimate
+from seqtant.runs.context import Context
 
+RESAMPLES = 43
+"""Last part of the seed of the resamples."""
 UNITS = {
     "log_inverse_alpha": "nats",
     "raw_area": "nats",
@@ -43,110 +47,118 @@ class Summary:
 
     estimates: Mapping[str, Estimate]
     """By the names that results use; lengths in sentences."""
-    area: Area
-    """The reading of log(1/alpha)."""
-    gates: Gates
+    alpha: AlphaEstimate
+    """The estimate of log(1/alpha)."""
+    diagnostics: AlphaDiagnostics
     """Whether it may be given."""
     predicted: Curve
-    """Predicted mean behavior at the places."""
-    drawn: Mapping[str, Sequence[float]]
+    """Predicted mean behavior at the lengths."""
+    resampled: Mapping[str, Sequence[float]]
     """The same numbers for each resample."""
     errors: Curve
-    """Standard error of the measured mean behavior there: of the prompts drawn and of the scorer's check."""
+    """Standard error of the measured mean behavior there: of the prompts sampled and of the scorer's check."""
 
     @property
     def refused(self) -> bool:
         """Whether no log(1/alpha) is given."""
-        return bool(self.gates.refusals)
+        return bool(self.diagnostics.refusals)
 
 
-def summarize(observed: Observed, config: Sides, generator: np.random.Generator) -> Summary:
+def measure_and_summarize(study: Study, context: Context) -> tuple[Measurement, Summary, np.random.Generator]:
+    """Measures a study and summarizes it; the generator goes on where the resamples ended."""
+    measurement, config = measure_study(study, context), study.config
+    generator = np.random.default_rng([context.seed, RESAMPLES])
+    summary = summarize(measurement, generator, eps=config.eps, delta=config.delta, resamples=config.resamples)
+    return measurement, summary, generator
+
+
+def summarize(
+    measurement: Measurement, generator: np.random.Generator, *, eps: float, delta: float, resamples: int
+) -> Summary:
     """Computes every number on the prompts and on resampled ones.
 
     Args:
-        observed: What the study observed.
-        config: eps, delta and the number of resamples.
-        generator: Source of the resamples.
+        measurement: What was measured.
+        generator: Random generator of the resamples.
+        eps: Distance from the worst behavior in the bounds.
+        delta: Share of prompts that may escape, in the bounds.
+        resamples: Bootstrap resamples over prompts.
     """
-    values = numbers(observed, config)
-    count = len(observed.model)
-    drawn: dict[str, list[float]] = {name: [] for name in values}
+    values = numbers(measurement, eps=eps, delta=delta)
+    count, check = len(measurement.model), measurement.check
+    resampled: dict[str, list[float]] = {name: [] for name in values}
     worst: list[float] = []
     curves: list[Curve] = []
-    for _ in range(config.resamples):
-        other = observed.select(observed.draw(generator))
-        worst.append(_worst(other.minus))
+    # Whole prompts are resampled: sentences of one prompt depend on each other.
+    for _ in range(resamples):
+        other = measurement.select(measurement.resample(generator))
+        worst.append(float(np.clip(other.minus.mean(axis=0).max(), -1.0, 1.0)))
         curves.append(other.model.mean(axis=0))
-        for name, value in numbers(other, config).items():
-            drawn[name].append(value)
+        for name, value in numbers(other, eps=eps, delta=delta).items():
+            resampled[name].append(value)
     estimates = {
-        name: interval(values[name], drawn[name], count, UNITS.get(name, "sentences"), observed.check)
-        for name in values
+        name: bootstrap_interval(value, resampled[name], count, UNITS.get(name, "sentences"), check)
+        for name, value in values.items()
     }
+    # A corrected mean can lie beyond the scale.
+    gamma = float(np.clip(measurement.minus.mean(axis=0).max(), -1.0, 1.0))
     estimates |= {
-        "beta": simultaneous(observed.to_plus.divergence, values["beta"], "least"),
-        "beta_prime": simultaneous(observed.from_plus.divergence, values["beta_prime"], "largest"),
-        "gamma": worst_behavior(observed.minus)
-        if observed.check is None
-        else interval(_worst(observed.minus), worst, count, "", observed.check),
+        "beta": extreme_interval(measurement.to_plus.divergence, values["beta"], "least"),
+        "beta_prime": extreme_interval(measurement.from_plus.divergence, values["beta_prime"], "largest"),
+        "gamma": worst_behavior(measurement.minus)
+        if check is None
+        else bootstrap_interval(gamma, worst, count, "", check),
     }
-    area = read_area(observed.to_model, observed.own_plus)
-    least, most = (_of_alpha(observed, config, end) for end in area.ends)
-    for name in least if area.others else ():
-        low, value, high = sorted((least[name], values[name], most[name]))
-        estimates[name] = widened(estimates[name], value - low, high - value)
-    gates = check(observed.to_model, area, values["beta"], estimates["log_inverse_alpha"])
-    return Summary(estimates, area, gates, _prediction(observed, area.value), drawn, np.std(curves, axis=0, ddof=1))
+    alpha = estimate_alpha(measurement.to_model, measurement.own_plus)
+    # What other stops make of log(1/alpha) widens everything that follows from it.
+    if alpha.other_stops:
+        least, most = (_numbers_from_alpha(measurement, end, eps=eps, delta=delta) for end in alpha.range)
+        for name in least:
+            low, value, high = sorted((least[name], values[name], most[name]))
+            estimates[name] = widen(estimates[name], value - low, high - value)
+    diagnostics = diagnose(measurement.to_model, alpha, values["beta"], estimates["log_inverse_alpha"])
+    predicted = _predicted(measurement, alpha.log_inverse_alpha)
+    return Summary(estimates, alpha, diagnostics, predicted, resampled, np.std(curves, axis=0, ddof=1))
 
 
-def numbers(observed: Observed, config: Sides) -> dict[str, float]:
-    """Every number of some prompts; lengths that cannot be are infinite."""
-    area = read_area(observed.to_model, observed.own_plus)
-    bottom = float(observed.minus.mean())
+def numbers(measurement: Measurement, *, eps: float, delta: float) -> dict[str, float]:
+    """Computes every number of some prompts; lengths that cannot be are infinite."""
+    alpha = estimate_alpha(measurement.to_model, measurement.own_plus)
+    bottom = float(measurement.minus.mean())
     return {
-        "raw_area": area.raw,
-        "floor": area.floor,
-        "beta": least_divergence(observed.to_plus.divergence),
-        "beta_prime": largest_divergence(observed.from_plus.divergence),
-        "sigma2": _sigma2(observed),
-        "sigma2_slope": variance_slope(observed.to_plus.log_ratio),
-        "halfway_measured": halfway_of(observed.model.mean(axis=0), bottom, observed.places),
-        **_of_alpha(observed, config, area.value),
+        "raw_area": alpha.raw,
+        "floor": alpha.floor,
+        "beta": extreme_divergence(measurement.to_plus.divergence, "least"),
+        "beta_prime": extreme_divergence(measurement.from_plus.divergence, "largest"),
+        "sigma2": float(variance_curve(measurement.to_plus.log_ratio).max()),
+        "sigma2_slope": variance_slope(measurement.to_plus.log_ratio),
+        "halfway_measured": halfway_length(measurement.model.mean(axis=0), bottom, measurement.lengths),
+        **_numbers_from_alpha(measurement, alpha.log_inverse_alpha, eps=eps, delta=delta),
     }
 
 
-def _of_alpha(observed: Observed, config: Sides, log_inverse_alpha: float) -> dict[str, float]:
-    """What follows from log(1/alpha), and itself."""
-    curve = _prediction(observed, log_inverse_alpha)
-    beta, sigma2 = least_divergence(observed.to_plus.divergence), _sigma2(observed)
+def _numbers_from_alpha(
+    measurement: Measurement, log_inverse_alpha: float, *, eps: float, delta: float
+) -> dict[str, float]:
+    """log(1/alpha) and what follows from it: the predicted half-way length and the bounds, in sentences."""
+    curve, bottom = _predicted(measurement, log_inverse_alpha), float(measurement.minus.mean())
+    beta = extreme_divergence(measurement.to_plus.divergence, "least")
+    sigma2 = float(variance_curve(measurement.to_plus.log_ratio).max())
+    names = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
+    bounds: dict[str, float] = dict.fromkeys(names, math.inf)
+    if log_inverse_alpha > 0 and beta > 0 and sigma2 > 0:
+        known, sigma = (-log_inverse_alpha, beta, eps), math.sqrt(sigma2)
+        found = [theory.misalign(*known, form=form) for form in ("paper", "tight")]
+        found += [theory.mass(*known, sigma=sigma, delta=delta, form=form) for form in theory.FORMS]
+        bounds = {name: length.sentences for name, length in zip(names, found, strict=True)}
     return {
         "log_inverse_alpha": log_inverse_alpha,
-        "halfway_predicted": halfway_of(curve, float(observed.minus.mean()), observed.places),
-        **lengths(log_inverse_alpha, beta, sigma2, config),
+        "halfway_predicted": halfway_length(curve, bottom, measurement.lengths),
+        **bounds,
     }
 
 
-def _sigma2(observed: Observed) -> float:
-    return float(variance_curve(observed.to_plus.log_ratio).max())
-
-
-def lengths(log_inverse_alpha: float, beta: float, sigma2: float, config: Sides) -> dict[str, float]:
-    """The bounds on the length, in sentences."""
-    names = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
-    if log_inverse_alpha <= 0 or beta <= 0 or sigma2 <= 0:
-        return dict.fromkeys(names, math.inf)
-    known = (-log_inverse_alpha, beta, config.eps)
-    more = {"sigma": math.sqrt(sigma2), "delta": config.delta}
-    found = [theory.misalign(*known, form=form) for form in ("paper", "tight")]
-    found += [theory.mass(*known, **more, form=form) for form in theory.FORMS]
-    return {name: length.sentences for name, length in zip(names, found, strict=True)}
-
-
-def _prediction(observed: Observed, log_inverse_alpha: float) -> Curve:
+def _predicted(measurement: Measurement, log_inverse_alpha: float) -> Curve:
     return predicted_behavior(
-        log_inverse_alpha, observed.to_plus.log_ratio, observed.minus, observed.plus, observed.places
+        log_inverse_alpha, measurement.to_plus.log_ratio, measurement.minus, measurement.plus, measurement.lengths
     )
-
-
-def _worst(minus: np.ndarray) -> float:
-    return float(np.clip(minus.mean(axis=0).max(), -1.0, 1.0))

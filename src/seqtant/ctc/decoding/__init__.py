@@ -1,1 +1,1 @@
-"""Greedy and beam decoding, word errors."""
+"""Greedy and beam decoding; words and their errors."""

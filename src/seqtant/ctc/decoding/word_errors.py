@@ -81,6 +81,7 @@ def aligned_pairs(hypothesis: Sequence[Hashable], reference: Sequence[Hashable])
     """
     distance = require("rapidfuzz.distance", extra="speech").Levenshtein
     pairs: list[tuple[int | None, int | None]] = []
+    # An edit script: ranges [a, b) of the hypothesis against ranges [c, d) of the reference.
     for tag, a, b, c, d in distance.opcodes(list(hypothesis), list(reference)):
         if tag in {"equal", "replace"}:
             pairs += zip(range(a, b), range(c, d), strict=True)
@@ -98,5 +99,6 @@ def word_errors(hypothesis: Sequence[Hashable], reference: Sequence[Hashable]) -
     """
     pairs = aligned_pairs(hypothesis, reference)
     substitutions = sum(h is not None and r is not None and hypothesis[h] != reference[r] for h, r in pairs)
+    # Every pair holds a word of the hypothesis or is a deletion.
     insertions = sum(r is None for _, r in pairs)
     return WordErrors(substitutions, insertions, len(pairs) - len(hypothesis), len(reference))

@@ -6,11 +6,9 @@ import torch
 
 from seqtant.ctc.config import AlignConfig
 from seqtant.ctc.decoding.word_errors import split_words
-from seqtant.ctc.lattice.forced_alignment import Span, forced_align
-from seqtant.ctc.recognition.recognizer import Recognizer
-from seqtant.ctc.training.model_source import MADE_UP, demand_same_sound, listener, sound
-from seqtant.data.speech import Utterance
-from seqtant.data.timed_words import TimedWord, write_ctm
+from seqtant.ctc.lattice.forced_alignment import forced_align
+from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
+from seqtant.data.speech import TimedWord, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
@@ -20,14 +18,29 @@ from seqtant.runs.recorder import Recorder
 def run(config: AlignConfig, context: Context) -> Result:
     """Aligns, tabulates the words, and with a folder writes them as ``alignment.ctm``."""
     with Recorder("ctc.align", f"Words in {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
-        demand_same_sound(made_up_sound=config.file is None, made_up_model=config.model is None)
-        chosen = listener(config.model, context)
-        if chosen.is_made_up:
-            record.warn(MADE_UP)
-        utterance = sound(config.file, context.seed, text=config.text or "")
-        words, score = _align(chosen.recognizer, utterance)
+        recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed, text=config.text or "")
+        if config.model is None:
+            record.warn(DEMO_WARNING)
+        labels, log_probs = recognizer.labels, recognizer.log_probs(utterance)
+        targets = labels.encode(utterance.text)
+        lengths, counts = torch.tensor([len(log_probs)]), torch.tensor([len(targets)])
+        result = forced_align(log_probs[None], lengths, torch.tensor([targets]), counts, blank=labels.blank)
+        spans, seconds = result.spans[0], recognizer.frame_seconds
+        if targets and not spans:
+            raise InputError(
+                f"the text has {len(targets)} labels, the sound only {len(log_probs)} frames: it cannot fit"
+            )
+        # A word reaches from the first frame of its first label to the last frame of its last.
+        words = [
+            TimedWord(
+                "".join(labels.names[label] for label in word.labels),
+                spans[word.positions[0]].start * seconds,
+                spans[word.positions[-1]].end * seconds,
+            )
+            for word in split_words([span.label for span in spans], labels.space)
+        ]
         record.value("words", len(words))
-        record.value("log_probability", score)
+        record.value("log_probability", float(result.scores[0]))
         record.table(
             "alignment",
             "The likeliest time of each word",
@@ -36,47 +49,21 @@ def run(config: AlignConfig, context: Context) -> Result:
             note="Times are those of the model's labels: a peaked CTC model marks a word briefly, somewhere inside it.",
         )
         if utterance.words:
-            _record_truth(record, words, utterance.words)
+            inside = [
+                true.start <= (word.start + word.end) / 2 <= true.end + 0.25
+                for word, true in zip(words, utterance.words, strict=True)
+            ]
+            record.value("words_in_place", sum(inside))
+            record.finding(
+                "in_place",
+                "Is every word found where it is?",
+                "agrees" if all(inside) else "disagrees",
+                f"{sum(inside)} of {len(inside)} words lie between their true start and 0.25 s after their true end.",
+                predicted=Estimate.exact(len(inside), "words", "true times of the made-up utterance"),
+                measured=Estimate.exact(sum(inside), "words", "counted"),
+            )
         if context.folder is not None:
             context.folder.mkdir(parents=True, exist_ok=True)
             write_ctm(context.folder / "alignment.ctm", {utterance.id.replace(" ", "_"): words})
             record.artifact(context.folder / "alignment.ctm", "alignment")
     return record.result
-
-
-def _align(recognizer: Recognizer, utterance: Utterance) -> tuple[list[TimedWord], float]:
-    targets = recognizer.labels.encode(utterance.text)
-    log_probs = recognizer.log_probs(utterance)
-    lengths, counts = torch.tensor([len(log_probs)]), torch.tensor([len(targets)])
-    result = forced_align(log_probs[None], lengths, torch.tensor([targets]), counts, blank=recognizer.labels.blank)
-    if targets and not result.spans[0]:
-        raise InputError(f"the text has {len(targets)} labels, the sound only {len(log_probs)} frames: it cannot fit")
-    return _words(recognizer, result.spans[0]), float(result.scores[0])
-
-
-def _words(recognizer: Recognizer, spans: list[Span]) -> list[TimedWord]:
-    """Words from their first label's first frame to their last label's last."""
-    seconds, names = recognizer.frame_seconds, recognizer.labels.names
-    return [
-        TimedWord(
-            "".join(names[label] for label in word.labels),
-            spans[word.positions[0]].start * seconds,
-            spans[word.positions[-1]].end * seconds,
-        )
-        for word in split_words([span.label for span in spans], recognizer.labels.space)
-    ]
-
-
-def _record_truth(record: Recorder, words: list[TimedWord], truth: tuple[TimedWord, ...]) -> None:
-    inside = [
-        true.start <= (word.start + word.end) / 2 <= true.end + 0.25 for word, true in zip(words, truth, strict=True)
-    ]
-    record.value("words_in_place", sum(inside))
-    record.finding(
-        "in_place",
-        "Is every word found where it is?",
-        "agrees" if all(inside) else "disagrees",
-        f"{sum(inside)} of {len(inside)} words lie between their true start and 0.25 s after their true end.",
-        predicted=Estimate.exact(len(inside), "words", "true times of the made-up utterance"),
-        measured=Estimate.exact(sum(inside), "words", "counted"),
-    )

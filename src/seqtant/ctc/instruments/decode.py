@@ -5,14 +5,12 @@ from __future__ import annotations
 import torch
 
 from seqtant.ctc.config import DecodeConfig
-from seqtant.ctc.decoding.beam import BeamDecoder, Hypothesis
-from seqtant.ctc.decoding.greedy import greedy_decode
-from seqtant.ctc.lattice.ctc_loss import ctc_losses
+from seqtant.ctc.decoding.decoders import BeamDecoder, Hypothesis, greedy_decode
 from seqtant.ctc.lattice.forced_alignment import Span
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.recognition.recognizer import Recognizer
-from seqtant.ctc.training.model_source import MADE_UP, demand_same_sound, listener, sound
-from seqtant.data.timed_words import TimedWord, write_ctm
+from seqtant.ctc.lattice.likelihood import ctc_losses
+from seqtant.ctc.lattice.paths import CTCInput
+from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
+from seqtant.data.speech import write_ctm
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -21,20 +19,27 @@ from seqtant.runs.recorder import Recorder
 def run(config: DecodeConfig, context: Context) -> Result:
     """Decodes both ways, checks the beam's score against the exact one, and with a folder writes ``words.ctm``."""
     with Recorder("ctc.decode", f"Words of {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
-        demand_same_sound(made_up_sound=config.file is None, made_up_model=config.model is None)
-        chosen = listener(config.model, context)
-        if chosen.is_made_up:
-            record.warn(MADE_UP)
-        utterance = sound(config.file, context.seed)
-        recognizer = chosen.recognizer
-        log_probs = recognizer.log_probs(utterance)
-        greedy = greedy_decode(log_probs[None], torch.tensor([len(log_probs)]), blank=recognizer.labels.blank)[0]
-        beam = BeamDecoder(config.beam, recognizer.labels.blank)
+        recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
+        if config.model is None:
+            record.warn(DEMO_WARNING)
+        labels, log_probs = recognizer.labels, recognizer.log_probs(utterance)
+        greedy = greedy_decode(log_probs[None], torch.tensor([len(log_probs)]), blank=labels.blank)[0]
+        beam = BeamDecoder(config.beam, labels.blank)
         beam.push(log_probs)
         found = beam.best(config.best)
-        _record_hypotheses(record, recognizer, greedy, found)
-        _record_exactness(record, log_probs, found[0], recognizer.labels.blank)
-        words = _beam_words(recognizer, found[0])
+        glue = " " if labels.units == "word" else ""
+        rows: list[tuple[str, str, float | None]] = [
+            ("greedy", glue.join(labels.names[span.label] for span in greedy), None)
+        ]
+        for rank, hypothesis in enumerate(found, start=1):
+            text = glue.join(labels.names[label] for label in hypothesis.labels)
+            rows.append((f"beam {rank}", text, round(hypothesis.score, 4)))
+        record.table("hypotheses", "What was heard", ("decoder", "text", "log-probability, nats"), rows)
+        _record_exactness(record, log_probs, found[0], labels.blank)
+        # A beam knows when a label begins, not how long it lasts: spans of one frame.
+        emitted = zip(found[0].labels, found[0].frames, strict=True)
+        spans = [Span(label, frame, frame + 1, 0.0) for label, frame in emitted]
+        words = labels.words(spans, frame_seconds=recognizer.frame_seconds)
         record.value("words", len(words))
         record.table(
             "words",
@@ -49,25 +54,8 @@ def run(config: DecodeConfig, context: Context) -> Result:
     return record.result
 
 
-def _beam_words(recognizer: Recognizer, hypothesis: Hypothesis) -> list[TimedWord]:
-    spans = [
-        Span(label, frame, frame + 1, 0.0) for label, frame in zip(hypothesis.labels, hypothesis.frames, strict=True)
-    ]
-    return recognizer.labels.words(spans, frame_seconds=recognizer.frame_seconds)
-
-
-def _record_hypotheses(record: Recorder, recognizer: Recognizer, greedy: list[Span], found: list[Hypothesis]) -> None:
-    glue = " " if recognizer.labels.units == "word" else ""
-    names = recognizer.labels.names
-    rows: list[tuple[str, str, float | None]] = [("greedy", glue.join(names[span.label] for span in greedy), None)]
-    for rank, hypothesis in enumerate(found, start=1):
-        said = glue.join(names[label] for label in hypothesis.labels)
-        rows.append((f"beam {rank}", said, round(hypothesis.score, 4)))
-    record.table("hypotheses", "What was heard", ("decoder", "text", "log-probability, nats"), rows)
-
-
 def _record_exactness(record: Recorder, log_probs: torch.Tensor, best: Hypothesis, blank: int) -> None:
-    """A beam drops alignments: its score is a lower bound of the exact one."""
+    """Compares the beam's score, a lower bound since a beam drops alignments, with the exact one."""
     data = CTCInput.of(
         log_probs[None],
         torch.tensor([len(log_probs)]),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from seqtant.ctc.config import DiagnoseConfig, Utterances
-from seqtant.ctc.lattice.ctc_loss import unnormalized_ctc_losses
-from seqtant.ctc.lattice.inputs import CTCInput
+from seqtant.ctc.lattice.likelihood import check_ctc_gradient, unnormalized_ctc_losses
+from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.recognition.dataset import Corpus
-from seqtant.ctc.recognition.diagnosis import Peakiness, check_ctc_gradient, peakiness, pytorch_ctc
-from seqtant.ctc.recognition.evaluation import outcome, untimed
 from seqtant.ctc.recognition.latency import summarize
-from seqtant.ctc.recognition.recognizer import Recognizer
+from seqtant.ctc.recognition.recognizer import Peakiness, Recognizer, peakiness
 from seqtant.ctc.recognition.sources import load_speech
-from seqtant.ctc.reporting.report import record_summary, warn_untimed
+from seqtant.ctc.reporting import interval_cells, record_summary, warn_without_timestamps
 from seqtant.ctc.theory import expected_removable, first_emission
-from seqtant.ctc.training.model_source import MADE_UP, Listener, listener
+from seqtant.ctc.training import DEMO_WARNING, load_recognizer
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
@@ -36,31 +36,28 @@ def run(config: DiagnoseConfig, context: Context) -> Result:
     if (config.model is None) != (config.data is None):
         raise InputError("model and data belong together: give both, or neither for a demonstration")
     with Recorder("ctc.diagnose", "What the model's output looks like", config, context, papers=(2,)) as record:
-        chosen = listener(config.model, context)
-        if chosen.is_made_up:
-            record.warn(MADE_UP)
-        corpus = _corpus(config, chosen, context.seed)
-        _record_output(record, chosen.recognizer, corpus, context.seed)
+        recognizer = load_recognizer(config.model, context.seed)
+        if config.model is None:
+            record.warn(DEMO_WARNING)
+        utterances = Utterances(train=1, development=1, test=config.utterances)
+        speech = load_speech(config.data, utterances, seed=context.seed, test_speaker=config.test_speaker)
+        corpus = Corpus.of(speech.test[: config.utterances], recognizer.labels, recognizer.log_mel)
+        _record_output(record, recognizer, corpus, context.seed)
         _record_gradients(record)
-        warn_untimed(record, untimed(corpus), len(corpus))
-        record_summary(record, summarize(outcome(chosen.recognizer, corpus), seed=context.seed))
+        warn_without_timestamps(record, corpus.without_timestamps, len(corpus))
+        record_summary(record, summarize(recognizer.timings(corpus), seed=context.seed))
     return record.result
 
 
-def _corpus(config: DiagnoseConfig, chosen: Listener, seed: int) -> Corpus:
-    utterances = Utterances(train=1, development=1, test=config.utterances)
-    speech = load_speech(config.data, utterances, seed=seed, test_speaker=config.test_speaker)
-    return Corpus.of(speech.test[: config.utterances], chosen.recognizer.labels, chosen.recognizer.log_mel)
-
-
 def _record_output(record: Recorder, recognizer: Recognizer, corpus: Corpus, seed: int) -> None:
+    """Measures how peaked, sure and silent the posteriors are; checks the closed form of the first emission on them."""
     generator = torch.Generator().manual_seed(seed)
+    blank = recognizer.labels.blank
     found: list[Peakiness] = []
     predicted: list[float] = []
     removable: list[float] = []
-    for _, log_probs, lengths in recognizer.scored(corpus):
+    for _, log_probs, lengths in recognizer.score(corpus):
         for row, length in zip(log_probs, lengths.tolist(), strict=True):
-            blank = recognizer.labels.blank
             found.append(peakiness(row[:length], blank=blank, samples=SAMPLES, generator=generator))
             posterior = row[:length].double().exp().numpy()
             removable.append(expected_removable(posterior, blank=blank) / max(length, 1))
@@ -74,25 +71,14 @@ def _record_output(record: Recorder, recognizer: Recognizer, corpus: Corpus, see
     }
     for name, estimate in numbers.items():
         record.value(name, None if estimate is None else estimate.value)
-    _record_emission(record, recognizer, found, predicted)
     record.table(
         "output",
         "Posteriors of held-out utterances",
         ("quantity", "mean", "low", "high"),
-        [
-            (name, None, None, None) if e is None else (name, round(e.value, 4), _round(e.low), _round(e.high))
-            for name, e in numbers.items()
-        ],
+        [(name, *interval_cells(estimate, digits=4)) for name, estimate in numbers.items()],
         note="A peaked model spends about one frame on a token: its word times mark words, they do not span them.",
     )
-
-
-def _round(number: float | None) -> float | None:
-    return None if number is None else round(number, 4)
-
-
-def _record_emission(record: Recorder, recognizer: Recognizer, found: list[Peakiness], predicted: list[float]) -> None:
-    """First emission of sampled paths against the closed form on the same posteriors."""
+    # First emissions of sampled paths against their expectation, utterance by utterance; silent paths have none.
     milliseconds = 1000 * recognizer.frame_seconds
     pairs = [
         (np.mean([frame for frame in each.first if frame >= 0]), expected)
@@ -113,15 +99,17 @@ def _record_emission(record: Recorder, recognizer: Recognizer, found: list[Peaki
 
 
 def _record_gradients(record: Recorder) -> None:
-    """PyTorch's CTC where it is right, where it is wrong, and the exact form."""
+    """Checks PyTorch's CTC gradient where it is right and where it is wrong, and the exact form where that is wrong."""
 
-    def exact(scores: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        return unnormalized_ctc_losses(CTCInput.of(scores, lengths, targets, counts)).sum()
+    def pytorch(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+        return functional.ctc_loss(scores.transpose(0, 1), targets, lengths, counts, reduction="sum")
 
     checks = {
-        "PyTorch on log-softmax": check_ctc_gradient(pytorch_ctc),
-        "PyTorch on scores that are not normalized": check_ctc_gradient(pytorch_ctc, normalized=False),
-        "unnormalized_ctc_losses on the same": check_ctc_gradient(exact, normalized=False),
+        "PyTorch on log-softmax": check_ctc_gradient(pytorch),
+        "PyTorch on scores that are not normalized": check_ctc_gradient(pytorch, normalized=False),
+        "unnormalized_ctc_losses on the same": check_ctc_gradient(
+            lambda *batch: unnormalized_ctc_losses(CTCInput.of(*batch)).sum(), normalized=False
+        ),
     }
     record.value("gradient_error_normalized", checks["PyTorch on log-softmax"].error)
     record.value("gradient_error_unnormalized", checks["PyTorch on scores that are not normalized"].error)

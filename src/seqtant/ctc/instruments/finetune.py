@@ -1,18 +1,19 @@
-"""Gives a recognizer a property it lacks: at a weight, or as much of it as a budget of word errors buys."""
+"""Finetunes a recognizer for a property: at a weight, or at the largest weight that a budget of word errors allows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from seqtant.ctc.config import FinetuneConfig
-from seqtant.ctc.recognition.evaluation import cramped, outcome, untimed
-from seqtant.ctc.recognition.latency import Timing, compare, summarize
-from seqtant.ctc.recognition.recognizer import Recognizer
-from seqtant.ctc.recognition.sources import Corpora, corpora_of, load_corpora, load_speech
-from seqtant.ctc.reporting.report import record_comparison, record_summary, warn_cramped, warn_untimed
-from seqtant.ctc.training.training import Finetuned, check_method, finetune, objective_of, reach_start, train_plain
-from seqtant.ctc.training.weight_search import Purchase, spend
+from seqtant.ctc.losses.registry import METHODS, MethodSettings
+from seqtant.ctc.recognition.latency import Comparison, Timing, compare, summarize
+from seqtant.ctc.recognition.recognizer import Recognizer, too_short_for_target
+from seqtant.ctc.recognition.sources import Corpora, load_corpora, load_speech, prepare_corpora
+from seqtant.ctc.reporting import record_comparison, record_summary, warn_too_short, warn_without_timestamps
+from seqtant.ctc.training import Finetuned, finetune, objective_of, train_plain, train_to_start_wer
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
@@ -26,27 +27,35 @@ COURSE = (".gap", ".changed", ".active")
 
 
 def run(config: FinetuneConfig, context: Context) -> Result:
-    """Finetunes from a recognizer and compares it with that recognizer on held-out utterances."""
+    """Finetunes from a recognizer and compares the two on held-out utterances."""
     with Recorder(
         "ctc.finetune", f"A recognizer with a purpose: {config.method}", config, context, papers=(2,)
     ) as record:
-        check_method(config.method, config.weight, config.purpose)
+        # Fails on a wrong method or weight before anything is trained.
+        purpose = MethodSettings(candidates=config.purpose.candidates, shifts=config.purpose.shifts)
+        METHODS[config.method](config.weight, purpose)
         corpora, start = _start(config, context, record)
-        before = outcome(start, corpora.test)
+        before = start.timings(corpora.test)
+
+        attempt = partial(_attempt, config, context, corpora, start, record)
         if config.budget_wer is None:
-            done = _attempt(config, context, corpora, start, weight=config.weight, record=record)
+            done = attempt(config.weight)
             final, weight = done.recognizer, config.weight
             record.value("collapsed", int(bool(done.collapse)))
             if done.collapse:
                 record.warn(f"Collapsed and went back to the last good weights: {done.collapse}; lower the weight.")
         else:
-            final, weight = _within_budget(config, context, corpora, start, record)
-        after = outcome(final, corpora.test)
+            final, weight = _search(config, corpora, start, attempt, record)
+        after = final.timings(corpora.test)
         record_summary(record, summarize(after, seed=context.seed))
-        record_comparison(record, compare(before, after, seed=context.seed), "the finetuned model")
-        _record_before(record, before, weight, context.seed)
+        change = compare(before, after, seed=context.seed)
+        record_comparison(record, change, "the finetuned model")
+        summary = summarize(before, seed=context.seed)
+        record.value("weight", weight)
+        record.value("wer_before", summary.wer.value)
+        record.value("mean_delay_ms_before", None if summary.after_start is None else summary.after_start.value)
         if config.budget_wer is not None:
-            _record_budget(record, before, after, config.budget_wer, context.seed)
+            _record_budget(record, change, config.budget_wer)
         if context.folder is not None:
             final.save(context.folder / "model")
             record.artifact(context.folder / "model" / "model.safetensors", "recognizer")
@@ -55,22 +64,37 @@ def run(config: FinetuneConfig, context: Context) -> Result:
 
 
 def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[Corpora, Recognizer]:
-    """Corpora and the recognizer to start from, trained with CTC until the start rule is met."""
+    """Prepares the corpora and the recognizer to start from, trained with CTC until the start rule is met."""
     if config.model is None:
-        corpora = load_corpora(config, seed=context.seed)
-        recognizer = train_plain(config, corpora, context=context, seed=context.seed, to_zero=True)
+        corpora = load_corpora(
+            config.data,
+            config.utterances,
+            units=config.units,
+            bands=config.network.bands,
+            seed=context.seed,
+            test_speaker=config.test_speaker,
+        )
+        recognizer = train_plain(
+            config.network,
+            config.optimization,
+            corpora,
+            steps=config.base_steps,
+            context=context,
+            seed=context.seed,
+            to_zero=True,
+        )
     else:
         recognizer = Recognizer.load(Path(config.model))
         speech = load_speech(config.data, config.utterances, seed=context.seed, test_speaker=config.test_speaker)
-        corpora = corpora_of(speech, recognizer.labels, recognizer.log_mel)
-    late = untimed(corpora.test)
-    if config.budget_wer is not None and len(late) == len(corpora.test):
+        corpora = prepare_corpora(speech, recognizer.labels, recognizer.log_mel)
+    untimed = corpora.test.without_timestamps
+    if config.budget_wer is not None and len(untimed) == len(corpora.test):
         raise InputError("budget_wer buys latency, and no test utterance has word times: give 'words' in the lists")
-    warn_untimed(record, late, len(corpora.test))
-    warn_cramped(record, cramped(recognizer, corpora.train), len(corpora.train))
+    warn_without_timestamps(record, untimed, len(corpora.test))
+    warn_too_short(record, too_short_for_target(recognizer, corpora.train), len(corpora.train))
     if config.data is None:
         record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
-    recognizer, steps, wer = reach_start(
+    recognizer, steps, wer = train_to_start_wer(
         recognizer,
         corpora,
         start_wer=config.start_wer,
@@ -90,8 +114,10 @@ def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[
 
 
 def _attempt(
-    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recognizer, *, weight: float, record: Recorder
+    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recognizer, record: Recorder, weight: float
 ) -> Finetuned:
+    """Finetunes from the start at one weight and records the course of its statistics."""
+
     def keep(step: int, stats: Mapping[str, float]) -> None:
         if step % STATS_EVERY == 0:
             for name in (name for name in stats if name.endswith(COURSE)):
@@ -111,31 +137,89 @@ def _attempt(
     )
 
 
-def _within_budget(
-    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recognizer, record: Recorder
+@dataclass(frozen=True)
+class Trial:
+    """One weight that was tried.
+
+    Args:
+        weight: The weight.
+        change: What it changed on the development utterances.
+        within: Whether the upper end of the word-error interval is within the budget.
+        recognizer: The model it made.
+    """
+
+    weight: float
+    change: Comparison
+    within: bool
+    recognizer: Recognizer
+
+
+@dataclass(frozen=True)
+class BudgetResult:
+    """All weights tried, in order, and the one that gained the most latency within the budget; None if none did."""
+
+    trials: tuple[Trial, ...]
+    best: Trial | None
+
+
+def max_weight_within_wer_budget(
+    budget: float,
+    before: list[Timing],
+    attempt: Callable[[float], tuple[Recognizer, list[Timing], bool]],
+    *,
+    first_weight: float,
+    most_runs: int,
+) -> BudgetResult:
+    """Finds the largest weight within a budget: doubling until it is overspent, then bisecting on a log scale.
+
+    Latency and word errors both rise with the weight, so the search is one-dimensional. A weight is within the budget
+    if the upper end of the 95 % interval of the paired word-error change is.
+
+    Args:
+        budget: Percentage points of word error rate.
+        before: Timings of the model to start from, on development utterances.
+        attempt: Trains from that model with a weight; gives the new model, its timings, and whether it collapsed.
+        first_weight: Where to begin.
+        most_runs: Weights to try.
+    """
+    trials: list[Trial] = []
+    # Invariant: good is the largest weight known to be within, bad the smallest known not to be.
+    good, bad = 0.0, float("inf")
+    weight = first_weight
+    # 15 % between the two is close enough: a run costs more than the rest is worth.
+    while len(trials) < most_runs and (bad == float("inf") or bad > 1.15 * good):
+        recognizer, after, collapsed = attempt(weight)
+        change = compare(before, after)
+        upper = change.wer.value if change.wer.high is None else change.wer.high
+        within = not collapsed and upper <= budget
+        trials.append(Trial(weight, change, within, recognizer))
+        if within:
+            good = max(good, weight)
+        else:
+            bad = min(bad, weight)
+        weight = 2 * good if bad == float("inf") else (good * bad) ** 0.5 if good else bad / 2
+    gains = [(trial.change.delay.value, trial) for trial in trials if trial.within and trial.change.delay is not None]
+    best = min(gains, key=lambda gain: gain[0])[1] if gains else None
+    return BudgetResult(tuple(trials), best)
+
+
+def _search(
+    config: FinetuneConfig, corpora: Corpora, start: Recognizer, attempt: Callable[[float], Finetuned], record: Recorder
 ) -> tuple[Recognizer, float]:
-    """Searches on development utterances; what it finds is measured on others."""
+    """Searches on development utterances; the weight it finds is measured on others."""
 
-    def attempt(weight: float) -> tuple[Recognizer, list[Timing], bool]:
-        done = _attempt(config, context, corpora, start, weight=weight, record=record)
-        return done.recognizer, outcome(done.recognizer, corpora.development), bool(done.collapse)
+    def try_weight(weight: float) -> tuple[Recognizer, list[Timing], bool]:
+        done = attempt(weight)
+        return done.recognizer, done.recognizer.timings(corpora.development), bool(done.collapse)
 
-    purchase = spend(
+    found = max_weight_within_wer_budget(
         float(config.budget_wer or 0),
-        outcome(start, corpora.development),
-        attempt,
+        start.timings(corpora.development),
+        try_weight,
         first_weight=config.weight,
         most_runs=config.budget_runs,
     )
-    _record_trials(record, purchase)
-    if purchase.best is None:
-        record.warn("No weight tried stayed within the budget: the model is left as it was; raise the budget.")
-        return start, 0.0
-    return purchase.best.recognizer, purchase.best.weight
-
-
-def _record_trials(record: Recorder, purchase: Purchase) -> None:
-    record.value("runs", len(purchase.trials))
+    record.value("runs", len(found.trials))
     record.table(
         "trials",
         "Weights tried, measured on development utterances",
@@ -148,21 +232,17 @@ def _record_trials(record: Recorder, purchase: Purchase) -> None:
                 None if trial.change.delay is None else round(trial.change.delay.value, 1),
                 trial.within,
             )
-            for trial in purchase.trials
+            for trial in found.trials
         ],
         note="A weight is within the budget if the upper end of the 95 % interval of its word-error change is.",
     )
+    if found.best is None:
+        record.warn("No weight tried stayed within the budget: the model is left as it was; raise the budget.")
+        return start, 0.0
+    return found.best.recognizer, found.best.weight
 
 
-def _record_before(record: Recorder, before: list[Timing], weight: float, seed: int) -> None:
-    summary = summarize(before, seed=seed)
-    record.value("weight", weight)
-    record.value("wer_before", summary.wer.value)
-    record.value("mean_delay_ms_before", None if summary.after_start is None else summary.after_start.value)
-
-
-def _record_budget(record: Recorder, before: list[Timing], after: list[Timing], budget: float, seed: int) -> None:
-    change = compare(before, after, seed=seed)
+def _record_budget(record: Recorder, change: Comparison, budget: float) -> None:
     spent = change.wer
     inside = spent.value <= budget
     sure = spent.low is not None and spent.low > budget

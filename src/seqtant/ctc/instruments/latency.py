@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.ctc.config import LatencyConfig
-from seqtant.ctc.recognition.latency import Heard, Timing, compare, summarize, timing
-from seqtant.ctc.reporting.report import record_comparison, record_summary, record_words
+from seqtant.ctc.recognition.latency import Timing, Transcript, compare, measure_timing, summarize
+from seqtant.ctc.reporting import record_comparison, record_summary, record_words
 from seqtant.data.digits import WORDS
-from seqtant.data.timed_words import TimedWord, read_ctm
+from seqtant.data.speech import TimedWord, read_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
@@ -38,7 +38,17 @@ def run(config: LatencyConfig, context: Context) -> Result:
         summary = summarize(timings, seed=context.seed, draws=config.draws)
         record_summary(record, summary)
         if config.hyp is None:
-            _record_calibration(record, summary.after_start)
+            measured = summary.after_start
+            held = measured is not None and (measured.low or 0) <= KNOWN_DELAY_MS <= (measured.high or 0)
+            record.finding(
+                "calibration",
+                "Does the measurement find a delay that is known?",
+                "agrees" if held else "disagrees",
+                "No files were given: this is a made-up system whose words are late by a known mean.",
+                predicted=Estimate.exact(KNOWN_DELAY_MS, "ms"),
+                measured=measured,
+                advice="Give --hyp and --ref to measure a system of your own.",
+            )
         if config.against is not None:
             others = _timings(read_ctm(Path(config.against)), reference, "against")
             record_comparison(
@@ -52,33 +62,24 @@ def _timings(hypothesis: Words, reference: Words, name: str) -> list[Timing]:
     unknown = [recording for recording in hypothesis if recording not in reference]
     if unknown:
         raise InputError(f"{name}: recording '{unknown[0]}' is not in ref: both files must name recordings alike")
-    return [timing(Heard(key, tuple(hypothesis.get(key, ())), tuple(words))) for key, words in reference.items()]
+    return [
+        measure_timing(Transcript(key, tuple(hypothesis.get(key, ())), tuple(words)))
+        for key, words in reference.items()
+    ]
 
 
 def _made_up(seed: int) -> tuple[Words, Words]:
-    """Twenty recordings of five words, and a system that is late by a known mean and errs now and then."""
+    """Makes up twenty recordings of five words, and a system that is late by a known mean and errs now and then."""
     rng = np.random.default_rng([seed, 7])
     reference: Words = {}
     hypothesis: Words = {}
     for number in range(20):
         starts = 0.3 + 0.6 * np.arange(5)
-        said = rng.integers(10, size=5)
+        spoken = rng.integers(10, size=5)
+        # Words are late by a normal delay of known mean, one in twenty is wrong.
         late = KNOWN_DELAY_MS / 1000 + rng.normal(0, 0.03, size=5)
-        heard = np.where(rng.random(5) < 0.05, (said + 1) % 10, said)
+        recognized = np.where(rng.random(5) < 0.05, (spoken + 1) % 10, spoken)
         name = f"made-up-{number:02d}"
-        reference[name] = [TimedWord(WORDS[w], t, t + 0.4) for w, t in zip(said, starts, strict=True)]
-        hypothesis[name] = [TimedWord(WORDS[w], t, t + 0.03) for w, t in zip(heard, starts + late, strict=True)]
+        reference[name] = [TimedWord(WORDS[w], t, t + 0.4) for w, t in zip(spoken, starts, strict=True)]
+        hypothesis[name] = [TimedWord(WORDS[w], t, t + 0.03) for w, t in zip(recognized, starts + late, strict=True)]
     return hypothesis, reference
-
-
-def _record_calibration(record: Recorder, measured: Estimate | None) -> None:
-    held = measured is not None and (measured.low or 0) <= KNOWN_DELAY_MS <= (measured.high or 0)
-    record.finding(
-        "calibration",
-        "Does the measurement find a delay that is known?",
-        "agrees" if held else "disagrees",
-        "No files were given: this is a made-up system whose words are late by a known mean.",
-        predicted=Estimate.exact(KNOWN_DELAY_MS, "ms"),
-        measured=measured,
-        advice="Give --hyp and --ref to measure a system of your own.",
-    )

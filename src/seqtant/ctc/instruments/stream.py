@@ -1,4 +1,4 @@
-"""Listens to a sound file as it would arrive and shows when each word comes out, from one model or two."""
+"""Streams a sound file as it would arrive and shows when each word comes out, from one model or two."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 
 from seqtant.ctc.config import StreamConfig
-from seqtant.ctc.decoding.greedy import greedy_decode
-from seqtant.ctc.recognition.recognizer import Recognizer
-from seqtant.ctc.recognition.streaming import LiveListener
-from seqtant.ctc.reporting.timeline import Track, write_timeline
-from seqtant.ctc.training.model_source import MADE_UP, demand_same_sound, listener, sound
+from seqtant.ctc.decoding.decoders import greedy_decode
+from seqtant.ctc.recognition.recognizer import Recognizer, StreamingRecognizer
+from seqtant.ctc.reporting import Track, write_timeline
+from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
 from seqtant.data.speech import Utterance
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
@@ -23,37 +22,49 @@ ENVELOPE_POINTS = 400
 
 
 def run(config: StreamConfig, context: Context) -> Result:
-    """Streams, checks that the stream says what the whole says, and with a folder writes a page that plays it."""
+    """Streams, checks that the stream gives the labels of the whole, and with a folder writes a page that plays it."""
     with Recorder("ctc.stream", f"Streaming {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
-        demand_same_sound(made_up_sound=config.file is None, made_up_model=config.model is None)
-        main = listener(config.model, context)
-        if main.is_made_up:
-            record.warn(MADE_UP)
-        utterance = sound(config.file, context.seed)
-        tracks = [_listen(record, main.recognizer, utterance, config, "")]
+        recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
+        if config.model is None:
+            record.warn(DEMO_WARNING)
+        tracks = [_stream(record, recognizer, utterance, config.chunk_ms, "")]
         if config.against is not None:
             other = Recognizer.load(Path(config.against))
-            tracks.append(_listen(record, other, utterance, config, "_against"))
-        _record_words(record, tracks)
-        _record_outline(record, utterance)
+            tracks.append(_stream(record, other, utterance, config.chunk_ms, "_against"))
+        for track in tracks:
+            for word in track.words:
+                record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=track.name)
+        emissions = sorted(((track, word) for track in tracks for word in track.words), key=lambda pair: pair[1].start)
+        rows: list[tuple[Cell, ...]] = [
+            (track.name, word.word, round(1000 * word.start, 1)) for track, word in emissions
+        ]
+        record.table("emissions", "When each word came out", ("model", "word", "emitted, ms"), rows)
+        # For the figure: the waveform's outline, and the true word times where they are known.
+        samples, rate = utterance.recording.samples, utterance.recording.rate
+        step = max(len(samples) // ENVELOPE_POINTS, 1)
+        for at in range(0, len(samples), step):
+            record.measure("outline", float(abs(samples[at : at + step]).max()), step=1000 * at / rate)
+        for word in utterance.words:
+            record.measure(f"true start {word.word}", 1000 * word.start, unit="ms", group="truth")
         if context.folder is not None:
             context.folder.mkdir(parents=True, exist_ok=True)
             record.artifact(write_timeline(context.folder / "timeline.html", utterance, tracks), "page")
     return record.result
 
 
-def _listen(record: Recorder, recognizer: Recognizer, utterance: Utterance, config: StreamConfig, suffix: str) -> Track:
+def _stream(record: Recorder, recognizer: Recognizer, utterance: Utterance, chunk_ms: float, suffix: str) -> Track:
+    """Streams one utterance in chunks and compares labels and log-probabilities with those of the whole."""
     samples = utterance.recording.at(recognizer.log_mel.rate).samples
-    chunk = max(round(config.chunk_ms / 1000 * recognizer.log_mel.rate), 1)
-    live, started = LiveListener(recognizer), time.process_time()
-    pieces = [live.push(samples[at : at + chunk]) for at in range(0, len(samples), chunk)]
+    chunk = max(round(chunk_ms / 1000 * recognizer.log_mel.rate), 1)
+    stream, started = StreamingRecognizer(recognizer), time.process_time()
+    pieces = [stream.push(samples[at : at + chunk]) for at in range(0, len(samples), chunk)]
     seconds = time.process_time() - started
     whole = recognizer.log_probs(utterance)
     difference = float((torch.cat(pieces) - whole).abs().max()) if len(whole) else 0.0
-    same = [span.label for span in live.spans] == [
+    same = [span.label for span in stream.spans] == [
         span.label for span in greedy_decode(whole[None], torch.tensor([len(whole)]), blank=recognizer.labels.blank)[0]
     ]
-    words = live.words
+    words = stream.words
     record.value(f"words{suffix}", len(words))
     record.value(f"first_word_ms{suffix}", 1000 * words[0].start if words else None)
     record.value(f"last_word_ms{suffix}", 1000 * words[-1].start if words else None)
@@ -63,28 +74,8 @@ def _listen(record: Recorder, recognizer: Recognizer, utterance: Utterance, conf
         f"same{suffix}",
         f"Does the stream say what the whole recording says{', by the second model' if suffix else ''}?",
         "agrees" if same and difference < 1e-3 else "disagrees",
-        f"Chunks of {config.chunk_ms:g} ms give {'the same' if same else 'OTHER'} labels.",
+        f"Chunks of {chunk_ms:g} ms give {'the same' if same else 'OTHER'} labels.",
         predicted=Estimate.exact(0, "nats", "the network is causal"),
         measured=Estimate.exact(difference, "nats", "largest difference of any log-probability"),
     )
     return Track("first model" if not suffix else "second model", tuple(words))
-
-
-def _record_words(record: Recorder, tracks: list[Track]) -> None:
-    for track in tracks:
-        for word in track.words:
-            record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=track.name)
-    said = sorted(((track, word) for track in tracks for word in track.words), key=lambda pair: pair[1].start)
-    rows: list[tuple[Cell, ...]] = [(track.name, word.word, round(1000 * word.start, 1)) for track, word in said]
-    record.table("emissions", "When each word came out", ("model", "word", "emitted, ms"), rows)
-
-
-def _record_outline(record: Recorder, utterance: Utterance) -> None:
-    """The waveform's outline and the true word times, where they are known, for the figure."""
-    samples = utterance.recording.samples
-    step = max(len(samples) // ENVELOPE_POINTS, 1)
-    for at in range(0, len(samples), step):
-        loudest = float(abs(samples[at : at + step]).max())
-        record.measure("outline", loudest, step=1000 * at / utterance.recording.rate)
-    for word in utterance.words:
-        record.measure(f"true start {word.word}", 1000 * word.start, unit="ms", group="truth")

@@ -1,22 +1,41 @@
-"""Compares methods from one checkpoint: how much earlier each makes the words, and how many word errors that costs."""
+"""Compares methods from one checkpoint: how much earlier each makes the words, and how many word errors that costs.
+
+Finished runs are kept one by one, so that an interrupted sweep goes on where it was.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from pydantic import TypeAdapter, ValidationError
 
 from seqtant.ctc.config import SweepConfig
 from seqtant.ctc.decoding.word_errors import WordErrors
-from seqtant.ctc.losses.registry import FEWER_ERRORS
-from seqtant.ctc.recognition.latency import Comparison, discordant
-from seqtant.ctc.reporting.report import direction, interval_cells
+from seqtant.ctc.losses.registry import FEWER_ERRORS, METHODS, MethodSettings
+from seqtant.ctc.recognition.latency import Comparison, Timing, compare, discordant, summarize
+from seqtant.ctc.recognition.recognizer import Recognizer, same_weights
+from seqtant.ctc.recognition.sources import Corpora, load_corpora
+from seqtant.ctc.reporting import interval_cells, verdict_of_decrease
 from seqtant.ctc.theory import words_to_resolve
-from seqtant.ctc.training.sweep import Numbers, Point, Sweep, change_of, numbers
+from seqtant.ctc.training import finetune, objective_of, train_plain
+from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
+from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.settings import plain
+from seqtant.stats.intervals import mean
 
 RELATIVE = 0.04
 """Relative change of the word error rate that a comparison of error counts should be able to see."""
+
+DRAWS = 500
+"""Bootstrap samples per number of a sweep."""
+
+_TIMINGS = TypeAdapter(list[Timing])
 
 
 def run(config: SweepConfig, context: Context) -> Result:
@@ -26,7 +45,7 @@ def run(config: SweepConfig, context: Context) -> Result:
             record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
         sweep = Sweep(config, context)
         points = sweep.points()
-        measured = [numbers(point, points[0], seed=context.seed) for point in points]
+        measured = [summarize_point(point, points[0], seed=context.seed) for point in points]
         if measured[0].delay is None:
             record.warn("No delay could be measured: the utterances have no word times, or nothing was recognized.")
         for point, found in zip(points, measured, strict=True):
@@ -37,11 +56,211 @@ def run(config: SweepConfig, context: Context) -> Result:
         _record_table(record, points, measured)
         _record_monotone(record, points, context.seed)
         if config.zero_steps:
-            _record_zero(record, sweep.zero_is_plain(), config.zero_steps)
+            same = sweep.zero_is_plain()
+            weights = "the same to the bit" if same else "NOT the same"
+            record.value("zero_is_ctc", int(same))
+            record.finding(
+                "zero",
+                "Is weight 0 plain CTC?",
+                "agrees" if same else "disagrees",
+                f"After {config.zero_steps} steps every weight of the network is {weights}.",
+                predicted=Estimate.exact(1, method="by definition of the loss"),
+                measured=Estimate.exact(int(same), method="bitwise comparison of all weights"),
+            )
     return record.result
 
 
-def _record_point(record: Recorder, point: Point, found: Numbers) -> None:
+@dataclass(frozen=True)
+class Point:
+    """One method at one weight.
+
+    Args:
+        method: Its name.
+        weight: Its weight.
+        timings: Of the test utterances, one list per seed.
+    """
+
+    method: str
+    weight: float
+    timings: list[list[Timing]]
+
+    @property
+    def name(self) -> str:
+        """Snake-case name, e.g. ``awp_0.2``; plain CTC has no weight.
+
+        Example:
+            >>> Point("delay-penalty", 0.1, []).name, Point("ctc", 0.0, []).name
+            ('delay_penalty_0.1', 'ctc')
+        """
+        method = self.method.replace("-", "_")
+        return method if self.method == "ctc" else f"{method}_{self.weight:g}"
+
+
+@dataclass(frozen=True)
+class PointSummary:
+    """Means of a point over seeds, with their intervals.
+
+    Args:
+        wer: Word error rate, percent.
+        delay: Mean delay after the word's start, ms; None where nothing was right.
+        after_end: Mean delay after the word's end, ms.
+        p90: 90th percentile of the delay after the start, ms.
+        last: Last emission after the end of speech, ms.
+        deletions: Share of reference words deleted, percent.
+        change: Paired change against plain CTC; None for plain CTC itself.
+    """
+
+    wer: Estimate
+    delay: Estimate | None
+    after_end: Estimate | None
+    p90: Estimate | None
+    last: Estimate | None
+    deletions: float
+    change: Comparison | None
+
+
+class Sweep:
+    """Runs, or reads back, every point of a sweep.
+
+    Args:
+        config: What is swept.
+        context: Seed, device, progress; with a folder, finished runs are kept there.
+    """
+
+    def __init__(self, config: SweepConfig, context: Context) -> None:
+        self.config, self.context = config, context
+        # Runs are shared by all sweeps that differ in nothing but the list of runs.
+        listed = {"methods", "weights", "method_weights", "seeds", "zero_steps"}
+        shared = {name: value for name, value in plain(config).items() if name not in listed}
+        key = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:12]
+        self.folder = context.folder / "runs" / key if context.folder is not None else None
+        self._current: tuple[int, Corpora, Recognizer] | None = None
+
+    def points(self) -> list[Point]:
+        """Measures all points, seed by seed."""
+        plan = self.config.plan()
+        settings = MethodSettings(candidates=self.config.purpose.candidates, shifts=self.config.purpose.shifts)
+        for method, weight in plan:
+            METHODS[method](weight, settings)  # fails on a wrong method or weight before anything is trained
+        found: dict[tuple[str, float], list[list[Timing]]] = {run: [] for run in plan}
+        bar = self.context.progress.task("runs", len(plan) * self.config.seeds)
+        for repetition in range(self.config.seeds):
+            for run in plan:
+                found[run].append(self.timings(self.context.seed + repetition, *run))
+                bar.advance()
+            self._current = None
+        bar.close()
+        return [Point(method, weight, found[method, weight]) for method, weight in plan]
+
+    def zero_is_plain(self) -> bool:
+        """Checks whether Align With Purpose at weight 0 gives the weights of plain CTC to the bit."""
+        steps, seed = self.config.zero_steps, self.context.seed
+        first, second = (self._finetune(seed, method, 0.0, steps=steps)[0] for method in ("ctc", "awp"))
+        return same_weights(first, second)
+
+    def timings(self, seed: int, method: str, weight: float) -> list[Timing]:
+        """Trains and measures one run, or reads back what it left.
+
+        Raises:
+            InputError: What it left is damaged.
+        """
+        path = self.folder / f"{seed}-{method}-{weight:g}.json" if self.folder else None
+        if path is not None and path.is_file():
+            try:
+                return _TIMINGS.validate_json(path.read_bytes())
+            except ValidationError as error:
+                raise InputError(f"'{path}' is damaged: delete it to run that part again") from error
+        self.context.progress.note(f"seed {seed}: {method} {weight:g}")
+        recognizer, corpora = self._finetune(seed, method, weight, steps=self.config.steps)
+        timings = recognizer.timings(corpora.test)
+        if path is not None:
+            write_text(path, _TIMINGS.dump_json(timings).decode())
+            recognizer.save(path.with_suffix(""))
+        return timings
+
+    def _finetune(self, seed: int, method: str, weight: float, *, steps: int) -> tuple[Recognizer, Corpora]:
+        """Finetunes from the common checkpoint of a seed: all methods see the same batches."""
+        config = self.config
+        if self._current is None or self._current[0] != seed:
+            corpora = load_corpora(
+                config.data,
+                config.utterances,
+                units=config.units,
+                bands=config.network.bands,
+                seed=seed,
+                test_speaker=config.test_speaker,
+                with_development=False,
+            )
+            kept = self.folder / f"{seed}-base" if self.folder else None
+            if kept is not None and (kept / "recognizer.json").is_file():
+                base = Recognizer.load(kept)
+            else:
+                base = train_plain(
+                    config.network,
+                    config.optimization,
+                    corpora,
+                    steps=config.base_steps,
+                    context=self.context,
+                    seed=seed,
+                )
+                if kept is not None:
+                    base.save(kept)
+            # One seed at a time: features of all utterances are large.
+            self._current = (seed, corpora, base)
+        _, corpora, base = self._current
+        done = finetune(
+            base,
+            corpora,
+            objective_of(method, weight, config.purpose, corpora),
+            steps=steps,
+            optimization=config.optimization,
+            context=self.context,
+            seed=seed,
+        )
+        return done.recognizer, corpora
+
+
+def summarize_point(point: Point, plain_ctc: Point, *, seed: int) -> PointSummary:
+    """Averages over seeds; one seed has intervals over utterances, several have Student's over seeds."""
+    summaries = [summarize(timings, seed=seed, draws=DRAWS) for timings in point.timings]
+    totals = [summary.errors for summary in summaries]
+
+    def pooled(name: str, unit: str) -> Estimate | None:
+        each = [getattr(summary, name) for summary in summaries]
+        if any(estimate is None for estimate in each):
+            return None
+        return each[0] if len(each) == 1 else mean([estimate.value for estimate in each], unit=unit)
+
+    wer = pooled("wer", "%")
+    assert wer is not None  # every reference holds words: summarize refuses others
+    if wer.low is not None and wer.low < 0:
+        # Student's interval over few seeds does not know that a rate is never below 0.
+        wer = replace(wer, low=0.0)
+    return PointSummary(
+        wer=wer,
+        delay=pooled("after_start", "ms"),
+        after_end=pooled("after_end", "ms"),
+        p90=pooled("p90", "ms"),
+        last=pooled("last", "ms"),
+        deletions=100 * sum(total.deletions for total in totals) / sum(total.words for total in totals),
+        change=None if point is plain_ctc else change_of(plain_ctc, point, seed=seed),
+    )
+
+
+def change_of(first: Point, second: Point, *, seed: int) -> Comparison:
+    """Compares two points pair by pair, seed by seed on the same utterances."""
+    each = [compare(a, b, seed=seed, draws=DRAWS) for a, b in zip(first.timings, second.timings, strict=True)]
+    if len(each) == 1:
+        return each[0]
+    delays = [change.delay.value for change in each if change.delay is not None]
+    return Comparison(
+        mean([change.wer.value for change in each], unit="points"),
+        mean(delays, unit="ms") if len(delays) == len(each) else None,
+        sum(change.words for change in each),
+    )
+
+
+def _record_point(record: Recorder, point: Point, found: PointSummary) -> None:
     record.value(f"wer_{point.name}", found.wer.value)
     record.value(f"delay_ms_{point.name}", None if found.delay is None else found.delay.value)
     for seed, timings in enumerate(point.timings):
@@ -57,7 +276,7 @@ def _record_point(record: Recorder, point: Point, found: Numbers) -> None:
     record.finding(
         f"earlier_{point.name}",
         f"Does {point.method} at {point.weight:g} emit the same words earlier than plain CTC?",
-        direction(delay),
+        verdict_of_decrease(delay),
         "No word was right in both."
         if delay is None
         else f"{-delay.value:.0f} ms earlier over words both got right, for {wer.value:+.2f} points of errors.",
@@ -73,19 +292,22 @@ def _record_point(record: Recorder, point: Point, found: Numbers) -> None:
 
 
 def _record_errors(record: Recorder, plain_ctc: Point, point: Point, change: Comparison) -> None:
-    """Whether a method asked for fewer errors makes fewer, and how many words it would take to see a small change."""
-    before, after = (_errors(each) for each in (plain_ctc, point))
+    """Records whether a method for fewer errors makes fewer, and how many words it takes to see a small change."""
+    before, after = (
+        sum((timing.errors for timings in each.timings for timing in timings), WordErrors(0, 0, 0, 0))
+        for each in (plain_ctc, point)
+    )
     differing = sum(discordant(a, b) for a, b in zip(plain_ctc.timings, point.timings, strict=True))
     needed = None
     if 0 < before.total < before.words:
-        share = differing / before.total if differing else 1.0
-        needed = words_to_resolve(RELATIVE, before.total / before.words, discordant=share)
+        discordance = differing / before.total if differing else 1.0
+        needed = words_to_resolve(RELATIVE, before.total / before.words, discordant=discordance)
     record.value("words_measured", before.words)
     record.value(f"words_needed_{point.name}", needed)
     record.finding(
         f"errors_{point.name}",
         f"Does {point.method} at {point.weight:g} make fewer word errors than plain CTC?",
-        direction(change.wer),
+        verdict_of_decrease(change.wer),
         f"Substitutions {before.substitutions} to {after.substitutions}, insertions {before.insertions} to "
         f"{after.insertions}, deletions {before.deletions} to {after.deletions} on {before.words} words."
         + ("" if needed is None else f" To see {100 * RELATIVE:g} % relative takes about {needed} words."),
@@ -94,11 +316,7 @@ def _record_errors(record: Recorder, plain_ctc: Point, point: Point, change: Com
     )
 
 
-def _errors(point: Point) -> WordErrors:
-    return sum((timing.errors for timings in point.timings for timing in timings), WordErrors(0, 0, 0, 0))
-
-
-def _record_table(record: Recorder, points: list[Point], measured: list[Numbers]) -> None:
+def _record_table(record: Recorder, points: list[Point], measured: list[PointSummary]) -> None:
     pairs = list(zip(points, measured, strict=True))
     record.table(
         "frontier",
@@ -148,13 +366,14 @@ def _record_table(record: Recorder, points: list[Point], measured: list[Numbers]
 
 
 def _record_monotone(record: Recorder, points: list[Point], seed: int) -> None:
-    """Whether more weight means earlier words, step by step through the weights of Align With Purpose."""
+    """Records whether more weight means earlier words, step by step through the weights of Align With Purpose."""
+    # Neighbors in weight, from plain CTC on: each step must be a decrease of the delay beyond its interval.
     rising = sorted((point for point in points if point.method == "awp"), key=lambda point: point.weight)
     chain = [points[0], *(point for point in rising if point.weight > 0)]
     if len(chain) < 3:
         return
     steps = [change_of(a, b, seed=seed).delay for a, b in pairwise(chain)]
-    verdicts = {direction(step) for step in steps}
+    verdicts = {verdict_of_decrease(step) for step in steps}
     verdict: Verdict = (
         "agrees" if verdicts == {"agrees"} else "disagrees" if "disagrees" in verdicts else "inconclusive"
     )
@@ -166,16 +385,4 @@ def _record_monotone(record: Recorder, points: list[Point], seed: int) -> None:
         " > ".join(f"{point.weight:g}" for point in reversed(chain[1:]))
         + " > plain CTC; measured: the smallest step between two neighbors.",
         measured=smallest,
-    )
-
-
-def _record_zero(record: Recorder, same: bool, steps: int) -> None:
-    record.value("zero_is_ctc", int(same))
-    record.finding(
-        "zero",
-        "Is weight 0 plain CTC?",
-        "agrees" if same else "disagrees",
-        f"After {steps} steps every weight of the network is {'the same to the bit' if same else 'NOT the same'}.",
-        predicted=Estimate.exact(1, method="by definition of the loss"),
-        measured=Estimate.exact(int(same), method="bitwise comparison of all weights"),
     )

@@ -1,1 +1,1 @@
-"""Paths through the CTC lattice: sums, alignments, schedules."""
+"""The CTC lattice: paths, likelihoods, forced alignment."""

@@ -1,4 +1,4 @@
-"""Forced alignment in plain torch: which frames a known text occupies, batch by batch."""
+"""Forced alignment in plain torch (Viterbi): which frames a known text occupies, batch by batch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.lattice import expand_targets, skippable
+from seqtant.ctc.lattice.likelihood import expand_targets, shift_states, skippable
+from seqtant.ctc.lattice.paths import CTCInput, frame_mask
 
 
 @dataclass(frozen=True)
 class Span:
-    """One token on the time axis.
+    """One token and the frames it holds.
 
     Args:
         label: Its label.
@@ -44,6 +44,7 @@ class Alignments:
     spans: list[list[Span]]
 
 
+@torch.no_grad()
 def forced_align(
     log_probs: Float[Tensor, "first second V"],
     lengths: Int[Tensor, " B"],
@@ -72,89 +73,64 @@ def forced_align(
         >>> [(span.label, span.start, span.end) for span in result.spans[0]]
         [(1, 0, 2)]
     """
-    with torch.no_grad():
-        data = CTCInput.of(log_probs, lengths, targets, target_lengths, blank=blank, batch_first=batch_first)
-        known, counts = data.required_targets()
-        states = expand_targets(known, data.blank)
-        arrivals, final = _best_arrivals(data, states, counts)
-        visited = _trace_back(arrivals, final, data.lengths, counts)
-        paths, scores = _paths(data, states, visited)
-        spans = [
-            _spans(row, path, frames, int(length), possible)
-            for row, path, frames, length, possible in zip(
-                visited.tolist(), paths.tolist(), scores.tolist(), data.lengths, data.possible.tolist(), strict=True
-            )
-        ]
-        totals = torch.where(data.possible, scores.sum(1), -torch.inf)
-        return Alignments(torch.where(data.possible[:, None], paths, data.blank), totals, spans)
+    data = CTCInput.of(log_probs, lengths, targets, target_lengths, blank=blank, batch_first=batch_first)
+    known, counts = data.required_targets()
+    possible, T = data.possible, data.log_probs.shape[1]
+    states = expand_targets(known, data.blank)
+    back, final = _viterbi(data, states, counts)
+    # Trace back from the best final state; beyond its end an utterance stays in that state.
+    state = torch.where(final.isneginf().all(1), 2 * counts, final.argmax(1))
+    visited = torch.zeros(back.shape[:2], dtype=torch.long, device=back.device)  # [B, T]
+    for frame in reversed(range(T)):
+        visited[:, frame] = state
+        step = back[:, frame].gather(1, state[:, None])[:, 0]
+        state = torch.where(frame < data.lengths, (state - step).clamp(min=0), state)
+    inside = frame_mask(data.lengths, T)
+    paths = torch.where(inside, states.gather(1, visited), data.blank)
+    scores = data.log_probs.gather(2, paths[..., None])[..., 0]
+    scores = torch.where(inside, scores, torch.zeros_like(scores))
+    spans: list[list[Span]] = []
+    for row, path, each, length, fits in zip(
+        visited.tolist(), paths.tolist(), scores.tolist(), data.lengths.tolist(), possible.tolist(), strict=True
+    ):
+        frames: dict[int, list[int]] = {}  # token's state (an odd number): its frames, without a gap
+        for frame in range(length if fits else 0):
+            if row[frame] % 2:
+                frames.setdefault(row[frame], []).append(frame)
+        spans.append(
+            [
+                Span(path[held[0]], held[0], held[-1] + 1, sum(each[held[0] : held[-1] + 1]) / len(held))
+                for held in frames.values()
+            ]
+        )
+    totals = torch.where(possible, scores.sum(1), -torch.inf)
+    return Alignments(torch.where(possible[:, None], paths, data.blank), totals, spans)
 
 
-def _best_arrivals(
+def _viterbi(
     data: CTCInput, states: Int[Tensor, "B S"], counts: Int[Tensor, " B"]
 ) -> tuple[Int[Tensor, "B T S"], Float[Tensor, "B S"]]:
-    """How many states back the best way into each state came from, and the best scores at each utterance's end."""
-    emissions = data.log_probs.gather(2, states[:, None].expand(-1, data.log_probs.shape[1], -1))
-    S = states.shape[1]
+    """Finds how many states back the best way into each state came from, and the best scores at each utterance's end.
+
+    ``best_t(s) = e_t(s) + max(best_{t-1}(s), best_{t-1}(s-1), best_{t-1}(s-2) where the skip is allowed)``.
+    """
+    emissions = data.log_probs.gather(2, states[:, None].expand(-1, data.log_probs.shape[1], -1))  # [B, T, S]
     closed = torch.where(skippable(states), 0.0, -torch.inf).to(emissions)
     best = torch.full_like(closed, -torch.inf)
-    arrivals = torch.zeros(emissions.shape, dtype=torch.int8, device=emissions.device)
+    # One byte per cell: of all that is kept this grows with T and S.
+    back = torch.zeros(emissions.shape, dtype=torch.int8, device=emissions.device)
     end = best
     for frame in range(emissions.shape[1]):
         if frame:
-            ways = torch.stack([best, _from_below(best, 1), _from_below(best, 2) + closed])
+            ways = torch.stack([best, shift_states(best, 1), shift_states(best, 2) + closed])
             top = ways.max(0)
-            arrivals[:, frame] = top.indices.to(torch.int8)
+            back[:, frame] = top.indices.to(torch.int8)
             best = top.values + emissions[:, frame]
         else:
             best = best.clone()
             best[:, :2] = emissions[:, 0, :2]
         end = torch.where((data.lengths == frame + 1)[:, None], best, end)
-    places = torch.arange(S, device=end.device)
+    # An alignment ends in the last token or in the blank behind it.
+    places = torch.arange(states.shape[1], device=end.device)
     allowed = (places >= 2 * counts[:, None] - 1) & (places <= 2 * counts[:, None])
-    return arrivals.long(), end.masked_fill(~allowed, -torch.inf)
-
-
-def _from_below(best: Float[Tensor, "B S"], by: int) -> Float[Tensor, "B S"]:
-    moved = torch.full_like(best, -torch.inf)
-    moved[:, by:] = best[:, :-by] if by < best.shape[1] else best[:, :0]
-    return moved
-
-
-def _trace_back(
-    arrivals: Int[Tensor, "B T S"],
-    final: Float[Tensor, "B S"],
-    lengths: Int[Tensor, " B"],
-    counts: Int[Tensor, " B"],
-) -> Int[Tensor, "B T"]:
-    """State of each frame on the best path; the last state beyond the end."""
-    state = torch.where(final.isneginf().all(1), 2 * counts, final.argmax(1))
-    visited = torch.zeros(arrivals.shape[:2], dtype=torch.long, device=arrivals.device)
-    for frame in reversed(range(arrivals.shape[1])):
-        inside = frame < lengths
-        visited[:, frame] = state
-        back = arrivals[:, frame].gather(1, state[:, None])[:, 0]
-        state = torch.where(inside, (state - back).clamp(min=0), state)
-    return visited
-
-
-def _paths(
-    data: CTCInput, states: Int[Tensor, "B S"], visited: Int[Tensor, "B T"]
-) -> tuple[Int[Tensor, "B T"], Float[Tensor, "B T"]]:
-    """Labels and log-probabilities along the visited states; blank and 0 beyond the end."""
-    inside = torch.arange(visited.shape[1], device=visited.device) < data.lengths[:, None]
-    paths = torch.where(inside, states.gather(1, visited), data.blank)
-    scores = data.log_probs.gather(2, paths[..., None])[..., 0]
-    return paths, torch.where(inside, scores, torch.zeros_like(scores))
-
-
-def _spans(visited: list[int], path: list[int], scores: list[float], length: int, possible: bool) -> list[Span]:
-    if not possible:
-        return []
-    frames: dict[int, list[int]] = {}
-    for frame in range(length):
-        if visited[frame] % 2:
-            frames.setdefault(visited[frame], []).append(frame)
-    return [
-        Span(path[held[0]], held[0], held[-1] + 1, sum(scores[held[0] : held[-1] + 1]) / len(held))
-        for held in frames.values()
-    ]
+    return back.long(), end.masked_fill(~allowed, -torch.inf)

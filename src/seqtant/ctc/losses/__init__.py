@@ -1,1 +1,1 @@
-"""Align With Purpose and the methods beside it."""
+"""Align With Purpose, its properties, and the other losses."""

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.paths import PathBatch, path_scores, sample_paths
-from seqtant.ctc.lattice.schedule import Schedule
-from seqtant.ctc.losses.base import LossTerm, TermLoss, share
+from seqtant.ctc.lattice.paths import CTCInput, PathBatch, path_scores, sample_paths
+from seqtant.ctc.losses.base import LossTerm, Schedule, TermLoss, fraction
 from seqtant.ctc.losses.properties import Property, as_property
 from seqtant.errors import InputError
 
 Score = Literal["frame-mean", "sum"]
 Reduction = Literal["sample-sum", "mean"]
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """Hinge of every pair and the counts its statistics need."""
-
-    hinge: Float[Tensor, "B N"]
-    gap: Float[Tensor, "B N"]
-    counted: Bool[Tensor, "B N"]
 
 
 class AlignWithPurpose(LossTerm):
@@ -73,9 +59,18 @@ class AlignWithPurpose(LossTerm):
         epsilon: float = 0.0,
     ) -> None:
         super().__init__(blank=blank, batch_first=batch_first)
-        _check(num_samples=num_samples, margin=margin, temperature=temperature, score=score, reduction=reduction)
+        if num_samples < 1:
+            raise InputError(f"num_samples is {num_samples}: at least one path must be drawn")
+        if not margin >= 0:
+            raise InputError(f"margin is {margin}: it must be 0 or more, in nats per frame")
+        if not temperature > 0:
+            raise InputError(f"temperature is {temperature}: it must be above 0")
+        if score not in {"frame-mean", "sum"}:
+            raise InputError(f"score is '{score}': use 'frame-mean' or 'sum'")
+        if reduction not in {"sample-sum", "mean"}:
+            raise InputError(f"reduction is '{reduction}': use 'sample-sum' or 'mean'")
         self.properties = tuple(as_property(item) for item in properties)
-        self.names = tuple(_name(item) for item in properties)
+        self.names = tuple(item if isinstance(item, str) else type(item).__name__ for item in properties)
         each = weight if isinstance(weight, Sequence) else [weight] * len(self.properties)
         if len(each) != len(self.properties):
             raise InputError(f"{len(each)} weights for {len(self.properties)} properties: give one, or one each")
@@ -86,7 +81,7 @@ class AlignWithPurpose(LossTerm):
 
     @classmethod
     def as_published(cls, weight: float | Schedule = 1.0, *, blank: int = 28, margin: float = 0.0) -> AlignWithPurpose:
-        """Low latency by the conventions of the code published with the paper, for comparison with it.
+        """Builds low latency by the conventions of the code published with the paper, for comparison with it.
 
         Any redundant frame but the last may go, padding included, and 1e-7 is added inside every logarithm.
         """
@@ -105,65 +100,33 @@ class AlignWithPurpose(LossTerm):
             InputError: A property needs targets and none were given.
         """
         weights = [schedule.at(step) for schedule in self.weights]
-        stats = {"invalid": share(data.lengths == 0)}
+        stats = {"invalid": fraction(data.lengths == 0)}
         stats |= {f"{name}.weight": weight for name, weight in zip(self.names, weights, strict=True)}
         total = data.log_probs.new_zeros(())
         if not any(weights):
             return TermLoss(total, stats)
         paths = sample_paths(data.log_probs, self.num_samples, temperature=self.temperature, generator=generator)
         batch = PathBatch(paths, data.lengths, data.blank, data.targets, data.target_lengths)
-        sampled = path_scores(data.log_probs, paths, data.lengths, epsilon=self.epsilon)
+        sampled = path_scores(data.log_probs, paths, data.lengths, epsilon=self.epsilon)  # [B, N]
         for name, rule, weight in zip(self.names, self.properties, weights, strict=True):
-            if weight:
-                pairs = self._pairs(rule, data, batch, sampled, generator)
-                total = total + weight * self._reduce(pairs.hinge)
-                stats |= _statistics(name, pairs)
+            if not weight:
+                continue
+            if rule.needs_targets and batch.targets is None:
+                raise InputError(f"{type(rule).__name__} compares with the reference: give targets and target_lengths")
+            edit = rule.edit(batch, generator)
+            better = path_scores(data.log_probs, edit.paths, data.lengths, epsilon=self.epsilon)  # [B, N]
+            # A label the model cannot emit (log-probability -inf) makes a pair no gradient can rank; NaN stays NaN.
+            counted = edit.changed & ~(torch.isneginf(better) | torch.isneginf(sampled)).detach()
+            # An unchanged pair has no gap to close: a margin on it would be a constant that no gradient removes.
+            gap = torch.where(counted, better - sampled, torch.zeros_like(better))
+            if self.score == "frame-mean":
+                gap = gap / data.lengths.clamp(min=1)[:, None]
+            hinge = torch.where(counted, (self.margin - gap).clamp(min=0), torch.zeros_like(gap))
+            over_samples = hinge.mean(1) if self.reduction == "mean" else hinge.sum(1)  # [B]
+            total = total + weight * (over_samples.sum() / max(len(hinge), 1))
+            # One transfer from the device for all three numbers.
+            pairs, changed = max(counted.numel(), 1), counted.sum()
+            means = (gap.detach().sum() / changed.clamp(min=1), changed / pairs, (hinge > 0).sum() / pairs)
+            names = (f"{name}.gap", f"{name}.changed", f"{name}.active")
+            stats |= dict(zip(names, torch.stack(means).tolist(), strict=True))
         return TermLoss(total, stats)
-
-    def _pairs(
-        self, rule: Property, data: CTCInput, batch: PathBatch, sampled: Tensor, generator: torch.Generator | None
-    ) -> _Pairs:
-        if rule.needs_targets and batch.targets is None:
-            raise InputError(f"{type(rule).__name__} compares with the reference: give targets and target_lengths")
-        edit = rule.edit(batch, generator)
-        better = path_scores(data.log_probs, edit.paths, data.lengths, epsilon=self.epsilon)
-        # A label the model cannot emit (log-probability -inf) makes a pair that no gradient can rank; NaN stays NaN.
-        counted = edit.changed & ~(torch.isneginf(better) | torch.isneginf(sampled)).detach()
-        gap = torch.where(counted, better - sampled, torch.zeros_like(better))
-        if self.score == "frame-mean":
-            gap = gap / data.lengths.clamp(min=1)[:, None]
-        hinge = torch.where(counted, (self.margin - gap).clamp(min=0), torch.zeros_like(gap))
-        return _Pairs(hinge, gap.detach(), counted)
-
-    def _reduce(self, hinge: Float[Tensor, "B N"]) -> Float[Tensor, ""]:
-        over_samples = hinge.mean(1) if self.reduction == "mean" else hinge.sum(1)
-        return over_samples.sum() / max(len(hinge), 1)
-
-
-def _statistics(name: str, pairs: _Pairs) -> dict[str, float]:
-    counted = pairs.counted.sum()
-    numbers = torch.stack(
-        [
-            pairs.gap.sum() / counted.clamp(min=1),
-            counted / max(pairs.counted.numel(), 1),
-            (pairs.hinge > 0).sum() / max(pairs.counted.numel(), 1),
-        ]
-    ).tolist()
-    return dict(zip((f"{name}.gap", f"{name}.changed", f"{name}.active"), numbers, strict=True))
-
-
-def _name(item: Property | str) -> str:
-    return item if isinstance(item, str) else type(item).__name__
-
-
-def _check(*, num_samples: int, margin: float, temperature: float, score: str, reduction: str) -> None:
-    if num_samples < 1:
-        raise InputError(f"num_samples is {num_samples}: at least one path must be drawn")
-    if not margin >= 0:
-        raise InputError(f"margin is {margin}: it must be 0 or more, in nats per frame")
-    if not temperature > 0:
-        raise InputError(f"temperature is {temperature}: it must be above 0")
-    if score not in {"frame-mean", "sum"}:
-        raise InputError(f"score is '{score}': use 'frame-mean' or 'sum'")
-    if reduction not in {"sample-sum", "mean"}:
-        raise InputError(f"reduction is '{reduction}': use 'sample-sum' or 'mean'")

@@ -1,16 +1,24 @@
-"""What every CTC loss of this room looks like from outside: one call signature, a loss and its statistics."""
+"""The interface of every CTC loss here, plain CTC, and what a training run minimizes: a sum of terms with schedules."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqtant.ctc.lattice.ctc_loss import ctc_losses
-from seqtant.ctc.lattice.inputs import CTCInput
+from seqtant.ctc.lattice.likelihood import ctc_losses
+from seqtant.ctc.lattice.paths import CTCInput
+from seqtant.errors import InputError
+
+Ramp = Literal["step", "linear", "cosine", "logarithmic"]
 
 
 class TermLoss(NamedTuple):
@@ -77,19 +85,134 @@ class PlainCTC(LossTerm):
     def compute(self, data: CTCInput, *, generator: torch.Generator | None, step: int) -> TermLoss:
         """Mean over the batch; utterances too short for their target count as 0 and are reported."""
         losses = ctc_losses(data)
-        return TermLoss(mean(losses), {"ctc.impossible": share(~data.possible)})
+        return TermLoss(batch_mean(losses), {"ctc.impossible": fraction(~data.possible)})
 
 
-def mean(losses: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    """Mean over the utterances; 0 for an empty batch."""
+def batch_mean(losses: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    """Averages over the utterances; 0 for an empty batch."""
     return losses.sum() / max(len(losses), 1)
 
 
-def share(flags: Tensor) -> float:
-    """Share of true flags; 0 for none.
+def fraction(flags: Tensor) -> float:
+    """Computes the fraction of true flags; 0 for none.
 
     Example:
-        >>> share(torch.tensor([True, False]))
+        >>> fraction(torch.tensor([True, False]))
         0.5
     """
     return float(flags.float().mean()) if flags.numel() else 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A weight as a function of the training step.
+
+    Args:
+        points: (step, weight) in rising order of steps; before the first the weight is 0, after the last it stays.
+        ramp: How the weight moves between points: ``step`` holds it until the next, ``linear``, ``cosine`` (slow at
+            both ends), ``logarithmic`` (equal factors per step; both weights above 0).
+
+    Raises:
+        InputError: No points, steps that do not rise, or weights that are negative or not finite.
+
+    Example:
+        >>> rising = Schedule(((100, 0.0), (200, 0.4)), ramp="linear")
+        >>> [rising.at(step) for step in (0, 100, 150, 500)]
+        [0.0, 0.0, 0.2, 0.4]
+    """
+
+    points: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    ramp: Ramp = "linear"
+
+    def __post_init__(self) -> None:
+        steps = [step for step, _ in self.points]
+        weights = [weight for _, weight in self.points]
+        if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
+            raise InputError(f"schedule steps are {steps}: give at least one, in rising order")
+        if any(not math.isfinite(weight) or weight < 0 for weight in weights):
+            raise InputError(f"schedule weights are {weights}: each must be finite and 0 or more")
+        if self.ramp == "logarithmic" and not all(weights):
+            raise InputError("a logarithmic ramp multiplies: every weight must be above 0")
+
+    @classmethod
+    def of(cls, weight: float | Schedule) -> Schedule:
+        """Returns a schedule as it is, a number as a constant schedule."""
+        return weight if isinstance(weight, Schedule) else cls(((0, float(weight)),))
+
+    def at(self, step: int) -> float:
+        """Returns the weight at a training step."""
+        # Index of the first point behind the step: the weight lies between it and the one before.
+        after = bisect_right([point for point, _ in self.points], step)
+        if after == 0:
+            return 0.0
+        start, low = self.points[after - 1]
+        if after == len(self.points) or self.ramp == "step":
+            return low
+        end, high = self.points[after]
+        fraction = (step - start) / (end - start)
+        if self.ramp == "logarithmic":
+            return low * (high / low) ** fraction
+        if self.ramp == "cosine":
+            fraction = (1 - math.cos(math.pi * fraction)) / 2
+        return low + (high - low) * fraction
+
+
+@dataclass(frozen=True)
+class TrimTail:
+    """Cuts a random number of feature frames off the end of each utterance; the targets stay.
+
+    A model then learns to finish before the sound does.
+
+    ``t ~ U{1..most}``, and nothing is cut where ``t`` is half the utterance or more. Source: arXiv 2211.00522.
+
+    Args:
+        most: Largest number of feature frames to cut; 0 cuts nothing.
+
+    Example:
+        >>> TrimTail(5)(torch.tensor([100, 4]), torch.Generator().manual_seed(0)).tolist()
+        [95, 4]
+    """
+
+    most: int
+
+    def __post_init__(self) -> None:
+        if self.most < 0:
+            raise InputError(f"most is {self.most}: TrimTail cuts 0 or more feature frames")
+
+    def __call__(self, lengths: Int[Tensor, " B"], generator: torch.Generator | None = None) -> Int[Tensor, " B"]:
+        """Returns the shortened lengths; features beyond them are padding from now on."""
+        if not self.most:
+            return lengths
+        # Drawn for all, also for those that are then left alone: the others must not depend on them.
+        cut = torch.randint(1, self.most + 1, lengths.shape, generator=generator, device=lengths.device)
+        return torch.where(2 * cut < lengths, lengths - cut, lengths)
+
+
+class Objective(LossTerm):
+    """A sum of loss terms over one checked batch.
+
+    Args:
+        terms: CTC or a replacement, and what is added to it; all with the same blank.
+        trim: What TrimTail cuts from the input.
+
+    Example:
+        >>> half, one = torch.full((1, 2, 2), 0.5).log(), torch.tensor([1])
+        >>> Objective([PlainCTC()])(half, one + 1, torch.tensor([[1]]), one).loss
+        tensor(0.2877)
+    """
+
+    def __init__(self, terms: Sequence[LossTerm], *, trim: TrimTail | None = None) -> None:
+        super().__init__(blank=terms[0].blank)
+        self.terms = tuple(terms)
+        # Terms with buffers (a running prior) must move with the objective.
+        self.registered = torch.nn.ModuleList(terms)
+        self.trim = trim or TrimTail(0)
+
+    def compute(self, data: CTCInput, *, generator: torch.Generator | None, step: int) -> TermLoss:
+        """Adds the terms up; their statistics keep their names."""
+        results = [term.compute(data, generator=generator, step=step) for term in self.terms]
+        # Not sum(): it starts from 0, and a single term must pass through to the bit.
+        total = results[0].loss
+        for result in results[1:]:
+            total = total + result.loss
+        return TermLoss(total, {name: value for result in results for name, value in result.stats.items()})

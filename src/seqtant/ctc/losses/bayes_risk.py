@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.lattice import alignment_log_sum
-from seqtant.ctc.lattice.paths import frame_mask
-from seqtant.ctc.losses.base import LossTerm, TermLoss, mean, share
+from seqtant.ctc.lattice.likelihood import alignment_log_sum
+from seqtant.ctc.lattice.paths import CTCInput, frame_mask
+from seqtant.ctc.losses.base import LossTerm, TermLoss, batch_mean, fraction
 
 
 class BayesRiskCTC(LossTerm):
@@ -38,13 +37,16 @@ class BayesRiskCTC(LossTerm):
         """Mean over the batch of the per-token mean risk."""
         possible = data.possible
         targets, counts = data.required_targets()
+        # A target that cannot fit runs as an empty one: finite, and masked at the end.
         counts = torch.where(possible, counts, 0)
         B, T, _ = data.log_probs.shape
         U = max(targets.shape[1], 1)
-        reverse = _reverse_index(data.lengths, T)
+        # Each utterance runs backwards: the last frame of a token becomes the first, where entries are scored.
+        reverse = _reverse_index(data.lengths, T)  # [B, T]
         scores = data.log_probs.gather(1, reverse[..., None].expand_as(data.log_probs))
         backwards = targets.gather(1, _reverse_index(counts, targets.shape[1]))
         penalty = -self.risk * reverse.to(scores) / data.lengths.clamp(min=1)[:, None]
+        # Lattice u of an utterance scores the entry of token u only: [B, U lattices, T, U tokens].
         entry = penalty[:, None, :, None] * torch.eye(U, device=scores.device, dtype=scores.dtype)[None, :, None]
         sums = alignment_log_sum(
             scores.repeat_interleave(U, 0),
@@ -54,18 +56,14 @@ class BayesRiskCTC(LossTerm):
             blank=data.blank,
             entry=entry.reshape(B * U, T, U)[..., : targets.shape[1]],
         ).reshape(B, U)
-        losses = torch.where(possible, _mean_over_tokens(-sums, counts), torch.zeros_like(sums[:, 0]))
-        return TermLoss(mean(losses), {"ctc.impossible": share(~possible)})
+        # An utterance without tokens counts its one lattice, whose entry scores nothing: plain CTC.
+        used = counts.clamp(min=1)
+        per_token = torch.where(frame_mask(used, U), -sums, torch.zeros_like(sums)).sum(1) / used
+        losses = torch.where(possible, per_token, torch.zeros_like(per_token))
+        return TermLoss(batch_mean(losses), {"ctc.impossible": fraction(~possible)})
 
 
 def _reverse_index(lengths: Int[Tensor, " B"], size: int) -> Int[Tensor, "B size"]:
     """Index that turns each row's first ``length`` places round and leaves the rest."""
     places = torch.arange(size, device=lengths.device).expand(len(lengths), -1)
     return torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
-
-
-def _mean_over_tokens(losses: Float[Tensor, "B U"], counts: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """Mean over an utterance's tokens; an utterance without tokens counts its one (unweighted) lattice."""
-    used = counts.clamp(min=1)
-    inside = frame_mask(used, losses.shape[1])
-    return torch.where(inside, losses, torch.zeros_like(losses)).sum(1) / used

@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.lattice import alignment_log_sum
-from seqtant.ctc.losses.base import LossTerm, TermLoss, mean, share
+from seqtant.ctc.lattice.likelihood import alignment_log_sum
+from seqtant.ctc.lattice.paths import CTCInput
+from seqtant.ctc.losses.base import LossTerm, TermLoss, batch_mean, fraction
 from seqtant.errors import InputError
 
 
@@ -41,11 +41,13 @@ class DelayPenalizedCTC(LossTerm):
         """Mean over the batch of the penalized negative log-likelihood."""
         possible = data.possible
         frames = torch.arange(data.log_probs.shape[1], device=data.lengths.device)
+        # Counted from the middle, as in k2: early tokens gain what late ones pay.
         late = frames - torch.div(data.lengths, 2, rounding_mode="floor")[:, None]
         targets, counts = data.required_targets()
         entry = (-self.penalty * late.to(data.log_probs))[..., None].expand(-1, -1, targets.shape[1])
+        # A target that cannot fit runs as an empty one: finite, and masked below.
         sums = alignment_log_sum(
             data.log_probs, data.lengths, targets, torch.where(possible, counts, 0), blank=data.blank, entry=entry
         )
         losses = torch.where(possible, -sums, torch.zeros_like(sums))
-        return TermLoss(mean(losses), {"ctc.impossible": share(~possible)})
+        return TermLoss(batch_mean(losses), {"ctc.impossible": fraction(~possible)})

@@ -1,4 +1,4 @@
-"""Align With Purpose in somebody else's training: a hook for Hugging Face CTC models and their Trainer.
+"""Align With Purpose in other people's training: a hook for Hugging Face CTC models and their Trainer.
 
 For a plain loop no hook is needed: add ``purpose(log_probs, lengths, targets, target_lengths, step=step).loss`` to the
 loss before ``backward``.
@@ -61,17 +61,24 @@ class AttachedPurpose:
             return output
         if getattr(output, "loss", None) is None or getattr(output, "logits", None) is None:
             raise InputError("the model's output has no loss and logits: attach to a model such as Wav2Vec2ForCTC")
-        log_probs = output.logits.float().log_softmax(-1)
+        log_probs = output.logits.float().log_softmax(-1)  # [B, T, V]
         targets, counts = compact_labels(labels)
-        lengths = _frames(module, named.get("attention_mask"), log_probs)
+        mask = named.get("attention_mask")
+        lengths = torch.full((len(log_probs),), log_probs.shape[1], device=log_probs.device)
+        if mask is not None:
+            # The mask counts samples of sound: the model's own rule says how many frames its convolutions make of them.
+            rule = getattr(module, "_get_feat_extract_output_lengths", None)
+            frames = mask.sum(-1) if rule is None else rule(mask.sum(-1))
+            lengths = frames.to(torch.long).clamp(max=log_probs.shape[1])
         loss, self.stats = self.term(log_probs, lengths, targets, counts, generator=self.generator, step=self.step)
+        # The term is a mean over the batch; a model that sums its own loss gets the term summed too.
         summed = getattr(getattr(module, "config", None), "ctc_loss_reduction", "mean") == "sum"
         output.loss = output.loss + loss * (len(labels) if summed else 1)
         return output
 
 
 def compact_labels(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels with -100 anywhere, as transformers pads them, to (B, U) with lengths.
+    """Moves labels with -100 anywhere, as transformers pads them, to the front: (B, U) with lengths.
 
     Example:
         >>> compact_labels(torch.tensor([[5, -100, 6], [7, -100, -100]]))
@@ -79,23 +86,15 @@ def compact_labels(labels: Tensor) -> tuple[Tensor, Tensor]:
                 [7, 0, 0]]), tensor([2, 1]))
     """
     kept = labels != IGNORED
+    # A stable sort by "kept first" keeps the order of the tokens.
     order = kept.int().argsort(dim=1, descending=True, stable=True)
     counts = kept.sum(1)
     inside = torch.arange(labels.shape[1], device=labels.device) < counts[:, None]
     return torch.where(inside, labels.gather(1, order), 0), counts
 
 
-def _frames(module: nn.Module, mask: Tensor | None, log_probs: Tensor) -> Tensor:
-    """Model frames per utterance: subsampled from the attention mask by the model's own rule."""
-    if mask is None:
-        return torch.full((len(log_probs),), log_probs.shape[1], device=log_probs.device)
-    rule = getattr(module, "_get_feat_extract_output_lengths", None)
-    frames = mask.sum(-1) if rule is None else rule(mask.sum(-1))
-    return frames.to(torch.long).clamp(max=log_probs.shape[1])
-
-
 def trainer_callback(attached: AttachedPurpose, *, metric: str = "eval_wer", most_increase: float = 0.3) -> Any:
-    """A callback for Hugging Face's Trainer: keeps the step, logs the statistics, stops a run that collapses.
+    """Builds a callback for Hugging Face's Trainer: keeps the step, logs the statistics, stops a run that collapses.
 
     Args:
         attached: The hook.

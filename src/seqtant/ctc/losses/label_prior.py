@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from seqtant.ctc.lattice.ctc_loss import unnormalized_ctc_losses
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.paths import frame_mask
-from seqtant.ctc.losses.base import LossTerm, TermLoss, mean, share
+from seqtant.ctc.lattice.likelihood import unnormalized_ctc_losses
+from seqtant.ctc.lattice.paths import CTCInput, frame_mask
+from seqtant.ctc.losses.base import LossTerm, TermLoss, batch_mean, fraction
 
 
 class LabelPriorCTC(LossTerm):
@@ -40,21 +38,13 @@ class LabelPriorCTC(LossTerm):
     def compute(self, data: CTCInput, *, generator: torch.Generator | None, step: int) -> TermLoss:
         """Updates the running prior while training, then averages the loss over the batch."""
         if self.training or not self.prior.numel():
-            self._update(data)
+            with torch.no_grad():
+                frames = data.log_probs[frame_mask(data.lengths, data.log_probs.shape[1])].exp()  # [frames, V]
+                V = data.log_probs.shape[2]
+                now = frames.mean(0) if len(frames) else data.log_probs.new_full((V,), 1 / V)
+                self.prior = torch.lerp(self.prior, now, self.momentum) if self.prior.numel() else now
+        # A label that is never emitted would get an infinite bonus: its prior counts as 1e-8.
         scores = data.log_probs - self.scale * self.prior.clamp(min=1e-8).log()
         shifted = CTCInput(scores, data.lengths, data.targets, data.target_lengths, data.blank)
-        stats = {"ctc.impossible": share(~data.possible), "prior.blank": float(self.prior[data.blank])}
-        return TermLoss(mean(unnormalized_ctc_losses(shifted)), stats)
-
-    @torch.no_grad()
-    def _update(self, data: CTCInput) -> None:
-        now = _mean_posterior(data)
-        self.prior = now if not self.prior.numel() else torch.lerp(self.prior, now, self.momentum)
-
-
-def _mean_posterior(data: CTCInput) -> Float[Tensor, " V"]:
-    """Mean posterior over all frames that count; uniform where there are none."""
-    inside = frame_mask(data.lengths, data.log_probs.shape[1])
-    frames = data.log_probs[inside].exp()
-    V = data.log_probs.shape[2]
-    return frames.mean(0) if len(frames) else data.log_probs.new_full((V,), 1 / V)
+        stats = {"ctc.impossible": fraction(~data.possible), "prior.blank": float(self.prior[data.blank])}
+        return TermLoss(batch_mean(unnormalized_ctc_losses(shifted)), stats)

@@ -1,4 +1,4 @@
-"""Earlier emission: delete a frame that says nothing new, and everything after it moves one frame earlier."""
+"""Earlier emission: delete a redundant frame, and everything after it moves one frame earlier."""
 
 from __future__ import annotations
 
@@ -45,70 +45,58 @@ class LowLatency:
             raise InputError(f"shifts is {self.shifts}: at least one frame must move")
 
     def edit(self, batch: PathBatch, generator: torch.Generator | None = None) -> Edit:
-        """Makes one earlier path of each path; all frames stay where they are in paths with nothing to remove."""
+        """Makes one earlier path of each path; paths with nothing to remove stay as they are."""
+        T = batch.paths.shape[-1]
+        # The published code knows no lengths: it shifts the padding along with the rest.
+        ends = torch.full_like(batch.lengths, T) if self.candidates == "published" else batch.lengths
+        last = ends[:, None, None] - 1
+        frames = torch.arange(T, device=batch.paths.device)
         paths, changed = batch.paths, torch.zeros(batch.paths.shape[:2], dtype=torch.bool, device=batch.paths.device)
         for _ in range(self.shifts):
-            current = PathBatch(paths, batch.lengths, batch.blank)
-            index, found = _draw(self._removable(current), generator)
-            paths = _delete(current, index, found, self._ends(batch))
+            removable = self._removable(PathBatch(paths, batch.lengths, batch.blank))
+            index, found = _draw(removable, generator)  # [B, N]
+            # Everything behind the deleted frame moves one frame earlier, a blank comes in at the end, padding stays.
+            moves = (frames >= index[..., None]) & (frames < last) & found[..., None]
+            following = torch.cat([paths[..., 1:], paths[..., :1]], -1)
+            paths = torch.where(moves, following, paths)
+            paths = paths.masked_fill((frames == last) & found[..., None], batch.blank)
             changed = changed | found
         # Deleting inside the trailing blanks, where that is allowed, gives back the same path.
         return Edit(paths, changed & (paths != batch.paths).any(-1))
 
     def cost(self, batch: PathBatch) -> Float[Tensor, "B N"]:
-        """Sum of the indices of all frames that belong to a token."""
-        spoken = (batch.paths != batch.blank) & batch.valid
-        return (spoken * torch.arange(batch.paths.shape[-1], device=batch.paths.device)).sum(-1).double()
-
-    def _ends(self, batch: PathBatch) -> Int[Tensor, " B"]:
-        """First frame after the part that is shifted."""
-        return torch.full_like(batch.lengths, batch.paths.shape[-1]) if self._blind else batch.lengths
-
-    @property
-    def _blind(self) -> bool:
-        return self.candidates == "published"
+        """Sums the indices of all frames that belong to a token."""
+        emitted = (batch.paths != batch.blank) & batch.valid
+        return (emitted * torch.arange(batch.paths.shape[-1], device=batch.paths.device)).sum(-1).double()
 
     def _removable(self, batch: PathBatch) -> Bool[Tensor, "B N T"]:
         paths = batch.paths
         repeats = paths == previous_labels(paths, batch.blank)
-        if self._blind:
-            return _without_last(repeats)
+        if self.candidates == "published":
+            ranks = repeats.cumsum(-1)
+            return repeats & (ranks < ranks[..., -1:])
         repeats = repeats & batch.valid
         if self.candidates == "any":
             return repeats
-        spoken = paths != batch.blank
+        emitted = paths != batch.blank
         if self.candidates == "tokens":
-            return repeats & spoken
-        later_or_now = (spoken & batch.valid).flip(-1).cummax(-1).values.flip(-1)
+            return repeats & emitted
+        # A running maximum from the right: a token at this frame or at a later one.
+        later_or_now = (emitted & batch.valid).flip(-1).cummax(-1).values.flip(-1)
         return repeats & later_or_now
-
-
-def _without_last(candidates: Bool[Tensor, "B N T"]) -> Bool[Tensor, "B N T"]:
-    ranks = candidates.cumsum(-1)
-    return candidates & (ranks < ranks[..., -1:])
 
 
 def _draw(
     candidates: Bool[Tensor, "B N T"], generator: torch.Generator | None
 ) -> tuple[Int[Tensor, "B N"], Bool[Tensor, "B N"]]:
-    """Uniform choice of one candidate per path: its frame, and whether there was one."""
+    """Draws one candidate per path uniformly: its frame, and whether there was one."""
     ranks = candidates.to(torch.int32).cumsum(-1, dtype=torch.int32)
     if not ranks.shape[-1]:
         nothing = ranks.sum(-1)
         return nothing.long(), nothing > 0
     total = ranks[..., -1]
-    share = torch.rand(total.shape, generator=generator, device=total.device)
-    rank = torch.minimum((share * total).to(torch.int32), (total - 1).clamp(min=0))
+    uniform = torch.rand(total.shape, generator=generator, device=total.device)
+    # The product may round up to the total itself: that draw belongs to the last candidate.
+    rank = torch.minimum((uniform * total).to(torch.int32), (total - 1).clamp(min=0))
+    # The candidate of a rank stands behind all frames whose running count has not passed that rank.
     return (ranks <= rank[..., None]).sum(-1), total > 0
-
-
-def _delete(
-    batch: PathBatch, index: Int[Tensor, "B N"], found: Bool[Tensor, "B N"], ends: Int[Tensor, " B"]
-) -> Int[Tensor, "B N T"]:
-    """Deletes one frame per path, moves what follows one frame earlier, ends with a blank; padding stays."""
-    frames = torch.arange(batch.paths.shape[-1], device=batch.paths.device)
-    last = ends[:, None, None] - 1
-    moves = (frames >= index[..., None]) & (frames < last) & found[..., None]
-    following = torch.cat([batch.paths[..., 1:], batch.paths[..., :1]], -1)
-    shifted = torch.where(moves, following, batch.paths)
-    return shifted.masked_fill((frames == last) & found[..., None], batch.blank)

@@ -28,8 +28,8 @@ class MinimumWER:
         max_substitutions: Most labels to replace in the word.
 
     Example:
-        >>> heard = torch.tensor([[[3, 0, 5, 5, 0]]])
-        >>> batch = PathBatch(heard, torch.tensor([5]), 0, torch.tensor([[3, 4]]), torch.tensor([2]))
+        >>> paths = torch.tensor([[[3, 0, 5, 5, 0]]])
+        >>> batch = PathBatch(paths, torch.tensor([5]), 0, torch.tensor([[3, 4]]), torch.tensor([2]))
         >>> MinimumWER().edit(batch).paths.tolist()
         [[[3, 0, 4, 4, 0]]]
     """
@@ -44,99 +44,100 @@ class MinimumWER:
             raise InputError(f"max_substitutions is {self.max_substitutions}: at least one label must be replaced")
 
     def edit(self, batch: PathBatch, generator: torch.Generator | None = None) -> Edit:
-        """Makes one path with one word error less of each path that has a word to put right."""
-        hypotheses, references, owners = self._host(batch)
+        """Makes one path with one word error less of each path that has a word to correct."""
+        hypotheses, references, owners = self._as_lists(batch)
         paths = batch.paths.clone()
         changed = torch.zeros(paths.shape[:2], dtype=torch.bool)
+        # One number per path, needed or not: what one path draws never depends on another.
         draws = torch.rand(changed.shape, generator=generator, device=paths.device).tolist()
-        known: dict[tuple[int, tuple[int, ...]], list[tuple[Word, Word]]] = {}
         for b, reference in enumerate(references):
+            length = int(batch.lengths[b])
+            # Many sampled paths collapse to the same text: each text of an utterance is aligned once.
+            fixable: dict[tuple[int, ...], list[tuple[Word, Word]]] = {}
             for n, hypothesis in enumerate(hypotheses[b]):
                 if hypothesis == reference:
                     continue
-                key = (b, hypothesis)
-                if key not in known:
-                    known[key] = self._fixable(hypothesis, reference)
-                if not known[key]:
+                if hypothesis not in fixable:
+                    fixable[hypothesis] = self._fixable_words(hypothesis, reference)
+                pairs = fixable[hypothesis]
+                if not pairs:
                     continue
-                pair = known[key][int(draws[b][n] * len(known[key]))]
-                fixed = self._replace(batch.paths[b, n].tolist(), owners[b][n], pair, batch.blank)
-                if self.errors(self._text(fixed, int(batch.lengths[b]), batch.blank), reference) < self.errors(
-                    hypothesis, reference
-                ):
+                wrong, right = pairs[int(draws[b][n] * len(pairs))]
+                fixed = _replace(batch.paths[b, n].tolist(), owners[b][n], wrong, right, batch.blank)
+                neighbors = zip(fixed[:length], [batch.blank, *fixed[:length]], strict=False)
+                text = tuple(label for label, before in neighbors if label not in (batch.blank, before))
+                if self.errors(text, reference) < self.errors(hypothesis, reference):
                     paths[b, n] = torch.tensor(fixed, device=paths.device)
                     changed[b, n] = True
         return Edit(paths, changed.to(paths.device))
 
     def cost(self, batch: PathBatch) -> Float[Tensor, "B N"]:
-        """Word errors of each path."""
-        hypotheses, references, _ = self._host(batch)
+        """Counts the word errors of each path."""
+        hypotheses, references, _ = self._as_lists(batch)
         rows = [
             [float(self.errors(hypothesis, reference)) for hypothesis in row]
             for row, reference in zip(hypotheses, references, strict=True)
         ]
         return torch.tensor(rows, dtype=torch.float64, device=batch.paths.device).reshape(batch.paths.shape[:2])
 
-    def _host(
+    def errors(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> int:
+        """Counts the word errors of one label sequence."""
+        words, right = split_words(hypothesis, self.space), split_words(reference, self.space)
+        return word_errors([word.labels for word in words], [word.labels for word in right]).total
+
+    def _as_lists(
         self, batch: PathBatch
     ) -> tuple[list[list[tuple[int, ...]]], list[tuple[int, ...]], list[list[list[int]]]]:
-        """Collapsed paths, references and frame owners as plain lists: strings are aligned on the host."""
+        """Collapsed paths, references and frame owners as plain lists: strings are aligned on the CPU."""
         if batch.targets is None or batch.target_lengths is None:
             raise InputError("MinimumWER compares with the reference: give targets and target_lengths")
-        said = collapse(batch)
-        counts = said.counts.tolist()
+        collapsed = collapse(batch)
         hypotheses = [
             [tuple(tokens[:count]) for tokens, count in zip(row, kept, strict=True)]
-            for row, kept in zip(said.tokens.tolist(), counts, strict=True)
+            for row, kept in zip(collapsed.tokens.tolist(), collapsed.counts.tolist(), strict=True)
         ]
         references = [
             tuple(row[:count]) for row, count in zip(batch.targets.tolist(), batch.target_lengths.tolist(), strict=True)
         ]
-        return hypotheses, references, said.owner.tolist()
+        return hypotheses, references, collapsed.owner.tolist()
 
-    def _fixable(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> list[tuple[Word, Word]]:
-        heard, right = split_words(hypothesis, self.space), split_words(reference, self.space)
-        pairs = aligned_pairs([word.labels for word in heard], [word.labels for word in right])
-        both = [(heard[h], right[r]) for h, r in pairs if h is not None and r is not None]
-        return [(h, r) for h, r in both if 0 < _differing(h, r) <= self.max_substitutions]
-
-    def _replace(self, path: list[int], owner: list[int], pair: tuple[Word, Word], blank: int) -> list[int]:
-        fixed = list(path)
-        for position, old, new in zip(pair[0].positions, pair[0].labels, pair[1].labels, strict=True):
-            if old != new:
-                frames = [frame for frame, token in enumerate(owner) if token == position]
-                for frame in frames:
-                    fixed[frame] = new
-        for position in pair[0].positions:
-            _separate(fixed, [frame for frame, token in enumerate(owner) if token == position], owner, blank)
-        return fixed
-
-    def _text(self, path: list[int], length: int, blank: int) -> tuple[int, ...]:
-        frames = path[:length]
-        before = [blank, *frames[:-1]]
-        return tuple(label for label, last in zip(frames, before, strict=True) if label not in (blank, last))
-
-    def errors(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> int:
-        """Word errors of one label sequence."""
-        heard, right = split_words(hypothesis, self.space), split_words(reference, self.space)
-        return word_errors([word.labels for word in heard], [word.labels for word in right]).total
+    def _fixable_words(self, hypothesis: tuple[int, ...], reference: tuple[int, ...]) -> list[tuple[Word, Word]]:
+        """Finds aligned words of equal length that differ in 1 to ``max_substitutions`` labels."""
+        words, right = split_words(hypothesis, self.space), split_words(reference, self.space)
+        found: list[tuple[Word, Word]] = []
+        for h, r in aligned_pairs([word.labels for word in words], [word.labels for word in right]):
+            if h is None or r is None or len(words[h].labels) != len(right[r].labels):
+                continue
+            differing = sum(a != b for a, b in zip(words[h].labels, right[r].labels, strict=True))
+            if 0 < differing <= self.max_substitutions:
+                found.append((words[h], right[r]))
+        return found
 
 
-def _differing(heard: Word, right: Word) -> int:
-    """Labels to replace; 0 also where the lengths differ, which no replacement can mend."""
-    if len(heard.labels) != len(right.labels):
-        return 0
-    return sum(h != r for h, r in zip(heard.labels, right.labels, strict=True))
+def _replace(path: list[int], owner: list[int], wrong: Word, right: Word, blank: int) -> list[int]:
+    """Writes the right labels over the frames of the wrong word, and keeps equal neighbors apart by a blank.
 
-
-def _separate(path: list[int], frames: list[int], owner: list[int], blank: int) -> None:
-    """Puts a blank where a replaced token now touches an equal one, if either has a frame to spare."""
-    first, last = frames[0], frames[-1]
-    for inner, outer in ((first, first - 1), (last, last + 1)):
-        if not 0 <= outer < len(path) or owner[outer] < 0 or path[outer] != path[inner]:
-            continue
-        if len(frames) > 1:
-            path[inner] = blank
-            frames = [frame for frame in frames if frame != inner]
-        elif owner.count(owner[outer]) > 1:
-            path[outer] = blank
+    Args:
+        path: Label of each frame.
+        owner: Token that each frame belongs to, -1 for blanks and padding.
+        wrong: Word of the path.
+        right: Word of the reference, of as many labels.
+        blank: Index of the blank.
+    """
+    fixed = list(path)
+    held = [[frame for frame, token in enumerate(owner) if token == position] for position in wrong.positions]
+    for frames, label in zip(held, right.labels, strict=True):
+        for frame in frames:
+            fixed[frame] = label
+    for frames in held:
+        spare = len(frames) - 1
+        for inner, outer in ((frames[0], frames[0] - 1), (frames[-1], frames[-1] + 1)):
+            # Only a neighbor that is a token of its own with the same label would now merge with this one.
+            if not 0 <= outer < len(path) or owner[outer] < 0 or fixed[outer] != fixed[inner]:
+                continue
+            if spare > 0:
+                fixed[inner] = blank
+                spare -= 1
+            elif owner.count(owner[outer]) > 1:
+                fixed[outer] = blank
+    return fixed

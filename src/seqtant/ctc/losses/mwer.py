@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from seqtant.ctc.decoding.beam import BeamDecoder
-from seqtant.ctc.lattice.ctc_loss import ctc_losses
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.paths import PathBatch, path_scores, sample_paths
-from seqtant.ctc.lattice.schedule import Schedule
-from seqtant.ctc.losses.base import LossTerm, TermLoss, mean
+from seqtant.ctc.decoding.decoders import BeamDecoder
+from seqtant.ctc.lattice.likelihood import ctc_losses
+from seqtant.ctc.lattice.paths import CTCInput, PathBatch, path_scores, sample_paths
+from seqtant.ctc.losses.base import LossTerm, Schedule, TermLoss, batch_mean
 from seqtant.ctc.losses.minimum_wer import MinimumWER
 from seqtant.errors import InputError
 
@@ -57,10 +53,11 @@ class SampledMWER(LossTerm):
         errors = self.words.cost(batch).to(data.log_probs)
         # The mean over N paths includes the path itself: N / (N - 1) makes the estimate unbiased.
         advantage = (errors - errors.mean(1, keepdim=True)) * self.num_samples / (self.num_samples - 1)
+        # Value: the mean number of errors; gradient: that of the surrogate, advantage times log-probability.
         surrogate = (advantage * path_scores(data.log_probs, paths, data.lengths)).mean(1)
         losses = errors.mean(1) + surrogate - surrogate.detach()
         weight = self.weight.at(step)
-        return TermLoss(weight * mean(losses), {"mwer.errors": float(errors.mean()), "mwer.weight": weight})
+        return TermLoss(weight * batch_mean(losses), {"mwer.errors": float(errors.mean()), "mwer.weight": weight})
 
 
 class NBestMWER(LossTerm):
@@ -101,50 +98,36 @@ class NBestMWER(LossTerm):
     def compute(self, data: CTCInput, *, generator: torch.Generator | None, step: int) -> TermLoss:
         """Mean over the batch; utterances without frames count as 0."""
         weight = self.weight.at(step)
-        lists = [self._search(row[:length], data.blank) for row, length in _rows(data)]
-        owners = torch.tensor([b for b, found in enumerate(lists) for _ in found], dtype=torch.long)
-        flat = [labels for found in lists for labels in found]
-        if not flat:
+        hypotheses: list[tuple[int, ...]] = []
+        owners: list[int] = []  # the utterance of each hypothesis
+        for b, (row, length) in enumerate(zip(data.log_probs.detach(), data.lengths.tolist(), strict=True)):
+            if length:
+                decoder = BeamDecoder(self.width, data.blank)
+                decoder.push(row[:length])
+                hypotheses += [hypothesis.labels for hypothesis in decoder.best(self.best)]
+            owners += [b] * (len(hypotheses) - len(owners))
+        if not hypotheses:
             return TermLoss(data.log_probs.sum() * 0, {"mwer.weight": weight})
-        likelihoods = -ctc_losses(_as_targets(data, owners, flat))
-        errors = torch.tensor(self._errors(data, owners, flat)).to(likelihoods)
-        losses = torch.stack([_risk(likelihoods[owners == b], errors[owners == b]) for b in range(len(lists))])
-        return TermLoss(weight * mean(losses), {"mwer.errors": float(errors.mean()), "mwer.weight": weight})
-
-    def _search(self, log_probs: Float[Tensor, "T V"], blank: int) -> list[tuple[int, ...]]:
-        if not len(log_probs):
-            return []
-        decoder = BeamDecoder(self.width, blank)
-        decoder.push(log_probs)
-        return [hypothesis.labels for hypothesis in decoder.best(self.best)]
-
-    def _errors(self, data: CTCInput, owners: Int[Tensor, " M"], flat: list[tuple[int, ...]]) -> list[float]:
-        targets, counts = data.required_targets()
-        references = [tuple(row[:count]) for row, count in zip(targets.tolist(), counts.tolist(), strict=True)]
-        pairs = zip(flat, owners.tolist(), strict=True)
-        return [float(self.words.errors(labels, references[owner])) for labels, owner in pairs]
-
-
-def _rows(data: CTCInput) -> list[tuple[Float[Tensor, "T V"], int]]:
-    return list(zip(data.log_probs.detach(), data.lengths.tolist(), strict=True))
-
-
-def _as_targets(data: CTCInput, owners: Int[Tensor, " M"], flat: list[tuple[int, ...]]) -> CTCInput:
-    counts = torch.tensor([len(labels) for labels in flat])
-    targets = torch.zeros(len(flat), int(counts.max()), dtype=torch.long)
-    for row, labels in enumerate(flat):
-        targets[row, : len(labels)] = torch.tensor(labels, dtype=torch.long)
-    device = data.log_probs.device
-    return CTCInput(
-        data.log_probs[owners.to(device)],
-        data.lengths[owners.to(device)],
-        targets.to(device),
-        counts.to(device),
-        data.blank,
-    )
-
-
-def _risk(likelihoods: Float[Tensor, " M"], errors: Float[Tensor, " M"]) -> Float[Tensor, ""]:
-    if not len(errors):
-        return likelihoods.sum()
-    return (torch.softmax(likelihoods, 0) * (errors - errors.mean())).sum()
+        # The hypotheses of all utterances as one batch of targets: [M, longest].
+        device = data.log_probs.device
+        rows = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(labels, dtype=torch.long) for labels in hypotheses], batch_first=True
+        )
+        counts = torch.tensor([len(labels) for labels in hypotheses])
+        owner = torch.tensor(owners, device=device)
+        as_targets = CTCInput(
+            data.log_probs[owner], data.lengths[owner], rows.to(device), counts.to(device), data.blank
+        )
+        likelihoods = -ctc_losses(as_targets)  # [M]
+        targets, lengths = data.required_targets()
+        references = [tuple(row[:count]) for row, count in zip(targets.tolist(), lengths.tolist(), strict=True)]
+        errors = torch.tensor(
+            [float(self.words.errors(labels, references[b])) for labels, b in zip(hypotheses, owners, strict=True)]
+        ).to(likelihoods)
+        risks: list[torch.Tensor] = []
+        for b in range(len(data.lengths)):
+            scores, wrong = likelihoods[owner == b], errors[owner == b]
+            # An empty list sums to 0 and keeps the graph.
+            risks.append((torch.softmax(scores, 0) * (wrong - wrong.mean())).sum() if len(wrong) else scores.sum())
+        losses = torch.stack(risks)
+        return TermLoss(weight * batch_mean(losses), {"mwer.errors": float(errors.mean()), "mwer.weight": weight})

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from seqtant.ctc.lattice.inputs import CTCInput
-from seqtant.ctc.lattice.paths import frame_mask
-from seqtant.ctc.lattice.schedule import Schedule
-from seqtant.ctc.losses.base import LossTerm, TermLoss, mean
+from seqtant.ctc.lattice.paths import CTCInput, frame_mask
+from seqtant.ctc.losses.base import LossTerm, Schedule, TermLoss, batch_mean
 
 
 class PeakFirst(LossTerm):
@@ -40,6 +38,5 @@ class PeakFirst(LossTerm):
         divergence = (probabilities * difference).sum(-1)
         inside = frame_mask(data.lengths - 1, divergence.shape[1])
         losses = torch.where(inside, divergence, torch.zeros_like(divergence)).sum(1)
-        return TermLoss(
-            weight * mean(losses), {"peak-first.weight": weight, "peak-first.kl": float(mean(losses.detach()))}
-        )
+        loss = batch_mean(losses)
+        return TermLoss(weight * loss, {"peak-first.weight": weight, "peak-first.kl": float(loss.detach())})

@@ -1,4 +1,4 @@
-"""What a property is: a rule that turns a sampled path into a better one. And the registry that users add to."""
+"""Properties, the rules that turn a sampled path into a better one: interface, registry, and a fuzzer for new ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from seqtant.ctc.lattice.paths import PathBatch
+from seqtant.ctc.lattice.paths import PathBatch, collapse
+from seqtant.errors import InputError
 from seqtant.registry import Registry
 
 
@@ -38,7 +39,7 @@ class Property(Protocol):
 
     @property
     def keeps_text(self) -> bool:
-        """Whether an edit never changes what the path says."""
+        """Whether an edit never changes the collapsed text."""
         ...
 
     @property
@@ -66,7 +67,7 @@ PROPERTIES: Registry[type[Property]] = Registry(
 
 
 def as_property(item: Property | str) -> Property:
-    """A property object, or the registered one of that name with its defaults.
+    """Returns a property object as it is, or builds the registered one of that name with its defaults.
 
     Raises:
         InputError: No property has that name.
@@ -76,3 +77,113 @@ def as_property(item: Property | str) -> Property:
         1
     """
     return PROPERTIES[item]() if isinstance(item, str) else item
+
+
+@dataclass(frozen=True)
+class PropertyReport:
+    """The result of fuzzing a property.
+
+    Args:
+        paths: Paths tried.
+        changed: Paths that were edited.
+        violations: Number of paths per broken promise; empty if all were kept.
+    """
+
+    paths: int
+    changed: int
+    violations: dict[str, int]
+
+    def require(self) -> PropertyReport:
+        """Returns the report if every promise was kept.
+
+        Raises:
+            InputError: One was broken; the message counts which.
+        """
+        if self.violations:
+            counts = ", ".join(f"{name} on {number} of {self.paths}" for name, number in self.violations.items())
+            raise InputError(f"the property breaks its promises: {counts} paths: mend its edit or its declarations")
+        return self
+
+
+def check_property(
+    rule: Property, *, paths: int = 10_000, labels: int = 6, frames: int = 24, seed: int = 0
+) -> PropertyReport:
+    """Fuzzes a property on random paths: flat and peaked, empty and full, blank first or last, lengths from 0.
+
+    Checked on every path: shape and labels; nothing beyond the utterance's end is touched; the sampled path is not
+    written to; ``changed`` says where paths differ; the text is kept if the property says so; the declared cost is
+    strictly lower wherever something changed; the same generator gives the same edit.
+
+    Args:
+        rule: The property.
+        paths: Number of random paths.
+        labels: Number of labels, blank included.
+        frames: Frames of the longest path.
+        seed: Seed of the random paths.
+
+    Example:
+        >>> from seqtant.ctc.losses.low_latency import LowLatency
+        >>> check_property(LowLatency(), paths=500).require().violations
+        {}
+    """
+    generator = torch.Generator().manual_seed(seed)
+    counts: dict[str, int] = {}
+    tried = edited = 0
+    while tried < paths:
+        batch = random_paths(min(64, -(-(paths - tried) // 8)), 8, frames, labels, generator)
+        edit = rule.edit(batch, torch.Generator().manual_seed(seed + tried))
+        found = _violations(rule, batch, edit)
+        if "shape or type" not in found:
+            again = rule.edit(batch, torch.Generator().manual_seed(seed + tried))
+            found["another edit with the same generator"] = int((again.paths != edit.paths).any(-1).sum())
+        for name, number in found.items():
+            counts[name] = counts.get(name, 0) + number
+        tried += batch.paths.shape[0] * batch.paths.shape[1]
+        edited += int(edit.changed.sum())
+    return PropertyReport(tried, edited, {name: number for name, number in counts.items() if number})
+
+
+def random_paths(utterances: int, samples: int, frames: int, labels: int, generator: torch.Generator) -> PathBatch:
+    """Samples paths with runs and blanks, of any length from 0, with references close to their text.
+
+    Example:
+        >>> random_paths(3, 2, 7, 4, torch.Generator().manual_seed(0)).paths.shape
+        torch.Size([3, 2, 7])
+    """
+    shape = (utterances, samples, frames)
+    blank = int(torch.randint(2, (), generator=generator)) * (labels - 1)
+    drawn = torch.randint(labels, shape, generator=generator)
+    # Each utterance has its own rate of blanks and its own rate of repeats: from flat to peaked, from empty to full.
+    silent = torch.rand(shape, generator=generator) < torch.rand(utterances, 1, 1, generator=generator)
+    drawn = torch.where(silent, blank, drawn)
+    stays = torch.rand(shape, generator=generator) < torch.rand(utterances, 1, 1, generator=generator)
+    stays[..., 0] = False
+    source = torch.where(stays, 0, torch.arange(frames)).cummax(-1).values
+    paths = drawn.gather(-1, source)
+    lengths = torch.randint(frames + 1, (utterances,), generator=generator)
+    # References: the text of the first path with a quarter of the tokens replaced.
+    collapsed = collapse(PathBatch(paths, lengths, blank))
+    tokens = collapsed.tokens[:, 0]
+    other = torch.randint(labels - 1, tokens.shape, generator=generator)
+    other = other + (other >= blank).long()
+    replaced = torch.rand(tokens.shape, generator=generator) < 0.25
+    targets = torch.where(replaced, other, tokens).clamp(min=0)
+    return PathBatch(paths, lengths, blank, targets, collapsed.counts[:, 0])
+
+
+def _violations(rule: Property, batch: PathBatch, edit: Edit) -> dict[str, int]:
+    """Counts the paths of one batch on which a promise is broken."""
+    before = batch.paths
+    if edit.paths.shape != before.shape or edit.paths.dtype != before.dtype or edit.changed.shape != before.shape[:2]:
+        return {"shape or type": before.shape[0] * before.shape[1]}
+    after = PathBatch(edit.paths, batch.lengths, batch.blank, batch.targets, batch.target_lengths)
+    differs = edit.paths != before
+    found = {
+        "frames beyond the end": (differs & ~batch.valid).any(-1),
+        "changed flag": differs.any(-1) != edit.changed,
+        "negative labels": (edit.paths < 0).any(-1),
+        "cost not lower": edit.changed & ~(rule.cost(after) < rule.cost(batch)),
+    }
+    if rule.keeps_text:
+        found["text changed"] = (collapse(after).tokens != collapse(batch).tokens).any(-1)
+    return {name: int(bad.sum()) for name, bad in found.items()}

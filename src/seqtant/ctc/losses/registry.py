@@ -1,21 +1,27 @@
-"""Ways to make a CTC model earlier or more accurate, by name and one number each: what a sweep compares."""
+"""The methods of a sweep by name: each builds a training objective from one weight and shared settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
-from seqtant.ctc.losses.base import LossTerm, PlainCTC
+from seqtant.ctc.losses.base import Objective, PlainCTC, TrimTail
+from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
+from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
+from seqtant.ctc.losses.label_prior import LabelPriorCTC
 from seqtant.ctc.losses.low_latency import Candidates, LowLatency
 from seqtant.ctc.losses.minimum_wer import MinimumWER
-from seqtant.ctc.losses.objective import Objective
+from seqtant.ctc.losses.mwer import NBestMWER, SampledMWER
+from seqtant.ctc.losses.peak_first import PeakFirst
 from seqtant.registry import Registry
 
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """What methods may need besides their weight."""
+    """Settings that methods may need besides their weight."""
 
     blank: int = 0
     """Index of the blank."""
@@ -36,111 +42,82 @@ class MethodSettings:
 
 
 Method = Callable[[float, MethodSettings], Objective]
-"""Makes the objective of one weight."""
-
-METHODS: Registry[Method] = Registry(
-    "CTC method",
-    group="seqtant.ctc_methods",
-    entries={
-        "ctc": "seqtant.ctc.losses.registry:plain",
-        "awp": "seqtant.ctc.losses.registry:low_latency",
-        "awp-mwer": "seqtant.ctc.losses.registry:minimum_wer",
-        "awp-both": "seqtant.ctc.losses.registry:both",
-        "delay-penalty": "seqtant.ctc.losses.registry:delay_penalty",
-        "trim-tail": "seqtant.ctc.losses.registry:trim_tail",
-        "peak-first": "seqtant.ctc.losses.registry:peak_first",
-        "sampled-mwer": "seqtant.ctc.losses.registry:sampled_mwer",
-        "nbest-mwer": "seqtant.ctc.losses.registry:nbest_mwer",
-        "bayes-risk": "seqtant.ctc.losses.registry:bayes_risk",
-        "label-prior": "seqtant.ctc.losses.registry:label_prior",
-    },
-)
-
-FEWER_ERRORS = frozenset({"awp-mwer", "awp-both", "sampled-mwer", "nbest-mwer"})
-"""Methods that are asked for fewer word errors."""
+"""Builds the objective of one weight."""
 
 
 def plain(weight: float, settings: MethodSettings) -> Objective:
-    """CTC alone; the weight means nothing."""
+    """Builds CTC alone; the weight means nothing."""
     return Objective([PlainCTC(blank=settings.blank)])
 
 
-def low_latency(weight: float, settings: MethodSettings) -> Objective:
-    """CTC and Align With Purpose for earlier emission."""
-    return _purposeful(weight, settings, [LowLatency(settings.candidates, settings.shifts)])
-
-
-def minimum_wer(weight: float, settings: MethodSettings) -> Objective:
-    """CTC and Align With Purpose for fewer word errors."""
-    return _purposeful(weight, settings, [MinimumWER(settings.space)])
-
-
-def both(weight: float, settings: MethodSettings) -> Objective:
-    """CTC and Align With Purpose for both, at the same weight."""
-    return _purposeful(weight, settings, [LowLatency(settings.candidates, settings.shifts), MinimumWER(settings.space)])
-
-
-def delay_penalty(weight: float, settings: MethodSettings) -> Objective:
-    """Delay-penalized CTC; the weight is the penalty in nats per model frame."""
-    from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
-
-    return Objective([DelayPenalizedCTC(weight, blank=settings.blank)])
-
-
-def trim_tail(weight: float, settings: MethodSettings) -> Objective:
-    """CTC on trimmed input; the weight is the longest cut in seconds."""
-    from seqtant.ctc.losses.trim_tail import TrimTail
-
-    return Objective([PlainCTC(blank=settings.blank)], trim=TrimTail(round(weight * settings.feature_rate)))
-
-
-def peak_first(weight: float, settings: MethodSettings) -> Objective:
-    """CTC and peak-first regularization."""
-    from seqtant.ctc.losses.peak_first import PeakFirst
-
-    return _with_ctc(PeakFirst(weight, blank=settings.blank))
-
-
-def sampled_mwer(weight: float, settings: MethodSettings) -> Objective:
-    """CTC and sampled minimum word error rate."""
-    from seqtant.ctc.losses.mwer import SampledMWER
-
-    samples = max(settings.num_samples, 2)
-    return _with_ctc(SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank))
-
-
-def nbest_mwer(weight: float, settings: MethodSettings) -> Objective:
-    """CTC and minimum word error rate over n-best lists."""
-    from seqtant.ctc.losses.mwer import NBestMWER
-
-    return _with_ctc(NBestMWER(weight, space=settings.space, blank=settings.blank))
-
-
-def bayes_risk(weight: float, settings: MethodSettings) -> Objective:
-    """Bayes-risk CTC; the weight is the risk factor."""
-    from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
-
-    return Objective([BayesRiskCTC(weight, blank=settings.blank)])
-
-
-def label_prior(weight: float, settings: MethodSettings) -> Objective:
-    """CTC with a label prior; the weight is the share of the log-prior taken out."""
-    from seqtant.ctc.losses.label_prior import LabelPriorCTC
-
-    return Objective([LabelPriorCTC(weight, blank=settings.blank)])
-
-
-def _with_ctc(term: LossTerm) -> Objective:
-    return Objective([PlainCTC(blank=term.blank), term])
-
-
-def _purposeful(weight: float, settings: MethodSettings, properties: list[LowLatency | MinimumWER]) -> Objective:
+def align_with_purpose(
+    names: Sequence[Literal["low-latency", "minimum-wer"]], weight: float, settings: MethodSettings
+) -> Objective:
+    """Builds CTC and Align With Purpose for one property or several, all at the same weight."""
+    properties = {
+        "low-latency": LowLatency(settings.candidates, settings.shifts),
+        "minimum-wer": MinimumWER(settings.space),
+    }
     purpose = AlignWithPurpose(
-        properties,
+        [properties[name] for name in names],
         weight,
         num_samples=settings.num_samples,
         margin=settings.margin,
         temperature=settings.temperature,
         blank=settings.blank,
     )
-    return _with_ctc(purpose)
+    return Objective([PlainCTC(blank=settings.blank), purpose])
+
+
+def replace_ctc(
+    loss: type[DelayPenalizedCTC | BayesRiskCTC | LabelPriorCTC], weight: float, settings: MethodSettings
+) -> Objective:
+    """Builds a loss that stands in for CTC and whose one number is the weight."""
+    return Objective([loss(weight, blank=settings.blank)])
+
+
+def trim_tail(weight: float, settings: MethodSettings) -> Objective:
+    """Builds CTC on trimmed input; the weight is the longest cut in seconds."""
+    return Objective([PlainCTC(blank=settings.blank)], trim=TrimTail(round(weight * settings.feature_rate)))
+
+
+def peak_first(weight: float, settings: MethodSettings) -> Objective:
+    """Builds CTC and peak-first regularization."""
+    return Objective([PlainCTC(blank=settings.blank), PeakFirst(weight, blank=settings.blank)])
+
+
+def sampled_mwer(weight: float, settings: MethodSettings) -> Objective:
+    """Builds CTC and sampled minimum word error rate, which needs two paths at least."""
+    samples = max(settings.num_samples, 2)
+    term = SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank)
+    return Objective([PlainCTC(blank=settings.blank), term])
+
+
+def nbest_mwer(weight: float, settings: MethodSettings) -> Objective:
+    """Builds CTC and minimum word error rate over n-best lists."""
+    return Objective([PlainCTC(blank=settings.blank), NBestMWER(weight, space=settings.space, blank=settings.blank)])
+
+
+METHODS: Registry[Method] = Registry(
+    "CTC method",
+    group="seqtant.ctc_methods",
+    entries={
+        "ctc": plain,
+        "awp": partial(align_with_purpose, ("low-latency",)),
+        "awp-mwer": partial(align_with_purpose, ("minimum-wer",)),
+        "awp-both": partial(align_with_purpose, ("low-latency", "minimum-wer")),
+        # The weight is the penalty in nats per model frame.
+        "delay-penalty": partial(replace_ctc, DelayPenalizedCTC),
+        "trim-tail": trim_tail,
+        "peak-first": peak_first,
+        "sampled-mwer": sampled_mwer,
+        "nbest-mwer": nbest_mwer,
+        # The weight is the risk factor.
+        "bayes-risk": partial(replace_ctc, BayesRiskCTC),
+        # The weight is the share of the log-prior taken out.
+        "label-prior": partial(replace_ctc, LabelPriorCTC),
+    },
+)
+
+FEWER_ERRORS = frozenset({"awp-mwer", "awp-both", "sampled-mwer", "nbest-mwer"})
+"""Methods that are asked for fewer word errors."""

@@ -1,1 +1,1 @@
-"""Recognizers, data sets, latency."""
+"""Recognizers, corpora, latency."""

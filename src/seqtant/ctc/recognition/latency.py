@@ -1,15 +1,19 @@
-"""How late are the words? Delays against true word times, word errors, what two systems differ by, with intervals."""
+"""Latency and word errors with intervals: delays against true word times, and paired comparisons of two systems.
+
+Nothing here imports torch: latency can be measured from CTM files of any recognizer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqtant.ctc.decoding.word_errors import WordErrors, aligned_pairs, word_errors
-from seqtant.data.timed_words import TimedWord
+from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.stats.bootstrap import percentile
@@ -18,8 +22,8 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a system said of one utterance, and what is true.
+class Transcript:
+    """What a system recognized in one utterance, and the reference.
 
     Args:
         id: Name of the utterance.
@@ -72,72 +76,40 @@ class Timing:
     last: float | None
 
 
-def timing(heard: Heard) -> Timing:
-    """Aligns an utterance's words and measures the delay of those that are right.
+def measure_timing(transcript: Transcript) -> Timing:
+    """Aligns the words of an utterance with the reference and measures the delay of those that are right.
 
     Example:
         >>> true = (TimedWord("one", 0.5, 0.9),)
-        >>> result = timing(Heard("a", (TimedWord("one", 0.75, 0.8),), true))
+        >>> result = measure_timing(Transcript("a", (TimedWord("one", 0.75, 0.8),), true))
         >>> round(result.delays[0].after_start), round(result.delays[0].after_end)
         (250, -150)
     """
-    said, true = [word.word for word in heard.hypothesis], [word.word for word in heard.reference]
-    if not heard.is_timed:
-        return Timing(heard.id, word_errors(said, true), (), None, None)
+    recognized, true = [word.word for word in transcript.hypothesis], [word.word for word in transcript.reference]
+    if not transcript.is_timed:
+        return Timing(transcript.id, word_errors(recognized, true), (), None, None)
     delays = tuple(
         WordDelay(
-            heard.id,
+            transcript.id,
             r,
             true[r],
-            1000 * (heard.hypothesis[h].start - heard.reference[r].start),
-            1000 * (heard.hypothesis[h].start - heard.reference[r].end),
+            1000 * (transcript.hypothesis[h].start - transcript.reference[r].start),
+            1000 * (transcript.hypothesis[h].start - transcript.reference[r].end),
         )
-        for h, r in aligned_pairs(said, true)
-        if h is not None and r is not None and said[h] == true[r]
+        for h, r in aligned_pairs(recognized, true)
+        if h is not None and r is not None and recognized[h] == true[r]
     )
+    # Right or wrong, what is emitted first and last counts: a listener sees it.
     first = last = None
-    if heard.hypothesis and heard.reference:
-        first = 1000 * (heard.hypothesis[0].start - heard.reference[0].start)
-        last = 1000 * (heard.hypothesis[-1].start - max(word.end for word in heard.reference))
-    return Timing(heard.id, word_errors(said, true), delays, first, last)
-
-
-@dataclass(frozen=True)
-class Delays:
-    """Delays of many words as arrays, with the utterance each belongs to."""
-
-    values: Floats
-    owners: NDArray[np.int64]
-    utterances: int
-
-    @classmethod
-    def of(cls, timings: Sequence[Timing], pick: Callable[[Timing], Sequence[float]]) -> Delays:
-        """Collects some delays of every utterance."""
-        rows = [list(pick(timing)) for timing in timings]
-        owners = [number for number, row in enumerate(rows) for _ in row]
-        flat = [value for row in rows for value in row]
-        return cls(np.array(flat, dtype=np.float64), np.array(owners, dtype=np.int64), len(rows))
-
-    def estimate(
-        self, statistic: Callable[[Floats], float], rng: np.random.Generator, *, draws: int, unit: str = "ms"
-    ) -> Estimate | None:
-        """A statistic with its interval over utterances; None where there is no delay at all."""
-        if not len(self.values):
-            return None
-        order = np.argsort(self.owners, kind="stable")
-        values, owners = self.values[order], self.owners[order]
-        samples = []
-        for _ in range(draws):
-            times = np.bincount(rng.integers(self.utterances, size=self.utterances), minlength=self.utterances)
-            drawn = np.repeat(values, times[owners])
-            if len(drawn):
-                samples.append(statistic(drawn))
-        return _interval(statistic(values), samples, n=len(values), clusters=self.utterances, unit=unit)
+    if transcript.hypothesis and transcript.reference:
+        first = 1000 * (transcript.hypothesis[0].start - transcript.reference[0].start)
+        last = 1000 * (transcript.hypothesis[-1].start - max(word.end for word in transcript.reference))
+    return Timing(transcript.id, word_errors(recognized, true), delays, first, last)
 
 
 @dataclass(frozen=True)
 class LatencySummary:
-    """All numbers of one system; delays are None where no word was right.
+    """Word errors and delays of one system; delays are None where no word was right.
 
     Args:
         wer: Word error rate, percent.
@@ -162,7 +134,7 @@ class LatencySummary:
 
 
 def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> LatencySummary:
-    """Word error rate and delays with intervals, resampling whole utterances.
+    """Computes word error rate and delays with 95 % intervals, resampling whole utterances.
 
     Args:
         timings: One per utterance.
@@ -172,27 +144,27 @@ def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) ->
     Raises:
         InputError: The references hold no word.
     """
+    # One generator for all numbers: the order of the lines below is part of the result.
     rng = np.random.default_rng(seed)
-    errors = sum((timing.errors for timing in timings), WordErrors(0, 0, 0, 0))
-    starts = Delays.of(timings, lambda timing: [delay.after_start for delay in timing.delays])
-    ends = Delays.of(timings, lambda timing: [delay.after_end for delay in timing.delays])
-    firsts = Delays.of(timings, lambda timing: [timing.first] if timing.first is not None else [])
-    lasts = Delays.of(timings, lambda timing: [timing.last] if timing.last is not None else [])
+    starts = [[delay.after_start for delay in timing.delays] for timing in timings]
+    ends = [[delay.after_end for delay in timing.delays] for timing in timings]
+    firsts = [[timing.first] if timing.first is not None else [] for timing in timings]
+    lasts = [[timing.last] if timing.last is not None else [] for timing in timings]
     return LatencySummary(
         wer=error_rate(timings, rng, draws=draws),
-        errors=errors,
-        after_start=starts.estimate(_mean, rng, draws=draws),
-        after_end=ends.estimate(_mean, rng, draws=draws),
-        median=starts.estimate(_median, rng, draws=draws),
-        p90=starts.estimate(_p90, rng, draws=draws),
-        first=firsts.estimate(_mean, rng, draws=draws),
-        last=lasts.estimate(_mean, rng, draws=draws),
+        errors=sum((timing.errors for timing in timings), WordErrors(0, 0, 0, 0)),
+        after_start=_bootstrap(starts, np.mean, rng, draws=draws),
+        after_end=_bootstrap(ends, np.mean, rng, draws=draws),
+        median=_bootstrap(starts, np.median, rng, draws=draws),
+        p90=_bootstrap(starts, lambda values: np.quantile(values, 0.9), rng, draws=draws),
+        first=_bootstrap(firsts, np.mean, rng, draws=draws),
+        last=_bootstrap(lasts, np.mean, rng, draws=draws),
         delays=tuple(delay for timing in timings for delay in timing.delays),
     )
 
 
 def error_rate(timings: Sequence[Timing], rng: np.random.Generator, *, draws: int = 1000) -> Estimate:
-    """Word error rate in percent, resampling utterances.
+    """Computes the word error rate in percent, resampling utterances.
 
     Raises:
         InputError: The references hold no word.
@@ -200,7 +172,8 @@ def error_rate(timings: Sequence[Timing], rng: np.random.Generator, *, draws: in
     counts = np.array([[timing.errors.total, timing.errors.words] for timing in timings], dtype=np.float64)
     if not len(counts) or counts[:, 1].sum() == 0:
         raise InputError("the references hold no word: a word error rate needs at least one")
-    drawn = counts[rng.integers(len(counts), size=(draws, len(counts)))].sum(1)
+    drawn = counts[rng.integers(len(counts), size=(draws, len(counts)))].sum(1)  # [draws, (errors, words)]
+    # A ratio of sums, not a mean of rates: long utterances weigh more, and none may be empty.
     rates = 100 * drawn[:, 0] / np.maximum(drawn[:, 1], 1)
     value = 100 * counts[:, 0].sum() / counts[:, 1].sum()
     return _interval(value, rates, n=int(counts[:, 1].sum()), clusters=len(counts), unit="%")
@@ -208,7 +181,7 @@ def error_rate(timings: Sequence[Timing], rng: np.random.Generator, *, draws: in
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a second system does differently on the same utterances, second minus first.
+    """The change from a first to a second system on the same utterances, second minus first.
 
     Args:
         wer: Difference of the word error rates, percentage points.
@@ -223,25 +196,30 @@ class Comparison:
 
 
 def compare(first: Sequence[Timing], second: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> Comparison:
-    """Paired comparison of two systems, resampling utterances.
+    """Compares two systems pair by pair, resampling utterances.
 
     Raises:
         InputError: The systems did not hear the same utterances in the same order.
     """
     if [timing.id for timing in first] != [timing.id for timing in second]:
         raise InputError("the two systems heard different utterances: compare them on the same ones")
+    # Both systems are resampled together: what they share, such as hard utterances, cancels in the difference.
     rng = np.random.default_rng(seed)
     words = np.array([timing.errors.words for timing in first], dtype=np.float64)
     more = np.array([b.errors.total - a.errors.total for a, b in zip(first, second, strict=True)], dtype=np.float64)
     drawn = rng.integers(len(words), size=(draws, len(words)))
     rates = 100 * more[drawn].sum(1) / np.maximum(words[drawn].sum(1), 1)
     wer = _interval(100 * more.sum() / words.sum(), rates, n=int(words.sum()), clusters=len(words), unit="points")
-    shared = Delays.of([_shared(a, b) for a, b in zip(first, second, strict=True)], _starts)
-    return Comparison(wer, shared.estimate(_mean, rng, draws=draws), len(shared.values))
+    # Delays of the words that both got right, second minus first.
+    differences: list[list[float]] = []
+    for a, b in zip(first, second, strict=True):
+        known = {delay.place: delay.after_start for delay in a.delays}
+        differences.append([d.after_start - known[d.place] for d in b.delays if d.place in known])
+    return Comparison(wer, _bootstrap(differences, np.mean, rng, draws=draws), sum(map(len, differences)))
 
 
 def discordant(first: Sequence[Timing], second: Sequence[Timing]) -> int:
-    """Number of reference words that exactly one of two systems got right; needs the words' true times.
+    """Counts the reference words that exactly one of two systems got right; needs the words' true times.
 
     Example:
         >>> late = WordDelay("a", 0, "one", 100.0, -50.0)
@@ -255,40 +233,36 @@ def discordant(first: Sequence[Timing], second: Sequence[Timing]) -> int:
     )
 
 
-def _shared(first: Timing, second: Timing) -> Timing:
-    """Differences of the delays of the words both got right, in the shape of a timing."""
-    known = {delay.place: delay for delay in first.delays}
-    differences = tuple(
-        WordDelay(
-            delay.utterance,
-            delay.place,
-            delay.word,
-            delay.after_start - known[delay.place].after_start,
-            delay.after_end - known[delay.place].after_end,
-        )
-        for delay in second.delays
-        if delay.place in known
-    )
-    return Timing(first.id, first.errors, differences, None, None)
+def _bootstrap(
+    rows: Sequence[Sequence[float]],
+    statistic: Callable[[Floats], np.floating[Any]],
+    rng: np.random.Generator,
+    *,
+    draws: int,
+) -> Estimate | None:
+    """Estimates a statistic of delays with its interval over utterances; None where there is no delay at all.
 
-
-def _starts(timing: Timing) -> list[float]:
-    return [delay.after_start for delay in timing.delays]
+    Args:
+        rows: Delays of each utterance, ms.
+        statistic: Of all delays together.
+        rng: Source of the resampling.
+        draws: Bootstrap samples.
+    """
+    values = np.array([value for row in rows for value in row], dtype=np.float64)
+    owners = np.repeat(np.arange(len(rows)), [len(row) for row in rows])  # utterance of each value
+    if not len(values):
+        return None
+    samples: list[float] = []
+    for _ in range(draws):
+        # Whole utterances are drawn with replacement: words of one utterance share its speaker and its delay.
+        times = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows))
+        drawn = np.repeat(values, times[owners])
+        if len(drawn):
+            samples.append(float(statistic(drawn)))
+    return _interval(float(statistic(values)), samples, n=len(values), clusters=len(rows), unit="ms")
 
 
 def _interval(value: float, samples: Sequence[float] | Floats, *, n: int, clusters: int, unit: str) -> Estimate:
     if clusters < 2 or not len(samples):
         return Estimate(value=float(value), method="one utterance", n=n, clusters=clusters, unit=unit)
     return percentile(float(value), samples, method="cluster bootstrap", n=n, clusters=clusters, unit=unit)
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean())
-
-
-def _median(values: Floats) -> float:
-    return float(np.median(values))
-
-
-def _p90(values: Floats) -> float:
-    return float(np.quantile(values, 0.9))

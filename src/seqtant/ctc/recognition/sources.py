@@ -1,42 +1,37 @@
-"""From a configuration to speech: recordings, lists, texts or tones become training, development and test corpora."""
+"""Loads speech: recordings, lists, texts or tones become training, development and test corpora."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from seqtant.ctc.config import Network, SpeechConfig, Utterances
-from seqtant.ctc.recognition.dataset import Corpus
-from seqtant.ctc.recognition.labels import Labels
-from seqtant.ctc.recognition.recognizer import Recognizer
-from seqtant.data.digits import DigitStrings, SpokenDigit, connect_digits, read_fsdd, split_digits
+from seqtant.ctc.config import Utterances
+from seqtant.ctc.recognition.dataset import Corpus, Labels, Units
+from seqtant.data.digits import DigitStrings, connect_digits, read_fsdd, split_digits
 from seqtant.data.espeak import speak_texts, words_of
 from seqtant.data.log_mel import LogMelConfig
 from seqtant.data.speech import Utterance, read_folder, read_manifest
 from seqtant.data.tones import tone_digits
 from seqtant.errors import InputError
-from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 from seqtant.optional import require
 
-PARTS = ("train", "development", "test")
+SPLITS = ("train", "development", "test")
 
 
 @dataclass(frozen=True)
 class Speech:
-    """Utterances of the three parts; no recording is in two of them."""
+    """Utterances of the three splits; no recording is in two of them."""
 
     train: list[Utterance]
     development: list[Utterance]
     test: list[Utterance]
-    is_real: bool
 
 
 @dataclass(frozen=True)
 class Corpora:
-    """The same with features and labels, and what they were made with."""
+    """The three splits with features and labels, and what those were made with."""
 
     train: Corpus
     development: Corpus
@@ -53,7 +48,7 @@ def load_speech(
     test_speaker: str | None = None,
     with_development: bool = True,
 ) -> Speech:
-    """Reads or makes the utterances of a run.
+    """Reads or makes the utterances of the three splits.
 
     Test utterances do not depend on the seed: all seeds are measured on the same ones. Where nothing is decided during
     training, the recordings set aside for that are learned from as well (``with_development=False``).
@@ -61,46 +56,44 @@ def load_speech(
     Raises:
         InputError: The data cannot be used.
     """
-    given = None if data is None else _given(Path(data), utterances, seed)
+    path = None if data is None else Path(data)
+    given: Speech | None = None
+    if path is not None:
+        if (path / "train.jsonl").is_file():
+            given = Speech(*(read_manifest(path / f"{name}.jsonl") for name in SPLITS))
+        elif (path / "train").is_dir():
+            given = Speech(*(read_folder(path / name) for name in SPLITS))
+        elif path.suffix == ".txt":
+            given = _speak_lines(path, utterances, seed)
+        elif not path.is_dir():
+            raise InputError(
+                f"no folder '{path}': give a spoken-digit checkout, a folder with train.jsonl or train/, or a .txt file"
+            )
     if given is not None:
         if test_speaker is not None:
             raise InputError("test_speaker is for recordings of digits: lists and texts have a test part of their own")
         return given
-    digits = tone_digits(np.random.default_rng(0)) if data is None else read_fsdd(Path(data))
+    digits = tone_digits(np.random.default_rng(0)) if path is None else read_fsdd(path)
     split = split_digits(digits, test_speaker=test_speaker, first_test_take=utterances.first_test_take)
-    return Speech(
-        _strings(
-            split.train + ([] if with_development else split.development),
-            utterances,
-            utterances.train,
-            [seed, 0],
-            "train",
-        ),
-        _strings(
-            split.development, utterances, utterances.development if with_development else 1, [seed, 1], "development"
-        ),
-        _strings(split.test, utterances, utterances.test, [2], "test"),
-        is_real=data is not None,
+    # Recordings, utterances made of them, seed: training and development vary with the run, the test part never does.
+    plan = (
+        (split.train + ([] if with_development else split.development), utterances.train, [seed, 0]),
+        (split.development, utterances.development if with_development else 1, [seed, 1]),
+        (split.test, utterances.test, [2]),
     )
+    parts: list[list[Utterance]] = []
+    for name, (recordings, count, entropy) in zip(SPLITS, plan, strict=True):
+        strings = DigitStrings(count=count, words=utterances.digits, noise=utterances.noise, level=utterances.level)
+        if name == "train":
+            strings = replace(strings, speed=utterances.speed)
+        else:
+            strings = replace(strings, tail=(utterances.tail, utterances.tail))
+        parts.append(connect_digits(recordings, strings, np.random.default_rng(entropy), prefix=name))
+    return Speech(*parts)
 
 
-def _given(data: Path, utterances: Utterances, seed: int) -> Speech | None:
-    """What comes in parts already: lists, folders, or a text whose lines are spoken; None for recordings of digits."""
-    if (data / "train.jsonl").is_file():
-        return Speech(*(read_manifest(data / f"{name}.jsonl") for name in PARTS), is_real=True)
-    if (data / "train").is_dir():
-        return Speech(*(read_folder(data / name) for name in PARTS), is_real=True)
-    if data.suffix == ".txt":
-        return _spoken(data, utterances, seed)
-    if not data.is_dir():
-        raise InputError(
-            f"no folder '{data}': give a spoken-digit checkout, a folder with train.jsonl or train/, or a .txt file"
-        )
-    return None
-
-
-def _spoken(path: Path, utterances: Utterances, seed: int) -> Speech:
-    """Lines of a text spoken by eSpeak NG; every tenth line is for development, every tenth for testing."""
+def _speak_lines(path: Path, utterances: Utterances, seed: int) -> Speech:
+    """Lets eSpeak NG speak the lines of a text; every tenth line is for development, every tenth for testing."""
     if not path.is_file():
         raise InputError(f"no text '{path}': give a file with one sentence a line")
     texts = [words for line in path.read_text(encoding="utf-8").splitlines() if (words := words_of(line))]
@@ -117,13 +110,31 @@ def _spoken(path: Path, utterances: Utterances, seed: int) -> Speech:
             prefix=name,
             **({} if name == "train" else {"tail": tail}),
         )
-        for place, (name, lines) in enumerate(zip(PARTS, parts, strict=True))
+        for place, (name, lines) in enumerate(zip(SPLITS, parts, strict=True))
     )
-    return Speech(train, development, test, is_real=False)
+    return Speech(train, development, test)
 
 
-def load_corpora(config: SpeechConfig, *, seed: int, with_development: bool = True) -> Corpora:
-    """The corpora of a training run, with labels taken from the training texts.
+def load_corpora(
+    data: str | None,
+    utterances: Utterances,
+    *,
+    units: Units,
+    bands: int,
+    seed: int,
+    test_speaker: str | None = None,
+    with_development: bool = True,
+) -> Corpora:
+    """Prepares the corpora of a training run, with labels taken from the training texts.
+
+    Args:
+        data: Where the speech is, as for :func:`load_speech`.
+        utterances: How single recordings become utterances.
+        units: Whether a label is a word or a letter.
+        bands: Mel bands of the features.
+        seed: Of the training and development utterances.
+        test_speaker: Speaker kept out of training and tested on.
+        with_development: Whether recordings are set aside for decisions during training.
 
     Raises:
         InputError: The data cannot be used.
@@ -131,44 +142,13 @@ def load_corpora(config: SpeechConfig, *, seed: int, with_development: bool = Tr
     """
     # Word errors are counted after training: what counts them must be there before it.
     require("rapidfuzz", extra="speech")
-    speech = load_speech(
-        config.data,
-        config.utterances,
-        seed=seed,
-        test_speaker=config.test_speaker,
-        with_development=with_development,
-    )
-    labels = Labels.of((utterance.text for utterance in speech.train), config.units)
-    log_mel = LogMelConfig(rate=speech.train[0].recording.rate, bands=config.network.bands)
-    return corpora_of(speech, labels, log_mel)
+    speech = load_speech(data, utterances, seed=seed, test_speaker=test_speaker, with_development=with_development)
+    labels = Labels.of((utterance.text for utterance in speech.train), units)
+    log_mel = LogMelConfig(rate=speech.train[0].recording.rate, bands=bands)
+    return prepare_corpora(speech, labels, log_mel)
 
 
-def corpora_of(speech: Speech, labels: Labels, log_mel: LogMelConfig) -> Corpora:
-    """Features and labels of all three parts."""
+def prepare_corpora(speech: Speech, labels: Labels, log_mel: LogMelConfig) -> Corpora:
+    """Computes features and labels of all three splits."""
     parts = (Corpus.of(part, labels, log_mel) for part in (speech.train, speech.development, speech.test))
     return Corpora(*parts, labels=labels, log_mel=log_mel)
-
-
-def new_recognizer(network: Network, corpora: Corpora, *, seed: int) -> Recognizer:
-    """A recognizer with fresh weights, its features normalized to the training corpus."""
-    shape = CTCEncoderConfig(
-        features=corpora.log_mel.bands,
-        labels=len(corpora.labels.names),
-        stack=network.stack,
-        channels=network.channels,
-        dilations=network.dilations,
-    )
-    encoder = CTCEncoder(shape, seed=seed)
-    encoder.set_normalization(*corpora.train.statistics())
-    return Recognizer(encoder, corpora.labels, corpora.log_mel)
-
-
-def _strings(
-    digits: Sequence[SpokenDigit], utterances: Utterances, count: int, seed: list[int], name: str
-) -> list[Utterance]:
-    strings = DigitStrings(count=count, words=utterances.digits, noise=utterances.noise, level=utterances.level)
-    if name == "train":
-        strings = replace(strings, speed=utterances.speed)
-    else:
-        strings = replace(strings, tail=(utterances.tail, utterances.tail))
-    return connect_digits(digits, strings, np.random.default_rng(seed), prefix=name)

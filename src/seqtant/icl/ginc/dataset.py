@@ -14,13 +14,16 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice, permutations
 from pathlib import Path
 from string import ascii_lowercase
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Int
+from pydantic import Field
 
 from seqtant.errors import InputError
-from seqtant.icl.config import GincSource, LabelLaw
-from seqtant.ranges import at_least, at_most, between, positive
+from seqtant.icl.config import GincSource, LabelLaw, Seed32, Several, Unit, Vocabulary
+from seqtant.settings import Count, Positive, build, config
+from seqtant.sources import describe, is_path
 
 DELIMITER = 0
 """The symbol of property 0 of every entity: it separates examples."""
@@ -29,36 +32,28 @@ _FILES = ("ginc.json", "ginc.safetensors")
 _ARRAYS = ("memory", "starts", "property_moves", "entity_moves")
 
 
-@dataclass(frozen=True, kw_only=True)
+@config
 class GincSettings:
     """Sizes, temperatures and seed that the parameters are sampled from."""
 
-    vocabulary: int = 50
+    vocabulary: Vocabulary = 50
     """Number of symbols, the delimiter included; published are 50, 100 and 150."""
-    entities: int = 10
+    entities: Count = 10
     """Number of entities (the paper's values)."""
-    properties: int = 10
+    properties: Several = 10
     """Number of properties (the paper's slots), the delimiter's included."""
-    concepts: int = 10
+    concepts: Annotated[int, Field(ge=4)] = 10
     """Number of concepts; documents are written by the first half, the second half is out of distribution."""
-    transition_temperature: float = 0.1
+    transition_temperature: Positive = 0.1
     """Temperature of the weights that mix permutations into a transition matrix."""
-    start_temperature: float = 10.0
+    start_temperature: Positive = 10.0
     """Temperature of the start distribution; 10 is nearly uniform."""
-    identity: float = 0.9
+    identity: Unit = 0.9
     """Share of staying with the same entity."""
     own_entities: bool = False
     """Whether every concept has entity transitions of its own."""
-    parameter_seed: int = 1111
+    parameter_seed: Seed32 = 1111
     """Seed of the parameters; 1111 is the published one."""
-
-    def __post_init__(self) -> None:
-        at_least(1, entities=self.entities)
-        at_least(2, vocabulary=self.vocabulary, properties=self.properties)
-        at_least(4, concepts=self.concepts)
-        at_most(4096, vocabulary=self.vocabulary)
-        positive(transition_temperature=self.transition_temperature, start_temperature=self.start_temperature)
-        between(0, 1, identity=self.identity)
 
 
 @dataclass(frozen=True)
@@ -112,8 +107,6 @@ class Ginc:
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
-
-        from seqtant.settings import build
 
         note, numbers = (folder / name for name in _FILES)
         if not note.is_file() or not numbers.is_file():
@@ -179,7 +172,7 @@ def _softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def open_ginc(config: GincSource) -> Ginc:
-    """Samples the parameters that a configuration describes, or loads them from its folder.
+    """Samples the parameters that a configuration describes, or takes those that it names.
 
     Raises:
         InputError: A number does not fit, or the folder holds other parameters than the configuration says.
@@ -193,10 +186,12 @@ def open_ginc(config: GincSource) -> Ginc:
                 parameter_seed=config.parameter_seed,
             )
         )
-    loaded = Ginc.load(Path(config.parameters))
+    if not is_path(config.parameters) and not isinstance(config.parameters, Ginc):
+        raise InputError(f"{config.parameters!r:.60} holds no parameters of GINC: give a Ginc or a folder")
+    loaded = Ginc.load(Path(config.parameters)) if is_path(config.parameters) else config.parameters
     if loaded.settings.vocabulary != config.vocabulary:
         raise InputError(
-            f"'{config.parameters}' holds GINC with {loaded.settings.vocabulary} symbols, asked for are "
+            f"'{describe(config.parameters)}' holds GINC with {loaded.settings.vocabulary} symbols, asked for are "
             f"{config.vocabulary}: give --vocabulary {loaded.settings.vocabulary}"
         )
     return loaded

@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seqtant.data.windows import TokenWindows
+from seqtant.data.tokens import TokenWindows
 from seqtant.errors import InputError
 from seqtant.icl.config import GincNetwork
 from seqtant.icl.ginc.dataset import DELIMITER, Ginc, sample_documents
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource, is_path
 from seqtant.training import TrainingConfig, TrainingHistory, train
 
 CORPUS_LENGTH = 10240
@@ -156,17 +157,19 @@ def save_network(network: nn.Module, folder: Path, names: tuple[str, ...], *, bo
     tokenizer.save_pretrained(folder)
 
 
-def load_network(folder: str, *, device: str) -> CausalLM:
-    """Loads a trained network: an LSTM's folder, or anything that transformers reads.
+def load_network(model: ModelSource, *, device: str) -> CausalLM:
+    """Loads a trained network: an LSTM's folder, anything that transformers reads, or a model in memory.
 
     Raises:
         InputError: The folder cannot be read.
     """
     from seqtant.lm.loading import load, pick_device
 
-    note, weights = (Path(folder) / name for name in _LSTM_FILES)
+    if not is_path(model):
+        return load(model, tokenizer=False)
+    note, weights = (Path(model) / name for name in _LSTM_FILES)
     if not note.is_file():
-        return load(folder, device=device, tokenizer=False)
+        return load(model, device=device, tokenizer=False)
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -176,8 +179,8 @@ def load_network(folder: str, *, device: str) -> CausalLM:
         network = RecurrentNetwork(**shape)
         network.load_state_dict(load_file(weights))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"'{folder}' holds a broken LSTM: {str(error).splitlines()[0]}") from error
-    return RecurrentLM(network.to(pick_device(device)), bos_id=bos_id, name=Path(folder).name)
+        raise InputError(f"'{model}' holds a broken LSTM: {str(error).splitlines()[0]}") from error
+    return RecurrentLM(network.to(pick_device(device)), bos_id=bos_id, name=Path(model).name)
 
 
 class FreshDocuments:

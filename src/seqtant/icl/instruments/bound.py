@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result, format_number
 from seqtant.icl import theory
 from seqtant.icl.config import BoundConfig
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 ASSUMPTIONS = (
     Assumption(statement="Examples are independent across the delimiter up to a factor c1.", how="taken as given"),
@@ -18,17 +18,32 @@ ASSUMPTIONS = (
 )
 
 
-def run(config: BoundConfig, context: Context) -> Result:
-    """Evaluates the published and the refined forms of Lemma 1, and with a margin the theorems on margins.
+@verb(BoundConfig)
+def bound(config: BoundConfig, context: Context) -> Result:
+    """Computes the shots that the published lemma and its refined forms promise, and with a margin what is left of it.
+
+    Lemma 1, with T tokens per example and t = 8 log(1/(c1 c2)): the true task stands out after
+    max{16 T^2 log^2(1/c2) log(1/delta) / KL^2, 2 log(1/eps) / (KL - t)} shots. Where KL does not exceed t it promises
+    nothing. The refined forms stand in :mod:`seqtant.icl.theory`.
+
+    Args:
+        config: The settings, see :class:`BoundConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``shots_paper``, ``shots_refined``, ``shots_tight`` (infinite where vacuous), ``threshold`` and
+        ``threshold_refined`` in nats per example, ``vacuous`` and ``vacuous_refined`` as 0 or 1.
 
     Raises:
         InputError: A number lies outside its range.
+
+    Example:
+        >>> values = bound(length=20, kl=35.156, c2=0.1).values
+        >>> round(values["shots_paper"], 1), round(values["shots_refined"], 1)
+        (82.2, 41.1)
     """
     with Recorder("icl.bound", "Shots that the theory promises", config, context, papers=(4,)) as record:
-        try:
-            _record_shots(record, config)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        _record_shots(record, config)
         if config.margin is not None:
             _record_margins(record, config, config.margin)
     return record.result

@@ -18,8 +18,10 @@ from seqtant.icl.prompts.tasks import Example, Task
 from seqtant.icl.scoring.scores import Components, label_log_probs, score_components
 from seqtant.icl.scoring.study import Study, open_study
 from seqtant.icl.theory import flip_rate
+from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
 CORRUPT_SEED = 22
@@ -44,7 +46,7 @@ class VariantResult:
     """Predicted by the flip law."""
 
 
-def corrupt(
+def corrupt_examples(
     variant: str, task: Task, examples: Sequence[Example], words: Sequence[str], generator: np.random.Generator
 ) -> list[Example]:
     """Replaces labels or inputs of the examples of one prompt; the last one is the query, whose input stays.
@@ -56,7 +58,8 @@ def corrupt(
 
     Example:
         >>> task = Task(name="t", examples=(Example("a", "x"), Example("b", "y")))
-        >>> [example.label for example in corrupt("0_correct", task, task.examples, [], np.random.default_rng(0))]
+        >>> rng = np.random.default_rng(0)
+        >>> [example.label for example in corrupt_examples("0_correct", task, task.examples, [], rng)]
         ['y', 'x']
     """
     *shots, query = examples
@@ -114,13 +117,33 @@ def rename_labels(task: Task, names: dict[str, str]) -> Task:
     )
 
 
-def run(config: CorruptConfig, context: Context) -> Result:
-    """Measures every variant on every task.
+@verb(CorruptConfig)
+def corrupt(config: CorruptConfig, context: Context) -> Result:
+    """Corrupts the examples of prompts and compares evidence and accuracy with what clean examples predict.
+
+    The flip law: evidence for the task per shot is KL_x + E_x E_{y ~ shown} log P*(y|x) / P(y|x), in nats against the
+    nearest rival P. Inputs count whatever the labels; the second part turns negative where the labels shown are wrong.
+    Predicted from single clean examples, measured on the corrupted ones of prompts.
+
+    Args:
+        config: The settings, see :class:`CorruptConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``accuracy_VARIANT`` for each variant and ``accuracy_no_shots``, the share ``slopes_as_predicted`` of slopes
+        that agree with the flip law, ``recognition_score`` (what random labels still give) and ``learning_score``
+        (what meaningless labels give).
 
     Raises:
         InputError: The model or a task cannot be used.
+
+    Example:
+        >>> few = {"shots": 1, "prompts": 2, "contexts": 1, "context_shots": 2, "examples": 2, "device": "cpu"}
+        >>> result = corrupt("reference", ["size", "color"], variants=["gold", "random"], **few)
+        >>> sorted(result.values)[:3]
+        ['accuracy_gold', 'accuracy_no_shots', 'accuracy_random']
     """
-    title = f"Spoiled examples in prompts of {config.model}"
+    title = f"Spoiled examples in prompts of {name_of(config.model)}"
     with Recorder("icl.corrupt", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
         found, zero_shot = [], []
@@ -146,7 +169,7 @@ def _measure_variant(
 ) -> VariantResult:
     task, split = study.tasks[number], study.splits[number]
     words = [word for example in split.single for word in example.input.split()]
-    prompts = [corrupt(variant, task, prompt, words, generator) for prompt in split.prompts]
+    prompts = [corrupt_examples(variant, task, prompt, words, generator) for prompt in split.prompts]
     right = _answers(config, study, task, variant, prompts, [prompt[-1].label for prompt in split.prompts])
     shown = label_probs(variant, task, split.single, study.encoder.labels)
     if shown is None:

@@ -18,14 +18,33 @@ from seqtant.icl.ginc.bayes import (
 from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 
 
-def run(config: GincBayesConfig, context: Context) -> Result:
-    """Reads prompts and documents with the posterior mixture of the concepts.
+@verb(GincBayesConfig)
+def ginc_bayes(config: GincBayesConfig, context: Context) -> Result:
+    """Asks the exact Bayes predictor prompts of GINC: accuracy and posterior by number of shots.
+
+    It predicts by the mixture of the concepts, P(label | prompt) = sum_c P(c | prompt) P_c(label | prompt), with
+    transitions smoothed a little, since prompts jump where no concept does.
+
+    Args:
+        config: The settings, see :class:`GincBayesConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``accuracy_N`` and ``posterior_N`` of the true concept after N shots, ``log_odds_per_shot``, and the
+        ``cross_entropy`` of documents, the least that any model can reach.
 
     Raises:
         InputError: A number does not fit.
+
+    Example:
+        >>> few = {"shots": (0, 8), "prompts": 20, "documents": 2, "document_length": 32}
+        >>> values = ginc_bayes(example_length=5, labels="random", **few).values
+        >>> values["accuracy_8"] > 0.8
+        True
     """
     title = f"Exact Bayes on GINC-{config.vocabulary}, {config.example_length} symbols per example"
     with Recorder("icl.ginc-bayes", title, config, context, papers=(4,)) as record:

@@ -10,20 +10,38 @@ from seqtant.icl.config import GincEvalConfig, GincNetwork
 from seqtant.icl.ginc.bayes import bayes_model, predict_prompts, query_log_probs, record_accuracy, record_loss
 from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
 from seqtant.icl.ginc.networks import load_network, train_network, wrap_network
+from seqtant.lm.folder import name_of
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 from seqtant.training import TrainingConfig
 
 
-def run(config: GincEvalConfig, context: Context) -> Result:
-    """Asks the model and exact Bayes the same prompts and documents.
+@verb(GincEvalConfig)
+def ginc_eval(config: GincEvalConfig, context: Context) -> Result:
+    """Asks a trained model and exact Bayes the same prompts and documents of GINC.
+
+    Args:
+        config: The settings, see :class:`GincEvalConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``accuracy_N``, ``bayes_accuracy_N`` and ``bayes_gap_N`` after N shots, ``cross_entropy``,
+        ``bayes_cross_entropy`` and ``cross_entropy_gap`` of documents, in nats per symbol.
 
     Raises:
         InputError: The model cannot be read or does not know GINC's symbols, or prompts do not fit its context.
+
+    Example:
+        >>> few = {"shots": (0, 1), "prompts": 4, "documents": 2, "document_length": 32}
+        >>> result = ginc_eval(example_length=3, **few)
+        >>> "bayes_gap_1" in result.values
+        True
     """
-    title = f"{config.model or 'A tiny model'} on GINC-{config.vocabulary}, {config.example_length} symbols per example"
+    name = "A tiny model" if config.model is None else name_of(config.model)
+    title = f"{name} on GINC-{config.vocabulary}, {config.example_length} symbols per example"
     with Recorder("icl.ginc-eval", title, config, context, papers=(4,)) as record:
         ginc = open_ginc(config)
         model = _open_model(config, context, ginc, record)

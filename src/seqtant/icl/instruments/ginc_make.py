@@ -13,13 +13,30 @@ from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_p
 from seqtant.runs.context import Context
 from seqtant.runs.files import whole_file, write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: GincMakeConfig, context: Context) -> Result:
-    """Samples the data set and, where the run has a folder, writes it there.
+@verb(GincMakeConfig)
+def ginc_make(config: GincMakeConfig, context: Context) -> Result:
+    """Samples the data set GINC and, where the run has a folder, writes it there.
+
+    A concept is a hidden Markov model over pairs of entity and property; documents follow one concept each, prompts
+    join independent examples of one concept by a delimiter. Parameters are those of the published generator.
+    In memory the same data come from :class:`Ginc`, :func:`sample_documents` and :func:`sample_prompts`.
+
+    Args:
+        config: The settings, see :class:`GincMakeConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``symbols``, ``symbols_used``, ``concepts``, the share of ``impossible_moves``; the files are artifacts.
 
     Raises:
         InputError: A number does not fit, or the folder cannot be written.
+
+    Example:
+        >>> ginc_make(vocabulary=50).values["symbols_used"]
+        42
     """
     title = f"GINC with {config.vocabulary} symbols"
     with Recorder("icl.ginc-make", title, config, context, papers=(4,)) as record:

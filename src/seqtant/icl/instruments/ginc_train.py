@@ -14,14 +14,34 @@ from seqtant.icl.ginc.networks import PROMPT_SEED, VALIDATION_SEED, save_network
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 
 
-def run(config: GincTrainConfig, context: Context) -> Result:
-    """Trains, measures the loss against exact Bayes, and asks prompts of every length of an example.
+@verb(GincTrainConfig)
+def ginc_train(config: GincTrainConfig, context: Context) -> Result:
+    """Trains a network on documents of GINC, measures its loss against exact Bayes, and asks it prompts.
+
+    With a folder the network is kept in ``model``, and a run that was stopped resumes.
+
+    Args:
+        config: The settings, see :class:`GincTrainConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``cross_entropy``, ``bayes_cross_entropy`` and ``cross_entropy_gap``, ``accuracy_kK_nN`` after N shots of K
+        symbols, their ``rise`` from none to many, ``parameters`` and ``symbols_read``.
 
     Raises:
         InputError: The configuration does not fit.
+
+    Example:
+        >>> from seqtant.training import TrainingConfig
+        >>> few = {"context": 24, "rows": 2, "example_lengths": (3,), "shots": (0, 1), "prompts": 4, "validation": 2}
+        >>> tiny = {"name": "lstm", "layers": 1, "width": 8}
+        >>> result = ginc_train(network=tiny, training=TrainingConfig(steps=2), device="cpu", **few)
+        >>> result.values["symbols_read"]
+        92
     """
     title = f"{config.network.name} of {config.network.layers} layers trained on GINC-{config.vocabulary}"
     with Recorder("icl.ginc-train", title, config, context, papers=(4,)) as record:

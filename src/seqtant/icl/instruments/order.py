@@ -13,8 +13,10 @@ from seqtant.icl.config import OrderConfig
 from seqtant.icl.prompts.tasks import Example
 from seqtant.icl.scoring.scores import label_log_probs_after
 from seqtant.icl.scoring.study import Study, open_study
+from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 
 ORDER_SEED = 23
@@ -37,13 +39,31 @@ def sample_orders(size: int, most: int, generator: np.random.Generator) -> list[
     return [np.array(order) for order in found]
 
 
-def run(config: OrderConfig, context: Context) -> Result:
-    """Asks the same queries after the same examples in many orders.
+@verb(OrderConfig)
+def order(config: OrderConfig, context: Context) -> Result:
+    """Measures how much the order of the examples matters: the same queries after the same examples in many orders.
+
+    For a mixture of tasks whose examples are independent, P(label | examples, query) is the same in every order. The
+    vote of the orders is the label with the largest sum of probabilities over them.
+
+    Args:
+        config: The settings, see :class:`OrderConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``accuracy`` of the mean order, ``spread`` from the worst to the best order, ``accuracy_of_vote`` and
+        ``gain_of_vote``.
 
     Raises:
         InputError: The model or a task cannot be used.
+
+    Example:
+        >>> few = {"shots": 2, "prompts": 2, "queries": 2, "context_shots": 1, "examples": 4, "device": "cpu"}
+        >>> result = order("reference", "size", **few)
+        >>> 0 <= result.values["spread"] <= 1
+        True
     """
-    title = f"Order of the examples in prompts of {config.model}"
+    title = f"Order of the examples in prompts of {name_of(config.model)}"
     with Recorder("icl.order", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record, least_tasks=1)
         rows: list[tuple[Cell, ...]] = []

@@ -14,8 +14,11 @@ from seqtant.icl.prompts.tasks import Example, read_prompt
 from seqtant.icl.scoring.evidence import accumulate, task_weights
 from seqtant.icl.scoring.scores import label_log_probs_after, score_components
 from seqtant.icl.scoring.study import Study, open_study
+from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
 PROBED_SHOTS = (0, 1, 2, 4, 8, 16, 32)
@@ -39,13 +42,33 @@ class TaskPosterior:
     """Weight of the task in the model's answers, (prompts, numbers of shots)."""
 
 
-def run(config: PosteriorConfig, context: Context) -> Result:
-    """Follows one given prompt, or prompts of every task.
+@verb(PosteriorConfig)
+def posterior(config: PosteriorConfig, context: Context) -> Result:
+    """Infers which task the model takes a prompt for, shot by shot.
+
+    By evidence, the posterior after some shots is the prior times the product of the shots' probabilities under each
+    task's component, P(task | shots) ~ P(task) prod_i P(shot_i | task). Beside it, and independently, stand the weights
+    of the tasks in the mixture of their answers that comes nearest to the model's own answers.
+
+    Args:
+        config: The settings, see :class:`PosteriorConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        With a ``prompt`` the ``posterior`` of its likeliest task, and a row per shot and task; else the share ``stuck``
+        of prompts on a wrong task, ``slopes_as_predicted`` and how far the ``answers_differ`` from the evidence.
 
     Raises:
         InputError: The model, a task or the prompt cannot be used.
+
+    Example:
+        >>> prompt = [("big red cat", "big"), ("small blue dog", "small")]
+        >>> few = {"shots": 1, "prompts": 2, "contexts": 1, "context_shots": 6, "examples": 2, "device": "cpu"}
+        >>> result = posterior("reference", ["size", "color"], prompt, **few)
+        >>> result.findings[0].summary.split(",")[0]
+        "'size'"
     """
-    title = f"Tasks that {config.model} takes prompts for"
+    title = f"Tasks that {name_of(config.model)} takes prompts for"
     with Recorder("icl.posterior", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
         if config.prompt is not None:
@@ -67,7 +90,8 @@ def _record_given_prompt(record: Recorder, config: PosteriorConfig, study: Study
     strange = [shot.label for shot in shots if shot.label not in study.encoder.labels]
     if strange:
         known = ", ".join(study.encoder.labels)
-        raise InputError(f"'{config.prompt}': label {strange[0]!r} belongs to no task: known are {known}")
+        place = f"'{config.prompt}'" if is_path(config.prompt) else "prompt"
+        raise InputError(f"{place}: label {strange[0]!r} belongs to no task: known are {known}")
     # The posterior before each example is accumulated: one more example, never counted, gives it after the last.
     scores = score_components(study.encoder, study.contexts, study.tasks[0], [*shots, shots[-1]])
     posterior = np.exp(accumulate(scores, study.log_prior, 1)[:, 0])  # [tasks, shots + 1]

@@ -27,6 +27,7 @@ from seqtant.icl.scoring.study import Study, open_study
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.bootstrap import bootstrap
 
 FACTOR = 1.5
@@ -82,11 +83,35 @@ def close(first: float, second: float) -> bool:
     return max(first, second) <= FACTOR * min(first, second)
 
 
-def run(config: ShotsConfig, context: Context) -> Result:
-    """Predicts and measures for every task.
+@verb(ShotsConfig)
+def shots(config: ShotsConfig, context: Context) -> Result:
+    """Predicts from single examples how many shots each task needs, and measures it in prompts.
+
+    Behind many shots of a task the model is that task's component. Under every component, held-out single examples give
+    mean mu and variance s^2 of the log-ratio to each rival; after k shots accuracy misses knowing the task by at most
+    the sum over rivals of the accuracy lost to each times Phi(-(k mu - prior log-odds) / (sqrt(k) s)). Predicted is the
+    smallest k from which on that sum stays below ``eps``. Measured is the smallest k whose accuracy in prompts is
+    within ``eps`` of that with a many-shot context. Intervals are bootstraps over examples and prompts.
+
+    Args:
+        config: The settings, see :class:`ShotsConfig`; called as a function, these are its arguments.
+        context: Seed, device, folder, progress.
+
+    Returns:
+        ``predicted_shots`` and ``measured_shots`` of the slowest task, the same with ``_NAME`` for each,
+        ``tasks_within_factor`` 1.5, the constants ``c1``, ``c2``, ``c3`` of the lemma, ``shots_paper``, ``bayes_gap``.
 
     Raises:
         InputError: The model or a task cannot be used.
+
+    Example:
+        >>> COLORS = ("red", "blue", "black", "white")
+        >>> sizes = [(f"{size} {color} cat", size) for size in ("big", "small") for color in COLORS]
+        >>> colors = [(text, text.split()[1]) for text, _ in sizes]
+        >>> few = {"shots": 1, "prompts": 2, "contexts": 1, "context_shots": 1, "resamples": 2, "device": "cpu"}
+        >>> result = shots("reference", {"size": sizes, "color": colors}, **few)
+        >>> result.values["measured_shots"] >= 0
+        True
     """
     title = f"Shots that tasks need from {name_of(config.model)}"
     with Recorder("icl.shots", title, config, context, papers=(4,)) as record:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from seqtant.errors import InputError
 from seqtant.icl.prompts.tasks import Example, Parts, Task
-from seqtant.lm.interface import CausalLM
-from seqtant.lm.text import encode_continuations, tokenizer_of
+from seqtant.lm.interface import CausalLM, encode_continuations, tokenizer_of
 
 Ids = list[int]
 

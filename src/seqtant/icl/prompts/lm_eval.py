@@ -75,8 +75,8 @@ def harness_model(model: CausalLM, *, tokens_per_batch: int | None = None) -> An
     Raises:
         MissingExtraError: The harness is not installed.
     """
+    from seqtant.lm.interface import encode
     from seqtant.lm.scoring import sequence_log_probs
-    from seqtant.lm.text import encode
 
     base: Any = require("lm_eval.api.model", extra=EXTRA).LM
 
@@ -107,8 +107,8 @@ def score_continuations(
     harness with ``add_bos_token=True``; a model without one must be given a context.
     """
     from seqtant.lm.continuations import batch_continuation_log_probs
+    from seqtant.lm.interface import encode_continuations
     from seqtant.lm.scoring import next_token_log_probs
-    from seqtant.lm.text import encode_continuations
 
     by_context: dict[str, list[int]] = {}
     for number, (context, _) in enumerate(pairs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from seqtant.data.json_lines import read_lines, value_of
 from seqtant.errors import InputError
 from seqtant.registry import Registry
 from seqtant.settings import build
+from seqtant.sources import Rows, is_path
 
 if TYPE_CHECKING:
     from seqtant.reference.task_truths import TaskTruths
@@ -51,12 +52,12 @@ class Parts:
         return self.head + self.label + self.tail
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Task:
     r"""A labeling task as it is put into prompts.
 
     Example:
-        >>> task = Task(name="mood", examples=(Example("fine", "good"), Example("awful", "bad")))
+        >>> task = Task("mood", (Example("fine", "good"), Example("awful", "bad")))
         >>> task.labels, task.write(task.examples[0]).text
         (('good', 'bad'), 'Input: fine\nLabel: good\n\n')
     """
@@ -65,6 +66,7 @@ class Task:
     """Name of the task."""
     examples: tuple[Example, ...]
     """Labeled examples."""
+    _: KW_ONLY
     template: str = TEMPLATE
     """How an example is written: a text with ``{input}`` and, after it, ``{label}``."""
     labels: tuple[str, ...] = ()
@@ -84,6 +86,7 @@ class Task:
 
     def __post_init__(self) -> None:
         # The dataclass is frozen: defaults that depend on other fields go in past it.
+        object.__setattr__(self, "examples", tuple(self.examples))
         if not self.labels:
             object.__setattr__(self, "labels", tuple(dict.fromkeys(example.label for example in self.examples)))
         if not self.usual:
@@ -135,45 +138,55 @@ class TaskSettings:
     abstract: tuple[str, ...] = ()
 
 
-def read_task(path: str) -> Task:
-    """Reads a task from JSON lines; duplicate examples are kept once.
+def read_task(source: Rows, *, name: str = "") -> Task:
+    """Reads a task from JSON lines or from rows in memory; duplicate examples are kept once.
 
     Args:
-        path: File of JSON lines with ``input`` and ``label``. A first line without ``input`` holds settings: name,
-            template, labels, delimiter, opening, weight, abstract.
+        source: File of JSON lines with ``input`` and ``label``; or pairs, dictionaries, examples, a data set, a data
+            frame. A first row without ``input`` holds settings: name, template, labels, delimiter, opening, weight,
+            abstract.
+        name: Name of the task unless the settings give one; by default that of the file.
 
     Raises:
-        InputError: The file or a line cannot be used.
+        InputError: The file or a row cannot be used.
+
+    Example:
+        >>> read_task([("fine", "good"), ("awful", "bad")], name="mood").labels
+        ('good', 'bad')
     """
-    lines = _read_lines(path)
+    rows = _read_rows(source)
+    whole = name or (Path(str(source)).stem if is_path(source) else "task")
+    place = f"'{source}'" if is_path(source) else f"task '{whole}'"
     given: dict[str, Any] = {}
-    place = f"'{path}'"
-    # A first line without an input holds the settings; faults in them are reported with that line.
-    if "input" not in lines[0][1]:
-        place, given = lines.pop(0)
-    examples = tuple(dict.fromkeys(_example(record, place) for place, record in lines))
+    # A first row without an input holds the settings; faults in them are reported with that row.
+    if "input" not in rows[0][1]:
+        place, given = rows.pop(0)
+    examples = tuple(dict.fromkeys(_example(record, place) for place, record in rows))
     if not examples:
-        raise InputError(f"'{path}' holds no examples: give lines with 'input' and 'label'")
+        raise InputError(f"{place} holds no examples: give rows with 'input' and 'label'")
     # Labels may be numbers or booleans in JSON; as text they are like any other.
     for key in ("labels", "abstract"):
-        if isinstance(given.get(key), list):
+        if isinstance(given.get(key), list | tuple):
             given[key] = [_label(label, f"{place}, {key}") for label in given[key]]
-    settings = build(TaskSettings, {"name": Path(path).stem} | given, source=place)
+    settings = build(TaskSettings, {"name": whole} | given, source=place)
     return Task(examples=examples, **vars(settings))
 
 
-def read_prompt(path: str) -> tuple[Example, ...]:
-    """Reads the examples of one prompt from JSON lines, in order, duplicates kept.
+def read_prompt(source: Rows) -> tuple[Example, ...]:
+    """Reads the examples of one prompt from JSON lines or rows in memory, in order, duplicates kept.
 
     Raises:
-        InputError: The file or a line cannot be used.
+        InputError: The file or a row cannot be used.
     """
-    return tuple(_example(record, place) for place, record in _read_lines(path))
+    return tuple(_example(record, place) for place, record in _read_rows(source))
 
 
-def _read_lines(path: str) -> list[tuple[str, dict[str, Any]]]:
+def _read_rows(source: Rows) -> list[tuple[str, dict[str, Any]]]:
+    if not is_path(source) and not hasattr(source, "__iter__"):
+        raise InputError(f"{source!r:.60} is neither a file nor a list of rows: give (input, label) for each example")
     known = f" ({', '.join(TASKS)})" if len(TASKS) else ""
-    return list(read_lines(path, give=f"JSON lines with 'input' and 'label', or the name of a task{known}"))
+    give = f"JSON lines with 'input' and 'label', or the name of a task{known}"
+    return list(read_lines(source, give=give, fields=("input", "label")))
 
 
 def _example(record: dict[str, Any], place: str) -> Example:
@@ -204,6 +217,18 @@ def task_truths() -> TaskTruths:
     if not isinstance(kind, SentenceKind):
         raise TypeError("games are sentences of one hidden task")
     return TaskTruths(kind, settings.game)
+
+
+def game_names() -> tuple[str, ...]:
+    """Names the games of the reference world, which serve as tasks.
+
+    Example:
+        >>> game_names()[:2]
+        ('size', 'color')
+    """
+    from seqtant.reference.world.world import WorldSettings
+
+    return tuple(task.name for task in WorldSettings().game.tasks)
 
 
 def reference_tasks(count: int, generator: np.random.Generator) -> list[Task]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,11 +13,12 @@ from jaxtyping import Float
 from seqtant.errors import InputError
 from seqtant.icl.config import TaskSource
 from seqtant.icl.prompts.encoding import Ids, PromptEncoder
-from seqtant.icl.prompts.tasks import TASKS, Example, Task, read_task, reference_tasks
+from seqtant.icl.prompts.tasks import TASKS, Example, Task, game_names, read_task, reference_tasks
 from seqtant.lm.folder import REFERENCE
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.sources import ModelSource, describe, is_path
 
 WORLD = "world"
 """Name of the reference world's exact oracle where a model is asked for."""
@@ -75,7 +78,7 @@ def open_study(config: TaskSource, context: Context, record: Recorder, *, least_
         raise InputError(f"{len(tasks)} task is given: give at least {least_tasks}, so that there is one to tell apart")
     if len({task.name for task in tasks}) < len(tasks):
         raise InputError(f"two tasks have one name: {', '.join(task.name for task in tasks)}")
-    if config.model == WORLD:
+    if is_path(config.model) and str(config.model) == WORLD:
         from seqtant.reference.oracle import WorldLM
         from seqtant.reference.world.world import reference_world
 
@@ -91,25 +94,44 @@ def open_study(config: TaskSource, context: Context, record: Recorder, *, least_
     return Study(model, encoder, tasks, splits, contexts)
 
 
+def knows_games(model: ModelSource) -> bool:
+    """Whether a model is the one that ships or its world's exact oracle, whose labeling games are known."""
+    if is_path(model):
+        return str(model) in (REFERENCE, WORLD)
+    from seqtant.reference.oracle import WorldLM
+
+    return isinstance(model, WorldLM) or getattr(model, "name", None) == REFERENCE
+
+
 def _open_tasks(config: TaskSource, context: Context) -> list[Task]:
     """The tasks of a configuration; by default the games of the reference world."""
-    tasks = []
-    for name in config.tasks:
-        if name.startswith("harness:"):
+    given: Any = config.tasks
+    if not given and not knows_games(config.model):
+        raise InputError(
+            f"which tasks shall '{describe(config.model)}' be shown? give two or more: --tasks a.jsonl --tasks b.jsonl"
+        )
+    games: dict[str, Task] = {}
+    if not given or any(is_path(each) and str(each) in game_names() for each in given):
+        # As many samples as are used, so that none is used twice.
+        needed = config.contexts * config.context_shots + config.examples + config.prompts * (config.shots + 1)
+        games = {
+            task.name: task for task in reference_tasks(needed, np.random.default_rng([context.seed, SAMPLE_SEED]))
+        }
+    tasks: list[Task] = []
+    for each in given or games.values():
+        if not is_path(each):
+            tasks.append(each)
+        elif str(each).startswith("harness:"):
             from seqtant.icl.prompts.lm_eval import harness_task
 
-            tasks.append(harness_task(name.removeprefix("harness:")))
+            tasks.append(harness_task(str(each).removeprefix("harness:")))
+        elif each in TASKS:
+            tasks.append(TASKS[str(each)]())
+        elif each in games and not Path(each).is_file():
+            tasks.append(games[str(each)])
         else:
-            tasks.append(TASKS[name]() if name in TASKS else read_task(name))
-    if tasks:
-        return tasks
-    if config.model not in (REFERENCE, WORLD):
-        raise InputError(
-            f"which tasks shall '{config.model}' be shown? give two files or more: --tasks a.jsonl --tasks b.jsonl"
-        )
-    # As many samples as are used, so that none is used twice.
-    needed = config.contexts * config.context_shots + config.examples + config.prompts * (config.shots + 1)
-    return reference_tasks(needed, np.random.default_rng([context.seed, SAMPLE_SEED]))
+            tasks.append(read_task(each))
+    return tasks
 
 
 def split_examples(task: Task, config: TaskSource, generator: np.random.Generator) -> TaskSplit:
@@ -121,10 +143,17 @@ def split_examples(task: Task, config: TaskSource, generator: np.random.Generato
     Raises:
         InputError: There are too few.
     """
-    order = [task.examples[index] for index in generator.permutation(len(task.examples))]
+    examples = list(task.examples if task.is_law else dict.fromkeys(task.examples))
+    order = [examples[index] for index in generator.permutation(len(examples))]
     size, prompt_size = config.context_shots, config.shots + 1
     if task.is_law:
         taken = config.contexts * size
+        needed = taken + config.examples + config.prompts * prompt_size
+        if len(order) < needed:
+            raise InputError(
+                f"task '{task.name}' has {len(order)} samples of its distribution, {needed} are needed: give more, or "
+                "lower --set prompts or --set examples"
+            )
         single, rest = order[taken : taken + config.examples], order[taken + config.examples :]
         prompts = [rest[start : start + prompt_size] for start in range(0, config.prompts * prompt_size, prompt_size)]
     else:

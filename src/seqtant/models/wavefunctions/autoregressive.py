@@ -1,45 +1,38 @@
 """Wave functions that are products of conditionals: exact probabilities and exact, independent samples.
 
 The shared autoregressive protocol: ``log_prob``, ``phase``, ``sample(..., return_log_prob=True)``, ``step`` with a
-cache. A state pairs a network, which says what the next spin's outputs are, with a readout, which makes them a
-normalized conditional amplitude, and an optional constraint to one magnetization.
+cache. A state pairs a network, which maps earlier spins to outputs for the next one, with a readout, which turns the
+outputs into a normalized conditional amplitude, and an optional constraint to one magnetization.
+
+A conditional wave function is a vector over the two spin values with unit Euclidean norm. Column 0 of the outputs
+belongs to spin +1, column 1 to spin -1; further columns are the phases in the same order.
+
+Source: Sharir et al., Phys. Rev. Lett. 124, 020503 (2020): normalization in the logarithm, phases untouched.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, overload, runtime_checkable
+import math
+from typing import Any, Literal, Protocol, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seqtant.errors import InputError
-from seqtant.models.wavefunctions.readout import (
-    Kind,
-    accurate,
-    conditional_phase,
-    constrain,
-    forced,
-    log_conditional,
-    log_odds,
-    output_channels,
-)
 
+Kind = Literal["positive", "real", "complex"]
 Move = tuple[int, ...]
+"""Sites that are flipped together."""
 
 
-@runtime_checkable
 class SiteNetwork(Protocol):
     """What a network must offer to become a wave function."""
 
-    @property
-    def sites(self) -> int:
-        """Number of spins."""
-        ...
-
-    @property
-    def channels(self) -> int:
-        """Outputs per site."""
-        ...
+    sites: int
+    """Number of spins."""
+    channels: int
+    """Outputs per site."""
 
     def outputs(self, spins: Tensor) -> Tensor:
         """Outputs (batch, sites, channels) in the order of visit; site i may use earlier spins only."""
@@ -63,7 +56,7 @@ class AutoregressiveState(nn.Module):
 
     Example:
         >>> from seqtant.models.wavefunctions.causal_network import CausalNetwork
-        >>> from seqtant.models.wavefunctions.two_stack import light_two_stack
+        >>> from seqtant.models.wavefunctions.stacks import light_two_stack
         >>> from seqtant.models.wavefunctions.causal_state import CausalState
         >>> network = CausalNetwork(light_two_stack(2, 4), (2, 2), torch.Generator().manual_seed(0))
         >>> state = CausalState(network, "positive")
@@ -81,13 +74,9 @@ class AutoregressiveState(nn.Module):
         ):
             raise InputError(f"{network.sites} spins have no sector of magnetization {magnetization}")
         self.network = network
+        self.sites = network.sites
         self.kind: Kind = kind
         self.magnetization = magnetization
-
-    @property
-    def sites(self) -> int:
-        """Number of spins."""
-        return self.network.sites
 
     @property
     def order(self) -> Tensor:
@@ -113,8 +102,9 @@ class AutoregressiveState(nn.Module):
     forward = log_psi
 
     def read(self, outputs: Tensor, spins: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-amplitude and phase of configurations from the network's outputs (batch, sites, channels)."""
+        """Computes log-amplitude and phase of configurations from the network's outputs (batch, sites, channels)."""
         outputs = accurate(outputs)
+        # [batch, sites], columns in the order of visit
         visited = spins.to(outputs.dtype)[:, self.order.to(spins.device)]
         amplitude = log_conditional(outputs, visited, self.kind)
         if self.magnetization is not None:
@@ -152,6 +142,7 @@ class AutoregressiveState(nn.Module):
         return accurate(cache.outputs_at(site))
 
     def _odds(self, outputs: Tensor, ups: Tensor, site: int) -> Tensor:
+        # Infinite log-odds where the sector leaves no choice.
         odds = log_odds(outputs, self.kind)
         if self.magnetization is None:
             return odds
@@ -186,7 +177,7 @@ class AutoregressiveState(nn.Module):
 
         Args:
             number: How many.
-            generator: Source of chance.
+            generator: Random number generator.
             uniforms: Numbers in [0, 1) of shape (number, sites) to use instead of the generator.
             return_log_prob: Return the log-probabilities too; they cost nothing extra.
 
@@ -204,7 +195,7 @@ class AutoregressiveState(nn.Module):
         for site, place in enumerate(self.order.tolist()):
             odds = self._odds(self.step(cache, site, spin), ups, site)
             spin = torch.where(uniforms[:, site] < odds.sigmoid(), 1.0, -1.0)
-            total += nn.functional.logsigmoid(spin * odds)
+            total += functional.logsigmoid(spin * odds)
             ups += spin > 0
             spins[:, place] = spin.to(torch.int8)
         return (spins, total) if return_log_prob else spins
@@ -223,19 +214,18 @@ class AutoregressiveState(nn.Module):
         cache, spin = self.start(1), None
         counts = torch.tensor([number], device=device)
         spins = torch.zeros(1, self.sites, dtype=torch.int8, device=device)
-        total, ups = (
-            torch.zeros(1, dtype=torch.float64, device=device),
-            torch.zeros(1, dtype=torch.int64, device=device),
-        )
+        total = torch.zeros(1, dtype=torch.float64, device=device)
+        ups = torch.zeros(1, dtype=torch.int64, device=device)
         for site, place in enumerate(self.order.tolist()):
             odds = self._odds(self.step(cache, site, spin), ups, site)
             plus = torch.binomial(counts.double().cpu(), odds.sigmoid().cpu().double(), generator=generator).to(device)
-            both = torch.stack([plus.long(), counts - plus.long()], dim=1)
+            both = torch.stack([plus.long(), counts - plus.long()], dim=1)  # [prefixes, 2]
+            # Branches that nobody took are dropped; every kept one remembers the row of its prefix.
             parent, branch = both.nonzero(as_tuple=True)
             spin = 1.0 - 2.0 * branch.to(torch.float64)
             counts, spins = both[parent, branch], spins[parent]
             spins[:, place] = spin.to(torch.int8)
-            total = total[parent] + nn.functional.logsigmoid(spin * odds[parent])
+            total = total[parent] + functional.logsigmoid(spin * odds[parent])
             ups = ups[parent] + (spin > 0)
             cache.select(parent, site)
         return spins, counts, total
@@ -260,7 +250,83 @@ class AutoregressiveState(nn.Module):
 
 
 def flipped(spins: Tensor, move: Move) -> Tensor:
-    """Configurations with the sites of a move flipped."""
+    """Flips the sites of a move."""
     result = spins.clone()
     result[:, list(move)] *= -1
     return result
+
+
+def output_channels(kind: Kind) -> int:
+    """Outputs per site that a kind of wave function needs."""
+    return 4 if kind == "complex" else 2
+
+
+def accurate(outputs: Tensor) -> Tensor:
+    """Casts outputs to float64, where the device has it: sums over many sites lose digits in float32."""
+    return outputs if outputs.device.type == "mps" else outputs.double()
+
+
+def log_conditional(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
+    """Logarithm of the modulus of the conditional amplitude of given spins.
+
+    Args:
+        outputs: Shape (..., channels).
+        spins: Values +1 and -1, shape (...).
+        kind: Kind of wave function.
+
+    Returns:
+        Shape (...), at most 0.
+
+    Example:
+        >>> up = log_conditional(torch.tensor([0.3, -0.2]), torch.tensor(1.0), "positive")
+        >>> down = log_conditional(torch.tensor([0.3, -0.2]), torch.tensor(-1.0), "positive")
+        >>> round(((2 * up).exp() + (2 * down).exp()).item(), 6)
+        1.0
+    """
+    return 0.5 * functional.logsigmoid(spins * log_odds(outputs, kind))
+
+
+def log_odds(outputs: Tensor, kind: Kind) -> Tensor:
+    """Log-odds log p(+1) - log p(-1) of every conditional, shape (...)."""
+    if kind == "real":
+        # Unnormalized amplitudes are 1 + output: a fresh network gives positive ones.
+        sizes = (outputs[..., :2] + 1).abs().log()
+        return 2 * (sizes[..., 0] - sizes[..., 1])
+    return 2 * (outputs[..., 0] - outputs[..., 1])
+
+
+def conditional_phase(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
+    """Phase of the conditional amplitude of given spins, radians, shape (...)."""
+    if kind == "complex":
+        return torch.where(spins > 0, outputs[..., 2], outputs[..., 3])
+    if kind == "real":
+        amplitude = 1 + torch.where(spins > 0, outputs[..., 0], outputs[..., 1])
+        return (amplitude < 0).to(outputs.dtype) * math.pi
+    return torch.zeros_like(outputs[..., 0])
+
+
+def forced(ups_before: Tensor, site: Tensor | int, sites: int, magnetization: int) -> Tensor:
+    """Finds the value that a site must take to end in a sector of fixed magnetization.
+
+    Args:
+        ups_before: Number of spins +1 among earlier sites, shape (...).
+        site: Number of earlier sites.
+        sites: Number of all sites.
+        magnetization: Sum of all spins in the sector.
+
+    Returns:
+        +1 or -1 where only that value is possible, 0 where both are, shape (...).
+
+    Example:
+        >>> forced(torch.tensor([0, 1, 2]), 2, 4, 0)
+        tensor([ 1,  0, -1])
+    """
+    down = ups_before >= (sites + magnetization) // 2
+    up = site - ups_before >= (sites - magnetization) // 2
+    return up.to(torch.int64) - down.to(torch.int64)
+
+
+def constrain(log_amplitude: Tensor, spins: Tensor, must: Tensor) -> Tensor:
+    """Sets log-conditionals of sites without a choice: 0 if the spin is the forced one, else minus infinity."""
+    allowed = torch.where(must == spins, torch.zeros_like(log_amplitude), torch.full_like(log_amplitude, -torch.inf))
+    return torch.where(must == 0, log_amplitude, allowed)

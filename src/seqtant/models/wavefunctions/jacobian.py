@@ -1,7 +1,9 @@
-"""Derivatives of log psi for every configuration by itself, a block of parameters at a time.
+"""Computes derivatives of log psi for every configuration by itself, a block of parameters at a time.
 
-On a causal network one backward pass gives the derivative with respect to what each node adds up; a product with the
-node's inputs then gives those of its weights, sample by sample. Nothing larger than one node is held.
+On a causal network one backward pass through the kept features gives the derivative with respect to what each node adds
+up; a product with the node's inputs then gives those of its weights, sample by sample. Arrays are laid out as in the
+cache that the forward pass filled, so every step is a few matrix products of runs of sites; nothing is recorded for
+automatic differentiation, and nothing larger than one node is held.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.models.wavefunctions.back_propagation import backward, by_weights
-from seqtant.models.wavefunctions.causal import Node
-from seqtant.models.wavefunctions.causal_network import NodeWeights, norm
+from seqtant.models.wavefunctions.causal_graph import ACTIVATIONS, SPINS, Node, Offset, overlap, span
+from seqtant.models.wavefunctions.causal_network import FrozenWeights, NodeWeights, SiteCache, add_product, norm
 from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.site_cache import FrozenWeights, SiteCache
 from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
+
+NUMBERS_AT_ONCE = 3 << 17
+"""Numbers in the windows that are read together: what a processor's cache takes."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Block:
 
 
 def jacobian(state: AutoregressiveState | SymmetrizedState, spins: Tensor) -> Iterator[Block]:
-    """Derivatives of log psi of each configuration.
+    """Computes the derivatives of log psi of each configuration.
 
     Args:
         state: The wave function.
@@ -56,25 +59,91 @@ def _causal(state: CausalState, spins: Tensor) -> Iterator[Block]:
     network = state.network
     with torch.no_grad():
         cache = SiteCache.of(FrozenWeights(network), spins)
-    start = _output_derivatives(state, cache, spins)
+    # Only the readout is differentiated automatically: log-amplitude and phase with respect to the outputs.
+    outputs = cache.values[network.graph.output.name].detach().requires_grad_(True)
+    with torch.enable_grad():
+        log_psi = state.read(outputs.flatten(0, 1).transpose(0, 1), spins)[: 1 + state.has_phase]
+    slopes = [torch.autograd.grad(part.sum(), outputs, retain_graph=True)[0] for part in log_psi]
+    start = torch.stack(slopes, dim=2)  # [rows, columns, parts, batch, channels]
     with torch.no_grad():
         for node, delta in backward(cache, start):
             if node.taps:
-                parts = [_weights(cache, node, part, network.weights(node.name)) for part in delta.unbind(2)]
-                names = [f"network.of.{node.name}.{name}" for name, _ in network.weights(node.name).named_parameters()]
+                weights = network.weights(node.name)
+                parts = [_by_parameters(cache, node, part, weights) for part in delta.unbind(2)]
+                names = [f"network.of.{node.name}.{name}" for name, _ in weights.named_parameters()]
                 yield Block(tuple(names), parts[0], parts[1] if state.has_phase else None)
 
 
-def _output_derivatives(state: CausalState, cache: SiteCache, spins: Tensor) -> Tensor:
-    """Derivatives of log-amplitude and phase by the outputs, shape (rows, columns, parts, batch, channels)."""
-    outputs = cache.values[cache.frozen.graph.output.name].detach().requires_grad_(True)
-    with torch.enable_grad():
-        parts = state.read(outputs.flatten(0, 1).transpose(0, 1), spins)[: 1 + state.has_phase]
-    return torch.stack([torch.autograd.grad(part.sum(), outputs, retain_graph=True)[0] for part in parts], dim=2)
+def backward(cache: SiteCache, start: Tensor) -> Iterator[tuple[Node, Tensor]]:
+    """Computes derivatives with respect to what each node adds up, from the last node to the first.
+
+    Args:
+        cache: All features of some configurations, with the inputs of the activations.
+        start: Derivatives with respect to the network's outputs, shape (rows, columns, parts, batch, channels); one
+            part for each function that is differentiated. It is overwritten.
+
+    Yields:
+        Nodes with derivatives of the shape of ``start``, each node's own channels.
+    """
+    frozen = cache.frozen
+    rows, columns = frozen.shape
+    gradients = {frozen.graph.output.name: start}
+    for node in reversed(frozen.nodes):
+        delta = gradients.pop(node.name)
+        for source in {*(tap.source for tap in node.taps), *node.skips} - {SPINS, *gradients}:
+            gradients[source] = delta.new_zeros(*delta.shape[:-1], frozen.channels[source])
+        for row in range(rows):
+            line = delta[row]  # [columns, parts, batch, channels]
+            if node.name in cache.inputs:
+                slope = ACTIVATIONS[node.activation].slope
+                line *= slope(cache.inputs[node.name][row], cache.values[node.name][row])[:, None]
+            # What the node read at (row + up, column + across) gets delta of (row, column) times the weights.
+            for tap, weights in zip(node.taps, frozen.taps[node.name], strict=True):
+                for (up, across), weight in zip(tap.offsets, weights, strict=True):
+                    here, there = span(columns, across)
+                    if tap.source != SPINS and 0 <= row + up < rows:
+                        add_product(gradients[tap.source][row + up, there], line[here], weight.t())
+            for skip in node.skips:
+                if skip != SPINS:
+                    gradients[skip][row].add_(line)
+        yield node, delta
 
 
-def _weights(cache: SiteCache, node: Node, delta: Tensor, weights: NodeWeights) -> Tensor:
-    """Derivatives with respect to all parameters of a node, in the order of its ``named_parameters``."""
+def by_weights(source: Tensor, delta: Tensor, offsets: tuple[Offset, ...], out: Tensor) -> None:
+    """Computes derivatives with respect to the weights of a tap, for every sample.
+
+    For each offset they are the sum over sites of (source at the offset) x (delta at the site), an outer product.
+
+    Args:
+        source: What the tap reads, shape (rows, columns, batch, inputs).
+        delta: Derivatives with respect to what the node adds up, shape (rows, columns, batch, outputs).
+        offsets: Where the tap reads.
+        out: Where they are written, shape (batch, offsets, inputs, outputs).
+    """
+    # The narrower of the two factors is copied once per offset; shifting delta back is the same as shifting the source.
+    shift_source = source.shape[-1] <= delta.shape[-1]
+    moved, fixed = (source, delta) if shift_source else (delta, source)
+    steps = offsets if shift_source else tuple((-up, -across) for up, across in offsets)
+    rows, columns, batch, width = moved.shape
+    size = min(batch, max(8, NUMBERS_AT_ONCE // (rows * columns * len(steps) * width)))
+    read = moved.new_zeros(size, rows, columns, len(steps), width)
+    for first in range(0, batch, size):
+        chosen = slice(first, min(first + size, batch))
+        windows = read[: chosen.stop - first]
+        for n, step in enumerate(steps):
+            here, there = overlap((rows, columns), step)
+            windows[:, here[0], here[1], n] = moved[*there, chosen].permute(2, 0, 1, 3)
+        windows = windows.flatten(1, 2).flatten(2)  # [samples, sites, offsets * width]
+        still = fixed[:, :, chosen].permute(2, 0, 1, 3).flatten(1, 2)  # [samples, sites, other width]
+        if shift_source:
+            torch.bmm(windows.transpose(1, 2), still, out=out[chosen].flatten(1, 2))
+        else:
+            found = torch.bmm(still.transpose(1, 2), windows)
+            out[chosen] = found.unflatten(2, (len(steps), width)).transpose(1, 2)
+
+
+def _by_parameters(cache: SiteCache, node: Node, delta: Tensor, weights: NodeWeights) -> Tensor:
+    """Computes derivatives with respect to all parameters of a node, in the order of its ``named_parameters``."""
     sizes = {name: parameter.numel() for name, parameter in weights.named_parameters()}
     found = delta.new_empty(delta.shape[2], sum(sizes.values()))
     places = dict(zip(sizes, found.split(list(sizes.values()), dim=1), strict=True))
@@ -83,20 +152,19 @@ def _weights(cache: SiteCache, node: Node, delta: Tensor, weights: NodeWeights) 
     for tap, out in zip(node.taps, taps, strict=True):
         by_weights(cache.values[tap.source], delta, tap.offsets, out)
     if weights.log_gain is not None:
-        _normalize(list(weights.taps), weights.log_gain.exp(), taps, places["log_gain"])
+        # The effective weights are W = e^g V / |V|. With G = dL/dW and a = sum(G V) / |V|, in place:
+        # dL/dV = (e^g / |V|) (G - a V / |V|) and dL/dg = e^g a.
+        raw, scale = list(weights.taps), weights.log_gain.exp()
+        length = norm(raw)
+        along = torch.stack([(g * v / length).sum(dim=(1, 2)) for g, v in zip(taps, raw, strict=True)]).sum(0)
+        for g, v in zip(taps, raw, strict=True):
+            g.sub_(v / length * along[:, None, None]).mul_(scale / length)
+        places["log_gain"].copy_(along * scale)
     return found
 
 
-def _normalize(raw: list[Tensor], scale: Tensor, taps: list[Tensor], gain: Tensor) -> None:
-    """Turns derivatives by the effective weights into those by raw weights and log-gain, in place."""
-    length = norm(raw)
-    along = torch.stack([(g * w / length).sum(dim=(1, 2)) for g, w in zip(taps, raw, strict=True)]).sum(0)
-    for g, w in zip(taps, raw, strict=True):
-        g.sub_(w / length * along[:, None, None]).mul_(scale / length)
-    gain.copy_(along * scale)
-
-
 def _generic(state: AutoregressiveState, spins: Tensor, chunk: int = 64) -> Iterator[Block]:
+    # Automatic differentiation, vectorized over the configurations of a chunk.
     parameters = {name: p.detach() for name, p in state.named_parameters()}
 
     def part(number: int) -> Tensor:
@@ -110,7 +178,7 @@ def _generic(state: AutoregressiveState, spins: Tensor, chunk: int = 64) -> Iter
 
 
 def _symmetrized(state: SymmetrizedState, spins: Tensor) -> Iterator[Block]:
-    """Derivatives of a symmetrized state: those of all images, weighted by their share of amplitude and phase."""
+    # Derivatives of all images, weighted by their share of amplitude and phase.
     images = state.images(spins)
     elements, batch = images.shape[:2]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a spin flip changes: a plan of the touched features, made from offsets, and its execution.
+"""Propagates spin flips through a causal network: a plan of the changed features, made from offsets, and its execution.
 
 A convolution is linear and an activation is pointwise, so a flip at one site changes the features of later sites at a
 few known offsets only. The plan lists these offsets node by node for all flips that start in one row, clips them at the
@@ -8,15 +8,14 @@ instead of a whole forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from seqtant.models.wavefunctions.activations import ACTIVATIONS
-from seqtant.models.wavefunctions.causal import SPINS, CausalGraph, Node, Offset
-from seqtant.models.wavefunctions.site_cache import FrozenWeights, SiteCache, add_product
+from seqtant.models.wavefunctions.causal_graph import ACTIVATIONS, SPINS, CausalGraph, Node, Offset
+from seqtant.models.wavefunctions.causal_network import FrozenWeights, SiteCache, add_product
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class MoveGroup:
 
 
 def group_moves(moves: tuple[tuple[int, ...], ...], columns: int) -> list[MoveGroup]:
-    """Sorts moves by row and shape, so that neighbors are handled as one contiguous run.
+    """Groups moves by row and shape, so that neighbors are handled as one contiguous run.
 
     Example:
         >>> [(g.row, g.low, g.high) for g in group_moves(((0,), (1,), (2,), (3,)), columns=2)]
@@ -54,18 +53,13 @@ def group_moves(moves: tuple[tuple[int, ...], ...], columns: int) -> list[MoveGr
         shapes.setdefault((row, offsets), {})[column] = place
     groups: list[MoveGroup] = []
     for (row, offsets), places in sorted(shapes.items()):
-        run: list[int] = []
-        for column in sorted(places):
-            if run and column != run[-1] + 1:
-                groups.append(_group(row, offsets, run, places))
-                run = []
-            run.append(column)
-        groups.append(_group(row, offsets, run, places))
+        line = sorted(places)
+        # A run ends where the next column is not the neighbor.
+        starts = [n for n, column in enumerate(line) if n == 0 or column != line[n - 1] + 1]
+        for first, stop in itertools.pairwise([*starts, len(line)]):
+            run = line[first:stop]
+            groups.append(MoveGroup(row, run[0], run[-1] + 1, offsets, tuple(places[column] for column in run)))
     return groups
-
-
-def _group(row: int, offsets: tuple[Offset, ...], run: list[int], places: dict[int, int]) -> MoveGroup:
-    return MoveGroup(row, run[0], run[-1] + 1, offsets, tuple(places[column] for column in run))
 
 
 @dataclass(frozen=True)
@@ -73,11 +67,17 @@ class Product:
     """One matrix product: a source feature at some moves, through one offset of one tap."""
 
     source: str
+    """Node that is read."""
     place: int
+    """Which of its touched features."""
     tap: int
+    """Number of the tap."""
     offset: int
+    """Number of the tap's offset."""
     low: int
+    """First move that it counts for."""
     high: int
+    """One past the last such move."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,15 @@ class Cell:
     """One touched feature of a node: where it lies from the first site, for which moves, and what it adds up."""
 
     at: Offset
+    """Offset from the first flipped site."""
     low: int
+    """First move whose feature at this offset lies on the lattice."""
     high: int
+    """One past the last such move."""
     products: tuple[Product, ...]
-    skips: tuple[tuple[str, int, int, int], ...]
+    """Linear terms."""
+    skips: tuple[tuple[str, int], ...]
+    """Nodes that are added, with the place of the feature among their touched ones."""
 
 
 @dataclass(frozen=True)
@@ -96,38 +101,53 @@ class Plan:
     """What one group of moves touches, node by node in the order of computation."""
 
     group: MoveGroup
+    """The moves."""
     cells: dict[str, tuple[Cell, ...]]
+    """Touched features by node."""
     multiplications: int
+    """Multiplications per configuration."""
     calls: int
+    """Calls of the tensor library."""
 
     @classmethod
     def make(cls, graph: CausalGraph, shape: tuple[int, int], group: MoveGroup) -> Plan:
         """Follows the flips through the network's offsets, clips at the boundary, drops what no output reads."""
         touched = _touched(graph, shape, group)
-        cells = {node.name: tuple(_cells(node, touched, group, shape[1])) for node in graph.nodes}
+        cells: dict[str, tuple[Cell, ...]] = {}
         work = calls = 0
         for node in graph.nodes:
-            for cell in cells[node.name]:
-                sizes = ((p.high - p.low) * graph.channels[p.source] for p in cell.products)
-                work += node.channels * sum(sizes)
-                calls += len(cell.products) + len(cell.skips) + 3
+            found: list[Cell] = []
+            for at in touched[node.name]:
+                low, high = _valid(at, group, shape[1])
+                products: list[Product] = []
+                for t, tap in enumerate(node.taps):
+                    for k, (up, across) in enumerate(tap.offsets):
+                        read = (at[0] + up, at[1] + across)
+                        # Both the feature and what it reads must lie on the lattice.
+                        a, b = _valid(read, group, shape[1])
+                        a, b = max(a, low), min(b, high)
+                        if read in touched[tap.source] and a < b:
+                            products.append(Product(tap.source, touched[tap.source][read], t, k, a, b))
+                            work += node.channels * (b - a) * graph.channels[tap.source]
+                skips = tuple((skip, touched[skip][at]) for skip in node.skips if at in touched[skip])
+                found.append(Cell(at, low, high, tuple(products), skips))
+                calls += len(products) + len(skips) + 3
+            cells[node.name] = tuple(found)
         return cls(group, cells, work, calls)
 
 
 def _touched(graph: CausalGraph, shape: tuple[int, int], group: MoveGroup) -> dict[str, dict[Offset, int]]:
-    """Touched offsets of every node, each with its place in the arrays."""
+    """Finds the touched offsets of every node, each with its place in the arrays."""
     rows, columns = shape
-
-    def inside(offset: Offset) -> bool:
-        low, high = _valid(offset, group, columns)
-        return 0 <= offset[0] + group.row < rows and low < high
-
+    # Forward: what the flips reach, clipped to the lattice.
     reached: dict[str, set[Offset]] = {SPINS: set(group.offsets)}
     for node in graph.nodes:
         found: set[Offset] = set().union(*(reached[skip] for skip in node.skips))
         for tap in node.taps:
             found |= {(a - c, b - d) for a, b in reached[tap.source] for c, d in tap.offsets}
-        reached[node.name] = {offset for offset in found if inside(offset)}
+        inside = {at: _valid(at, group, columns) for at in found if 0 <= at[0] + group.row < rows}
+        reached[node.name] = {at for at, (low, high) in inside.items() if low < high}
+    # Backward: what the reached outputs depend on.
     wanted: dict[str, set[Offset]] = {name: set() for name in reached}
     wanted[graph.output.name] = reached[graph.output.name]
     for node in reversed(graph.nodes):
@@ -135,38 +155,21 @@ def _touched(graph: CausalGraph, shape: tuple[int, int], group: MoveGroup) -> di
             wanted[tap.source] |= {(a + c, b + d) for a, b in wanted[node.name] for c, d in tap.offsets}
         for skip in node.skips:
             wanted[skip] |= wanted[node.name]
-    return {
-        name: {
-            offset: n
-            for n, offset in enumerate(sorted(reached[name] & wanted[name] if name != SPINS else reached[name]))
-        }
-        for name in reached
-    }
+    # The flipped spins are all kept: propagation starts from them.
+    kept = {name: at if name == SPINS else at & wanted[name] for name, at in reached.items()}
+    return {name: {offset: n for n, offset in enumerate(sorted(offsets))} for name, offsets in kept.items()}
 
 
 def _valid(offset: Offset, group: MoveGroup, columns: int) -> tuple[int, int]:
-    """Which moves of a group, counted from 0, have this offset on the lattice."""
+    """Range of the moves of a group, counted from 0, that have this offset on the lattice."""
     return max(0, -offset[1] - group.low), min(group.width, columns - offset[1] - group.low)
 
 
-def _cells(node: Node, touched: dict[str, dict[Offset, int]], group: MoveGroup, columns: int) -> Iterator[Cell]:
-    for at in touched[node.name]:
-        low, high = _valid(at, group, columns)
-        products: list[Product] = []
-        for t, tap in enumerate(node.taps):
-            for k, (up, across) in enumerate(tap.offsets):
-                read = (at[0] + up, at[1] + across)
-                place = touched[tap.source].get(read)
-                a, b = _valid(read, group, columns)
-                a, b = max(a, low), min(b, high)
-                if place is not None and a < b:
-                    products.append(Product(tap.source, place, t, k, a, b))
-        skips = tuple((skip, touched[skip][at], low, high) for skip in node.skips if at in touched[skip])
-        yield Cell(at, low, high, tuple(products), skips)
-
-
 def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
-    """Changes of the outputs under every move of a group.
+    """Computes the changes of the outputs under every move of a group.
+
+    A touched feature starts from its old pre-activation z, adds the weighted changes of what it reads, and its own
+    change is activation(z + dz) - activation(z). Linear nodes start from zero.
 
     Args:
         plan: What the moves touch.
@@ -187,23 +190,37 @@ def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
         cells = plan.cells[node.name]
         change = spins.new_empty(len(cells), group.width, cache.batch, node.channels)
         for place, cell in enumerate(cells):
-            out = change[place]
-            _start(node, cell, out, cache, group)
+            out = change[place]  # [moves, batch, channels]
+            inner = out[cell.low : cell.high]
+            # Where the feature lies on the lattice, for its moves.
+            shift = group.low + cell.at[1]
+            here = group.row + cell.at[0], slice(cell.low + shift, cell.high + shift)
+            if node.name in cache.inputs:
+                inner.copy_(cache.inputs[node.name][here])
+            else:
+                inner.zero_()
+            # Outside the lattice nothing changes.
+            if cell.low > 0:
+                out[: cell.low] = 0
+            if cell.high < len(out):
+                out[cell.high :] = 0
             for p in cell.products:
                 source = changes[p.source][p.place, p.low : p.high]
                 add_product(out[p.low : p.high], source, frozen.taps[node.name][p.tap][p.offset])
-            for name, at, low, high in cell.skips:
-                out[low:high] += changes[name][at, low:high]
+            for name, number in cell.skips:
+                inner += changes[name][number, cell.low : cell.high]
             if node.name in cache.inputs:
-                _finish(node, cell, out, cache, group)
+                ACTIVATIONS[node.activation].in_place(inner)
+                inner -= cache.values[node.name][here]
         changes[node.name] = change
+        # Changes that no later node reads are freed at once.
         for source in [name for name in changes if last_use.get(name) == node.name]:
             del changes[source]
     return changes[frozen.graph.output.name].permute(0, 3, 1, 2)
 
 
 def _outputs(plan: Plan, node: Node, frozen: FrozenWeights, changes: dict[str, Tensor]) -> Tensor:
-    """Changes of a few linear channels: one product per touched source, through all offsets at once."""
+    """Computes the changes of a few linear channels: one product per touched source, through all offsets at once."""
     cells = plan.cells[node.name]
     readers: dict[tuple[str, int, int], list[tuple[int, Product]]] = {}
     for place, cell in enumerate(cells):
@@ -215,30 +232,5 @@ def _outputs(plan: Plan, node: Node, frozen: FrozenWeights, changes: dict[str, T
     for (source, at, tap), products in readers.items():
         found = (stacked[tap] @ changes[source][at].flatten(0, 1).t()).view(-1, node.channels, width, batch)
         for place, p in products:
-            out[place, :, p.low : p.high] += found[p.offset, :, p.low : p.high]
+            out[place, :, p.low : p.high].add_(found[p.offset, :, p.low : p.high])
     return out
-
-
-def _start(node: Node, cell: Cell, out: Tensor, cache: SiteCache, group: MoveGroup) -> None:
-    """Puts what the activation took before the moves, or zero if there is none, and zero outside the lattice."""
-    if node.name in cache.inputs:
-        out[cell.low : cell.high] = cache.inputs[node.name][_here(cell, group)]
-    else:
-        out[cell.low : cell.high] = 0
-    if cell.low > 0:
-        out[: cell.low] = 0
-    if cell.high < len(out):
-        out[cell.high :] = 0
-
-
-def _finish(node: Node, cell: Cell, out: Tensor, cache: SiteCache, group: MoveGroup) -> None:
-    """Turns what the activation takes after the moves into the change of its value."""
-    new = out[cell.low : cell.high]
-    ACTIVATIONS[node.activation].in_place(new)
-    new -= cache.values[node.name][_here(cell, group)]
-
-
-def _here(cell: Cell, group: MoveGroup) -> tuple[int, slice]:
-    """Where the feature of a cell lies on the lattice, for its moves."""
-    shift = group.low + cell.at[1]
-    return group.row + cell.at[0], slice(cell.low + shift, cell.high + shift)

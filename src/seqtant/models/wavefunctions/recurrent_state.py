@@ -1,7 +1,7 @@
-"""A recurrent wave function: one gated cell walks a lattice in a snake and hears its left and upper neighbors.
+"""A recurrent wave function: one gated cell walks a lattice in zigzag and reads its left and upper neighbors.
 
 Source: Hibat-Allah et al., Physical Review Research 2, 023358 (2020), for recurrent wave functions and the zigzag path,
-which leaves no blind spot: the upper neighbor's state has already heard everything to the right.
+which leaves no blind spot: the upper neighbor's state already depends on everything to its right.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class RecurrentNetwork(nn.Module):
         shape: Rows and columns of the lattice; weights do not depend on it.
         width: Size of the hidden state.
         channels: Outputs per site.
-        generator: Source of the initial weights.
+        generator: Random generator of the initial weights.
 
     Example:
         >>> network = RecurrentNetwork((2, 3), 4, 2, torch.Generator().manual_seed(0))
@@ -34,6 +34,7 @@ class RecurrentNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
+        self.sites = shape[0] * shape[1]
         self.width = width
         self.channels = channels
         inputs = 2 * width + 2
@@ -51,13 +52,11 @@ class RecurrentNetwork(nn.Module):
         self.head_bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("order", torch.tensor(snake(shape)), persistent=False)
 
-    @property
-    def sites(self) -> int:
-        """Number of lattice sites."""
-        return self.shape[0] * self.shape[1]
-
     def cell(self, states: tuple[Tensor, Tensor], spins: tuple[Tensor, Tensor]) -> Tensor:
-        """New hidden state (batch, width) from those and the spins of the two neighbors."""
+        """Computes a new hidden state (batch, width) from the states and spins of the two neighbors.
+
+        With x the states and spins side by side, g = sigmoid(x G) and c = tanh(x C): h = g c + (1 - g) (states K).
+        """
         before = torch.cat(states, dim=1)
         everything = torch.cat([before, torch.stack(spins, dim=1)], dim=1)
         gate = torch.sigmoid(everything @ self.gate + self.gate_bias)
@@ -96,6 +95,7 @@ class RecurrentCache:
         """Outputs (batch, channels) of the next site of the path."""
         place, columns = self._path[site], self._network.shape[1]
         row = place // columns
+        # A row starts without a left neighbor; -1 stands for no site.
         before = self._path[site - 1] if site and self._path[site - 1] // columns == row else -1
         above = place - columns
         states = (self._states.get(before, self._nothing[0]), self._states.get(above, self._nothing[0]))
@@ -104,7 +104,7 @@ class RecurrentCache:
         return self._states[place] @ self._network.head + self._network.head_bias
 
     def record(self, site: int, spins: Tensor) -> None:
-        """Takes the spins (batch,) of a site of the path."""
+        """Stores the spins (batch,) of a site of the path."""
         self._spins[self._path[site]] = spins.to(self._nothing[1].dtype)
 
     def select(self, index: Tensor, site: int) -> None:

@@ -1,4 +1,4 @@
-"""A wave function averaged over a symmetry group: probabilities over all images, phases by their mean direction.
+"""Averages a wave function over a symmetry group: probabilities over all images, phases by their mean direction.
 
 With images g s of a configuration: |psi_sym(s)|^2 is the mean of |psi(g s)|^2, and the phase is the argument of the
 mean of e^{i phi(g s)}, or simply that of the image that comes first when configurations are read as binary numbers.
@@ -16,8 +16,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
-from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Move, flipped
-from seqtant.models.wavefunctions.readout import Kind
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind, Move, flipped
 
 Phases = Literal["mean", "first"]
 BITS = 60
@@ -36,7 +35,7 @@ class SymmetrizedState(nn.Module):
     Example:
         >>> from seqtant.models.wavefunctions.causal_network import CausalNetwork
         >>> from seqtant.models.wavefunctions.causal_state import CausalState
-        >>> from seqtant.models.wavefunctions.two_stack import light_two_stack
+        >>> from seqtant.models.wavefunctions.stacks import light_two_stack
         >>> plain = CausalState(CausalNetwork(light_two_stack(2, 4), (1, 2), torch.Generator().manual_seed(0)))
         >>> mirrored = SymmetrizedState(plain, torch.tensor([[0, 1], [1, 0]]), torch.tensor([1, 1]))
         >>> one, other = mirrored.log_prob(torch.tensor([[1, -1], [-1, 1]])).tolist()
@@ -76,12 +75,17 @@ class SymmetrizedState(nn.Module):
     forward = log_psi
 
     def _phase(self, phase: Tensor, images: Tensor) -> Tensor:
+        # From phases of all images (elements, batch) to that of the symmetrized state (batch,).
         if self.kind == "positive" or self.phases == "mean":
             return mean_phase(phase, self.kind)
         return phase.gather(0, first_image(images)[None])[0]
 
     def shares(self, amplitude: Tensor, phase: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What each image counts in the derivatives of log-amplitude and phase, each (elements, batch)."""
+        """Weights of the images in the derivatives of log-amplitude and phase, each (elements, batch).
+
+        With p_g = |psi(g s)|^2 the log-amplitude's are p_g / sum p; the mean phase's are the real parts of
+        e^{i phi_g} / sum e^{i phi}, the first image's are 1 for that image.
+        """
         by_amplitude = (2 * amplitude).softmax(0)
         if self.phases == "first":
             return by_amplitude, torch.zeros_like(phase).scatter(0, first_image(images)[None], 1.0)
@@ -112,7 +116,7 @@ class SymmetrizedState(nn.Module):
 
         Args:
             number: How many.
-            generator: Source of chance.
+            generator: Random number generator.
             return_log_prob: Return the symmetrized log-probabilities too.
 
         Returns:
@@ -126,34 +130,34 @@ class SymmetrizedState(nn.Module):
 
     @torch.no_grad()
     def log_ratios(self, spins: Tensor, moves: tuple[Move, ...]) -> tuple[Tensor, Tensor]:
-        """Log-ratios psi(s') / psi(s), each image's from change propagation; shapes as for the plain state."""
+        """Computes log-ratios psi(s') / psi(s), each image's by change propagation; shapes as for the plain state."""
         images = self.images(spins)
         amplitude, phase = (x.view(images.shape[:2]) for x in self.plain.log_psi(images.flatten(0, 1)))
-        changed = [self._image_ratios(image, moves, g) for g, image in enumerate(images)]
-        new_amplitude = torch.stack([a for a, _ in changed]) + amplitude[..., None]
-        new_phase = torch.stack([p for _, p in changed]) + phase[..., None]
+        ratios: list[tuple[Tensor, Tensor]] = []
+        for permutation, image in zip(self.permutations, images, strict=True):
+            # Spin i of s is spin j of g s where permutations[g, j] = i, so a move of s is a move of its image there.
+            where = torch.argsort(permutation).tolist()
+            moved = tuple(tuple(sorted(where[site] for site in move)) for move in moves)
+            if set(moved) != set(moves):
+                ratios.append(self.plain.log_ratios(image, moved))
+                continue
+            # The same moves in another order: the plan of the plain state's moves serves all images.
+            place = {move: n for n, move in enumerate(moves)}
+            order = torch.tensor([place[move] for move in moved], device=spins.device)
+            amplitudes, phases = self.plain.log_ratios(image, moves)
+            ratios.append((amplitudes[:, order], phases[:, order]))
+        new_amplitude = torch.stack([a for a, _ in ratios]) + amplitude[..., None]  # [elements, batch, moves]
+        new_phase = torch.stack([p for _, p in ratios]) + phase[..., None]
+        if self.kind == "positive" or self.phases == "mean":
+            moved_phase = mean_phase(new_phase, self.kind)
+        else:
+            # Which image comes first changes with the move.
+            pairs = ((new_phase[..., n], self.images(flipped(spins, move))) for n, move in enumerate(moves))
+            moved_phase = torch.stack([self._phase(*pair) for pair in pairs], dim=1)
         return (
             mean_amplitude(new_amplitude) - mean_amplitude(amplitude)[:, None],
-            self._moved_phase(new_phase, spins, moves) - self._phase(phase, images)[:, None],
+            moved_phase - self._phase(phase, images)[:, None],
         )
-
-    def _moved_phase(self, phase: Tensor, spins: Tensor, moves: tuple[Move, ...]) -> Tensor:
-        """Phases (batch, moves) of moved configurations from those of their images (elements, batch, moves)."""
-        if self.kind == "positive" or self.phases == "mean":
-            return mean_phase(phase, self.kind)
-        found = [self._phase(phase[..., n], self.images(flipped(spins, move))) for n, move in enumerate(moves)]
-        return torch.stack(found, dim=1)
-
-    def _image_ratios(self, image: Tensor, moves: tuple[Move, ...], element: int) -> tuple[Tensor, Tensor]:
-        # Spin i of s is spin j of g s where permutations[g, j] = i, so a move of s is a move of its image there.
-        where = torch.argsort(self.permutations[element]).tolist()
-        moved = tuple(tuple(sorted(where[site] for site in move)) for move in moves)
-        if set(moved) != set(moves):
-            return self.plain.log_ratios(image, moved)
-        amplitude, phase = self.plain.log_ratios(image, moves)
-        place = {move: n for n, move in enumerate(moves)}
-        order = torch.tensor([place[move] for move in moved], device=amplitude.device)
-        return amplitude[:, order], phase[:, order]
 
 
 def mean_amplitude(amplitude: Tensor) -> Tensor:
@@ -162,7 +166,7 @@ def mean_amplitude(amplitude: Tensor) -> Tensor:
 
 
 def first_image(images: Tensor) -> Tensor:
-    """Which image comes first, configurations read as binary numbers whose last digit is the first site; 1 is spin -1.
+    """Finds the first image, configurations read as binary numbers whose last digit is the first site; 1 is spin -1.
 
     Args:
         images: Shape (elements, batch, sites).
@@ -174,6 +178,7 @@ def first_image(images: Tensor) -> Tensor:
         >>> first_image(torch.tensor([[[1, -1], [1, 1]], [[-1, 1], [-1, 1]]])).tolist()
         [1, 0]
     """
+    # Numbers of 60 bits are compared from the last sites on; ``left`` marks the images that are still the smallest.
     left = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
     for part in reversed(images.split(BITS, dim=2)):
         number = ((part < 0).long() << torch.arange(part.shape[2], device=part.device)).sum(2)

@@ -1,7 +1,7 @@
 """A transformer wave function: causal attention over earlier spins, with keys and values kept while sampling.
 
-Places enter through waves of their row and column, not through a learned table, so that weights carry over to other
-lattices.
+Positions enter through sines and cosines of row and column, not through a learned table, so that weights carry over to
+other lattices.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class TransformerNetwork(nn.Module):
         width: Features per site, a multiple of 4 and of ``heads``.
         channels: Outputs per site.
         heads: Attention heads.
-        generator: Source of the initial weights.
+        generator: Random generator of the initial weights.
 
     Example:
         >>> network = TransformerNetwork((2, 3), 2, 8, 2, heads=2, generator=torch.Generator().manual_seed(0))
@@ -30,7 +30,7 @@ class TransformerNetwork(nn.Module):
         torch.Size([5, 6, 2])
     """
 
-    places: Tensor
+    positions: Tensor
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class TransformerNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
+        self.sites = shape[0] * shape[1]
         self.channels = channels
         self.heads = heads
 
@@ -58,26 +59,23 @@ class TransformerNetwork(nn.Module):
         self.narrow = nn.ParameterList(weight(2 * width, width, 0.3) for _ in range(depth))
         self.head = weight(width, channels)
         self.head_bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("places", waves(shape, width), persistent=False)
-
-    @property
-    def sites(self) -> int:
-        """Number of lattice sites."""
-        return self.shape[0] * self.shape[1]
+        self.register_buffer("positions", waves(shape, width), persistent=False)
 
     def inputs(self, before: Tensor, above: Tensor, site: slice) -> Tensor:
-        """Features (batch, sites, width) from the spins before and above, zero where there is none."""
-        return torch.stack([before, above], dim=-1) @ self.embed + self.places[site].to(self.embed.dtype)
+        """Embeds the spins before and above (zero where there is none) as features (batch, sites, width)."""
+        return torch.stack([before, above], dim=-1) @ self.embed + self.positions[site].to(self.embed.dtype)
 
     def layer(self, number: int, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One layer over new sites, given keys and values of earlier ones; returns features and all keys and values."""
+        """Runs one layer over new sites, given keys and values of earlier ones; returns features and all of those."""
         normal = functional.layer_norm(x, x.shape[-1:])
         parts = (normal @ self.project[number]).unflatten(-1, (3, self.heads, -1))
+        # [batch, heads, sites, head width]
         query, key, value = (parts[..., n, :, :].transpose(-2, -3) for n in range(3))
         if past is not None:
             key, value = torch.cat([past[0], key], dim=-2), torch.cat([past[1], value], dim=-2)
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         new, every = scores.shape[-2:]
+        # The last of the new sites sees everything, the one before all but the last, and so on.
         hidden = torch.ones(new, every, dtype=torch.bool, device=x.device).triu(every - new + 1)
         attention = scores.masked_fill(hidden, -torch.inf).softmax(-1)
         x = x + (attention @ value).transpose(-2, -3).flatten(-2) @ self.mix[number]
@@ -121,7 +119,7 @@ class TransformerCache:
         return (normal @ self._network.head + self._network.head_bias)[:, 0]
 
     def record(self, site: int, spins: Tensor) -> None:
-        """Takes the spins (batch,) of a site."""
+        """Stores the spins (batch,) of a site."""
         self._spins[:, site] = spins.to(self._spins.dtype)
 
     def select(self, index: Tensor, site: int) -> None:

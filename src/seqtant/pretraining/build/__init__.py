@@ -1,1 +1,1 @@
-"""The resumable build of a data set from a corpus."""
+"""Builds examples stage by stage, opens, audits and streams them."""

@@ -1,4 +1,4 @@
-"""What examples are made of, counted exactly: company, near-duplicates, repeats, cuts, hubs, test overlap."""
+"""Audits examples by exact counts: pairs of segments, near-duplicates, repeats, cuts, hubs, test overlap."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from scipy import stats
 
 from seqtant.pretraining.build.build import Build
 from seqtant.pretraining.corpus.segments import Segments
-from seqtant.pretraining.retrieval.filtering import in_degrees
+
+_BLOCK = 65536
 
 
 @dataclass(frozen=True)
 class Distance:
-    """Pairs of segments of one example, so many segments apart."""
+    """Pairs of segments of one example at one distance."""
 
     distance: int
     """Segments apart; 1 is next to each other."""
@@ -31,7 +32,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class ArmAudit:
-    """One arm in numbers; shares are exact counts over all examples."""
+    """The counts of one arm, over all examples."""
 
     arm: str
     """Its name."""
@@ -46,14 +47,14 @@ class ArmAudit:
     cut_segments: float
     """Share of the parts that are cut at the edge of an example."""
     repeated_tokens: float
-    """Share of the tokens whose segment stands in the arm more than once."""
+    """Share of the tokens whose segment occurs in the arm more than once."""
     most_repeats: int
-    """How often the most frequent segment stands in it."""
+    """How often the most frequent segment occurs in it."""
     blocked_segments: float
     """Share of the parts that overlap with a test set."""
 
     def pooled(self, name: str) -> float | None:
-        """A share over the pairs of all distances together; None without pairs."""
+        """Averages a share over the pairs of all distances; None without pairs."""
         total = sum(each.pairs for each in self.distances)
         shares = [(getattr(each, name) or 0.0) * each.pairs for each in self.distances]
         return sum(shares) / total if total else None
@@ -61,7 +62,7 @@ class ArmAudit:
 
 @dataclass(frozen=True)
 class HubAudit:
-    """How unevenly segments serve as neighbors."""
+    """Statistics of how often segments are neighbors."""
 
     mean: float
     """Mean in-degree over the segments that may be neighbors."""
@@ -74,24 +75,27 @@ class HubAudit:
 
 
 def audit_arm(build: Build, arm: str, *, distances: int = 6) -> ArmAudit:
-    """Counts one arm.
+    """Audits one arm.
 
     Args:
-        build: Where it lies.
-        arm: Which one.
-        distances: Distances up to which pairs are compared.
+        build: The build.
+        arm: Which arm.
+        distances: Largest distance of the pairs that are compared.
 
     Raises:
-        InputError: There is no such arm, or its files are gone.
+        InputError: There is no such arm, or its files are missing.
     """
     ids, offsets = build.column(arm, "segment_ids")
     lengths, _ = build.column(arm, "segment_lengths")
     examples, tokens = len(offsets) - 1, int(lengths.sum())
     example = np.repeat(np.arange(examples), np.diff(offsets))
-    counted = _of_groups(build, arm)[example]
+    # Where an arm has examples made of groups, pairs are counted in those only; running text would dilute them.
+    grouped = np.diff(build.column(arm, "anchors")[1]) > 0
+    counted = (grouped if grouped.any() else np.ones_like(grouped))[example]
     segments = build.segments
     uses = np.bincount(ids, minlength=len(segments))
     most_similar = float(build.manifest["config"]["filter"]["most_similar"])
+    # A part shorter than its segment was cut at the edge of an example.
     full = segments.lengths[ids]
     return ArmAudit(
         arm=arm,
@@ -109,13 +113,6 @@ def audit_arm(build: Build, arm: str, *, distances: int = 6) -> ArmAudit:
     )
 
 
-def _of_groups(build: Build, arm: str) -> np.ndarray:
-    """Examples whose pairs are counted: those made of groups, where an arm has such; else all."""
-    _, offsets = build.column(arm, "anchors")
-    made = np.diff(offsets) > 0
-    return made if made.any() else np.ones_like(made)
-
-
 def _share(mask: np.ndarray) -> float:
     return float(mask.mean()) if len(mask) else 0.0
 
@@ -128,14 +125,16 @@ def _pairs(
     vectors: Float[np.ndarray, "segments dimension"],
     most_similar: float,
 ) -> Distance:
+    # Parts lie end to end: two parts ``step`` apart are a pair if they belong to one example.
     together = example[step:] == example[:-step]
     left, right = ids[:-step][together], ids[step:][together]
     if not len(left):
         return Distance(step, 0, None, None, None)
-    similarity = np.concatenate(
-        [(vectors[a] * vectors[b]).sum(axis=1) for a, b in zip(*(_blocks(side) for side in (left, right)), strict=True)]
-    )
+    # In blocks: the vectors of all pairs would not fit into memory.
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK)]
+    similarity = np.concatenate([(vectors[left[rows]] * vectors[right[rows]]).sum(axis=1) for rows in blocks])
     both = segments.eligible[left] & segments.eligible[right]
+    # Equal hashes count even where a segment has no vector.
     twins = (segments.hashes[left] == segments.hashes[right]) | (both & (similarity > most_similar))
     return Distance(
         distance=step,
@@ -146,18 +145,14 @@ def _pairs(
     )
 
 
-def _blocks(rows: np.ndarray, size: int = 65536) -> list[np.ndarray]:
-    """Rows some at a time: their vectors would not fit into memory at once."""
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
 def audit_hubs(build: Build) -> HubAudit:
     """Counts how often segments are neighbors, after all filters.
 
     Raises:
-        InputError: The build's files are gone.
+        InputError: The build's files are missing.
     """
-    degrees = in_degrees(build.filtered.neighbors.ids, len(build.segments))
+    ids = build.filtered.neighbors.ids
+    degrees = np.bincount(ids[ids >= 0], minlength=len(build.segments))
     pool = build.segments.eligible & build.segments.first_of_hash & ~build.segments.held_out & ~build.segments.blocked
     counted = degrees[pool]
     if not len(counted):

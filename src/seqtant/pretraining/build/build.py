@@ -1,130 +1,294 @@
-"""Writes a whole build into a folder, and opens one: examples by arm, and a manifest that names every file."""
+"""Builds training examples into a folder, arm by arm, with a manifest that names every file; opens such a folder.
+
+Arms have equal budgets and equal example lengths, and share the same running text wherever they hold some.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 import seqtant
 from seqtant.errors import InputError, suggest
 from seqtant.optional import require
-from seqtant.pretraining.build.assembly import Assembly, Counts
-from seqtant.pretraining.build.pipeline import Pipeline, read_vectors
-from seqtant.pretraining.build.workspace import Workspace, read_manifest
+from seqtant.pretraining.build.pipeline import (
+    EmbeddedCorpus,
+    RelatedSegments,
+    embed_corpus,
+    find_neighbors,
+    load_neighbors,
+    read_vectors,
+)
+from seqtant.pretraining.build.workspace import MANIFEST, Workspace, read_manifest, run_jobs
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.corpus.segments import Segments, read_segments
-from seqtant.pretraining.examples.examples import Slices, write_examples
-from seqtant.pretraining.retrieval.filtering import Filtered, load_filtered
-from seqtant.pretraining.retrieval.neighbors import load_recall
+from seqtant.pretraining.examples.examples import (
+    Groups,
+    Slices,
+    group_slices,
+    order_groups,
+    packed_slices,
+    passage_groups,
+    random_groups,
+    running_slices,
+    sentence_groups,
+    split_groups,
+    take_examples,
+    write_examples,
+)
+from seqtant.pretraining.retrieval.neighbors import Filtered, Neighbors, filter_neighbors, load_filtered, search
+from seqtant.pretraining.retrieval.ordering import stream_order, tour
+from seqtant.pretraining.sections import Arm, ExampleSettings, FilterSettings, NeighborSettings
 from seqtant.progress import SILENT, Progress, track
+from seqtant.runs.files import write_text
 from seqtant.settings import plain
 
 HELD_OUT, EVALUATION = "held_out", "evaluation"
+# Every purpose has random numbers of its own, so that no arm depends on which others are built.
+_ANCHORS, _RUNNING, _SHUFFLE, _ORDER, _RANDOM, _SPLIT = range(1, 7)
 
 
-def build(config: BuildConfig, folder: Path, *, seed: int = 0, progress: Progress = SILENT) -> tuple[Build, Counts]:
-    """Builds examples; what a killed run has done is not done again.
+@dataclass(frozen=True)
+class Counts:
+    """What could not be done as asked, and how long the stages took."""
+
+    anchors_without_neighbors: int
+    """Segments of the pool that have no neighbor left."""
+    unchanged: dict[str, int]
+    """By control arm: slots whose segment stayed with its anchor, the only one of its length."""
+    seconds: dict[str, float]
+    """Wall time by stage; close to 0 for stages made by an earlier run."""
+
+
+class Assembly:
+    """Makes the examples of every arm.
+
+    Args:
+        corpus: Segments and vectors.
+        related: Filtered neighbors.
+        settings: Window, share, order, packing.
+        neighbors: Index for the neighbors of documents, which the arm ``tour`` needs.
+        most_similar: Documents more similar than this are near-duplicates.
+        seed: Seed of the choice of anchors, of the controls and of the order.
+    """
+
+    def __init__(
+        self,
+        corpus: EmbeddedCorpus,
+        related: RelatedSegments,
+        settings: ExampleSettings,
+        neighbors: NeighborSettings,
+        most_similar: float,
+        seed: int,
+    ) -> None:
+        self.corpus, self.related, self.settings, self.seed = corpus, related, settings, seed
+        self.neighbors, self.most_similar = neighbors, most_similar
+        self.segments: Segments = corpus.segments
+        self.unchanged: dict[str, int] = {}
+        # Documents that are not held out, as indices into ``segments.document_bounds``.
+        self.documents = np.flatnonzero(~self.segments.held_out[self.segments.document_bounds[:-1]])
+        # Tokens of an arm: those of the corpus without what is held out, and a separator per document.
+        self.budget = int(self.segments.lengths[~self.segments.held_out].sum()) + len(self.documents)
+        # Queries begin with the pool; the held-out segments follow.
+        self.pool_size = int(related.pool.sum())
+
+    def _generator(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, purpose])
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The related groups, as many as the share of the budget holds."""
+        found = self.related.filtered.neighbors
+        order = self._generator(_ANCHORS).permutation(self.pool_size)
+        make = sentence_groups if self.settings.unit == "sentence" else passage_groups
+        chosen = Neighbors(found.ids[order], found.similarity[order])
+        groups = make(self.segments, self.related.queries[order], chosen, self.settings.window)
+        sizes = np.bincount(groups.group, weights=self.segments.lengths[groups.segment] + 1, minlength=groups.count)
+        # The first groups, in random order, whose tokens stay within the share of the budget.
+        enough = int(np.searchsorted(np.cumsum(sizes), self.settings.share * self.budget, side="right"))
+        kept = groups.group < enough
+        return Groups(groups.group[kept], groups.segment[kept], groups.anchor[kept])
+
+    @cached_property
+    def group_lengths(self) -> Int[np.ndarray, " examples"]:
+        """Tokens of the examples that are made of groups: the same in every such arm."""
+        return group_slices(self.groups, self.segments, self.settings.window).lengths
+
+    @cached_property
+    def running(self) -> Slices:
+        """The running text that is mixed into the arms made of groups."""
+        rest = max(0, self.budget - int(self.group_lengths.sum()))
+        return self._running_text(np.full(rest // self.settings.window, self.settings.window))
+
+    def _running_text(self, lengths: np.ndarray) -> Slices:
+        # Twice, in two orders: an arm whose examples are not all full needs a little more text than there is.
+        generator = self._generator(_RUNNING)
+        documents = np.concatenate([generator.permutation(self.documents) for _ in range(2)])
+        return running_slices(self.segments, documents, lengths)
+
+    def arm(self, name: Arm) -> Slices:
+        """Makes the examples of one arm, shuffled: related examples are not in one batch."""
+        settings = self.settings
+        if name in ("tour", "stream"):
+            vectors = self.document_vectors
+            if name == "stream":
+                order = stream_order(vectors, buffer=settings.buffer)
+            else:
+                # Near-duplicates are no neighbors; every other rule is switched off.
+                k, documents = self.neighbors.candidates, np.arange(len(vectors))
+                rules = FilterSettings(k=k, most_similar=self.most_similar, least_percentile=0.0, hub_cap=len(vectors))
+                found = filter_neighbors(search(vectors, vectors, self.neighbors), documents, documents, rules)
+                order = tour(found.neighbors, seed=self.seed).order
+            documents = self.documents[order]
+            made = packed_slices(self.segments, documents, settings.window, settings.strategy, settings.buffer)
+        elif name == "contiguous":
+            made = self._running_text(np.concatenate([self.group_lengths, self.running.lengths]))
+        else:
+            groups = self.groups
+            if name == "random":
+                pool = np.flatnonzero(self.related.pool)
+                groups, self.unchanged[name] = random_groups(groups, self.segments, pool, self._generator(_RANDOM))
+            elif name == "split":
+                groups, self.unchanged[name] = split_groups(groups, self.segments, self._generator(_SPLIT))
+            placed = order_groups(groups, settings.order, self._generator(_ORDER))
+            made = group_slices(placed, self.segments, settings.window).followed_by(self.running)
+        return take_examples(made, self._generator(_SHUFFLE).permutation(made.count))
+
+    @cached_property
+    def document_vectors(self) -> Float[np.ndarray, "documents dimension"]:
+        """Mean vector of the eligible segments of each document, scaled to length 1."""
+        starts = self.segments.document_bounds[:-1]
+        sums = np.add.reduceat(self.corpus.vectors, starts, axis=0)[self.documents]
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        return np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)
+
+    def evaluation(self) -> Slices:
+        """Makes one example per held-out segment that has neighbors: its neighbors, then the segment itself."""
+        found, queries = self.related.filtered.neighbors, self.related.queries[self.pool_size :]
+        own = Neighbors(found.ids[self.pool_size :], found.similarity[self.pool_size :])
+        groups = sentence_groups(self.segments, queries, own, self.settings.window)
+        return Slices(
+            example=groups.group,
+            start=self.segments.offsets[groups.segment],
+            stop=self.segments.offsets[groups.segment + 1],
+            separated=np.ones(len(groups.segment), dtype=bool),
+            anchor=groups.anchor,
+        )
+
+    def held_out(self) -> Slices:
+        """Makes examples of running text from the held-out documents."""
+        documents = np.flatnonzero(self.segments.held_out[self.segments.document_bounds[:-1]])
+        tokens = int(self.segments.lengths[self.segments.held_out].sum()) + len(documents)
+        return running_slices(self.segments, documents, np.full(tokens // self.settings.window, self.settings.window))
+
+
+def build_examples(
+    config: BuildConfig, folder: Path, *, seed: int = 0, progress: Progress = SILENT
+) -> tuple[Build, Counts]:
+    """Builds training examples; what a killed run has finished is not done again.
 
     Args:
         config: What to build.
-        folder: Where stages, examples and the manifest go.
-        seed: Seed of the choice of anchors, of controls and of the order of examples.
-        progress: Told how far each stage is.
+        folder: Where artifacts, examples and the manifest go.
+        seed: Seed of the choice of anchors, of the controls and of the order of examples.
+        progress: Reports the progress of each stage.
 
     Returns:
-        The build, and what was met on the way.
+        The build, and the counts of what could not be done as asked.
 
     Raises:
         InputError: A source cannot be used, or the folder holds the build of other inputs.
     """
-    workspace = Workspace(folder)
-    pipeline = Pipeline(config, workspace, progress)
-    assembly = Assembly(pipeline, seed)
-    key = {"segments": [path.name for path in pipeline.segment_paths], "filtered": pipeline.filtered_path.name}
-    key |= plain(config.examples) | {"seed": seed, "hold_out": config.segment.hold_out}
+    workspace, hold_out = Workspace(folder), config.segment.hold_out
+    corpus = embed_corpus(
+        config.corpus,
+        config.segment,
+        config.embed,
+        workspace,
+        lambda stage, jobs: run_jobs(jobs, workers=config.workers, name=stage, progress=progress),
+    )
+    related = find_neighbors(corpus, config.neighbors, config.filter, hold_out, workspace, progress)
+    assembly = Assembly(corpus, related, config.examples, config.neighbors, config.filter.most_similar, seed)
+    key = {"segments": [path.name for path in corpus.segment_paths], "filtered": related.filtered_path.name}
+    key |= plain(config.examples) | {"seed": seed, "hold_out": hold_out}
+    # An arm does not depend on which others are built: files are shared between builds of other arms.
     del key["arms"]
     written: dict[str, Any] = {}
     makers = {arm: partial(assembly.arm, arm) for arm in config.examples.arms}
-    if config.segment.hold_out:
+    if hold_out:
         makers |= {HELD_OUT: assembly.held_out, EVALUATION: assembly.evaluation}
     for name, make in track(makers.items(), progress, "examples", len(makers)):
+        # Slices are made even if the file exists: the manifest and the counts need them.
         with workspace.timed("examples"):
             slices = make()
         path = workspace.once(
             "examples",
             key | {"arm": name},
             ".parquet",
-            lambda to, s=slices: write_examples(s, pipeline.segments, pipeline.tokenizer.separator, to),
+            lambda to, s=slices: write_examples(s, corpus.segments, corpus.tokenizer.separator, to),
         )
-        written[name] = _entry(path, slices, folder)
-    _write_manifest(pipeline, written, seed)
-    return Build(folder), assembly.counts
-
-
-def _entry(path: Path, slices: Slices, folder: Path) -> dict[str, Any]:
-    return {
-        "path": str(path.relative_to(folder)),
-        "examples": slices.count,
-        "tokens": int(slices.lengths.sum()),
-    }
-
-
-def _write_manifest(pipeline: Pipeline, written: dict[str, Any], seed: int) -> None:
-    folder = pipeline.workspace.folder
-
-    def names(paths: list[Path]) -> list[str]:
-        return [str(path.relative_to(folder)) for path in paths]
-
-    settings = plain(pipeline.config)
-    del settings["workers"]
-    pipeline.workspace.write_manifest(
-        {
-            "seqtant": seqtant.__version__,
-            "inputs": pipeline.inputs,
-            "config": settings,
-            "seed": seed,
-            "documents": [count for _, count in pipeline.shards],
-            "segments": names(pipeline.segment_paths),
-            "vectors": names(pipeline.vector_paths),
-            "neighbors": names([pipeline.neighbors_path])[0],
-            "filtered": names([pipeline.filtered_path])[0],
-            "tokenizer": names([pipeline.tokenizer_path])[0] if pipeline.config.segment.tokenizer == "bpe" else None,
-            "vocabulary": pipeline.tokenizer.vocabulary,
-            "separator": pipeline.tokenizer.separator,
-            "window": pipeline.config.examples.window,
-            "examples": written,
+        written[name] = {
+            "path": str(path.relative_to(folder)),
+            "examples": slices.count,
+            "tokens": int(slices.lengths.sum()),
         }
-    )
+    settings = plain(config)
+    # The number of workers changes no byte, so the manifest must not name it.
+    del settings["workers"]
+    trained = config.segment.tokenizer == "bpe"
+    manifest = {
+        "seqtant": seqtant.__version__,
+        "inputs": corpus.inputs,
+        "config": settings,
+        "seed": seed,
+        "documents": corpus.documents,
+        "segments": [str(path.relative_to(folder)) for path in corpus.segment_paths],
+        "vectors": [str(path.relative_to(folder)) for path in corpus.vector_paths],
+        "neighbors": str(related.neighbors_path.relative_to(folder)),
+        "filtered": str(related.filtered_path.relative_to(folder)),
+        "tokenizer": str(corpus.tokenizer_path.relative_to(folder)) if trained else None,
+        "vocabulary": corpus.tokenizer.vocabulary,
+        "separator": corpus.tokenizer.separator,
+        "window": config.examples.window,
+        "examples": written,
+    }
+    # The manifest comes last: a folder that has one is complete.
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    lonely = int((related.filtered.neighbors.ids[: assembly.pool_size] < 0).all(axis=1).sum())
+    return Build(folder), Counts(lonely, assembly.unchanged, dict(workspace.seconds))
 
 
 @dataclass(frozen=True)
 class Build:
-    """A folder of examples.
+    """A folder of examples that :func:`build_examples` wrote.
 
     Raises:
         InputError: (On reading) the folder holds no build, or a file of it is missing.
     """
 
     folder: Path
-    """Where it lies."""
+    """Where it is."""
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """Everything that is known about it."""
+        """The content of the manifest."""
         return read_manifest(self.folder)
 
     @property
     def arms(self) -> list[str]:
-        """The arms there are, in the order in which they were asked for."""
-        there = self.manifest["examples"]
-        return [arm for arm in self.manifest["config"]["examples"]["arms"] if arm in there]
+        """The arms that exist, in the order of the configuration."""
+        known = self.manifest["examples"]
+        return [arm for arm in self.manifest["config"]["examples"]["arms"] if arm in known]
 
     @property
     def window(self) -> int:
@@ -132,17 +296,17 @@ class Build:
         return int(self.manifest["window"])
 
     def path(self, arm: str) -> Path:
-        """The Parquet file of an arm, of ``held_out`` or of ``evaluation``.
+        """Finds the Parquet file of an arm, of ``held_out`` or of ``evaluation``.
 
         Raises:
-            InputError: There is no such arm, or its file is gone.
+            InputError: There is no such arm, or its file is missing.
         """
         known = self.manifest["examples"]
         if arm not in known:
             raise InputError(f"'{self.folder}' has no arm '{arm}'{suggest(arm, known)}: it has {', '.join(known)}")
-        return self._there(known[arm]["path"])
+        return self._file(known[arm]["path"])
 
-    def _there(self, name: str) -> Path:
+    def _file(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
             raise InputError(f"'{path}' is missing: build again, what is there will be used")
@@ -151,27 +315,27 @@ class Build:
     @cached_property
     def segments(self) -> Segments:
         """All segments of the corpus."""
-        paths = [self._there(name) for name in self.manifest["segments"]]
+        paths = [self._file(name) for name in self.manifest["segments"]]
         hold_out = self.manifest["config"]["segment"]["hold_out"]
         return read_segments(paths, self.manifest["documents"], hold_out=hold_out)
 
     @cached_property
     def vectors(self) -> Float[np.ndarray, "segments dimension"]:
         """Vectors of all segments; zero for those that are not eligible."""
-        return read_vectors([self._there(name) for name in self.manifest["vectors"]], self.segments)
+        return read_vectors([self._file(name) for name in self.manifest["vectors"]], self.segments)
 
     @cached_property
     def filtered(self) -> Filtered:
-        """Neighbors that passed the rules."""
-        return load_filtered(self._there(self.manifest["filtered"]))
+        """Neighbors that passed the filters."""
+        return load_filtered(self._file(self.manifest["filtered"]))
 
     @property
     def recall(self) -> Float[np.ndarray, " sample"]:
-        """Share of the true nearest neighbors found, per query of a sample."""
-        return load_recall(self._there(self.manifest["neighbors"]))
+        """Share of the true nearest neighbors that were found, per query of a sample."""
+        return load_neighbors(self._file(self.manifest["neighbors"]))[1]
 
     def column(self, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """One list column of an arm: all values end to end, and where each example's begin (one more at the end)."""
+        """Reads a list column of an arm: values end to end, and the offset of each example (one more at the end)."""
         parquet: Any = require("pyarrow.parquet", extra="data")
         lists = parquet.read_table(self.path(arm), columns=[name]).column(name).combine_chunks()
         chunks = lists.chunks if hasattr(lists, "chunks") else [lists]
@@ -180,7 +344,19 @@ class Build:
         return np.concatenate(values), np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
 
     def tokens(self, arm: str) -> Iterator[np.ndarray]:
-        """Token ids of each example of an arm."""
+        """Yields the token ids of each example of an arm."""
         values, offsets = self.column(arm, "input_ids")
         for start, stop in itertools.pairwise(offsets.tolist()):
             yield values[start:stop]
+
+
+@contextmanager
+def open_or_build(
+    folder: str | None, small: BuildConfig, *, seed: int = 0, progress: Progress = SILENT
+) -> Iterator[Build]:
+    """Opens a build; without a folder, builds a small one that is deleted at the end of the block."""
+    if folder is not None:
+        yield Build(Path(folder).expanduser())
+        return
+    with tempfile.TemporaryDirectory() as place:
+        yield build_examples(small, Path(place), seed=seed, progress=progress)[0]

@@ -1,26 +1,34 @@
-"""Examples for a training loop: seed and epoch decide the order, whatever the number of workers; exact resumption."""
+"""Feeds examples into a training loop with exact resumption, and checks that the loop's attention sees whole examples.
+
+Seed and epoch alone decide the order, whatever the number of workers. Any option that hides packed documents from each
+other (block-diagonal masks, restarted positions with flash attention) silently turns examples of related text into
+separate examples: :func:`logit_changes` finds it out by exchanging the context of an anchor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from seqtant.errors import InputError
+from seqtant.lm import CausalLM
 from seqtant.pretraining.build.build import Build
 
 IGNORED = -100
 
 
 class ExampleTable:
-    """The examples of one arm, held as flat arrays, in the order of a seed and an epoch.
+    """Holds the examples of one arm as flat arrays.
 
     Args:
-        build: Where the examples lie.
+        build: The build.
         arm: Which arm.
         seed: Seed of the order.
 
@@ -40,18 +48,18 @@ class ExampleTable:
         return len(self.offsets) - 1
 
     def order(self, epoch: int) -> Int[np.ndarray, " examples"]:
-        """Order of the examples in an epoch."""
+        """Shuffles the examples of an epoch."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self))
 
-    def example(self, row: int) -> Int[torch.Tensor, " time"]:
-        """Token ids of one example."""
+    def example(self, row: int) -> Int[Tensor, " time"]:
+        """Returns the token ids of one example."""
         return torch.from_numpy(self.tokens[self.offsets[row] : self.offsets[row + 1]].astype(np.int64))
 
-    def padded(self, rows: list[int]) -> dict[str, Int[torch.Tensor, "batch time"]]:
-        """Examples side by side: ``input_ids`` filled with separators on the right, ``labels`` ignored there.
+    def padded(self, rows: list[int]) -> dict[str, Int[Tensor, "batch time"]]:
+        """Pads examples to a batch: ``input_ids`` with separators on the right, ``labels`` with -100.
 
-        No attention mask comes along: all segments of an example see each other, and what is filled in stands to the
-        right, where a causal model cannot see it.
+        There is no attention mask: all segments of an example see each other, and a causal model cannot see the padding
+        on the right.
         """
         examples = [self.example(row) for row in rows]
         pad = torch.nn.utils.rnn.pad_sequence
@@ -62,7 +70,7 @@ class ExampleTable:
 
 
 class ExampleBatches:
-    """Batches for :func:`seqtant.training.train`: found from the step alone, hence exact resumption and sharding.
+    """Makes batches for :func:`seqtant.training.train` from the step alone: hence exact resumption and sharding.
 
     Args:
         table: The examples.
@@ -74,36 +82,37 @@ class ExampleBatches:
         self.fingerprint = f"{table.fingerprint} rows {rows}"
         self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
 
-    def batch(self, step: int) -> dict[str, Int[torch.Tensor, "batch time"]]:
-        """The batch of one step."""
-        return self.table.padded([self._row(index) for index in range(step * self.rows, (step + 1) * self.rows)])
-
-    def _row(self, index: int) -> int:
-        epoch, place = divmod(index, len(self.table))
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, self.table.order(epoch)
-        return int(self._order[place])
+    def batch(self, step: int) -> dict[str, Int[Tensor, "batch time"]]:
+        """Returns the batch of one step."""
+        chosen: list[int] = []
+        for index in range(step * self.rows, (step + 1) * self.rows):
+            epoch, place = divmod(index, len(self.table))
+            # ``_order`` is that of ``_epoch``: kept, as most batches lie within one epoch.
+            if epoch != self._epoch:
+                self._epoch, self._order = epoch, self.table.order(epoch)
+            chosen.append(int(self._order[place]))
+        return self.table.padded(chosen)
 
 
 class ExampleStream(IterableDataset[dict[str, Any]]):
-    """Examples for any other training loop, e.g. under a ``DataLoader`` with ``batch_size=rows``.
+    """Streams examples to any other training loop, e.g. under a ``DataLoader`` with ``batch_size=rows``.
 
     Worker w of W yields the examples of batches w, w + W, w + 2W ..., which is the order in which a ``DataLoader``
     asks: the batches are the same for any number of workers.
 
     Args:
-        build: Where the examples lie.
+        build: The build.
         arm: Which arm.
         rows: Examples per batch of the loader.
         seed: Seed of the order.
-        epochs: After how many epochs it ends; None never ends.
+        epochs: Number of epochs; None never ends.
 
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from seqtant.pretraining.build.build import build
+        >>> from seqtant.pretraining.build.build import build_examples
         >>> from seqtant.pretraining.config import BuildConfig
-        >>> built, _ = build(BuildConfig.smoke(), Path(tempfile.mkdtemp()))
+        >>> built, _ = build_examples(BuildConfig.smoke(), Path(tempfile.mkdtemp()))
         >>> stream = ExampleStream(built, "knn", rows=4)
         >>> first = next(iter(stream))["input_ids"]
         >>> len(first) <= built.window
@@ -125,6 +134,7 @@ class ExampleStream(IterableDataset[dict[str, Any]]):
         index = self._start
         first_batch = self._start // self.rows
         while total is None or index < total:
+            # Batches are dealt to the workers in turn, counted from the batch where the stream (re)starts.
             if (index // self.rows - first_batch) % workers == number:
                 if index // len(self.table) != epoch:
                     epoch = index // len(self.table)
@@ -134,17 +144,18 @@ class ExampleStream(IterableDataset[dict[str, Any]]):
             index += 1
 
     def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
-        """Where to go on.
+        """Returns the state from which another stream continues.
 
         Args:
             consumed: Examples that the loop has used since the start or the loaded state. With workers it must be
-                given, since they run ahead; without, the stream counts itself.
+                given, since they run ahead; without workers the stream counts itself.
         """
+        # Without ``consumed`` the stream's own count is right only if nothing was prefetched.
         index = self._yielded if consumed is None else self._start + consumed
         return {"index": max(index, self._start), "data": self.table.fingerprint, "rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where a state was taken, with any number of workers.
+        """Continues where a state was taken, with any number of workers.
 
         Raises:
             InputError: The state is of other examples, another seed or another batch size.
@@ -154,3 +165,97 @@ class ExampleStream(IterableDataset[dict[str, Any]]):
             if state.get(key) != value:
                 raise InputError(f"the state is of other data ({key} {state.get(key)!r}, here {value!r}): build alike")
         self._start = self._yielded = int(state["index"])
+
+
+Forward = Callable[[Int[Tensor, "batch time"]], Float[Tensor, "batch time vocabulary"]]
+"""From token ids to logits exactly as in the user's training loop, with its masks and positions."""
+
+
+@dataclass(frozen=True)
+class SwappedContext:
+    """An example, and its anchor after another context of the same length."""
+
+    tokens: Int[np.ndarray, " time"]
+    """Token ids of the example up to the end of its anchor."""
+    swapped: Int[np.ndarray, " time"]
+    """The same with other tokens before the anchor."""
+    anchor: int
+    """Index of the anchor's first token."""
+
+
+def logit_changes(forward: Forward, contexts: list[SwappedContext]) -> Float[np.ndarray, " examples"]:
+    """Measures the largest change of any logit within each anchor when its context is exchanged.
+
+    Args:
+        forward: From token ids to logits, exactly as in training.
+        contexts: From :func:`swapped_contexts`.
+
+    Returns:
+        One number per example; zero means that the model cannot see the context.
+
+    Example:
+        >>> blind = lambda ids: torch.nn.functional.one_hot(ids, 10).double()
+        >>> logit_changes(blind, [SwappedContext(np.array([1, 2, 3]), np.array([4, 5, 3]), 2)]).tolist()
+        [0.0]
+    """
+    changes = []
+    with torch.no_grad():
+        for each in contexts:
+            # [2, time] -> [2, anchor, vocabulary]
+            pair = torch.from_numpy(np.stack([each.tokens, each.swapped]).astype(np.int64))
+            logits = forward(pair)[:, each.anchor :].double()
+            changes.append(float((logits[0] - logits[1]).abs().max()))
+    return np.array(changes)
+
+
+def swapped_contexts(build: Build, arm: str, *, most: int = 16) -> list[SwappedContext]:
+    """Pairs anchors of a build's examples with their own context and with the tokens of the example before.
+
+    Args:
+        build: The build.
+        arm: Which arm.
+        most: Largest number of examples.
+
+    Raises:
+        InputError: No example of the arm has an anchor after other text.
+    """
+    tokens = build.tokens(arm)
+    lengths, offsets = build.column(arm, "segment_lengths")
+    anchors, anchor_offsets = build.column(arm, "anchors")
+    found: list[SwappedContext] = []
+    filler = np.zeros(0, dtype=np.int32)
+    for row, ids in enumerate(tokens):
+        own = anchors[anchor_offsets[row] : anchor_offsets[row + 1]]
+        # An anchor that comes first in its example has no context to exchange.
+        own = own[own > 0]
+        starts = np.concatenate([[0], np.cumsum(lengths[offsets[row] : offsets[row + 1]])])
+        if len(own) and len(filler) >= starts[own[0]]:
+            begin, end = int(starts[own[0]]), int(starts[own[0] + 1])
+            swapped = np.concatenate([filler[:begin], ids[begin:end]])
+            found.append(SwappedContext(ids[:end], swapped, begin))
+        # This example's tokens become the other context of the next one's anchor.
+        filler = ids
+        if len(found) == most:
+            break
+    if not found:
+        raise InputError(f"no example of the arm '{arm}' has an anchor after other text: build with --arm knn")
+    return found
+
+
+def check_vocabulary(model: CausalLM, contexts: list[SwappedContext]) -> None:
+    """Checks that a model knows the tokens of a build and can read its examples.
+
+    Raises:
+        InputError: A token lies outside its vocabulary, or an example outside its context.
+    """
+    largest = max(int(max(each.tokens.max(), each.swapped.max())) for each in contexts)
+    if largest >= model.vocabulary_size:
+        raise InputError(
+            f"the examples hold token {largest}, but '{model.name}' knows {model.vocabulary_size}: "
+            "build with --tokenizer and the model's folder"
+        )
+    longest = max(len(each.tokens) for each in contexts)
+    if model.context_length is not None and longest > model.context_length:
+        raise InputError(
+            f"an example has {longest} tokens, '{model.name}' reads {model.context_length}: build smaller ones"
+        )

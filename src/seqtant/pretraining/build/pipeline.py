@@ -1,249 +1,248 @@
-"""From a corpus to examples: one stage after the other, each taken from the folder if it is already there."""
+"""The stages of a build, one function each, in a fixed order: documents to filtered neighbors.
+
+    documents -> tokenizer -> segments -> encoder -> vectors     :func:`embed_corpus`, shard by shard
+    -> neighbors -> filtered                                     :func:`find_neighbors`, on one machine
+
+A stage writes artifacts into a folder. The name of an artifact is the hash of all that it depends on, so one that
+exists is the right one: a build that was killed continues where it stopped, and gives the same bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property, partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from seqtant.errors import InputError
-from seqtant.pretraining.build.shards import EmbedJob, SegmentJob, run_jobs, sampled, text_shards
-from seqtant.pretraining.build.workspace import Workspace
-from seqtant.pretraining.config import BuildConfig
+from seqtant.pretraining.build.workspace import (
+    MANIFEST,
+    EmbedJob,
+    RunJobs,
+    SegmentJob,
+    Workspace,
+    read_manifest,
+    run_jobs,
+    sample_evenly,
+    text_shards,
+)
 from seqtant.pretraining.corpus.readers import Corpus, open_corpus
-from seqtant.pretraining.corpus.segments import Segments, read_segments, read_texts, segment_texts, write_texts
-from seqtant.pretraining.corpus.splitters import find_splitter
-from seqtant.pretraining.corpus.tokenizer import AnyTokenizer, learn_tokenizer, open_tokenizer
-from seqtant.pretraining.retrieval.encoders import demand_encoder, learn_encoder
-from seqtant.pretraining.retrieval.filtering import Filtered, filter_neighbors, load_filtered, save_filtered
-from seqtant.pretraining.retrieval.neighbors import choose_index, load_neighbors, recall, search
+from seqtant.pretraining.corpus.segments import (
+    AnyTokenizer,
+    Segments,
+    eligible_texts,
+    find_splitter,
+    open_tokenizer,
+    read_segments,
+    read_texts,
+    train_tokenizer,
+    write_texts,
+)
+from seqtant.pretraining.retrieval.encoders import LatentSemanticEncoder, find_encoder
+from seqtant.pretraining.retrieval.neighbors import (
+    Filtered,
+    Neighbors,
+    choose_index,
+    filter_neighbors,
+    load_filtered,
+    recall,
+    save_filtered,
+    search,
+)
+from seqtant.pretraining.sections import EmbedSettings, FilterSettings, NeighborSettings, SegmentSettings
 from seqtant.progress import SILENT, Progress
 from seqtant.settings import plain
 
 _TOKENIZER_SAMPLE = 2000
-"""Documents from which a tokenizer is learned."""
+"""Documents on which a tokenizer is trained."""
 
 
-class Pipeline:
-    """The stages up to filtered neighbors, each made when it is first asked for.
+@dataclass(frozen=True)
+class EmbeddedCorpus:
+    """What the stages up to the vectors made."""
+
+    inputs: dict[str, str]
+    """Fingerprints of the corpus and the test sets, by name."""
+    documents: list[int]
+    """Documents per shard."""
+    tokenizer_path: Path
+    """File of the tokenizer, if it was trained here."""
+    tokenizer: AnyTokenizer
+    """The tokenizer."""
+    segment_paths: list[Path]
+    """Segments of each shard."""
+    segments: Segments
+    """All segments."""
+    vector_paths: list[Path]
+    """Vectors of each shard's eligible segments."""
+    vectors: Float[np.ndarray, "segments dimension"]
+    """Vectors of all segments in float32; zero for those that are not eligible."""
+
+
+def embed_corpus(
+    names: Sequence[str],
+    segment: SegmentSettings,
+    embed: EmbedSettings,
+    workspace: Workspace,
+    run: RunJobs | None = None,
+) -> EmbeddedCorpus:
+    """Runs the stages that work shard by shard, in order: documents, tokenizer, segments, encoder, vectors.
 
     Args:
-        config: What to build.
-        workspace: Where artifacts are kept.
-        progress: Told how far each stage is.
+        names: Sources of the corpus.
+        segment: Splitter, tokenizer, lengths, test sets.
+        embed: Encoder.
+        workspace: Folder of the artifacts.
+        run: Runs the jobs of the stages ``segments`` and ``vectors``; by default in this process.
 
     Raises:
         InputError: A source cannot be read, there is no such tokenizer, splitter or encoder, or the folder holds the
             build of other inputs.
     """
+    run = run or (lambda stage, jobs: run_jobs(jobs, workers=1, name=stage))
+    corpus, tests, inputs = open_inputs(names, segment, embed, workspace)
+    shards = write_documents(corpus, segment.shard_documents, workspace)
+    tokenizer_path = make_tokenizer(shards, segment, workspace)
+    tokenizer = open_tokenizer(segment.tokenizer, tokenizer_path)
+    jobs = segment_jobs(shards, tokenizer_path, tokenizer.fingerprint, tuple(tests), inputs, segment, workspace)
+    with workspace.timed("segments"):
+        run("segments", jobs)
+    segment_paths, documents = [job.path for job in jobs], [count for _, count in shards]
+    segments = read_segments(segment_paths, documents, hold_out=segment.hold_out)
+    encoder_path = make_encoder(jobs, int(segments.eligible.sum()), embed, workspace)
+    jobs = embed_jobs(jobs, encoder_path, embed, workspace)
+    with workspace.timed("vectors"):
+        run("vectors", jobs)
+    vector_paths = [job.path for job in jobs]
+    vectors = read_vectors(vector_paths, segments)
+    return EmbeddedCorpus(inputs, documents, tokenizer_path, tokenizer, segment_paths, segments, vector_paths, vectors)
 
-    def __init__(self, config: BuildConfig, workspace: Workspace, progress: Progress = SILENT) -> None:
-        self.config, self.workspace, self.progress = config, workspace, progress
-        self.corpus: Corpus = open_corpus(config.corpus, field=config.segment.field)
-        self._demand_tools()
-        workspace.demand_same_inputs(self.inputs)
 
-    def _demand_tools(self) -> None:
-        """Refuses names that lead nowhere before any work is done."""
-        find_splitter(self.config.segment.splitter)
-        demand_encoder(self.config.embed.encoder)
-        if self.config.segment.tokenizer != "bpe":
-            open_tokenizer(self.config.segment.tokenizer, Path())
+def open_inputs(
+    names: Sequence[str], segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace
+) -> tuple[Corpus, Corpus, dict[str, str]]:
+    """Opens the corpus and the test sets, and checks every name in the settings before any work is done.
 
-    @cached_property
-    def inputs(self) -> dict[str, str]:
-        """Fingerprints of the corpus and the test sets."""
-        tests = open_corpus(self.config.segment.blocklist, field=self.config.segment.field).fingerprints
-        return self.corpus.fingerprints | {f"blocklist {name}": print_ for name, print_ in tests.items()}
+    Returns:
+        The corpus, the test sets, and the fingerprints of both by name.
 
-    @cached_property
-    def shards(self) -> list[tuple[Path, int]]:
-        """The documents of each shard as Parquet, and their number.
+    Raises:
+        InputError: Something cannot be opened, or the folder's manifest was written for other inputs.
+    """
+    corpus, tests = open_corpus(names, field=segment.field), open_corpus(segment.blocklist, field=segment.field)
+    find_splitter(segment.splitter)
+    if embed.encoder != "lsa" and not Path(embed.encoder).is_dir():
+        find_encoder(embed.encoder)
+    if segment.tokenizer != "bpe":
+        open_tokenizer(segment.tokenizer, Path())
+    inputs = corpus.fingerprints | {f"blocklist {name}": print_ for name, print_ in tests.fingerprints.items()}
+    path = workspace.folder / MANIFEST
+    before = read_manifest(workspace.folder)["inputs"] if path.is_file() else inputs
+    changed = sorted(set(before) ^ set(inputs)) or [name for name in before if before[name] != inputs[name]]
+    if changed:
+        raise InputError(f"'{path}' was written for another '{changed[0]}': give another --out, or delete that folder")
+    return corpus, tests, inputs
 
-        Raises:
-            InputError: There is none.
-        """
-        found: list[tuple[Path, int]] = []
-        for digest, texts in text_shards(self.corpus, self.config.segment.shard_documents):
-            path = self.workspace.once("documents", {"sha256": digest}, ".parquet", partial(write_texts, texts))
-            found.append((path, len(texts)))
-        if not found:
-            raise InputError("the corpus holds no document: give one that does")
-        return found
 
-    @cached_property
-    def tokenizer_path(self) -> Path:
-        """The learned tokenizer, made only where it is asked for."""
-        settings = self.config.segment
-        key = {"of": [path.name for path, _ in self.shards], "vocabulary": settings.vocabulary}
-        if settings.tokenizer != "bpe":
-            return self.workspace.path("tokenizer", key, "/tokenizer.json")
-        total = sum(count for _, count in self.shards)
-        return self.workspace.once(
-            "tokenizer",
-            key,
-            "/tokenizer.json",
-            lambda to: learn_tokenizer(sampled(self._documents, total, _TOKENIZER_SAMPLE), settings.vocabulary, to),
+def write_documents(corpus: Corpus, shard_documents: int, workspace: Workspace) -> list[tuple[Path, int]]:
+    """Stage 1: writes the documents of each shard as Parquet, named by the hash of its texts.
+
+    Returns:
+        Path and number of documents of each shard.
+
+    Raises:
+        InputError: There is no document.
+    """
+    shards: list[tuple[Path, int]] = []
+    for digest, texts in text_shards(corpus, shard_documents):
+        path = workspace.once("documents", {"sha256": digest}, ".parquet", partial(write_texts, texts))
+        shards.append((path, len(texts)))
+    if not shards:
+        raise InputError("the corpus holds no document: give one that does")
+    return shards
+
+
+def make_tokenizer(shards: list[tuple[Path, int]], settings: SegmentSettings, workspace: Workspace) -> Path:
+    """Stage 2: trains the tokenizer on a sample of the documents, if the settings ask for ``bpe``."""
+    key = {"of": [path.name for path, _ in shards], "vocabulary": settings.vocabulary}
+    if settings.tokenizer != "bpe":
+        return workspace.path("tokenizer", key, "/tokenizer.json")
+
+    def train(path: Path) -> None:
+        texts = chain.from_iterable(read_texts(shard) for shard, _ in shards)
+        sample = sample_evenly(texts, sum(count for _, count in shards), _TOKENIZER_SAMPLE)
+        train_tokenizer(sample, settings.vocabulary, path)
+
+    return workspace.once("tokenizer", key, "/tokenizer.json", train)
+
+
+def segment_jobs(
+    shards: list[tuple[Path, int]],
+    tokenizer_path: Path,
+    tokenizer_fingerprint: str,
+    tests: tuple[str, ...],
+    inputs: dict[str, str],
+    settings: SegmentSettings,
+    workspace: Workspace,
+) -> list[SegmentJob]:
+    """Stage 3: one job per shard, which splits and tokenizes its documents."""
+    # Test sets enter by their content and held-out documents not at all: neither must depend on a path or a choice
+    # that leaves the segments as they are.
+    key = {name: value for name, value in plain(settings).items() if name not in ("blocklist", "hold_out")}
+    key |= {"tokenizer": tokenizer_fingerprint, "tests": sorted(inputs.items()) if tests else []}
+    return [
+        SegmentJob(
+            path=workspace.path("segments", key | {"of": path.name}, ".parquet"),
+            texts=path,
+            settings=settings,
+            tokenizer=tokenizer_path,
+            test_texts=tests,
         )
+        for path, _ in shards
+    ]
 
-    def _documents(self) -> Iterator[str]:
-        for path, _ in self.shards:
-            yield from read_texts(path)
 
-    @cached_property
-    def tokenizer(self) -> AnyTokenizer:
-        """Gives the tokens of segments."""
-        return open_tokenizer(self.config.segment.tokenizer, self.tokenizer_path)
+def make_encoder(shards: list[SegmentJob], eligible: int, settings: EmbedSettings, workspace: Workspace) -> Path:
+    """Stage 4: fits the encoder to a sample of the eligible segments, if the settings ask for ``lsa``."""
+    key = {"of": [shard.path.name for shard in shards], **plain(settings)}
+    if settings.encoder != "lsa":
+        return workspace.path("encoder", key, ".safetensors")
 
-    @cached_property
-    def segment_jobs(self) -> list[SegmentJob]:
-        """What cuts each shard: independent pieces of work, to be done here or anywhere."""
-        settings = self.config.segment
-        tests = tuple(open_corpus(settings.blocklist, field=settings.field))
-        key = {name: value for name, value in plain(settings).items() if name not in ("blocklist", "hold_out")}
-        key |= {"tokenizer": self.tokenizer.fingerprint, "tests": sorted(self.inputs.items()) if tests else []}
-        return [
-            SegmentJob(
-                path=self.workspace.path("segments", key | {"of": path.name}, ".parquet"),
-                texts=path,
-                settings=settings,
-                learned=self.tokenizer_path,
-                test_texts=tests,
-            )
-            for path, _ in self.shards
-        ]
-
-    @cached_property
-    def segment_paths(self) -> list[Path]:
-        """The segments of each shard."""
-        jobs = self.segment_jobs
-        with self.workspace.timed("segments"):
-            run_jobs(jobs, workers=self.config.workers, what="segments", progress=self.progress)
-        return [job.path for job in jobs]
-
-    @cached_property
-    def segments(self) -> Segments:
-        """All segments."""
-        counts = [count for _, count in self.shards]
-        return read_segments(self.segment_paths, counts, hold_out=self.config.segment.hold_out)
-
-    @cached_property
-    def encoder_path(self) -> Path:
-        """The learned encoder, made only where it is asked for."""
-        settings = self.config.embed
-        key = {"of": [path.name for path in self.segment_paths], **plain(settings)}
-        if settings.encoder != "lsa":
-            return self.workspace.path("encoder", key, ".safetensors")
-        eligible = int(self.segments.eligible.sum())
-        return self.workspace.once(
-            "encoder",
-            key,
-            ".safetensors",
-            lambda to: learn_encoder(sampled(self._eligible_texts, eligible, settings.sample), settings, to),
-        )
-
-    def _eligible_texts(self) -> Iterator[str]:
-        for (texts, _), segments in zip(self.shards, self.segment_paths, strict=True):
-            yield from segment_texts(read_texts(texts), segments)
-
-    @cached_property
-    def vector_jobs(self) -> list[EmbedJob]:
-        """What embeds each shard; the encoder has been learned by then."""
-        settings = self.config.embed
-        key = {name: value for name, value in plain(settings).items() if name != "rows"}
-        key["encoder"] = [settings.encoder, self.encoder_path.name]
-        return [
-            EmbedJob(
-                path=self.workspace.path("vectors", key | {"of": segments.name}, ".safetensors"),
-                texts=texts,
-                segments=segments,
-                settings=settings,
-                learned=self.encoder_path,
-            )
-            for (texts, _), segments in zip(self.shards, self.segment_paths, strict=True)
-        ]
-
-    @cached_property
-    def vector_paths(self) -> list[Path]:
-        """The vectors of each shard's eligible segments."""
-        jobs = self.vector_jobs
-        with self.workspace.timed("vectors"):
-            run_jobs(jobs, workers=self.config.workers, what="vectors", progress=self.progress)
-        return [job.path for job in jobs]
-
-    @cached_property
-    def vectors(self) -> Float[np.ndarray, "segments dimension"]:
-        """Vectors of all segments in float32; zero for those that are not eligible."""
-        return read_vectors(self.vector_paths, self.segments)
-
-    @cached_property
-    def pool(self) -> Bool[np.ndarray, " segments"]:
-        """Segments that may be neighbors and anchors: each text once, none from a test set or held out."""
-        segments = self.segments
-        seen = segments.eligible & segments.first_of_hash & (np.abs(self.vectors).max(axis=1) > 0)
-        return seen & ~segments.blocked & ~segments.held_out
-
-    @cached_property
-    def queries(self) -> Int[np.ndarray, " queries"]:
-        """Segments that neighbors are searched for: the pool, then what is held out."""
-        segments = self.segments
-        held = np.flatnonzero(segments.held_out & segments.eligible & segments.first_of_hash)
-        return np.concatenate([np.flatnonzero(self.pool), held])
-
-    @cached_property
-    def neighbors_path(self) -> Path:
-        """The candidates of every query, as segments, and the recall of a sample of them."""
-        key = plain(self.config.neighbors) | {
-            "vectors": [path.name for path in self.vector_paths],
-            "hold_out": self.config.segment.hold_out,
-        }
-        return self.workspace.once("neighbors", key, ".safetensors", self._write_neighbors)
-
-    def _write_neighbors(self, path: Path) -> None:
+    def fit(path: Path) -> None:
         from safetensors.numpy import save_file
 
-        settings, queries, pool = self.config.neighbors, self.queries, np.flatnonzero(self.pool)
-        if not len(pool):
-            nothing = np.zeros((len(queries), 0))
-            save_file({"ids": nothing.astype(np.int64), "similarity": nothing, "recall": np.zeros(0)}, path)
-            return
-        vectors = self.vectors[pool]
-        asking = vectors if len(queries) == len(pool) else self.vectors[queries]
-        found = search(asking, vectors, settings, progress=self.progress)
-        shares = np.ones(min(settings.recall_sample, len(queries)))
-        if choose_index(settings.index, len(pool)) != "exact":
-            rows = np.sort(np.random.default_rng(0).permutation(len(queries))[: settings.recall_sample])
-            shares = recall(found, rows, vectors, asking, min(self.config.filter.k, len(pool)))
-        ids = np.where(found.ids >= 0, pool[found.ids], -1)
-        save_file({"ids": ids, "similarity": found.similarity.astype(np.float16), "recall": shares}, path)
+        texts = chain.from_iterable(eligible_texts(read_texts(shard.texts), shard.path) for shard in shards)
+        sample = sample_evenly(texts, eligible, settings.sample)
+        fitted = LatentSemanticEncoder.fit(sample, dimension=settings.dimension, buckets=settings.buckets)
+        save_file({"weights": fitted.weights, "basis": fitted.basis}, path)
 
-    @cached_property
-    def filtered_path(self) -> Path:
-        """The neighbors that passed the rules."""
-        key = {"of": self.neighbors_path.name, **plain(self.config.filter)}
-        return self.workspace.once("filtered", key, ".safetensors", lambda to: save_filtered(self._filter(), to))
+    return workspace.once("encoder", key, ".safetensors", fit)
 
-    def _filter(self) -> Filtered:
-        return filter_neighbors(
-            load_neighbors(self.neighbors_path),
-            self.queries,
-            self.segments.document,
-            self.config.filter,
-            blocked=self.segments.blocked,
-            capped=~self.segments.held_out[self.queries],
+
+def embed_jobs(
+    shards: list[SegmentJob], encoder_path: Path, settings: EmbedSettings, workspace: Workspace
+) -> list[EmbedJob]:
+    """Stage 5: one job per shard, which embeds its eligible segments."""
+    key = {name: value for name, value in plain(settings).items() if name != "rows"}
+    key["encoder"] = [settings.encoder, encoder_path.name]
+    return [
+        EmbedJob(
+            path=workspace.path("vectors", key | {"of": shard.path.name}, ".safetensors"),
+            texts=shard.texts,
+            segments=shard.path,
+            settings=settings,
+            encoder=encoder_path,
         )
-
-    @cached_property
-    def filtered(self) -> Filtered:
-        """Neighbors that passed the rules, and why the others did not."""
-        return load_filtered(self.filtered_path)
+        for shard in shards
+    ]
 
 
 def read_vectors(paths: list[Path], segments: Segments) -> Float[np.ndarray, "segments dimension"]:
-    """Vectors of all segments from those of the eligible ones, in float32; zero for the others."""
+    """Reads the vectors of all segments in float32; those that are not eligible get zero."""
     from safetensors.numpy import load_file
 
     parts = [part for part in (load_file(path)["vectors"] for path in paths) if len(part)]
@@ -251,3 +250,104 @@ def read_vectors(paths: list[Path], segments: Segments) -> Float[np.ndarray, "se
     vectors = np.zeros((len(segments), rows.shape[1]), dtype=np.float32)
     vectors[segments.eligible] = rows
     return vectors
+
+
+@dataclass(frozen=True)
+class RelatedSegments:
+    """Which segments may be anchors and neighbors, and the neighbors that passed the filters."""
+
+    pool: Bool[np.ndarray, " segments"]
+    """Segments that may be neighbors and anchors: each text once, none from a test set or held out."""
+    queries: Int[np.ndarray, " queries"]
+    """Segments whose neighbors are searched: the pool, then the held-out segments."""
+    neighbors_path: Path
+    """File of the candidates and of the recall."""
+    filtered_path: Path
+    """File of the filtered neighbors."""
+    filtered: Filtered
+    """Filtered neighbors of each query."""
+
+
+def find_neighbors(
+    corpus: EmbeddedCorpus,
+    settings: NeighborSettings,
+    filters: FilterSettings,
+    hold_out: int,
+    workspace: Workspace,
+    progress: Progress = SILENT,
+) -> RelatedSegments:
+    """Runs the stages that need all vectors at once, in order: neighbors, filtered.
+
+    Args:
+        corpus: The embedded corpus.
+        settings: Index and number of candidates.
+        filters: Which candidates stay.
+        hold_out: One in ``hold_out`` documents is held out.
+        workspace: Folder of the artifacts.
+        progress: Reports the queries done.
+    """
+    segments = corpus.segments
+    distinct = segments.eligible & segments.first_of_hash
+    # A zero vector is that of a text in which the encoder knows no word.
+    pool = distinct & (np.abs(corpus.vectors).max(axis=1) > 0) & ~segments.blocked & ~segments.held_out
+    queries = np.concatenate([np.flatnonzero(pool), np.flatnonzero(distinct & segments.held_out)])
+    key = plain(settings) | {"vectors": [path.name for path in corpus.vector_paths], "hold_out": hold_out}
+    write = partial(write_neighbors, corpus.vectors, np.flatnonzero(pool), queries, settings, filters.k, progress)
+    neighbors_path = workspace.once("neighbors", key, ".safetensors", write)
+    key = {"of": neighbors_path.name, **plain(filters)}
+    filtered_path = workspace.once(
+        "filtered", key, ".safetensors", partial(write_filtered, neighbors_path, queries, segments, filters)
+    )
+    return RelatedSegments(pool, queries, neighbors_path, filtered_path, load_filtered(filtered_path))
+
+
+def write_neighbors(
+    vectors: Float[np.ndarray, "segments dimension"],
+    pool: Int[np.ndarray, " pool"],
+    queries: Int[np.ndarray, " queries"],
+    settings: NeighborSettings,
+    k: int,
+    progress: Progress,
+    path: Path,
+) -> None:
+    """Stage 6: writes the candidates of every query, as segments, and the recall of a sample of the queries."""
+    from safetensors.numpy import save_file
+
+    if not len(pool):
+        nothing = np.zeros((len(queries), 0))
+        save_file({"ids": nothing.astype(np.int64), "similarity": nothing, "recall": np.zeros(0)}, path)
+        return
+    searched = vectors[pool]
+    # Without held-out segments the queries are the pool: no second copy of the vectors.
+    asking = searched if len(queries) == len(pool) else vectors[queries]
+    found = search(asking, searched, settings, progress=progress)
+    shares = np.ones(min(settings.recall_sample, len(queries)))
+    if choose_index(settings.index, len(pool)) != "exact":
+        rows = np.sort(np.random.default_rng(0).permutation(len(queries))[: settings.recall_sample])
+        shares = recall(found, rows, searched, asking, min(k, len(pool)))
+    ids = np.where(found.ids >= 0, pool[found.ids], -1)
+    save_file({"ids": ids, "similarity": found.similarity.astype(np.float16), "recall": shares}, path)
+
+
+def write_filtered(
+    neighbors_path: Path, queries: Int[np.ndarray, " queries"], segments: Segments, filters: FilterSettings, path: Path
+) -> None:
+    """Stage 7: filters the candidates and writes those that stay."""
+    kept = filter_neighbors(
+        load_neighbors(neighbors_path)[0],
+        queries,
+        segments.document,
+        filters,
+        blocked=segments.blocked,
+        # Held-out segments ask for neighbors too, but must not use up the capacity of the training text.
+        capped=~segments.held_out[queries],
+    )
+    save_filtered(kept, path)
+
+
+def load_neighbors(path: Path) -> tuple[Neighbors, Float[np.ndarray, " sample"]]:
+    """Reads the candidates, and the recall of a sample of the queries."""
+    from safetensors.numpy import load_file
+
+    stored = load_file(path)
+    return Neighbors(stored["ids"], stored["similarity"].astype(np.float32)), stored["recall"]

@@ -1,4 +1,15 @@
-"""Where the stages of a build keep what they made: named by what went into it, written whole or not at all."""
+"""The folder of a build's artifacts, and the shard jobs that make most of them: segmentation and embedding.
+
+Jobs run in local processes, as a datatrove step (local, Slurm and Ray executors), or on Ray Data. A job whose artifact
+exists is skipped, and an artifact is written to a temporary file and renamed, so any number of machines need nothing
+but a shared folder. A cluster passes its own executor to the stages that work shard by shard::
+
+    def execute(stage, jobs):
+        LocalPipelineExecutor([job_step(jobs)], tasks=64, workers=8).run()
+
+    embed_corpus(config.corpus, config.segment, config.embed, Workspace(folder), execute)
+    build_examples(config, folder)
+"""
 
 from __future__ import annotations
 
@@ -8,31 +19,54 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import numpy as np
+
 from seqtant.errors import InputError
-from seqtant.runs.files import make_folder, whole_file, write_text
+from seqtant.optional import require
+from seqtant.pretraining.corpus.segments import (
+    eligible_texts,
+    open_tokenizer,
+    read_texts,
+    segment_documents,
+    word_ngrams,
+    write_segments,
+)
+from seqtant.pretraining.retrieval.encoders import embed, open_encoder
+from seqtant.pretraining.sections import EmbedSettings, SegmentSettings
+from seqtant.progress import SILENT, Progress, track
+from seqtant.runs.files import make_folder, whole_file
 
 MANIFEST = "manifest.json"
 
 
-class Workspace:
-    """A folder of artifacts.
+def write_once(path: Path, make: Callable[[Path], object]) -> None:
+    """Writes a file if it does not exist yet: to a temporary file, then renamed."""
+    if not path.is_file():
+        with whole_file(path) as partial:
+            make(partial)
 
-    An artifact's name holds the hash of its stage, the settings of the stage and the names of what it was made from, so
-    that one that is there is the right one: a run that was killed goes on where it stopped.
+
+class Workspace:
+    """A folder of artifacts, named by the hash of their stage, its settings and the names of what they are made from.
 
     Args:
-        folder: Made if it is not there; left-overs of killed runs are removed.
+        folder: Made if it does not exist; temporary files of killed runs are removed.
 
     Example:
         >>> import tempfile
-        >>> place = Workspace(Path(tempfile.mkdtemp()))
-        >>> path = place.once("double", {"of": 21}, ".txt", lambda path: path.write_text("42"))
-        >>> path.read_text(), path == place.path("double", {"of": 21}, ".txt")
+        >>> workspace = Workspace(Path(tempfile.mkdtemp()))
+        >>> path = workspace.once("double", {"of": 21}, ".txt", lambda path: path.write_text("42"))
+        >>> path.read_text(), path == workspace.path("double", {"of": 21}, ".txt")
         ('42', True)
     """
 
@@ -41,22 +75,23 @@ class Workspace:
         self.folder = folder
         self.seconds: dict[str, float] = defaultdict(float)
         for left in folder.rglob(".*.partial"):
-            if not _alive(left):
+            if not _is_being_written(left):
                 left.unlink(missing_ok=True)
 
     def path(self, stage: str, inputs: dict[str, Any], suffix: str) -> Path:
-        """Where an artifact lies, or would."""
+        """Path of an artifact, whether it exists or not."""
+        # Sorted keys without blanks: equal settings give equal text, hence the same name.
         text = json.dumps({"stage": stage, **inputs}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return self.folder / "stages" / stage / (hashlib.sha256(text.encode()).hexdigest()[:16] + suffix)
 
     def once(self, stage: str, inputs: dict[str, Any], suffix: str, make: Callable[[Path], object]) -> Path:
-        """Makes an artifact if it is not there yet.
+        """Makes an artifact if it does not exist yet.
 
         Args:
             stage: Name of the stage.
             inputs: All that the artifact depends on, as plain JSON data.
-            suffix: Ending of the file's name.
-            make: Writes it to the path it is given.
+            suffix: Suffix of the file's name.
+            make: Writes the artifact to the path that it is given.
         """
         path = self.path(stage, inputs, suffix)
         with self.timed(stage):
@@ -65,41 +100,16 @@ class Workspace:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Adds the wall time of what is done inside to the seconds of a stage."""
+        """Adds the wall time of the block to the seconds of a stage."""
         started = time.perf_counter()
         try:
             yield
         finally:
             self.seconds[stage] += time.perf_counter() - started
 
-    def demand_same_inputs(self, fingerprints: dict[str, str]) -> None:
-        """Refuses a folder whose manifest was written for other inputs.
-
-        Raises:
-            InputError: An input has changed, came or went since then.
-        """
-        path = self.folder / MANIFEST
-        before = read_manifest(self.folder)["inputs"] if path.is_file() else fingerprints
-        changed = sorted(set(before) ^ set(fingerprints)) or [n for n in before if before[n] != fingerprints[n]]
-        if changed:
-            raise InputError(
-                f"'{path}' was written for another '{changed[0]}': give another --out, or delete that folder"
-            )
-
-    def write_manifest(self, content: dict[str, Any]) -> None:
-        """Writes the manifest, last of all."""
-        write_text(self.folder / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-
-def write_once(path: Path, make: Callable[[Path], object]) -> None:
-    """Writes a file whole if it is not there yet."""
-    if not path.is_file():
-        with whole_file(path) as partial:
-            make(partial)
-
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a build.
+    """Reads the manifest of a build.
 
     Raises:
         InputError: There is none, or it is not one of ours.
@@ -116,15 +126,189 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _alive(partial: Path) -> bool:
-    """Whether the process that writes a temporary file still runs."""
+def _is_being_written(partial: Path) -> bool:
+    """Checks whether the process that writes a temporary file is alive."""
     number = re.search(r"\.(\d+)\.partial$", partial.name)
     if number is None:
         return False
     try:
-        os.kill(int(number[1]), 0)
+        os.kill(int(number[1]), 0)  # signal 0 is not sent: it only checks that the process exists
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
     return True
+
+
+@dataclass(frozen=True)
+class SegmentJob:
+    """Splits and tokenizes the documents of one shard."""
+
+    path: Path
+    """File of the segments."""
+    texts: Path
+    """File of the shard's documents."""
+    settings: SegmentSettings
+    """Splitter, tokenizer, lengths."""
+    tokenizer: Path
+    """File of the trained tokenizer."""
+    test_texts: tuple[str, ...]
+    """Test sets: segments that share a word n-gram with them are blocked."""
+
+    def make(self, path: Path) -> None:
+        """Writes the segments."""
+        tokenizer = open_tokenizer(self.settings.tokenizer, self.tokenizer)
+        ngrams = (word_ngrams(text, self.settings.blocked_words) for text in self.test_texts)
+        blocked = frozenset[int]().union(*ngrams)
+        write_segments(segment_documents(read_texts(self.texts), tokenizer, self.settings, blocked), path)
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """Embeds the eligible segments of one shard."""
+
+    path: Path
+    """File of the vectors."""
+    texts: Path
+    """File of the shard's documents."""
+    segments: Path
+    """File of the shard's segments."""
+    settings: EmbedSettings
+    """Which encoder."""
+    encoder: Path
+    """File of the fitted encoder."""
+
+    def make(self, path: Path) -> None:
+        """Writes the vectors, one row per eligible segment, in float16."""
+        from safetensors.numpy import save_file
+
+        texts = list(eligible_texts(read_texts(self.texts), self.segments))
+        save_file({"vectors": embed(texts, open_encoder(self.settings, self.encoder), rows=self.settings.rows)}, path)
+
+
+Job = SegmentJob | EmbedJob
+"""The work on one shard; jobs of one stage are independent of each other."""
+RunJobs = Callable[[str, Sequence[Job]], object]
+"""Runs the jobs of a stage, given its name: on return every job's artifact must exist."""
+
+
+def run_job(job: Job) -> None:
+    """Writes the artifact of a job if it does not exist yet."""
+    write_once(job.path, job.make)
+
+
+def run_jobs(jobs: Sequence[Job], *, workers: int, name: str, progress: Progress = SILENT) -> None:
+    """Runs the jobs whose artifact does not exist yet.
+
+    Args:
+        jobs: Jobs of one stage.
+        workers: Processes; 1 works in this one.
+        name: Label of the progress bar.
+        progress: Reports the jobs done.
+    """
+    pending = [job for job in jobs if not job.path.is_file()]
+    if workers == 1 or len(pending) < 2:
+        for job in track(pending, progress, name):
+            run_job(job)
+        return
+    # Spawned, not forked: a fork copies the locks of threads that libraries have already started.
+    workers, spawn = min(workers, len(pending)), get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_exit_with_parent) as pool:
+        for _ in track(pool.map(run_job, pending), progress, name, len(pending)):
+            pass
+
+
+def _exit_with_parent() -> None:
+    """Ends a worker whose parent was killed: it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def text_shards(documents: Iterable[str], size: int) -> Iterator[tuple[str, list[str]]]:
+    """Groups documents into shards, each with the SHA-256 of its texts.
+
+    Example:
+        >>> [texts for _, texts in text_shards(["a", "b", "c"], 2)]
+        [['a', 'b'], ['c']]
+    """
+    texts = iter(documents)
+    while shard := list(islice(texts, size)):
+        digest = hashlib.sha256()
+        for text in shard:
+            # The length in front keeps ["ab", "c"] and ["a", "bc"] apart.
+            digest.update(str(len(text)).encode() + b"\0" + text.encode(errors="surrogatepass"))
+        yield digest.hexdigest(), shard
+
+
+def sample_evenly(texts: Iterable[str], count: int, most: int) -> list[str]:
+    """Takes at most ``most`` of ``count`` texts, spread evenly.
+
+    Example:
+        >>> sample_evenly(map(str, range(10)), 10, 3)
+        ['0', '3', '6']
+    """
+    if count <= most:
+        return list(texts)
+    wanted = set((np.arange(most) * count // most).tolist())
+    return [text for number, text in enumerate(texts) if number in wanted]
+
+
+def job_step(jobs: Sequence[Job]) -> Any:
+    """Makes a datatrove ``PipelineStep`` in which rank r of W runs jobs r, r + W, r + 2W ...
+
+    Args:
+        jobs: Jobs of one stage.
+
+    Raises:
+        MissingExtraError: datatrove is not installed.
+    """
+    # The class is made here because its base class is optional.
+    base: Any = require("datatrove.pipeline.base", extra="scale").PipelineStep
+
+    class JobStep(base):
+        """Makes the artifacts of a stage."""
+
+        name = "Seqtant jobs"
+        type = "Pretraining examples"
+
+        def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
+            """Runs this rank's jobs; documents that are passed in are passed on."""
+            if data:
+                yield from data
+            for job in self.jobs[rank::world_size]:
+                with self.track_time():
+                    run_job(job)
+                self.stat_update("jobs")
+
+    step = JobStep()
+    step.jobs = list(jobs)
+    return step
+
+
+def run_on_ray(jobs: Sequence[Job], *, concurrency: int, gpus: float = 0.0) -> list[str]:
+    """Runs the jobs of one stage on Ray Data and returns the paths of their artifacts.
+
+    Args:
+        jobs: Jobs of one stage, usually of embedding.
+        concurrency: Jobs at a time.
+        gpus: GPUs per job.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+    """
+    data: Any = require("ray.data", extra="scale")
+    rows = data.from_items([{"job": number} for number in range(len(jobs))], override_num_blocks=len(jobs))
+    kept = list(jobs)
+
+    def make(row: dict[str, Any]) -> dict[str, Any]:
+        job = kept[int(row["job"])]
+        run_job(job)
+        return {"path": str(job.path)}
+
+    return [row["path"] for row in rows.map(make, concurrency=concurrency, num_gpus=gpus).take_all()]

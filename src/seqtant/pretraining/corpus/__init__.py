@@ -1,1 +1,1 @@
-"""Documents, tokenizers, segments."""
+"""Reads documents and cuts them into tokenized segments."""

@@ -1,10 +1,10 @@
-"""Where a corpus comes from: text, JSON lines, Parquet, folders of such, saved data sets; faults told in one line."""
+"""Reads a corpus: plain text, JSON lines, Parquet, folders of these, data sets saved by ``datasets``."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from seqtant.errors import InputError, suggest
 from seqtant.optional import require
 
 REFERENCE = "reference"
-"""Name of the corpus drawn from the small world that ships."""
+"""Name of the corpus sampled from the reference world that ships."""
 
 _TITLE = re.compile(r"^\s*= [^=].*[^=] =\s*$")
 _SUFFIXES = (".txt", ".jsonl", ".parquet")
@@ -26,13 +26,13 @@ class Corpus:
     """Documents from several sources, in the order in which the sources were named."""
 
     sources: tuple[Documents, ...]
-    """Each gone through in turn."""
+    """Read one after the other."""
     names: tuple[str, ...]
     """What messages and manifests call them."""
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of what each source holds, by name."""
+        """SHA-256 of the content of each source, by name."""
         return {name: source.fingerprint for name, source in zip(self.names, self.sources, strict=True)}
 
     def __iter__(self) -> Iterator[str]:
@@ -44,9 +44,9 @@ def open_corpus(names: Sequence[str], *, field: str = "text") -> Corpus:
     """Opens a corpus.
 
     Args:
-        names: Paths, or ``reference`` for documents of the small world that ships. In a ``.txt`` file documents are
-            separated by blank lines, or by lines ``= Title =`` where it begins with one (WikiText); every ``.txt`` file
-            of a folder is one document.
+        names: Paths, or ``reference`` for documents of the reference world. In a ``.txt`` file documents are separated
+            by blank lines, or by lines ``= Title =`` where it begins with one (WikiText); every ``.txt`` file of a
+            folder is one document.
         field: Name of the text in JSON lines, Parquet columns and data sets.
 
     Raises:
@@ -57,186 +57,124 @@ def open_corpus(names: Sequence[str], *, field: str = "text") -> Corpus:
         >>> next(iter(corpus)).split()[1]
         ':'
     """
-    opened = [(name, source) for given in names for name, source in _open(given, field)]
+    # A folder stands for several sources; each has a name of its own in the manifest.
+    opened = [(name, source) for given in names for name, source in _sources(given, field)]
     doubled = {name for name, _ in opened if [other for other, _ in opened].count(name) > 1}
     if doubled:
         raise InputError(f"'{min(doubled)}' is named twice: name each source once")
     return Corpus(tuple(source for _, source in opened), tuple(name for name, _ in opened))
 
 
-def _open(name: str, field: str) -> Iterator[tuple[str, Documents]]:
+def _sources(name: str, field: str) -> Iterator[tuple[str, Documents]]:
+    """Yields the name and the documents of every source behind one name: several for a folder."""
     if name == REFERENCE:
-        yield name, TextList(_reference_documents())
+        import numpy as np
+
+        from seqtant.reference import reference_world
+
+        world = reference_world()
+        drawn = world.draw(400, np.random.default_rng(0), longest=96)
+        texts = [world.vocabulary.decode(document.tokens[1:].tolist()) for document in drawn]
+        # One sentence per line: the world's vocabulary has no white space but the blank.
+        yield name, TextList(text.replace("<eos>", "").replace(" . ", " .\n") for text in texts)
         return
     path = Path(name).expanduser()
     if not path.exists():
         raise InputError(f"no corpus '{name}': give a text file, JSON lines, a Parquet file, a folder, or 'reference'")
-    if path.is_file():
-        yield name, _open_file(path, field)
-    elif (path / "dataset_info.json").is_file() or (path / "state.json").is_file():
-        yield name, SavedDataset(path, field)
-    else:
-        yield from _open_folder(path, field)
-
-
-def _open_file(path: Path, field: str) -> Documents:
-    if path.suffix == ".parquet":
-        return ParquetFile(path, field)
-    if path.suffix not in _SUFFIXES:
-        raise InputError(f"'{path}' is of no known kind: give {', '.join(_SUFFIXES)} or a folder of such")
-    file = TextFile(path, field=field)
-    return Titled(file) if path.suffix == ".txt" else file
-
-
-def _open_folder(path: Path, field: str) -> Iterator[tuple[str, Documents]]:
-    files = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-    if not files:
-        raise InputError(f"the folder '{path}' holds no {', '.join(_SUFFIXES)}: give one that does")
+    if path.is_dir() and any((path / marker).is_file() for marker in ("dataset_info.json", "state.json")):
+        yield name, TextColumn(path, field)
+        return
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        if not files:
+            raise InputError(f"the folder '{path}' holds no {', '.join(_SUFFIXES)}: give one that does")
     for file in files:
-        yield str(file), WholeFile(file) if file.suffix == ".txt" else _open_file(file, field)
+        called = str(file) if path.is_dir() else name
+        if file.suffix == ".parquet":
+            yield called, TextColumn(file, field)
+        elif file.suffix == ".jsonl":
+            yield called, TextFile(file, field=field)
+        elif file.suffix == ".txt":
+            yield called, WholeFile(file) if path.is_dir() else TitledFile(file, field=field)
+        else:
+            raise InputError(f"'{file}' is of no known kind: give {', '.join(_SUFFIXES)} or a folder of such")
 
 
-def _reference_documents(count: int = 400) -> list[str]:
-    import numpy as np
-
-    from seqtant.reference import reference_world
-
-    world = reference_world()
-    drawn = world.draw(count, np.random.default_rng(0), longest=96)
-    return [_with_line_breaks(world.vocabulary.decode(document.tokens[1:].tolist())) for document in drawn]
-
-
-def _with_line_breaks(text: str) -> str:
-    """One sentence a line: the world's words know no white space but the blank."""
-    return text.replace("<eos>", "").replace(" . ", " .\n")
-
-
-class Titled:
-    """A plain text whose documents begin with lines ``= Title =``; as it is where the first line is none.
-
-    Args:
-        file: The text, block by block.
-    """
-
-    def __init__(self, file: TextFile) -> None:
-        self._file = file
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the file."""
-        return self._file.fingerprint
+class TitledFile(TextFile):
+    """A plain text whose documents begin with lines ``= Title =``; split at blank lines if the first line is none."""
 
     def __iter__(self) -> Iterator[str]:
-        blocks = iter(self._file)
+        blocks = super().__iter__()
         first = next(blocks, "")
         if not _TITLE.match(first):
             yield first
             yield from blocks
             return
-        yield from _by_title(first, blocks)
+        document = [first]
+        for block in blocks:
+            if _TITLE.match(block):
+                yield "\n".join(document)
+                document = []
+            document.append(block)
+        yield "\n".join(document)
 
 
-def _by_title(first: str, blocks: Iterable[str]) -> Iterator[str]:
-    document = [first]
-    for block in blocks:
-        if _TITLE.match(block):
-            yield "\n".join(document)
-            document = []
-        document.append(block)
-    yield "\n".join(document)
-
-
-class WholeFile:
-    """A text file that is one document.
-
-    Args:
-        path: The file.
-
-    Raises:
-        InputError: It is empty, or (on reading it) not UTF-8 text.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = TextFile(path)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the file."""
-        return self._file.fingerprint
+class WholeFile(TextFile):
+    """A text file that is one document."""
 
     def __iter__(self) -> Iterator[str]:
-        yield "\n".join(self._file)
+        yield "\n".join(super().__iter__())
 
 
-class ParquetFile:
-    """The texts of one column of a Parquet file, read in batches.
+class TextColumn:
+    """The texts of one column of a Parquet file, or of a data set that ``datasets`` saved to a folder.
 
     Args:
-        path: The file.
+        path: The file or the folder.
         field: Name of the column.
 
     Raises:
-        InputError: It is no Parquet file, or has no such column of texts.
+        InputError: It is neither, or has no such column (on reading: an entry is not a text).
     """
 
     def __init__(self, path: Path, field: str) -> None:
         self.path, self.field = path, field
-        parquet: Any = require("pyarrow.parquet", extra="data")
-        try:
-            self._file = parquet.ParquetFile(path)
-        except Exception as error:  # pyarrow raises errors of several kinds
-            raise InputError(f"'{path}' is not a Parquet file: {str(error).splitlines()[0]}") from error
-        names = self._file.schema_arrow.names
-        if field not in names:
-            raise InputError(f"'{path}' has no column '{field}'{suggest(field, names)}: it has {names}")
+        self._parquet: Any = None
+        self._dataset: Any = None
+        if path.is_dir():
+            datasets: Any = require("datasets", extra="data")
+            self._dataset = datasets.load_from_disk(str(path))
+            if isinstance(self._dataset, datasets.DatasetDict):
+                raise InputError(f"'{path}' holds several splits {sorted(self._dataset)}: name the folder of one")
+            columns = self._dataset.column_names
+        else:
+            parquet: Any = require("pyarrow.parquet", extra="data")
+            try:
+                self._parquet = parquet.ParquetFile(path)
+            except Exception as error:  # pyarrow raises errors of several kinds
+                raise InputError(f"'{path}' is not a Parquet file: {str(error).splitlines()[0]}") from error
+            columns = self._parquet.schema_arrow.names
+        if field not in columns:
+            raise InputError(f"'{path}' has no column '{field}'{suggest(field, columns)}: it has {columns}")
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the file and the column's name."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() + f"/{self.field}"
-
-    def __iter__(self) -> Iterator[str]:
-        for batch in self._file.iter_batches(columns=[self.field]):
-            for text in batch.column(0).to_pylist():
-                yield _demand_text(text, f"'{self.path}'", self.field)
-
-
-class SavedDataset:
-    """The texts of one column of a data set that ``datasets`` saved to a folder.
-
-    Args:
-        path: The folder.
-        field: Name of the column.
-
-    Raises:
-        InputError: It is no saved data set, or has no such column.
-    """
-
-    def __init__(self, path: Path, field: str) -> None:
-        self.path, self.field = path, field
-        datasets: Any = require("datasets", extra="data")
-        self._data = datasets.load_from_disk(str(path))
-        if isinstance(self._data, datasets.DatasetDict):
-            raise InputError(f"'{path}' holds several splits {sorted(self._data)}: name the folder of one")
-        if field not in self._data.column_names:
-            known = self._data.column_names
-            raise InputError(f"'{path}' has no column '{field}'{suggest(field, known)}: it has {known}")
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the Arrow files and the column's name."""
+        """SHA-256 of the file, or of a data set's Arrow files, and the column's name."""
         digest = hashlib.sha256()
-        for file in sorted(self.path.glob("*.arrow")):
-            digest.update(file.read_bytes())
+        for path in sorted(self.path.glob("*.arrow")) if self.path.is_dir() else [self.path]:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
         return f"{digest.hexdigest()}/{self.field}"
 
     def __iter__(self) -> Iterator[str]:
-        for row in self._data:
-            yield _demand_text(row[self.field], f"'{self.path}'", self.field)
-
-
-def _demand_text(text: Any, place: str, field: str) -> str:
-    if not isinstance(text, str) or not text:
-        raise InputError(f"{place}: '{field}' is {text!r}: it must be a text that is not empty")
-    return text
+        if self._parquet is None:
+            texts = (row[self.field] for row in self._dataset)
+        else:
+            batches = self._parquet.iter_batches(columns=[self.field])
+            texts = (text for batch in batches for text in batch.column(0).to_pylist())
+        for text in texts:
+            if not isinstance(text, str) or not text:
+                raise InputError(f"'{self.path}': '{self.field}' is {text!r}: it must be a text that is not empty")
+            yield text

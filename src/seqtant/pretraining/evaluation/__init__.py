@@ -1,1 +1,1 @@
-"""What related text gains, measured on models."""
+"""Evaluates models: gains from related text, models trained on the arms."""

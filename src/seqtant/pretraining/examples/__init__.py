@@ -1,1 +1,1 @@
-"""Packing of segments into training examples."""
+"""Makes training examples of segments and packs them into windows."""

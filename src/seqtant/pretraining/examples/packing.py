@@ -1,8 +1,9 @@
-"""Packing documents into windows: best fit over all, best fit along a tour, and the plain concatenate-and-cut.
+"""Packs documents into windows: best fit over all, best fit along a tour, and plain concatenate-and-cut.
 
-Best-fit-decreasing packing (Ding et al. 2024, arXiv:2404.10830) puts the longest piece first, each into the window with
-the least sufficient space. Lengths are whole numbers up to the window, so all pieces of one length are placed together,
-and all windows with the same space filled at once: the cost is that of a sort, not of a search per document.
+Best-fit-decreasing packing (Ding et al. 2024, arXiv:2404.10830) places the longest piece first, each into the window
+with the least sufficient space. Lengths are whole numbers up to the window, so all pieces of one length are placed
+together, and all windows with the same space are filled at once: the cost is that of a sort, not of a search per
+document.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Strategy = Literal["best-fit", "tour", "wrapped"]
 
 @dataclass(frozen=True)
 class Packing:
-    """Pieces of documents and the window that each lies in; ordered by window, then by place in it."""
+    """Pieces of documents and the window that each lies in; sorted by window, then by position in it."""
 
     window: int
     """Tokens that fit into one window."""
@@ -68,9 +69,9 @@ def pack(
     Args:
         lengths: Tokens of each document.
         window: Tokens that fit into one window.
-        strategy: ``best-fit`` cuts only documents longer than a window; ``tour`` does too, follows an order and closes
-            gaps from a buffer of what comes next; ``wrapped`` concatenates everything and cuts.
-        order: Order of the documents for ``tour`` and ``wrapped``; by default as they come.
+        strategy: ``best-fit`` cuts only documents longer than a window; ``tour`` does too, follows an order and fills
+            gaps from a buffer of the pieces that come next; ``wrapped`` concatenates everything and cuts.
+        order: Order of the documents for ``tour`` and ``wrapped``; by default as given.
         buffer: Pieces ahead among which ``tour`` may choose.
 
     Raises:
@@ -86,15 +87,28 @@ def pack(
         raise InputError(f"the window is {window} and the buffer {buffer}: give at least 1")
     order = np.arange(len(lengths)) if order is None else np.asarray(order, dtype=np.int64)
     if strategy == "wrapped":
-        return _wrapped(lengths, window, order)
-    pieces = _pieces(lengths, window, order)
-    sizes = pieces[2]
+        # One long text: cut where a document ends and at every multiple of the window.
+        ends = np.cumsum(lengths[order])
+        total = int(ends[-1]) if len(ends) else 0
+        cuts = np.union1d(ends, np.append(np.arange(window, total, window), total))
+        cuts = cuts[cuts > 0]
+        begins = np.concatenate([[0], cuts[:-1]]) if len(cuts) else cuts
+        owner = np.searchsorted(ends, begins, side="right")
+        start = begins - (ends - lengths[order])[owner]
+        return Packing(window, order[owner], start, cuts - begins, begins // window)
+    # Whole windows are cut off the front of longer documents; the rest is their last piece.
+    counts = -(-lengths[order] // window)
+    document = np.repeat(order, counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    start = (np.arange(len(document)) - first) * window
+    sizes = np.minimum(window, lengths[document] - start)
     sequence = _best_fit(sizes, window) if strategy == "best-fit" else _along_tour(sizes, window, buffer)
-    return _assemble(window, pieces, sequence)
+    place = np.argsort(sequence, kind="stable")
+    return Packing(window, document[place], start[place], sizes[place], sequence[place])
 
 
 def check_lengths(lengths: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
-    """Lengths as whole numbers.
+    """Checks document lengths and converts them to int64.
 
     Raises:
         InputError: A length is negative or not whole.
@@ -106,46 +120,25 @@ def check_lengths(lengths: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " d
     return whole
 
 
-def _pieces(lengths: np.ndarray, window: int, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Document, start and length of every piece: windows cut off the front of long documents, then the rest."""
-    counts = -(-lengths[order] // window)
-    document = np.repeat(order, counts)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    start = (np.arange(len(document)) - first) * window
-    return document, start, np.minimum(window, lengths[document] - start)
-
-
-def _assemble(window: int, pieces: tuple[np.ndarray, ...], sequence: np.ndarray) -> Packing:
-    place = np.argsort(sequence, kind="stable")
-    document, start, length = (part[place] for part in pieces)
-    return Packing(window, document, start, length, sequence[place])
-
-
-def _wrapped(lengths: np.ndarray, window: int, order: np.ndarray) -> Packing:
-    ends = np.cumsum(lengths[order])
-    total = int(ends[-1]) if len(ends) else 0
-    cuts = np.union1d(ends, np.append(np.arange(window, total, window), total))
-    cuts = cuts[cuts > 0]
-    begins = np.concatenate([[0], cuts[:-1]]) if len(cuts) else cuts
-    owner = np.searchsorted(ends, begins, side="right")
-    start = begins - (ends - lengths[order])[owner]
-    return Packing(window, order[owner], start, cuts - begins, begins // window)
-
-
 def _best_fit(sizes: np.ndarray, window: int) -> np.ndarray:
-    """Window of each piece: longest pieces first, each into the fullest window that still takes it."""
+    """Assigns each piece to a window: longest pieces first, each into the fullest window that still holds it."""
     by_size = np.argsort(-sizes, kind="stable")
     lengths, firsts = np.unique(-sizes[by_size], return_index=True)
     ends = np.append(firsts, len(sizes))[1:]
     sequence = np.empty(len(sizes), dtype=np.int64)
     spaces = _Spaces(window)
+    # Pieces [first, end) of ``by_size`` have one length. Invariant: all before ``begin`` are placed, and ``spaces``
+    # holds every opened window that is not full, under the space left in it.
     for length, first, end in zip((-lengths).tolist(), firsts.tolist(), ends.tolist(), strict=True):
         begin = first
         while begin < end:
             space, windows = spaces.take(length, end - begin)
+            # Best fit fills one window until it holds no further piece of this length: with the least sufficient
+            # space it stays the fullest. So each of these equal windows gets ``each`` pieces at once.
             each = space // length
             placed = min(end - begin, each * len(windows))
             sequence[by_size[begin : begin + placed]] = np.repeat(windows, each)[:placed]
+            # ``full`` windows got ``each`` pieces; if the pieces ran out, the next window got only ``partial``.
             full, partial = divmod(placed, each)
             spaces.put(space - each * length, windows[:full])
             if partial:
@@ -155,7 +148,11 @@ def _best_fit(sizes: np.ndarray, window: int) -> np.ndarray:
 
 
 class _Spaces:
-    """Windows by the space that is left in them."""
+    """Opened windows that are not full, by the space left in them.
+
+    Invariant: ``_known`` lists in rising order the spaces that have a stack; every stack holds at least one array, and
+    every array at least one window. Windows are numbered in the order in which they are opened.
+    """
 
     def __init__(self, window: int) -> None:
         self._window, self._opened = window, 0
@@ -163,7 +160,8 @@ class _Spaces:
         self._known: list[int] = []
 
     def take(self, length: int, pieces: int) -> tuple[int, np.ndarray]:
-        """Windows of the least sufficient space, no more than needed; new ones where none has enough."""
+        """Takes out windows of the least sufficient space, no more than needed; opens new ones where none suffices."""
+        # The first known space >= length: spaces are whole numbers, so it is the first > length - 1.
         place = bisect_right(self._known, length - 1)
         if place == len(self._known):
             needed = -(-pieces // (self._window // length))
@@ -172,6 +170,7 @@ class _Spaces:
         space = self._known[place]
         stack = self._stacks[space]
         windows = stack.pop()
+        # Each window holds space // length of the pieces; windows beyond those needed go back on the stack.
         needed = -(-pieces // (space // length))
         if needed < len(windows):
             stack.append(windows[needed:])
@@ -182,7 +181,7 @@ class _Spaces:
         return space, windows
 
     def put(self, space: int, windows: np.ndarray) -> None:
-        """Gives windows back with the space they have now; full ones are done."""
+        """Puts windows back under the space they have now; full ones never return, since no piece has length 0."""
         if space == 0 or len(windows) == 0:
             return
         if space not in self._stacks:
@@ -192,9 +191,11 @@ class _Spaces:
 
 
 def _along_tour(sizes: np.ndarray, window: int, buffer: int) -> np.ndarray:
-    """Window of each piece: the next of the tour while it fits, then the longest of the buffer that closes the gap."""
+    """Assigns each piece to a window: the next of the tour if it fits, else the longest of the buffer that does."""
     lengths = sizes.tolist()
     sequence = np.empty(len(lengths), dtype=np.int64)
+    # Invariant: ``waiting`` holds (length, -index) of the pieces in [head, ahead) that are not taken, sorted; ``head``
+    # is the first piece that is not taken; ``space`` is left in window ``current``. The sign prefers early pieces.
     waiting: list[tuple[int, int]] = []
     taken = bytearray(len(lengths))
     head = ahead = space = 0
@@ -205,11 +206,13 @@ def _along_tour(sizes: np.ndarray, window: int, buffer: int) -> np.ndarray:
         while ahead < min(len(lengths), head + buffer):
             insort(waiting, (lengths[ahead], -ahead))
             ahead += 1
+        # waiting[0] is the shortest: if not even that fits, the window is closed.
         if min(lengths[head], waiting[0][0]) > space:
             current += 1
             space = window
         key = (lengths[head], -head)
         if key[0] > space:
+            # (space, 0) sorts after every piece of that length: the entry before it is the longest that fits.
             key = waiting[bisect_right(waiting, (space, 0)) - 1]
         waiting.pop(bisect_right(waiting, key) - 1)
         taken[-key[1]] = 1

@@ -1,1 +1,1 @@
-"""The verbs of the pretraining room, one module each."""
+"""The verbs of this package, one module each."""

@@ -1,14 +1,12 @@
-"""What built examples are made of, in numbers and verdicts; on a model, that their segments see each other."""
+"""Audits built examples; on a model, proves that the segments of an example attend to each other."""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
-from seqtant.findings import Cell, Estimate, Result
+from seqtant.findings import Estimate, Result
 from seqtant.pretraining.build.audit import ArmAudit, HubAudit, audit_arm, audit_hubs
-from seqtant.pretraining.build.build import Build, build
+from seqtant.pretraining.build.build import Build, open_or_build
 from seqtant.pretraining.config import AuditConfig, BuildConfig
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -18,26 +16,20 @@ _RELATED = ("knn", "tour", "stream")
 
 
 def run(config: AuditConfig, context: Context) -> Result:
-    """Audits a build; without a folder, a small one of the world that ships."""
-    if config.folder is not None:
-        return _run(config, context, Build(Path(config.folder).expanduser()))
-    with tempfile.TemporaryDirectory() as folder:
-        built, _ = build(BuildConfig.smoke(), Path(folder), seed=context.seed, progress=context.progress)
-        return _run(config, context, built)
-
-
-def _run(config: AuditConfig, context: Context, built: Build) -> Result:
-    arms = built.arms
-    with Recorder("pretraining.audit", f"Audit of {len(arms)} arms", config, context, papers=(6,)) as record:
-        audits = [audit_arm(built, arm, distances=config.distances) for arm in arms]
-        record_audit(record, audits, audit_hubs(built))
-        if config.model is not None:
-            _record_attention(record, config.model, built, context)
+    """Audits a build; without a folder, a small one of the reference world."""
+    small = BuildConfig.smoke()
+    with open_or_build(config.folder, small, seed=context.seed, progress=context.progress) as built:
+        arms = built.arms
+        with Recorder("pretraining.audit", f"Audit of {len(arms)} arms", config, context, papers=(6,)) as record:
+            audits = [audit_arm(built, arm, distances=config.distances) for arm in arms]
+            record_audit(record, audits, audit_hubs(built))
+            if config.model is not None:
+                _record_attention(record, config.model, built, context)
     return record.result
 
 
 def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> None:
-    """Records audits; the headline numbers are those of the first arm of related text, or of the first arm."""
+    """Records audits; the values are those of the first arm of related text, or else of the first arm."""
     first = next((audit for audit in audits if audit.arm in _RELATED), audits[0])
     for name, number in {
         "examples": first.examples,
@@ -54,8 +46,21 @@ def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> No
         "never_neighbor_share": hubs.never,
     }.items():
         record.value(name, number)
-    record.table("audit", "The arms in numbers", _NUMBERS, [_numbers(audit) for audit in audits], note=_NUMBERS_NOTE)
-    record.table("company", "Company in the examples", _COMPANY, [_company(audit) for audit in audits], note=_NOTE)
+    record.table(
+        "audit",
+        "The arms in numbers",
+        ("arm", "examples", "tokens", "fill", "segments cut", "repeated", "most repeats"),
+        [(a.arm, a.examples, a.tokens, a.fill, a.cut_segments, a.repeated_tokens, a.most_repeats) for a in audits],
+        note="Repeated: share of the tokens whose segment stands in the arm more than once.",
+    )
+    record.table(
+        "company",
+        "Company in the examples",
+        ("arm", "same document", "near-duplicate", "test overlap"),
+        [(a.arm, a.pooled("same_document"), a.pooled("near_duplicate"), a.blocked_segments) for a in audits],
+        note="Shares of the pairs of segments of one example, up to the largest distance; where an arm mixes groups of "
+        "foreign segments with running text, of the groups' examples. Test overlap: share of the segments.",
+    )
     record.table(
         "similarity",
         "Mean similarity by distance between segments",
@@ -67,36 +72,11 @@ def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> No
         for each in audit.distances:
             if each.similarity is not None:
                 record.measure("similarity", each.similarity, step=each.distance, group=audit.arm)
-    _record_company(record, first, audits, hubs)
+    _compare_with_random(record, first, audits, hubs)
 
 
-_NUMBERS = ("arm", "examples", "tokens", "fill", "segments cut", "repeated", "most repeats")
-_NUMBERS_NOTE = "Repeated: share of the tokens whose segment stands in the arm more than once."
-_COMPANY = ("arm", "same document", "near-duplicate", "test overlap")
-_NOTE = (
-    "Shares of the pairs of segments of one example, up to the largest distance; where an arm mixes groups of foreign "
-    "segments with running text, of the groups' examples. Test overlap: share of the segments."
-)
-
-
-def _numbers(audit: ArmAudit) -> tuple[Cell, ...]:
-    return (
-        audit.arm,
-        audit.examples,
-        audit.tokens,
-        audit.fill,
-        audit.cut_segments,
-        audit.repeated_tokens,
-        audit.most_repeats,
-    )
-
-
-def _company(audit: ArmAudit) -> tuple[Cell, ...]:
-    return audit.arm, audit.pooled("same_document"), audit.pooled("near_duplicate"), audit.blocked_segments
-
-
-def _record_company(record: Recorder, first: ArmAudit, audits: list[ArmAudit], hubs: HubAudit) -> None:
-    """Holds the related arm against the random one: related text must be more alike, and not by copies."""
+def _compare_with_random(record: Recorder, first: ArmAudit, audits: list[ArmAudit], hubs: HubAudit) -> None:
+    """Compares the related arm with the random one: related text must be more similar, and not by copies."""
     random = next((audit for audit in audits if audit.arm == "random"), None)
     near = first.distances[0].similarity
     if random is None or near is None or (far := random.distances[0].similarity) is None:
@@ -116,13 +96,13 @@ def _record_company(record: Recorder, first: ArmAudit, audits: list[ArmAudit], h
 
 def _record_attention(record: Recorder, name: str, built: Build, context: Context) -> None:
     from seqtant.lm import load
-    from seqtant.pretraining.build.attention_check import check_vocabulary, companies_of, logit_changes, model_forward
+    from seqtant.pretraining.build.dataset import check_vocabulary, logit_changes, swapped_contexts
 
     model = load(name, device=context.device, tokenizer=False)
     arm = next((arm for arm in built.arms if arm == "knn"), built.arms[0])
-    companies = companies_of(built, arm)
-    check_vocabulary(model, companies)
-    changes = logit_changes(model_forward(model), companies)
+    contexts = swapped_contexts(built, arm)
+    check_vocabulary(model, contexts)
+    changes = logit_changes(lambda ids: model.forward(ids.to(model.device)).logits, contexts)
     seen = bool((changes > 0).all())
     record.value("anchor_logit_change", float(changes.mean()))
     measured = mean(changes, unit="logits")

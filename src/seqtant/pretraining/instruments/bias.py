@@ -1,8 +1,9 @@
-"""What a model gains from related text: in its context, and after one gradient step on it."""
+"""Measures what a model gains from related text: in its context, and after one gradient step on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -10,8 +11,7 @@ from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.lm import load
 from seqtant.lm.folder import REFERENCE
 from seqtant.pretraining.config import BiasConfig
-from seqtant.pretraining.evaluation.gain import Gains, TextPair, in_context_gains, measure_gains
-from seqtant.pretraining.evaluation.text_pairs import corpus_pairs, story_pairs
+from seqtant.pretraining.evaluation.gain import TextPair, corpus_pairs, in_context_gains, measure_gains, story_pairs
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import clustered_mean
@@ -35,22 +35,6 @@ class Summary:
     """In context minus sequential at the first step size, pair by pair."""
 
 
-def summarize(gains: Gains, pairs: list[TextPair]) -> Summary:
-    """Means over pairs."""
-    clusters = [pair.cluster for pair in pairs]
-
-    def average(values: np.ndarray) -> Estimate:
-        return clustered_mean(values, clusters, unit=_UNIT)
-
-    return Summary(
-        in_context=average(gains.related_in_context),
-        in_context_random=average(gains.control_in_context),
-        sequential=tuple(average(column) for column in gains.related_sequential.T),
-        sequential_random=tuple(average(column) for column in gains.control_sequential.T),
-        difference=average(gains.related_in_context - gains.related_sequential[:, 0]),
-    )
-
-
 def run(config: BiasConfig, context: Context) -> Result:
     """Measures both gains on one model."""
     model = load(config.model, device=context.device, dtype="float32", shared=True)
@@ -62,50 +46,57 @@ def run(config: BiasConfig, context: Context) -> Result:
         else:
             pairs = story_pairs(model, config.pairs, generator)
         gains = measure_gains(model, pairs, config.relative_steps, progress=context.progress)
-        found = summarize(gains, pairs)
-        _record_values(record, config, found, len(pairs))
+        clusters = [pair.cluster for pair in pairs]
+        average = partial(clustered_mean, clusters=clusters, unit=_UNIT)
+        found = Summary(
+            in_context=average(gains.related_in_context),
+            in_context_random=average(gains.control_in_context),
+            sequential=tuple(average(column) for column in gains.related_sequential.T),
+            sequential_random=tuple(average(column) for column in gains.control_sequential.T),
+            difference=average(gains.related_in_context - gains.related_sequential[:, 0]),
+        )
+        largest = int(np.argmax([each.value for each in found.sequential]))
+        for name, number in {
+            "gain_in_context": found.in_context.value,
+            "gain_in_context_random": found.in_context_random.value,
+            "gain_sequential": found.sequential[0].value,
+            "gain_sequential_random": found.sequential_random[0].value,
+            "gain_difference": found.difference.value,
+            "largest_gain_sequential": found.sequential[largest].value,
+            "largest_gain_step": config.relative_steps[largest],
+            "pairs": len(pairs),
+        }.items():
+            record.value(name, number)
         record.items("gain_in_context", gains.related_in_context, unit=_UNIT, kind="pair")
         _record_table(record, config, found)
         _record_bias(record, config, found)
         if config.model == REFERENCE and not config.corpus:
-            _record_truth(record, found, pairs)
+            _record_world(record, found, pairs)
     return record.result
 
 
-def _record_values(record: Recorder, config: BiasConfig, found: Summary, pairs: int) -> None:
-    largest = int(np.argmax([each.value for each in found.sequential]))
-    for name, number in {
-        "gain_in_context": found.in_context.value,
-        "gain_in_context_random": found.in_context_random.value,
-        "gain_sequential": found.sequential[0].value,
-        "gain_sequential_random": found.sequential_random[0].value,
-        "gain_difference": found.difference.value,
-        "largest_gain_sequential": found.sequential[largest].value,
-        "largest_gain_step": config.relative_steps[largest],
-        "pairs": pairs,
-    }.items():
-        record.value(name, number)
-
-
 def _record_table(record: Recorder, config: BiasConfig, found: Summary) -> None:
-    rows = [("in context", _short(found.in_context), _short(found.in_context_random))]
-    steps = zip(config.relative_steps, found.sequential, found.sequential_random, strict=True)
-    rows += [(f"step of {step:g}", _short(related), _short(control)) for step, related, control in steps]
+    steps = list(zip(config.relative_steps, found.sequential, found.sequential_random, strict=True))
+    lines = [("in context", found.in_context, found.in_context_random)]
+    lines += [(f"step of {step:g}", related, control) for step, related, control in steps]
     record.table(
         "gains",
         "Gain in the loss of a text, in nats per token",
         ("seen", "related text", "random text"),
-        rows,
+        [
+            (seen, *(f"{each.number} {each.interval}" for each in (replace(a, unit=""), replace(b, unit=""))))
+            for seen, a, b in lines
+        ],
         note="A step is plain gradient descent on the earlier text alone, its length in lengths of the weights. What a "
         "random text gains too is getting used to the style, not to what the text says.",
     )
-    for step, related, control in zip(config.relative_steps, found.sequential, found.sequential_random, strict=True):
+    for step, related, control in steps:
         record.measure("gain_sequential", related.value, unit=_UNIT, step=step, group="related")
         record.measure("gain_sequential", control.value, unit=_UNIT, step=step, group="random")
 
 
 def _record_bias(record: Recorder, config: BiasConfig, found: Summary) -> None:
-    low, high = _ends(found.difference)
+    low, high = _bounds(found.difference)
     verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
     largest = max(found.sequential, key=lambda each: each.value)
     record.finding(
@@ -119,7 +110,7 @@ def _record_bias(record: Recorder, config: BiasConfig, found: Summary) -> None:
         assumptions=(
             Assumption(
                 statement="The gain comes from what the related text says, not from its style",
-                status="holds" if _ends(found.in_context)[0] > found.in_context_random.value else "fails",
+                status="holds" if _bounds(found.in_context)[0] > found.in_context_random.value else "fails",
                 how=f"a random text in the context gains {found.in_context_random.number}",
             ),
             Assumption(
@@ -133,25 +124,21 @@ def _record_bias(record: Recorder, config: BiasConfig, found: Summary) -> None:
     )
 
 
-def _short(estimate: Estimate) -> str:
-    plain = replace(estimate, unit="")
-    return f"{plain.number} {plain.interval}"
-
-
-def _ends(estimate: Estimate) -> tuple[float, float]:
-    """Ends of an interval; infinite where there is none."""
+def _bounds(estimate: Estimate) -> tuple[float, float]:
+    """Returns the bounds of an interval; infinite where there is none."""
     low = -np.inf if estimate.low is None else estimate.low
     return low, np.inf if estimate.high is None else estimate.high
 
 
-def _record_truth(record: Recorder, found: Summary, pairs: list[TextPair]) -> None:
+def _record_world(record: Recorder, found: Summary, pairs: list[TextPair]) -> None:
+    """Compares the gain with that of exact inference in the reference world, on the same pairs."""
     from seqtant.reference import WorldLM, reference_world
 
     truth = clustered_mean(
         in_context_gains(WorldLM(reference_world()), pairs), [pair.cluster for pair in pairs], unit=_UNIT
     )
     record.value("world_gain_in_context", truth.value)
-    low, high = _ends(found.in_context)
+    low, high = _bounds(found.in_context)
     record.finding(
         "world",
         "Does the reference model gain as much as its world allows?",

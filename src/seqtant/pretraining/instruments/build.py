@@ -1,63 +1,64 @@
-"""From a corpus to examples in one command: builds, audits, and says what was done and dropped."""
+"""Builds examples from a corpus, audits them, and records what was dropped on the way."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.pretraining.build.assembly import Counts
 from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
-from seqtant.pretraining.build.build import Build, build
+from seqtant.pretraining.build.build import Build, Counts, build_examples
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.instruments.audit import record_audit
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.intervals import mean
 
-_TIME_NOTE = "Wall time. A stage that an earlier run into this folder had made was taken from there."
-
 
 def run(config: BuildConfig, context: Context) -> Result:
-    """Builds into the context's folder; without one, into a temporary folder that is not kept."""
-    if context.folder is not None:
-        return _run(config, context, context.folder)
-    with tempfile.TemporaryDirectory() as folder:
-        return _run(config, context, Path(folder))
-
-
-def _run(config: BuildConfig, context: Context, folder: Path) -> Result:
+    """Builds into the context's folder; without one, into a temporary folder that is deleted."""
     title = f"Examples of {config.examples.window} tokens from {', '.join(Path(name).name for name in config.corpus)}"
-    with Recorder("pretraining.build", title, config, context, papers=(6,)) as record:
+    place = tempfile.TemporaryDirectory() if context.folder is None else nullcontext(str(context.folder))
+    with place as folder, Recorder("pretraining.build", title, config, context, papers=(6,)) as record:
         started = time.perf_counter()
-        built, counts = build(config, folder, seed=context.seed, progress=context.progress)
+        built, counts = build_examples(config, Path(folder), seed=context.seed, progress=context.progress)
         record.value("build_seconds", time.perf_counter() - started)
         started = time.perf_counter()
         audits = [audit_arm(built, arm) for arm in built.arms]
         hubs = audit_hubs(built)
         seconds = counts.seconds | {"audit": time.perf_counter() - started}
         record_audit(record, audits, hubs)
-        _record_corpus(record, built)
+        record.value("documents", sum(built.manifest["documents"]))
+        record.value("segments", len(built.segments))
+        record.value("eligible_segments", int(built.segments.eligible.sum()))
+        record.value("vocabulary", built.manifest["vocabulary"])
         _record_recall(record, built)
-        _record_filter(record, built)
+        least, dropped = built.filtered.least_similar, built.filtered.dropped
+        record.value("least_similar", least)
+        record.table(
+            "filter",
+            "Candidates that each rule removed",
+            ("rule", "candidates"),
+            list(dropped.items()),
+            note=f"Rules are applied in this order; too unlike means a cosine similarity below {least:.3f}.",
+        )
         _record_controls(record, audits, counts)
-        record.table("stages", "Time of each stage", ("stage", "seconds"), list(seconds.items()), note=_TIME_NOTE)
+        record.table(
+            "stages",
+            "Time of each stage",
+            ("stage", "seconds"),
+            list(seconds.items()),
+            note="Wall time. A stage that an earlier run into this folder had made was taken from there.",
+        )
         if context.folder is None:
             record.warn("the examples were not kept: give a folder (--out DIR)")
         else:
-            record.artifact(folder / "manifest.json", "manifest")
+            record.artifact(context.folder / "manifest.json", "manifest")
             for arm in built.arms:
                 record.artifact(built.path(arm), f"examples {arm}")
     return record.result
-
-
-def _record_corpus(record: Recorder, built: Build) -> None:
-    segments = built.segments
-    record.value("documents", sum(built.manifest["documents"]))
-    record.value("segments", len(segments))
-    record.value("eligible_segments", int(segments.eligible.sum()))
-    record.value("vocabulary", built.manifest["vocabulary"])
 
 
 def _record_recall(record: Recorder, built: Build) -> None:
@@ -80,23 +81,12 @@ def _record_recall(record: Recorder, built: Build) -> None:
     )
 
 
-def _record_filter(record: Recorder, built: Build) -> None:
-    found = built.filtered
-    record.value("least_similar", found.least_similar)
-    record.table(
-        "filter",
-        "Candidates that each rule removed",
-        ("rule", "candidates"),
-        list(found.dropped.items()),
-        note=f"Rules are applied in this order; too unlike means a cosine similarity below {found.least_similar:.3f}.",
-    )
-
-
 def _record_controls(record: Recorder, audits: list[ArmAudit], counts: Counts) -> None:
     record.value("anchors_without_neighbors", counts.anchors_without_neighbors)
     budgets = {audit.arm: audit.tokens for audit in audits if audit.arm in ("knn", "random", "split", "contiguous")}
     if len(budgets) < 2:
         return
+    # Equal budgets are what makes the arms comparable at all.
     equal = len(set(budgets.values())) == 1
     for arm, number in counts.unchanged.items():
         record.value(f"{arm}_unchanged", number)

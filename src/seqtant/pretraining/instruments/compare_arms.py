@@ -1,58 +1,67 @@
-"""Trains a small decoder on each arm and compares the arms on the same held-out text, pair by pair."""
+"""Trains a small decoder on each arm and compares the arms on the same held-out text, paired by seed and anchor."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.pretraining.build.build import Build, build
+from seqtant.models.decoder import Decoder
+from seqtant.models.decoder_config import DecoderConfig
+from seqtant.pretraining.build.build import open_or_build
+from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
 from seqtant.pretraining.config import BuildConfig, CompareArmsConfig
-from seqtant.pretraining.evaluation.decoder_arms import MEASURES, Evaluation, Losses, evaluation_of, measure, train_arm
+from seqtant.pretraining.evaluation.arms import MEASURES, Evaluation, Losses, evaluate, sample_evaluation
 from seqtant.pretraining.sections import EmbedSettings, ExampleSettings, SegmentSettings
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
+from seqtant.training import TrainingConfig, train
 
 _UNIT = "nats per token"
 Found = dict[tuple[str, int], Losses]
 
 
 def run(config: CompareArmsConfig, context: Context) -> Result:
-    """Trains and measures; without a folder, on a small build of the world that ships."""
-    if config.folder is not None:
-        return _run(config, context, Build(Path(config.folder).expanduser()))
-    with tempfile.TemporaryDirectory() as folder:
-        small = BuildConfig(
-            segment=SegmentSettings(vocabulary=400, shortest=3, hold_out=4),
-            embed=EmbedSettings(dimension=32, buckets=1024),
-            examples=ExampleSettings(arms=config.arms, window=64),
-        )
-        return _run(config, context, build(small, Path(folder), seed=context.seed)[0])
-
-
-def _run(config: CompareArmsConfig, context: Context, built: Build) -> Result:
-    evaluation = evaluation_of(built, config.anchors, context.seed)
+    """Trains and evaluates; without a folder, on a small build of the reference world."""
+    small = BuildConfig(
+        segment=SegmentSettings(vocabulary=400, shortest=3, hold_out=4),
+        embed=EmbedSettings(dimension=32, buckets=1024),
+        examples=ExampleSettings(arms=config.arms, window=64),
+    )
     seeds = [context.seed + number for number in range(config.seeds)]
     title = f"{', '.join(config.arms)}: {config.seeds} seeds, {config.steps} steps of {config.rows} examples"
-    with Recorder("pretraining.compare-arms", title, config, context, papers=(6,)) as record:
-        found: Found = {}
-        for arm, seed in track([(a, s) for s in seeds for a in config.arms], context.progress, "runs"):
-            place = None if context.folder is None else context.folder / "training" / f"{arm}-{seed}"
-            run_context = Context(seed=seed, device="cpu", folder=place, progress=context.progress)
-            found[arm, seed] = measure(train_arm(built, arm, config, seed, run_context), evaluation)
-        _record_losses(record, config, found, seeds)
-        for control in config.arms[1:]:
-            for name in MEASURES:
-                _record_difference(record, config.arms[0], control, name, found, seeds, evaluation)
-        share = built.manifest["config"]["examples"]["share"]
-        record.value("share", share)
-        record.value("tokens_per_run", config.steps * config.rows * built.window)
+    warmup = min(config.steps, max(1, config.steps // 20))
+    settings = TrainingConfig(steps=config.steps, learning_rate=config.learning_rate, warmup=warmup)
+    with open_or_build(config.folder, small, seed=context.seed) as built:
+        evaluation = sample_evaluation(built, config.anchors, context.seed)
+        shape = DecoderConfig(
+            vocabulary=int(built.manifest["vocabulary"]),
+            depth=config.depth,
+            width=config.width,
+            heads=config.heads,
+            context=built.window,
+            tied=True,
+        )
+        with Recorder("pretraining.compare-arms", title, config, context, papers=(6,)) as record:
+            found: Found = {}
+            for arm, seed in track([(a, s) for s in seeds for a in config.arms], context.progress, "runs"):
+                place = None if context.folder is None else context.folder / "training" / f"{arm}-{seed}"
+                # Runs of equal seed start from the same weights.
+                model = Decoder(shape, generator=torch.Generator().manual_seed(seed))
+                batches = ExampleBatches(ExampleTable(built, arm, seed=seed), rows=config.rows)
+                here = Context(seed=seed, device="cpu", folder=place, progress=context.progress)
+                train(model, batches, settings, context=here)
+                found[arm, seed] = evaluate(model, evaluation)
+            _record_losses(record, config, found, seeds)
+            for control in config.arms[1:]:
+                for name in MEASURES:
+                    _record_difference(record, config.arms[0], control, name, found, seeds, evaluation)
+            record.value("share", built.manifest["config"]["examples"]["share"])
+            record.value("tokens_per_run", config.steps * config.rows * built.window)
     return record.result
 
 
@@ -86,7 +95,10 @@ def _record_difference(
     differences = np.stack(
         [found[first, seed].by_measure[name] - found[control, seed].by_measure[name] for seed in seeds]
     )
-    clusters = np.array(evaluation.documents) if name != "running text" else np.arange(differences.shape[1])
+    clusters = np.arange(differences.shape[1])
+    if name != "running text":
+        clusters = np.array([anchor.document for anchor in evaluation.anchors])
+    # NaN marks anchors without a token of that kind; they drop out of every seed alike.
     there = np.isfinite(differences).all(axis=0)
     key = f"{first}_minus_{control}_{name.replace(' ', '_')}"
     if len(np.unique(clusters[there])) < 2:
@@ -114,7 +126,7 @@ def _record_difference(
 
 
 def mean_over_both(differences: Float[np.ndarray, "seeds rows"], clusters: np.ndarray) -> Estimate:
-    """Mean with the percentile interval of a bootstrap that draws seeds and, independently, whole clusters of rows.
+    """Estimates the mean with the percentile interval of a bootstrap over seeds and, independently, clusters of rows.
 
     Args:
         differences: One row per seed.
@@ -127,6 +139,7 @@ def mean_over_both(differences: Float[np.ndarray, "seeds rows"], clusters: np.nd
     seeds = len(differences)
     by_seed = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=2000)
     by_cluster = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=2000)
+    # [2000, seeds] @ [seeds, clusters]: sum of the resampled seeds per cluster, then over the resampled clusters.
     draws = ((by_seed @ sums) * by_cluster).sum(axis=1) / (by_cluster @ counts) / seeds
     return percentile(
         float(differences.mean()),

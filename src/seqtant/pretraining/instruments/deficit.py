@@ -1,4 +1,4 @@
-"""The derived bound in numbers: how much depth is lost for dependencies between texts in different examples."""
+"""Evaluates the derived bound: how much depth is lost for dependencies between texts in different examples."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def run(config: DeficitConfig, context: Context) -> Result:
     """Evaluates the bound."""
     most = theory.weight_degree(config.depth)
     degree = theory.surviving_degree(config.step, config.precision, most=most)
+    power = str(most) if most <= 10**9 else f"3^{math.log(most) / math.log(3):.1f}"
     title = f"Layers lost between examples at depth {config.depth} and step {config.step:g}"
     with Recorder("pretraining.deficit", title, config, context, papers=(6,)) as record:
         deficit = theory.depth_deficit(config.depth, degree)
@@ -32,7 +33,7 @@ def run(config: DeficitConfig, context: Context) -> Result:
             "How deep is the network for dependencies between texts in different examples?",
             "vacuous" if degree >= most else "inconclusive",
             f"As deep as {theory.sequential_depth(degree):.2f} layers instead of {config.depth}: one step keeps "
-            f"interactions up to degree {degree}, one pass those of degree {_power(most)}.",
+            f"interactions up to degree {degree}, one pass those of degree {power}.",
             predicted=Estimate(value=deficit, low=deficit, method="derived bound, in the spirit of Levine et al. 2022"),
             assumptions=(
                 Assumption(statement="The network is analytic and bounded within the radius", how="not measured here"),
@@ -54,7 +55,3 @@ def run(config: DeficitConfig, context: Context) -> Result:
         for step, kept in zip(steps, degrees, strict=True):
             record.measure("depth_deficit", theory.depth_deficit(config.depth, kept), step=step)
     return record.result
-
-
-def _power(number: int) -> str:
-    return str(number) if number <= 10**9 else f"3^{math.log(number) / math.log(3):.1f}"

@@ -1,107 +1,300 @@
-"""Effective separation rank of small networks in context and across one gradient step; what the bound rests on."""
+"""Effective separation rank of small random networks: one pass over two texts, or a gradient step on the first.
+
+For texts S1 and S2, f(S1, S2) is one output after reading both in one pass, or after S2 alone once the weights took a
+gradient step on S1. The rank of the matrix f(S1, S2) at a precision says how much of the texts' joint structure it
+holds. All is computed in float64: rank at precision 1e-3 would drown in the rounding of float32 products.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import grad, vmap
+from torch.nn import functional
 
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.pretraining.config import EpsilonRankConfig
-from seqtant.pretraining.evaluation.effective_rank import RandomNetwork, RankRow, rank_rows, truncation_errors
+from seqtant.pretraining.theory import effective_rank_bounds
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.fits import fit_line
 
+Weights = dict[str, Tensor]
 _STEPS = (1e-4, 3e-5, 1e-5)
 
 
+@dataclass(frozen=True)
+class RandomNetwork:
+    """A causal attention network as a function of its weights.
+
+    With softmax it has a residual stream and a root-mean-square norm before each layer. Without, each layer is
+    ``f(x)_j = sum_{i <= j} <W_Q x_j, W_K x_i> W_O W_V x_i``, and the network a polynomial in its weights.
+    """
+
+    depth: int
+    """Attention layers."""
+    width: int
+    """Width of the residual stream."""
+    heads: int
+    """Attention heads."""
+    softmax: bool = True
+    """Softmax, residual stream and norms; without them a homogeneous polynomial in the weights."""
+
+    def weights(self, vocabulary: int, words: int, generator: torch.Generator) -> Weights:
+        """Samples normal weights: matrices of variance 1 / width, token embeddings 1, position embeddings 0.64."""
+
+        def normal(*shape: int, std: float) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64) * std
+
+        scale = 1 / math.sqrt(self.width)
+        drawn = {
+            f"{layer}.{name}": normal(self.width, self.width, std=scale)
+            for layer in range(self.depth)
+            for name in ("query", "key", "value", "output")
+        }
+        drawn["embedding"] = normal(vocabulary, self.width, std=1.0)
+        drawn["positions"] = normal(words, self.width, std=0.8)
+        drawn["head"] = normal(vocabulary, self.width, std=scale)
+        return drawn
+
+    def __call__(self, weights: Weights, text: Int[Tensor, " time"]) -> Float[Tensor, "time vocabulary"]:
+        """Computes the logits after every token."""
+        x = weights["embedding"][text] + weights["positions"][: text.shape[0]]
+        for layer in range(self.depth):
+            inner = _rms_norm(x) if self.softmax else x
+            # [heads, time, width / heads]
+            query, key, value = (
+                (inner @ weights[f"{layer}.{name}"].T).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+                for name in ("query", "key", "value")
+            )
+            scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])  # [heads, time, time]
+            causal = torch.ones(len(x), len(x), dtype=torch.bool).tril()
+            scores = scores.masked_fill(~causal, -math.inf if self.softmax else 0.0)
+            scores = scores.softmax(-1) if self.softmax else scores
+            added = (scores @ value).transpose(0, 1).flatten(1) @ weights[f"{layer}.output"].T
+            x = x + added if self.softmax else added
+        return (_rms_norm(x) if self.softmax else x) @ weights["head"].T
+
+
+def _rms_norm(x: Tensor) -> Tensor:
+    return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Earlier and later texts."""
+
+    earlier: Int[Tensor, "texts words"]
+    """S1, one per row."""
+    later: Int[Tensor, "texts words"]
+    """S2, one per column of the matrices."""
+
+
+def draw_texts(vocabulary: int, words: int, texts: int, generator: torch.Generator) -> Texts:
+    """Samples random texts."""
+    earlier, later = (torch.randint(vocabulary, (texts, words), generator=generator) for _ in range(2))
+    return Texts(earlier, later)
+
+
+def in_context_matrix(network: RandomNetwork, weights: Weights, texts: Texts) -> Float[np.ndarray, "earlier later"]:
+    """Tabulates one logit after reading an earlier and then a later text in one pass."""
+    rows = []
+    for first in texts.earlier:
+        both = torch.cat([first.expand(len(texts.later), -1), texts.later], dim=1)
+        rows.append(vmap(lambda text: network(weights, text)[-1, 0])(both))
+    return torch.stack(rows).numpy()
+
+
+def text_gradients(network: RandomNetwork, weights: Weights, texts: Texts) -> Weights:
+    """Computes the gradient of the next-token loss on each earlier text: every weight gets a first axis of texts."""
+
+    def loss(own: Weights, text: Tensor) -> Tensor:
+        return functional.cross_entropy(network(own, text)[:-1], text[1:])
+
+    return vmap(grad(loss), in_dims=(None, 0))(weights, texts.earlier)
+
+
+def mean_relative_size(weights: Weights, gradients: Weights) -> float:
+    """Computes the mean over texts of |gradient| / |weights|, norms over all weights together."""
+    size = torch.stack([w.square().sum() for w in weights.values()]).sum().sqrt()
+    each = torch.stack([g.square().flatten(1).sum(1) for g in gradients.values()]).sum(0).sqrt()
+    return float(each.mean() / size)
+
+
+def sequential_matrix(
+    network: RandomNetwork, weights: Weights, texts: Texts, gradients: Weights, rate: float
+) -> Float[np.ndarray, "earlier later"]:
+    """Tabulates the same logit after a later text alone, once the weights took a gradient step on an earlier text."""
+    rows = []
+    for index in range(len(texts.earlier)):
+        stepped = {name: weight - rate * gradients[name][index] for name, weight in weights.items()}
+        rows.append(vmap(lambda text, w=stepped: network(w, text)[-1, 0])(texts.later))
+    return torch.stack(rows).numpy()
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """Bounds on the rank at one depth, for one way to read the earlier text, at one precision."""
+
+    depth: int
+    """Layers."""
+    relative_step: float | None
+    """Length of the gradient step over that of the weights; None for in context."""
+    precision: float
+    """Precision relative to the largest output."""
+    lower: int
+    """Lower bound on the effective separation rank."""
+    upper: int
+    """Upper bound."""
+
+    @property
+    def source(self) -> str:
+        """How the earlier text was read: in context, or by a step of some length."""
+        return "in context" if self.relative_step is None else f"step {self.relative_step:g}"
+
+
+def rank_rows(
+    network: RandomNetwork,
+    *,
+    vocabulary: int,
+    words: int,
+    texts: int,
+    relative_steps: tuple[float, ...],
+    precisions: tuple[float, ...],
+    generator: torch.Generator,
+) -> list[RankRow]:
+    """Bounds the effective ranks of one network, in context and across a gradient step of each length.
+
+    Args:
+        network: The network.
+        vocabulary: Number of tokens.
+        words: Tokens of each text.
+        texts: Number of earlier, and of later texts.
+        relative_steps: Mean length of the step over the norm of the weights.
+        precisions: Precisions relative to the largest output.
+        generator: Random generator of weights and texts.
+    """
+    weights = network.weights(vocabulary, 2 * words, generator)
+    drawn = draw_texts(vocabulary, words, texts, generator)
+    gradients = text_gradients(network, weights, drawn)
+    size = mean_relative_size(weights, gradients)
+    # A rate of step / size makes the mean step of all earlier texts as long as asked for.
+    matrices: list[tuple[float | None, np.ndarray]] = [(None, in_context_matrix(network, weights, drawn))]
+    matrices += [(step, sequential_matrix(network, weights, drawn, gradients, step / size)) for step in relative_steps]
+    return [
+        RankRow(network.depth, step, precision, *effective_rank_bounds(matrix, precision))
+        for step, matrix in matrices
+        for precision in precisions
+    ]
+
+
+def truncation_errors(
+    network: RandomNetwork,
+    *,
+    vocabulary: int,
+    words: int,
+    texts: int,
+    relative_steps: tuple[float, ...],
+    generator: torch.Generator,
+) -> Float[np.ndarray, "orders steps"]:
+    """Measures the largest error of the sequential function's Taylor series in the step, cut after order 0, 1 and 2.
+
+    By the theory the error after order K is proportional to the (K+1)-th power of the step. The arguments
+    are those of :func:`rank_rows`.
+    """
+    weights = network.weights(vocabulary, 2 * words, generator)
+    drawn = draw_texts(vocabulary, words, texts, generator)
+    gradients = text_gradients(network, weights, drawn)
+    rates = np.array(relative_steps) / mean_relative_size(weights, gradients)
+    errors = np.zeros((3, len(rates)))
+    for index in range(texts):
+        direction = {name: -gradients[name][index] for name in weights}
+
+        def along(t: Tensor, d: Weights = direction) -> Tensor:
+            moved = {name: weight + t * d[name] for name, weight in weights.items()}
+            return vmap(lambda text: network(moved, text)[-1, 0])(drawn.later)
+
+        # Value, first and second derivative at t = 0.
+        zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        value = along(zero)
+        slope = _derivative(value, zero)
+        series = [each.detach() for each in (value, slope, _derivative(slope, zero))]
+        for place, rate in enumerate(rates.tolist()):
+            exact = along(torch.tensor(rate, dtype=torch.float64))
+            partial = torch.zeros_like(exact)
+            for order in range(3):
+                # Taylor: the k-th derivative times rate^k / k!.
+                partial = partial + series[order] * rate**order / math.factorial(order)
+                errors[order, place] = max(errors[order, place], float((exact - partial).abs().max()))
+    return errors
+
+
+def _derivative(values: Tensor, at: Tensor) -> Tensor:
+    """Differentiates many values by one number with two backward passes.
+
+    The gradient of sum_i w_i v_i by the number is linear in w: its gradient by w holds the derivatives of all v_i.
+    """
+    weights = torch.zeros_like(values, requires_grad=True)
+    weighted = torch.autograd.grad(values, at, weights, create_graph=True)[0]
+    return torch.autograd.grad(weighted, weights, create_graph=True)[0]
+
+
 def run(config: EpsilonRankConfig, context: Context) -> Result:
-    """Fills the table, and checks the orders of the expansion that the bound rests on."""
+    """Bounds the ranks at every depth, the gap in every network, and the orders that the bound rests on."""
     title = f"Effective separation rank of random networks of depth {', '.join(map(str, config.depths))}"
+    # The gap: one pass against the smallest step, at the finest precision and one depth.
+    gap_depth = 2 if 2 in config.depths else config.depths[-1]
+    step, precision = min(config.relative_steps), min(config.precisions)
+
+    def rows_of(depth: int, steps: tuple[float, ...], precisions: tuple[float, ...], seed: int) -> list[RankRow]:
+        return rank_rows(
+            RandomNetwork(depth, config.width, config.heads),
+            vocabulary=config.vocabulary,
+            words=config.words,
+            texts=config.texts,
+            relative_steps=steps,
+            precisions=precisions,
+            generator=torch.Generator().manual_seed(seed),
+        )
+
     with Recorder("pretraining.epsilon-rank", title, config, context, papers=(6,)) as record:
         rows = [
             row
             for depth in track(config.depths, context.progress, "depths")
-            for row in _rows(config, depth, context.seed)
+            for row in rows_of(depth, config.relative_steps, config.precisions, context.seed)
         ]
-        _record_table(record, rows)
-        gaps = [_Gap.of(config, rows, context.seed)]
-        _record_gap(record, config, gaps[0])
+        record.table(
+            "ranks",
+            "Bounds on the effective separation rank",
+            ("depth", "earlier text seen", "precision", "at least", "at most"),
+            [(row.depth, row.source, row.precision, row.lower, row.upper) for row in rows],
+            note="Both sides are proved for the tabulated texts. Without a precision the comparison points the wrong "
+            "way: an exact step writes into all weights, and its exact rank is full.",
+        )
+        for row in rows:
+            group = f"{row.source} at {row.precision:g}"
+            record.measure("rank_lower", row.lower, step=row.depth, group=group)
+            record.measure("rank_upper", row.upper, step=row.depth, group=group)
+        here = {row.relative_step: row for row in rows if (row.depth, row.precision) == (gap_depth, precision)}
+        gaps = [(context.seed, here[None], here[step])]
+        _record_gap(record, config, here[None], here[step])
         if config.networks > 1:
-            alone = _gap_alone(config)
             seeds = range(context.seed + 1, context.seed + config.networks)
-            more = track(seeds, context.progress, "networks")
-            gaps += [_Gap.of(alone, _rows(alone, alone.depths[0], seed), seed) for seed in more]
+            for seed in track(seeds, context.progress, "networks"):
+                inside, across = rows_of(gap_depth, (step,), (precision,), seed)
+                gaps.append((seed, inside, across))
             _record_networks(record, gaps)
         _record_slopes(record, context.seed)
     return record.result
 
 
-def _rows(config: EpsilonRankConfig, depth: int, seed: int) -> list[RankRow]:
-    return rank_rows(
-        RandomNetwork(depth, config.width, config.heads),
-        vocabulary=config.vocabulary,
-        words=config.words,
-        texts=config.texts,
-        relative_steps=config.relative_steps,
-        precisions=config.precisions,
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
-def _gap_alone(config: EpsilonRankConfig) -> EpsilonRankConfig:
-    """The depth, step and precision of the gap, and no others."""
-    depth = 2 if 2 in config.depths else config.depths[-1]
-    step, precision = min(config.relative_steps), min(config.precisions)
-    return replace(config, depths=(depth,), relative_steps=(step,), precisions=(precision,))
-
-
-@dataclass(frozen=True)
-class _Gap:
-    """One pass against the smallest step, at the finest precision."""
-
-    seed: int
-    inside: RankRow
-    across: RankRow
-
-    @classmethod
-    def of(cls, config: EpsilonRankConfig, rows: list[RankRow], seed: int) -> _Gap:
-        alone = _gap_alone(config)
-        here = [r for r in rows if (r.depth, r.precision) == (alone.depths[0], alone.precisions[0])]
-        inside = next(row for row in here if row.relative_step is None)
-        across = next(row for row in here if row.relative_step == alone.relative_steps[0])
-        return cls(seed, inside, across)
-
-    @property
-    def proved(self) -> bool:
-        """Whether the bounds do not touch."""
-        return self.inside.lower > self.across.upper
-
-
-def _record_table(record: Recorder, rows: list[RankRow]) -> None:
-    record.table(
-        "ranks",
-        "Bounds on the effective separation rank",
-        ("depth", "earlier text seen", "precision", "at least", "at most"),
-        [(r.depth, _seen(r), r.precision, r.lower, r.upper) for r in rows],
-        note="Both sides are proved for the tabulated texts. Without a precision the comparison points the wrong way: "
-        "an exact step writes into all weights, and its exact rank is full.",
-    )
-    for row in rows:
-        group = f"{_seen(row)} at {row.precision:g}"
-        record.measure("rank_lower", row.lower, step=row.depth, group=group)
-        record.measure("rank_upper", row.upper, step=row.depth, group=group)
-
-
-def _seen(row: RankRow) -> str:
-    return "in context" if row.relative_step is None else f"step {row.relative_step:g}"
-
-
-def _record_gap(record: Recorder, config: EpsilonRankConfig, gap: _Gap) -> None:
-    inside, across = gap.inside, gap.across
+def _record_gap(record: Recorder, config: EpsilonRankConfig, inside: RankRow, across: RankRow) -> None:
     record.value("in_context_rank_lower", inside.lower)
     record.value("in_context_rank_upper", inside.upper)
     record.value("sequential_rank_lower", across.lower)
@@ -110,7 +303,7 @@ def _record_gap(record: Recorder, config: EpsilonRankConfig, gap: _Gap) -> None:
         "rank_gap",
         f"Is the rank larger in context than across a step of {across.relative_step:g}, at depth {inside.depth} and "
         f"precision {inside.precision:g}?",
-        "agrees" if gap.proved else "disagrees" if inside.upper < across.lower else "inconclusive",
+        "agrees" if inside.lower > across.upper else "disagrees" if inside.upper < across.lower else "inconclusive",
         f"At least {inside.lower} of {config.texts} in context, at most {across.upper} across the step.",
         predicted=Estimate(value=across.upper, high=across.upper, method="across the step, proved"),
         measured=Estimate(value=inside.lower, low=inside.lower, high=inside.upper, method="singular values"),
@@ -120,9 +313,10 @@ def _record_gap(record: Recorder, config: EpsilonRankConfig, gap: _Gap) -> None:
     )
 
 
-def _record_networks(record: Recorder, gaps: list[_Gap]) -> None:
-    lower, upper = [gap.inside.lower for gap in gaps], [gap.across.upper for gap in gaps]
-    proved = sum(gap.proved for gap in gaps)
+def _record_networks(record: Recorder, gaps: list[tuple[int, RankRow, RankRow]]) -> None:
+    lower, upper = [inside.lower for _, inside, _ in gaps], [across.upper for _, _, across in gaps]
+    # The gap is proved where the lower bound in context exceeds the upper bound across the step.
+    proved = sum(low > high for low, high in zip(lower, upper, strict=True))
     record.value("networks", len(gaps))
     record.value("networks_with_gap", proved)
     record.value("in_context_rank_lower_least", min(lower))
@@ -131,7 +325,7 @@ def _record_networks(record: Recorder, gaps: list[_Gap]) -> None:
         "networks",
         "The gap in each random network",
         ("seed", "in context, at least", "at most", "across the step, at least", "at most "),
-        [(g.seed, g.inside.lower, g.inside.upper, g.across.lower, g.across.upper) for g in gaps],
+        [(seed, a.lower, a.upper, b.lower, b.upper) for seed, a, b in gaps],
     )
     record.finding(
         "networks",
@@ -153,6 +347,7 @@ def _record_slopes(record: Recorder, seed: int) -> None:
         relative_steps=_STEPS,
         generator=torch.Generator().manual_seed(seed),
     )
+    # Error after order K ~ step^(K+1): a line of slope K + 1 in logarithms.
     slopes = [fit_line(np.log(_STEPS), np.log(line)).estimate("slope") for line in errors]
     for order, slope in enumerate(slopes):
         record.value(f"truncation_slope_{order}", slope.value)

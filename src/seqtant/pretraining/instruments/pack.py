@@ -1,4 +1,4 @@
-"""Packs documents by their lengths and says how full the windows are and how many documents were cut."""
+"""Packs documents by their lengths; measures how full the windows are and how many documents are cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLE = (14, 7, 5, 2, 3)
 
 
 def read_lengths(path: str | None) -> np.ndarray:
-    """Document lengths from a JSON list; the published example without a path.
+    """Reads document lengths from a JSON list; without a path, those of the published example.
 
     Raises:
         InputError: The file is missing, is no such list, or all documents are empty.
@@ -50,24 +50,34 @@ def run(config: PackConfig, context: Context) -> Result:
     lengths = read_lengths(config.lengths)
     title = f"{len(lengths)} documents in windows of {config.window} tokens, {config.strategy}"
     with Recorder("pretraining.pack", title, config, context, papers=(6,)) as record:
-        rows = []
+        rows: list[tuple[str, int, float, int, int, float]] = []
         for strategy in ("best-fit", "tour", "wrapped"):
             started = time.process_time()
             packed = pack(lengths, config.window, strategy, buffer=config.buffer)
             spent = time.process_time() - started
-            cut = packed.documents_cut
-            rows.append((strategy, packed.sequences, packed.fill, packed.tokens, cut, spent))
-            if strategy == config.strategy:
-                for name, number in {
-                    "sequences": packed.sequences,
-                    "fill": packed.fill,
-                    "tokens_kept": packed.tokens,
-                    "documents_cut": cut,
-                    "documents": len(lengths),
-                    "cpu_seconds": spent,
-                }.items():
-                    record.value(name, number)
-                _finding(record, lengths, config.window, packed.sequences)
+            rows.append((strategy, packed.sequences, packed.fill, packed.tokens, packed.documents_cut, spent))
+        _, windows, fill, tokens, cut, spent = next(row for row in rows if row[0] == config.strategy)
+        for name, number in {
+            "sequences": windows,
+            "fill": fill,
+            "tokens_kept": tokens,
+            "documents_cut": cut,
+            "documents": len(lengths),
+            "cpu_seconds": spent,
+        }.items():
+            record.value(name, number)
+        least = -(-int(lengths.sum()) // config.window)
+        record.finding(
+            "windows",
+            "Do the documents need (nearly) the fewest windows possible?",
+            "agrees" if windows <= 1.02 * least else "disagrees",
+            f"{windows} windows; no packing needs fewer than {least}."
+            if windows > least
+            else f"{windows} windows, the fewest possible.",
+            predicted=Estimate(value=least, low=least, high=1.02 * least, method="all tokens over the window, and 2 %"),
+            measured=Estimate.exact(windows, method="counted"),
+            advice="" if windows == least else "wrapped fills every window but the last, and cuts many more documents.",
+        )
         record.table(
             "strategies",
             "The strategies beside each other",
@@ -76,18 +86,3 @@ def run(config: PackConfig, context: Context) -> Result:
             note="No strategy drops a token. best-fit and tour cut only documents longer than a window.",
         )
     return record.result
-
-
-def _finding(record: Recorder, lengths: np.ndarray, window: int, sequences: int) -> None:
-    least = -(-int(lengths.sum()) // window)
-    record.finding(
-        "windows",
-        "Do the documents need (nearly) the fewest windows possible?",
-        "agrees" if sequences <= 1.02 * least else "disagrees",
-        f"{sequences} windows; no packing needs fewer than {least}."
-        if sequences > least
-        else f"{sequences} windows, the fewest possible.",
-        predicted=Estimate(value=least, low=least, high=1.02 * least, method="all tokens over the window, and 2 %"),
-        measured=Estimate.exact(sequences, method="counted"),
-        advice="" if sequences == least else "wrapped fills every window but the last, and cuts many more documents.",
-    )

@@ -1,63 +1,64 @@
-"""Adapts a masked language model to each arm, and compares sentence similarity from averaged token embeddings."""
+"""Adapts a masked language model to each arm; compares sentence similarity from averaged token embeddings."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.pretraining.build.build import Build, build
+from seqtant.pretraining.build.build import open_or_build
+from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
 from seqtant.pretraining.config import BuildConfig, TaptConfig
-from seqtant.pretraining.evaluation.tapt import (
+from seqtant.pretraining.evaluation.arms import (
+    MaskedBatches,
     SentencePairs,
-    adapt,
-    embedding_table,
-    fresh_model,
-    load_model,
-    pairs_of_build,
+    masked_loss,
+    masked_model,
+    pair_similarities,
     read_pairs,
-    similarities,
+    sample_pairs,
 )
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.stats.bootstrap import percentile
+from seqtant.training import TrainingConfig, train
 
 
 def run(config: TaptConfig, context: Context) -> Result:
-    """Adapts and measures; without a folder, on a small build of the world that ships."""
-    if config.folder is not None:
-        return _run(config, context, Build(Path(config.folder).expanduser()))
-    with tempfile.TemporaryDirectory() as folder:
-        return _run(config, context, build(BuildConfig.smoke(), Path(folder), seed=context.seed)[0])
-
-
-def _run(config: TaptConfig, context: Context, built: Build) -> Result:
-    pairs = (
-        read_pairs(config.pairs, built)
-        if config.pairs
-        else pairs_of_build(built, config.evaluation_pairs, context.seed)
-    )
-    vocabulary = int(built.manifest["vocabulary"])
-    title = f"Task-adaptive pretraining on {', '.join(config.arms)}, {config.steps} steps"
-    with Recorder("pretraining.tapt", title, config, context, papers=(6,)) as record:
-        found: dict[str, np.ndarray] = {}
-        losses: dict[str, float | None] = {"before": None}
-        for arm in ("before", *config.arms):
-            model = (
-                fresh_model(vocabulary, built.window, context.seed)
-                if config.model is None
-                else load_model(config.model, vocabulary, built.window)
-            )
-            if arm != "before":
-                place = None if context.folder is None else context.folder / "training" / arm
-                here = Context(seed=context.seed, device=context.device, folder=place, progress=context.progress)
-                losses[arm] = adapt(model, built, arm, config, here)
-            found[arm] = similarities(embedding_table(model), pairs)
-        _record(record, config, found, losses, pairs, context.seed)
+    """Adapts and evaluates; without a folder, on a small build of the reference world."""
+    settings = TrainingConfig(steps=config.steps, learning_rate=config.learning_rate, warmup=config.steps // 10)
+    with open_or_build(config.folder, BuildConfig.smoke(), seed=context.seed) as built:
+        pairs = (
+            read_pairs(config.pairs, built)
+            if config.pairs
+            else sample_pairs(built, config.evaluation_pairs, context.seed)
+        )
+        vocabulary = int(built.manifest["vocabulary"])
+        title = f"Task-adaptive pretraining on {', '.join(config.arms)}, {config.steps} steps"
+        with Recorder("pretraining.tapt", title, config, context, papers=(6,)) as record:
+            found: dict[str, np.ndarray] = {}
+            losses: dict[str, float | None] = {"before": None}
+            for arm in ("before", *config.arms):
+                model: Any = masked_model(config.model, vocabulary=vocabulary, window=built.window, seed=context.seed)
+                if arm != "before":
+                    place = None if context.folder is None else context.folder / "training" / arm
+                    examples = ExampleTable(built, arm, seed=context.seed)
+                    batches = MaskedBatches(
+                        ExampleBatches(examples, rows=config.rows),
+                        mask=int(getattr(model.config, "mask_token_id", None) or examples.separator),
+                        vocabulary=vocabulary,
+                        share=config.masked,
+                        seed=context.seed,
+                    )
+                    here = replace(context, folder=place)
+                    history = train(model, batches, settings, loss=masked_loss, context=here)
+                    losses[arm] = float(np.mean(history.losses[-max(1, config.steps // 10) :]))
+                table = model.get_input_embeddings().weight.detach().cpu().float().numpy()
+                found[arm] = pair_similarities(table, pairs)
+            _record(record, config, found, losses, pairs, context.seed)
     return record.result
 
 
@@ -76,6 +77,7 @@ def _record(
     pairs: SentencePairs,
     seed: int,
 ) -> None:
+    # The same resamples of the pairs for every arm: differences between arms are paired.
     generator = np.random.default_rng([seed, 9])
     draws = generator.integers(len(pairs.score), size=(500, len(pairs.score)))
     resampled = {

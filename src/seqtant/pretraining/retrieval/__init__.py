@@ -1,1 +1,1 @@
-"""Encoders, neighbors, orderings."""
+"""Embeds segments, searches their neighbors, orders documents."""

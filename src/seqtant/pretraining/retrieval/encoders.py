@@ -1,13 +1,14 @@
-"""What turns a segment into a vector: weighted words (no download needed), sentence-transformers, or your function."""
+"""Embeds segments: latent semantic analysis (no download needed), sentence-transformers, or your own function."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
@@ -17,50 +18,41 @@ from scipy import sparse
 from seqtant.errors import InputError
 from seqtant.lm.folder import refuse_pickles
 from seqtant.optional import require
-from seqtant.pretraining.corpus.splitters import named_function
+from seqtant.pretraining.corpus.segments import import_function
 from seqtant.pretraining.sections import EmbedSettings
 from seqtant.registry import Registry
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[\u3040-\u30ff\u3400-\u9fff]", re.UNICODE)
 
-
 SparseRows = Any
 """A ``scipy.sparse.csr_matrix`` of float32; SciPy ships no types."""
-
-
-class Encoder(Protocol):
-    """Anything that turns texts into vectors, e.g. a sentence-transformers model's ``encode``."""
-
-    def __call__(self, texts: list[str], /) -> Any:
-        """Vectors, one row per text."""
-        ...
-
+Encoder = Callable[[list[str]], Any]
+"""From texts to vectors, one row per text, e.g. a sentence-transformers model's ``encode``."""
 
 ENCODERS: Registry[Encoder] = Registry("encoder", group="seqtant.encoders")
 """Encoders by name; packages add theirs under the entry point ``seqtant.encoders``."""
 
 
+@dataclass(frozen=True)
 class LatentSemanticEncoder:
-    """Hashed words, weighted by inverse document frequency, projected on the leading directions of a sample.
+    """Embeds texts by latent semantic analysis of their hashed words: x = normalize((1 + ln count) * idf) @ basis.
 
-    Latent semantic analysis (Deerwester et al. 1990): the truncated singular value decomposition of the matrix of
-    weighted word counts, computed by randomized subspace iteration (Halko, Martinsson, Tropp 2011).
-
-    Args:
-        weights: Inverse document frequency per bucket, [buckets].
-        basis: Directions, [buckets, dimension].
+    The basis is that of the truncated singular value decomposition of the matrix of weighted word counts (Deerwester
+    et al. 1990), computed by randomized subspace iteration (Halko, Martinsson, Tropp 2011).
     """
 
-    def __init__(self, weights: Float[np.ndarray, " buckets"], basis: Float[np.ndarray, "buckets dimension"]) -> None:
-        self.weights, self.basis = weights, basis
+    weights: Float[np.ndarray, " buckets"]
+    """Inverse document frequency of each hash bucket."""
+    basis: Float[np.ndarray, "buckets dimension"]
+    """Leading right singular vectors of a sample of texts."""
 
     @classmethod
-    def learn(cls, texts: Sequence[str], *, dimension: int, buckets: int) -> LatentSemanticEncoder:
-        """Learns weights and directions from a sample of texts.
+    def fit(cls, texts: Sequence[str], *, dimension: int, buckets: int) -> LatentSemanticEncoder:
+        """Fits weights and basis to a sample of texts.
 
         Example:
             >>> texts = ["the cat sleeps", "a cat sleeps", "stocks fell sharply", "the stocks fell"]
-            >>> encode = LatentSemanticEncoder.learn(texts, dimension=2, buckets=64)
+            >>> encode = LatentSemanticEncoder.fit(texts, dimension=2, buckets=64)
             >>> vectors = encode(["cat sleeps", "sleeps a cat", "stocks fell"])
             >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
             True
@@ -71,7 +63,7 @@ class LatentSemanticEncoder:
         return cls(weights, _leading_directions(_weighted(counts, weights), dimension))
 
     def __call__(self, texts: list[str], /) -> Float[np.ndarray, "texts dimension"]:
-        """Vectors of some texts."""
+        """Embeds texts; the rows do not have length 1."""
         return _weighted(_counts(texts, len(self.weights)), self.weights) @ self.basis
 
 
@@ -81,8 +73,9 @@ def _bucket(word: str, buckets: int) -> int:
 
 
 def _counts(texts: Sequence[str], buckets: int) -> SparseRows:
-    """Word counts by hash bucket, damped: 1 + ln(count)."""
+    """Counts words by hash bucket and damps the counts: 1 + ln(count)."""
     columns = [[_bucket(word, buckets) for word in _TOKEN.findall(text.lower())] for text in texts]
+    # Compressed rows: those of text i are flat[pointers[i] : pointers[i + 1]], a word once per occurrence.
     pointers = np.cumsum([0, *map(len, columns)])
     flat = np.fromiter((column for row in columns for column in row), dtype=np.int32, count=int(pointers[-1]))
     counts: SparseRows = sparse.csr_matrix(
@@ -94,7 +87,7 @@ def _counts(texts: Sequence[str], buckets: int) -> SparseRows:
 
 
 def _weighted(counts: SparseRows, weights: np.ndarray) -> SparseRows:
-    """Rows of weighted counts, of length 1."""
+    """Weights the counts and scales each row to length 1."""
     rows = counts.multiply(weights[None, :]).tocsr()
     norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
     scale: Any = sparse.diags(1 / np.maximum(norms, 1e-12))
@@ -102,82 +95,70 @@ def _weighted(counts: SparseRows, weights: np.ndarray) -> SparseRows:
 
 
 def _leading_directions(rows: SparseRows, dimension: int, *, spare: int = 16, rounds: int = 3) -> np.ndarray:
-    """Right singular vectors of the largest singular values, [buckets, dimension]; fewer where the rank is smaller."""
+    """Computes the right singular vectors of the largest singular values, [buckets, dimension]; fewer at lower rank."""
+    # Empty columns would only cost time: their entries in every singular vector are zero.
     used = np.flatnonzero(np.asarray(rows.sum(axis=0)).ravel())
     if not len(used):
         return np.zeros((rows.shape[1], 1), dtype=np.float32)
     inside = rows[:, used]
     size = min(dimension + spare, *inside.shape)
     found = np.random.default_rng(0).standard_normal((len(used), size)).astype(np.float32)
+    # Subspace iteration: each round multiplies the share of a direction of singular value s by s^2.
     for _ in range(rounds):
         found = np.linalg.qr(inside.T @ (inside @ found))[0]
+    # Rotates the subspace to the singular vectors within it.
     inner = np.linalg.svd((inside @ found).astype(np.float64), full_matrices=False)[2]
     basis = np.zeros((rows.shape[1], min(dimension, size)), dtype=np.float32)
     basis[used] = found @ inner.T[:, :dimension]
     return basis
 
 
-def learn_encoder(texts: Sequence[str], settings: EmbedSettings, path: Path) -> None:
-    """Learns the ``lsa`` encoder and writes it."""
-    from safetensors.numpy import save_file
-
-    learned = LatentSemanticEncoder.learn(texts, dimension=settings.dimension, buckets=settings.buckets)
-    save_file({"weights": learned.weights, "basis": learned.basis}, path)
-
-
-def open_encoder(settings: EmbedSettings, learned: Path) -> Encoder:
+def open_encoder(settings: EmbedSettings, fitted: Path) -> Encoder:
     """Opens the encoder that the settings name.
 
     Args:
-        settings: Its name.
-        learned: Where the learned ``lsa`` encoder lies.
+        settings: Its name and batch size.
+        fitted: File of the fitted ``lsa`` encoder.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: There is none of that name, or it cannot be loaded.
     """
     name = settings.encoder
     if name == "lsa":
         from safetensors.numpy import load_file
 
-        return LatentSemanticEncoder(**load_file(learned))
-    return _sentence_transformer(name, settings.rows) if Path(name).is_dir() else _function(name)
+        return LatentSemanticEncoder(**load_file(fitted))
+    if not Path(name).is_dir():
+        return find_encoder(name)
+    library: Any = require("sentence_transformers", extra="retrieval")
+    _refuse_code(Path(name))
+    try:
+        model = library.SentenceTransformer(name, device="cpu", local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library lets errors of many kinds through
+        raise InputError(f"cannot load the encoder '{name}': {str(error).splitlines()[0]}") from error
+    encode: Callable[..., Any] = model.encode
+    return lambda texts: encode(texts, batch_size=settings.rows, show_progress_bar=False, convert_to_numpy=True)
 
 
-def demand_encoder(name: str) -> None:
-    """Refuses an encoder that is not there before any work is done; a folder is looked into when it is opened.
+def find_encoder(name: str) -> Encoder:
+    """Finds an encoder by its registered name or by ``module:function``.
 
     Raises:
         InputError: There is none of that name.
     """
-    if name != "lsa" and not Path(name).is_dir():
-        _function(name)
-
-
-def _function(name: str) -> Encoder:
     if ":" in name:
-        return cast(Encoder, named_function(name, "encoder"))
+        return cast(Encoder, import_function(name, "encoder"))
     if name in ENCODERS:
         return ENCODERS[name]
     added = "".join(f", '{each}'" for each in ENCODERS)
     raise InputError(f"no encoder '{name}': give 'lsa'{added}, a sentence-transformers folder, or module:function")
 
 
-def _sentence_transformer(folder: str, rows: int) -> Encoder:
-    library: Any = require("sentence_transformers", extra="retrieval")
-    _refuse_code(Path(folder))
-    try:
-        model = library.SentenceTransformer(folder, device="cpu", local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the library lets errors of many kinds through
-        raise InputError(f"cannot load the encoder '{folder}': {str(error).splitlines()[0]}") from error
-    encode: Callable[..., Any] = model.encode
-    return lambda texts: encode(texts, batch_size=rows, show_progress_bar=False, convert_to_numpy=True)
-
-
 def _refuse_code(folder: Path) -> None:
-    """Refuses what would run when such a folder is read: foreign classes named by modules.json, pickled weights.
+    """Refuses a folder that runs code when it is loaded: foreign classes in modules.json, pickled weights.
 
     Raises:
-        InputError: There is some.
+        InputError: There is such code.
     """
     path = folder / "modules.json"
     if path.is_file():
@@ -189,16 +170,16 @@ def _refuse_code(folder: Path) -> None:
             if not kind.startswith("sentence_transformers."):
                 raise InputError(f"'{path}' names the class '{kind}', code that is never run: give another encoder")
     refuse_pickles(folder)
+    # The modules of an encoder lie in folders beside modules.json.
     for part in sorted(folder.iterdir()):
         if part.is_dir():
             refuse_pickles(part)
 
 
 def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.ndarray, "texts dimension"]:
-    """Vectors of length 1 in half precision: a pure function of texts and encoder.
+    """Embeds texts as vectors of length 1 in float16: a pure function of texts and encoder.
 
-    Texts of like length share a batch. A text in which the encoder sees nothing gets the zero vector: it is nobody's
-    neighbor.
+    Texts of similar length share a batch. A text without a known word gets the zero vector: it is nobody's neighbor.
 
     Args:
         texts: Segments.
@@ -212,7 +193,10 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
     parts: list[np.ndarray] = []
     for start in range(0, len(texts), rows):
         chosen = [texts[index] for index in order[start : start + rows]]
-        found = _encoded(encoder, chosen)
+        try:
+            found = np.asarray(encoder(chosen), dtype=np.float32)
+        except Exception as error:  # a user's function may raise anything
+            raise InputError(f"the encoder failed on {len(chosen)} texts: {type(error).__name__}: {error}") from error
         if found.ndim != 2 or len(found) != len(chosen):
             raise InputError(f"the encoder gave an array of shape {found.shape} for {len(chosen)} texts: one row each")
         if not np.isfinite(found).all():
@@ -223,12 +207,6 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
         return np.zeros((0, 1), dtype=np.float16)
     vectors = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
     vectors[order] = np.concatenate(parts)
+    # In float64: the square of a small float32 entry could vanish.
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.where(norms > 1e-9, vectors / np.maximum(norms, 1e-9), 0).astype(np.float16)
-
-
-def _encoded(encoder: Encoder, texts: list[str]) -> Float[np.ndarray, "texts dimension"]:
-    try:
-        return np.asarray(encoder(texts), dtype=np.float32)
-    except Exception as error:  # a user's function may raise anything
-        raise InputError(f"the encoder failed on {len(texts)} texts: {type(error).__name__}: {error}") from error

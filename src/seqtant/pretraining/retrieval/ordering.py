@@ -1,6 +1,6 @@
-"""Orders documents so that each stands beside one like it: along a tour of the neighbor graph, or from a buffer.
+"""Orders documents so that similar ones are adjacent: along a tour of the neighbor graph, or from a bounded buffer.
 
-The tour is that of In-Context Pretraining (Shi et al. 2024, arXiv:2310.10638, algorithm 1): begin at an unvisited
+The tour is that of In-Context Pretraining (Shi et al. 2024, arXiv:2310.10638, algorithm 1): start at an unvisited
 document of least degree, go to the most similar unvisited neighbor, jump where there is none. The printed algorithm
 says argmin of the similarity, its prose the highest weight; the prose is what makes sense and what is done here. Where
 no neighbor is left, ``hops=2`` looks among the neighbors' neighbors before it jumps; ``hops=1`` is as published.
@@ -28,41 +28,38 @@ class Tour:
     order: Int[np.ndarray, " documents"]
     """Every document once."""
     jumps: int
-    """Steps to a new start, because nothing near was left unvisited."""
+    """How often the tour started anew, because no neighbor was left unvisited."""
 
 
 def symmetric_graph(found: Neighbors) -> SparseGraph:
-    """The undirected neighbor graph: an edge where either is among the other's neighbors, weighted by similarity.
+    """Builds the undirected neighbor graph: an edge where either document is among the other's neighbors.
 
-    Edges of a document are sorted by falling weight. Similarities are shifted by 2, so that none is zero, which a
-    sparse matrix would forget.
+    Its weight is similarity + 2: a sparse matrix drops zeros. Edges of a document are sorted by falling weight.
     """
     count, k = found.ids.shape
     real = (found.ids >= 0) & (found.ids != np.arange(count)[:, None])
     rows = np.repeat(np.arange(count, dtype=np.int32), k)[real.ravel()]
     columns = found.ids.astype(np.int32).ravel()[real.ravel()]
     weights = found.similarity.astype(np.float32).ravel()[real.ravel()] + 2
+    # The larger of both directions' weights: with approximate search they can differ.
     one_way: SparseGraph = sparse.csr_matrix((weights, (rows, columns)), shape=(count, count))
     graph = one_way.maximum(one_way.T).tocsr()
     graph.sort_indices()
-    return _sorted_by_weight(graph)
-
-
-def _sorted_by_weight(graph: SparseGraph) -> SparseGraph:
-    degrees = np.diff(graph.indptr)
-    order = np.lexsort((graph.indices, -graph.data, np.repeat(np.arange(graph.shape[0], dtype=np.int32), degrees)))
+    # By row, then falling weight, then index: every row stays where it is, its edges are sorted within it.
+    owner = np.repeat(np.arange(count, dtype=np.int32), np.diff(graph.indptr))
+    order = np.lexsort((graph.indices, -graph.data, owner))
     graph.indices, graph.data = graph.indices[order], graph.data[order]
     graph.has_sorted_indices = False
     return graph
 
 
 def tour(found: Neighbors, *, seed: int = 0, hops: int = 2) -> Tour:
-    """Visits every document once, from neighbor to most similar unvisited neighbor.
+    """Visits every document once, going to the most similar unvisited neighbor.
 
     Args:
         found: Neighbors of each document; row i is document i.
-        seed: Settles the order among documents of equal degree.
-        hops: 2 goes on to a neighbor's neighbor where no neighbor is left; 1 jumps at once, as published.
+        seed: Seed of the order among documents of equal degree.
+        hops: 2 continues at a neighbor's neighbor where no neighbor is left; 1 jumps at once, as published.
 
     Example:
         >>> ring = Neighbors(np.array([[1], [2], [3], [0]]), np.array([[0.9], [0.8], [0.7], [0.1]]))
@@ -71,10 +68,13 @@ def tour(found: Neighbors, *, seed: int = 0, hops: int = 2) -> Tour:
     """
     graph = symmetric_graph(found)
     degrees = np.diff(graph.indptr)
+    pointers = graph.indptr
+    # Lonely documents first: later their only neighbors would be visited already.
     starts = np.lexsort((np.random.default_rng(seed).permutation(len(degrees)), degrees)).tolist()
     visited = bytearray(len(starts))
     order: list[int] = []
     jumps = 0
+    # Invariant: ``order`` holds exactly the visited documents, and no start before ``start`` is unvisited.
     for start in starts:
         if visited[start]:
             continue
@@ -83,28 +83,22 @@ def tour(found: Neighbors, *, seed: int = 0, hops: int = 2) -> Tour:
         while here >= 0:
             visited[here] = 1
             order.append(here)
-            near = _edges(graph, here)
-            here = _next(near, visited)
+            # As lists, one document at a time: those of all documents would take ten times the memory of the graph.
+            near = graph.indices[pointers[here] : pointers[here + 1]].tolist()
+            here = next((there for there in near if not visited[there]), -1)
             if here < 0 and hops > 1:
-                far = (_next(_edges(graph, each), visited) for each in near)
-                here = next((there for there in far if there >= 0), -1)
+                far = (
+                    there
+                    for each in near
+                    for there in graph.indices[pointers[each] : pointers[each + 1]].tolist()
+                    if not visited[there]
+                )
+                here = next(far, -1)
     return Tour(np.array(order, dtype=np.int64), jumps)
 
 
-def _edges(graph: SparseGraph, document: int) -> list[int]:
-    # As a list, one document at a time: all of them would take ten times the memory of the graph.
-    return graph.indices[graph.indptr[document] : graph.indptr[document + 1]].tolist()
-
-
-def _next(edges: list[int], visited: bytearray) -> int:
-    for there in edges:
-        if not visited[there]:
-            return there
-    return -1
-
-
 def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: int) -> Int[np.ndarray, " documents"]:
-    """Order that a bounded buffer allows: always the document of the buffer most like the last one. No global index.
+    """Orders documents from a bounded buffer: next is always the one most similar to the last. Needs no global index.
 
     After Zhao et al. 2024 (arXiv:2402.13991), who retrieve by words.
 
@@ -123,6 +117,7 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
     table = np.array(vectors[:size], dtype=np.float32)
     order = np.empty(count, dtype=np.int64)
     place = 0
+    # Invariant: table[i] is the vector of document held[i]; an emptied place holds -1 and NaN, and scores -inf.
     for step in range(count):
         order[step] = held[place]
         query = table[place].copy()
@@ -132,6 +127,7 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
         else:
             held[place], table[place] = -1, np.nan
         scores = np.where(held >= 0, table @ query, -np.inf)
+        # Ties go to the document that arrived first.
         best = np.flatnonzero(scores == scores.max())
         place = int(best[np.argmin(held[best])])
     return order
@@ -140,6 +136,6 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
 def adjacent_similarity(
     order: Int[np.ndarray, " documents"], vectors: Float[np.ndarray, "documents dimension"]
 ) -> Float[np.ndarray, " pairs"]:
-    """Cosine similarity of every two documents that follow each other."""
+    """Computes the cosine similarity of every two adjacent documents."""
     left, right = vectors[order[:-1]], vectors[order[1:]]
     return (left.astype(np.float32) * right.astype(np.float32)).sum(axis=1)

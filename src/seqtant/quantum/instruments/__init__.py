@@ -1,1 +1,1 @@
-"""One module per verb of the room."""
+"""One module per verb."""

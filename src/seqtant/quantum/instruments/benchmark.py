@@ -1,4 +1,4 @@
-"""Times one optimization step, part by part, on growing lattices, beside the operations that it counts."""
+"""Times one optimization step, part by part, on growing lattices, and compares it with the operations it counts."""
 
 from __future__ import annotations
 
@@ -9,84 +9,121 @@ from statistics import median
 import numpy as np
 
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.models.wavefunctions.causal_state import CausalState
+from seqtant.models.wavefunctions.causal_state import CausalState, multiplications_per_site
 from seqtant.models.wavefunctions.propagation import Plan, group_moves
-from seqtant.models.wavefunctions.suffix_recompute import multiplications_per_site
 from seqtant.progress import track
 from seqtant.quantum.config import BenchmarkConfig, OptimizerConfig, SystemConfig
-from seqtant.quantum.operators.local_energy import Hamiltonian
-from seqtant.quantum.training.distributed import Processes
-from seqtant.quantum.training.ground_states import resolved
-from seqtant.quantum.training.rng import generator_for
-from seqtant.quantum.training.systems import System, make_state
-from seqtant.quantum.training.vmc import Training
+from seqtant.quantum.observation import Hamiltonian
+from seqtant.quantum.training.distributed import DistributedContext, generator_for
+from seqtant.quantum.training.systems import System, make_state, resolve_network
+from seqtant.quantum.training.vmc import PARTS, VMC
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
-PARTS = ("sampling", "local_energies", "update")
 
+@verb(BenchmarkConfig)
+def benchmark(config: BenchmarkConfig, context: Context) -> Result:
+    """Times one optimization step on square lattices, part by part, beside the operations it counts.
 
-def run(config: BenchmarkConfig, context: Context) -> Result:
-    """Times steps on square lattices of several sizes.
+    Seconds and counted multiplications are fitted by powers N^slope of the number of spins.
+
+    Returns:
+        ``slope_of_seconds``, ``slope_counted``, ``seconds_per_step_largest``; times by lattice as a table.
 
     Raises:
-        InputError: The system does not fit.
+        InputError: The system does not fit, or its Hamiltonian is no name.
+
+    Example:
+        >>> from seqtant.quantum import NetworkConfig, benchmark
+        >>> small = NetworkConfig(depth=2, width=4)
+        >>> result = benchmark(sizes=(2, 3), samples=8, repeats=1, network=small)
+        >>> 1 < result.values["slope_counted"] < 2.2
+        True
     """
     title = f"Cost of one step of {config.hamiltonian} against the number of spins"
     with Recorder("quantum.benchmark", title, config, context, papers=(9,)) as record:
+        processes = DistributedContext(context.device)
+        device = processes.device(context.device)
         rows: list[tuple[Cell, ...]] = []
         spins: list[int] = []
         seconds: list[float] = []
         counted: list[float] = []
         for side in track(config.sizes, context.progress, "sizes", len(config.sizes)):
-            times, step, operations, full = _time(config, side, context)
+            names = [name for name in SystemConfig.__dataclass_fields__ if name != "lattice"]
+            fixed = {name: getattr(config, name) for name in names}
+            system = System.of(SystemConfig(lattice=f"{side}x{side}", **fixed))
+            # The same depth on every lattice, so that only the number of spins grows.
+            network = replace(resolve_network(config.network, system), depth=config.network.depth or 3)
+            state = make_state(system, network, generator_for(context.seed, side)).to(device)
+            training = VMC(
+                state,
+                Hamiltonian(system.pauli),
+                OptimizerConfig(),
+                steps=config.repeats + 1,
+                samples=config.samples,
+                seed=context.seed,
+                processes=processes,
+            )
+            times, step = _time_steps(training, config.repeats)
+            operations, full = count(training.state, training.hamiltonian)
             for part, value in times.items():
-                record.measure(f"seconds_{part}", value, unit="s", step=side * side)
+                record.measure(part, value, unit="s", step=side * side)
             record.measure("seconds_step", step, unit="s", step=side * side)
             record.measure("operations", operations, step=side * side)
             spins.append(side * side)
             seconds.append(step)
             counted.append(operations)
-            rows.append((side * side, *times.values(), seconds[-1], operations, full / operations))
-        _report(record, rows, spins, seconds, counted)
+            rows.append((side * side, *times.values(), step, operations, full / operations))
+        slope, error = _slope(spins, seconds)
+        predicted, _ = _slope(spins, counted)
+        record.value("slope_of_seconds", slope)
+        record.value("slope_counted", predicted)
+        record.value("seconds_per_step_largest", seconds[-1])
+        low, high = slope - 1.96 * error, slope + 1.96 * error
+        record.finding(
+            "slope",
+            "How does the cost of a step grow with the number of spins?",
+            "agrees" if abs(slope - predicted) < 0.35 else "disagrees",
+            f"seconds grow like N^{slope:.2f}, counted operations like N^{predicted:.2f}",
+            predicted=Estimate.exact(predicted, method="counted operations"),
+            measured=Estimate(value=slope, low=low, high=high, method="least squares", n=len(spins)),
+            advice="small lattices are dominated by the cost of calls, not of operations"
+            if slope < predicted - 0.35
+            else "",
+        )
+        columns = (
+            "spins",
+            "sampling (s)",
+            "local energies (s)",
+            "update (s)",
+            "step (s)",
+            "multiplications per sample",
+        )
+        record.table("cost", "Cost of one step", (*columns, "full evaluation costs times more"), rows)
     return record.result
 
 
-def _time(config: BenchmarkConfig, side: int, context: Context) -> tuple[dict[str, float], float, float, float]:
-    """Median seconds per part and per step, multiplications per sample, and those of running the network again.
+def _time_steps(training: VMC, repeats: int) -> tuple[dict[str, float], float]:
+    """Times steps: median seconds of their parts, and of a step.
 
     On a processor, the step is timed in processor seconds, which a busy machine does not stretch, and the parts, timed
     by the clock, are scaled to them.
     """
-    names = [name for name in SystemConfig.__dataclass_fields__ if name != "lattice"]
-    values = {name: getattr(config, name) for name in names}
-    system = System.of(SystemConfig(lattice=f"{side}x{side}", **values))
-    network = replace(resolved(config.network, system), depth=config.network.depth or 3)
-    processes = Processes(context.device)
-    state = make_state(system, network, generator_for(context.seed, side)).to(processes.device(context.device))
-    training = Training(
-        state,
-        Hamiltonian(system.pauli),
-        OptimizerConfig(),
-        steps=config.repeats + 1,
-        samples=config.samples,
-        seed=context.seed,
-        processes=processes,
-    )
     training.step()  # the first step makes the plans of what each flip touches
     steps, spent = [], []
-    for _ in range(config.repeats):
+    for _ in range(repeats):
         start = time.process_time()
         steps.append(training.step())
         spent.append(time.process_time() - start)
-    times = {part: median(step.seconds[n] for step in steps) for n, part in enumerate(PARTS)}
+    times = {part: median(step[part] for step in steps) for part in PARTS}
     wall = sum(times.values())
-    total = median(spent) if next(state.parameters()).device.type == "cpu" else wall
-    return {part: value * total / wall for part, value in times.items()}, total, *count(state, training.hamiltonian)
+    total = median(spent) if next(training.state.parameters()).device.type == "cpu" else wall
+    return {part: value * total / wall for part, value in times.items()}, total
 
 
 def count(state: object, hamiltonian: Hamiltonian) -> tuple[float, float]:
-    """Multiplications of one step per sample: by change propagation, and by full evaluation of every configuration.
+    """Counts multiplications of a step per sample: by change propagation, and by evaluating every configuration.
 
     Four passes stand for sampling and derivatives: one to draw, one forward, two backward.
     """
@@ -99,33 +136,8 @@ def count(state: object, hamiltonian: Hamiltonian) -> tuple[float, float]:
     return float(4 * one + touched), float(4 * one + one * len(hamiltonian.moves))
 
 
-def _report(
-    record: Recorder, rows: list[tuple[Cell, ...]], spins: list[int], seconds: list[float], counted: list[float]
-) -> None:
-    slope, error = _slope(spins, seconds)
-    predicted, _ = _slope(spins, counted)
-    record.value("slope_of_seconds", slope)
-    record.value("slope_counted", predicted)
-    record.value("seconds_per_step_largest", seconds[-1])
-    record.finding(
-        "slope",
-        "How does the cost of a step grow with the number of spins?",
-        "agrees" if abs(slope - predicted) < 0.35 else "disagrees",
-        f"seconds grow like N^{slope:.2f}, counted operations like N^{predicted:.2f}",
-        predicted=Estimate.exact(predicted, method="counted operations"),
-        measured=Estimate(
-            value=slope, low=slope - 1.96 * error, high=slope + 1.96 * error, method="least squares", n=len(spins)
-        ),
-        advice="small lattices are dominated by the cost of calls, not of operations"
-        if slope < predicted - 0.35
-        else "",
-    )
-    columns = ("spins", "sampling (s)", "local energies (s)", "update (s)", "step (s)", "multiplications per sample")
-    record.table("cost", "Cost of one step", (*columns, "full evaluation costs times more"), rows)
-
-
 def _slope(x: list[int], y: list[float]) -> tuple[float, float]:
-    """Slope of log y against log x with its standard error."""
+    """Fits the slope of log y against log x; gives it with its standard error."""
     u, v = np.log(np.array(x, dtype=float)), np.log(np.array(y))
     design = np.stack([u, np.ones_like(u)], axis=1)
     solution, *_ = np.linalg.lstsq(design, v, rcond=None)

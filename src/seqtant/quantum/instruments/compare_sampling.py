@@ -1,49 +1,73 @@
-"""Exact sampling against Metropolis: autocorrelation, and the error of an observable against its cost."""
+"""Compares exact sampling with Metropolis: autocorrelation, and the error of an observable against its cost.
+
+Metropolis chains of single flips are run here only to be compared with, on tables of all probabilities.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import eigsh
 
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.progress import track
 from seqtant.quantum.config import CompareSamplingConfig, SystemConfig
-from seqtant.quantum.exact.diagonalization import ground_state
-from seqtant.quantum.observation.evaluation import ENUMERATED, amplitudes
-from seqtant.quantum.observation.metropolis import autocorrelation_time, chains, second_eigenvalue
+from seqtant.quantum.exact import diagonalize
+from seqtant.quantum.observation import ENUMERATED, amplitudes
 from seqtant.quantum.theory import relaxation_time
-from seqtant.quantum.training.checkpoint import folder_of, load_state
+from seqtant.quantum.training.checkpoint import load_state
 from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 
 
-@dataclass(frozen=True)
-class Case:
-    """A distribution to sample from."""
+@verb(CompareSamplingConfig)
+def compare_sampling(config: CompareSamplingConfig, context: Context) -> Result:
+    """Compares exact sampling with Metropolis: autocorrelation, and error of the magnetization against cost.
 
-    name: str
-    sites: int
-    probability: NDArray[np.float64]
-    magnetization: NDArray[np.float64]
+    The relaxation time of single-flip Metropolis is -1 / ln lambda_2 proposals, lambda_2 being the second eigenvalue of
+    its transition matrix, so that no chain has to be trusted; chains of sweeps from all spins up are run beside it.
 
-
-def run(config: CompareSamplingConfig, context: Context) -> Result:
-    """Compares the two ways of sampling.
+    Returns:
+        For each case its ``relaxation_sweeps_``, ``autocorrelation_sweeps_`` and ``error_ratio_``; errors against
+        evaluations of psi as measurements.
 
     Raises:
         InputError: The lattice is too large to know its probabilities.
+
+    Example:
+        >>> from seqtant.quantum import compare_sampling
+        >>> result = compare_sampling(lattice="2x2", fields=(3.0,), samples=100, repeats=4)
+        >>> round(result.values["relaxation_sweeps_field_3"], 3)
+        0.775
     """
-    cases = _cases(config)
+    # A trained state, or exact ground states of the Ising model at several fields.
+    state = None
+    if not is_path(config.checkpoint) or config.checkpoint:
+        system, state, _ = load_state(config.checkpoint)
+        systems = {f"state of {system.lattice}": system}
+    else:
+        systems = {
+            f"field {field:g}": System.of(SystemConfig(lattice=config.lattice, field=field)) for field in config.fields
+        }
+    cases: list[tuple[str, NDArray[np.float64]]] = []
+    for name, system in systems.items():
+        if system.sites > ENUMERATED:
+            raise InputError(
+                f"{system.sites} spins have too many configurations to compare exactly: at most {ENUMERATED}"
+            )
+        vector = diagonalize(system.pauli).amplitudes if state is None else amplitudes(state)
+        cases.append((name, np.maximum(np.abs(vector) ** 2, 1e-300)))
     with Recorder(
         "quantum.compare-sampling", "Exact sampling against Metropolis", config, context, papers=(9,)
     ) as record:
         rng = np.random.default_rng(context.seed)
         tracked = track(cases, context.progress, "comparing", len(cases))
-        rows = [_compare(record, case, config, rng) for case in tracked]
+        rows = [_compare(record, *case, config.samples, config.repeats, rng) for case in tracked]
         record.table(
             "comparison",
             "Error of the magnetization by exact sampling and by Metropolis",
@@ -62,64 +86,133 @@ def run(config: CompareSamplingConfig, context: Context) -> Result:
     return record.result
 
 
-def _cases(config: CompareSamplingConfig) -> list[Case]:
-    if config.checkpoint:
-        system, state, _ = load_state(folder_of(config.checkpoint))
-        _check(system.sites)
-        return [_case(f"state of {system.lattice}", system.sites, np.abs(amplitudes(state)) ** 2)]
-    found = []
-    for field in config.fields:
-        system = System.of(SystemConfig(lattice=config.lattice, field=field))
-        _check(system.sites)
-        found.append(_case(f"field {field:g}", system.sites, np.abs(ground_state(system.pauli).amplitudes) ** 2))
-    return found
-
-
-def _check(sites: int) -> None:
-    if sites > ENUMERATED:
-        raise InputError(f"{sites} spins have too many configurations to compare exactly: at most {ENUMERATED}")
-
-
-def _case(name: str, sites: int, probability: NDArray[np.float64]) -> Case:
+def _compare(
+    record: Recorder,
+    name: str,
+    probability: NDArray[np.float64],
+    samples: int,
+    repeats: int,
+    rng: np.random.Generator,
+) -> tuple[Cell, ...]:
+    """Samples one distribution both ways; records errors and correlation times, and gives the row of the table."""
+    sites = len(probability).bit_length() - 1
     bits = np.bitwise_count(np.arange(2**sites, dtype=np.uint64)).astype(float)
-    return Case(name, sites, np.maximum(probability, 1e-300), 1 - 2 * bits / sites)
-
-
-def _compare(record: Recorder, case: Case, config: CompareSamplingConfig, rng: np.random.Generator) -> tuple[Cell, ...]:
-    true = float(case.probability @ case.magnetization)
-    eigenvalue = second_eigenvalue(case.probability, case.sites)
-    relaxation = relaxation_time(eigenvalue) / case.sites
-    cumulative = np.cumsum(case.probability / case.probability.sum())
-    drawn = np.searchsorted(cumulative, rng.random((config.samples, config.repeats))).clip(max=2**case.sites - 1)
-    starts = np.zeros(config.repeats, dtype=np.int64)
-    walked = chains(case.probability, case.sites, config.samples, starts, rng)
-    exact, metropolis = case.magnetization[drawn], case.magnetization[walked]
+    magnetization = 1 - 2 * bits / sites  # of every configuration
+    true = float(probability @ magnetization)
+    eigenvalue = second_eigenvalue(probability, sites)
+    relaxation = relaxation_time(eigenvalue) / sites
+    # Exact sampling inverts the cumulative distribution; shape (samples, repeats) as for the chains.
+    cumulative = np.cumsum(probability / probability.sum())
+    drawn = np.searchsorted(cumulative, rng.random((samples, repeats))).clip(max=2**sites - 1)
+    walked = chains(probability, sites, samples, np.zeros(repeats, dtype=np.int64), rng)
+    exact, metropolis = magnetization[drawn], magnetization[walked]
     tau = autocorrelation_time(metropolis)
-    errors = [float(np.sqrt(((x.mean(axis=0) - true) ** 2).mean())) for x in (exact, metropolis)]
+
+    def error_of(values: NDArray[np.float64]) -> float:
+        return float(np.sqrt(((values.mean(axis=0) - true) ** 2).mean()))
+
+    errors = error_of(exact), error_of(metropolis)
     # A sweep is as many evaluations as there are spins; an exact sample costs about one.
-    factor = case.sites * (errors[1] / errors[0]) ** 2
-    key = case.name.replace(" ", "_").replace(".", "_")
+    factor = sites * (errors[1] / errors[0]) ** 2
+    key = name.replace(" ", "_").replace(".", "_")
     record.value(f"autocorrelation_sweeps_{key}", tau)
     record.value(f"relaxation_sweeps_{key}", relaxation)
     record.value(f"error_ratio_{key}", errors[1] / errors[0])
-    _measure(record, case, exact, metropolis, true)
+    steps = np.unique(np.geomspace(2, len(exact), 14).astype(int))
+    for way, values, cost in (("exact sampling", exact, 1), ("Metropolis", metropolis, sites)):
+        for n in steps:
+            record.measure("error", error_of(values[:n]), step=float(n * cost), group=f"{way}, {name}")
     record.finding(
         f"autocorrelation_{key}",
-        f"How correlated is Metropolis at {case.name}?",
+        f"How correlated is Metropolis at {name}?",
         "agrees",
         f"relaxation takes {relaxation:.3g} sweeps (second eigenvalue {eigenvalue:.8f}); exact samples are independent",
         predicted=Estimate.exact(relaxation, unit="sweeps", method="eigenvalue of the transition matrix"),
         measured=Estimate(value=tau, unit="sweeps", method="initial positive sequence", n=walked.size),
         advice="sample exactly" if relaxation > 2 else "",
     )
-    return case.name, relaxation, tau, errors[0], errors[1], factor
+    return name, relaxation, tau, errors[0], errors[1], factor
 
 
-def _measure(
-    record: Recorder, case: Case, exact: NDArray[np.float64], metropolis: NDArray[np.float64], true: float
-) -> None:
-    steps = np.unique(np.geomspace(2, len(exact), 14).astype(int))
-    for name, values, cost in (("exact sampling", exact, 1), ("Metropolis", metropolis, case.sites)):
-        for n in steps:
-            error = float(np.sqrt(((values[:n].mean(axis=0) - true) ** 2).mean()))
-            record.measure("error", error, step=float(n * cost), group=f"{name}, {case.name}")
+def chains(
+    probability: NDArray[np.float64], sites: int, sweeps: int, starts: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Runs single-flip Metropolis chains on a table of probabilities.
+
+    Args:
+        probability: Of all 2^sites configurations.
+        sites: Number of spins; a sweep is that many proposals.
+        sweeps: Sweeps to keep.
+        starts: First configuration of each chain, as integers.
+        rng: Random number generator.
+
+    Returns:
+        Configurations after each sweep, shape (sweeps, chains).
+    """
+    now = starts.copy()
+    kept = np.empty((sweeps, len(starts)), dtype=np.int64)
+    for sweep in range(sweeps):
+        flips = 1 << rng.integers(0, sites, size=(sites, len(starts)))
+        uniforms = rng.random((sites, len(starts)))
+        for proposal in range(sites):
+            new = now ^ flips[proposal]
+            # Accepted with probability min(1, p(new) / p(now)).
+            now = np.where(uniforms[proposal] * probability[now] < probability[new], new, now)
+        kept[sweep] = now
+    return kept
+
+
+def autocorrelation_time(series: NDArray[np.float64]) -> float:
+    """Computes the integrated autocorrelation time of chains, in steps of the series; 0.5 for independent values.
+
+    Sums the autocorrelation, averaged over chains, up to the first non-positive pair (Geyer's initial sequence).
+
+    Args:
+        series: Shape (steps, chains).
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> autocorrelation_time(rng.normal(size=(4000, 4))) < 0.6
+        True
+    """
+    centered = series - series.mean()
+    steps = len(centered)
+    # Autocovariance by Fourier transform, padded so that the chain does not wrap around.
+    transform = np.fft.rfft(centered, 2 * steps, axis=0)
+    covariance = np.fft.irfft(np.abs(transform) ** 2, axis=0)[:steps].mean(axis=1) / np.arange(steps, 0, -1)
+    if covariance[0] <= 0:
+        return 0.5 * steps  # a chain that never moved: one sample in all
+    rho = covariance / covariance[0]
+    # Sums of neighboring pairs are positive for a reversible chain; the first that is not is noise.
+    total = 0.5
+    for lag in range(1, steps - 1, 2):
+        pair = rho[lag] + rho[lag + 1]
+        if pair <= 0:
+            break
+        total += pair
+    return float(max(0.5, total))
+
+
+def second_eigenvalue(probability: NDArray[np.float64], sites: int) -> float:
+    """Computes the second largest eigenvalue of the single-flip Metropolis matrix, by Lanczos on its symmetric form.
+
+    Detailed balance makes sqrt(p) P / sqrt(p) symmetric: its off-diagonal elements are min(p, p') / (N sqrt(p p')).
+    """
+    states = np.arange(2**sites)
+    rows, columns, values = [], [], []
+    stay = np.ones(2**sites)
+    for site in range(sites):
+        other = states ^ (1 << site)
+        move = np.minimum(1.0, probability[other] / probability) / sites
+        stay -= move  # what is left is the probability of staying
+        rows.append(states)
+        columns.append(other)
+        values.append(np.minimum(probability, probability[other]) / np.sqrt(probability * probability[other]) / sites)
+    rows.append(states)
+    columns.append(states)
+    values.append(stay)
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    matrix = sparse.coo_array(entries, shape=(2**sites, 2**sites)).tocsr()
+    start = np.random.default_rng(0).normal(size=2**sites)
+    found = eigsh(matrix, k=2, which="LA", v0=start, return_eigenvectors=False)
+    return float(np.sort(found)[0])

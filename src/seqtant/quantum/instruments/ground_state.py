@@ -1,40 +1,57 @@
-"""Trains a wave function to the ground state and holds its energy against what is known."""
+"""Trains a wave function to the ground state and compares its energy with the exact or published one."""
 
 from __future__ import annotations
 
 from statistics import median
 
-from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
+from seqtant.findings import Assumption, Cell, Result, Verdict
 from seqtant.quantum.config import GroundStateConfig
-from seqtant.quantum.instruments.exact import estimate
+from seqtant.quantum.instruments.exact import Reference, find_reference
 from seqtant.quantum.theory import v_score
 from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS
 from seqtant.quantum.training.ground_states import Trained, train
-from seqtant.quantum.training.references import Reference, find
+from seqtant.quantum.training.systems import System
+from seqtant.quantum.training.vmc import PARTS
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
-PARTS = ("seconds_sampling", "seconds_local_energies", "seconds_update")
 
+@verb(GroundStateConfig)
+def ground_state(config: GroundStateConfig, context: Context) -> Result:
+    """Trains a wave function to the ground state of a Hamiltonian and compares its energy with what is known.
 
-def run(config: GroundStateConfig, context: Context) -> Result:
-    """Trains and evaluates a ground state.
+    The state minimizes <psi|H|psi> by natural gradients on exact, independent samples, or on sums over all
+    configurations where its signs must be learned. Its energy lies above the exact one, up to its standard error.
+
+    Returns:
+        ``energy_per_site`` with ``energy_error``, beside ``exact_energy_per_site`` and ``relative_error`` where an
+        exact or published energy is known; ``variance``, ``v_score``; the training curve as measurements. With ``out``,
+        the trained state.
 
     Raises:
         InputError: The settings do not fit each other, or the folder holds another run.
         TrainingError: The energy is not finite.
+
+    Example:
+        >>> from seqtant.quantum import NetworkConfig, ground_state, square, transverse_ising
+        >>> small = NetworkConfig(depth=2, width=4)
+        >>> result = ground_state(transverse_ising(square(2, 3), field=3.0), steps=20, samples=64, network=small)
+        >>> result.values["relative_error"] < 1e-3
+        True
     """
-    title = f"Ground state of {config.hamiltonian} on {config.lattice}, {config.boundary}"
+    system = System.of(config)
+    title = f"Ground state of {system.name} on {system.lattice}, {system.lattice.boundary}"
     with Recorder("quantum.ground-state", title, config, context, papers=(9,)) as record:
         trained = train(config, context)
-        report(record, trained, find(trained.system, quick=True), context)
+        report(record, trained, find_reference(trained.system, quick=True), context)
     return record.result
 
 
 def report(record: Recorder, trained: Trained, reference: Reference | None, context: Context) -> None:
-    """Records everything that a trained state has to say."""
-    system, energy = trained.system, trained.energy
-    sites = system.sites
+    """Records energies, times, the comparison with a reference, and the training curve of a trained state."""
+    system, energy, training = trained.system, trained.energy, trained.training
+    sites, history = system.sites, training.history
     record.value("energy_per_site", energy.total / sites)
     record.value("energy_error", energy.error / sites)
     record.value("energy", energy.total)
@@ -42,31 +59,40 @@ def report(record: Recorder, trained: Trained, reference: Reference | None, cont
     record.value("variance_unsymmetrized", trained.plain.variance)
     record.value("energy_per_site_unsymmetrized", trained.plain.total / sites)
     record.value("v_score", v_score(energy.total, energy.variance, sites) if energy.total else None)
-    record.value("parameters", sum(p.numel() for p in trained.training.state.parameters()))
+    record.value("parameters", sum(p.numel() for p in training.state.parameters()))
     record.value("symmetries", len(trained.group))
-    _timing(record, trained)
-    _against(record, trained, reference)
+    if history:
+        seconds = median(sum(step[part] for part in PARTS) for step in history)
+        record.value("seconds_per_step", seconds)
+        record.value("samples_per_second", median(training.schedule) / seconds)
+        for part in PARTS:
+            record.value(f"{part}_per_step", median(step[part] for step in history))
+    _record_comparison(record, trained, reference)
     for note in system.notes:
         record.warn(note)
-    _curve(record, trained)
-    if context.folder is not None and trained.training.processes.is_first and trained.training.total:
+    for step in history:
+        at = step["step"]
+        record.measure("energy_per_site", step["energy"] / sites, step=at)
+        record.measure("energy_error", step["error"] / sites, step=at)
+        record.measure("variance", step["variance"], step=at)
+        for part in PARTS:
+            record.measure(part, step[part], unit="s", step=at)
+    states = {"as trained": trained.plain}
+    if energy is not trained.plain:
+        states[f"symmetrized, {len(trained.group)} elements"] = energy
+    rows: list[tuple[Cell, ...]] = []
+    for name, found in states.items():
+        shown = found.per_site(sites)
+        rows.append((name, shown.value, ((shown.high or 0.0) - (shown.low or 0.0)) / (2 * 1.96), found.variance))
+    columns = ("state", "energy per site", "standard error", "variance")
+    record.table("energies", "Energy per site", columns, rows, note=system.pauli.convention)
+    if context.folder is not None and training.processes.rank == 0 and training.total:
         record.artifact(context.folder / WEIGHTS, "weights of the state")
         record.artifact(context.folder / RECORD, "record of the state")
 
 
-def _timing(record: Recorder, trained: Trained) -> None:
-    history = trained.training.history
-    if not history:
-        return
-    seconds = median(sum(step[part] for part in PARTS) for step in history)
-    record.value("seconds_per_step", seconds)
-    record.value("samples_per_second", median(trained.training.schedule) / seconds)
-    for part in PARTS:
-        record.value(f"{part}_per_step", median(step[part] for step in history))
-
-
-def _against(record: Recorder, trained: Trained, reference: Reference | None) -> None:
-    sites, energy = trained.system.sites, trained.energy
+def _record_comparison(record: Recorder, trained: Trained, reference: Reference | None) -> None:
+    sites, energy, orbits = trained.system.sites, trained.energy, trained.training.orbits
     measured = energy.per_site(sites)
     convention = trained.system.pauli.convention
     if reference is None:
@@ -82,34 +108,30 @@ def _against(record: Recorder, trained: Trained, reference: Reference | None) ->
     relative = gap / abs(reference.energy) if reference.energy else None
     record.value("relative_error", relative)
     verdict, advice = judge(gap, energy.error, reference)
-    summed_signs = trained.training.orbits is not None and trained.training.state.has_phase
-    if verdict == "disagrees" and gap > 0 and summed_signs:
+    # Sums over orbits only reach states that are even under every symmetry.
+    if verdict == "disagrees" and gap > 0 and orbits is not None and trained.training.state.has_phase:
         advice += (
             "; the ground state may not be even under every symmetry: --samples 512 draws, and trains without them"
         )
     shown = "not defined" if relative is None else f"{relative:.2e}"
     noise = energy.error / max(1e-300, abs(reference.energy))
+    how = ""
+    if orbits is not None:
+        how = f"; each step summed over all {len(orbits.spins)} configurations ({len(orbits)} orbits), none was drawn"
     record.finding(
         "energy_per_site",
         "How close is the trained state to the ground state?",
         verdict,
-        f"relative error {shown} (standard error {noise:.1e}){_how(trained)}; {convention}",
-        predicted=estimate(reference, sites),
+        f"relative error {shown} (standard error {noise:.1e}){how}; {convention}",
+        predicted=reference.per_site(sites),
         measured=measured,
         assumptions=(lies_above(gap, energy.error, reference),),
         advice=advice,
     )
 
 
-def _how(trained: Trained) -> str:
-    orbits = trained.training.orbits
-    if orbits is None:
-        return ""
-    return f"; each step summed over all {len(orbits.spins)} configurations ({len(orbits)} orbits), none was drawn"
-
-
 def lies_above(gap: float, error: float, reference: Reference) -> Assumption:
-    """Whether an energy is where the variational principle says, as far as the reference can tell."""
+    """Checks that an energy lies above the exact one, up to three standard errors and rounding."""
     statement = "A variational energy lies above the ground state's"
     how = f"energy - reference = {gap:.3g}, standard error {error:.2g}"
     if not reference.exact:
@@ -119,10 +141,11 @@ def lies_above(gap: float, error: float, reference: Reference) -> Assumption:
 
 
 def judge(gap: float, error: float, reference: Reference) -> tuple[Verdict, str]:
-    """Verdict on an energy, and what to do about it."""
+    """Compares an energy with a reference at a relative tolerance of 0.1 %; gives verdict and advice."""
     tolerance = 1e-3 * abs(reference.energy)
     if not reference.exact:
         return ("agrees" if abs(gap) <= tolerance + 3 * error else "disagrees"), "the reference is no exact value"
+    # The variational principle: no state lies below the exact energy.
     if gap < -3 * error - 1e-9 * abs(reference.energy):
         return "disagrees", "an energy below the exact one is a fault: report it"
     if gap <= tolerance:
@@ -130,33 +153,3 @@ def judge(gap: float, error: float, reference: Reference) -> tuple[Verdict, str]
     if gap - 3 * error > tolerance:
         return "disagrees", "train longer, or with a wider network (network.width, network.depth)"
     return "inconclusive", "draw more samples (evaluation_samples)"
-
-
-def _curve(record: Recorder, trained: Trained) -> None:
-    sites, history = trained.system.sites, trained.training.history
-    for step in history:
-        at = step["step"]
-        record.measure("energy_per_site", step["energy"] / sites, step=at)
-        record.measure("energy_error", step["error"] / sites, step=at)
-        record.measure("variance", step["variance"], step=at)
-        for part in PARTS:
-            record.measure(part, step[part], unit="s", step=at)
-    rows: list[tuple[Cell, ...]] = [("as trained", *_row(trained.plain.per_site(sites), trained.plain.variance))]
-    if trained.energy is not trained.plain:
-        rows.append(
-            (
-                f"symmetrized, {len(trained.group)} elements",
-                *_row(trained.energy.per_site(sites), trained.energy.variance),
-            )
-        )
-    record.table(
-        "energies",
-        "Energy per site",
-        ("state", "energy per site", "standard error", "variance"),
-        rows,
-        note=trained.system.pauli.convention,
-    )
-
-
-def _row(found: Estimate, variance: float) -> tuple[float, float, float]:
-    return found.value, ((found.high or 0.0) - (found.low or 0.0)) / (2 * 1.96), variance

@@ -6,79 +6,91 @@ import numpy as np
 from torch import Tensor
 
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
 from seqtant.quantum.config import ObserveConfig
-from seqtant.quantum.exact.diagonalization import ground_state
-from seqtant.quantum.observation import observables
-from seqtant.quantum.observation.evaluation import ENUMERATED, Energy, amplitudes, evaluate, summed
-from seqtant.quantum.operators.local_energy import Hamiltonian
-from seqtant.quantum.operators.symmetries import symmetry_group
+from seqtant.quantum.exact import diagonalize
+from seqtant.quantum.observation import (
+    ENUMERATED,
+    Energy,
+    Hamiltonian,
+    amplitudes,
+    correlations,
+    energy_of_vector,
+    evaluate,
+    exact_renyi_entropy,
+    fidelity,
+    magnetizations,
+    renyi_entropy,
+    transverse_magnetization,
+)
+from seqtant.quantum.operators.lattices import symmetry_group
 from seqtant.quantum.theory import v_score
-from seqtant.quantum.training.checkpoint import folder_of, load_state
-from seqtant.quantum.training.distributed import Processes
-from seqtant.quantum.training.rng import generator_for
+from seqtant.quantum.training.checkpoint import load_state
+from seqtant.quantum.training.distributed import DistributedContext, generator_for
 from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 MOST = 64
 """Largest factor by which ``precision`` may raise the number of samples."""
 
 
-def run(config: ObserveConfig, context: Context) -> Result:
-    """Measures a trained state.
+@verb(ObserveConfig)
+def observe(config: ObserveConfig, context: Context) -> Result:
+    """Measures energy, magnetizations, correlations and entanglement of a trained state, each with its error.
+
+    On up to 16 spins the energy is a sum over all configurations; otherwise, and for the other observables, it is a
+    mean over exact, independent samples. The second Renyi entropy is that of the left half, by swapping two samples.
+
+    Returns:
+        ``energy_per_site`` with ``energy_error``, ``variance``, ``v_score``, one value per observable; up to 16 spins
+        the ``fidelity`` with the exact ground state; correlations as measurements.
 
     Raises:
-        InputError: The folder holds no sound state.
+        InputError: The folder holds no sound state, or the state has no Hamiltonian.
+
+    Example:
+        >>> from seqtant.quantum import CausalState, observe, transverse_ising
+        >>> result = observe((CausalState("2x2", depth=2, width=4), transverse_ising("2x2")), samples=64)
+        >>> 0 < result.values["fidelity"] < 1
+        True
     """
-    device = Processes(context.device).device(context.device)
-    system, plain, record_of = load_state(folder_of(config.checkpoint), device=device)
-    title = f"Observables of {system.config.hamiltonian} on {system.lattice}, {system.lattice.boundary}"
+    device = DistributedContext(context.device).device(context.device)
+    system, plain, record_of = load_state(config.checkpoint, device=device)
+    lattice, sites, seed = system.lattice, system.sites, context.seed
+    title = f"Observables of {system.name} on {lattice}, {lattice.boundary}"
     with Recorder("quantum.observe", title, config, context, papers=(9,)) as record:
-        group = symmetry_group(system.lattice, system.pauli, plain.magnetization)
+        group = symmetry_group(lattice, system.pauli, plain.magnetization)
         phases = record_of.network.image_phases
         state = group.symmetrize(plain, phases) if config.symmetrize and len(group) > 1 else plain
-        vector = amplitudes(state) if system.sites <= ENUMERATED else None
-        energy = _energy(config, context, system, state) if vector is None else summed(vector, system.pauli)
-        spins = state.sample(config.samples, generator_for(context.seed, 4))
-        found = measure(system, state, spins, config.samples, context.seed)
-        _record(record, system, energy, found)
-        _correlations(record, system, spins)
+        vector = amplitudes(state) if sites <= ENUMERATED else None
         if vector is not None:
-            exact = ground_state(system.pauli).amplitudes
-            record.value("fidelity", observables.fidelity(vector, exact))
-            region = observables.left_half(system.lattice)
-            record.value("exact_renyi_entropy", observables.exact_renyi_entropy(exact, system.sites, region))
+            energy = energy_of_vector(vector, system.pauli)
+        else:
+            hamiltonian, samples = Hamiltonian(system.pauli), config.samples
+            energy = evaluate(state, hamiltonian, samples, generator_for(seed, 3), progress=context.progress)
+            if config.precision is not None and energy.error > config.precision * sites:
+                # The error falls with the root of the number of samples; 10 % more are drawn to be safe.
+                wanted = samples * (energy.error / (config.precision * sites)) ** 2
+                samples = int(min(MOST * samples, 1.1 * wanted))
+                energy = evaluate(state, hamiltonian, samples, generator_for(seed, 5), progress=context.progress)
+        spins = state.sample(config.samples, generator_for(seed, 4))
+        found = magnetizations(spins, lattice)
+        if state.magnetization is None:
+            found["transverse_magnetization"] = transverse_magnetization(state, spins)
+        left_half = [site for site in range(sites) if site % lattice.columns < lattice.columns // 2]
+        pairs = state.sample(config.samples - config.samples % 2, generator_for(seed, 6))
+        found["renyi_entropy"] = renyi_entropy(state, pairs, left_half)
+        _record(record, system, energy, found, spins)
+        if vector is not None:
+            exact = diagonalize(system.pauli).amplitudes
+            record.value("fidelity", fidelity(vector, exact))
+            record.value("exact_renyi_entropy", exact_renyi_entropy(exact, sites, left_half))
     return record.result
 
 
-def _energy(
-    config: ObserveConfig, context: Context, system: System, state: AutoregressiveState | SymmetrizedState
-) -> Energy:
-    hamiltonian, samples = Hamiltonian(system.pauli), config.samples
-    found = evaluate(state, hamiltonian, samples, generator_for(context.seed, 3), progress=context.progress)
-    if config.precision is not None and found.error > config.precision * system.sites:
-        wanted = samples * (found.error / (config.precision * system.sites)) ** 2
-        samples = int(min(MOST * samples, 1.1 * wanted))
-        found = evaluate(state, hamiltonian, samples, generator_for(context.seed, 5), progress=context.progress)
-    return found
-
-
-def measure(
-    system: System, state: AutoregressiveState | SymmetrizedState, spins: Tensor, samples: int, seed: int
-) -> dict[str, Estimate]:
-    """All observables of a state by name."""
-    found = observables.magnetizations(spins, system.lattice)
-    if state.magnetization is None:
-        found["transverse_magnetization"] = observables.transverse_magnetization(state, spins)
-    pairs = state.sample(samples - samples % 2, generator_for(seed, 6))
-    found["renyi_entropy"] = observables.renyi_entropy(state, pairs, observables.left_half(system.lattice))
-    return found
-
-
-def _record(record: Recorder, system: System, energy: Energy, found: dict[str, Estimate]) -> None:
-    sites = system.sites
+def _record(record: Recorder, system: System, energy: Energy, found: dict[str, Estimate], spins: Tensor) -> None:
+    sites, lattice = system.sites, system.lattice
     per_site = energy.per_site(sites)
     record.value("energy_per_site", per_site.value)
     record.value("energy_error", energy.error / sites)
@@ -98,14 +110,10 @@ def _record(record: Recorder, system: System, energy: Energy, found: dict[str, E
         rows.append((name.replace("_", " "), estimate.value, estimate.low, estimate.high))
     note = f"{convention}; Renyi entropy (second, nats) of the left half; Z eigenvalues are +1 and -1"
     record.table("observables", "Observables", ("observable", "value", "low", "high"), rows, note=note)
-
-
-def _correlations(record: Recorder, system: System, spins: Tensor) -> None:
-    found = observables.correlations(spins)
-    center = (system.lattice.rows // 2) * system.lattice.columns + system.lattice.columns // 2
-    for site in range(system.sites):
-        record.measure("correlation", float(found.mean[center, site]), step=site, group=f"center {center}")
-        record.measure("correlation_error", float(found.error[center, site]), step=site, group=f"center {center}")
-    nearest = [found.mean[i, j] for i, j in system.lattice.bonds]
-    record.value("nearest_neighbor_correlation", float(np.mean(nearest)))
-    record.value("columns", system.lattice.columns)
+    pairs = correlations(spins)
+    center = (lattice.rows // 2) * lattice.columns + lattice.columns // 2
+    for site in range(sites):
+        record.measure("correlation", float(pairs.mean[center, site]), step=site, group=f"center {center}")
+        record.measure("correlation_error", float(pairs.error[center, site]), step=site, group=f"center {center}")
+    record.value("nearest_neighbor_correlation", float(np.mean([pairs.mean[i, j] for i, j in lattice.bonds])))
+    record.value("columns", lattice.columns)

@@ -1,1 +1,1 @@
-"""Lattices, Pauli sums, Hamiltonians, symmetries, local energies."""
+"""Lattices and their symmetries, Pauli sums, Hamiltonians."""

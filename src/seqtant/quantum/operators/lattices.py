@@ -1,4 +1,4 @@
-"""Lattices: where the spins sit, which of them interact, and which sublattice each belongs to.
+"""Lattices of spins: their bonds, their checkerboard, and the symmetries that a Hamiltonian on them shares.
 
 Sites are numbered row by row. Every lattice is a grid of rows and columns; its kind says which neighbors interact.
 """
@@ -8,11 +8,22 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from itertools import product
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from seqtant.errors import InputError, suggest
+from seqtant.quantum.operators.pauli import PauliSum
 from seqtant.registry import Registry
 
+if TYPE_CHECKING:
+    from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
+    from seqtant.models.wavefunctions.symmetrized_state import Phases, SymmetrizedState
+
+LARGEST_GROUP = 256
+"""Images beyond which translations are left out of a symmetry group: their cost exceeds their use."""
 Boundary = Literal["open", "periodic"]
 Bond = tuple[int, int]
 _TEXT = re.compile(r"^(?:([a-z]+):)?(\d+)(?:x(\d+))?$")
@@ -59,7 +70,10 @@ class Lattice:
     """``open`` or ``periodic`` in both directions."""
 
     def __post_init__(self) -> None:
-        _ = self.neighbors
+        _ = LATTICES[self.kind]  # an unknown kind is refused here
+        sizes: tuple[object, ...] = (self.rows, self.columns)
+        if not all(isinstance(size, int) for size in sizes) or self.boundary not in get_args(Boundary):
+            raise InputError(f"lattice {self}, {self.boundary}: give whole numbers, and open or periodic boundaries")
         if min(self.rows, self.columns) < 1 or self.sites < 2:
             raise InputError(f"lattice '{self}' has {self.sites} site(s): it needs at least 2 to interact")
         if self.kind == "chain" and self.rows != 1:
@@ -82,6 +96,7 @@ class Lattice:
         kind, first, second = match.groups()
         if kind == "rectangular":
             kind = "square"
+        # One number is a chain, two are a square grid; a kind with one number is as wide as long.
         if kind is None:
             kind = "chain" if second is None else "square"
         if kind not in LATTICES:
@@ -108,20 +123,15 @@ class Lattice:
         """Rows and columns."""
         return self.rows, self.columns
 
-    @property
-    def neighbors(self) -> Neighbors:
-        """Steps to the neighbors of a site."""
-        return LATTICES[self.kind]
-
     @cached_property
     def bonds(self) -> tuple[Bond, ...]:
         """Pairs of nearest neighbors, each once."""
-        return self._pairs(self.neighbors.nearest)
+        return self._pairs(LATTICES[self.kind].nearest)
 
     @cached_property
     def second_bonds(self) -> tuple[Bond, ...]:
         """Pairs of second neighbors, each once."""
-        return self._pairs(self.neighbors.second)
+        return self._pairs(LATTICES[self.kind].second)
 
     def _pairs(self, steps: tuple[tuple[int, int], ...]) -> tuple[Bond, ...]:
         # A set, because a periodic lattice two sites wide would name the same pair twice.
@@ -139,12 +149,106 @@ class Lattice:
         return tuple(sorted(pairs))
 
     @cached_property
-    def sublattice(self) -> tuple[int, ...] | None:
-        """0 or 1 for each site such that every bond joins 0 and 1; None if that is impossible (frustration)."""
-        color = tuple((site // self.columns + site % self.columns) % 2 for site in range(self.sites))
-        return color if all(color[i] != color[j] for i, j in self.bonds) else None
-
-    @cached_property
     def staggering(self) -> tuple[int, ...]:
         """+1 and -1 in a checkerboard, whether or not it fits the boundary."""
         return tuple(1 - 2 * ((site // self.columns + site % self.columns) % 2) for site in range(self.sites))
+
+
+def chain(length: int, boundary: Boundary = "open") -> Lattice:
+    """Makes a chain of spins.
+
+    Example:
+        >>> chain(4).bonds
+        ((0, 1), (1, 2), (2, 3))
+    """
+    return Lattice("chain", 1, length, boundary)
+
+
+def square(rows: int, columns: int | None = None, boundary: Boundary = "open") -> Lattice:
+    """Makes a square lattice, as wide as long unless ``columns`` says otherwise.
+
+    Example:
+        >>> square(2, 3).sites, len(square(4, boundary="periodic").bonds)
+        (6, 32)
+    """
+    return Lattice("square", rows, rows if columns is None else columns, boundary)
+
+
+def triangular(rows: int, columns: int | None = None, boundary: Boundary = "open") -> Lattice:
+    """Makes a triangular lattice: a square one with one diagonal of each square as a bond.
+
+    Example:
+        >>> triangular(3).bonds[:3]
+        ((0, 1), (0, 3), (0, 4))
+    """
+    return Lattice("triangular", rows, rows if columns is None else columns, boundary)
+
+
+def as_lattice(lattice: Lattice | str) -> Lattice:
+    """Reads a lattice from a text such as ``4x4``, with open boundaries; a lattice passes as it is.
+
+    Raises:
+        InputError: It is neither, or no such lattice.
+    """
+    if isinstance(lattice, str):
+        return Lattice.parse(lattice)
+    if not isinstance(lattice, Lattice):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"{lattice!r:.60} is no lattice: give a Lattice such as square(4), or a text such as 4x4")
+    return lattice
+
+
+@dataclass(frozen=True)
+class Group:
+    """Site permutations, each with or without a flip of all spins.
+
+    Element g maps a configuration s to one with spin ``signs[g] * s[permutations[g, i]]`` at site i.
+    """
+
+    permutations: NDArray[np.int64]
+    """Shape (elements, sites)."""
+    signs: NDArray[np.int64]
+    """+1, or -1 where all spins are flipped, shape (elements,)."""
+
+    def __len__(self) -> int:
+        return len(self.signs)
+
+    def symmetrize(self, state: AutoregressiveState, phases: Phases = "mean") -> SymmetrizedState:
+        """Averages a state over the group."""
+        import torch
+
+        from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
+
+        return SymmetrizedState(state, torch.from_numpy(self.permutations), torch.from_numpy(self.signs), phases)
+
+
+def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetization: int | None = None) -> Group:
+    """Finds the rotations, mirrors, translations and spin flip that leave the Hamiltonian (and the sector) as it is.
+
+    Args:
+        lattice: The lattice.
+        pauli: The Hamiltonian.
+        magnetization: The sector, if the state is confined to one.
+
+    Example:
+        >>> from seqtant.quantum.operators.hamiltonians import Couplings, build
+        >>> square = Lattice.parse("4x4")
+        >>> len(symmetry_group(square, build("tfim", square, Couplings())))
+        16
+    """
+    sites = np.arange(lattice.sites).reshape(lattice.shape)
+    # The point group of the grid: its rotations, each with and without a mirror image.
+    rotations = [np.rot90(sites, k) for k in (range(4) if lattice.rows == lattice.columns else (0, 2))]
+    shifts = [(0, 0)]
+    if lattice.boundary == "periodic" and 16 * lattice.sites <= LARGEST_GROUP:
+        shifts = list(product(range(lattice.rows), range(lattice.columns)))
+    candidates: dict[tuple[int, ...], None] = {}  # a dictionary keeps the order and drops duplicates
+    for turned in rotations:
+        for image in (turned, turned[:, ::-1]):
+            for shift in shifts:
+                candidates[tuple(int(x) for x in np.roll(image, shift, (0, 1)).flatten())] = None
+    kept = [m for m in candidates if pauli.transformed(np.array(m, dtype=np.int64)).same_as(pauli)]
+    # The flip maps a sector to its opposite: only magnetization 0 is left alone.
+    flips = [1, -1] if pauli.is_flip_symmetric and not magnetization else [1]
+    pairs = [(m, sign) for sign in flips for m in kept]
+    permutations = np.array([m for m, _ in pairs], dtype=np.int64)
+    return Group(permutations, np.array([sign for _, sign in pairs], dtype=np.int64))

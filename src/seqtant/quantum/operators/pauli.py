@@ -1,4 +1,4 @@
-"""Sums of Pauli strings: the one form in which every Hamiltonian is handled.
+"""Sums of Pauli strings: the one form in which every Hamiltonian is kept.
 
 A string flips the spins under its X and Y and multiplies by the spins under its Y and Z. Strings that flip the same
 sites form one move; a configuration has as many connected configurations as there are moves.
@@ -8,14 +8,19 @@ Matrix elements in the z basis, with s = +1, -1 the row's spin: <s|X|-s> = 1, <s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqtant.errors import InputError
+
+if TYPE_CHECKING:
+    from seqtant.quantum.operators.lattices import Lattice
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,13 @@ class String:
 
     @property
     def weight(self) -> complex:
-        """Coefficient times (-i) for every Y."""
+        """Coefficient times (-i) for every Y; the spins under Y and Z give the rest of the element."""
         return self.coefficient * (-1j) ** self.axes.count("Y")
 
 
 @dataclass(frozen=True)
 class PauliSum:
-    """A Hermitian operator on spins 1/2.
+    """A Hermitian operator on spins 1/2; sums of operators on the same spins, and multiples, are operators again.
 
     Raises:
         InputError: It is not Hermitian, or names sites that do not exist.
@@ -66,13 +71,22 @@ class PauliSum:
         ((0,), (1,))
         >>> ising.is_stoquastic, ising.conserves_magnetization
         (True, False)
+        >>> (ising + 0.5 * ising).strings[0].coefficient
+        -1.5
     """
 
     sites: int
+    """Number of spins."""
     strings: tuple[String, ...]
+    """The terms."""
     convention: str = ""
+    """The Hamiltonian in words, with its conventions."""
     rotated_sites: tuple[int, ...] = ()
     """Sites whose X and Y were reversed (Marshall rotation)."""
+    lattice: Lattice | None = field(default=None, compare=False, repr=False)
+    """The lattice it was made for, where it was made for one."""
+    origin: tuple[str, Any] | None = field(default=None, compare=False, repr=False)
+    """Name and couplings that :func:`~seqtant.quantum.operators.hamiltonians.build` makes it from, where there are."""
 
     def __post_init__(self) -> None:
         for string in self.strings:
@@ -80,11 +94,12 @@ class PauliSum:
                 raise InputError(f"Pauli string on sites {string.sites}: the lattice has sites 0 to {self.sites - 1}")
 
     def simplified(self) -> PauliSum:
-        """Equal strings added up, zeros dropped.
+        """Adds up equal strings and drops zeros.
 
         Raises:
             InputError: A coefficient is not real, so the operator is not Hermitian; or nothing is left.
         """
+        # Strings are equal if they have the same axis on every site, in whatever order they name the sites.
         total: dict[tuple[str, tuple[int, ...]], complex] = {}
         for string in self.strings:
             pairs = sorted(zip(string.sites, string.axes, strict=True))
@@ -98,13 +113,48 @@ class PauliSum:
             raise InputError("the Hamiltonian is zero: give a coupling or a field that is not")
         return replace(self, strings=strings)
 
+    def __add__(self, other: PauliSum) -> PauliSum:
+        """Adds another operator on the same spins.
+
+        Raises:
+            InputError: They have different numbers of spins, are rotated differently, or cancel.
+        """
+        if self.sites != other.sites:
+            raise InputError(f"operators on {self.sites} and on {other.sites} spins cannot be added")
+        if set(self.rotated_sites) != set(other.rotated_sites):
+            raise InputError("only one of the operators is rotated by the Marshall rule: make both with marshall=False")
+        convention = " + ".join(text for text in (self.convention, other.convention) if text)
+        # What one side does not say of its lattice, the other may.
+        lattices = {each.lattice for each in (self, other)} - {None}
+        lattice = lattices.pop() if len(lattices) == 1 else None
+        strings = self.strings + other.strings
+        return PauliSum(self.sites, strings, convention, self.rotated_sites, lattice).simplified()
+
+    def __sub__(self, other: PauliSum) -> PauliSum:
+        """Subtracts another operator on the same spins; see :meth:`__add__`."""
+        return self + -1.0 * other
+
+    def __mul__(self, factor: float) -> PauliSum:
+        """Multiplies by a real number."""
+        strings = tuple(replace(s, coefficient=factor * s.coefficient) for s in self.strings)
+        convention = f"{factor:g} ({self.convention})" if self.convention else ""
+        return replace(self, strings=strings, convention=convention, origin=None)
+
+    __rmul__ = __mul__
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that tell operators apart."""
+        terms = sorted((s.axes, s.sites, repr(complex(s.coefficient))) for s in self.strings)
+        return hashlib.sha256(repr((self.sites, terms, self.rotated_sites)).encode()).hexdigest()[:8]
+
     def rotated(self, sites: tuple[int, ...]) -> PauliSum:
-        """The same operator after rotating spins by pi about z: X and Y change sign on those sites."""
+        """Rotates spins by pi about z: X and Y change sign on those sites."""
         turned = set(sites)
         strings = tuple(
             replace(s, coefficient=s.coefficient * (-1) ** len(turned & set(s.flips))) for s in self.strings
         )
-        return replace(self, strings=strings, rotated_sites=tuple(sorted(turned)))
+        return replace(self, strings=strings, rotated_sites=tuple(sorted(turned)), origin=None)
 
     @cached_property
     def moves(self) -> tuple[tuple[int, ...], ...]:
@@ -115,11 +165,6 @@ class PauliSum:
     def is_real(self) -> bool:
         """Whether all matrix elements are real."""
         return all(abs(complex(string.weight).imag) == 0 for string in self.strings)
-
-    @cached_property
-    def constant(self) -> float:
-        """Tr H / 2^sites: the weight of the identity."""
-        return float(sum(complex(s.coefficient).real for s in self.strings if not s.sites))
 
     @cached_property
     def by_move(self) -> dict[tuple[int, ...], list[String]]:
@@ -141,6 +186,7 @@ class PauliSum:
     @cached_property
     def conserves_magnetization(self) -> bool:
         """Whether it commutes with the sum of all Z."""
+        # Flipping changes the magnetization by twice the sum of the flipped spins: it must vanish where an element is.
         return all(
             abs(x) < 1e-12 or sum(pattern[: len(flips)]) == 0
             for flips in self.moves
@@ -150,16 +196,18 @@ class PauliSum:
     @cached_property
     def is_flip_symmetric(self) -> bool:
         """Whether it commutes with the product of all X."""
+        # The flip turns every Y and Z round: an even number of them leaves a string as it is.
         return all(len(string.signs) % 2 == 0 for string in self.strings)
 
     def _elements(self, flips: tuple[int, ...]) -> dict[tuple[int, ...], complex]:
-        """Elements of one move for every pattern of the spins that its strings look at, flipped sites first."""
+        """Computes the elements of one move for every pattern of the spins that decide them, flipped sites first."""
         strings = self.by_move[flips]
         others = tuple(sorted({site for s in strings for site in s.signs} - set(flips)))
         if len(flips) + len(others) > 16:
             raise InputError(f"the strings that flip {flips} look at {len(others)} more sites: at most 16 in all")
         sites = flips + others
         place = {site: n for n, site in enumerate(sites)}
+        # Every string multiplies by its weight and by the spins under its Y and Z.
         elements: dict[tuple[int, ...], complex] = {}
         for pattern in product((1, -1), repeat=len(sites)):
             signs = (s.weight * np.prod([pattern[place[site]] for site in s.signs]) for s in strings)
@@ -167,17 +215,16 @@ class PauliSum:
         return elements
 
     def transformed(self, permutation: NDArray[np.int64]) -> PauliSum:
-        """The operator with site i renamed ``permutation[i]``."""
+        """Renames site i to ``permutation[i]``."""
         strings = (replace(s, sites=tuple(int(permutation[i]) for i in s.sites)) for s in self.strings)
-        return replace(self, strings=tuple(strings))
+        return replace(self, strings=tuple(strings), origin=None)
 
     def same_as(self, other: PauliSum) -> bool:
-        """Whether two sums are the same operator."""
-        return self._canonical() == other._canonical()
-
-    def _canonical(self) -> dict[tuple[tuple[int, str], ...], complex]:
-        found: dict[tuple[tuple[int, str], ...], complex] = {}
-        for s in self.strings:
-            key = tuple(sorted(zip(s.sites, s.axes, strict=True)))
-            found[key] = found.get(key, 0) + s.coefficient
-        return {key: complex(round(complex(v).real, 12), round(complex(v).imag, 12)) for key, v in found.items()}
+        """Tells whether two sums are the same operator, up to rounding."""
+        # The difference of the two, string by string, must vanish.
+        difference: dict[tuple[tuple[int, str], ...], complex] = {}
+        for sign, strings in ((1, self.strings), (-1, other.strings)):
+            for s in strings:
+                key = tuple(sorted(zip(s.sites, s.axes, strict=True)))
+                difference[key] = difference.get(key, 0) + sign * s.coefficient
+        return all(abs(value) < 1e-12 for value in difference.values())

@@ -1,7 +1,8 @@
-"""Trained states on disk: weights and optimizer as safetensors, everything else as JSON; whole or not at all."""
+"""Saves and loads trained states: weights and optimizer as safetensors, everything else as JSON, written atomically."""
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,33 +15,45 @@ from torch import Tensor
 
 from seqtant.errors import InputError
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.quantum.config import Boundary, NetworkConfig, SystemConfig
-from seqtant.quantum.training.systems import System, make_state
+from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
+from seqtant.quantum.config import Boundary, LatticeSource, NetworkConfig, PhasesName, StateSource, SystemConfig
+from seqtant.quantum.operators.lattices import Lattice
+from seqtant.quantum.operators.pauli import PauliSum, String
+from seqtant.quantum.training.systems import System, make_state, network_of
 from seqtant.runs.files import whole_file, write_text
 from seqtant.settings import build, plain
+from seqtant.sources import is_path
 
 WEIGHTS = "state.safetensors"
 RECORD = "state.json"
-SHIPPED = Path(__file__).parent / "example_state"
+OPERATORS = ("hamiltonian", "operators")
+"""Settings that may hold an operator in memory."""
+SHIPPED = Path(__file__).parents[1] / "example_state"
 """A small trained state that ships: the 4 x 4 Ising model at field 3."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What belongs to the weights."""
+    """Everything about a state but its weights."""
 
     system: SystemConfig
+    """Lattice and Hamiltonian it was trained for."""
     network: NetworkConfig
+    """Its network."""
     steps_done: int
+    """Optimization steps so far."""
     seed: int
+    """Seed of the run."""
     config_hash: str
+    """Hash of the run's settings; only the same run is resumed."""
     history: tuple[dict[str, float], ...] = ()
+    """Energy, error, variance and times of every step."""
 
 
 def save_state(
     folder: Path, state: AutoregressiveState, record: Record, optimizer: dict[str, Tensor] | None = None
 ) -> None:
-    """Writes a state; the record comes last, so that a folder with a record is complete."""
+    """Saves a state; the record comes last, so that a folder with a record is complete."""
     tensors = {f"state.{name}": p.detach().cpu().contiguous() for name, p in state.named_parameters()}
     tensors |= {f"optimizer.{name}": value.detach().cpu().contiguous() for name, value in (optimizer or {}).items()}
     with whole_file(folder / WEIGHTS) as path:
@@ -54,11 +67,21 @@ def save_state(
         "config_hash": record.config_hash,
         "history": list(record.history),
     }
+    for key in OPERATORS:
+        # An operator that no name and no file makes is kept term by term.
+        pauli = getattr(record.system, key)
+        if isinstance(pauli, PauliSum):
+            data[f"{key}_terms"] = {
+                "sites": pauli.sites,
+                "terms": [[complex(s.coefficient).real, s.axes, s.sites] for s in pauli.strings],
+                "convention": pauli.convention,
+                "rotated_sites": pauli.rotated_sites,
+            }
     write_text(folder / RECORD, json.dumps(data, indent=1))
 
 
 def read_record(folder: Path) -> Record:
-    """Reads what a folder says about its state.
+    """Reads the record of a folder.
 
     Raises:
         InputError: The folder holds no state, or its record is broken.
@@ -68,8 +91,14 @@ def read_record(folder: Path) -> Record:
         raise InputError(f"'{folder}' holds no trained state ({RECORD} is missing): give the --out folder of a run")
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        system = dict(data["system"])
+        for key in OPERATORS:
+            if f"{key}_terms" in data:
+                kept = data[f"{key}_terms"]
+                strings = tuple(String(value, axes, tuple(sites)) for value, axes, sites in kept["terms"])
+                system[key] = PauliSum(kept["sites"], strings, kept["convention"], tuple(kept["rotated_sites"]))
         return Record(
-            system=build(SystemConfig, data["system"], source=str(path)),
+            system=build(SystemConfig, system, source=str(path)),
             network=build(NetworkConfig, data["network"], source=str(path)),
             steps_done=int(data["steps_done"]),
             seed=int(data["seed"]),
@@ -96,13 +125,18 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         raise InputError(f"'{path}' is corrupt: {error}: train the state again") from error
 
 
-def load_weights(state: AutoregressiveState, folder: Path) -> None:
-    """Puts a folder's weights into a state of the same network, on any lattice.
+def load_weights(state: AutoregressiveState, source: Path | AutoregressiveState) -> None:
+    """Loads the weights of a folder, or of a state in memory, into a state of the same network, on any lattice.
 
     Raises:
         InputError: The weights belong to another network, or are not finite.
     """
-    tensors = read_tensors(folder)
+    # Weights do not depend on the lattice: shapes tell whether the network is the same.
+    if isinstance(source, Path):
+        folder, tensors = source, read_tensors(source)
+    else:
+        folder = type(source).__name__
+        tensors = {f"state.{name}": parameter.detach() for name, parameter in source.named_parameters()}
     for name, parameter in state.named_parameters():
         value = tensors.get(f"state.{name}")
         if value is None or value.shape != parameter.shape:
@@ -114,36 +148,89 @@ def load_weights(state: AutoregressiveState, folder: Path) -> None:
 
 
 def load_state(
-    folder: Path,
+    source: StateSource,
     *,
-    lattice: str | None = None,
+    lattice: LatticeSource | None = None,
     boundary: Boundary | None = None,
     field: float | None = None,
     device: torch.device | None = None,
 ) -> tuple[System, AutoregressiveState, Record]:
-    """Reads a trained state, on its own lattice or on another one.
+    """Loads a trained state, on its own lattice or on another one.
 
     Args:
-        folder: Folder that a run wrote; empty path takes the state that ships.
-        lattice: Another lattice to put it on.
+        source: Folder that a run wrote, an empty text for the state that ships, a ``VMC``, or ``(state, hamiltonian)``.
+        lattice: Another lattice to use it on.
         boundary: Another boundary.
         field: Another field.
-        device: Where to put it.
+        device: Device of its weights; by default the CPU.
 
     Raises:
         InputError: There is no sound state in the folder, or it does not fit the lattice.
     """
-    record = read_record(folder)
-    changes = {"lattice": lattice, "boundary": boundary, "field": field}
-    config = replace(record.system, **{key: value for key, value in changes.items() if value is not None})
-    system = System.of(config)
-    state = make_state(system, pinned(record, system), torch.Generator().manual_seed(0))
-    load_weights(state, folder)
+    changes: dict[str, Any] = {"lattice": lattice, "boundary": boundary, "field": field}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if is_path(source):
+        weights = checkpoint_folder(source)
+        record = read_record(weights)
+    else:
+        weights, record = unpack(source)
+        if not changes:
+            # The user's own stays where it is.
+            state = copy.deepcopy(weights).to(device or torch.device("cpu"))
+            return System.of(record.system), state, record
+    if changes and not isinstance(record.system.hamiltonian, str):
+        raise InputError("a Hamiltonian of Pauli strings belongs to its lattice: name one that can be made on another")
+    system = System.of(replace(record.system, **changes))
+    # Fresh weights are overwritten: the generator does not matter.
+    state = make_state(system, network_for(record, system), torch.Generator().manual_seed(0))
+    load_weights(state, weights)
     return system, state.to(device or torch.device("cpu")), record
 
 
-def pinned(record: Record, system: System) -> NetworkConfig:
-    """The record's network for another lattice.
+def unpack(source: Any, *, alone: bool = False) -> tuple[AutoregressiveState, Record]:
+    """Takes a trained state in memory apart: the plain wave function, and what a folder would say of it.
+
+    Args:
+        source: A ``VMC``, or ``(state, hamiltonian)``.
+        alone: A wave function without a Hamiltonian will do; its record then has no system of its own.
+
+    Raises:
+        InputError: It is none of these, or the Hamiltonian does not fit the state.
+    """
+    if isinstance(source, tuple) and len(source) == 2:
+        state, hamiltonian = source
+    else:
+        # A VMC has both; its symmetrized state says which phases it has.
+        state, hamiltonian = getattr(source, "trained", source), getattr(source, "hamiltonian", None)
+    phases: PhasesName = "auto"
+    if isinstance(state, SymmetrizedState):
+        state, phases = state.plain, state.phases
+    if not isinstance(state, AutoregressiveState):
+        raise InputError(f"{source!r:.60} is no trained state: give its folder, a VMC, or (state, hamiltonian)")
+    system = SystemConfig()
+    pauli = getattr(hamiltonian, "pauli", hamiltonian)
+    if pauli is not None:
+        if not isinstance(pauli, PauliSum) or pauli.sites != state.sites:
+            raise InputError(f"{pauli!r:.60} is no Hamiltonian of {state.sites} spins: give (state, hamiltonian)")
+        shape = pauli.lattice.shape if pauli.lattice is not None else getattr(state.network, "shape", None)
+        if shape is None or shape != getattr(state.network, "shape", shape):
+            raise InputError(f"the Hamiltonian stands on another lattice than the state: {shape}")
+        rows, columns = shape
+        kind = "chain" if rows == 1 else "square"
+        system = SystemConfig(pauli, pauli.lattice or Lattice(kind, rows, columns, "open"))
+    elif not alone:
+        raise InputError("the state has no Hamiltonian: give (state, hamiltonian)")
+    try:
+        network = network_of(state, phases)
+    except InputError:
+        # A network of the user's own can be measured, but not made again on another lattice.
+        network = NetworkConfig(phases=phases)
+    done, history = getattr(source, "done", 0), tuple(getattr(source, "history", ()))
+    return state, Record(system, network, done, getattr(source, "seed", 0), "", history)
+
+
+def network_for(record: Record, system: System) -> NetworkConfig:
+    """Gives a record's network for another lattice, of the same dimension.
 
     Raises:
         InputError: It was made for chains and the lattice is none, or the other way round.
@@ -157,6 +244,6 @@ def pinned(record: Record, system: System) -> NetworkConfig:
     return record.network
 
 
-def folder_of(text: str) -> Path:
-    """The folder that a setting names; empty is the state that ships."""
-    return Path(text) if text else SHIPPED
+def checkpoint_folder(text: str | Path) -> Path:
+    """Gives the folder that a setting names; an empty text is the state that ships."""
+    return Path(text) if str(text) else SHIPPED

@@ -1,7 +1,8 @@
-"""Several processes, each drawing its own share of every step; one process needs none of the machinery.
+"""Distributed training: each process samples its own share of every step, with seeds that do not depend on the shares.
 
 Started with ``accelerate launch`` or ``torchrun``. Samples and local energies are gathered, so every process takes the
-same step and the parameters stay equal without being sent.
+same step and the parameters stay equal without being sent. Random numbers depend on seed, step and position only: they
+are the same for one process, for many, and after a resume.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from torch import Tensor
 
 from seqtant.errors import InputError
 
+BLOCK = 64
+"""Configurations that share one generator."""
 
-class Processes:
-    """The processes of this run.
+
+class DistributedContext:
+    """The processes of this run; a single one needs no launcher.
 
     Example:
-        >>> alone = Processes()
+        >>> alone = DistributedContext()
         >>> alone.rank, alone.count, alone.gather(torch.ones(2)).tolist()
         (0, 1, [1.0, 1.0])
     """
@@ -33,13 +37,8 @@ class Processes:
         self.rank: int = 0 if self._state is None else self._state.process_index
         self.count: int = 1 if self._state is None else self._state.num_processes
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes files."""
-        return self.rank == 0
-
     def device(self, name: str) -> torch.device:
-        """The device this process computes on.
+        """Chooses the device that this process computes on.
 
         Raises:
             InputError: There is no such device.
@@ -56,7 +55,7 @@ class Processes:
         return found
 
     def gather(self, values: Tensor) -> Tensor:
-        """The rows of all processes, in their order; shares may differ in length."""
+        """Collects the rows of all processes, in their order; shares may differ in length."""
         if self._state is None:
             return values
         from accelerate.utils import gather_object
@@ -64,3 +63,39 @@ class Processes:
         # Shares differ in length, and complex numbers do not pass every backend: plain lists of CPU tensors do.
         parts: list[Tensor] = gather_object([values.cpu()])
         return torch.cat(parts).to(values.device)
+
+
+def uniforms(seed: int, step: int, samples: int, sites: int, *, share: int = 0, shares: int = 1) -> Tensor:
+    """Draws numbers in [0, 1) to sample configurations with.
+
+    Args:
+        seed: Seed of the run.
+        step: Number of the step.
+        samples: Configurations of the whole step.
+        sites: Spins per configuration.
+        share: Rank of this process.
+        shares: Number of processes.
+
+    Returns:
+        Shape (samples of this share, sites), float64; the shares together do not depend on their number.
+
+    Example:
+        >>> whole = uniforms(1, 7, 200, 3)
+        >>> parts = [uniforms(1, 7, 200, 3, share=share, shares=2) for share in (0, 1)]
+        >>> bool((torch.cat(parts) == whole).all())
+        True
+    """
+    blocks = [(start, min(start + BLOCK, samples)) for start in range(0, samples, BLOCK)]
+    first, last = len(blocks) * share // shares, len(blocks) * (share + 1) // shares
+    found = [torch.empty(0, sites, dtype=torch.float64)]
+    for number in range(first, last):
+        # Large odd multipliers keep the streams of neighboring steps and blocks apart.
+        mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + number * 0x94D049BB133111EB) % (1 << 63)
+        generator = torch.Generator().manual_seed(mixed)
+        found.append(torch.rand(blocks[number][1] - blocks[number][0], sites, generator=generator, dtype=torch.float64))
+    return torch.cat(found)
+
+
+def generator_for(seed: int, purpose: int) -> torch.Generator:
+    """Makes a random generator for one purpose of a run, independent of those of other purposes."""
+    return torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + (purpose + 1) * 0xD1B54A32D192ED03) % (1 << 63))

@@ -1,4 +1,4 @@
-"""Training a ground state from a configuration: the part that the verbs ground-state and transfer share."""
+"""Trains a ground state from a configuration: what the verbs ground-state and transfer share."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 from seqtant.errors import InputError
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
 from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
-from seqtant.quantum.config import GroundStateConfig, NetworkConfig, Samples, SystemConfig
-from seqtant.quantum.exact.orbits import Orbits
-from seqtant.quantum.observation.evaluation import ENUMERATED, Energy, evaluate
-from seqtant.quantum.operators.local_energy import Hamiltonian
-from seqtant.quantum.operators.symmetries import Group, symmetry_group
-from seqtant.quantum.training.checkpoint import RECORD, Record, folder_of, load_weights, pinned, read_record
-from seqtant.quantum.training.distributed import Processes
-from seqtant.quantum.training.rng import generator_for
-from seqtant.quantum.training.systems import (
-    System,
-    choose_kind,
-    choose_magnetization,
-    choose_network,
-    default_depth,
-    make_state,
+from seqtant.quantum.config import GroundStateConfig, SystemConfig
+from seqtant.quantum.exact import Orbits
+from seqtant.quantum.observation import ENUMERATED, Energy, Hamiltonian, evaluate
+from seqtant.quantum.operators.lattices import Group, symmetry_group
+from seqtant.quantum.training.checkpoint import (
+    RECORD,
+    Record,
+    checkpoint_folder,
+    load_weights,
+    network_for,
+    read_record,
+    unpack,
 )
-from seqtant.quantum.training.vmc import Training
+from seqtant.quantum.training.distributed import DistributedContext, generator_for
+from seqtant.quantum.training.systems import System, make_state, network_of, resolve_network
+from seqtant.quantum.training.vmc import VMC
 from seqtant.runs.context import Context
 from seqtant.settings import config_hash
+from seqtant.sources import is_path
 
 DRAWN = 512
 """Configurations drawn per step by default."""
@@ -35,11 +35,14 @@ MOST_ORBITS = 4096
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained state and what was seen on the way."""
+    """A trained state with its energies."""
 
     system: System
-    training: Training
+    """Lattice and Hamiltonian."""
+    training: VMC
+    """The optimization, with its history."""
     group: Group
+    """Symmetries of the system."""
     plain: Energy
     """Energy of the state as trained."""
     energy: Energy
@@ -48,53 +51,56 @@ class Trained:
     """The symmetrized state."""
 
 
-def resolved(config: NetworkConfig, system: System) -> NetworkConfig:
-    """A network's settings with everything that was left open decided."""
-    name = choose_network(system.lattice, config)
-    return replace(
-        config,
-        name=name,
-        depth=config.depth or default_depth(name, system.lattice.shape),
-        kind=choose_kind(system.pauli, config),
-        magnetization=choose_magnetization(system, config),
-    )
-
-
 def train(config: GroundStateConfig, context: Context) -> Trained:
-    """Trains and evaluates a wave function; goes on from the folder's checkpoint if it is of the same run.
+    """Trains and evaluates a wave function; continues from the folder's checkpoint of the same run.
 
     Raises:
         InputError: The system, the network and the checkpoint do not fit each other.
         TrainingError: The energy is not finite.
     """
     system = System.of(config)
-    processes = Processes(context.device)
-    network = resolved(config.network, system)
-    if config.transfer_from is not None:
-        source = read_record(folder_of(config.transfer_from))
-        network = replace(pinned(source, system), magnetization=network.magnetization)
+    processes = DistributedContext(context.device)
+    network = resolve_network(config.network, system)
+    source = record_of = None
+    if is_path(config.transfer_from):
+        source = checkpoint_folder(config.transfer_from)
+        record_of = read_record(source)
+    elif config.transfer_from is not None:
+        source, record_of = unpack(config.transfer_from, alone=True)
+        network_of(source)  # refuses what cannot be made again
+    # A transferred state keeps its network, but stays in the sector of the new system.
+    if record_of is not None:
+        network = replace(network_for(record_of, system), magnetization=network.magnetization)
     state = make_state(system, network, generator_for(context.seed, 0))
-    if config.transfer_from is not None:
-        load_weights(state, folder_of(config.transfer_from))
+    if source is not None:
+        load_weights(state, source)
     state = state.to(processes.device(context.device))
     group = symmetry_group(system.lattice, system.pauli, state.magnetization)
-    orbits = orbits_to_sum(config, system, state, group)
+    orbits = None
+    if not isinstance(config.samples, int) and not config.optimizer.stages:
+        averaged = config.network.phases == "mean" and state.has_phase
+        orbits = orbits_to_sum(system, state, group, required=config.samples == "all", averaged=averaged)
+    # Sums need one phase per orbit, that of its first configuration.
     network = replace(network, phases=network.phases if orbits is None else "first")
     symmetrized = group.symmetrize(state, network.image_phases)
-    training = Training(
+    samples = config.samples if isinstance(config.samples, int) else DRAWN
+    training = VMC(
         state,
         Hamiltonian(system.pauli),
         config.optimizer,
         steps=config.steps,
-        samples=_samples(config.samples) if orbits is None else len(orbits.spins),
+        samples=samples if orbits is None else len(orbits.spins),
         seed=context.seed,
         processes=processes,
         symmetrized=symmetrized if config.optimizer.symmetrize or orbits is not None else None,
         orbits=orbits,
     )
-    record = Record(_system_of(config), network, 0, context.seed, config_hash(config))
+    # The record holds the system alone, not the settings of the training.
+    own = SystemConfig(**{name: getattr(config, name) for name in SystemConfig.__dataclass_fields__})
+    record = Record(own, network, 0, context.seed, config_hash(config))
     _resume(training, record, context)
     training.run(context.folder, record, config.checkpoint_every, context.progress)
+    # Different generators for plain and symmetrized: two independent estimates.
     plain = evaluate(state, training.hamiltonian, config.evaluation_samples, generator_for(context.seed, 1))
     best = plain
     if config.symmetrize and len(group) > 1:
@@ -108,42 +114,41 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     return Trained(system, training, group, plain, best, symmetrized)
 
 
-def orbits_to_sum(config: GroundStateConfig, system: System, state: AutoregressiveState, group: Group) -> Orbits | None:
-    """All configurations in their orbits, where steps are to sum over them; None where samples are drawn.
+def orbits_to_sum(
+    system: System, state: AutoregressiveState, group: Group, *, required: bool, averaged: bool
+) -> Orbits | None:
+    """Finds the orbits to sum over in every step; None where steps sample instead.
+
+    Sums are worth their cost where the signs of the ground state must be learned.
+
+    Args:
+        system: Lattice and Hamiltonian.
+        state: The wave function, on the device of the training.
+        group: Symmetries of the system.
+        required: Sum over everything, or refuse.
+        averaged: Whether the symmetrized state takes the mean phase of all images, which sums cannot.
 
     Raises:
-        InputError: Sums were asked for where there are too many configurations, or with averaged phases.
+        InputError: Sums are required where there are too many configurations, or with averaged phases.
     """
-    if isinstance(config.samples, int) or config.optimizer.stages:
-        return None
-    asked, averaged = config.samples == "all", config.network.phases == "mean" and state.has_phase
-    if asked and system.sites > ENUMERATED:
+    if required and system.sites > ENUMERATED:
         raise InputError(f"samples=all sums over every configuration: {system.sites} spins have too many, draw some")
-    if asked and averaged:
+    if required and averaged:
         raise InputError("samples=all takes the phase of the first image: leave network.phases at auto")
     # From the sign rule on, the ground state is known to be even under every symmetry as long as frustration is weak.
     signs = state.has_phase and bool(system.pauli.rotated_sites)
-    if not asked and (averaged or not signs or system.sites > ENUMERATED):
+    if not required and (averaged or not signs or system.sites > ENUMERATED):
         return None
     orbits = Orbits.of(system.pauli, group, state.magnetization)
     if len(orbits) > MOST_ORBITS:
-        if asked:
+        if required:
             raise InputError(f"samples=all would solve for {len(orbits)} orbits: at most {MOST_ORBITS}, draw samples")
         return None
     return orbits.to(next(state.parameters()).device)
 
 
-def _samples(samples: Samples) -> int:
-    return samples if isinstance(samples, int) else DRAWN
-
-
-def _system_of(config: GroundStateConfig) -> SystemConfig:
-    names = SystemConfig.__dataclass_fields__
-    return SystemConfig(**{name: getattr(config, name) for name in names})
-
-
-def _resume(training: Training, record: Record, context: Context) -> None:
-    """Goes on from the folder's checkpoint.
+def _resume(training: VMC, record: Record, context: Context) -> None:
+    """Continues from the folder's checkpoint, if there is one.
 
     Raises:
         InputError: The folder holds the state of another run.
@@ -152,9 +157,10 @@ def _resume(training: Training, record: Record, context: Context) -> None:
     if folder is None or not (folder / RECORD).is_file():
         return
     found = read_record(folder)
+    # Only the same run is resumed: the same settings and the same seed.
     if (found.config_hash, found.seed) != (record.config_hash, record.seed):
         theirs, ours = found.system, record.system
-        other = "another run" if theirs == ours else f"{theirs.hamiltonian} on {theirs.lattice}, {theirs.boundary}"
+        other = "another run" if theirs == ours else f"{System.of(theirs).name} on {theirs.lattice}, {theirs.boundary}"
         raise InputError(
             f"'{folder}' holds a checkpoint of {other} with other settings: choose another folder, "
             "or start from it with --transfer-from"

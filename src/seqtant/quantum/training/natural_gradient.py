@@ -1,9 +1,16 @@
 """Natural-gradient steps in sample space: minSR and SPRING.
 
-With X the centered, weighted derivatives of log psi (one row per sample and component) and f twice the weighted,
-centered local energies, minSR steps along X^T (X X^T + damping)^-1 f. SPRING keeps a share of the last step and solves
-for the rest of it only. The samples-by-samples kernel is built and solved in float64, however many parameters there
-are.
+Symbols: O the derivatives of log psi, one row per configuration (first of the log-amplitude, then, if there is one, of
+the phase) and one column per parameter; w the weights of the configurations, adding up to 1; E their local energies;
+X = sqrt(w) (O - <O>) the centered, weighted rows; f = 2 sqrt(w) (E - <E>), real parts first, then imaginary parts;
+T = X X^T the kernel; lambda the damping; mu the momentum; p the last step, as it was taken. Means <.> weigh by w.
+
+minSR steps by           d = X^T (T + lambda)^-1 f.
+SPRING keeps mu p and solves for the rest of the step only:
+                         d = X^T x + mu p  with  x = (T + lambda)^-1 (f - mu X p).
+Length of a step:        |X d| = |T x + mu X p|, the standard deviation of the change that d makes to log psi.
+
+The kernel is built and solved in float64; its size is the number of configurations, however many parameters there are.
 
 Sources: Chen and Heyl, Nature Physics 20, 1476 (2024), for minSR; Goldshlager, Abrahamsen and Lin, Journal of
 Computational Physics 516, 113351 (2024), for SPRING.
@@ -23,12 +30,12 @@ KEPT_NUMBERS = 1 << 28
 
 
 class NaturalGradient:
-    """Turns derivatives and local energies into a step.
+    """Computes natural-gradient steps from derivatives and local energies.
 
     Args:
         state: The wave function whose parameters are stepped.
-        damping: Shift of the kernel's diagonal.
-        momentum: Share of the last step that is kept: 0 is minSR, 0.8 to 0.9 is SPRING.
+        damping: lambda, the shift of the kernel's diagonal.
+        momentum: mu, the share of the last step that is kept: 0 is minSR, 0.8 to 0.9 is SPRING.
     """
 
     def __init__(self, state: nn.Module, damping: float, momentum: float) -> None:
@@ -41,56 +48,65 @@ class NaturalGradient:
             start += parameter.numel()
         self.size = start
         self.previous: Tensor | None = None
+        """The last step p; the tensor that :meth:`step` returned, so a caller who scales it in place scales p."""
         self.length = 0.0
-        """Length of the last step in the metric of the state: standard deviation of the change of log psi it makes."""
+        """Length |X d| of the last step in the metric of the state."""
         self._memory = torch.empty(0, dtype=torch.float64)
 
     def step(self, blocks: Callable[[], Iterable[Block]], weights: Tensor, energies: Tensor) -> Tensor:
-        """The step to subtract, times the learning rate, from the parameters.
+        """Computes the step d to subtract, times the learning rate, from the parameters.
 
         Args:
             blocks: Gives the derivatives; called three times if they are too many to keep.
-            weights: Weight of each sample, adding up to 1, shape (samples,).
-            energies: Local energies (samples,), real or complex.
+            weights: Weight w of each configuration, shape (samples,).
+            energies: Local energies E (samples,), real or complex.
 
         Returns:
             Flat step, float64, shape (parameters,).
         """
-        carried = self.previous if self.momentum else None
-        whole = self._whole(blocks())
+        samples = len(weights)
+        previous = self.previous if self.momentum else None
+        derivatives = self._all_derivatives(blocks())
+        # First pass over O: the kernel O O^T and the product O p, block by block of parameters.
         kernel: Tensor | None = None
-        change: Tensor | None = None
-        for names, rows in self._pieces(whole, blocks):
+        product: Tensor | None = None
+        for names, rows in self._blocks(derivatives, blocks):
             kernel = rows.new_zeros(len(rows), len(rows)) if kernel is None else kernel
             add_gram(kernel, rows)
-            if carried is not None:
-                part = rows @ torch.cat([carried[self.slices[name]] for name in names])
-                change = part if change is None else change + part
+            if previous is not None:
+                part = rows @ torch.cat([previous[self.slices[name]] for name in names])
+                product = part if product is None else product + part
         if kernel is None:
             raise ValueError("the state has no parameters")
-        force = 2 * centered_column(_components(energies, len(kernel)), weights)
-        kept = torch.zeros_like(force)
-        if change is not None:
-            kept = self.momentum * centered_column(change.view(-1, len(weights)), weights)
-        center_kernel(kernel, weights)
-        solution = solve(kernel, force - kept, self.damping)
-        self.length = float((kernel @ solution + kept).norm())
+        # f has as many parts as O: without a phase, imaginary parts of local energies act on nothing; real local
+        # energies have zero imaginary parts.
+        parts = torch.view_as_real(energies).T if energies.is_complex() else energies[None]
+        count = len(kernel) // samples
+        parts = torch.cat([parts, parts.new_zeros(max(0, count - len(parts)), samples)])[:count].double()
+        force = 2 * center(parts, weights)  # f
+        momentum_term = torch.zeros_like(force)  # mu X p
+        if product is not None:
+            momentum_term = self.momentum * center(product.view(count, samples), weights)
+        center_kernel(kernel, weights)  # T
+        solution = solve(kernel, force - momentum_term, self.damping)  # x
+        self.length = float((kernel @ solution + momentum_term).norm())
+        # Second pass over O, for X^T x.
         step = torch.zeros(self.size, dtype=torch.float64, device=force.device)
-        combination = of_rows(solution.view(-1, len(weights)), weights)
-        for names, rows in self._pieces(whole, blocks):
+        combination = center_transposed(solution.view(count, samples), weights)
+        for names, rows in self._blocks(derivatives, blocks):
             sizes = [self.slices[name].stop - self.slices[name].start for name in names]
             for name, values in zip(names, (rows.T @ combination).split(sizes), strict=True):
                 step[self.slices[name]] = values
-        if carried is not None:
-            step += self.momentum * carried
+        if previous is not None:
+            step += self.momentum * previous
         self.previous = step
         return step
 
-    def _whole(self, blocks: Iterable[Block]) -> Tensor | None:
-        """All derivatives in memory that is used again at the next step; None if they are too many."""
-        whole: Tensor | None = None
+    def _all_derivatives(self, blocks: Iterable[Block]) -> Tensor | None:
+        """Collects O in memory that is used again at the next step; None if it is too large."""
+        whole: Tensor | None = None  # [parts, samples, parameters]
         for block in blocks:
-            parts = _parts(block)
+            parts = [block.amplitude] if block.phase is None else [block.amplitude, block.phase]
             samples = len(block.amplitude)
             if whole is None:
                 needed = len(parts) * samples * self.size
@@ -108,50 +124,39 @@ class NaturalGradient:
                 start = stop
         return None if whole is None else whole.flatten(0, 1)
 
-    def _pieces(
-        self, whole: Tensor | None, blocks: Callable[[], Iterable[Block]]
+    def _blocks(
+        self, derivatives: Tensor | None, blocks: Callable[[], Iterable[Block]]
     ) -> Iterator[tuple[tuple[str, ...], Tensor]]:
-        """Derivatives in float64, a row per part and sample, with the names of their parameters."""
-        if whole is not None:
-            yield tuple(self.slices), whole
+        """Yields columns of O in float64 with the names of their parameters: all at once if they were kept."""
+        if derivatives is not None:
+            yield tuple(self.slices), derivatives
         else:
             for block in blocks():
-                yield block.parameters, torch.cat(_parts(block)).double()
+                parts = [block.amplitude] if block.phase is None else [block.amplitude, block.phase]
+                yield block.parameters, torch.cat(parts).double()
 
 
-def _parts(block: Block) -> list[Tensor]:
-    return [block.amplitude] if block.phase is None else [block.amplitude, block.phase]
-
-
-def _components(energies: Tensor, rows: int) -> Tensor:
-    """Real and imaginary parts of local energies, one row for each part of log psi that has derivatives."""
-    parts = torch.view_as_real(energies).T if energies.is_complex() else energies[None]
-    # A state without phase has one row per sample: the imaginary parts of its local energies act on nothing.
-    missing = rows // len(energies) - len(parts)
-    return torch.cat([parts, parts.new_zeros(max(0, missing), len(energies))])[: rows // len(energies)].double()
-
-
-def centered_column(values: Tensor, weights: Tensor) -> Tensor:
-    """Values (parts, samples) less their mean, times the root of the weights, as one column of all parts.
+def center(values: Tensor, weights: Tensor) -> Tensor:
+    """Centers and weights values (parts, samples): sqrt(w) (v - <v>), as one column of all parts.
 
     Example:
-        >>> centered_column(torch.tensor([[1.0, 3.0]]), torch.tensor([0.25, 0.75])).tolist()
+        >>> center(torch.tensor([[1.0, 3.0]]), torch.tensor([0.25, 0.75])).tolist()
         [-0.75, 0.4330126941204071]
     """
     return ((values - (values @ weights)[:, None]) * weights.sqrt()).flatten()
 
 
-def of_rows(column: Tensor, weights: Tensor) -> Tensor:
-    """What multiplies plain rows where centered, weighted rows are multiplied by a column of shape (parts, samples)."""
+def center_transposed(column: Tensor, weights: Tensor) -> Tensor:
+    """Applies the transpose C^T of :func:`center` to a column c (parts, samples): with X = C O, X^T c = O^T (C^T c)."""
     scaled = column * weights.sqrt()
     return (scaled - weights * scaled.sum(1, keepdim=True)).flatten()
 
 
 def center_kernel(kernel: Tensor, weights: Tensor) -> None:
-    """Turns products of plain rows into those of centered, weighted rows, in place.
+    """Turns the kernel K = O O^T of plain rows into T = X X^T of centered, weighted rows, in place.
 
-    Centering the kernel spares two passes over all derivatives; part by part, it is K - 1 m^T - m 1^T + mean(m) with m
-    the weighted mean of the kernel's columns.
+    Centering the kernel spares two passes over all derivatives; part by part, it is K - 1 m^T - m 1^T + <m> with m the
+    weighted mean of the kernel's columns, then multiplied by sqrt(w) from both sides.
 
     Example:
         >>> rows = torch.tensor([[1.0], [3.0]])
@@ -163,6 +168,7 @@ def center_kernel(kernel: Tensor, weights: Tensor) -> None:
     samples, root = len(weights), weights.sqrt()
     blocks = kernel.view(-1, samples, len(kernel) // samples, samples)
     means = blocks @ weights
+    # Half of <m> goes into either mean, so that subtracting both subtracts it once.
     means -= 0.5 * torch.einsum("i,piq->pq", weights, means)[:, None]
     blocks -= means[..., None]
     blocks -= means.permute(2, 0, 1)[:, None]
@@ -171,7 +177,7 @@ def center_kernel(kernel: Tensor, weights: Tensor) -> None:
 
 
 def add_gram(kernel: Tensor, rows: Tensor, leaf: int = 128) -> None:
-    """Adds rows @ rows^T to a symmetric kernel; off the diagonal every product is computed once and copied.
+    """Adds rows @ rows^T to a symmetric kernel, recursively: off-diagonal quarters are computed once and copied.
 
     Example:
         >>> kernel, rows = torch.zeros(3, 3), torch.tensor([[1.0], [2.0], [3.0]])
@@ -201,12 +207,13 @@ def solve(kernel: Tensor, force: Tensor, damping: float) -> Tensor:
     shifted.diagonal().add_(damping)
     if factorize(shifted):
         return torch.cholesky_solve(force[:, None], shifted)[:, 0]
+    # The exact kernel has no negative eigenvalues: those that rounding made count as zero.
     values, vectors = torch.linalg.eigh(kernel)
     return vectors @ ((vectors.T @ force) / (values.clamp(min=0) + max(damping, 1e-12 * float(values[-1]))))
 
 
 def factorize(matrix: Tensor, panel: int = 128) -> bool:
-    """Cholesky factor in place, in the lower triangle; False if the matrix is not positive definite.
+    """Replaces a matrix by its Cholesky factor, in the lower triangle; False if it is not positive definite.
 
     Panel by panel almost all work is products of matrices: a third of the time of the library's factorization of 1000
     rows on one core.
@@ -218,6 +225,7 @@ def factorize(matrix: Tensor, panel: int = 128) -> bool:
     """
     failures = []
     for start in range(0, len(matrix), panel):
+        # Earlier panels are subtracted from this one, its square is factorized, the rows below are solved for.
         here, below = slice(start, start + panel), slice(start + panel, None)
         matrix[start:, here].addmm_(matrix[start:, :start], matrix[here, :start].T, alpha=-1)
         factor, failed = torch.linalg.cholesky_ex(matrix[here, here])

@@ -1,28 +1,22 @@
-"""From a configuration to a lattice, a Hamiltonian and the wave function that suits them."""
+"""Builds the lattice, the Hamiltonian and the wave function that a configuration names."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
 from seqtant.errors import InputError
-from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.models.wavefunctions.causal import CausalGraph
-from seqtant.models.wavefunctions.causal_network import CausalNetwork
-from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.readout import Kind, output_channels
-from seqtant.models.wavefunctions.recurrent_state import RecurrentNetwork
-from seqtant.models.wavefunctions.transformer_state import TransformerNetwork
-from seqtant.models.wavefunctions.two_stack import dilated_chain, light_two_stack, paper_two_stack, single_stack
-from seqtant.quantum.config import NetworkConfig, SystemConfig
-from seqtant.quantum.operators.hamiltonians import Couplings, build
+from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind
+from seqtant.quantum.config import NetworkConfig, PhasesName, SystemConfig
+from seqtant.quantum.operators.hamiltonians import Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
-from seqtant.quantum.operators.operator_lists import read_operators
 from seqtant.quantum.operators.pauli import PauliSum
+from seqtant.quantum.states import CausalState, Portable, RecurrentState, Stack, TransformerState
+from seqtant.sources import is_path
 
 PHASE_SCALE = 0.1
 """Initial weights of the phases, as a share of those of the amplitudes; at zero they would get no gradient."""
@@ -35,17 +29,32 @@ class System:
     """A lattice and the Hamiltonian on it."""
 
     lattice: Lattice
+    """The lattice."""
     pauli: PauliSum
+    """The Hamiltonian."""
     config: SystemConfig
+    """The settings that name both."""
 
     @property
     def sites(self) -> int:
         """Number of spins."""
         return self.lattice.sites
 
+    @property
+    def name(self) -> str:
+        """The Hamiltonian's name; what it is made of where it has none."""
+        name = self.config.hamiltonian
+        return name if isinstance(name, str) else f"{len(name.strings)} Pauli strings"
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model that the Hamiltonian is; None for one given by its Pauli strings."""
+        name = self.config.hamiltonian
+        return name if isinstance(name, str) and self.config.operators is None else None
+
     @classmethod
     def of(cls, config: SystemConfig) -> System:
-        """Builds what a configuration names.
+        """Builds the lattice and the Hamiltonian of a configuration.
 
         Raises:
             InputError: The lattice or the Hamiltonian is not known, or they do not fit each other.
@@ -54,15 +63,19 @@ class System:
             >>> System.of(SystemConfig(lattice="2x3", field=0.5)).sites
             6
         """
-        lattice = Lattice.parse(config.lattice, config.boundary)
-        if config.operators is not None:
-            pauli = read_operators(Path(config.operators))
+        lattice = Lattice.parse(config.lattice, config.boundary) if is_path(config.lattice) else config.lattice
+        given = config.operators if config.operators is not None else config.hamiltonian
+        if config.operators is not None or not is_path(given):
+            pauli = read_operators(Path(given)) if is_path(given) else given
+            if not isinstance(pauli, PauliSum):
+                raise InputError(f"operators is {pauli!r:.60}: give a JSON file of Pauli strings, or a PauliSum")
             if pauli.sites != lattice.sites:
+                what = f"'{given}'" if is_path(given) else "the Hamiltonian"
                 raise InputError(
-                    f"'{config.operators}' acts on {pauli.sites} sites but lattice {lattice} has {lattice.sites}: "
+                    f"{what} acts on {pauli.sites} sites but lattice {lattice} has {lattice.sites}: "
                     "give the lattice that fits"
                 )
-            return cls(lattice, pauli, config)
+            return cls(lattice, replace(pauli, lattice=lattice), config)
         couplings = Couplings(
             coupling=config.coupling,
             field=config.field,
@@ -74,10 +87,10 @@ class System:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know about the system."""
+        """Caveats about the system, to be shown with its results."""
         lattice, found = self.lattice, []
         odd = any(size % 2 for size in lattice.shape if size > 1)
-        exchange = self.config.operators is None and self.config.hamiltonian in {"heisenberg", "xxz", "j1j2"}
+        exchange = self.model in {"heisenberg", "xxz", "j1j2"}
         if exchange and lattice.boundary == "periodic" and odd:
             found.append("a periodic lattice with an odd side frustrates antiferromagnets: no Marshall sign rule")
         if lattice.boundary == "periodic" and 2 in lattice.shape:
@@ -85,98 +98,88 @@ class System:
         return found
 
 
+def resolve_network(config: NetworkConfig, system: System) -> NetworkConfig:
+    """Replaces automatic settings of a network by values that suit a system.
+
+    The network is a dilated chain in one dimension and a light two-stack in two, deep enough that the last site depends
+    on the first, within reason. The kind is positive where the ground state has no signs, else complex. The sector is
+    the smallest magnetization where it is conserved and holds the ground state.
+
+    Raises:
+        InputError: The network cannot represent the ground state, or the magnetization is not conserved.
+    """
+    pauli, lattice = system.pauli, system.lattice
+    name = config.name
+    if name == "auto":
+        name = "chain" if lattice.rows == 1 else "two-stack"
+    elif name == "chain" and lattice.rows > 1:
+        raise InputError(f"network 'chain' cannot see the rows of lattice {lattice}: use two-stack")
+
+    # One layer of a chain doubles its reach, one of a two-stack adds a row.
+    longest = max(lattice.shape)
+    depths = {"chain": max(3, math.ceil(math.log2(longest))), "paper": 10, "transformer": 2}
+    depth = config.depth or depths.get(name, min(DEEPEST_AUTO, max(3, longest - 2)))
+
+    kind = config.kind
+    if kind == "auto":
+        kind = "positive" if pauli.is_stoquastic else "complex"
+    elif kind == "positive" and not pauli.is_stoquastic:
+        raise InputError("the ground state has signs: a positive state cannot hold it, use kind auto, real or complex")
+    elif kind == "real" and not pauli.is_real:
+        raise InputError("the Hamiltonian has imaginary elements: use kind auto or complex")
+
+    magnetization = config.magnetization
+    conserved = pauli.conserves_magnetization and bool(pauli.moves)
+    if magnetization == "auto":
+        antiferromagnet = system.model in {"heisenberg", "j1j2"}
+        smallest = conserved and antiferromagnet and system.config.coupling > 0
+        magnetization = system.sites % 2 if smallest else None
+    elif magnetization is not None and not conserved:
+        raise InputError("the Hamiltonian does not conserve the magnetization: set network.magnetization to null")
+    return replace(config, name=name, depth=depth, kind=kind, magnetization=magnetization)
+
+
 def make_state(system: System, network: NetworkConfig, generator: torch.Generator) -> AutoregressiveState:
-    """A fresh wave function for a system.
+    """Makes a wave function with fresh weights for a system.
 
     Args:
         system: Lattice and Hamiltonian.
-        network: What it is to be.
-        generator: Source of the initial weights.
+        network: Its settings.
+        generator: Random generator of the initial weights.
 
     Raises:
-        InputError: The Hamiltonian needs signs that the chosen kind does not have.
+        InputError: The network cannot represent the ground state, or the magnetization is not conserved.
     """
-    kind = choose_kind(system.pauli, network)
-    magnetization = choose_magnetization(system, network)
-    channels, shape = output_channels(kind), system.lattice.shape
-    name = choose_network(system.lattice, network)
-    depth = network.depth or default_depth(name, shape)
-    if name == "recurrent":
-        recurrent = RecurrentNetwork(shape, network.width, channels, generator)
-        return AutoregressiveState(recurrent, kind, magnetization)
-    if name == "transformer":
-        transformer = TransformerNetwork(shape, depth, network.width, channels, generator=generator)
-        return AutoregressiveState(transformer, kind, magnetization)
-    graph = make_graph(name, depth, network.width, channels, network.activation)
-    causal = CausalNetwork(graph, shape, generator, "both" if name == "paper" else "in")
-    if kind == "complex" and name != "paper" and system.pauli.rotated_sites:
-        _quieten_phases(causal)
-    return CausalState(causal, kind, magnetization)
+    network = resolve_network(network, system)
+    kind, magnetization = cast(Kind, network.kind), cast(int | None, network.magnetization)
+    lattice, width, depth = system.lattice, network.width, cast(int, network.depth)
+    rest: dict[str, Any] = {"kind": kind, "magnetization": magnetization, "seed": generator}
+    if network.name == "recurrent":
+        return RecurrentState(lattice, width, **rest)
+    if network.name == "transformer":
+        return TransformerState(lattice, depth, width, **rest)
+    stack = cast(Stack, network.name)
+    state = CausalState(lattice, depth, width, stack=stack, activation=network.activation, **rest)
+    if kind == "complex" and system.pauli.rotated_sites and stack != "paper":
+        # Where the sign rule is in H already, random signs are a worse start than none.
+        with torch.no_grad():
+            state.network.weights("output").taps[0][..., 2:] *= PHASE_SCALE
+    return state
 
 
-@torch.no_grad()
-def _quieten_phases(network: CausalNetwork) -> None:
-    """Starts near a state without phases: where the sign rule is in H already, random signs are a worse start."""
-    network.weights("output").taps[0][..., 2:] *= PHASE_SCALE
-
-
-def make_graph(name: str, depth: int, width: int, channels: int, activation: str) -> CausalGraph:
-    """The causal graph of a network by name."""
-    if name == "paper":
-        return paper_two_stack(depth, width, channels)
-    maker = {"two-stack": light_two_stack, "single-stack": single_stack, "chain": dilated_chain}[name]
-    return maker(depth, width, channels, activation)
-
-
-def choose_kind(pauli: PauliSum, network: NetworkConfig) -> Kind:
-    """Positive where the ground state has no signs, else complex; a positive state is refused where it has.
+def network_of(state: AutoregressiveState, phases: PhasesName = "auto") -> NetworkConfig:
+    """Gives the settings that :func:`make_state` makes such a wave function from.
 
     Raises:
-        InputError: A positive or real state cannot represent the ground state.
+        InputError: It is none of the wave functions of this package, or has settings that these do not name.
+
+    Example:
+        >>> network_of(RecurrentState("2x2", width=4)).name
+        'recurrent'
     """
-    if network.kind == "auto":
-        return "positive" if pauli.is_stoquastic else "complex"
-    if network.kind == "positive" and not pauli.is_stoquastic:
-        raise InputError("the ground state has signs: a positive state cannot hold it, use kind auto, real or complex")
-    if network.kind == "real" and not pauli.is_real:
-        raise InputError("the Hamiltonian has imaginary elements: use kind auto or complex")
-    return cast(Kind, network.kind)
-
-
-def choose_magnetization(system: System, network: NetworkConfig) -> int | None:
-    """The sector: the smallest magnetization where it is conserved and holds the ground state.
-
-    Raises:
-        InputError: The Hamiltonian does not conserve the magnetization that was asked for.
-    """
-    conserved = system.pauli.conserves_magnetization and bool(system.pauli.moves)
-    if network.magnetization == "auto":
-        antiferromagnet = system.config.hamiltonian in {"heisenberg", "j1j2"} and system.config.operators is None
-        return system.sites % 2 if conserved and antiferromagnet and system.config.coupling > 0 else None
-    if network.magnetization is not None and not conserved:
-        raise InputError("the Hamiltonian does not conserve the magnetization: set network.magnetization to null")
-    return network.magnetization
-
-
-def choose_network(lattice: Lattice, network: NetworkConfig) -> str:
-    """The network's name, with ``auto`` resolved.
-
-    Raises:
-        InputError: A chain network on a lattice with several rows.
-    """
-    if network.name == "auto":
-        return "chain" if lattice.rows == 1 else "two-stack"
-    if network.name == "chain" and lattice.rows > 1:
-        raise InputError(f"network 'chain' cannot see the rows of lattice {lattice}: use two-stack")
-    return network.name
-
-
-def default_depth(name: str, shape: tuple[int, int]) -> int:
-    """Layers that let the last site see the first, within reason."""
-    if name == "chain":
-        return max(3, math.ceil(math.log2(max(shape))))
-    if name == "paper":
-        return 10
-    if name == "transformer":
-        return 2
-    return min(DEEPEST_AUTO, max(3, max(shape) - 2))
+    names = {RecurrentState: "recurrent", TransformerState: "transformer", CausalState: ""}
+    if not isinstance(state, Portable) or type(state) not in names or state.arguments.get("heads", 4) != 4:
+        raise InputError(f"{type(state).__name__} is a network of your own: train it by VMC, or carry a wave function")
+    found = state.arguments
+    given = {key: found[key] for key in ("depth", "width", "activation", "kind", "magnetization") if key in found}
+    return NetworkConfig(name=names[type(state)] or found["stack"], phases=phases, **given)

@@ -1,4 +1,4 @@
-"""Variational Monte Carlo with exact samples: draw, find local energies, step; resumable to the last bit."""
+"""Variational Monte Carlo with exact samples: sample, compute local energies, step; resumable to the last bit."""
 
 from __future__ import annotations
 
@@ -6,35 +6,38 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from seqtant.errors import TrainingError
+from seqtant.errors import InputError, TrainingError
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
 from seqtant.models.wavefunctions.jacobian import Block, jacobian
 from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
 from seqtant.progress import SILENT, Progress
 from seqtant.quantum.config import OptimizerConfig
-from seqtant.quantum.exact.orbits import Orbits
-from seqtant.quantum.operators.local_energy import Hamiltonian
+from seqtant.quantum.exact import Orbits
+from seqtant.quantum.observation import Hamiltonian, State
 from seqtant.quantum.operators.pauli import PauliSum
 from seqtant.quantum.theory import v_score
 from seqtant.quantum.training.checkpoint import Record, read_record, read_tensors, save_state
-from seqtant.quantum.training.distributed import Processes
+from seqtant.quantum.training.distributed import DistributedContext, uniforms
 from seqtant.quantum.training.natural_gradient import NaturalGradient
-from seqtant.quantum.training.rng import uniforms
 
 RATES = {"spring": 0.05, "minsr": 0.02, "adam": 1e-3}
+"""Default learning rates."""
 DAMPING, DAMPING_OF_SUMS = 1e-3, 3e-3
+"""Default damping of steps on samples, and of steps that sum over all configurations."""
+PARTS = ("seconds_sampling", "seconds_local_energies", "seconds_update")
+"""Names of the times of a step's parts."""
 SMALLEST_FACTOR = 0.05
 """No amplitude is asked to shrink by more than this in one step."""
 
 
-def settled(config: OptimizerConfig, pauli: PauliSum, orbits: Orbits | None = None) -> OptimizerConfig:
-    """An optimizer's settings with everything that was left open decided.
+def resolve_defaults(config: OptimizerConfig, pauli: PauliSum, orbits: Orbits | None = None) -> OptimizerConfig:
+    """Replaces automatic settings of an optimizer by values.
 
     Natural gradients follow imaginary time, whose unit is one over the energy: weak couplings need longer steps. Sums
     over all configurations know the largest row of the Hamiltonian, which bounds the step that is stable.
@@ -46,6 +49,7 @@ def settled(config: OptimizerConfig, pauli: PauliSum, orbits: Orbits | None = No
     if orbits is not None and method == "minsr":
         rate = stable_rate(pauli, orbits)
     elif method != "adam":
+        # Milder than one over the coupling, which would be too bold for a step on samples.
         rate /= math.sqrt(min(1.0, max(abs(string.coefficient) for string in pauli.strings)))
     return replace(
         config,
@@ -56,16 +60,22 @@ def settled(config: OptimizerConfig, pauli: PauliSum, orbits: Orbits | None = No
 
 
 def stable_rate(pauli: PauliSum, orbits: Orbits | None = None) -> float:
-    """Learning rate up to which a step of imaginary time raises no excited state: below one over the largest energy."""
-    bound = sum(abs(string.coefficient) for string in pauli.strings) if orbits is None else orbits.largest_row
-    return 0.8 / bound
+    """Computes the learning rate up to which a step of imaginary time raises no excited state.
+
+    It is 0.8 over a bound of the largest |energy|: the sum of all |coefficients|, or the largest sum of absolute
+    elements in a row of the Hamiltonian where that is known.
+    """
+    if orbits is None:
+        return 0.8 / sum(abs(string.coefficient) for string in pauli.strings)
+    return 0.8 / float(orbits.matrix.abs().sum(1).to_dense().max())
 
 
 def imaginary_time(energies: Tensor, mean: Tensor, rate: float) -> Tensor:
-    """Local energies that ask for a step of imaginary time as it is, not for its linear part.
+    """Replaces local energies by those for which a linear step multiplies amplitudes as imaginary time does.
 
-    The step multiplies each amplitude by 1 - 2 rate (E_loc - E). Where this is negative the sign of the amplitude
-    turns; the linear part would only shrink it, and wrong signs would end as amplitudes of almost nothing.
+    A step of imaginary time multiplies each amplitude by F = 1 - 2 rate (E_loc - E); the result is -log F / (2 rate).
+    Where F is negative the sign of the amplitude turns; the linear part would only shrink it, and wrong signs would end
+    as amplitudes of almost nothing.
 
     Args:
         energies: Local energies.
@@ -83,152 +93,144 @@ def imaginary_time(energies: Tensor, mean: Tensor, rate: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one step saw."""
-
-    number: int
-    energy: float
-    error: float
-    variance: float
-    distinct: int
-    seconds: tuple[float, float, float]
-    """Seconds for sampling, local energies, and derivatives with the update."""
-
-    def plain(self) -> dict[str, float]:
-        """As numbers by name."""
-        names = ("sampling", "local_energies", "update")
-        seconds = {f"seconds_{n}": s for n, s in zip(names, self.seconds, strict=True)}
-        return {
-            "step": self.number,
-            "energy": self.energy,
-            "error": self.error,
-            "variance": self.variance,
-            "distinct": self.distinct,
-        } | seconds
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The configurations of one step and all that the step needs to know of them."""
+class StepBatch:
+    """The configurations of one step and what the step needs to know of them."""
 
     spins: Tensor
     """Shape (configurations, sites)."""
     weights: Tensor
-    """Share of each, adding up to 1."""
+    """Weight of each, adding up to 1."""
     energies: Tensor
     """Local energies."""
     spread: float
     """Factor from the mean square deviation to the variance: n / (n - 1) for n samples, 1 for a sum over everything."""
     blocks: Callable[[], Iterable[Block]]
-    """Derivatives of log psi."""
+    """Gives the derivatives of log psi."""
     log_prob: Callable[[], Tensor]
-    """Log-probabilities, for the entropy."""
+    """Gives the log-probabilities, for the entropy."""
 
 
-@dataclass
-class Training:
-    """One optimization: the state, what it is trained on, and where it stands.
+class VMC:
+    """Trains a wave function by variational Monte Carlo: the driver, with its schedule, history and checkpoints.
+
+    Each step draws configurations s with probability |psi(s)|^2, exactly and independently, computes their local
+    energies E(s) = sum over s' of <s|H|s'> psi(s') / psi(s), whose mean is the energy, and moves the parameters by the
+    optimizer's step, by default a natural gradient.
 
     Args:
-        state: The wave function; its parameters change.
-        hamiltonian: What it is trained on.
-        config: The optimizer.
+        state: The wave function; its parameters change. A symmetrized state is trained as such.
+        hamiltonian: The Hamiltonian whose energy is minimized.
+        optimizer: How the parameters are moved; by default natural gradients with momentum.
         steps: Steps in all, unless the optimizer has stages.
         samples: Configurations per step, unless the optimizer has stages.
-        seed: Seed of every draw.
+        seed: Seed of all sampling.
         processes: The processes of this run.
         symmetrized: The state to train on instead, if symmetrized training is asked for.
         orbits: All configurations, if steps are to sum over them instead of drawing some.
+
+    Raises:
+        InputError: The state and the Hamiltonian do not fit each other.
+
+    Example:
+        >>> from seqtant.quantum import CausalState, transverse_ising
+        >>> hamiltonian = transverse_ising("2x2", field=2.0)
+        >>> vmc = VMC(CausalState("2x2", depth=2, width=4), hamiltonian, steps=20, samples=64)
+        >>> vmc.run()
+        >>> round(vmc.history[-1]["energy"], 1), vmc.done
+        (-8.5, 20)
     """
 
-    state: AutoregressiveState
-    hamiltonian: Hamiltonian
-    config: OptimizerConfig
-    steps: int
-    samples: int
-    seed: int
-    processes: Processes = field(default_factory=Processes)
-    symmetrized: SymmetrizedState | None = None
-    orbits: Orbits | None = None
-    done: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.config = settled(self.config, self.hamiltonian.pauli, self.orbits)
-        stages = self.config.stages or ((self.steps, self.samples),)
-        self.schedule = [samples for steps, samples in stages for _ in range(steps)]
-        momentum = self.config.momentum if self.config.method == "spring" else 0.0
-        self.natural = NaturalGradient(self.state, self.config.damping or DAMPING, momentum)
-        betas = (0.9, self.config.momentum)
-        self.first_rate = self.config.learning_rate or RATES[self.config.method]
-        self.adam = torch.optim.Adam(self.state.parameters(), lr=self.first_rate, betas=betas)
-
-    @property
-    def trained(self) -> AutoregressiveState | SymmetrizedState:
-        """The state whose energy is minimized."""
-        return self.symmetrized or self.state
-
-    @property
-    def total(self) -> int:
-        """Steps in all."""
-        return len(self.schedule)
+    def __init__(
+        self,
+        state: State,
+        hamiltonian: PauliSum | Hamiltonian,
+        optimizer: OptimizerConfig | None = None,
+        *,
+        steps: int = 100,
+        samples: int = 512,
+        seed: int = 0,
+        processes: DistributedContext | None = None,
+        symmetrized: SymmetrizedState | None = None,
+        orbits: Orbits | None = None,
+    ) -> None:
+        if isinstance(state, SymmetrizedState):
+            state, symmetrized = state.plain, state
+        hamiltonian = Hamiltonian(hamiltonian) if isinstance(hamiltonian, PauliSum) else hamiltonian
+        _check(state, hamiltonian, optimizer, steps, samples if orbits is None else 2, seed)
+        self.state, self.hamiltonian = state, hamiltonian
+        self.optimizer = resolve_defaults(optimizer or OptimizerConfig(), hamiltonian.pauli, orbits)
+        self.seed, self.orbits = seed, orbits
+        self.processes = processes or DistributedContext()
+        self.done = 0
+        """Steps taken so far."""
+        self.history: list[dict[str, float]] = []
+        """What :meth:`step` returned, step by step."""
+        stages = self.optimizer.stages or ((steps, samples),)
+        self.schedule = [samples for steps, samples in stages for _ in range(steps)]  # samples of each step
+        self.total = len(self.schedule)
+        # The state whose energy is minimized.
+        self.trained: State = symmetrized or state
+        momentum = self.optimizer.momentum if self.optimizer.method == "spring" else 0.0
+        self.natural = NaturalGradient(state, self.optimizer.damping or DAMPING, momentum)
+        self.first_rate = self.optimizer.learning_rate or RATES[self.optimizer.method]
+        betas = (0.9, self.optimizer.momentum)
+        self.adam = torch.optim.Adam(state.parameters(), lr=self.first_rate, betas=betas)
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step: constant, then falling geometrically."""
+        """Computes the learning rate of a step: constant, then falling geometrically."""
         done = step / max(1, self.total)
-        start = self.config.decay_from
+        start = self.optimizer.decay_from
         if done < start:
             return self.first_rate
-        return self.first_rate * self.config.final_rate ** ((done - start) / max(1e-9, 1 - start))
+        return self.first_rate * self.optimizer.final_rate ** ((done - start) / max(1e-9, 1 - start))
 
-    def temperature(self, step: int) -> float:
-        """Temperature of the entropy term at a step: falling linearly to zero."""
-        cooled = self.config.decay_from * self.total
-        return self.config.temperature * max(0.0, 1 - step / cooled) if cooled else 0.0
-
-    def step(self) -> Step:
+    def step(self) -> dict[str, float]:
         """Takes the next step.
+
+        Returns:
+            Its entry in the history: step, energy, error, variance, number of distinct configurations, and seconds of
+            its parts.
 
         Raises:
             TrainingError: The energy is not finite.
         """
+        number, samples = self.done, self.schedule[self.done]
         marks = [time.perf_counter()]
-        number = self.done
-        drawn = self._draw(number) if self.orbits is None else None
-        marks.append(time.perf_counter())
-        seen = self._measured(*drawn, self.schedule[number]) if drawn is not None else self._all()
-        energy = float((seen.weights * seen.energies.real).sum())
-        variance = float((seen.weights * (seen.energies - energy).abs() ** 2).sum()) * seen.spread
+        if self.orbits is None:
+            ranks = {"share": self.processes.rank, "shares": self.processes.count}
+            share = uniforms(self.seed, number, samples, self.state.sites, **ranks)
+            drawn = self.state.sample(len(share), uniforms=share.to(next(self.state.parameters()).device))
+            spins, counts = torch.unique(drawn, dim=0, return_counts=True)
+            marks.append(time.perf_counter())
+            batch = self._sampled_batch(spins, counts, samples)
+        else:
+            marks.append(time.perf_counter())
+            batch = self._complete_batch(self.orbits)
+        energy = float((batch.weights * batch.energies.real).sum())
+        variance = float((batch.weights * (batch.energies - energy).abs() ** 2).sum()) * batch.spread
         if not math.isfinite(energy) or not math.isfinite(variance):
             raise TrainingError(f"the energy is {energy} at step {number}: lower optimizer.learning_rate")
         marks.append(time.perf_counter())
-        self._update(seen, number)
+        self._update(batch, number)
         self.done += 1
         marks.append(time.perf_counter())
-        sampling, local, update = (b - a for a, b in itertools.pairwise(marks))
-        error = 0.0 if drawn is None else math.sqrt(variance / self.schedule[number])
-        found = Step(number, energy, error, variance, len(seen.spins), (sampling, local, update))
-        self.history.append(found.plain())
-        return found
+        error = math.sqrt(variance / samples) if self.orbits is None else 0.0
+        entry: dict[str, float] = {
+            "step": number,
+            "energy": energy,
+            "error": error,
+            "variance": variance,
+            "distinct": len(batch.spins),
+        }
+        entry |= {part: end - start for part, (start, end) in zip(PARTS, itertools.pairwise(marks), strict=True)}
+        self.history.append(entry)
+        return entry
 
-    def _draw(self, number: int) -> tuple[Tensor, Tensor]:
-        """Distinct configurations of this process's share of a step, with their counts."""
-        device = next(self.state.parameters()).device
-        share = uniforms(
-            self.seed,
-            number,
-            self.schedule[number],
-            self.state.sites,
-            share=self.processes.rank,
-            shares=self.processes.count,
-        )
-        drawn = self.state.sample(len(share), uniforms=share.to(device))
-        return torch.unique(drawn, dim=0, return_counts=True)
-
-    def _measured(self, spins: Tensor, counts: Tensor, samples: int) -> Seen:
+    def _sampled_batch(self, spins: Tensor, counts: Tensor, samples: int) -> StepBatch:
+        # Local energies of this process's share; everything after them is done on the samples of all processes.
         energies = self.hamiltonian.local_energy(self.trained, spins)
         spins, counts, energies = (self.processes.gather(x) for x in (spins, counts, energies))
-        return Seen(
+        return StepBatch(
             spins,
             counts.to(energies.real.dtype) / samples,
             energies,
@@ -237,11 +239,9 @@ class Training:
             lambda: self.state.log_prob(spins),
         )
 
-    def _all(self) -> Seen:
-        orbits = self.orbits
-        assert orbits is not None
+    def _complete_batch(self, orbits: Orbits) -> StepBatch:
         found = orbits.amplitudes(self.state)
-        return Seen(
+        return StepBatch(
             orbits.spins[orbits.first],
             found.probability,
             found.energies,
@@ -250,47 +250,44 @@ class Training:
             lambda: 2 * found.log_amplitude,
         )
 
-    @torch.no_grad()
-    def _objective(self, seen: Seen, number: int) -> Tensor:
-        temperature = self.temperature(number)
-        return seen.energies if temperature == 0 else seen.energies + temperature * seen.log_prob()
-
-    def _update(self, seen: Seen, number: int) -> None:
-        objective = self._objective(seen, number)
-        if self.config.method == "adam":
-            self._adam(seen.spins, seen.weights, objective, number)
+    def _update(self, batch: StepBatch, number: int) -> None:
+        objective, rate = batch.energies, self.rate(number)
+        # Entropy annealing minimizes E - T S: local energies get T log p, with T falling linearly to zero.
+        cooled = self.optimizer.decay_from * self.total
+        temperature = self.optimizer.temperature * max(0.0, 1 - number / cooled) if cooled else 0.0
+        if temperature:
+            with torch.no_grad():
+                objective = objective + temperature * batch.log_prob()
+        if self.optimizer.method == "adam":
+            self._adam(batch, objective, rate)
             return
         if self.state.has_phase:
-            rate = min(self.rate(number), stable_rate(self.hamiltonian.pauli, self.orbits))
-            objective = imaginary_time(objective, (seen.weights * objective).sum(), rate)
-        step = self.natural.step(seen.blocks, seen.weights, objective)
-        step *= min(self.rate(number), self.config.trust / max(1e-300, self.natural.length))
+            stable = min(rate, stable_rate(self.hamiltonian.pauli, self.orbits))
+            objective = imaginary_time(objective, (batch.weights * objective).sum(), stable)
+        step = self.natural.step(batch.blocks, batch.weights, objective)
+        # Trust region: rate times length is the change that the step makes to log psi. Scaled in place, so that the
+        # step which momentum carries over is the one that was taken, learning rate included.
+        step *= min(rate, self.optimizer.trust / max(1e-300, self.natural.length))
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():
                 parameter.sub_(step[self.natural.slices[name]].view_as(parameter).to(parameter.dtype))
 
-    def _adam(self, spins: Tensor, weights: Tensor, energies: Tensor, number: int) -> None:
-        weighted = (weights * (energies - (weights * energies).sum())).detach()
+    def _adam(self, batch: StepBatch, objective: Tensor, rate: float) -> None:
+        # The gradient of the energy is 2 Re <(E - <E>)* d log psi>, accumulated over chunks.
+        weighted = (batch.weights * (objective - (batch.weights * objective).sum())).detach()
         self.adam.zero_grad()
-        for part in torch.arange(len(spins), device=spins.device).split(1024):
-            amplitude, phase = self.trained.log_psi(spins[part])
+        for part in torch.arange(len(batch.spins), device=batch.spins.device).split(1024):
+            amplitude, phase = self.trained.log_psi(batch.spins[part])
             loss = 2 * (weighted.real[part] * amplitude).sum()
             if weighted.is_complex() and self.state.has_phase:
                 loss = loss + 2 * (weighted.imag[part] * phase).sum()
-            loss.backward()
+            loss.backward()  # adds to the gradients of the earlier chunks
         for group in self.adam.param_groups:
-            group["lr"] = self.rate(number)
+            group["lr"] = rate
         self.adam.step()
 
-    def optimizer_tensors(self) -> dict[str, Tensor]:
-        """What a resumed run needs besides the weights."""
-        found = {} if self.natural.previous is None else {"previous": self.natural.previous}
-        for place, values in self.adam.state_dict()["state"].items():
-            found |= {f"adam.{place}.{key}": torch.as_tensor(value) for key, value in values.items()}
-        return found
-
     def resume(self, folder: Path) -> None:
-        """Goes on from a checkpoint of the same run: weights, optimizer, history."""
+        """Continues from a checkpoint of the same run: weights, optimizer, history."""
         record, tensors = read_record(folder), read_tensors(folder)
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():
@@ -298,6 +295,7 @@ class Training:
         device = next(self.state.parameters()).device
         if "optimizer.previous" in tensors:
             self.natural.previous = tensors["optimizer.previous"].to(device)
+        # Adam's tensors are stored flat, one key per parameter and moment.
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimizer.adam."):
@@ -311,31 +309,43 @@ class Training:
         self, folder: Path | None = None, record: Record | None = None, every: int = 20, progress: Progress = SILENT
     ) -> None:
         """Takes all steps that are left, with checkpoints where a folder and a record are given."""
+        sites = self.state.sites
         bar = progress.task("ground state", self.total)
         bar.advance(self.done)
         try:
             while self.done < self.total:
                 found = self.step()
+                energy, variance = found["energy"], found["variance"]
+                numbers = {"E/N": energy / sites, "+-": found["error"] / sites, "var": variance}
+                numbers["V-score"] = v_score(energy, variance, sites) if energy else float("inf")
+                numbers["samples/s"] = self.schedule[self.done - 1] / max(1e-9, sum(found[part] for part in PARTS))
                 bar.advance()
-                bar.show(**self.shown(found))
+                bar.show(**numbers)
                 if folder is not None and record is not None and (self.done % every == 0 or self.done == self.total):
                     self.save(folder, record)
         finally:
             bar.close()
 
     def save(self, folder: Path, record: Record) -> None:
-        """Writes a checkpoint; only the first process does."""
-        if self.processes.is_first:
-            now = Record(record.system, record.network, self.done, self.seed, record.config_hash, tuple(self.history))
-            save_state(folder, self.state, now, self.optimizer_tensors())
+        """Writes a checkpoint: weights, optimizer, history; only the first process does."""
+        if self.processes.rank != 0:
+            return
+        tensors = {} if self.natural.previous is None else {"previous": self.natural.previous}
+        for place, values in self.adam.state_dict()["state"].items():
+            tensors |= {f"adam.{place}.{key}": torch.as_tensor(value) for key, value in values.items()}
+        now = Record(record.system, record.network, self.done, self.seed, record.config_hash, tuple(self.history))
+        save_state(folder, self.state, now, tensors)
 
-    def shown(self, found: Step) -> dict[str, float]:
-        """The numbers beside the progress bar."""
-        sites = self.state.sites
-        return {
-            "E/N": found.energy / sites,
-            "+-": found.error / sites,
-            "var": found.variance,
-            "V-score": v_score(found.energy, found.variance, sites) if found.energy else float("inf"),
-            "samples/s": self.schedule[found.number] / max(1e-9, sum(found.seconds)),
-        }
+
+def _check(state: object, hamiltonian: object, optimizer: object, steps: object, samples: object, seed: object) -> None:
+    if not isinstance(state, AutoregressiveState):
+        raise InputError(f"{state!r:.60} is no wave function: give one such as CausalState(lattice)")
+    if not isinstance(hamiltonian, Hamiltonian):
+        raise InputError(f"{hamiltonian!r:.60} is no Hamiltonian: give a PauliSum such as heisenberg(lattice)")
+    if hamiltonian.pauli.sites != state.sites:
+        raise InputError(f"a Hamiltonian of {hamiltonian.pauli.sites} spins and a state of {state.sites} do not fit")
+    if optimizer is not None and not isinstance(optimizer, OptimizerConfig):
+        raise InputError(f"{optimizer!r:.60} is no optimizer: give an OptimizerConfig")
+    for name, value, least in (("steps", steps, 0), ("samples", samples, 2), ("seed", seed, 0)):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{name} is {value!r}: give a whole number of at least {least}")

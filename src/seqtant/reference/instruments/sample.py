@@ -7,10 +7,9 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.findings import Result
-from seqtant.lm.generation import generate
+from seqtant.lm.generation import Sampling, generate
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.loading import load
-from seqtant.lm.sampling import Sampling
 from seqtant.reference import requirements
 from seqtant.reference.config import SampleConfig
 from seqtant.reference.oracle import WorldLM

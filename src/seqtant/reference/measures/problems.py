@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from seqtant.findings import Estimate
-from seqtant.lm.generation import generate
+from seqtant.lm.generation import Sampling, generate
 from seqtant.lm.interface import CausalLM
-from seqtant.lm.sampling import Sampling
 from seqtant.lm.scoring import next_token_log_probs
 from seqtant.reference.world.sums import Problem
 from seqtant.reference.world.world import World

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from seqtant.findings import Estimate
-from seqtant.lm.generation import generate
+from seqtant.lm.generation import Sampling, generate
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.sampling import Sampling
+from seqtant.lm.interface import decode, encode
 from seqtant.lm.scoring import token_log_probs
-from seqtant.lm.text import decode, encode
 from seqtant.progress import SILENT, Progress
 from seqtant.registry import Registry
 from seqtant.steering.data.items import BehaviorPrompt

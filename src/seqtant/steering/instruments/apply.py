@@ -10,7 +10,7 @@ from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.lm.folder import REFERENCE
-from seqtant.lm.sampling import Sampling
+from seqtant.lm.generation import Sampling
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb

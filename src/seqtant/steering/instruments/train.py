@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqtant.data.documents import TextFile
+from seqtant.data.espeak import phrase_documents
 from seqtant.data.json_lines import read_lines, text_of
-from seqtant.data.phrases import phrase_documents
-from seqtant.data.windows import TokenWindows, spread_windows
+from seqtant.data.tokens import TokenWindows, spread_windows
 from seqtant.findings import Estimate, Result
 from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.text import encode_continuations
+from seqtant.lm.interface import encode_continuations
 from seqtant.reference.config import ShapeConfig
 from seqtant.reference.recipe import build_network, save_model
 from seqtant.reference.tokenizer import finished

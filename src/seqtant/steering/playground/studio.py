@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from seqtant.errors import InputError
-from seqtant.lm.text import encode
+from seqtant.lm.interface import encode
 from seqtant.runs.context import Context
 from seqtant.sources import describe
 from seqtant.steering.analysis.strength_search import Budget, StrengthMeasurements, choose

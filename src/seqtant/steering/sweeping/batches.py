@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm.batches import group_by_length, pad
-from seqtant.lm.decoder import ReachedError, replaced, with_hidden
 from seqtant.lm.hooks import decoder_blocks
-from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError, replaced, with_hidden
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import BlockStates, continue_from, read_from, run_to_layer
-from seqtant.lm.prefix_groups import PrefixGroup, prefix_groups
+from seqtant.lm.shared_beginnings import PrefixGroup, prefix_groups
 from seqtant.steering.applying.output_bias import output_projection
 from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector

@@ -14,8 +14,8 @@ from seqtant.errors import InputError
 from seqtant.lm.batches import group_by_length, pad
 from seqtant.lm.hooks import edit_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import encode, encode_continuations
 from seqtant.lm.layers import continue_from, hidden_states, run_to_layer
-from seqtant.lm.text import encode, encode_continuations
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.data.items import BehaviorPrompt, HelpfulnessItem, Passage, Question
 from seqtant.steering.sweeping.batches import ScoredPositions

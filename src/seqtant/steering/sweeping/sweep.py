@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import as_tokens
+from seqtant.lm.batches import as_tokens, logits_per_pass
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.logits import logits_per_pass
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.sweeping.batches import ScoredPositions, TokenRow, run_lower_blocks, run_upper_blocks
 from seqtant.steering.vectors.vector import SteeringVector

@@ -18,10 +18,9 @@ from scipy.special import expit
 from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.interface import CausalLM, encode, tokenizer_of
 from seqtant.lm.loading import load
 from seqtant.lm.shared_beginnings import last_states
-from seqtant.lm.text import encode, tokenizer_of
 from seqtant.progress import SILENT, Progress
 from seqtant.sources import ModelSource, Rows
 from seqtant.steering.data.items import ContrastPair, read_pairs

@@ -1,9 +1,10 @@
-"""Trains the same network with and without steps, seed by seed, and tells how many updates each way needs."""
+"""Trains the same network with and without steps, seed by seed, and counts the updates that each arm needs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,20 +12,19 @@ import numpy as np
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import clustered_mean, share
 from seqtant.subtasks.config import ArmName, CompareConfig
-from seqtant.subtasks.rows.problem_rows import is_rows, load_rows
-from seqtant.subtasks.rows.row_tests import held_out
+from seqtant.subtasks.inputs import describe_input
+from seqtant.subtasks.rows.layout import held_out
+from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.tasks.arms import arm_of
-from seqtant.subtasks.tasks.choice import choose_task
+from seqtant.subtasks.tasks.builtin import choose_task, is_rows
+from seqtant.subtasks.tasks.splits import Split
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import family_size
-from seqtant.subtasks.training.fitting import Fitted, final_scores, fit_network
-from seqtant.subtasks.training.row_training import RowFitted, fit_rows
-from seqtant.subtasks.training.scores import Scores
-
-LAZY = 0.3
-"""Relative change of the weights below which training stays where the theorem's linearization may hold."""
+from seqtant.subtasks.training.decoding import Scores
+from seqtant.subtasks.training.fitting import LAZY, Fitted, final_scores, fit_network, fit_rows
 
 
 @dataclass(frozen=True)
@@ -33,54 +33,81 @@ class Trial:
 
     arm: ArmName
     seed: int
-    fitted: Fitted | RowFitted
+    fitted: Fitted
     scores: Scores
     chance: float
-    """Accuracy of always giving the commonest answer of the test inputs."""
+    """Accuracy of always giving the most common answer."""
 
 
-def run(config: CompareConfig, context: Context) -> Result:
-    """Trains every arm with every seed; with a folder an interrupted comparison goes on.
+@verb(CompareConfig)
+def compare(config: CompareConfig, context: Context) -> Result:
+    """Trains the same network with and without steps, seed by seed, and counts the updates that each arm needs.
+
+    With ``out`` an interrupted comparison goes on. A run that has not reached 90 % when its updates are spent is
+    censored: its time is longer than the budget.
+
+    Returns:
+        Accuracy of each arm on unseen inputs and the network's own steps, the median of updates to 90 and 99 %, and
+        the gain of the steps over answering at once.
 
     Raises:
         InputError: The task or the rows cannot be used.
         TrainingError: A loss or a gradient is not finite.
+
+    Example:
+        >>> from seqtant.subtasks import NetworkConfig, parity
+        >>> result = compare(parity(8), network=NetworkConfig(width=32), seeds=1, updates=4, test_rows=20)
+        >>> result.values["chance"]
+        0.5
     """
-    what = config.task if is_rows(config.task) else choose_task(config, context.seed).name
+    splits = load_rows(config.task, context.seed) if is_rows(config.task) else None
+    task = choose_task(config, context.seed) if splits is None else None
+    what = describe_input(config.task) if task is None else task.name
     title = f"{what[0].upper()}{what[1:]} with and without steps"
     with Recorder("subtasks.compare", title, config, context, papers=(5,)) as record:
         trials: list[Trial] = []
         bar = context.progress.task("comparing", config.seeds * len(config.arms))
         for seed in range(context.seed, context.seed + config.seeds):
             for arm in config.arms:
-                trials.append(_trial(config, arm, seed, context))
+                trials.append(_trial(config, splits, arm, seed, context))
                 _record_curve(record, trials[-1], config)
                 bar.advance()
         bar.close()
         _record_arms(record, config, trials)
-        _conclude(record, config, trials)
+        stepwise = [trial for trial in trials if trial.arm == "steps"]
+        without = [t for t in trials if t.arm == "answer"] or [t for t in trials if t.arm == "pause"]
+        if stepwise:
+            _conclude_steps(record, config, stepwise)
+        if without:
+            _conclude_without(record, config, task, without)
+        if stepwise and without:
+            record.value("gain", _accuracy(stepwise).value - _accuracy(without).value)
     return record.result
 
 
-def _trial(config: CompareConfig, arm: ArmName, seed: int, context: Context) -> Trial:
+def _trial(
+    config: CompareConfig, splits: Mapping[Split, Sequence[Row]] | None, arm: ArmName, seed: int, context: Context
+) -> Trial:
+    """Trains and tests one arm with one seed, on rows where there are any."""
     folder = None if context.folder is None else context.folder / "checkpoints" / f"{arm}-{seed}"
     within = replace(context, folder=folder)
-    if is_rows(config.task):
-        splits = load_rows(config.task, context.seed)
+    if splits is not None:
+        # The rows are the same for all seeds: only weights, order and noise differ.
         fitted_rows = fit_rows(
             splits,
             arm,
-            config.settings,
             config.network,
             config.optimization,
+            noise=config.settings.noise,
             updates=config.updates,
             evaluate_every=config.evaluate_every,
             seed=seed,
             context=within,
         )
-        rows, layouts = held_out(splits, arm, config.settings, config.test_rows, seed)
-        scores = fitted_rows.solve(rows, layouts)
-        return Trial(arm, seed, fitted_rows, scores, _commonest([row.answer_text for row in rows]))
+        rows, layouts = held_out(splits, arm, config.test_rows, seed)
+        answers = Counter(row.answer_text for row in rows)
+        chance = answers.most_common(1)[0][1] / len(rows)
+        return Trial(arm, seed, fitted_rows, fitted_rows.solve(rows, layouts), chance)
     task = choose_task(config, seed)
     fitted = fit_network(
         task,
@@ -93,42 +120,31 @@ def _trial(config: CompareConfig, arm: ArmName, seed: int, context: Context) -> 
         context=within,
     )
     free, _ = final_scores(fitted, config.test_rows, seed)
-    return Trial(arm, seed, fitted, free, _task_chance(task))
-
-
-def _commonest(answers: Sequence[str]) -> float:
-    return max(answers.count(answer) for answer in set(answers)) / len(answers)
-
-
-def _task_chance(task: Task) -> float:
-    """Share of the commonest answer among 4096 inputs; exactly one half for a parity."""
-    if task.is_parity_tree:
-        return 0.5
-    inputs = np.random.default_rng(0).integers(task.alphabet, size=(4096, task.inputs))
-    answers = task.labels(inputs)[:, list(task.answer)]
-    return float(np.unique(answers, axis=0, return_counts=True)[1].max() / len(answers))
+    chance = 0.5
+    # A parity is 1 for exactly half of the inputs; other answers are counted on a sample.
+    if not task.is_parity_tree:
+        inputs = np.random.default_rng(0).integers(task.alphabet, size=(4096, task.inputs))
+        values = task.labels(inputs)[:, list(task.answer)]
+        chance = float(np.unique(values, axis=0, return_counts=True)[1].max() / len(values))
+    return Trial(arm, seed, fitted, free, chance)
 
 
 def _record_curve(record: Recorder, trial: Trial, config: CompareConfig) -> None:
-    fitted = trial.fitted
-    for point in fitted.curve:
-        update, answer, chain = point if isinstance(point, tuple) else (point.update, point.answer, point.chain)
-        record.measure("answer", answer, step=update, seed=trial.seed, group=trial.arm)
-        record.measure("chain", chain, step=update, seed=trial.seed, group=trial.arm)
-        if not isinstance(point, tuple) and trial.arm == "steps" and trial.seed == record.context.seed:
+    """Records the learning curve of a trial, and when it reached 90 %."""
+    for point in trial.fitted.curve:
+        record.measure("answer", point.answer, step=point.update, seed=trial.seed, group=trial.arm)
+        record.measure("chain", point.chain, step=point.update, seed=trial.seed, group=trial.arm)
+        if trial.arm == "steps" and trial.seed == record.context.seed:
             for number, accuracy in enumerate(point.steps):
-                record.measure("step_accuracy", accuracy, step=update, seed=trial.seed, group=str(number))
-    reached = fitted.updates_to(0.9)
-    record.measure(
-        "updates_to_90" if reached is not None else "censored_at",
-        config.updates if reached is None else reached,
-        seed=trial.seed,
-        group=trial.arm,
-    )
+                record.measure("step_accuracy", accuracy, step=point.update, seed=trial.seed, group=str(number))
+    reached = trial.fitted.updates_to(0.9)
+    # A run that did not get there is censored: its time is longer than the budget.
+    key, updates = ("censored_at", config.updates) if reached is None else ("updates_to_90", reached)
+    record.measure(key, updates, seed=trial.seed, group=trial.arm)
 
 
 def _accuracy(trials: Sequence[Trial]) -> Estimate:
-    """Share of right answers over all seeds; the interval is the wider of Wilson's and the one between seeds."""
+    """Estimates the share of right answers over all seeds; the interval is the union of Wilson's and the seeds' own."""
     answers = np.concatenate([trial.scores.answer for trial in trials])
     pooled = share(int(answers.sum()), len(answers))
     if len(trials) < 2:
@@ -136,6 +152,7 @@ def _accuracy(trials: Sequence[Trial]) -> Estimate:
     between = clustered_mean(
         answers.astype(float), np.repeat([t.seed for t in trials], [len(t.scores.answer) for t in trials])
     )
+    # One seed that fails widens the interval, though its rows are many.
     low = min(pooled.low or 0.0, between.low if between.low is not None else 1.0)
     high = max(pooled.high or 1.0, between.high if between.high is not None else 0.0)
     return replace(
@@ -144,17 +161,19 @@ def _accuracy(trials: Sequence[Trial]) -> Estimate:
 
 
 def median_updates(reached: Sequence[int | None]) -> float | None:
-    """Median of updates where some runs never got there; None where the median itself is beyond the budget.
+    """Computes the median of updates where some runs are censored; None where the median itself is.
 
     Example:
         >>> median_updates([300, None, 500]), median_updates([None, None, 500])
         (500.0, None)
     """
+    # A censored run is infinite: the median is finite as long as more than half got there.
     found = float(np.median([math.inf if each is None else each for each in reached]))
     return found if math.isfinite(found) else None
 
 
 def _record_arms(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+    """Records one line per arm, over all seeds."""
     rows = []
     for arm in config.arms:
         own = [trial for trial in trials if trial.arm == arm]
@@ -186,18 +205,8 @@ def _record_arms(record: Recorder, config: CompareConfig, trials: Sequence[Trial
     )
 
 
-def _conclude(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
-    stepwise = [trial for trial in trials if trial.arm == "steps"]
-    without = [t for t in trials if t.arm == "answer"] or [t for t in trials if t.arm == "pause"]
-    if stepwise:
-        _conclude_steps(record, config, stepwise)
-    if without:
-        _conclude_without(record, config, without)
-    if stepwise and without:
-        record.value("gain", _accuracy(stepwise).value - _accuracy(without).value)
-
-
 def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+    """Concludes on the arm with all steps."""
     accuracy = _accuracy(trials)
     change = max(trial.fitted.weight_change for trial in trials)
     record.value("accuracy_with_steps", accuracy.value)
@@ -226,15 +235,18 @@ def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Tr
     )
 
 
-def _conclude_without(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
+def _conclude_without(record: Recorder, config: CompareConfig, task: Task | None, trials: Sequence[Trial]) -> None:
+    """Concludes on the arm without steps: does it stay at the accuracy of the most common answer?"""
     accuracy, chance = _accuracy(trials), trials[0].chance
     record.value("accuracy_without_steps", accuracy.value)
     record.value("chance", chance)
     seen = config.updates * config.optimization.batch
     near = abs(accuracy.value - chance) <= 0.05
-    parity = config.task == "parity"
-    few = parity and seen > 4 * 2 ** min(config.bits, 60)
-    targets = family_size(config.bits, len(config.subset) if config.subset else config.bits // 2) if parity else None
+    # Of the built-in tasks only a parity says what is hidden.
+    bits, subset = (task.inputs, task.facts.get("subset")) if task is not None else (0, None)
+    hidden = subset if isinstance(subset, list) else []
+    # Seen four times over, all 2^d inputs can be learned by heart; capped, since 2^d of many bits is no float.
+    few = bool(hidden) and seen > 4 * 2 ** min(bits, 60)
     record.finding(
         "without_steps",
         "Does the same network fail when it must answer at once?",
@@ -245,8 +257,10 @@ def _conclude_without(record: Recorder, config: CompareConfig, trials: Sequence[
         assumptions=(
             Assumption(
                 statement="Inputs are too many to be learned by heart.",
-                status=("fails" if few else "holds") if parity else "not checked",
-                how=f"{seen} rows seen of 2^{config.bits} inputs; {targets} possible subsets" if parity else "",
+                status=("fails" if few else "holds") if hidden else "not checked",
+                how=f"{seen} rows seen of 2^{bits} inputs; {family_size(bits, len(hidden))} possible subsets"
+                if hidden
+                else "",
             ),
         ),
         advice="The task is small enough to be learned by heart: take more bits." if few and not near else "",

@@ -1,113 +1,166 @@
-"""Evaluates a model on its own steps: per step, by first error, end to end, and against what true steps predict."""
+"""Evaluates a model on its own steps: per step, by first error, end to end, and against teacher forcing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.lm.folder import REFERENCE, name_of
+from seqtant.lm.interface import CausalLM
 from seqtant.lm.loading import load
+from seqtant.lm.scoring import next_token_log_probs
+from seqtant.reference.measures.problems import Solved
+from seqtant.reference.measures.problems import solve as solve_sums
 from seqtant.reference.prompts import Prompts
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import ModelSource, describe, is_path
 from seqtant.stats.intervals import share
-from seqtant.subtasks.config import ArmName, ArmSettings, EvalConfig
-from seqtant.subtasks.networks.checkpoint import Trained, is_trained, load_trained
+from seqtant.subtasks.config import ArmName, EvalConfig
+from seqtant.subtasks.inputs import RowSource
+from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained
+from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
-from seqtant.subtasks.rows.row_tests import held_out
+from seqtant.subtasks.tasks.arms import Arm
 from seqtant.subtasks.tasks.splits import draw_inputs
+from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import chain_accuracy
-from seqtant.subtasks.training.language_model import solve_with
-from seqtant.subtasks.training.problems import SolvedProblems, solve_problems
+from seqtant.subtasks.training.decoding import (
+    Scores,
+    character_row,
+    model_row,
+    solve,
+    solve_rows,
+    solve_with,
+    teacher_forced,
+)
 from seqtant.subtasks.training.reporting import INDEPENDENT, record_exposure, record_row_steps, record_steps
-from seqtant.subtasks.training.row_solving import solve_rows
-from seqtant.subtasks.training.scores import Scores
-from seqtant.subtasks.training.solving import solve
-from seqtant.subtasks.training.teacher_forcing import character_pieces, given_true_text, model_pieces
 
-SETTINGS = ArmSettings()
 OWN_STEPS = "right_on_own_steps"
-"""Per problem, so that two models are compared on the same ones."""
+"""Measurements per problem, so that two models are compared on the same ones."""
 
 
-def run(config: EvalConfig, context: Context) -> Result:
-    """Lets the model write solutions and scores them.
+@dataclass(frozen=True)
+class SolvedSums:
+    """The reference model's sums with one number of steps."""
+
+    steps: int
+    """Number of steps, one per digit but the first."""
+    solved: Solved
+    """Answers on own steps, and at once."""
+    teacher: Scores
+    """Totals and answer with teacher forcing."""
+
+
+@verb(EvalConfig)
+def evaluate(config: EvalConfig, context: Context) -> Result:
+    """Evaluates a model on its own steps: per step, by first error, end to end, and against teacher forcing.
+
+    If steps err independently, whole solutions are right with probability prod p_t, where p_t is the accuracy of step
+    t given the true earlier ones; what is missing on own steps is the exposure gap.
+
+    Returns:
+        Accuracy of the answers and of whole solutions, what the steps predict, the gap; for language models also the
+        accuracy of answers at once.
 
     Raises:
         InputError: The model or the rows cannot be used, or the rows do not suit the model.
+
+    Example:
+        >>> from seqtant.subtasks import NetworkConfig, arm_of, fit_network, parity
+        >>> task = parity(8)
+        >>> fitted = fit_network(task, arm_of("steps", task), NetworkConfig(width=16), updates=4)
+        >>> evaluate(fitted, test_rows=20).values["chain_accuracy"] <= 1
+        True
     """
+    name = describe(config.model)
     with Recorder("subtasks.eval", f"{name_of(config.model)} on its own steps", config, context, papers=(5,)) as record:
-        if is_trained(config.model):
-            _evaluate_trained(record, config, load_trained(Path(config.model)), context)
-        elif config.rows is not None:
-            _evaluate_language_model(record, config, context)
-        elif config.model == REFERENCE:
-            _evaluate_reference(record, config, context)
-        else:
+        trained = _trained(config.model)
+        if trained is not None and trained.task is not None and trained.arm is not None:
+            _evaluate_on_task(record, config, trained, trained.task, trained.arm, context)
+        elif trained is None and config.rows is None and not is_reference(config.model):
+            raise InputError(f"'{name}' is not what 'subtasks train' wrote: for a language model give --rows to solve")
+        elif config.decode != "free":
             raise InputError(
-                f"'{config.model}' is not what 'subtasks train' wrote: for a language model give --rows to solve"
+                f"decode is '{config.decode}', which is for tasks: rows are solved on the model's own steps"
             )
+        elif trained is not None:
+            _evaluate_on_rows(record, config, trained, context)
+        elif config.rows is not None:
+            _evaluate_language_model(record, config.model, config.rows, config.test_rows, context)
+        else:
+            _evaluate_reference(record, config, context)
     return record.result
 
 
-def _evaluate_trained(record: Recorder, config: EvalConfig, trained: Trained, context: Context) -> None:
-    if trained.task is None or trained.way is None:
-        _evaluate_on_rows(record, config, trained, context)
-        return
+def is_reference(model: ModelSource) -> bool:
+    """Whether a model is the one that ships, by its name or loaded by :func:`seqtant.lm.load`."""
+    return (str(model) if is_path(model) else name_of(model)) == REFERENCE
+
+
+def _trained(model: Any) -> TrainedNetwork | None:
+    """The network that ``train`` or ``fit_network`` trained, in memory or in a folder; None for language models."""
+    if is_path(model):
+        return load_trained(Path(model)) if (Path(model) / RECORD).is_file() else None
+    found = getattr(model, "trained", model)
+    return found if isinstance(found, TrainedNetwork) else None
+
+
+def _evaluate_on_task(
+    record: Recorder, config: EvalConfig, trained: TrainedNetwork, task: Task, arm: Arm, context: Context
+) -> None:
     if config.rows is not None:
-        raise InputError(f"'{config.model}' was trained on {trained.task.name}: leave --rows out")
-    inputs = draw_inputs(trained.task, "test", config.test_rows, np.random.default_rng([context.seed, 3]))
+        raise InputError(f"'{describe(config.model)}' was trained on {task.name}: leave --rows out")
+    inputs = draw_inputs(task, "test", config.test_rows, np.random.default_rng([context.seed, 3]))
     generator = torch.Generator().manual_seed(context.seed)
-    own = solve(trained.model, trained.task, trained.way, inputs, decode=config.decode, generator=generator)
-    teacher = solve(trained.model, trained.task, trained.way, inputs, decode="teacher")
-    record_steps(record, [str(step) for step in trained.way.written], own, teacher)
-    record_exposure(record, own, teacher, trained.task if trained.arm == "steps" else None, context.seed)
+    own = solve(trained.model, task, arm, inputs, decode=config.decode, generator=generator)
+    teacher = solve(trained.model, task, arm, inputs, decode="teacher")
+    record_steps(record, [str(step) for step in arm.written], own, teacher)
+    record_exposure(record, own, teacher, task if trained.arm_name == "steps" else None, context.seed)
     _record_answer(record, own)
 
 
-def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: Trained, context: Context) -> None:
-    _only_free(config)
+def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetwork, context: Context) -> None:
     if config.rows is None:
-        raise InputError(f"'{config.model}' was trained on rows: give --rows, the file or folder it was trained on")
-    arm: ArmName = trained.arm  # type: ignore[assignment]  (a record holds it as text)
-    rows, layouts = held_out(load_rows(config.rows, context.seed), arm, SETTINGS, config.test_rows, context.seed)
+        raise InputError(
+            f"'{describe(config.model)}' was trained on rows: give --rows, the file or folder it was trained on"
+        )
+    arm: ArmName = trained.arm_name  # type: ignore[assignment]  (a record holds it as text)
+    rows, layouts = held_out(load_rows(config.rows, context.seed), arm, config.test_rows, context.seed)
+    # The network has no token for a character that its rows did not have.
     unknown = {mark for layout in layouts for mark in layout.text if mark != "\n"} - set(trained.alphabet)
     if unknown:
         raise InputError(
-            f"the rows hold {sorted(unknown)[0]!r}, which '{config.model}' never saw: give rows of its kind"
+            f"the rows hold {sorted(unknown)[0]!r}, which '{describe(config.model)}' never saw: give rows of its kind"
         )
-    model, tokens = trained.model, trained.tokens
+    model, tokens = trained.model, CharacterTokens([trained.alphabet])
     scores = solve_rows(model, tokens, rows, layouts, longest=trained.longest)
-    teacher = given_true_text(model, [character_pieces(tokens, layout) for layout in layouts], tokens)
-    _record_rows(record, scores, teacher, context.seed)
-
-
-def _evaluate_language_model(record: Recorder, config: EvalConfig, context: Context) -> None:
-    _only_free(config)
-    model = load(config.model, device=context.device, shared=True)
-    splits = load_rows(str(config.rows), context.seed)
-    for arm in ("steps", "answer"):
-        rows, layouts = held_out(splits, arm, SETTINGS, config.test_rows, context.seed)
-        scores = solve_with(model, rows, layouts)
-        if arm == "steps":
-            teacher = given_true_text(model, [model_pieces(model, layout) for layout in layouts])
-            _record_rows(record, scores, teacher, context.seed)
-        else:
-            record.value("accuracy_direct", scores.answer_accuracy.value)
-
-
-def _only_free(config: EvalConfig) -> None:
-    if config.decode != "free":
-        raise InputError(f"decode is '{config.decode}', which is for tasks: rows are solved on the model's own steps")
-
-
-def _record_rows(record: Recorder, scores: Scores, teacher: Scores, seed: int) -> None:
-    record_row_steps(record, scores, teacher, seed)
+    teacher = teacher_forced(model, [character_row(tokens, layout) for layout in layouts], tokens)
+    record_row_steps(record, scores, teacher, context.seed)
     _record_answer(record, scores)
+
+
+def _evaluate_language_model(
+    record: Recorder, source: ModelSource, given: RowSource, count: int, context: Context
+) -> None:
+    model = load(source, device=context.device, shared=True)
+    splits = load_rows(given, context.seed)
+    rows, layouts = held_out(splits, "steps", count, context.seed)
+    scores = solve_with(model, rows, layouts)
+    teacher = teacher_forced(model, [model_row(model, layout) for layout in layouts])
+    record_row_steps(record, scores, teacher, context.seed)
+    _record_answer(record, scores)
+    record.value(
+        "accuracy_direct", solve_with(model, *held_out(splits, "answer", count, context.seed)).answer_accuracy.value
+    )
 
 
 def _record_answer(record: Recorder, scores: Scores) -> None:
@@ -124,49 +177,52 @@ def _record_answer(record: Recorder, scores: Scores) -> None:
     )
 
 
+def solve_reference_sums(
+    model: CausalLM, prompts: Prompts, count: int, generator: np.random.Generator
+) -> list[SolvedSums]:
+    """Solves ``count`` sums of every length that the reference model's world has."""
+    settings, world = prompts.settings.sums, prompts.world
+    digit_ids = np.array([world.vocabulary.id(word) for word in settings.digits])
+    marks = [world.vocabulary.id(word) for word in ("makes", "answer")]
+    found: list[SolvedSums] = []
+    for digits in range(settings.shortest, len(settings.ordinals) + 1):
+        problems = prompts.problems(digits, count, generator)
+        solved = solve_sums(model, world, problems)
+        # Teacher forcing: the most likely digit after every mark, which stands before each total and the answer.
+        texts = [world.encode(f"sums : {problem.text(steps=True)}") for problem in problems]
+        places = [[place for place, token in enumerate(text) if token in marks] for text in texts]
+        scores = next_token_log_probs(model, texts, places)
+        chosen = np.stack([digit_ids[np.asarray(rows)[:, digit_ids].argmax(axis=1)] for rows in scores])
+        wanted = np.array([[text[place + 1] for place in own] for text, own in zip(texts, places, strict=True)])
+        correct = chosen == wanted
+        teacher = Scores(correct, correct[:, -1], np.ones_like(correct))
+        found.append(SolvedSums(digits - 1, solved, teacher))
+    return found
+
+
 def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) -> None:
-    _only_free(config)
     model, prompts = load(config.model, device=context.device, shared=True), Prompts()
-    solved = solve_problems(model, prompts, config.test_rows, np.random.default_rng([context.seed, 12]))
+    solved = solve_reference_sums(model, prompts, config.test_rows, np.random.default_rng([context.seed, 12]))
     guess = 1 / len(prompts.settings.sums.digits)
-    record.table(
-        "problems",
-        "Sums, step by step and at once",
-        ("steps", "own steps", "low", "high", "end to end", "predicted", "at once", "low", "high"),
-        [_line(each) for each in solved],
-        note=f"Right answers; predicted: product of the accuracies given the true words; a guess is right {guess:.2f}.",
-    )
+    rows = []
     for each in solved:
-        for name, found in (("own steps", each.solved.step_by_step), ("at once", each.solved.at_once)):
+        own, direct, chain = each.solved.step_by_step, each.solved.at_once, each.solved.chain
+        predicted = chain_accuracy(each.teacher.per_step)
+        rows.append(
+            (each.steps, own.value, own.low, own.high, chain.value, predicted, direct.value, direct.low, direct.high)
+        )
+        for name, found in (("own steps", own), ("at once", direct)):
             record.measure("accuracy", found.value, step=each.steps, group=name)
             record.measure("accuracy_low", found.low or 0.0, step=each.steps, group=name)
             record.measure("accuracy_high", found.high or 1.0, step=each.steps, group=name)
         record.items(OWN_STEPS, each.solved.own_steps, kind=f"{each.steps} steps problem")
-    _conclude_reference(record, solved, guess)
-
-
-def _line(each: SolvedProblems) -> tuple[float | int | None, ...]:
-    own, direct = each.solved.step_by_step, each.solved.at_once
-    predicted = chain_accuracy(each.teacher.per_step)
-    return (
-        each.steps,
-        own.value,
-        own.low,
-        own.high,
-        each.solved.chain.value,
-        predicted,
-        direct.value,
-        direct.low,
-        direct.high,
+    record.table(
+        "problems",
+        "Sums, step by step and at once",
+        ("steps", "own steps", "low", "high", "end to end", "predicted", "at once", "low", "high"),
+        rows,
+        note=f"Right answers; predicted: product of the accuracies given the true words; a guess is right {guess:.2f}.",
     )
-
-
-def _pooled(found: list[Estimate]) -> Estimate:
-    count = sum(each.n or 0 for each in found)
-    return share(round(sum(each.value * (each.n or 0) for each in found)), count)
-
-
-def _conclude_reference(record: Recorder, solved: list[SolvedProblems], guess: float) -> None:
     own = _pooled([each.solved.step_by_step for each in solved])
     direct = _pooled([each.solved.at_once for each in solved])
     chain = _pooled([each.solved.chain for each in solved])
@@ -198,3 +254,9 @@ def _conclude_reference(record: Recorder, solved: list[SolvedProblems], guess: f
         measured=chain,
         assumptions=(INDEPENDENT,),
     )
+
+
+def _pooled(found: list[Estimate]) -> Estimate:
+    """Pools shares over problems of all lengths."""
+    count = sum(each.n or 0 for each in found)
+    return share(round(sum(each.value * (each.n or 0) for each in found)), count)

@@ -1,4 +1,4 @@
-"""Asks a fresh network's gradients which steps they can see, and whether they see the whole task at all."""
+"""Measures which steps the gradients of a fresh network depend on, and whether they depend on the whole task at all."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.subtasks.config import ProbeConfig
 from seqtant.subtasks.networks.gradient_signal import Signal, step_signal, whole_signal
 from seqtant.subtasks.networks.networks import build_network
-from seqtant.subtasks.tasks.choice import choose_task
+from seqtant.subtasks.tasks.builtin import choose_task
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import gradient_variance_bound
 
@@ -21,90 +22,102 @@ UPDATES_PER_UNIT = 10
 """Updates to learn a target, in units of the updates that show it at all: see benchmarks/subtasks_probe."""
 
 
-def run(config: ProbeConfig, context: Context) -> Result:
-    """Measures the gradient signal of each step and of the whole task.
+@verb(ProbeConfig)
+def probe(config: ProbeConfig, context: Context) -> Result:
+    """Measures how much of a fresh network's gradient depends on each step, and on the whole task without steps.
+
+    Signal is the variance of the gradient from target to target, at most 4 F^2 / |H|; visibility is the mean over
+    weights of signal over noise, and its inverse the number of inputs that show the target.
+
+    Returns:
+        Predicted updates with and without steps, the number of learnable steps, and a verdict for each target.
 
     Raises:
         InputError: The task cannot be used, or asks for more than memory holds.
+
+    Example:
+        >>> from seqtant.subtasks import NetworkConfig, parity
+        >>> result = probe(parity(8), network=NetworkConfig(width=16), candidates=6, samples=512)
+        >>> result.values["learnable_steps"]
+        3
     """
     task = choose_task(config, context.seed)
     with Recorder("subtasks.probe", f"What gradients see of the {task.name}", config, context, papers=(5,)) as record:
         generator = np.random.default_rng([context.seed, 13])
-        inputs = _inputs(task, config.samples, generator)
-        network = build_network(
-            config.network, vocabulary=task.alphabet, context=task.inputs + task.length, seed=context.seed
-        )
+        length = task.inputs + task.length
+        if config.samples * length > 2**28:
+            raise InputError(f"{config.samples} samples of {length} tokens do not fit: lower samples")
+        if task.alphabet**task.inputs <= config.samples:
+            # All inputs there are, so that nothing is left to sampling.
+            inputs = np.indices((task.alphabet,) * task.inputs).reshape(task.inputs, -1).T.astype(np.int64)
+        else:
+            inputs = generator.integers(task.alphabet, size=(config.samples, task.inputs), dtype=np.int64)
+        network = build_network(config.network, vocabulary=task.alphabet, context=length, seed=context.seed)
         bar = context.progress.task("probing", task.length + 1)
-        found: list[Signal] = []
+        steps: list[Signal] = []
         for step in range(task.length):
-            found.append(step_signal(network, task, step, inputs, config.candidates, generator))
+            steps.append(step_signal(network, task, step, inputs, config.candidates, generator))
             bar.advance()
         whole = whole_signal(network, task, inputs, config.candidates, generator)
         bar.close()
-        _record(record, config, task, found, whole)
+        verdicts = [verdict(each, config.batch, config.budget, bounded=task.is_parity_tree) for each in (*steps, whole)]
+        _record(record, config, task, steps, whole, verdicts)
+        _conclude(record, task, steps, whole, verdicts)
         if len(inputs) < task.alphabet**task.inputs:
             record.warn(f"Gradients are means over {len(inputs)} drawn inputs, not over all there are.")
     return record.result
 
 
-def _inputs(task: Task, samples: int, generator: np.random.Generator) -> np.ndarray:
-    if samples * (task.inputs + task.length) > 2**28:
-        raise InputError(f"{samples} samples of {task.inputs + task.length} tokens do not fit: lower samples")
-    if task.alphabet**task.inputs <= samples:
-        return np.indices((task.alphabet,) * task.inputs).reshape(task.inputs, -1).T.astype(np.int64)
-    return generator.integers(task.alphabet, size=(samples, task.inputs), dtype=np.int64)
+def updates_for(visibility: float, batch: int) -> float:
+    """Predicts the updates until a target is learned; infinite where no signal was seen.
 
-
-def updates_for(signal: Signal, batch: int) -> tuple[float, float, float]:
-    """Updates until a target is learned, and the interval of that number; infinite where no signal was seen."""
-    seen = signal.visibility
-    value, low, high = (_updates(end, batch) for end in (seen.value, seen.high or 0.0, seen.low or 0.0))
-    return value, low, high
-
-
-def _updates(visibility: float, batch: int) -> float:
+    ``1 / visibility`` inputs show the target, which is at least one update of ``batch`` rows.
+    """
     return UPDATES_PER_UNIT * max(1.0, 1 / (visibility * batch)) if visibility > 0 else math.inf
 
 
-def verdict(signal: Signal, config: ProbeConfig, *, bounded: bool) -> str:
-    """``learnable in about N updates``, ``not by gradients`` or ``inconclusive``.
+def verdict(signal: Signal, batch: int, budget: float, *, bounded: bool) -> str:
+    """Decides between ``learnable in about N updates``, ``not by gradients`` and ``inconclusive``.
 
     Args:
-        signal: What the gradients see.
-        config: Rows per update and the most updates.
+        signal: The measured signal.
+        batch: Rows per update.
+        budget: Largest number of updates that anybody would pay for.
         bounded: Whether the theorem's bound holds, which it does weight by weight.
     """
-    value, low, high = updates_for(signal, config.batch)
-    if high <= config.budget:
-        return f"learnable in about {_rounded(value)} updates"
-    most = gradient_variance_bound(signal.square_over_noise, signal.targets)
-    proven = bounded and _updates(most, config.batch) > config.budget
-    if proven or (math.isfinite(low) and low > config.budget):
+    seen = signal.visibility
+    # The most updates belong to the least visibility.
+    most, fewest = updates_for(seen.low or 0.0, batch), updates_for(seen.high or 0.0, batch)
+    if most <= budget:
+        value = updates_for(seen.value, batch)
+        # One significant digit: no more is known.
+        size = 10 ** math.floor(math.log10(value))
+        return f"learnable in about {round(value / size) * size} updates"
+    # The bound holds weight by weight, so it also holds for F^2 over noise: an upper end of the visibility.
+    bound = gradient_variance_bound(signal.square_over_noise, signal.targets)
+    proven = bounded and updates_for(bound, batch) > budget
+    if proven or (math.isfinite(fewest) and fewest > budget):
         return "not by gradients"
     return "inconclusive"
 
 
-def _rounded(value: float) -> int:
-    """One significant digit: no more is known."""
-    size = 10 ** math.floor(math.log10(value))
-    return round(value / size) * size
-
-
 def _bound(signal: Signal, task: Task) -> float | None:
-    """The theorem's bound, where its targets are pairwise orthogonal."""
+    """Computes the theorem's bound, where its targets are pairwise orthogonal."""
     return gradient_variance_bound(signal.gradient_square, signal.targets) if task.is_parity_tree else None
 
 
-def _record(record: Recorder, config: ProbeConfig, task: Task, steps: list[Signal], whole: Signal) -> None:
+def _record(
+    record: Recorder, config: ProbeConfig, task: Task, steps: list[Signal], whole: Signal, verdicts: list[str]
+) -> None:
+    """Records the signals of all targets; ``verdicts`` are those of the steps and, last, of the whole task."""
     rows = []
-    for signal in (*steps, whole):
+    for signal, found in zip((*steps, whole), verdicts, strict=True):
         bound = _bound(signal, task)
         level = task.depth if signal is whole else task.levels[int(signal.name)]
         variance = signal.variance
         rows.append(
-            (signal.name, level, variance.value, variance.low, variance.high, bound, signal.visibility.value,
-             _told(signal, task, config))
-        )  # fmt: skip
+            (signal.name, level, variance.value, variance.low, variance.high, bound, signal.visibility.value, found)
+        )
         record.measure("signal", variance.value, step=level, group=signal.name)
         record.measure("noise", signal.noise, step=level, group=signal.name)
         record.measure("visibility", signal.visibility.value, step=level, group=signal.name)
@@ -119,34 +132,30 @@ def _record(record: Recorder, config: ProbeConfig, task: Task, steps: list[Signa
         note="Signal: variance of the gradient from target to target, summed over weights. Visibility: mean over "
         "weights of that variance over the one from input to input.",
     )
-    slowest = max(updates_for(signal, config.batch)[0] for signal in steps)
-    alone = updates_for(whole, config.batch)[0]
+    slowest = max(updates_for(signal.visibility.value, config.batch) for signal in steps)
+    alone = updates_for(whole.visibility.value, config.batch)
     record.value("updates_with_steps", slowest if math.isfinite(slowest) else None)
     record.value("updates_without_steps", alone if math.isfinite(alone) else None)
     record.value("weakest_step_signal", min(signal.variance.value for signal in steps))
     record.value("whole_signal", whole.variance.value)
-    record.value("learnable_steps", sum(_told(s, task, config).startswith("learnable") for s in steps))
-    _conclude(record, config, task, steps, whole)
+    record.value("learnable_steps", sum(each.startswith("learnable") for each in verdicts[:-1]))
 
 
-def _told(signal: Signal, task: Task, config: ProbeConfig) -> str:
-    return verdict(signal, config, bounded=task.is_parity_tree)
-
-
-def _conclude(record: Recorder, config: ProbeConfig, task: Task, steps: list[Signal], whole: Signal) -> None:
-    told = [_told(signal, task, config) for signal in steps]
-    every = all(text.startswith("learnable") for text in told)
-    at_once = _told(whole, task, config)
+def _conclude(record: Recorder, task: Task, steps: list[Signal], whole: Signal, verdicts: list[str]) -> None:
+    *of_steps, of_whole = verdicts
+    every = all(text.startswith("learnable") for text in of_steps)
     weakest = min(steps, key=lambda signal: signal.visibility.value)
     record.finding(
         "steps",
         "Can gradients see every step?",
         "agrees" if every else "inconclusive",
-        f"Every step: the weakest is step {weakest.name}, {told[steps.index(weakest)]}."
+        f"Every step: the weakest is step {weakest.name}, {of_steps[steps.index(weakest)]}."
         if every
-        else f"Step {weakest.name} is the weakest: {told[steps.index(weakest)]}.",
+        else f"Step {weakest.name} is the weakest: {of_steps[steps.index(weakest)]}.",
         predicted=Estimate(value=1.0, method="every step reads a few earlier tokens"),
-        measured=Estimate(value=sum(t.startswith("learnable") for t in told) / len(told), method="share of steps"),
+        measured=Estimate(
+            value=sum(t.startswith("learnable") for t in of_steps) / len(of_steps), method="share of steps"
+        ),
         assumptions=(
             Assumption(
                 statement="Learning takes about ten times the updates that show the target in a fresh gradient.",
@@ -161,9 +170,9 @@ def _conclude(record: Recorder, config: ProbeConfig, task: Task, steps: list[Sig
         "whole",
         "Can gradients see the whole task without its steps?",
         ("agrees" if held else "disagrees") if bound is not None else "inconclusive",
-        f"The whole task: {at_once}. Gaussian elimination would need about as many samples as bits."
+        f"The whole task: {of_whole}. Gaussian elimination would need about as many samples as bits."
         if task.is_parity_tree
-        else f"The whole task: {at_once}.",
+        else f"The whole task: {of_whole}.",
         predicted=None
         if bound is None
         else Estimate(value=bound, low=0.0, high=bound, method="upper bound 4 F^2 / |H|"),
@@ -175,5 +184,5 @@ def _conclude(record: Recorder, config: ProbeConfig, task: Task, steps: list[Sig
                 how="parities of different subsets are" if task.is_parity_tree else "",
             ),
         ),
-        advice="Write the steps out." if at_once != told[-1] and every else "",
+        advice="Write the steps out." if of_whole != of_steps[-1] and every else "",
     )

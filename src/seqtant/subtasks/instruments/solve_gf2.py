@@ -10,80 +10,82 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import describe
 from seqtant.subtasks.config import SolveGf2Config
-from seqtant.subtasks.rows.problem_rows import Row, read_rows
-from seqtant.subtasks.tasks.parity import draw_subset
+from seqtant.subtasks.oracles import Elimination, eliminate
+from seqtant.subtasks.rows.problem_rows import read_rows
+from seqtant.subtasks.tasks.builtin import draw_subset
 from seqtant.subtasks.theory import full_rank_probability
-from seqtant.subtasks.training.gf2 import Solution, solve_gf2
 
 
-def run(config: SolveGf2Config, context: Context) -> Result:
-    """Solves random samples, or rows that are given.
+@verb(SolveGf2Config)
+def solve_gf2(config: SolveGf2Config, context: Context) -> Result:
+    """Recovers the hidden subset of a parity by Gaussian elimination modulo two, from samples or from rows.
+
+    Arrays of bits and answers are solved by :func:`seqtant.subtasks.eliminate`.
+
+    Returns:
+        Whether one subset fits (``recovered``), the rank of the samples, and the subset as a table.
 
     Raises:
-        InputError: The rows are no bits with one bit as their answer.
+        InputError: The inputs of the rows are no bits, or an answer is not one bit.
+
+    Example:
+        >>> rows = [([1, 0, 1], [], 0), ([0, 1, 1], [], 1), ([0, 0, 1], [], 1)]
+        >>> solve_gf2(rows).tables[0].rows
+        ((2, '0, 2'),)
     """
     with Recorder("subtasks.solve-gf2", "The hidden subset by elimination", config, context, papers=(5,)) as record:
+        subset = None
         if config.rows is not None:
-            inputs, answers = _bits_of(read_rows(config.rows), config.rows)
-            wanted = None
+            rows, name = read_rows(config.rows), describe(config.rows)
+            if len({row.items for row in rows}) != 1 or any(isinstance(row.input, str) for row in rows):
+                raise InputError(f"'{name}': every input must be a list of bits of one length")
+            if not all(row.answer in (0, 1) for row in rows):
+                raise InputError(f"'{name}': every answer must be one bit, 0 or 1")
+            # Items may be numbers of any kind: eliminate checks that they are bits.
+            inputs, answers = np.array([row.input for row in rows], dtype=object), np.array([r.answer for r in rows])
         else:
-            inputs, answers, wanted = _drawn(config, context.seed)
+            generator = np.random.default_rng([context.seed, 1])
+            subset = tuple(sorted(draw_subset(config.bits, context.seed))) or (0,)  # of one bit, half is none
+            inputs = generator.integers(2, size=(config.samples or config.bits + 10, config.bits))
+            wrong = generator.random(len(inputs)) < config.noise
+            answers = (inputs[:, list(subset)].sum(axis=1) + wrong) % 2
         started = time.perf_counter()
-        solution = solve_gf2(inputs, answers)
+        solution = eliminate(inputs, answers)
         record.value("solve_seconds", time.perf_counter() - started)
-        found = solution.subset is not None and (wanted is None or solution.subset == wanted)
+        found = solution.subset is not None and (subset is None or solution.subset == subset)
         record.value("recovered", int(found))
         record.value("samples", len(answers))
         record.value("bits", inputs.shape[1])
         record.value("rank", solution.rank)
         _conclude(record, config, solution, found, inputs.shape)
         if solution.subset is not None:
-            record.table("subset", "Bits of the subset", ("size", "bits"), [(len(solution.subset), _listed(solution))])
+            bits = solution.subset
+            listed = ", ".join(map(str, bits[:16])) + (f" and {len(bits) - 16} more" if len(bits) > 16 else "")
+            record.table("subset", "Bits of the subset", ("size", "bits"), [(len(bits), listed)])
     return record.result
 
 
-def _drawn(config: SolveGf2Config, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    generator = np.random.default_rng([seed, 1])
-    subset = tuple(sorted(draw_subset(config.bits, seed))) or (0,)
-    inputs = generator.integers(2, size=(config.samples or config.bits + 10, config.bits))
-    wrong = generator.random(len(inputs)) < config.noise
-    return inputs, (inputs[:, list(subset)].sum(axis=1) + wrong) % 2, subset
-
-
-def _bits_of(rows: list[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
-    shapes = {row.items for row in rows}
-    if len(shapes) != 1 or any(isinstance(row.input, str) for row in rows):
-        raise InputError(f"'{name}': every input must be a list of bits of one length")
-    answers = [row.answer for row in rows]
-    if not all(answer in (0, 1) for answer in answers):
-        raise InputError(f"'{name}': every answer must be one bit, 0 or 1")
-    return np.array([row.input for row in rows], dtype=object), np.array(answers)
-
-
-def _listed(solution: Solution) -> str:
-    bits = list(solution.subset or ())
-    return ", ".join(map(str, bits[:16])) + (f" and {len(bits) - 16} more" if len(bits) > 16 else "")
-
-
 def _conclude(
-    record: Recorder, config: SolveGf2Config, solution: Solution, found: bool, shape: tuple[int, ...]
+    record: Recorder, config: SolveGf2Config, solution: Elimination, found: bool, shape: tuple[int, ...]
 ) -> None:
     samples, bits = shape
-    chance = full_rank_probability(bits, samples)
+    full_rank = full_rank_probability(bits, samples)
     clean = config.noise == 0
     if not solution.consistent:
-        told = "No subset fits every sample: some answers are wrong, or they are no parity."
+        sentence = "No subset fits every sample: some answers are wrong, or they are no parity."
     elif found:
-        told = f"The subset of {len(solution.subset or ())} of {bits} bits is found from {samples} samples."
+        sentence = f"The subset of {len(solution.subset or ())} of {bits} bits is found from {samples} samples."
     else:
-        told = f"The samples have rank {solution.rank} of {bits}: more than one subset fits."
+        sentence = f"The samples have rank {solution.rank} of {bits}: more than one subset fits."
     record.finding(
         "elimination",
         "Is the hidden subset there to be found, whatever gradients do?",
-        "agrees" if found == (chance > 0.5 and clean) else ("disagrees" if clean and chance > 0.5 else "vacuous"),
-        told,
-        predicted=Estimate.exact(chance if clean else 0.0, unit="probability"),
+        "agrees" if found == (full_rank > 0.5 and clean) else ("disagrees" if clean and full_rank > 0.5 else "vacuous"),
+        sentence,
+        predicted=Estimate.exact(full_rank if clean else 0.0, unit="probability"),
         measured=Estimate.exact(float(found)),
         assumptions=(
             Assumption(

@@ -2,55 +2,69 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
+from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.interface import tokenizer_of
+from seqtant.lm.loading import load
+from seqtant.optional import require
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import ModelSource, describe, is_path
 from seqtant.subtasks.config import TrainConfig
-from seqtant.subtasks.networks.checkpoint import Trained, save_trained
-from seqtant.subtasks.rows.problem_rows import is_rows, load_rows
-from seqtant.subtasks.rows.row_tests import held_out
+from seqtant.subtasks.inputs import describe_input
+from seqtant.subtasks.networks.checkpoint import save_trained
+from seqtant.subtasks.rows.layout import held_out
+from seqtant.subtasks.rows.problem_rows import load_rows
 from seqtant.subtasks.tasks.arms import arm_of
-from seqtant.subtasks.tasks.choice import choose_task
-from seqtant.subtasks.training.fitting import final_scores, fit_network
+from seqtant.subtasks.tasks.builtin import choose_task, is_rows
+from seqtant.subtasks.training.decoding import Scores, character_row, solve_with, teacher_forced
+from seqtant.subtasks.training.fitting import LAZY, FittedRows, FittedTask, final_scores, fit_network, fit_rows
 from seqtant.subtasks.training.reporting import record_exposure, record_row_steps, record_steps
-from seqtant.subtasks.training.row_training import fit_rows
-from seqtant.subtasks.training.scores import Scores
-
-LAZY = 0.3
-"""Relative change of the weights below which training counts as staying near its start."""
 
 
-def run(config: TrainConfig, context: Context) -> Result:
-    """Trains; with a folder the network is kept under ``model``, and an interrupted run goes on.
+@verb(TrainConfig)
+def train(config: TrainConfig, context: Context) -> Result:
+    """Trains one network on one way to write solutions, and tests it on inputs it has never seen.
+
+    With ``out`` the network is kept in its folder ``model``, and an interrupted run goes on; in memory,
+    :func:`seqtant.subtasks.fit_network` gives it back. A language model given as ``base`` is adapted with LoRA; one
+    that is in memory is copied first and stays as it is.
+
+    Returns:
+        Accuracy on own steps, updates to 99 %, accuracy of each step on own and on true steps, the exposure gap.
 
     Raises:
         InputError: The task or the rows cannot be used.
         TrainingError: The loss or the gradient is not finite.
-    """
-    what = config.base or config.network.kind
-    with Recorder("subtasks.train", f"{what} on {config.task}, {config.arm}", config, context, papers=(5,)) as record:
-        if config.base is not None:
-            from seqtant.subtasks.training.lora import adapt
 
-            adapt(record, config, context)
+    Example:
+        >>> from seqtant.subtasks import NetworkConfig, parity
+        >>> result = train(parity(8), network=NetworkConfig(width=16), updates=4, test_rows=20)
+        >>> sorted(result.values)[:3]
+        ['accuracy', 'answer_predicted', 'chain_accuracy']
+    """
+    what = config.network.kind if config.base is None else describe(config.base)
+    title = f"{what} on {describe_input(config.task)}, {config.arm}"
+    with Recorder("subtasks.train", title, config, context, papers=(5,)) as record:
+        within = replace(context, folder=None if context.folder is None else context.folder / "checkpoints")
+        if config.base is not None:
+            _finetune(record, config, config.base, within)
         elif is_rows(config.task):
-            _train_rows(record, config, context)
+            _train_on_rows(record, config, within)
         else:
-            _train_task(record, config, context)
+            _train_on_task(record, config, within)
     return record.result
 
 
-def checkpoints(context: Context, name: str = "checkpoints") -> Context:
-    """The same circumstances, with checkpoints in a folder of their own."""
-    return replace(context, folder=None if context.folder is None else context.folder / name)
-
-
-def _train_task(record: Recorder, config: TrainConfig, context: Context) -> None:
-    task = choose_task(config, context.seed)
-    arm = arm_of(config.arm, task, config.settings, context.seed)
+def _train_on_task(record: Recorder, config: TrainConfig, within: Context) -> None:
+    seed = within.seed
+    task = choose_task(config, seed)
+    arm = arm_of(config.arm, task, config.settings, seed)
     fitted = fit_network(
         task,
         arm,
@@ -58,74 +72,52 @@ def _train_task(record: Recorder, config: TrainConfig, context: Context) -> None
         config.optimization,
         updates=config.updates,
         evaluate_every=config.evaluate_every,
-        seed=context.seed,
-        context=checkpoints(context),
+        seed=seed,
+        context=within,
     )
-    free, teacher = final_scores(fitted, config.test_rows, context.seed)
+    free, teacher = final_scores(fitted, config.test_rows, seed)
     for point in fitted.curve:
-        record.measure("answer", point.answer, step=point.update, seed=context.seed, group=config.arm)
+        record.measure("answer", point.answer, step=point.update, seed=seed, group=config.arm)
         for number, accuracy in enumerate(point.steps):
-            record.measure(f"step {arm.written[number]}", accuracy, step=point.update, seed=context.seed)
+            record.measure(f"step {arm.written[number]}", accuracy, step=point.update, seed=seed)
     record_steps(record, [str(step) for step in arm.written], free, teacher)
-    record_exposure(record, free, teacher, task if config.arm == "steps" else None, context.seed)
-    _record_outcome(record, free, fitted.weight_change, fitted.cpu_seconds, fitted.updates_to(0.99))
-    if context.folder is not None:
-        length = task.inputs + arm.pauses + len(arm.written)
-        kept = Trained(
-            network=fitted.network,
-            config=config.network,
-            vocabulary=arm.vocabulary(task),
-            context=length,
-            arm=config.arm,
-            task=task,
-            way=arm,
-        )
-        for path in save_trained(kept, context.folder / "model"):
-            record.artifact(path, "model")
+    record_exposure(record, free, teacher, task if config.arm == "steps" else None, seed)
+    _conclude(record, free, fitted)
 
 
-def _train_rows(record: Recorder, config: TrainConfig, context: Context) -> None:
+def _train_on_rows(record: Recorder, config: TrainConfig, within: Context) -> None:
     if config.network.kind == "elman" and config.network.trained is None:
         raise InputError("rows are texts: give --network decoder or lstm, or --set network.trained=all")
-    splits = load_rows(config.task, context.seed)
+    seed = within.seed
+    splits = load_rows(config.task, seed)
     fitted = fit_rows(
         splits,
         config.arm,
-        config.settings,
         config.network,
         config.optimization,
+        noise=config.settings.noise,
         updates=config.updates,
         evaluate_every=config.evaluate_every,
-        seed=context.seed,
-        context=checkpoints(context),
+        seed=seed,
+        context=within,
     )
-    for update, answer, chain in fitted.curve:
-        record.measure("answer", answer, step=update, seed=context.seed, group=config.arm)
-        record.measure("chain", chain, step=update, seed=context.seed, group=config.arm)
-    rows, layouts = held_out(splits, config.arm, config.settings, config.test_rows, context.seed)
+    for point in fitted.curve:
+        record.measure("answer", point.answer, step=point.update, seed=seed, group=config.arm)
+        record.measure("chain", point.chain, step=point.update, seed=seed, group=config.arm)
+    rows, layouts = held_out(splits, config.arm, config.test_rows, seed)
     scores = fitted.solve(rows, layouts)
-    record_row_steps(record, scores, fitted.given_true_text(layouts), context.seed)
-    _record_outcome(record, scores, fitted.weight_change, fitted.cpu_seconds, fitted.updates_to(0.99))
-    if context.folder is not None:
-        kept = Trained(
-            network=fitted.network,
-            config=config.network,
-            vocabulary=fitted.tokens.vocabulary,
-            context=fitted.context,
-            arm=config.arm,
-            alphabet=fitted.tokens.alphabet,
-            longest=fitted.longest,
-        )
-        for path in save_trained(kept, context.folder / "model"):
-            record.artifact(path, "model")
+    teacher = teacher_forced(fitted.model, [character_row(fitted.tokens, each) for each in layouts], fitted.tokens)
+    record_row_steps(record, scores, teacher, seed)
+    _conclude(record, scores, fitted)
 
 
-def _record_outcome(record: Recorder, free: Scores, change: float, seconds: float, updates: int | None) -> None:
-    accuracy = free.answer_accuracy
+def _conclude(record: Recorder, free: Scores, fitted: FittedTask | FittedRows) -> None:
+    """Records the outcome of a training, and saves the network where there is a folder."""
+    accuracy, change = free.answer_accuracy, fitted.weight_change
     record.value("accuracy", accuracy.value)
-    record.value("updates_to_99", updates)
+    record.value("updates_to_99", fitted.updates_to(0.99))
     record.value("weight_change", change)
-    record.value("training_cpu_seconds", seconds)
+    record.value("training_cpu_seconds", fitted.cpu_seconds)
     low = accuracy.low or 0.0
     record.finding(
         "learned",
@@ -142,3 +134,55 @@ def _record_outcome(record: Recorder, free: Scores, change: float, seconds: floa
         record.warn(
             f"The weights moved by {change:.2f} of their length: theory of small changes does not describe this."
         )
+    folder = record.context.folder
+    for path in () if folder is None else save_trained(fitted.trained, folder / "model"):
+        record.artifact(path, "model")
+
+
+def _finetune(record: Recorder, config: TrainConfig, base: ModelSource, within: Context) -> None:
+    """Fine-tunes a language model on rows, tests it before and after, and keeps it as ``model`` in the folder."""
+    if not is_rows(config.task):
+        raise InputError(
+            f"'{describe_input(config.task)}' is no set of rows: a language model learns from rows, give a .jsonl file"
+        )
+    # Asked for here as well, so that nobody waits for the first evaluation to learn that an extra is missing.
+    require("peft", extra="peft")
+    from seqtant.subtasks.training.lora import finetune
+
+    model = load(base, device=within.device)
+    if not is_path(base):
+        # LoRA puts its matrices into the network and merges them: a user's own must stay as it is.
+        model = HuggingFaceLM(copy.deepcopy(model.model), model.tokenizer, name=model.name)
+    splits = load_rows(config.task, within.seed)
+    rows, layouts = held_out(splits, config.arm, config.test_rows, within.seed)
+    # Before: finetune changes the weights of this model.
+    before = solve_with(model, rows, layouts)
+    tuned, trained_parameters = finetune(
+        model,
+        splits["train"],
+        config.arm,
+        config.optimization,
+        noise=config.settings.noise,
+        rank=config.lora_rank,
+        updates=config.updates,
+        seed=within.seed,
+        context=within,
+    )
+    record.value("trained_parameters", trained_parameters)
+    after = solve_with(tuned, rows, layouts)
+    for name, scores in (("before", before), ("after", after)):
+        record.value(f"accuracy_{name}", scores.answer_accuracy.value)
+        record.value(f"chain_accuracy_{name}", scores.chain_accuracy.value)
+    record.finding(
+        "adapted",
+        "Does the model solve unseen rows better after the adaptation?",
+        "agrees" if (after.answer_accuracy.low or 0) > before.answer_accuracy.value else "inconclusive",
+        f"Right answers: {before.answer_accuracy.value:.3f} before, {after.answer_accuracy.value:.3f} after.",
+        predicted=Estimate(value=1.0, method="limit of learning"),
+        measured=after.answer_accuracy,
+    )
+    folder = record.context.folder
+    if folder is not None:
+        tuned.model.save_pretrained(folder / "model")
+        tokenizer_of(tuned).save_pretrained(str(folder / "model"))
+        record.artifact(folder / "model" / "model.safetensors", "model")

@@ -1,1 +1,1 @@
-"""Networks that learn compound tasks, and what their gradients say."""
+"""Networks that learn compound tasks, their files, and their gradient signal."""

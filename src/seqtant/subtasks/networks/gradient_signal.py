@@ -1,12 +1,13 @@
-"""How much of the gradient depends on what is to be learned: the signal that gradient descent has to find a target by.
+"""The gradient signal: how much of a fresh network's gradient depends on the target that is to be learned.
 
-A step's target is told from others of its kind: the same table read at other places. What varies from target to target
-is signal; what varies from input to input is noise. The signal of a whole task is told from the same task with its
-inputs in another order.
+A target is compared with others of its kind. A step: the same table read at other positions. A whole task: the same
+task with its inputs permuted. The variance of the gradient from target to target is signal, the variance from input to
+input is noise.
 
 The theorem bounds the variance summed over weights. Whether training sees a target is another matter: a few weights
 with large gradients may hold most of the noise and none of the signal, and an optimizer that scales every weight does
-not mind them. Therefore the visibility is a mean over weights of signal over noise, weight by weight.
+not mind them. Therefore the visibility is a mean over weights of signal over noise, weight by weight:
+(1 / W) sum_w Var_targets(g_w) / E_inputs(g_w^2).
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from torch.nn import functional
 from seqtant.findings import Estimate
 from seqtant.stats.bootstrap import percentile
 from seqtant.subtasks.tasks.task import Step, Task
+from seqtant.subtasks.theory import family_size
 
 RESAMPLES = 400
 SIGNS = 16
-"""Random signs per input behind the noise of each weight."""
+"""Random sign vectors behind the noise of each weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class Signal:
     name: str
     """``whole`` or the number of the step."""
     targets: float
-    """Number of targets of this kind."""
+    """Number of targets of this kind, |H|."""
     variance: Estimate
     """Variance of the gradient from target to target, summed over weights; unbiased, so it may come out below zero."""
     noise: float
@@ -52,46 +54,55 @@ class Signal:
 def whole_signal(
     network: nn.Module, task: Task, inputs: np.ndarray, candidates: int, generator: np.random.Generator
 ) -> Signal:
-    """Signal of the answer without steps, among tasks with permuted inputs.
+    """Measures the signal of the answer without steps, among tasks with permuted inputs.
 
     Args:
         network: A fresh network over the task's tokens.
         task: The task.
-        inputs: Inputs, (n, d); if these are all inputs there are, nothing is left to sampling.
+        inputs: Inputs, [n, d]; if they are all inputs of the task, the means over them are exact.
         candidates: Number of permutations, the task itself not counted.
-        generator: Source of the permutations and signs.
+        generator: Random generator of the permutations and signs.
     """
+    exact = len(inputs) == task.alphabet**task.inputs
+    # The first candidate is the task itself.
     orders = [np.arange(task.inputs), *(generator.permutation(task.inputs) for _ in range(candidates))]
     labels = [task.labels(inputs[:, order])[:, task.answer[-1]] for order in orders]
-    count = _subsets(task) if task.is_parity_tree else float(math.factorial(min(task.inputs, 170)))
-    return _signal(network, task, inputs, labels, "whole", count, generator, all_inputs=_is_all(task, inputs))
+    if task.is_parity_tree:
+        # Permuted parities are the parities of all subsets of the same size: C(d, k) targets.
+        size = sum(read < task.inputs for step in task.steps for read in step.reads)
+        count = float(family_size(task.inputs, size))
+    else:
+        # Capped at 170!, the largest factorial that a float holds.
+        count = float(math.factorial(min(task.inputs, 170)))
+    return measure_signal(network, task, inputs, labels, "whole", count, generator, exact=exact)
 
 
 def step_signal(
     network: nn.Module, task: Task, step: int, inputs: np.ndarray, candidates: int, generator: np.random.Generator
 ) -> Signal:
-    """Signal of one step given the true earlier ones, among the same table read elsewhere.
+    """Measures the signal of one step given the true earlier ones, among the same table read at other positions.
 
-    Args:
-        network: A fresh network over the task's tokens.
-        task: The task.
-        step: Number of the step.
-        inputs: Inputs, (n, d).
-        candidates: Number of other places to read, the true ones not counted.
-        generator: Source of the places and signs.
+    The arguments are those of :func:`whole_signal`; ``candidates`` is the number of other choices of positions.
     """
-    earlier = task.inputs + step
+    exact = len(inputs) == task.alphabet**task.inputs
     true = task.steps[step]
-    places = [true.reads, *(_draw_reads(earlier, len(true.reads), generator) for _ in range(candidates))]
-    labels = [_with_reads(task, step, reads).labels(inputs)[:, step] for reads in places]
+    arity, earlier = len(true.reads), task.inputs + step
+    positions = [true.reads]
+    positions += [tuple(generator.choice(earlier, size=arity, replace=False).tolist()) for _ in range(candidates)]
+    labels = [
+        replace(task, steps=(*task.steps[:step], Step(reads, true.table)), answer=(-1,)).labels(inputs)[:, step]
+        for reads in positions
+    ]
+    # Teacher forcing: the true earlier steps are part of the context, [n, d + step].
     context = np.concatenate([inputs, task.labels(inputs)[:, :step]], axis=1)
-    table = np.reshape(true.table, (task.alphabet,) * len(true.reads))
+    # A symmetric table gives one target per set of positions, any other one per ordered choice.
+    table = np.reshape(true.table, (task.alphabet,) * arity)
     symmetric = all(np.array_equal(table, np.swapaxes(table, 0, axis)) for axis in range(1, table.ndim))
-    count = math.comb(earlier, len(true.reads)) * (1 if symmetric else math.factorial(len(true.reads)))
-    return _signal(network, task, context, labels, str(step), float(count), generator, all_inputs=_is_all(task, inputs))
+    count = float(math.comb(earlier, arity) * (1 if symmetric else math.factorial(arity)))
+    return measure_signal(network, task, context, labels, str(step), count, generator, exact=exact)
 
 
-def _signal(
+def measure_signal(
     network: nn.Module,
     task: Task,
     context: np.ndarray,
@@ -100,58 +111,68 @@ def _signal(
     targets: float,
     generator: np.random.Generator,
     *,
-    all_inputs: bool,
+    exact: bool,
 ) -> Signal:
+    """Measures the signal of the first of several targets of one kind.
+
+    Args:
+        network: A fresh network.
+        task: The task, for its alphabet.
+        context: Tokens before the target, [n, tokens].
+        labels: Target token of every row, for each target.
+        name: Name of the target.
+        targets: Number of targets of this kind.
+        generator: Random generator of the signs and the bootstrap.
+        exact: Whether the rows are all inputs there are.
+    """
     weights = [each for each in network.parameters() if each.requires_grad]
-    targets_of = torch.from_numpy(np.stack(labels))
-    halves = [np.arange(len(context))] * 2 if all_inputs else np.array_split(np.arange(len(context)), 2)
-    sides = [
-        _gradients(network, weights, task, context[half], targets_of[:, half])
-        for half in halves[: 1 if all_inputs else 2]
-    ]
-    square, noise = _scatter(network, weights, task, context, targets_of[0], generator)
+    all_labels = torch.from_numpy(np.stack(labels))  # [targets, n]
+    # Products of two independent halves have no bias from sampling the inputs; all inputs have no sampling error.
+    halves = [np.arange(len(context))] if exact else np.array_split(np.arange(len(context)), 2)
+    gradients = []
+    for half in halves:
+        outputs = _outputs(network, task, context[half])
+        of_targets = [_flat_gradient(_loss(outputs, each, task).mean(), weights) for each in all_labels[:, half]]
+        gradients.append(torch.stack(of_targets))  # [targets, weights]
+    first, second = gradients[0], gradients[-1]
+    square, noise = _mean_squares(network, weights, task, context, all_labels[0], generator)
+    # Weights without any gradient (an unused embedding) say nothing about visibility.
     moved = noise > 0
     scale = (noise[moved] * moved.sum()).sqrt()
-    # Dividing by a sum of n squares of normal numbers overstates a ratio by n / (n - 2).
+    # The noise of a weight is a mean of n = SIGNS squares of normal numbers: its inverse is n / (n - 2) too large.
     correction = (SIGNS - 2) / SIGNS
-    first, second = (side[:, moved] / scale * correction**0.5 for side in (sides[0], sides[-1]))
     return Signal(
         name=name,
         targets=targets,
-        variance=_variance(sides[0], sides[-1], generator),
+        variance=_variance(first, second, generator),
         noise=float(noise.sum()),
         gradient_square=float(square.sum()),
-        visibility=_variance(first, second, generator),
+        visibility=_variance(
+            first[:, moved] / scale * correction**0.5, second[:, moved] / scale * correction**0.5, generator
+        ),
         square_over_noise=float((square[moved] / noise[moved]).mean()) * correction,
     )
 
 
-def _gradients(
-    network: nn.Module, weights: Sequence[Tensor], task: Task, context: np.ndarray, labels: Tensor
-) -> Tensor:
-    """Gradient of the loss for each target, (targets, weights)."""
-    outputs = _outputs(network, task, context)
-    found = []
-    for label in labels:
-        gradient = torch.autograd.grad(_loss(outputs, label, task).mean(), weights, retain_graph=True)
-        found.append(torch.cat([each.flatten() for each in gradient]).double())
-    return torch.stack(found)
-
-
 def _outputs(network: nn.Module, task: Task, context: np.ndarray) -> Tensor:
-    """Scores of the next token's values; of the second over the first for bits."""
+    """Computes the logits of the next token; for bits the difference of the two."""
     logits = network(torch.from_numpy(context))[:, -1, : task.alphabet]
     return logits[:, 1] - logits[:, 0] if task.alphabet == 2 else logits
 
 
 def _loss(outputs: Tensor, labels: Tensor, task: Task) -> Tensor:
-    """Squared loss of +-1 for bits, as in the theorem; cross-entropy for larger alphabets. One number per input."""
+    """Computes the loss of each input: squared error of +-1 for bits, as in the theorem, else cross-entropy."""
     if task.alphabet == 2:
         return (outputs - (2.0 * labels - 1.0)).square()
     return functional.cross_entropy(outputs, labels, reduction="none")
 
 
-def _scatter(
+def _flat_gradient(scalar: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    gradient = torch.autograd.grad(scalar, weights, retain_graph=True)
+    return torch.cat([each.flatten() for each in gradient]).double()
+
+
+def _mean_squares(
     network: nn.Module,
     weights: Sequence[Tensor],
     task: Task,
@@ -159,9 +180,9 @@ def _scatter(
     labels: Tensor,
     generator: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Mean squared gradient of output and loss by each weight, input by input.
+    """Estimates the mean over inputs of the squared gradient of the output and of the loss, per weight.
 
-    With random signs in front of the inputs, the square of a sum is the sum of squares on average.
+    E_s (sum_i s_i g_i)^2 = sum_i g_i^2 for random signs s: no gradient of a single input is ever computed.
     """
     outputs = _outputs(network, task, context)
     losses = _loss(outputs, labels, task)
@@ -169,39 +190,21 @@ def _scatter(
     found = torch.zeros(2, sum(each.numel() for each in weights), dtype=torch.float64)
     for _ in range(SIGNS):
         signs = torch.from_numpy(generator.choice([-1.0, 1.0], size=len(context))).float()
-        for place, values in enumerate((scores, losses)):
-            gradient = torch.autograd.grad((signs * values).sum(), weights, retain_graph=True)
-            flat = torch.cat([each.flatten() for each in gradient]).double()
-            found[place] += flat.square() / len(context) / SIGNS
+        for row, values in enumerate((scores, losses)):
+            found[row] += _flat_gradient((signs * values).sum(), weights).square() / len(context) / SIGNS
     return found[0], found[1]
 
 
 def _variance(first: Tensor, second: Tensor, generator: np.random.Generator) -> Estimate:
-    """Variance over targets without the noise of sampling: products of independent halves; bootstrap over targets."""
+    """Estimates the variance over targets from two halves of the inputs, [targets, weights]; bootstrap over targets."""
     one, two = (side - side.mean(dim=0) for side in (first, second))
-    products = (one @ two.T).numpy()
+    products = (one @ two.T).numpy()  # [targets, targets]
     count = len(products)
+    # Unbiased over targets: count - 1; over inputs: the two factors come from different halves.
     value = float(np.trace(products)) / (count - 1)
+    # A resample with shares w has the variance sum_i w_i P_ii - w' P w: only the small matrix P is resampled.
     drawn = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
     means = np.einsum("ri,ij,rj->r", drawn, products, drawn)
     draws = (drawn @ np.diagonal(products) - means) * count / (count - 1)
     found = percentile(value, draws, method="bootstrap over targets", n=count)
     return replace(found, low=min(found.low or value, value), high=max(found.high or value, value))
-
-
-def _draw_reads(earlier: int, arity: int, generator: np.random.Generator) -> tuple[int, ...]:
-    return tuple(generator.choice(earlier, size=arity, replace=False).tolist())
-
-
-def _with_reads(task: Task, step: int, reads: tuple[int, ...]) -> Task:
-    steps = (*task.steps[:step], Step(reads, task.steps[step].table))
-    return replace(task, steps=steps, answer=(-1,))
-
-
-def _subsets(task: Task) -> float:
-    size = sum(read < task.inputs for step in task.steps for read in step.reads)
-    return float(math.comb(task.inputs, size))
-
-
-def _is_all(task: Task, inputs: np.ndarray) -> bool:
-    return len(inputs) == task.alphabet**task.inputs

@@ -1,8 +1,8 @@
-"""A masked feed-forward network over tokens: every position reads each earlier one through weights of its own.
+"""A masked feed-forward network over tokens: every position reads each earlier one through separate weights.
 
 An Elman network must carry a bit along, and a decoder must find two positions with one softmax, before either sees
 anything of their exclusive or. Here the weight of a hidden unit on one position has a gradient as soon as its weight on
-the other is not zero, which fresh weights are not; all steps are found side by side.
+the other is not zero, which fresh weights never are; all steps are found in parallel.
 
 Sources: Germain, Gregor, Murray, Larochelle, "MADE: Masked Autoencoder for Distribution Estimation", ICML 2015, for the
 masks; Tolstikhin et al., "MLP-Mixer", NeurIPS 2021, for mixing over positions channel by channel.
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seqtant.errors import InputError
 
 Streams = tuple[Tensor, ...]
-"""What every layer has read so far, one (batch, time, width) tensor per layer."""
+"""Cache: the inputs of every layer so far, one [batch, time, width] tensor per layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,27 +30,28 @@ class MaskedConfig:
     vocabulary: int
     """Number of tokens V."""
     width: int
-    """Channels, each with weights of its own from every position to every later one."""
+    """Number of channels d, each with separate weights from every position to every later one."""
     depth: int
-    """Layers."""
+    """Number of layers."""
     context: int
-    """Most tokens it reads."""
+    """Largest number of tokens."""
 
 
 class MaskedLayer(nn.Module):
-    """Mixes each channel over earlier positions, then the channels, and adds the outcome to the stream."""
+    """Mixes each channel over positions s <= t, then the channels: x_t + relu(sum_s M_ts x_s + b_t) W."""
 
     def __init__(self, config: MaskedConfig, generator: torch.Generator) -> None:
         super().__init__()
         width, context = config.width, config.context
         fresh = torch.randn(width, context, context, generator=generator)
-        # Every hidden unit starts with the same variance, however many positions it reads.
+        # Row t reads t + 1 positions: divided by sqrt(t + 1), every hidden unit starts with the same variance.
         self.mixing = nn.Parameter(fresh.tril() / torch.arange(1, context + 1).sqrt()[:, None])
         self.bias = nn.Parameter(torch.zeros(context, width))
         self.output = nn.Parameter(torch.randn(width, width, generator=generator) / math.sqrt(width))
 
     def forward(self, new: Float[Tensor, "B T d"], seen: Float[Tensor, "B S d"]) -> Float[Tensor, "B T d"]:
-        """The last T of S positions after this layer, given all S before it."""
+        """Computes the last T of S positions of the output, given all S of the input."""
+        # Query rows past..end of the causal matrix; tril(past) is its diagonal, shifted by the cached positions.
         end, past = seen.shape[1], seen.shape[1] - new.shape[1]
         weights = self.mixing[:, past:end, :end].tril(past)
         mixed = torch.einsum("bsd,dts->btd", seen, weights) + self.bias[past:end]
@@ -58,11 +59,11 @@ class MaskedLayer(nn.Module):
 
 
 class MaskedNetwork(nn.Module):
-    """Scores of the next token after every prefix.
+    """Causal language model of masked layers.
 
     Args:
         config: Its shape.
-        generator: Source of the fresh weights (on the CPU); by default seeded with 0.
+        generator: Random generator of the initial weights (on the CPU); by default seeded with 0.
 
     Example:
         >>> network = MaskedNetwork(MaskedConfig(vocabulary=3, width=8, depth=1, context=6))
@@ -83,15 +84,15 @@ class MaskedNetwork(nn.Module):
         )
 
     def forward(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        """Logits of the next token at every position."""
+        """Computes the logits of the next token at every position."""
         return self.extend(input_ids, None)[0]
 
     def extend(self, input_ids: Int[Tensor, "B T"], cache: Streams | None) -> tuple[Float[Tensor, "B T V"], Streams]:
-        """Reads further tokens after those that a cache remembers.
+        """Continues after the tokens in a cache.
 
         Args:
             input_ids: New tokens.
-            cache: What an earlier call returned for the same rows; None at the start.
+            cache: Cache returned by an earlier call for the same rows; None at the start.
 
         Raises:
             InputError: There are more tokens than the network has weights for.
@@ -109,5 +110,5 @@ class MaskedNetwork(nn.Module):
 
     @staticmethod
     def select(cache: Streams, rows: Int[Tensor, " selected"]) -> Streams:
-        """The cache of some rows."""
+        """Selects the cache of some rows."""
         return tuple(each[rows] for each in cache)

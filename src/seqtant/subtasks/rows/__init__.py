@@ -1,1 +1,1 @@
-"""Problems and steps of one's own, as rows of text."""
+"""Problems with their steps as rows: read, checked, and written as text."""

@@ -1,15 +1,19 @@
-"""What can be wrong with steps, found before anybody trains on them."""
+"""Checks of rows before anybody trains on them: can every step be found from a few things written before it?"""
 
 from __future__ import annotations
 
+import ast
 import json
+import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from seqtant.subtasks.rows.equations import wrong_equations
-from seqtant.subtasks.rows.layout import Layout, lay_out
+import numpy as np
+
+from seqtant.subtasks.rows.layout import lay_out
 from seqtant.subtasks.rows.problem_rows import Row
 from seqtant.subtasks.tasks.splits import Split
 from seqtant.subtasks.tasks.task import Task
@@ -30,12 +34,23 @@ KINDS = {
     "split_overlap": "an input appears in two splits",
     "token_merge": "one token holds the end of one piece and the beginning of the next",
 }
-"""Kind of violation -> what it means."""
+"""Kind of violation -> its meaning."""
+
+# Left side: digits, operators and brackets with at least one operator between two digits; right side: one number.
+EQUATION = re.compile(
+    r"(?P<left>[-+*/() .\d]*\d[-+*/() .\d]*[-+*/][-+*/() .\d]*\d[\s)]*)=\s*(?P<right>-?\d+(?:\.\d+)?)"
+)
+OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong."""
+    """One fault of a row."""
 
     kind: str
     place: str
@@ -49,25 +64,34 @@ def check_rows(
     task: Task | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> list[Violation]:
-    """All violations of some rows.
+    """Finds all violations of some rows.
 
     Args:
         splits: The rows of each split.
-        max_arity: Most items a step may read.
+        max_arity: Largest number of items that one step may read.
         task: The task they belong to, whose steps are then recomputed; otherwise equations in the text are, and steps
-            that say what they read are held against one another.
-        tokenizer: Must not glue pieces together; None leaves that out.
+            that say what they read are compared with one another.
+        tokenizer: Must not merge pieces into one token; None leaves that out.
     """
     rows = [row for split in splits.values() for row in split]
-    found = [violation for row in rows for violation in _row(row, max_arity)]
-    found += [violation for row in rows for violation in (_against_task(row, task) if task else _equations(row))]
-    found += [*_contradictions(rows), *_copied_answers(rows), *_duplicates(splits)]
+    found = [violation for row in rows for violation in _check_form(row, max_arity)]
+    found += [violation for row in rows for violation in _recompute(row, task)]
+    found += [*_contradictions(rows), *_copied_answers(rows)]
+    # The first place of every input; each later place is a violation.
+    first: dict[str, tuple[Split, str]] = {}
+    for split, members in splits.items():
+        for row in members:
+            there, place = first.setdefault(json.dumps(row.input), (split, row.place))
+            if place != row.place or there != split:
+                kind = "duplicate" if there == split else "split_overlap"
+                found.append(Violation(kind, row.place, f"same input as {place} ({there})"))
     if tokenizer is not None:
-        found += [violation for row in rows for violation in _merges(row, tokenizer)]
+        found += [violation for row in rows for violation in _merged_tokens(row, tokenizer)]
     return found
 
 
-def _row(row: Row, max_arity: int) -> Iterator[Violation]:
+def _check_form(row: Row, max_arity: int) -> Iterator[Violation]:
+    """Checks one row by itself: its texts, what its steps read, and where its answer occurs."""
     if not row.steps:
         yield Violation("no_steps", row.place, "steps is empty")
         return
@@ -75,21 +99,19 @@ def _row(row: Row, max_arity: int) -> Iterator[Violation]:
         here, before = f"{row.place}, step {number}", row.items + number
         if not step.written.strip() or "\n" in step.written or not step.written.isascii():
             yield Violation("broken_text", here, repr(step.written))
+        # Positions before a step: the items of the input, then the earlier steps.
         if step.reads is not None:
             later = [read for read in step.reads if not 0 <= read < before]
             if later:
                 yield Violation("reads_later", here, f"reads {later}, and only 0 to {before - 1} stand before it")
             if len(set(step.reads)) > max_arity:
                 yield Violation("arity", here, f"reads {len(set(step.reads))} items, more than {max_arity}")
-    yield from _answer(row)
-
-
-def _answer(row: Row) -> Iterator[Violation]:
     last = row.steps[-1]
     if not isinstance(row.answer, tuple) and str(last.value) != row.answer_text:
         yield Violation("answer_differs", row.place, f"last step {last.value!r}, answer {row.answer!r}")
     texts = [step.text for step in row.steps]
     for number, text in enumerate(texts):
+        # Only a text that says more than its value can leak: the bare value of a step may occur anywhere before.
         earlier = [row.input_text, *texts[:number]] if len(text) > len(str(row.steps[number].value)) else []
         if any(text in other for other in earlier if len(text) > 3 and other != text):
             yield Violation("answer_leak", f"{row.place}, step {number}", f"{text!r} stands before its step")
@@ -97,26 +119,25 @@ def _answer(row: Row) -> Iterator[Violation]:
         yield Violation("answer_leak", row.place, "the input ends in the answer")
 
 
-def _against_task(row: Row, task: Task) -> Iterator[Violation]:
-    import numpy as np
-
+def _recompute(row: Row, task: Task | None) -> Iterator[Violation]:
+    """Computes every step again: from the task where there is one, else the equations in the text."""
+    if task is None:
+        for number, step in enumerate(row.steps):
+            for equation in wrong_equations(step.written):
+                yield Violation("not_recomputable", f"{row.place}, step {number}", equation)
+        return
     if row.items != task.inputs or len(row.steps) != task.length:
         yield Violation("not_recomputable", row.place, f"the task has {task.inputs} inputs and {task.length} steps")
         return
+    # One row at a time: rows of other shapes were reported above.
     truth = task.labels(np.array([row.input]))[0].tolist()
     for number, (step, value) in enumerate(zip(row.steps, truth, strict=True)):
         if step.value != value:
             yield Violation("not_recomputable", f"{row.place}, step {number}", f"is {step.value!r}, should be {value}")
 
 
-def _equations(row: Row) -> Iterator[Violation]:
-    for number, step in enumerate(row.steps):
-        for equation in wrong_equations(step.written):
-            yield Violation("not_recomputable", f"{row.place}, step {number}", equation)
-
-
 def _contradictions(rows: Sequence[Row]) -> Iterator[Violation]:
-    """Steps that are no function of what they read: only where all read items are known values."""
+    """Finds steps that are no function of what they read, where all items read are known values."""
     known: dict[tuple[object, ...], tuple[object, str]] = {}
     for row in rows:
         if isinstance(row.input, str):
@@ -125,6 +146,7 @@ def _contradictions(rows: Sequence[Row]) -> Iterator[Violation]:
         for number, step in enumerate(row.steps):
             if step.reads is None or not all(0 <= read < row.items + number for read in step.reads):
                 continue
+            # The same step of rows of the same shape, reading the same values, must write the same value.
             key = (row.items, number, step.reads, *(values[read] for read in step.reads))
             value, place = known.setdefault(key, (step.value, row.place))
             if value != step.value:
@@ -134,9 +156,10 @@ def _contradictions(rows: Sequence[Row]) -> Iterator[Violation]:
 
 
 def _copied_answers(rows: Sequence[Row]) -> Iterator[Violation]:
-    """An input item, or a step before the last, that is the answer in every row."""
+    """Finds an input item, or a step before the last, that is the answer in every row."""
     shapes = {(row.items, len(row.steps)) for row in rows if not isinstance(row.input, str)}
     answers = {row.answer_text for row in rows}
+    # Below 20 rows, or with one answer throughout, agreement may be a coincidence.
     if len(shapes) != 1 or len(rows) < 20 or len(answers) < 2:
         return
     items, steps = next(iter(shapes))
@@ -146,21 +169,44 @@ def _copied_answers(rows: Sequence[Row]) -> Iterator[Violation]:
             yield Violation("answer_leak", "every row", f"position {column} is the answer")
 
 
-def _duplicates(splits: Mapping[Split, Sequence[Row]]) -> Iterator[Violation]:
-    first: dict[str, tuple[Split, str]] = {}
-    for split, rows in splits.items():
-        for row in rows:
-            there, place = first.setdefault(json.dumps(row.input), (split, row.place))
-            if place != row.place or there != split:
-                kind = "duplicate" if there == split else "split_overlap"
-                yield Violation(kind, row.place, f"same input as {place} ({there})")
-
-
-def _merges(row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[Violation]:
-    layout: Layout = lay_out(row)
+def _merged_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[Violation]:
+    layout = lay_out(row)
     offsets = tokenizer(layout.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    borders = {start for start, _ in layout.pieces}
+    starts = {start for start, _ in layout.pieces}
     for start, end in offsets:
-        inside = [border for border in borders if start < border < end]
-        if inside:
+        # Merged: a piece begins strictly inside the token.
+        if any(start < border < end for border in starts):
             yield Violation("token_merge", row.place, f"{layout.text[start:end]!r} spans two pieces")
+
+
+def wrong_equations(text: str) -> list[str]:
+    """Finds the equations in a text whose sides differ, in exact arithmetic; what cannot be parsed is skipped.
+
+    Example:
+        >>> wrong_equations("so 3 + 4 = 8, then <<8*2=16>>16")
+        ['3 + 4 = 8']
+    """
+    found = []
+    # Commas go only where they separate thousands: "1,200 + 300".
+    for match in EQUATION.finditer(text.replace(",", "") if re.search(r"\d,\d{3}", text) else text):
+        try:
+            left = _evaluate(ast.parse(match["left"].strip(), mode="eval").body)
+        except (SyntaxError, ValueError, ZeroDivisionError, RecursionError):
+            continue
+        # People round: half a unit of the last decimal is allowed; whole numbers must be exact.
+        decimals = len(match["right"].partition(".")[2])
+        tolerance = Fraction(1, 2 * 10**decimals) + Fraction(1, 10**12) if decimals else Fraction(1, 10**9)
+        if abs(left - Fraction(match["right"])) >= tolerance:
+            found.append(match[0].strip())
+    return found
+
+
+def _evaluate(node: ast.expr) -> Fraction:
+    # No eval: only numbers and the four operations, as exact fractions (0.1 is 1/10).
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        return OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_evaluate(node.operand)
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return Fraction(str(node.value))
+    raise ValueError("not arithmetic")

@@ -1,6 +1,6 @@
-"""Which split an input belongs to: a property of the input itself, so that no split can ever share one.
+"""Train, validation and test splits by a hash of the input, so that no two splits can ever share one.
 
-Inputs are drawn as a stream: nothing but the rows asked for is ever held, whatever the number of bits.
+Inputs are sampled as a stream: only the rows asked for are held in memory, whatever the number of bits.
 """
 
 from __future__ import annotations
@@ -17,43 +17,45 @@ from seqtant.subtasks.tasks.task import Task
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-_TENTHS: dict[int, Split] = {8: "validation", 9: "test"}
-_ENUMERABLE = 2**16
-"""Up to so many inputs, rows that must differ are chosen from the list of all."""
+ENUMERABLE = 2**16
+"""Largest number of inputs that are enumerated to sample different ones."""
 
 
 def split_of(text: bytes) -> Split:
-    """The split of one input: eight tenths train, one validates, one tests.
+    """Assigns one input to a split by its hash: 80 % train, 10 % validation, 10 % test.
 
     Example:
         >>> split_of(b"add 3 and 4") == split_of(b"add 3 and 4")
         True
     """
     digest = hashlib.blake2b(text, digest_size=8).digest()
-    return _TENTHS.get(int.from_bytes(digest, "big") % 10, "train")
+    tenth = int.from_bytes(digest, "big") % 10
+    return "validation" if tenth == 8 else "test" if tenth == 9 else "train"
 
 
 def split_rows(inputs: Int[np.ndarray, "rows d"]) -> list[Split]:
-    """The split of each row of tokens."""
+    """Assigns each row of tokens to a split."""
+    # The dtype is part of the hash: another width would move inputs between splits.
     rows = np.ascontiguousarray(inputs, dtype=np.int16)
     return [split_of(row.tobytes()) for row in rows]
 
 
 def draw_inputs(task: Task, split: Split, count: int, generator: np.random.Generator) -> Int[np.ndarray, "count d"]:
-    """Uniform inputs of one split; two of them may be equal.
+    """Samples inputs of one split uniformly, with replacement.
 
     Args:
-        task: Whose inputs.
-        split: Which split.
-        count: How many.
-        generator: Source of chance.
+        task: The task whose inputs are sampled.
+        split: The split.
+        count: Number of inputs.
+        generator: Random generator.
 
     Raises:
         InputError: The task has no input in the split.
     """
+    # Rejection sampling: draw 20 % more than the expected need, keep the rows of the split.
     share = 0.8 if split == "train" else 0.1
     found: list[np.ndarray] = []
-    have, tries = 0, 0
+    have = tries = 0
     while have < count:
         rows = generator.integers(task.alphabet, size=(int((count - have) / share * 1.2) + 8, task.inputs))
         kept = rows[[each == split for each in split_rows(rows)]]
@@ -68,12 +70,13 @@ def draw_inputs(task: Task, split: Split, count: int, generator: np.random.Gener
 
 
 def draw_distinct(task: Task, split: Split, count: int, generator: np.random.Generator) -> Int[np.ndarray, "count d"]:
-    """Different inputs of one split, in random order.
+    """Samples inputs of one split without replacement, in random order.
 
     Raises:
-        InputError: The split holds fewer.
+        InputError: The split holds fewer than ``count``.
     """
-    if task.alphabet**task.inputs <= _ENUMERABLE:
+    # Few inputs: list all of the split. Many: rejecting the rare repetitions is cheap.
+    if task.alphabet**task.inputs <= ENUMERABLE:
         every = np.indices((task.alphabet,) * task.inputs).reshape(task.inputs, -1).T
         mine = every[[each == split for each in split_rows(every)]]
         if len(mine) < count:
@@ -83,6 +86,7 @@ def draw_distinct(task: Task, split: Split, count: int, generator: np.random.Gen
         return mine[generator.permutation(len(mine))[:count]]
     seen: dict[bytes, np.ndarray] = {}
     while len(seen) < count:
+        # Insertion order is the order of sampling; a repeated input does not move.
         for row in draw_inputs(task, split, count - len(seen), generator):
             seen[row.tobytes()] = row
     return np.stack(list(seen.values()))

@@ -1,1 +1,1 @@
-"""Training with and without steps; solving."""
+"""Training with and without steps, decoding and scoring."""

@@ -1,7 +1,8 @@
-"""Training one network on one arm of a task, watched on its own steps as it learns."""
+"""Training of one network on one arm of a task or of rows, evaluated on its own steps as it learns."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,136 +11,321 @@ import numpy as np
 import torch
 from torch import nn
 
+from seqtant.data.tokens import CharacterTokens
+from seqtant.errors import InputError
+from seqtant.models.recurrent import RecurrentNetwork
 from seqtant.runs.context import Context
-from seqtant.subtasks.config import NetworkConfig, OptimizationConfig
-from seqtant.subtasks.networks.networks import NetworkLM, build_network, schedule_of
-from seqtant.subtasks.tasks.arms import Arm
-from seqtant.subtasks.tasks.splits import draw_inputs
-from seqtant.subtasks.tasks.streaming import TaskBatches
+from seqtant.subtasks.config import ArmName, NetworkConfig, OptimizationConfig
+from seqtant.subtasks.networks.checkpoint import TrainedNetwork
+from seqtant.subtasks.networks.networks import Network, NetworkLM, build_network
+from seqtant.subtasks.rows.layout import Layout, arm_layouts
+from seqtant.subtasks.rows.problem_rows import Row
+from seqtant.subtasks.tasks.arms import Arm, TaskBatches, arm_of
+from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_inputs
 from seqtant.subtasks.tasks.task import Task
-from seqtant.subtasks.training.scores import Scores
-from seqtant.subtasks.training.solving import solve
-from seqtant.training import train
+from seqtant.subtasks.training.decoding import Scores, solve, solve_rows
+from seqtant.training import TrainingConfig, train
+from seqtant.training.losses import IGNORED
 
-WATCHED = 512
-"""Validation inputs behind each point of a learning curve."""
+VALIDATION_INPUTS = 512
+"""Validation inputs of a task behind each point of a learning curve."""
+VALIDATION_ROWS = 64
+"""Validation rows behind each point of a learning curve: text is decoded character by character."""
+LAZY = 0.3
+"""Relative change of the weights below which training stays where the theorem's linearization may hold."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One look at a network under training."""
+    """One point of a learning curve."""
 
     update: int
     answer: float
-    """Share of right answers on its own steps."""
+    """Share of right answers on the network's own steps."""
     chain: float
     """Share of rows without any error."""
-    steps: tuple[float, ...]
-    """Accuracy of each written piece given the true earlier ones."""
+    steps: tuple[float, ...] = ()
+    """Accuracy of each written piece with teacher forcing; empty for rows."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Fitted:
-    """A trained network and how it got there."""
+    """A trained network and its learning curve."""
 
-    network: nn.Module
+    network: Network
     model: NetworkLM
-    task: Task
-    arm: Arm
+    """The network behind the interface of language models."""
+    config: NetworkConfig
+    """Its kind and shape."""
     curve: list[Point] = field(default_factory=list)
     weight_change: float = 0.0
     """Length of the change of the trained weights over their initial length."""
     cpu_seconds: float = 0.0
-    """Processor time of the training, looks at the validation rows included."""
+    """Processor time of the training, evaluation included."""
 
     def updates_to(self, accuracy: float) -> int | None:
-        """Updates at the first look at which the answer accuracy was at least this high; None if never."""
+        """Updates at the first evaluation whose answer accuracy was at least this high; None if never."""
         return next((point.update for point in self.curve if point.answer >= accuracy), None)
+
+
+@dataclass(kw_only=True)
+class FittedTask(Fitted):
+    """A network that was trained on a task."""
+
+    task: Task
+    arm: Arm
+
+    @property
+    def trained(self) -> TrainedNetwork:
+        """The network with everything needed to run it: what ``evaluate`` takes and ``save_trained`` saves."""
+        return TrainedNetwork(
+            network=self.network,
+            config=self.config,
+            vocabulary=self.arm.vocabulary(self.task),
+            context=self.arm.length(self.task),
+            arm_name=self.arm.name,
+            task=self.task,
+            arm=self.arm,
+        )
+
+    def solve(self, inputs: np.ndarray) -> tuple[Scores, Scores]:
+        """Solves inputs on the network's own steps, and with teacher forcing."""
+        self.model.device = next(self.network.parameters()).device
+        free = solve(self.model, self.task, self.arm, inputs)
+        return free, solve(self.model, self.task, self.arm, inputs, decode="teacher")
+
+
+@dataclass(kw_only=True)
+class FittedRows(Fitted):
+    """A network that was trained to write rows."""
+
+    tokens: CharacterTokens
+    context: int
+    """Largest number of characters of a row."""
+    longest: int
+    """Largest number of characters of a completion."""
+    arm_name: ArmName
+    """How the rows were written."""
+
+    @property
+    def trained(self) -> TrainedNetwork:
+        """The network with everything needed to run it: what ``evaluate`` takes and ``save_trained`` saves."""
+        return TrainedNetwork(
+            network=self.network,
+            config=self.config,
+            vocabulary=self.tokens.vocabulary,
+            context=self.context,
+            arm_name=self.arm_name,
+            alphabet=self.tokens.alphabet,
+            longest=self.longest,
+        )
+
+    def solve(self, rows: Sequence[Row], layouts: Sequence[Layout]) -> Scores:
+        """Writes the rows on the network's own steps and scores them."""
+        self.network.eval()
+        self.model.device = next(self.network.parameters()).device
+        return solve_rows(self.model, self.tokens, rows, layouts, longest=self.longest)
+
+
+@dataclass(frozen=True)
+class RowBatches:
+    """Training batches of rows for :func:`seqtant.training.train`, in a new order every epoch.
+
+    Example:
+        >>> rows = [([1, 2, 3], 1), ([4, 5], 1)]
+        >>> RowBatches(tuple(rows), size=2, seed=0).batch(0)["labels"].tolist()[0][0]
+        -100
+    """
+
+    rows: tuple[tuple[list[int], int], ...]
+    """Tokens of each row, and how many of them are its prompt."""
+    size: int
+    """Rows of a batch."""
+    seed: int
+    """Seed of the order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the batches, so that a run resumes only on the same ones."""
+        return hashlib.sha256(repr((self.rows, self.size, self.seed)).encode()).hexdigest()[:16]
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        """Builds ``input_ids`` and ``labels`` of one update, [rows, longest], padded on the right without labels."""
+        # The rest of an epoch that fills no batch is dropped.
+        per_epoch = max(1, len(self.rows) // self.size)
+        epoch, place = divmod(step, per_epoch)
+        # The order depends on the epoch alone, so that a resumed run reads the batches it would have read.
+        order = np.random.default_rng([self.seed, 4, epoch]).permutation(len(self.rows))
+        chosen = [self.rows[each] for each in order[place * self.size : (place + 1) * self.size]]
+        longest = max(len(tokens) for tokens, _ in chosen)
+        tokens = torch.zeros(len(chosen), longest, dtype=torch.long)
+        labels = torch.full((len(chosen), longest), IGNORED)
+        for line, (row, prompt) in enumerate(chosen):
+            tokens[line, : len(row)] = torch.tensor(row)
+            labels[line, prompt : len(row)] = tokens[line, prompt : len(row)]
+        return {"input_ids": tokens, "labels": labels}
 
 
 def fit_network(
     task: Task,
-    arm: Arm,
-    network: NetworkConfig,
-    optimization: OptimizationConfig,
+    arm: Arm | ArmName = "steps",
+    network: NetworkConfig | None = None,
+    optimization: OptimizationConfig | None = None,
     *,
-    updates: int,
-    evaluate_every: int,
-    seed: int,
-    context: Context,
-) -> Fitted:
-    """Trains a fresh network.
+    updates: int = 2000,
+    evaluate_every: int = 100,
+    seed: int = 0,
+    context: Context | None = None,
+) -> FittedTask:
+    """Trains a fresh network on a task.
 
     Args:
-        task: What it learns.
-        arm: What is written.
-        network: Its kind and shape.
-        optimization: How it is trained.
+        task: The task.
+        arm: What is written, an arm or its name.
+        network: Kind and shape of the network; by default an Elman network whose recurrent matrix alone is trained.
+        optimization: Optimizer settings; by default those of the network's kind.
         updates: Number of updates.
-        evaluate_every: Updates between two looks.
+        evaluate_every: Number of updates between two evaluations.
         seed: Seed of the weights and the data.
         context: Device, folder of the checkpoints, progress.
 
     Raises:
         TrainingError: The loss or the gradient is not finite.
     """
-    vocabulary = arm.vocabulary(task)
-    length = task.inputs + arm.pauses + len(arm.written)
+    network, optimization = network or NetworkConfig(), optimization or OptimizationConfig()
+    arm = arm_of(arm, task, seed=seed) if isinstance(arm, str) else arm
+    vocabulary, length = arm.vocabulary(task), arm.length(task)
     fresh = build_network(network, vocabulary=vocabulary, context=length, seed=seed)
-    fitted = Fitted(fresh, NetworkLM(fresh, vocabulary, length), task, arm)
-    start = _trained_weights(fresh)
-    watched = draw_inputs(task, "validation", WATCHED, np.random.default_rng([seed, 2]))
+    model = NetworkLM(fresh, vocabulary, length)
+    fitted = FittedTask(network=fresh, model=model, config=network, task=task, arm=arm)
+    start = [each.detach().cpu().clone() for each in fresh.parameters() if each.requires_grad]
+    # One stream of random numbers per purpose: [seed, 2] is validation, [seed, 3] the test.
+    validation = draw_inputs(task, "validation", VALIDATION_INPUTS, np.random.default_rng([seed, 2]))
     started = time.process_time()
 
-    def look(_: nn.Module) -> dict[str, float]:
-        return _look(fitted, watched)
+    def evaluate(_: nn.Module) -> dict[str, float]:
+        free, teacher = fitted.solve(validation)
+        steps = {f"step {number}": float(accuracy) for number, accuracy in enumerate(teacher.per_step)}
+        return {"answer": float(free.answer.mean()), "chain": float(free.chain.mean())} | steps
 
     history = train(
         fresh,
         TaskBatches(task, arm, optimization.batch, seed),
-        schedule_of(fresh, optimization, updates, evaluate_every),
-        context=replace(context, seed=seed),
-        evaluate=look,
+        training_schedule(fresh, optimization, updates, evaluate_every),
+        context=replace(context or Context(), seed=seed),
+        evaluate=evaluate,
     )
-    fitted.curve = [_point(update, numbers) for update, numbers in sorted(history.evaluations.items())]
+    # Read from the history and not collected in evaluate: a resumed run has the points from before as well.
+    for update, found in sorted(history.evaluations.items()):
+        steps = tuple(found[f"step {number}"] for number in range(len(arm.written)))
+        fitted.curve.append(Point(update, found["answer"], found["chain"], steps))
     fitted.cpu_seconds = time.process_time() - started
-    fitted.weight_change = relative_change(start, _trained_weights(fresh))
+    fitted.weight_change = relative_change(start, [each for each in fresh.parameters() if each.requires_grad])
     return fitted
 
 
-def final_scores(fitted: Fitted, rows: int, seed: int) -> tuple[Scores, Scores]:
-    """A trained network on fresh inputs of the test split: on its own steps, and given the true ones."""
+def final_scores(fitted: FittedTask, rows: int, seed: int) -> tuple[Scores, Scores]:
+    """Tests a trained network on fresh inputs of the test split: on its own steps, and with teacher forcing."""
     inputs = draw_inputs(fitted.task, "test", rows, np.random.default_rng([seed, 3]))
     fitted.network.eval()
-    fitted.model.device = next(fitted.network.parameters()).device
-    free = solve(fitted.model, fitted.task, fitted.arm, inputs)
-    return free, solve(fitted.model, fitted.task, fitted.arm, inputs, decode="teacher")
+    return fitted.solve(inputs)
+
+
+def fit_rows(
+    splits: Mapping[Split, Sequence[Row]],
+    arm: ArmName = "steps",
+    network: NetworkConfig | None = None,
+    optimization: OptimizationConfig | None = None,
+    *,
+    noise: float = 0.0,
+    updates: int = 2000,
+    evaluate_every: int = 100,
+    seed: int = 0,
+    context: Context | None = None,
+) -> FittedRows:
+    """Trains a fresh network, by default a decoder, on the characters of rows; see :func:`fit_network`.
+
+    ``noise`` is the share of the steps of the arm ``noisy`` that are wrong.
+
+    Raises:
+        InputError: A split is empty.
+        TrainingError: The loss or the gradient is not finite.
+    """
+    network, optimization = network or NetworkConfig(kind="decoder"), optimization or OptimizationConfig()
+    for split in SPLITS:
+        if not splits[split]:
+            raise InputError(f"there are no rows in the split '{split}': give more rows, a thousand or so")
+    generator = np.random.default_rng([seed, 6])
+    every = {split: arm_layouts(rows, arm, generator, noise=noise) for split, rows in splits.items()}
+    layouts = [layout for split in every.values() for layout in split]
+    tokens = CharacterTokens(layout.text for layout in layouts)
+    # One position more than the text: the separator ends a row.
+    length = max(len(layout.text) for layout in layouts) + 1
+    longest = max(len(layout.completion) for layout in layouts) + 1
+    fresh = build_network(network, vocabulary=tokens.vocabulary, context=length, seed=seed)
+    model = NetworkLM(fresh, tokens.vocabulary, length if network.positional else None)
+    fitted = FittedRows(
+        network=fresh, model=model, config=network, tokens=tokens, context=length, longest=longest, arm_name=arm
+    )
+    start = [each.detach().clone() for each in fresh.parameters()]
+    started = time.process_time()
+
+    def evaluate(_: nn.Module) -> dict[str, float]:
+        scores = fitted.solve(splits["validation"][:VALIDATION_ROWS], every["validation"][:VALIDATION_ROWS])
+        return {"answer": float(scores.answer.mean()), "chain": float(scores.chain.mean())}
+
+    # The separator after the text is learned too: it ends a row.
+    encoded = tuple(
+        ([*tokens.encode(layout.text).tolist(), tokens.separator], len(layout.prompt)) for layout in every["train"]
+    )
+    history = train(
+        fresh,
+        RowBatches(encoded, min(optimization.batch, len(encoded)), seed),
+        training_schedule(fresh, optimization, updates, evaluate_every),
+        context=replace(context or Context(), seed=seed),
+        evaluate=evaluate,
+    )
+    for update, found in sorted(history.evaluations.items()):
+        fitted.curve.append(Point(update, found["answer"], found["chain"]))
+    fitted.cpu_seconds = time.process_time() - started
+    fitted.weight_change = relative_change(start, list(fresh.parameters()))
+    return fitted
+
+
+def training_schedule(
+    network: nn.Module, config: OptimizationConfig, updates: int, evaluate_every: int
+) -> TrainingConfig:
+    """Builds the settings of the training loop; what the configuration leaves open depends on the network."""
+    # The theorem is on plain gradient descent of the recurrent matrix alone.
+    only_recurrent = isinstance(network, RecurrentNetwork) and network.config.trained == "recurrent"
+    optimizer = config.optimizer or ("sgd" if only_recurrent else "adamw")
+    descent = optimizer == "sgd"
+    warmup = (0 if descent else 100) if config.warmup is None else config.warmup
+    return TrainingConfig(
+        steps=updates,
+        optimizer=optimizer,
+        learning_rate=config.learning_rate or (0.1 if descent else 0.002),
+        schedule="constant",
+        warmup=min(warmup, updates),
+        weight_decay=0.0,
+        betas=(0.9, 0.98),
+        clip=config.clip,
+        accumulation=config.accumulation,
+        precision=config.precision,
+        compile=config.compile,
+        evaluate_every=evaluate_every,
+        checkpoint_every=max(1, updates // 10),
+        keep=1,
+    )
 
 
 def relative_change(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> float:
-    """Length of a change of weights over their length before.
+    """Computes the length of a change of weights over their length before.
 
     Example:
         >>> relative_change([torch.tensor([3.0, 4.0])], [torch.tensor([3.0, 4.5])])
         0.1
     """
-    change = sum(float((new.cpu() - old).square().sum()) for old, new in zip(before, after, strict=True))
+    pairs = zip(before, after, strict=True)
+    change = sum(float((new.detach().cpu() - old).square().sum()) for old, new in pairs)
     return (change / sum(float(old.square().sum()) for old in before)) ** 0.5
-
-
-def _trained_weights(network: nn.Module) -> list[torch.Tensor]:
-    return [each.detach().cpu().clone() for each in network.parameters() if each.requires_grad]
-
-
-def _look(fitted: Fitted, inputs: np.ndarray) -> dict[str, float]:
-    """What the training loop keeps in its history, so that a resumed run has the whole curve."""
-    fitted.model.device = next(fitted.network.parameters()).device
-    free = solve(fitted.model, fitted.task, fitted.arm, inputs)
-    teacher = solve(fitted.model, fitted.task, fitted.arm, inputs, decode="teacher")
-    steps = {f"step {place}": float(accuracy) for place, accuracy in enumerate(teacher.per_step)}
-    return {"answer": float(free.answer.mean()), "chain": float(free.chain.mean())} | steps
-
-
-def _point(update: int, numbers: Mapping[str, float]) -> Point:
-    steps = tuple(numbers[f"step {place}"] for place in range(len(numbers) - 2))
-    return Point(update, numbers["answer"], numbers["chain"], steps)

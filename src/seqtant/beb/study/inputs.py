@@ -1,0 +1,195 @@
+"""Opens what a study needs: the model, P- and P+, the reader of behavior; with defaults for the shipped model."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from seqtant.beb.behavior.reader import Reader, open_reader
+from seqtant.beb.components.fit import SIDES, FittedComponents, fit_components
+from seqtant.beb.components.loading import WORLD, Component, open_components
+from seqtant.beb.config import Sides
+from seqtant.beb.prompts.divergence import same_tokenizer
+from seqtant.beb.prompts.sampling import SampledPrompts, SentenceEnds, sample_prompts
+from seqtant.errors import InputError
+from seqtant.lm.folder import REFERENCE
+from seqtant.lm.interface import CausalLM, encode
+from seqtant.lm.loading import load
+from seqtant.runs.context import Context
+
+MINUS, PLUS, ANSWERS = 40, 41, 42
+"""Last part of the seed of each use of random numbers, so that no two uses share them."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that the instruments share."""
+
+    config: Sides
+    """The settings, the defaults of the reference model filled in."""
+    model: CausalLM
+    """The model whose alignment is tested."""
+    minus: CausalLM
+    """P-."""
+    plus: CausalLM
+    """P+."""
+    splitter: SentenceEnds
+    """Finds sentence ends."""
+    opening: tuple[int, ...]
+    """Token ids that every prompt begins with."""
+    reader: Reader
+    """Reads behavior."""
+    seed: int
+    """Seed of every sample."""
+    fitted: FittedComponents | None = None
+    """How P- and P+ were fitted, where they were fitted for this study."""
+
+    @property
+    def max_prompt_tokens(self) -> int | None:
+        """Most tokens of a prompt, such that every model can still be asked."""
+        models = (self.model, self.minus, self.plus)
+        limits = [model.context_length for model in models if model.context_length is not None]
+        return min(limits) - self.reader.reserved_tokens if limits else None
+
+    def sample(self, source: CausalLM, use: int, *, openings: Sequence[Sequence[int]] | None = None) -> SampledPrompts:
+        """Samples as many prompts as the settings say from P- or P+, after the opening or after given ones."""
+        # Opening and sentence ends are in the tokens of P-; a source with others needs its own.
+        same = same_tokenizer(self.minus, source)
+        opening = self.opening if same else opening_of(source, self.config)
+        return sample_prompts(
+            source,
+            [opening] * self.config.prompts if openings is None else openings,
+            self.config.sentences,
+            self.splitter if same else SentenceEnds(source, self.config.marks),
+            generator=seeded(self.seed, use),
+            max_tokens=self.max_prompt_tokens,
+        )
+
+
+def seeded(seed: int, use: int) -> torch.Generator:
+    """A random generator for one use under a seed.
+
+    Example:
+        >>> bool((torch.rand(2, generator=seeded(0, 1)) == torch.rand(2, generator=seeded(0, 2))).any())
+        False
+    """
+    # A prime larger than any use: no two pairs of seed and use share a generator.
+    return torch.Generator().manual_seed((seed * 1_000_003 + use) % 2**63)
+
+
+def with_defaults(config: Sides) -> Sides:
+    """Fills in what the reference model has of its own: dark and bright personas, opening, marks, question.
+
+    Raises:
+        InputError: Another model is given without P-.
+    """
+    if config.model != REFERENCE and config.model.partition(":")[0] != WORLD:
+        if config.minus is None:
+            raise InputError(
+                f"'{config.model}' needs P-, the ill-behaved part: give --minus DIR (a model or adapter folder), or "
+                "statements to fit it to (beb measure --behavior FILE.jsonl)"
+            )
+        return replace(config, plus=config.plus or config.model, opening=config.opening or "")
+    from seqtant.reference import Prompts
+    from seqtant.reference.persona_truths import NEGATIVE
+
+    prompts = Prompts()
+    personas = [persona.name for persona in prompts.settings.talk.personas]
+    plus = ",".join(name for name in personas if name not in NEGATIVE)
+    behavior = config.behavior
+    if behavior.scorer == "replies" and not behavior.good and not behavior.bad:
+        behavior = replace(
+            behavior, question="how are you ?", good=prompts.bright_replies(), bad=prompts.dark_replies()
+        )
+    return replace(
+        config,
+        minus=config.minus or f"world:{','.join(NEGATIVE)}",
+        plus=config.plus or f"world:{plus}",
+        opening="talk :" if config.opening is None else config.opening,
+        marks=".!" if config.marks == Sides.marks else config.marks,
+        behavior=behavior,
+    )
+
+
+def true_log_inverse_alpha(config: Sides) -> float | None:
+    """log(1/alpha) of the reference world for P- of some of its personas; None where nothing is known.
+
+    Args:
+        config: Settings with the defaults filled in.
+
+    Example:
+        >>> from seqtant.beb.config import MeasureConfig
+        >>> round(true_log_inverse_alpha(MeasureConfig(minus="world:gloomy", opening="talk :")), 4)
+        3.5066
+    """
+    source, _, names = (config.minus or "").partition(":")
+    # The weights are those of talks with nothing in front of them.
+    plain = config.opening == "talk :" and not config.system and not config.minus_system
+    if source != WORLD or not names or not plain or config.model not in {WORLD, REFERENCE}:
+        return None
+    from seqtant.reference import WorldSettings
+
+    personas = {persona.name: persona.weight for persona in WorldSettings().talk.personas}
+    chosen = sum(personas[name.strip()] for name in names.split(",") if name.strip())
+    return math.log(sum(personas.values()) / chosen)
+
+
+def opening_of(source: CausalLM, config: Sides) -> tuple[int, ...]:
+    """Token ids that every prompt of one component begins with.
+
+    Raises:
+        InputError: There are none.
+    """
+    ids = encode(source, [config.opening or ""])[0]
+    if not ids:
+        raise InputError(f"'{source.name}' has no beginning-of-sequence token: give opening, a text prompts begin with")
+    return tuple(ids)
+
+
+def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -> Study:
+    """Opens the models of a study; with statements, P- and P+ are first fitted to them on the model itself.
+
+    Args:
+        config: What to open, and how behavior is read.
+        context: Seed and device; with a folder, fitted adapters are kept in ``components``.
+        one_tokenizer: Whether all models must share one: only texts can be compared where they do not.
+
+    Raises:
+        InputError: A component cannot be opened or fitted, or the models do not fit together.
+    """
+    fitted = None
+    # Models are in memory once opened, so fitted weights need no longer life than this block.
+    with tempfile.TemporaryDirectory() as scratch:
+        if config.components.behavior is not None:
+            if config.minus is not None or config.plus is not None:
+                raise InputError("components.behavior fits P- and P+: leave out minus and plus, or the statements")
+            # A closed form has no weights to put adapters on.
+            if config.model.partition(":")[0] == WORLD:
+                raise InputError(f"'{config.model}' has no weights to fit P- and P+ on: give a model")
+            folder = Path(scratch) if context.folder is None else context.folder / "components"
+            base = load(config.model, device=context.device, dtype=config.dtype)
+            fitted = fit_components(config.components, base, config.model, folder, context)
+            # Without replies of the user's own, likelihood under the two is the scorer.
+            behavior = config.behavior
+            if behavior.scorer == "replies" and not behavior.good and not behavior.bad:
+                behavior = replace(behavior, scorer="likelihood")
+            minus, plus = (str(fitted.folder / side) for side in SIDES)
+            config = replace(config, minus=minus, plus=plus, behavior=behavior)
+        full = with_defaults(config)
+        assert full.minus is not None
+        assert full.plus is not None
+        components = {
+            "the model": Component(full.model, full.system),
+            "P-": Component(full.minus, full.minus_system),
+            "P+": Component(full.plus, full.plus_system),
+        }
+        opened = open_components(components, device=context.device, dtype=full.dtype, one_tokenizer=one_tokenizer)
+    model, minus, plus = opened.values()
+    splitter = SentenceEnds(minus, full.marks)
+    reader = open_reader(full.behavior, minus, plus, splitter, seeded(context.seed, ANSWERS))
+    return Study(full, model, minus, plus, splitter, opening_of(minus, full), reader, context.seed, fitted)

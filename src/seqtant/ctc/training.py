@@ -1,0 +1,354 @@
+"""Trains recognizers: plain CTC, a method from a checkpoint, with a guard against collapse; loads what verbs run on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from seqtant.ctc.config import Guard, Network, Optimization, Purpose, TrainConfig
+from seqtant.ctc.decoding.word_errors import WordErrors, word_errors
+from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
+from seqtant.ctc.losses.base import Objective, Schedule
+from seqtant.ctc.losses.registry import METHODS, MethodSettings, plain
+from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches, step_seed
+from seqtant.ctc.recognition.recognizer import Recognizer, blank_share
+from seqtant.ctc.recognition.sources import Corpora, load_corpora
+from seqtant.data.audio import read_audio
+from seqtant.data.speech import Utterance
+from seqtant.errors import InputError
+from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
+from seqtant.runs.context import Context
+from seqtant.training import LossSum, Periodic, TrainingConfig, train
+from seqtant.training.batches import Batch
+
+StatsSink = Callable[[int, Mapping[str, float]], None]
+"""Takes the step and the statistics of its forward pass."""
+
+DEMO_WARNING = "No model was given: a small one was trained on tones, which are no speech."
+
+
+def fit(
+    recognizer: Recognizer,
+    corpus: Corpus,
+    objective: Objective,
+    config: TrainingConfig,
+    *,
+    batch_size: int,
+    context: Context,
+    seed: int,
+    callbacks: tuple[Periodic, ...] = (),
+    stats: StatsSink | None = None,
+) -> None:
+    """Trains the encoder in place; the same seed gives the same batches and, on one device, the same weights.
+
+    Args:
+        recognizer: What is trained.
+        corpus: Utterances to learn from.
+        objective: What is minimized.
+        config: Steps, learning rate.
+        batch_size: Utterances per step.
+        context: Device and progress; its folder is not used.
+        seed: Of the order of utterances and of the sampled paths.
+        callbacks: What else to do periodically.
+        stats: Takes the statistics of each step.
+    """
+
+    def loss(model: nn.Module, batch: Batch) -> LossSum:
+        log_probs, lengths = model(batch["features"], batch["lengths"])
+        step = int(batch["step"][0])
+        # Paths have a seed of their own at every step: two methods sample alike, and a resumed run goes on alike.
+        generator = torch.Generator(log_probs.device).manual_seed(step_seed(seed + 1, step))
+        result = objective(
+            log_probs, lengths, batch["targets"], batch["target_lengths"], generator=generator, step=step
+        )
+        if stats is not None:
+            stats(step, result.stats)
+        rows = len(batch["step"])
+        return LossSum(result.loss * rows, torch.tensor(float(rows), device=log_probs.device))
+
+    objective.train()
+    batches = CorpusBatches(corpus, batch_size, seed=seed, trim=objective.trim)
+    context = replace(context, folder=None)
+    train(recognizer.encoder, batches, config, loss=loss, context=context, callbacks=callbacks)
+
+
+def train_plain(
+    network: Network,
+    optimization: Optimization,
+    corpora: Corpora,
+    *,
+    steps: int,
+    context: Context,
+    seed: int,
+    to_zero: bool = False,
+) -> Recognizer:
+    """Trains a fresh recognizer with plain CTC.
+
+    Args:
+        network: Shape of the encoder.
+        optimization: Learning rate, batch size.
+        corpora: What to learn from.
+        steps: Optimizer steps.
+        context: Device and progress.
+        seed: Of weights and order.
+        to_zero: Whether the learning rate falls to 0 (a finished model) or stays (a start for methods).
+    """
+    shape = CTCEncoderConfig(
+        features=corpora.log_mel.bands,
+        labels=len(corpora.labels.names),
+        stack=network.stack,
+        channels=network.channels,
+        dilations=network.dilations,
+    )
+    encoder = CTCEncoder(shape, seed=seed)
+    frames = torch.cat(corpora.train.features)  # [frames, bands]
+    encoder.set_normalization(frames.mean(0), frames.std(0))
+    recognizer = Recognizer(encoder, corpora.labels, corpora.log_mel)
+    schedule = TrainingConfig(
+        steps=steps,
+        learning_rate=optimization.learning_rate,
+        schedule="cosine" if to_zero else "constant",
+        warmup=min(optimization.warmup, steps),
+        final_fraction=0.0,
+        weight_decay=0.0,
+        betas=optimization.betas,
+        clip=optimization.clip,
+    )
+    objective = plain(0.0, MethodSettings(blank=corpora.labels.blank))
+    fit(recognizer, corpora.train, objective, schedule, batch_size=optimization.batch_size, context=context, seed=seed)
+    return recognizer
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A recognizer after a method, and how the run went.
+
+    Args:
+        recognizer: With its new weights, or the last good ones if the run collapsed.
+        collapse: Why the run was stopped; empty if it was not.
+        guard: The guard with its history; None if there was none.
+    """
+
+    recognizer: Recognizer
+    collapse: str
+    guard: CollapseGuard | None
+
+
+def finetune(
+    recognizer: Recognizer,
+    corpora: Corpora,
+    objective: Objective,
+    *,
+    steps: int,
+    optimization: Optimization,
+    context: Context,
+    seed: int,
+    guard: Guard | None = None,
+    stats: StatsSink | None = None,
+) -> Finetuned:
+    """Trains a copy of a recognizer on an objective; the learning rate falls to 0.
+
+    Args:
+        recognizer: Start; left as it is.
+        corpora: What to learn from, and what the guard evaluates on.
+        objective: What is minimized.
+        steps: Optimizer steps.
+        optimization: Learning rate, batch size.
+        context: Device and progress.
+        seed: Of the order and the sampled paths: the same for all methods that are compared.
+        guard: When to stop; None never stops.
+        stats: Takes the statistics of each step.
+    """
+    trained = Recognizer(copy.deepcopy(recognizer.encoder), recognizer.labels, recognizer.log_mel)
+    watch = CollapseGuard(trained, corpora.development, guard) if guard else None
+    schedule = TrainingConfig(
+        steps=steps,
+        learning_rate=optimization.finetune_rate,
+        warmup=min(10, steps),
+        final_fraction=0.0,
+        weight_decay=0.0,
+        betas=optimization.betas,
+        clip=optimization.clip,
+    )
+    collapse = ""
+    try:
+        fit(
+            trained,
+            corpora.train,
+            objective,
+            schedule,
+            batch_size=optimization.batch_size,
+            context=context,
+            seed=seed + 10_000,  # another order than that of the training before
+            callbacks=(Periodic(watch.settings.every, watch.check),) if watch else (),
+            stats=stats,
+        )
+        # The loop checks every so many steps: the weights that are handed back are checked too.
+        if watch:
+            watch.check(steps, trained.encoder)
+    except CollapseError as error:
+        collapse = str(error)
+        if watch:
+            watch.restore()
+    return Finetuned(trained, collapse, watch)
+
+
+def objective_of(method: str, weight: float, purpose: Purpose, corpora: Corpora, *, ramp: int = 0) -> Objective:
+    """Builds the objective of a method at a weight.
+
+    Raises:
+        InputError: No method has that name, or the weight does not suit it.
+    """
+    settings = MethodSettings(
+        blank=corpora.labels.blank,
+        space=corpora.labels.space,
+        feature_rate=corpora.log_mel.rate / corpora.log_mel.hop,
+        num_samples=purpose.num_samples,
+        candidates=purpose.candidates,
+        shifts=purpose.shifts,
+        temperature=purpose.temperature,
+        margin=purpose.margin,
+    )
+    objective = METHODS[method](weight, settings)
+    for term in objective.terms:
+        if ramp and isinstance(term, AlignWithPurpose):
+            # From 0 to the weight in a straight line, constant from there on.
+            term.weights = tuple(Schedule(((0, 0.0), (ramp, schedule.at(0)))) for schedule in term.weights)
+    return objective
+
+
+def train_to_start_wer(
+    recognizer: Recognizer,
+    corpora: Corpora,
+    *,
+    start_wer: float,
+    most_steps: int,
+    optimization: Optimization,
+    context: Context,
+    seed: int,
+) -> tuple[Recognizer, int, float]:
+    """Trains with plain CTC until the development word error rate is low enough for sampled paths to mean something.
+
+    Returns:
+        The recognizer, the steps it took, and the word error rate (percent) it starts from.
+    """
+    # Each chunk is a finetuning of its own, with a schedule from start to end and an order of its own.
+    steps, chunk = 0, min(100, max(most_steps, 1))
+    wer = word_error_rate(recognizer, corpora.development)
+    while wer > start_wer and steps + chunk <= most_steps:
+        recognizer = finetune(
+            recognizer,
+            corpora,
+            plain(0.0, MethodSettings(blank=corpora.labels.blank)),
+            steps=chunk,
+            optimization=optimization,
+            context=context,
+            seed=seed + steps,
+        ).recognizer
+        steps += chunk
+        wer = word_error_rate(recognizer, corpora.development)
+    return recognizer, steps, wer
+
+
+class CollapseError(Exception):
+    """The run collapsed; the guard holds the last good weights."""
+
+
+class CollapseGuard:
+    """Stops a run when word errors or silence explode, and keeps the last good weights.
+
+    Args:
+        recognizer: What is being trained.
+        corpus: Development utterances; the first few of them are used.
+        settings: When a run counts as collapsed.
+    """
+
+    def __init__(self, recognizer: Recognizer, corpus: Corpus, settings: Guard) -> None:
+        self.recognizer, self.settings = recognizer, settings
+        count = settings.utterances
+        self.corpus = Corpus(corpus.utterances[:count], corpus.features[:count], corpus.targets[:count])
+        self.start_wer = word_error_rate(recognizer, self.corpus)
+        self.good_step = 0
+        self.good_weights: dict[str, Tensor] = copy.deepcopy(dict(recognizer.encoder.state_dict()))
+        self.history: list[tuple[int, float, float]] = []
+        """(step, word error rate in percent, blank share) of each check."""
+
+    def check(self, step: int, model: nn.Module) -> None:
+        """Evaluates the model as it is now, in a periodic callback of the training loop.
+
+        Raises:
+            CollapseError: It has collapsed.
+        """
+        wer, silence = word_error_rate(self.recognizer, self.corpus), blank_share(self.recognizer, self.corpus)
+        model.train()
+        self.history.append((step, wer, silence))
+        if wer > self.start_wer + self.settings.wer_increase:
+            raise CollapseError(f"step {step}: the word error rate rose from {self.start_wer:.1f} to {wer:.1f} %")
+        if silence > self.settings.blank_share:
+            raise CollapseError(f"step {step}: {100 * silence:.1f} % of all frames are blank")
+        # state_dict holds references to the weights that are being trained: copy them.
+        self.good_step, self.good_weights = step, copy.deepcopy(dict(self.recognizer.encoder.state_dict()))
+
+    def restore(self) -> None:
+        """Loads the last good weights."""
+        self.recognizer.encoder.load_state_dict(self.good_weights)
+
+
+def word_error_rate(recognizer: Recognizer, corpus: Corpus) -> float:
+    """Computes the word error rate in percent; needs no word times."""
+    total = WordErrors(0, 0, 0, 0)
+    for transcript, utterance in zip(recognizer.transcribe(corpus), corpus.utterances, strict=True):
+        total += word_errors([word.word for word in transcript.hypothesis], utterance.text)
+    return 100 * (total.rate or 0.0)
+
+
+def load_recognizer(model: str | None, seed: int) -> Recognizer:
+    """Loads a recognizer; without a folder, trains a small one on tones within seconds.
+
+    Raises:
+        InputError: The folder holds no recognizer.
+    """
+    return _tone_recognizer(seed) if model is None else Recognizer.load(Path(model))
+
+
+def load_model_and_sound(
+    model: str | None, file: str | None, seed: int, *, text: str = ""
+) -> tuple[Recognizer, Utterance]:
+    """Loads a recognizer and a sound file as one utterance; without both, the tone model and tones with word times.
+
+    Raises:
+        InputError: Only one of the two is given, the folder holds no recognizer, or the file is no sound.
+    """
+    if (file is None) != (model is None):
+        lacking = "--model with a recognizer of yours" if model is None else "a sound file of yours"
+        raise InputError(f"model and sound belong together: give {lacking}, or neither for a demonstration")
+    recognizer = load_recognizer(model, seed)
+    if file is None:
+        return recognizer, _tone_corpora(seed).test.utterances[0]
+    return recognizer, Utterance(Path(file).stem, read_audio(Path(file)), tuple(text.split()))
+
+
+@cache
+def _tone_corpora(seed: int) -> Corpora:
+    demo = TrainConfig.smoke()
+    return load_corpora(None, demo.utterances, units=demo.units, bands=demo.network.bands, seed=seed)
+
+
+@cache
+def _tone_recognizer(seed: int) -> Recognizer:
+    demo = TrainConfig.smoke()
+    return train_plain(
+        demo.network,
+        demo.optimization,
+        _tone_corpora(seed),
+        steps=demo.base_steps,
+        context=Context(device="cpu"),
+        seed=seed,
+        to_zero=True,
+    )

@@ -1,1 +1,0 @@
-"""Training runs, guards, sweeps over the weight."""

@@ -1,1 +1,0 @@
-"""The figures of the pretraining room, one module per verb that draws."""

@@ -1,1 +1,0 @@
-"""Exact diagonalization and sums over orbits."""

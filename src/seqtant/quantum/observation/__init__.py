@@ -1,1 +1,0 @@
-"""Observables, sampling, evaluation of states."""

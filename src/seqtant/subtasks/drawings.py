@@ -1,0 +1,210 @@
+"""Draws the figures of compare, train, eval and probe from what their results hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from seqtant.findings import Result, Table
+from seqtant.report.figures import COLORS, Figure, axes, line
+
+
+def compare(result: Result) -> list[Figure]:
+    """Draws learning curves, updates to 90 % with censored runs, and accuracy per step where it was measured."""
+    arms = list(dict.fromkeys(row.group for row in result.series("answer")))
+    if not arms:
+        return []
+    drawn = [_learning_curves(result, arms), _times(result, arms)]
+    return drawn + ([_step_curves(result)] if result.series("step_accuracy") else [])
+
+
+def _learning_curves(result: Result, arms: list[str]) -> Figure:
+    data: list[dict[str, Any]] = []
+    cells: list[tuple[str, float, float, float, float]] = []
+    for color, arm in enumerate(arms):
+        rows = result.series("answer", arm)
+        updates = sorted({row.step or 0.0 for row in rows})
+        values = np.array([[row.value for row in rows if row.step == update] for update in updates])  # [updates, seeds]
+        mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
+        data += line(updates, mean.tolist(), arm, color=color, low=low.tolist(), high=high.tolist(), mode="lines")
+        cells += [(arm, *each) for each in zip(updates, mean.tolist(), low.tolist(), high.tolist(), strict=True)]
+    seeds = len({row.seed for row in result.series("answer")})
+    return Figure(
+        name="curves",
+        title="Right answers while learning, on the network's own steps",
+        caption=f"Mean over seeds ({seeds}) on validation inputs; bands from the worst to the best seed.",
+        alt=f"Share of right answers against updates for {', '.join(arms)}.",
+        data=data,
+        layout=axes("updates", "right answers", yaxis={"range": [0, 1.03]}),
+        table=Table(
+            name="curves",
+            title="Learning curves",
+            columns=("arm", "updates", "mean", "worst", "best"),
+            rows=tuple(cells),
+        ),
+    )
+
+
+def _times(result: Result, arms: list[str]) -> Figure:
+    data: list[dict[str, Any]] = []
+    cells: list[tuple[str, int, float, bool]] = []
+    for color, arm in enumerate(arms):
+        # Censored runs are drawn open, at the budget.
+        for key, symbol, name in (
+            ("updates_to_90", "circle", "reached"),
+            ("censored_at", "triangle-right-open", "not yet"),
+        ):
+            rows = result.series(key, arm)
+            if not rows:
+                continue
+            cells += [(arm, row.seed or 0, row.value, key == "updates_to_90") for row in rows]
+            data.append(
+                {
+                    "type": "scatter",
+                    "name": f"{arm}, {name}",
+                    "x": [row.value for row in rows],
+                    "y": [arm for _ in rows],
+                    "mode": "markers",
+                    "marker": {"size": 13, "symbol": symbol, "color": COLORS[color % len(COLORS)]},
+                }
+            )
+    reached = sum(cell[3] for cell in cells)
+    return Figure(
+        name="times",
+        title=f"{reached} of {len(cells)} runs reach 90 % within the budget",
+        caption="One mark per seed. A dot is the first look with 90 % of the answers right; an open triangle is a "
+        "run that had not got there when its updates were spent: its time is longer than shown.",
+        alt=f"Updates to 90 % right answers for {', '.join(arms)}, with runs that did not reach it marked.",
+        data=data,
+        layout=axes("updates to 90 % right answers", "", xaxis={"rangemode": "tozero"}, yaxis={"type": "category"}),
+        table=Table(
+            name="times", title="Updates to 90 %", columns=("arm", "seed", "updates", "reached"), rows=tuple(cells)
+        ),
+    )
+
+
+def _step_curves(result: Result) -> Figure:
+    steps = list(dict.fromkeys(row.group for row in result.series("step_accuracy")))
+    data: list[dict[str, Any]] = []
+    cells: list[tuple[str, float, float]] = []
+    for step in steps:
+        rows = result.series("step_accuracy", step)
+        updates, values = [row.step or 0.0 for row in rows], [row.value for row in rows]
+        data += line(updates, values, f"step {step}", color=int(step), mode="lines")
+        cells += list(zip([step] * len(rows), updates, values, strict=True))
+    return Figure(
+        name="steps",
+        title="Steps are found one by one; the answer waits for the last of them",
+        caption="Accuracy of each step given the true earlier ones, first seed.",
+        alt=f"Accuracy of {len(steps)} steps against updates.",
+        data=data,
+        layout=axes("updates", "accuracy given true steps", yaxis={"range": [0, 1.03]}),
+        table=Table(
+            name="step_curves", title="Accuracy per step", columns=("step", "updates", "accuracy"), rows=tuple(cells)
+        ),
+    )
+
+
+def train(result: Result) -> list[Figure]:
+    """Draws each step on own and on true steps, and the first errors."""
+    return _steps(result) if result.series("own_steps") else []
+
+
+def eval(result: Result) -> list[Figure]:
+    """Draws what :func:`train` draws, or steps against direct answers."""
+    drawn = train(result)
+    if result.series("accuracy"):
+        data: list[dict[str, Any]] = []
+        for color, group in enumerate(("own steps", "at once")):
+            rows = {
+                key: [row.value for row in result.series(key, group)]
+                for key in ("accuracy", "accuracy_low", "accuracy_high")
+            }
+            steps = [row.step or 0.0 for row in result.series("accuracy", group)]
+            data += line(
+                steps, rows["accuracy"], group, color=color, low=rows["accuracy_low"], high=rows["accuracy_high"]
+            )
+        direct = Figure(
+            name="direct",
+            title="Right answers with and without steps, by number of steps",
+            caption="Bands are Wilson's 95 % intervals.",
+            alt="Accuracy on own steps and at once against the number of steps of a problem.",
+            data=data,
+            layout=axes("steps of a problem", "right answers", yaxis={"range": [0, 1.03]}),
+            table=next(table for table in result.tables if table.name == "problems"),
+        )
+        drawn.append(direct)
+    return drawn
+
+
+def _steps(result: Result) -> list[Figure]:
+    table = next(table for table in result.tables if table.name == "steps")
+    own, true = result.series("own_steps"), result.series("true_steps")
+    data = line([row.step or 0.0 for row in own], [row.value for row in own], "on own steps")
+    if true:
+        data += line([row.step or 0.0 for row in true], [row.value for row in true], "given true steps", color=1)
+    accuracies = Figure(
+        name="steps",
+        title=f"Accuracy of {len(own)} written pieces",
+        caption="Where the lines part, errors of earlier steps do the harm; where both are low, the step is hard.",
+        alt=f"Accuracy of {len(own)} steps on the model's own steps" + (" and on true ones." if true else "."),
+        data=data,
+        layout=axes("step, in the order of writing", "accuracy", yaxis={"range": [0, 1.03]}),
+        table=table,
+    )
+    rows = result.series("first_errors")
+    bars: dict[str, Any] = {
+        "type": "bar",
+        "name": "first errors",
+        "x": [row.group for row in rows],
+        "y": [row.value for row in rows],
+        "marker": {"color": COLORS[0]},
+    }
+    total = int(sum(row.value for row in rows))
+    first_errors = Figure(
+        name="first_errors",
+        title=f"{total} solutions go wrong somewhere" if total else "No solution goes wrong",
+        caption="Number of solutions whose first wrong piece is this one.",
+        alt=f"Histogram of first errors over {len(rows)} steps; {total} in all.",
+        data=[bars],
+        layout=axes("step", "solutions", xaxis={"type": "category"}),
+        table=table,
+    )
+    return [accuracies, first_errors]
+
+
+def probe(result: Result) -> list[Figure]:
+    """Draws the signal of every step and of the whole task beside the theorem's bound and the noise."""
+    series = {key: result.series(key) for key in ("signal", "bound", "noise")}
+    names = [row.group for row in series["signal"]]
+    if not names:
+        return []
+    marks: list[dict[str, Any]] = []
+    for color, (key, rows) in enumerate(series.items()):
+        shown = [(row.group, row.value) for row in rows if row.value > 0]
+        marks.append(
+            {
+                "type": "scatter",
+                "name": key,
+                "x": [name for name, _ in shown],
+                "y": [value for _, value in shown],
+                "mode": "markers",
+                "marker": {"size": 10, "color": COLORS[color], "symbol": ("circle", "line-ew-open", "x")[color]},
+            }
+        )
+    weakest = min(row.value for row in series["signal"] if row.group != "whole")
+    whole = next(row.value for row in series["signal"] if row.group == "whole")
+    ratio = f"{weakest / whole:.0f} times" if whole > 0 else "beyond measure"
+    return [
+        Figure(
+            name="signals",
+            title=f"The weakest step is {ratio} easier to see than the whole task",
+            caption="Variance of the fresh gradient from target to target (signal), the theorem's bound on it, and "
+            "its variance from input to input (noise), over all weights. A signal that is not shown was not above 0.",
+            alt=f"Gradient signal, bound and noise of {len(names) - 1} steps and the whole task, logarithmic.",
+            data=marks,
+            layout=axes("step", "variance", yaxis={"type": "log"}, xaxis={"type": "category"}),
+            table=next(table for table in result.tables if table.name == "signals"),
+        )
+    ]

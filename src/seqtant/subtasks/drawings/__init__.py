@@ -1,1 +1,0 @@
-"""One module per drawn verb; each has ``figures(result)``."""
