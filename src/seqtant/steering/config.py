@@ -113,7 +113,7 @@ class VectorSource(VerbConfig):
     """Which model, and where its steering vector comes from."""
 
     model: ModelSource = field(default="reference", kw_only=False)
-    """Model folder, hub name, or ``reference`` for the model that ships; from Python also a model in memory."""
+    """Model folder, hub name, or ``reference`` for the model that ships."""
     vector: ObjectOrPath | None = field(default=None, kw_only=False)
     """Steering vector (.safetensors, or .gguf); otherwise one is extracted from the pairs."""
     pairs: Rows | None = None
