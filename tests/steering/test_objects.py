@@ -218,6 +218,16 @@ def test_layers_are_the_same_as_numbers_and_as_text() -> None:
     assert ExtractConfig(layers=2).layers == "2"
 
 
+def test_strengths_are_numbers_arrays_or_text() -> None:
+    expected = (-2.0, -1.0, 0.0, 1.0, 2.0)
+    for given in (expected, list(expected), np.arange(-2.0, 3.0), "-2:2:1", "-2,-1,0,1,2"):
+        assert SweepConfig(strengths=given).strengths == expected
+
+
+def test_the_second_fifth_of_the_depth_is_steered_by_default(model: HuggingFaceLM, pairs: list[ContrastPair]) -> None:
+    assert SteeringVector.extract(model, pairs).layers == (0, 1)
+
+
 def test_a_vector_steers_a_plain_network(in_training: tuple[Any, Any], model: HuggingFaceLM, pairs: list[Any]) -> None:
     network, tokenizer = in_training
     vector = SteeringVector.extract(in_training, [(pair.positive, pair.negative) for pair in pairs], layers=[1, 2])
