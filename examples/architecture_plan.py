@@ -14,7 +14,7 @@ result = architecture.plan(params=8.5e7, modality="bytes")
 print(result)
 
 # A shape that somebody proposes: no weights are needed to audit it.
-proposal = GPT2Config(vocab_size=257, n_layer=12, n_embd=768, n_head=12)
+proposal = GPT2Config(vocab_size=257, n_layer=12, n_embd=768, n_head=12, bos_token_id=256, eos_token_id=256)
 print(architecture.audit(proposal))
 
 # The reason in miniature: at embedding rank 2, width buys nothing and one more layer does.
@@ -26,11 +26,11 @@ for depth, width in ((2, 2), (2, 4), (2, 8), (3, 2)):
 matched = architecture.match(depth=3, width=8, to_depth=2)
 print(f"2 layers need width {matched.values['matching_width']} to match 3 layers of width 8")
 
-# The depth law of your own losses: by (size, depth), one loss per seed. Here each deeper network wins from
-# twelve times the size on, with a little scatter.
+# The depth law of your own losses: by (size, depth), one loss per seed. Here each deeper network starts to win at
+# sixteen times the size of the one before.
 losses = {
-    (size, depth): [3 - 0.1 * step * (power - 3 * step) + 0.001 * seed for seed in (-1, 1)]
-    for power, size in enumerate(2.0**n * 1e6 for n in range(14))
+    (2.0**n * 1e6, depth): [3 - 0.1 * step * (n - 2 * step) + 0.002 * seed * step for seed in range(3)]
+    for n in range(14)
     for step, depth in enumerate((4, 6, 8, 10))
 }
 print(architecture.fit(losses))

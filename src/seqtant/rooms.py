@@ -1,7 +1,14 @@
-# ruff: noqa: PLC0414
 """Names that packages which are not converted yet import."""
 
-from seqtant.instruments import config_type as config_type
+from typing import Any
+
+from seqtant import instruments
 from seqtant.instruments import run as dispatch
+
+
+def config_type(instrument: str) -> Any:
+    """Finds the configuration class of an instrument."""
+    return instruments.config_type(instrument)
+
 
 __all__ = ["config_type", "dispatch"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from seqtant import architecture
 from seqtant.architecture.experiments.depth_law import (
     LossRow,
     find_crossings,
@@ -21,6 +22,7 @@ from seqtant.architecture.experiments.depth_law import (
 from seqtant.architecture.theory import DepthLaw
 from seqtant.cli import call
 from seqtant.errors import InconclusiveError, InputError
+from seqtant.instruments import figures
 
 LAW = DepthLaw(a=5.3, b=0.045)
 DEPTHS = (6, 12, 18, 24)

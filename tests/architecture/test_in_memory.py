@@ -78,6 +78,16 @@ def test_the_class_that_was_built_is_counted() -> None:
         architecture.embedding_rank(bare)
 
 
+def test_a_head_is_tied_where_it_is_the_table() -> None:
+    config = transformers.GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=40)
+    model = transformers.GPT2LMHeadModel(config)
+    assert architecture.audit(model).values["head_parameters"] == 0
+    model.lm_head.weight = torch.nn.Parameter(torch.zeros(40, 16))
+    result = architecture.audit(model)
+    assert result.values["head_parameters"] == 40 * 16
+    assert next(each for each in result.findings if each.key == "weights").verdict == "agrees"
+
+
 def test_a_network_comes_back_in_the_mode_it_came_in(network: Any) -> None:
     network.train()
     weight = network.get_input_embeddings().weight
@@ -139,18 +149,18 @@ WRONG: dict[str, tuple[Call, str]] = {
     "list as a model": (lambda: architecture.audit([1]), "is no model"),  # type: ignore[arg-type]
     "number as weights": (lambda: architecture.embedding_rank(3), "3 is no model"),  # type: ignore[arg-type]
     "layer as a model": (lambda: architecture.audit(torch.nn.Linear(2, 2)), "Linear"),  # type: ignore[arg-type]
-    "layer as weights": (lambda: architecture.embedding_rank(torch.nn.Linear(2, 2)), "Linear has no transformers"),  # type: ignore[arg-type]
+    "layer as weights": (lambda: architecture.embedding_rank(torch.nn.Linear(2, 2)), "is no model"),  # type: ignore[arg-type]
     "configuration without weights": (
         lambda: architecture.embedding_rank(transformers.GPT2Config()),  # type: ignore[arg-type]
-        "is no model",
+        "GPT2Config is a configuration without weights",
     ),
     "wrong field": (lambda: architecture.plan(parms=1e9), "unknown key 'parms'"),  # type: ignore[call-arg]
     "no budget": (architecture.plan, "params"),
     "text as a budget": (lambda: architecture.plan("many"), "'many' is not a size"),  # type: ignore[arg-type]
     "None as a budget": (lambda: architecture.plan(params=None), "params is None"),  # type: ignore[arg-type]
     "truth as a budget": (lambda: architecture.plan(params=True), "give a number"),
-    "text as a depth": (lambda: architecture.bounds("six"), "depth is 'six'"),  # type: ignore[arg-type]
-    "half a depth": (lambda: architecture.match(2.5), "depth is 2.5"),  # type: ignore[arg-type]
+    "text as a depth": (lambda: architecture.bounds(depth="six"), "depth is 'six'"),  # type: ignore[arg-type]
+    "half a depth": (lambda: architecture.match(depth=2.5), "depth is 2.5"),  # type: ignore[arg-type]
     "too deep": (lambda: architecture.rank(depth=11), "up to depth 10"),
     "number as losses": (lambda: architecture.fit(3), "neither a CSV file nor rows"),  # type: ignore[arg-type]
     "text as rows": (lambda: architecture.fit("losses"), "no file 'losses'"),
@@ -158,7 +168,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "row of another kind": (lambda: architecture.fit([1.0]), "row 1 is 1.0"),
     "half a layer": (lambda: architecture.fit([(1e6, 6.5, 3.0)]), "row 1: 6.5 is not a whole number"),
     "loss of text": (lambda: architecture.fit([(1e6, 6, "low")]), "row 1: could not convert"),
-    "no rows": (lambda: architecture.fit([]), "there are no rows"),
+    "no rows": (lambda: architecture.fit([]), "there are no rows: give at least one, or a CSV"),
     "columns of two lengths": (lambda: architecture.fit({"size": [1e6], "depth": []}), "all of one length"),
     "no pair": (lambda: architecture.fit({6: [3.0]}), "6 is no (size, depth)"),  # type: ignore[arg-type]
     "number as text": (lambda: architecture.sweep(3), "neither a file nor a list of rows"),  # type: ignore[arg-type]

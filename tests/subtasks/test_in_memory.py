@@ -76,6 +76,8 @@ def test_splits_are_a_mapping_or_a_folder(tmp_path):
     assert subtasks.check(made).values == subtasks.check(tmp_path).values
     assert load_rows({"train": ROWS[:2]})["train"][1].place == "train, row 2"
     assert load_rows({"train": ROWS[:2]})["test"] == []
+    mixed = subtasks.check({"train": tmp_path / "train.jsonl", "test": made["test"]})
+    assert (mixed.values["rows"], mixed.values["violations"]) == (25, 0)
     with pytest.raises(InputError, match="unknown split 'tset'"):
         subtasks.check({"train": ROWS, "tset": ROWS})
     with pytest.raises(InputError, match="there are no rows"):
@@ -137,14 +139,9 @@ def test_what_was_trained_is_evaluated_without_a_folder(tmp_path):
         subtasks.evaluate(written)
 
 
-def test_a_language_model_comes_back_as_it_was(network, tiny_model, rows_file):
-    model = network[0].train()
-    model.lm_head.weight.requires_grad_(False)
-    wanted = [parameter.requires_grad for parameter in model.parameters()]
+def test_a_language_model_in_memory_gives_the_values_of_its_folder(network, tiny_model, rows_file):
     result = subtasks.evaluate(network, ROWS, test_rows=4, device="cpu")
     assert result.values == subtasks.evaluate(tiny_model, rows_file, test_rows=4, device="cpu").values
-    assert model.training
-    assert [parameter.requires_grad for parameter in model.parameters()] == wanted
     assert result.command == ""
     assert str(result.config["rows"]).startswith("<120 rows in memory, sha256 ")
 
@@ -153,13 +150,44 @@ def test_a_base_in_memory_is_adapted_as_a_copy(network, tiny_model):
     pytest.importorskip("peft", reason="the extra 'peft' is not installed")
     before = {name: value.clone() for name, value in network[0].state_dict().items()}
     settings = {"updates": 2, "test_rows": 4, "optimization": OptimizationConfig(batch=4), "lora_rank": 2}
-    network[0].train()
     result = subtasks.train(ROWS, base=network, **settings, device="cpu")
     assert untimed(result) == untimed(subtasks.train(ROWS, base=str(tiny_model), **settings, device="cpu"))
     after = network[0].state_dict()
     assert list(after) == list(before), "no LoRA matrices are left behind"
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert network[0].training
+
+
+def modes(network):
+    trained = [parameter.requires_grad for parameter in network.parameters()]
+    return [module.training for module in network.modules()], trained
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "train"])
+def test_a_network_in_training_comes_back_in_training(verb, network):
+    """The decoder inside: weights that learned learn again, others stay frozen."""
+    network[0].train()
+    network[0].model.norm.weight.requires_grad_(False)
+    wanted = modes(network[0].model)
+    run_on(verb, network)
+    assert modes(network[0].model) == wanted
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "train"])
+def test_so_does_its_head(verb, network):
+    network[0].train()
+    wanted = modes(network[0])
+    run_on(verb, network)
+    assert modes(network[0]) == wanted
+
+
+def run_on(verb, network):
+    if verb == "evaluate":
+        subtasks.evaluate(network, ROWS, test_rows=2, device="cpu")
+        return
+    pytest.importorskip("peft", reason="the extra 'peft' is not installed")
+    subtasks.train(
+        ROWS, base=network, updates=1, test_rows=2, optimization=OptimizationConfig(batch=2), lora_rank=1, device="cpu"
+    )
 
 
 def test_the_reference_model_loaded_is_the_reference_model(network):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from seqtant.boundary import parse_size
 from seqtant.errors import InputError
-from seqtant.settings import AtLeast, Count, Positive, VerbConfig, config
+from seqtant.settings import Count, Positive, VerbConfig, config
 from seqtant.sources import InMemory, ModelSource, Rows, describe, is_path
 
 Modality = Literal["text", "bytes", "image-tokens", "pixels", "amino-acids", "dna", "patches"]
@@ -23,6 +23,8 @@ MAX_DEPTH = 600
 """Deepest network the closed forms accept: 3^depth must stay a finite float64."""
 Depth = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
 """Layers of a network in closed form."""
+TwoOrMore = Annotated[int, Field(ge=2)]
+"""A whole number of at least 2."""
 UpTo1024 = Annotated[int, Field(ge=1, le=1024)]
 """A whole number from 1 to 1024."""
 Size = Annotated[
@@ -52,37 +54,41 @@ Rising = Annotated[tuple[Count, ...], AfterValidator(_rising)]
 def _network(value: Any) -> Any:
     if is_path(value):
         return str(value)
-    inner = value[0] if isinstance(value, tuple) and value else value
+    given: Any = value
+    inner = given[0] if isinstance(value, tuple) and given else given
     if not any(hasattr(inner, name) for name in ("model_type", "config", "model")):
+        shown = " ".join(repr(given).split())
         raise InputError(
-            f"{value!r:.60} is no model: give a folder, a hub name, a transformers model or its configuration"
+            f"{shown:.60} is no model: give a folder, a hub name, a transformers model or its configuration"
         )
-    return value
+    return given
 
 
 def _losses(value: Any) -> Any:
     if is_path(value):
         return str(value)
+    given: Any = value
     if isinstance(value, Mapping):
-        return _rows_of(value)
+        return _rows_of(given)
     if isinstance(value, bytes | int | float) or not hasattr(value, "__iter__"):
         raise InputError(f"{value!r:.60} is neither a CSV file nor rows (size, depth, loss, seed)")
     return value
 
 
-def _rows_of(table: Mapping[Any, Any]) -> list[dict[str, Any]]:
+def _rows_of(table: Any) -> list[dict[str, Any]]:
     """Turns columns, or the losses of all seeds by (size, depth), into rows."""
     if all(isinstance(key, str) for key in table):
-        columns = {key: list(values) for key, values in table.items() if hasattr(values, "__iter__")}
+        columns: dict[str, list[Any]] = {key: list(each) for key, each in table.items() if hasattr(each, "__iter__")}
         if len(columns) < len(table) or len({len(values) for values in columns.values()}) != 1:
             raise InputError("losses: every column must be a list, all of one length")
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rows: list[dict[str, Any]] = []
     for key, values in table.items():
-        if not isinstance(key, tuple) or len(key) != 2:
+        pair: Any = key
+        if not isinstance(key, tuple) or len(pair) != 2:
             raise InputError(f"losses: {key!r:.60} is no (size, depth)")
         losses: Sequence[Any] = list(values) if hasattr(values, "__iter__") else [values]
-        rows += [{"size": key[0], "depth": key[1], "seed": seed, "loss": loss} for seed, loss in enumerate(losses)]
+        rows += [{"size": pair[0], "depth": pair[1], "seed": seed, "loss": loss} for seed, loss in enumerate(losses)]
     return rows
 
 
@@ -109,7 +115,7 @@ class PlanConfig(VerbConfig):
     """Whether the budget leaves the embedding and output tables out (as the depth law does) or includes them."""
     modality: Modality | None = None
     """Kind of data; sets the vocabulary and the rank of the input where they are not given."""
-    vocab: AtLeast[2] | None = None
+    vocab: TwoOrMore | None = None
     """Vocabulary size, e.g. 50257 or 32K; by default that of the modality, or 50257 (English byte-pair encoding)."""
     embed_rank: Count | None = None
     """Rank of the input embedding when it is below the vocabulary: factorized embeddings, patch dimension."""
@@ -173,7 +179,7 @@ class NetworkShape:
     """Width of the residual stream."""
     heads: Count = 1
     """Attention heads; must divide the inner dimension."""
-    tokens: AtLeast[2] = 8
+    tokens: TwoOrMore = 8
     """Input vectors, half of them on each side of the cut: an even number."""
     embed_rank: Count | None = None
     """Rank of the input embedding; by default full."""
@@ -213,7 +219,7 @@ class RankConfig(NetworkShape, VerbConfig):
     verb: ClassVar[str] = "architecture.rank"
     templates: Count = 32
     """Inputs per half to begin with; doubled until the rank stays below them."""
-    max_templates: AtLeast[2] = 2048
+    max_templates: TwoOrMore = 2048
     """Largest number of inputs per half; beyond it the result is a lower bound."""
 
     def __post_init__(self) -> None:
@@ -231,10 +237,7 @@ class AuditConfig(VerbConfig):
 
     verb: ClassVar[str] = "architecture.audit"
     model: NetworkSource = field(default="reference", kw_only=False)
-    """Model folder, config.json, hub name as owner/name, or "reference" for the model that ships.
-
-    From Python also a transformers model or configuration.
-    """
+    """Model folder, config.json, hub name as owner/name, or "reference" for the model that ships."""
     length: Count | None = None
     """Tokens of a sequence at which attention is counted; by default the model's context, at most 2048."""
     dtype: str | None = None
@@ -246,7 +249,7 @@ class EmbeddingRankConfig(VerbConfig):
     """Measure how many directions a trained input embedding really uses."""
 
     verb: ClassVar[str] = "architecture.embedding-rank"
-    model: ModelSource = field(default="reference", kw_only=False)
+    model: NetworkSource = field(default="reference", kw_only=False)
     """Model folder, .safetensors file, hub name as owner/name, or "reference" for the model that ships."""
 
 
@@ -278,7 +281,7 @@ class SweepConfig(VerbConfig):
     """Attention heads of every network; widths are multiples of it."""
     head_size: Count | None = None
     """Width of one head; then wider networks have more heads, and widths are multiples of it."""
-    context: AtLeast[2] = 64
+    context: TwoOrMore = 64
     """Tokens per window."""
     rows: Count = 24
     """Windows per step."""
@@ -290,13 +293,13 @@ class SweepConfig(VerbConfig):
     """Peak learning rates to choose from, for each network on its own; one alone is taken as it is."""
     tuning_steps: Count = 200
     """Steps of the runs that choose the learning rate; their seed is not used again."""
-    seeds: AtLeast[2] = 3
+    seeds: TwoOrMore = 3
     """Runs per network; runs of equal seed see the same batches in the same order."""
     weight_decay: float = 0.1
     """Decoupled weight decay of the matrices."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
-    validation_windows: AtLeast[2] = 400
+    validation_windows: TwoOrMore = 400
     """Windows on which the loss is measured, the same for every network."""
 
     def __post_init__(self) -> None:
@@ -315,7 +318,7 @@ class FitConfig(VerbConfig):
     """CSV with columns size, depth, loss and optionally seed, embedding; by default losses are simulated."""
     embedding: str = "plain"
     """Which embedding to take, where the file has a column for it."""
-    draws: AtLeast[100] = 2000
+    draws: Annotated[int, Field(ge=100)] = 2000
     """Draws of the bootstrap over seeds behind the error of each crossing."""
     pair_depth: Literal["deep", "shallow"] = "deep"
     """Which depth of a crossing pair the line is drawn through; the paper does not say."""

@@ -105,7 +105,8 @@ def _flag_type(hint: Any) -> Any:
         return str | None
     members = [member for member in union_members(hint) if member is not types.NoneType]
     if len(members) == 2 and int in members and typing.get_origin(members[1]) is Literal:
-        return WholeOrAll | None
+        whole_or_all: Any = WholeOrAll
+        return whole_or_all | None
     first: Any = members[0]
     if typing.get_origin(first) is Literal and all(isinstance(each, str) for each in typing.get_args(first)):
         return first | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import MISSING, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
@@ -44,7 +44,8 @@ def _describe_state(value: Any) -> Any:
     """The class of a wave function and a hash of its weights: a run goes on only where it began with the same."""
     if value is None or is_path(value):
         return describe(value)
-    state = getattr(value, "state", value[0] if isinstance(value, tuple) and value else value)
+    first: Any = cast("tuple[Any, ...]", value)[0] if type(value) is tuple and value else value
+    state: Any = getattr(value, "state", first)
     if not hasattr(state, "named_parameters"):
         return describe(value)
     sha256 = hashlib.sha256()
@@ -358,7 +359,7 @@ def name_objects(found: SystemConfig | ImportFlowketConfig) -> None:
         if own is not None:
             # What was not given is as the Hamiltonian's own lattice says.
             given = (found.lattice, found.boundary) != (usual["lattice"], usual["boundary"])
-            if given and (lattice or Lattice.parse(found.lattice, found.boundary)) != own:
+            if given and (lattice or Lattice.parse(str(found.lattice), found.boundary)) != own:
                 place = f"{own}, {own.boundary}"
                 raise InputError(f"the Hamiltonian stands on lattice {place}: leave lattice and boundary out")
             lattice = own

@@ -45,7 +45,8 @@ class Portable(AutoregressiveState):
             >>> large.sites, large.sample(5, torch.Generator().manual_seed(0)).shape
             (12, torch.Size([5, 12]))
         """
-        other = type(self)(lattice, **self.arguments).to(next(self.parameters()))
+        kind: Any = type(self)  # its arguments are those of the subclass
+        other = kind(lattice, **self.arguments).to(next(self.parameters()))
         other.load_state_dict(self.state_dict())
         return other
 
@@ -209,5 +210,5 @@ def _check(kind: Kind, **sizes: int) -> None:
     if kind not in get_args(Kind):
         raise InputError(f"kind is {kind!r}: give positive, real or complex")
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(size, int) or size < 1:
             raise InputError(f"{name} is {size!r}: give a whole number of at least 1")

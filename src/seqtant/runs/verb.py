@@ -74,7 +74,9 @@ def verb(config_type: Callable[P, C]) -> Callable[[Callable[Concatenate[C, Conte
 def _left_as_it_was(value: Any) -> Iterator[None]:
     """Gives a user's network back in the mode it came in: measuring needs it in evaluation mode and frozen."""
     network: Any = value[0] if isinstance(value, tuple) and value else value
-    network = getattr(network, "model", network)
+    # A wrapper's network, not the inner decoder that a network with a head calls its model.
+    if not callable(getattr(network, "named_parameters", None)):
+        network = getattr(network, "model", network)
     if not callable(getattr(network, "named_parameters", None)):
         yield
         return

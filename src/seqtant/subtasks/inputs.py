@@ -22,7 +22,7 @@ def describe_input(source: Any) -> Any:
     if _is_task(source):
         return f"<{source.name} in memory, {source.fingerprint}>"
     if isinstance(source, Mapping):
-        return describe([(split, row) for split, rows in source.items() for row in rows])
+        return describe([(split, row) for split, rows in source.items() for row in ([rows] if is_path(rows) else rows)])
     return describe(source)
 
 

@@ -36,6 +36,7 @@ LARGEST_LOSS_OF_DRAWS = 0.1
 """Largest share of draws in which a crossing may vanish before it counts as not resolved."""
 COLUMNS = ("size", "depth", "loss", "seed", "embedding")
 """What is read of a row; the last two may be missing."""
+GIVE = "a CSV with the columns size, depth, loss and seed"
 FEWEST_CROSSINGS = 3
 """A line through two points fits always and says nothing."""
 
@@ -64,10 +65,12 @@ def read_losses(source: Losses, *, embedding: str) -> list[LossRow]:
     Raises:
         InputError: The file is missing, lacks a column, holds no row, or a number of it makes no sense.
     """
-    named = f"'{source}'" if is_path(source) else "the losses"
+    named = f"'{source}'" if is_path(source) else "the table"
     rows: list[LossRow] = []
     kinds: set[str] = set()
-    for place, row in _read_csv(Path(source)) if is_path(source) else read_lines(source, fields=COLUMNS):
+    given: Any = source  # a mapping has become rows by now
+    numbered = _read_csv(Path(source)) if is_path(source) else read_lines(given, give=GIVE, fields=COLUMNS)
+    for place, row in numbered:
         for name in COLUMNS[:3]:
             value_of(row, name, place)
         kind = row.get("embedding")
@@ -92,7 +95,7 @@ def read_losses(source: Losses, *, embedding: str) -> list[LossRow]:
 
 def _read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if not path.is_file():
-        raise InputError(f"no file '{path}': give a CSV with the columns size, depth, loss and seed")
+        raise InputError(f"no file '{path}': give {GIVE}")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

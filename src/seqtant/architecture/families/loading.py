@@ -160,13 +160,20 @@ def _in_memory(model: Any) -> ModelFiles:
     name = name_of(model)
     network = model[0] if isinstance(model, tuple) else model
     if hasattr(network, "model_type"):  # a configuration
-        return ModelFiles(name, f"{type(network).__name__}", network.to_dict())
+        config = network.to_dict()
+        # transformers 5 calls every T5 tied; this is how it remembers that the published weights are not.
+        if config.get("scale_decoder_outputs") is False:
+            config["tie_word_embeddings"] = False
+        return ModelFiles(name, name, config)
     if not hasattr(network, "config"):  # a wrapper of ours, or a pipeline
         network = getattr(network, "model", network)
     if not hasattr(getattr(network, "config", None), "to_dict"):
         raise InputError(f"{type(network).__name__} has no transformers configuration to read its shape from")
     # What was built counts, not what the checkpoint was saved as.
     config = network.config.to_dict() | {"architectures": [type(network).__name__]}
+    head = getattr(network, "get_output_embeddings", lambda: None)()
+    if head is not None:
+        config["tie_word_embeddings"] = head.weight is network.get_input_embeddings().weight
     # Tied parameters are listed once.
     return ModelFiles(name, f"the configuration of {name}", config, dict(network.named_parameters()))
 

@@ -33,7 +33,8 @@ def audit(config: AuditConfig, context: Context) -> Result:
     """Audits a model's shape: exact parameters, FLOPs and cache, its depth against the law, its bottlenecks.
 
     Counts what the class of transformers that the configuration names would build, tensor by tensor, and compares with
-    the sizes of the weights where they are at hand. No weights are loaded.
+    the sizes of the weights where they are at hand. No weights are loaded. The model is a folder, a ``config.json``
+    or a hub name; or, in memory, a transformers model or its configuration alone.
 
     Returns:
         Counts, the law's band of depths, narrow places with the parameters that they leave idle.

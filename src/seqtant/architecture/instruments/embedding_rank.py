@@ -31,6 +31,7 @@ from seqtant.progress import SILENT, Progress, track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 
 Matrix = Float[ndarray[Any, Any], "rows columns"]
 Square = Float[ndarray[Any, Any], "columns columns"]
@@ -242,6 +243,8 @@ def embedding_rank(config: EmbeddingRankConfig, context: Context) -> Result:
     """
     model = find_model(config.model, download=True)
     if not model.weights:
+        if not is_path(config.model):
+            raise InputError(f"{model.name} is a configuration without weights: give the model")
         raise InputError(f"'{config.model}' has no safetensors weights: give the folder that holds them")
     shape = model.shape()
     moments = EmbeddingMoments.read(shape, read_headers(model.weights), context.progress)

@@ -192,7 +192,7 @@ def as_lattice(lattice: Lattice | str) -> Lattice:
     """
     if isinstance(lattice, str):
         return Lattice.parse(lattice)
-    if not isinstance(lattice, Lattice):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(lattice, Lattice):
         raise InputError(f"{lattice!r:.60} is no lattice: give a Lattice such as square(4), or a text such as 4x4")
     return lattice
 

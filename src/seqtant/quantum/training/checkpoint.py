@@ -169,13 +169,15 @@ def load_state(
     """
     changes: dict[str, Any] = {"lattice": lattice, "boundary": boundary, "field": field}
     changes = {key: value for key, value in changes.items() if value is not None}
+    if isinstance(lattice, Lattice):
+        changes = {"boundary": lattice.boundary} | changes | {"lattice": str(lattice)}
     if is_path(source):
         weights = checkpoint_folder(source)
         record = read_record(weights)
     else:
         weights, record = unpack(source)
         if not changes:
-            # The user's own stays where it is.
+            # A copy, so that the user's own stays on its device.
             state = copy.deepcopy(weights).to(device or torch.device("cpu"))
             return System.of(record.system), state, record
     if changes and not isinstance(record.system.hamiltonian, str):

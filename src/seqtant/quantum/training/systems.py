@@ -11,7 +11,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind
-from seqtant.quantum.config import NetworkConfig, PhasesName, SystemConfig
+from seqtant.quantum.config import NetworkConfig, NetworkName, PhasesName, SystemConfig
 from seqtant.quantum.operators.hamiltonians import Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
 from seqtant.quantum.operators.pauli import PauliSum
@@ -83,7 +83,7 @@ class System:
             second_coupling=config.second_coupling,
             marshall=config.marshall,
         )
-        return cls(lattice, build(config.hamiltonian, lattice, couplings), config)
+        return cls(lattice, build(str(config.hamiltonian), lattice, couplings), config)
 
     @property
     def notes(self) -> list[str]:
@@ -182,4 +182,5 @@ def network_of(state: AutoregressiveState, phases: PhasesName = "auto") -> Netwo
         raise InputError(f"{type(state).__name__} is a network of your own: train it by VMC, or carry a wave function")
     found = state.arguments
     given = {key: found[key] for key in ("depth", "width", "activation", "kind", "magnetization") if key in found}
-    return NetworkConfig(name=names[type(state)] or found["stack"], phases=phases, **given)
+    name = cast(NetworkName, names[type(state)] or found["stack"])
+    return NetworkConfig(name=name, phases=phases, **given)

@@ -16,7 +16,7 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
 from seqtant.subtasks.config import TrainConfig
-from seqtant.subtasks.inputs import describe_input
+from seqtant.subtasks.inputs import RowSource, describe_input
 from seqtant.subtasks.networks.checkpoint import save_trained
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
@@ -55,7 +55,7 @@ def train(config: TrainConfig, context: Context) -> Result:
         if config.base is not None:
             _finetune(record, config, config.base, within)
         elif is_rows(config.task):
-            _train_on_rows(record, config, within)
+            _train_on_rows(record, config, config.task, within)
         else:
             _train_on_task(record, config, within)
     return record.result
@@ -85,11 +85,11 @@ def _train_on_task(record: Recorder, config: TrainConfig, within: Context) -> No
     _conclude(record, free, fitted)
 
 
-def _train_on_rows(record: Recorder, config: TrainConfig, within: Context) -> None:
+def _train_on_rows(record: Recorder, config: TrainConfig, source: RowSource, within: Context) -> None:
     if config.network.kind == "elman" and config.network.trained is None:
         raise InputError("rows are texts: give --network decoder or lstm, or --set network.trained=all")
     seed = within.seed
-    splits = load_rows(config.task, seed)
+    splits = load_rows(source, seed)
     fitted = fit_rows(
         splits,
         config.arm,

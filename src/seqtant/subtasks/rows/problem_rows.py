@@ -212,14 +212,16 @@ def make_rows(
     Args:
         task: The task, or ``arithmetic`` for problems in words.
         rows: Rows to train on.
-        test_rows: Rows to validate and rows to test on; by default a quarter of the training rows each.
+        test_rows: Rows to validate and rows to test on; by default a quarter of the training rows each;
+            of problems in words there may be a few less.
         seed: Seed of the inputs.
 
     Raises:
         InputError: The task has too few inputs.
 
     Example:
-        >>> {split: len(rows) for split, rows in make_rows("arithmetic", 40).items()}
+        >>> from seqtant.subtasks.tasks.builtin import parity
+        >>> {split: len(rows) for split, rows in make_rows(parity(12), 40).items()}
         {'train': 40, 'validation': 10, 'test': 10}
     """
     tests = test_rows or max(1, rows // 4)
