@@ -76,7 +76,6 @@ def test_objects_give_the_numbers_of_files(
     assert from_memory.command == ""
 
 
-@pytest.mark.xfail(reason="Verb gives back a network's inner 'model' as it was, not what is around it")
 def test_a_network_comes_back_whole_as_it_was(in_training: tuple[Any, Any], pairs: list[ContrastPair]) -> None:
     network = in_training[0]
     network.lm_head.requires_grad_(False)

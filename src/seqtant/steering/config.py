@@ -18,7 +18,7 @@ Positions = Literal["all", "prompt", "last", "generated"]
 AnswerScore = Literal["restricted", "full"]
 BudgetKind = Literal["relative", "absolute", "above-chance"]
 ExportFormat = Literal["gguf", "folder"]
-Pair = Annotated[int, Field(ge=2)]
+TwoOrMore = Annotated[int, Field(ge=2)]
 """A number of which less than two says nothing."""
 
 
@@ -104,7 +104,7 @@ Template = Annotated[str, AfterValidator(_has_place)]
 """``chat``, or a text with ``{text}``."""
 Prompts = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """Texts, or one text."""
-Words = Annotated[int, Field(ge=4)]
+FourOrMore = Annotated[int, Field(ge=4)]
 """A number of words or pairs that is enough to be of use."""
 
 
@@ -127,7 +127,7 @@ class VectorSource(VerbConfig):
     centered differences (repe), logistic probe, or a random control."""
     template: Template = "{text}"
     """What each text of a pair is put into: a text with ``{text}``, or ``chat`` for the tokenizer's chat template."""
-    max_pairs: Pair = 128
+    max_pairs: TwoOrMore = 128
     """Most contrast pairs that are read."""
     dtype: str | None = None
     """Number type to load the model in; float32 on a CPU and the checkpoint's own elsewhere."""
@@ -150,9 +150,9 @@ class Measured(VectorSource):
     """Probability of the right answer among the options (restricted), or among all tokens (full)."""
     positions: Positions = "all"
     """Which tokens are steered; positions count from the start of the text, also under a cache."""
-    prompts: Pair = 64
+    prompts: TwoOrMore = 64
     """Most behavior prompts."""
-    items: Pair = 400
+    items: TwoOrMore = 400
     """Most helpfulness items."""
     tokens_per_batch: Count = 4096
     """Most tokens in one forward pass."""
@@ -169,7 +169,7 @@ class TrainConfig(VerbConfig):
     text: tuple[ObjectOrPath, ...] = ()
     """Further texts to learn from (.txt or .jsonl; may be repeated), whose held-out part asks for helpfulness; without
     them a small phrase grammar. From Python a list of documents may stand in place of a file."""
-    held_out: Pair = 5
+    held_out: TwoOrMore = 5
     """One document in so many is kept away from the model."""
     fold: Annotated[int, Field(ge=0)] = 0
     """Which document of so many it is, from 0: another fold is another held-out set and another model."""
@@ -179,13 +179,13 @@ class TrainConfig(VerbConfig):
     """Verdicts that count as +1."""
     bad: tuple[str, ...] = ("bad", "terrible", "awful", "boring", "stupid", "dull", "poor", "ridiculous")
     """Verdicts that count as -1."""
-    words: Words = 12
-    """Words of a piece of an opinion, before the frame."""
-    passage_words: Words = 40
-    """Words of a passage, and most words before a question."""
-    pairs: Words = 400
+    words: FourOrMore = 12
+    """FourOrMore of a piece of an opinion, before the frame."""
+    passage_words: FourOrMore = 40
+    """FourOrMore of a passage, and most words before a question."""
+    pairs: FourOrMore = 400
     """Most contrast pairs: those whose words lean furthest to their side."""
-    options: Pair = 4
+    options: TwoOrMore = 4
     """Answers of a question."""
     vocabulary: int = 4096
     """Most tokens of the byte-pair vocabulary."""
@@ -234,7 +234,7 @@ class ExtractConfig(VectorSource):
     verb: ClassVar[str] = "steering.extract"
     layers: Layers | None = "0:1.0"
     """Blocks to extract a direction for: ``2,3``, ``4:8`` or fractions of the depth; by default all."""
-    folds: Pair = 5
+    folds: TwoOrMore = 5
     """Parts into which pairs are split: each part is told apart by a vector made from the others."""
 
 
