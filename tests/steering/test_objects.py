@@ -281,7 +281,7 @@ def test_vectors_of_two_models_are_not_added(model: HuggingFaceLM, pairs: list[C
     vector = SteeringVector.extract(model, pairs, layers=[1])
     total = vector + random_vector([1])
     assert total.origin.model_hash == vector.origin.model_hash
-    assert total.hidden_norm == vector.hidden_norm
+    assert total.hidden_norm == (random_vector([1]) + vector).hidden_norm == vector.hidden_norm
     other = replace(vector, origin=replace(vector.origin, model_hash="another"))
     with pytest.raises(InputError, match="different models"):
         _ = vector + other

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,13 +152,13 @@ class SteeringVector:
 
     def __mul__(self, factor: float) -> SteeringVector:
         """Multiplies every direction by a number other than 0."""
-        if isinstance(factor, bool) or not isinstance(factor, int | float):
+        if isinstance(factor, bool) or not isinstance(factor, Real):
             return NotImplemented
         facts = self.facts
         if factor < 0:
             # What was counted on the positive side is not true of the other.
             facts = {k: replace(fact, sign_agreement=None, held_out_accuracy=None) for k, fact in facts.items()}
-        rows = {layer: factor * row for layer, row in self.directions.items()}
+        rows = {layer: float(factor) * row for layer, row in self.directions.items()}
         return replace(self, directions=rows, facts=facts, unit=self.unit and abs(factor) == 1)
 
     __rmul__ = __mul__
@@ -184,11 +185,14 @@ class SteeringVector:
                 )
         layers = sorted({*self.layers, *other.layers})
         rows = {k: torch.stack([v.directions[k] for v in both if k in v.directions]).sum(dim=0) for k in layers}
-        # The states are the model's, whatever is added to them: their mean norm is that of either.
-        norms = {k: next((v.facts[k].hidden_norm for v in both if k in v.facts), None) for k in layers}
+        facts: dict[int, LayerFacts] = {}
+        for layer in layers:
+            # The states are the model's, whatever is added to them: their mean norm is that of either.
+            norms = [v.facts[layer].hidden_norm for v in both if layer in v.facts]
+            facts[layer] = LayerFacts(hidden_norm=next((norm for norm in norms if norm is not None), None))
         source = self.origin if self.origin.model_hash else other.origin
         origin = replace(source, method="sum", template="", data_hash="", pairs=0, seed=None)
-        return SteeringVector(rows, {k: LayerFacts(hidden_norm=norm) for k, norm in norms.items()}, origin, unit=False)
+        return SteeringVector(rows, facts, origin, unit=False)
 
     def __sub__(self, other: SteeringVector) -> SteeringVector:
         """Subtracts another vector block by block."""
