@@ -91,8 +91,7 @@ def generation() -> dict[str, Any]:
 
     from seqtant.lm.generation import Sampling, generate
     from seqtant.lm.huggingface import HuggingFaceLM
-    from seqtant.steering.applying.hooks import apply_steering
-    from seqtant.steering.vectors.vector import SteeringVector
+    from seqtant.steering import SteeringVector, apply_steering
 
     size, tokens = SIZES["26M"], 32
     model = HuggingFaceLM(network(size))

@@ -10,6 +10,7 @@ from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, MarkovLM, Sampling, edit_blocks, generate, token_log_probs
 from seqtant.lm.batches import pad
 from seqtant.lm.hooks import BlockCall, check_layers, decoder_blocks, depth, read_blocks, width
+from tests.lm.conftest import build
 
 LAST_LINEAR = {
     "gpt2": "mlp.c_proj",
@@ -181,3 +182,19 @@ def test_what_cannot_be_hooked_is_refused(family: HuggingFaceLM) -> None:
         family.forward(torch.tensor([[0, 2], [0, 3]]))
     with pytest.raises(InputError, match="no layers"), edit_blocks(MarkovLM([1.0]), {0: add}):
         pass
+
+
+def test_the_decoder_of_a_wrapper_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from seqtant.lm import huggingface
+
+    found: list[nn.Module] = []
+    find = huggingface.find_decoder
+    monkeypatch.setattr(huggingface, "find_decoder", lambda network: found.append(network) or find(network))
+    model = build("llama")
+    with edit_blocks(model, {-1: add}):
+        token_log_probs(model, [[1, 2, 3]])
+    assert (depth(model), check_layers(model, [-1]), len(decoder_blocks(model))) == (3, [2], 3)
+    assert found == [model.model]
+    model.model = build("llama", seed=1).model
+    assert decoder_blocks(model)[0] is model.model.model.layers[0], "another network has a decoder of its own"
+    assert len(found) == 2

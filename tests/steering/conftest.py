@@ -1,4 +1,4 @@
-"""Fixtures of the steering tests: the room in the house, a small model, its folder, pairs."""
+"""Fixtures of the steering tests: a small model, its folder, pairs."""
 
 from __future__ import annotations
 

@@ -43,13 +43,21 @@ class Synthetic:
     """A trade-off in closed form: log P = log P_0 + L r + Q r^2 + higher terms, per item, and B = tanh of a line."""
 
     def __init__(
-        self, *, items: int = 200, linear: float = 0.0, quadratic: float = -0.01, quartic: float = 0.0, seed: int = 0
+        self,
+        *,
+        items: int = 200,
+        linear: float = 0.0,
+        quadratic: float = -0.01,
+        quartic: float = 0.0,
+        odds: float = 0.0,
+        seed: int = 0,
     ) -> None:
         generator = np.random.default_rng(seed)
         self.base = generator.uniform(0.3, 0.95, items)
         self.linear = linear + 0.02 * generator.standard_normal(items) * abs(linear or quadratic) ** 0.5
         self.quadratic = quadratic * generator.uniform(0.5, 1.5, items)
         self.quartic = quartic
+        self.odds = odds
         self.calls: list[float] = []
 
     def probabilities(self, strengths: Sequence[float]) -> np.ndarray:
@@ -62,7 +70,7 @@ class Synthetic:
     def __call__(self, strengths: Sequence[float]) -> BenchScores:
         self.calls += list(strengths)
         p = self.probabilities(strengths)
-        odds = 0.3 * np.asarray(strengths)[:, None] + np.linspace(-0.5, 0.5, 8)
+        odds = 0.3 * np.asarray(strengths)[:, None] + self.odds + np.linspace(-0.5, 0.5, 8)
         good = [np.log(1 / (1 + np.exp(-odds[:, [i]]))) for i in range(8)]
         bad = [np.log(1 / (1 + np.exp(odds[:, [i]]))) for i in range(8)]
         read = HelpfulnessScores(tuple(strengths), p, p, np.ones_like(p), np.ones_like(p), 0.25)

@@ -13,10 +13,10 @@ from seqtant.errors import InputError
 from seqtant.lm import continuation_log_probs, encode_continuations
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World
-from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.data.items import BehaviorPrompt, Passage, Question, read_behavior, read_helpfulness
 from seqtant.steering.sweeping.bench import Bench, alignment_gradients, helpfulness_gradients
 from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
+from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import make_bench, make_model, random_vector

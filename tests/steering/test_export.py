@@ -15,8 +15,8 @@ from seqtant.errors import InputError, MissingExtraError
 from seqtant.lm import encode, generate, load
 from seqtant.lm.generation import Sampling
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.applying.output_bias import fold, save_folded
+from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.interop import (
     from_repeng,
     from_steering_vectors,

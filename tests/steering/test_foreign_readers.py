@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.applying.hooks import apply_steering
+from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.interop import write_gguf
 from seqtant.steering.vectors.vector import Origin, SteeringVector
 from tests.steering.gguf_model import build_llama, write_model

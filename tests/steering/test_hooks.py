@@ -10,7 +10,7 @@ from seqtant.lm import continuation_log_probs, encode, generate, token_log_probs
 from seqtant.lm.generation import Sampling
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World
-from seqtant.steering.applying.hooks import apply_steering, resolution_warning
+from seqtant.steering.vectors.hooks import apply_steering, resolution_warning
 from seqtant.steering.vectors.vector import LayerFacts, SteeringVector
 from tests.steering.samples import make_model, random_vector
 

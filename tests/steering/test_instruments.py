@@ -11,11 +11,11 @@ import pytest
 from seqtant import cli
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result, from_json
+from seqtant.instruments import figures
 from seqtant.runs.context import Context
 from seqtant.settings import resolve
-from seqtant.steering.config import CONFIGS, ChooseConfig
-from seqtant.steering.figures import figures
-from seqtant.steering.instrument import run
+from seqtant.steering import choose_strength
+from seqtant.steering.config import ChooseConfig
 
 SMALL = ("--set", "prompts=8", "--set", "items=24", "--set", "max_pairs=12")
 
@@ -193,20 +193,23 @@ def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) 
 
 
 def test_same_seed_same_numbers_and_another_seed_another_split(folder: Path) -> None:
-    config = resolve(CONFIGS["choose"], preset_name="smoke", flags={"model": str(folder)})
-    first, second, other = (run(config, Context(device="cpu", seed=seed)).values for seed in (0, 0, 1))
+    config = resolve(ChooseConfig, preset_name="smoke", flags={"model": str(folder)})
+    first, second, other = (choose_strength.run(config, Context(device="cpu", seed=seed)).values for seed in (0, 0, 1))
     assert first == second
     assert first["strength"] != other["strength"]
     assert np.isfinite([value for value in first.values() if value is not None]).all()
 
 
-def test_importing_the_room_is_light() -> None:
+def test_importing_the_package_is_light() -> None:
     import subprocess
     import sys
 
     code = (
-        "import sys, seqtant.steering, seqtant.commands.instruments, seqtant.steering.config, seqtant.steering.theory; "
-        "print([name for name in ('torch', 'transformers', 'plotly', 'fastapi') if name in sys.modules])"
+        "import sys, seqtant.steering; "
+        "heavy = ['numpy', 'pydantic', 'torch', 'transformers', 'plotly', 'fastapi']; "
+        "assert not [name for name in heavy if name in sys.modules]; "
+        "import seqtant.steering.config, seqtant.steering.theory; "
+        "print([name for name in heavy[2:] if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,8 +14,8 @@ from seqtant.lm import generate, token_log_probs
 from seqtant.lm.generation import Sampling
 from seqtant.lm.hooks import decoder_blocks, read_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.applying.output_bias import apply_steering_as_bias, bias_errors, is_rounding
+from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector
 from tests.lm.conftest import build
 from tests.steering.samples import random_vector

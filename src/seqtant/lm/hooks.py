@@ -61,18 +61,22 @@ def network(model: Model) -> nn.Module:
     raise InputError(f"'{model.name}' has no layers to look into: this needs a Hugging Face model")
 
 
+def _decoder_of(model: Model) -> tuple[nn.Module, nn.ModuleList]:
+    return model.decoder if isinstance(model, HuggingFaceLM) else find_decoder(network(model))
+
+
 def decoder_blocks(model: Model) -> list[nn.Module]:
     """The decoder blocks, first to last, whatever the family calls them.
 
     Raises:
         InputError: No list of blocks of the configured depth is found.
     """
-    return list(find_decoder(network(model))[1])
+    return list(_decoder_of(model)[1])
 
 
 def depth(model: Model) -> int:
     """Number of decoder blocks."""
-    return len(find_decoder(network(model))[1])
+    return len(_decoder_of(model)[1])
 
 
 def width(model: Model) -> int:
@@ -122,7 +126,7 @@ def edit_blocks(model: Model, edits: Mapping[int, Edit]) -> Iterator[None]:
         >>> (before - after).abs().amax(dim=-1).gt(1e-6).tolist()
         [[False, False, True]]
     """
-    decoder, blocks = find_decoder(network(model))
+    decoder, blocks = _decoder_of(model)
     chosen = dict(zip(check_layers(model, list(edits)), edits.values(), strict=True))
     place = _Place()
     with ExitStack() as stack:

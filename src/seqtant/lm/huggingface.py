@@ -63,6 +63,19 @@ class HuggingFaceLM(CausalLM):
         parameters = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in parameters
         self._takes_keep = "logits_to_keep" in parameters
+        self._decoder: tuple[nn.Module, nn.Module, nn.ModuleList] | None = None
+
+    @property
+    def decoder(self) -> tuple[nn.Module, nn.ModuleList]:
+        """The module that runs the decoder blocks, and the blocks; looked for once.
+
+        Raises:
+            InputError: No list of blocks of the configured depth is found.
+        """
+        # Not for another network that was put into the place of the first.
+        if self._decoder is None or self._decoder[0] is not self.model:
+            self._decoder = (self.model, *find_decoder(self.model))
+        return self._decoder[1:]
 
     def forward(
         self,
@@ -111,7 +124,7 @@ class HuggingFaceLM(CausalLM):
         self, input_ids: Tensor, attention_mask: Tensor | None, cache: HuggingFaceCache | None, *, use_cache: bool
     ) -> Any:
         """The decoder's output in the family's own form; the head is not run."""
-        decoder, _ = find_decoder(self.model)
+        decoder, _ = self.decoder
         found: list[Any] = []
 
         def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -140,7 +153,7 @@ class HuggingFaceLM(CausalLM):
 
     def head(self, hidden: Float[Tensor, "positions width"]) -> Float[Tensor, "positions vocabulary"]:
         """See :meth:`CausalLM.head`: all that the network does after its decoder, such as capping or scaling logits."""
-        decoder, _ = find_decoder(self.model)
+        decoder, _ = self.decoder
         ids = torch.zeros(1, hidden.shape[0], dtype=torch.long, device=hidden.device)
         with replaced(decoder, lambda *_inputs, **_named: _DecoderOutput(hidden[None])):
             logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits

@@ -13,12 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqtant.lm.batches import Batch, Tokens, as_tokens, group_by_length, pad, tokens_per_pass
-from seqtant.lm.hooks import check_layers, network
+from seqtant.lm.hooks import check_layers
 from seqtant.lm.huggingface import (
     HuggingFaceCache,
     HuggingFaceLM,
     ReachedError,
-    find_decoder,
     hidden_of,
     replaced,
     with_hidden,
@@ -113,7 +112,7 @@ def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
         output.append(whole.past_key_values)
         raise ReachedError
 
-    decoder, blocks = find_decoder(network(model))
+    decoder, blocks = model.decoder
     with ExitStack() as stack:
         stack.callback(blocks[top].register_forward_hook(lambda _module, _inputs, out: output.append(out)).remove)
         stack.callback(decoder.register_forward_hook(stop).remove)

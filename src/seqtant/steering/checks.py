@@ -1,4 +1,4 @@
-"""What the checkup asks this room about a language model: how hard it may be steered for a share of helpfulness."""
+"""What the checkup asks steering about a language model: how hard it may be steered for a share of helpfulness."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.lm.folder import REFERENCE
-from seqtant.rooms import config_type, dispatch
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource
+from seqtant.steering.config import ChooseConfig
 
 
-def check(model: str, context: Context, **inputs: Any) -> Result:
+def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     """Chooses the strength for a budget of helpfulness.
 
     The reference model is steered along the axis of its own personas and asked its own facts. Another model is checked
     where the user's inputs say what it should do.
 
     Args:
-        model: Hugging Face folder, hub name or ``reference``.
+        model: Hugging Face folder, hub name or ``reference``; or a model in memory.
         context: Seed, device, folder and progress.
         **inputs: ``vector`` or ``pairs``, ``behavior``, ``helpfulness``, ``layers`` and ``budget``, as in
             ``steering choose``.
@@ -29,9 +30,11 @@ def check(model: str, context: Context, **inputs: Any) -> Result:
     """
     given = {key: value for key, value in inputs.items() if key in _TAKEN and value is not None}
     missing = [need for keys, need in _NEEDED.items() if not given.keys() & set(keys)]
-    if model != REFERENCE and missing:
+    if missing and str(model) != REFERENCE:
         raise NothingToSayError(f"JSON lines of {', '.join(missing)}: --behavior FILE")
-    return dispatch(config_type("steering.choose")(model=model, **given), context)
+    from seqtant.steering.instruments.choose import choose_strength
+
+    return choose_strength.run(ChooseConfig(model=model, **given), context)
 
 
 _NEEDED = {

@@ -10,7 +10,7 @@ from seqtant.findings import Result, Table
 from seqtant.report.figures import COLORS, Figure, axes, line
 
 
-def draw_train(result: Result) -> list[Figure]:
+def train(result: Result) -> list[Figure]:
     """Draws the training loss against the step, beside the loss on held-out text."""
     steps, losses = _series(result, "loss")
     held_out = float(result.values["held_out_loss"] or 0)
@@ -35,7 +35,7 @@ def draw_train(result: Result) -> list[Figure]:
     ]
 
 
-def draw_sweep(result: Result) -> list[Figure]:
+def sweep(result: Result) -> list[Figure]:
     """Draws alignment and helpfulness against the strength, and the one against the other."""
     strengths, alignment = _series(result, "alignment")
     _, helpfulness = _series(result, "helpfulness")
@@ -84,7 +84,7 @@ def draw_sweep(result: Result) -> list[Figure]:
     ]
 
 
-def draw_choose(result: Result) -> list[Figure]:
+def choose(result: Result) -> list[Figure]:
     """Draws the loss on fitting and held-out items, the fitted law, the budget and the chosen strength."""
     values = result.values
     strength, budget = float(values["strength"] or 0), float(result.config["budget"])
@@ -120,7 +120,7 @@ def draw_choose(result: Result) -> list[Figure]:
     ]
 
 
-def draw_diagnose(result: Result) -> list[Figure]:
+def diagnose(result: Result) -> list[Figure]:
     """Draws the norm of the logits' change and the noise of wrong answers, beside straight lines."""
     strengths, norms = _series(result, "logit_norm")
     _, noise = _series(result, "noise")
@@ -148,7 +148,7 @@ def draw_diagnose(result: Result) -> list[Figure]:
     ]
 
 
-def draw_layers(result: Result) -> list[Figure]:
+def layers(result: Result) -> list[Figure]:
     """Draws the gain of every block before the budget is spent."""
     blocks, gains = _series(result, "gain")
     best = result.values["best_layer"]

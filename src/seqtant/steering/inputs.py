@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.lm import hooks
-from seqtant.lm.folder import REFERENCE, locate
+from seqtant.lm.folder import REFERENCE, locate, name_of
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.loading import load
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
-from seqtant.steering.applying.hooks import resolution_warning
+from seqtant.sources import ModelSource, describe, is_path
 from seqtant.steering.config import Measured, VectorSource
 from seqtant.steering.data.items import (
     BehaviorPrompt,
@@ -29,13 +28,11 @@ from seqtant.steering.data.items import (
 )
 from seqtant.steering.sweeping.bench import Bench
 from seqtant.steering.vectors.extraction import extract, parse_layers
+from seqtant.steering.vectors.hooks import resolution_warning
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
 
 POSITIVE, NEGATIVE, NEUTRAL = "cheerful", "gloomy", "plain"
 """Personas of the reference world: the two sides of its contrast pairs, and who speaks before a neutral question."""
-
-STEERED = (0.2, 0.4)
-"""Part of the depth that is steered by default: the paper's blocks 8 to 15 of 40."""
 
 PREFIX = "lm-eval:"
 """Marks a helpfulness source as a task of lm-evaluation-harness; a name, or the path of a YAML file, follows."""
@@ -45,16 +42,21 @@ EXPERT_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_nu
 
 
 def open_model(config: VectorSource, context: Context) -> HuggingFaceLM:
-    """Loads the model of a configuration.
+    """Loads the model of a configuration, or wraps the one that it holds.
 
     Raises:
-        InputError: It cannot be loaded.
+        InputError: It cannot be loaded, or has no blocks to steer.
     """
     return load(config.model, device=context.device, dtype=config.dtype, shared=True)
 
 
+def title_of(model: ModelSource) -> str:
+    """Names a model in a title: as it was given, or by the name that a model in memory has."""
+    return str(model) if is_path(model) else name_of(model)
+
+
 def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *, folds: int = 0) -> SteeringVector:
-    """Reads the vector of a configuration (.safetensors, or .gguf of llama.cpp), or extracts one from its pairs.
+    """Takes the vector of a configuration, from memory or a file, or extracts one from its pairs.
 
     Args:
         config: Names the file, or the pairs and the method.
@@ -65,9 +67,7 @@ def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *,
     Raises:
         InputError: There is neither a vector nor pairs, or they cannot be used.
     """
-    depth = hooks.depth(model)
     if config.vector is None:
-        default = range(math.floor(STEERED[0] * depth), math.ceil(STEERED[1] * depth))
         if config.pairs is not None:
             pairs = read_pairs(config.pairs, limit=config.max_pairs)
         else:
@@ -76,21 +76,20 @@ def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *,
         return extract(
             model,
             pairs,
-            parse_layers(config.layers, depth, default),
+            config.layers,
             method=config.method,
             template=config.template,
             seed=context.seed,
             folds=folds,
             progress=context.progress,
         )
-    if config.vector.endswith(".gguf"):
-        from seqtant.steering.vectors.interop import read_gguf
-
-        vector = read_gguf(Path(config.vector))
-    else:
-        vector = SteeringVector.load(Path(config.vector))
+    vector = SteeringVector.load(config.vector) if is_path(config.vector) else config.vector
+    if not isinstance(vector, SteeringVector):
+        raise InputError(
+            f"{vector!r:.60} is no steering vector: give a SteeringVector, or a .safetensors or .gguf file"
+        )
     check_vector(vector, model, allow_other=config.allow_other_model)
-    inside = parse_layers(config.layers, depth, vector.layers)
+    inside = parse_layers(config.layers, hooks.depth(model), vector.layers)
     # A range takes the blocks of the vector that lie in it; a list of blocks must find each of them.
     return vector.at([layer for layer in inside if layer in vector.layers] if ":" in (config.layers or "") else inside)
 
@@ -116,7 +115,7 @@ def open_bench(config: Measured, context: Context) -> Bench:
             "lm-eval:TASK",
         )
         items = fact_questions(config.items, generator)
-    elif config.helpfulness.startswith(PREFIX):
+    elif isinstance(config.helpfulness, str) and config.helpfulness.startswith(PREFIX):
         from seqtant.steering.applying.lm_eval import task_questions
 
         items = task_questions(config.helpfulness.removeprefix(PREFIX), limit=config.items)
@@ -144,11 +143,18 @@ def record_warnings(record: Recorder, bench: Bench, strengths: list[float]) -> N
         record.warn(message)
 
 
-def _require_reference(model: str, wanted: str) -> None:
+def _require_reference(model: ModelSource, wanted: str) -> None:
     """Raises unless the model is the reference model, or a folder that its own recipe wrote with a manifest."""
-    if model != REFERENCE and not (Path(model) / "manifest.json").is_file():
-        locate(model)  # raises first for a folder that is not there
-        raise InputError(f"nothing is known of what '{model}' should do: give {wanted}")
+    if is_path(model):
+        sources = [str(model)]
+    else:
+        network: Any = getattr(model[0] if isinstance(model, tuple) else model, "model", model)
+        network = network[0] if isinstance(network, tuple) else network
+        sources = [name_of(model), str(getattr(getattr(network, "config", None), "name_or_path", ""))]
+    if not any(source == REFERENCE or (Path(source) / "manifest.json").is_file() for source in sources if source):
+        if is_path(model):
+            locate(model)  # raises first for a folder that is not there
+        raise InputError(f"nothing is known of what '{describe(model)}' should do: give {wanted}")
 
 
 def persona_pairs(count: int, generator: np.random.Generator) -> list[ContrastPair]:

@@ -21,8 +21,8 @@ from seqtant.lm.interface import decode, encode
 from seqtant.lm.scoring import token_log_probs
 from seqtant.progress import SILENT, Progress
 from seqtant.registry import Registry
-from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.data.items import BehaviorPrompt
+from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector
 
 Scorer = Callable[[BehaviorPrompt, str], float]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from seqtant.errors import InputError
 from seqtant.lm.hooks import BlockCall, decoder_blocks, edit_blocks, network, read_blocks, width
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.applying.hooks import apply_steering, float_type, weighted_directions
+from seqtant.steering.vectors.hooks import apply_steering, float_type, weighted_directions
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
 
 PROJECTIONS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc2", "mlp.fc_out", "fc2")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from seqtant.data.json_lines import read_lines, text_of, texts_of
 from seqtant.errors import InputError
+from seqtant.sources import Rows, describe
 
 
 @dataclass(frozen=True)
@@ -55,33 +56,33 @@ class Passage:
 HelpfulnessItem = Question | Passage
 
 
-def read_pairs(path: str, *, limit: int) -> list[ContrastPair]:
-    """Reads contrast pairs from JSON lines with ``positive``, ``negative`` and optionally ``prompt``.
+def read_pairs(source: Rows, *, limit: int | None = None) -> list[ContrastPair]:
+    """Reads contrast pairs with ``positive``, ``negative`` and optionally ``prompt``, from JSON lines or from memory.
 
     Args:
-        path: The file.
-        limit: Most pairs to read.
+        source: A file; or pairs, dictionaries, or tuples in that order.
+        limit: Most pairs to read; None reads all.
 
     Raises:
-        InputError: The file or a line cannot be used.
+        InputError: The file or a row cannot be used.
     """
-    pairs = []
-    for place, record in read_lines(path):
-        prompt = text_of(record, "prompt", place) if "prompt" in record else None
+    pairs: list[ContrastPair] = []
+    for place, record in read_lines(source, fields=("positive", "negative", "prompt")):
+        prompt = text_of(record, "prompt", place) if record.get("prompt") is not None else None
         pairs.append(ContrastPair(text_of(record, "positive", place), text_of(record, "negative", place), prompt))
         if len(pairs) == limit:
             break
     return pairs
 
 
-def read_behavior(path: str, *, limit: int) -> list[BehaviorPrompt]:
-    """Reads behavior prompts from JSON lines with ``prompt``, ``good`` and ``bad``.
+def read_behavior(source: Rows, *, limit: int | None = None) -> list[BehaviorPrompt]:
+    """Reads behavior prompts with ``prompt``, ``good`` and ``bad``, from JSON lines or from memory.
 
     Raises:
-        InputError: The file or a line cannot be used, or it holds fewer than two.
+        InputError: The file or a row cannot be used, or there are fewer than two.
     """
     prompts: list[BehaviorPrompt] = []
-    for place, record in read_lines(path):
+    for place, record in read_lines(source, fields=("prompt", "good", "bad")):
         prompt, good, bad = (
             text_of(record, "prompt", place),
             texts_of(record, "good", place),
@@ -92,18 +93,21 @@ def read_behavior(path: str, *, limit: int) -> list[BehaviorPrompt]:
         prompts.append(BehaviorPrompt(prompt, good, bad))
         if len(prompts) == limit:
             break
-    _require_two(len(prompts), path)
+    _require_two(len(prompts), source)
     return prompts
 
 
-def read_helpfulness(path: str, *, limit: int) -> list[HelpfulnessItem]:
-    """Reads questions (``prompt``, ``options``, ``answer``) or passages (``text``) from JSON lines.
+def read_helpfulness(source: Rows, *, limit: int | None = None) -> list[HelpfulnessItem]:
+    """Reads questions (``prompt``, ``options``, ``answer``) or passages (``text``), from JSON lines or from memory.
+
+    Tuples in memory are questions, texts are passages.
 
     Raises:
-        InputError: The file or a line cannot be used, it mixes questions and passages, or it holds fewer than two.
+        InputError: The file or a row cannot be used, questions and passages are mixed, or there are fewer than two.
     """
+    texts = isinstance(source, list | tuple) and all(isinstance(row, str) for row in source)
     items: list[HelpfulnessItem] = []
-    for place, record in read_lines(path):
+    for place, record in read_lines(source, fields=("text",) if texts else ("prompt", "options", "answer")):
         if "text" in record:
             items.append(Passage(text_of(record, "text", place)))
         else:
@@ -119,10 +123,10 @@ def read_helpfulness(path: str, *, limit: int) -> list[HelpfulnessItem]:
             raise InputError(f"{place}: questions and texts are mixed: their losses are of two kinds, give two files")
         if len(items) == limit:
             break
-    _require_two(len(items), path)
+    _require_two(len(items), source)
     return items
 
 
-def _require_two(count: int, path: str) -> None:
+def _require_two(count: int, source: Rows) -> None:
     if count < 2:
-        raise InputError(f"'{path}' holds {count} item: an interval needs at least two, better a hundred")
+        raise InputError(f"'{describe(source)}' holds {count} item: an interval needs at least two, better a hundred")

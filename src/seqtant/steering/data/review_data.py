@@ -13,6 +13,7 @@ import numpy as np
 
 from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
+from seqtant.sources import Rows, describe
 from seqtant.steering.data.items import BehaviorPrompt, ContrastPair, Question
 
 T = TypeVar("T")
@@ -39,20 +40,20 @@ class Review:
     good: bool
 
 
-def read_reviews(path: str) -> list[Review]:
-    """Reads JSON lines with ``text`` and ``label`` (pos or neg).
+def read_reviews(source: Rows) -> list[Review]:
+    """Reads reviews with ``text`` and ``label`` (pos or neg), from JSON lines or from memory.
 
     Raises:
-        InputError: The file or a line cannot be used, or all labels are the same.
+        InputError: The file or a row cannot be used, or all labels are the same.
     """
     reviews = []
-    for place, record in read_lines(path):
+    for place, record in read_lines(source, fields=("text", "label")):
         label = text_of(record, "label", place)
         if label not in LABELS:
             raise InputError(f"{place}: 'label' is {label!r}: it must be pos or neg")
         reviews.append(Review(text_of(record, "text", place), LABELS[label]))
     if len({review.good for review in reviews}) < 2:
-        raise InputError(f"all texts of '{path}' have the same label: a direction needs both, pos and neg")
+        raise InputError(f"all texts of '{describe(source)}' have the same label: a direction needs both, pos and neg")
     return reviews
 
 

@@ -13,18 +13,31 @@ from seqtant.lm.folder import REFERENCE
 from seqtant.lm.generation import Sampling
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 from seqtant.steering.applying.generation import generate_replies
 from seqtant.steering.config import ApplyConfig
-from seqtant.steering.inputs import mood_questions, open_model, open_vector
+from seqtant.steering.inputs import mood_questions, open_model, open_vector, title_of
 
 
-def run(config: ApplyConfig, context: Context) -> Result:
-    """Generates two replies to every prompt.
+@verb(ApplyConfig)
+def generate_side_by_side(config: ApplyConfig, context: Context) -> Result:
+    """Generates a reply to every prompt without and with steering, from the same random numbers.
+
+    Returns:
+        A table of the replies side by side; how many of them changed; and for both sides the coherence (mean
+        log-probability per token, in nats, under the model without steering) and the share of distinct token pairs.
 
     Raises:
         InputError: There is no prompt, or something cannot be read.
+
+    Example:
+        >>> said = generate_side_by_side(prompt="talk : how are you ?", strength=40.0, tokens=4, max_pairs=16)
+        >>> said.values["prompts"], said.tables[0].columns[:3]
+        (1, ('prompt', 'without', 'with'))
     """
-    with Recorder("steering.apply", f"Steered replies of {config.model}", config, context, papers=(1,)) as record:
+    title = f"Steered replies of {title_of(config.model)}"
+    with Recorder("steering.apply", title, config, context, papers=(1,)) as record:
         prompts = _prompts(config, context)
         model = open_model(config, context)
         vector = open_vector(config, model, context)
@@ -61,17 +74,17 @@ def run(config: ApplyConfig, context: Context) -> Result:
 
 
 def _prompts(config: ApplyConfig, context: Context) -> list[str]:
-    """Prompts of the flags and of the file; the reference model has its own."""
-    prompts = list(config.prompt)
-    if config.prompts_file is not None and config.prompts_file.endswith(".jsonl"):
-        prompts += [text_of(line, "prompt", place) for place, line in read_lines(config.prompts_file)]
-    elif config.prompts_file is not None:
-        path = Path(config.prompts_file)
+    """Prompts of the flags and of the file or rows; the reference model has its own."""
+    prompts, further = list(config.prompt), config.prompts_file
+    if further is not None and (not is_path(further) or str(further).endswith(".jsonl")):
+        prompts += [text_of(line, "prompt", place) for place, line in read_lines(further, fields=("prompt",))]
+    elif further is not None:
+        path = Path(further)
         if not path.is_file():
             raise InputError(f"no file '{path}': give prompts, one a line or as JSON lines")
         prompts += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if prompts:
         return prompts
-    if config.model != REFERENCE:
+    if title_of(config.model) != REFERENCE:
         raise InputError("no prompt: give one or more with --prompt TEXT, or --prompts-file FILE")
     return [item.prompt for item in mood_questions(4, np.random.default_rng([context.seed, 12]))]

@@ -11,6 +11,7 @@ from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
 from seqtant.steering.analysis.fits import resampled
@@ -38,11 +39,26 @@ class _ExpectedAlignment:
     """Exact slope at 0; None where only some positions are steered."""
 
 
-def run(config: ChooseConfig, context: Context) -> Result:
-    """Chooses a strength on one half of the items and verifies it on the other.
+@verb(ChooseConfig)
+def choose_strength(config: ChooseConfig, context: Context) -> Result:
+    """Chooses the strength that loses a share of helpfulness, on one half of the items, and verifies it on the other.
+
+    Near 0 helpfulness follows log(P(r) / P(0)) = L r + Q r^2. The law is fitted at small strengths and solved for the
+    budget; the root is measured, and where the loss there is not the budget the range is widened, at last bracketed.
+    Alignment is predicted along tanh, and guaranteed by Theorem 1 with the worst margin.
+
+    Returns:
+        The strength with its interval, the loss predicted and measured, the strength at which held-out items really
+        lose the budget, and alignment before, predicted, measured and guaranteed. It agrees where chosen and measured
+        strength are within 10 %.
 
     Raises:
         InputError: Something cannot be read, or there is no helpfulness to lose.
+
+    Example:
+        >>> found = choose_strength("reference", budget=0.05, prompts=8, items=24, max_pairs=16, resamples=100)
+        >>> found.values["strength_low"] <= found.values["strength"] <= found.values["strength_high"]
+        True
     """
     title = f"Strength for a budget of {100 * config.budget:g} % on {name_of(config.model)}"
     with Recorder("steering.choose", title, config, context, papers=(1,)) as record:

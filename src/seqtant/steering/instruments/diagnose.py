@@ -12,11 +12,12 @@ from scipy import stats
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 from seqtant.steering.analysis.fits import fit_proportional
 from seqtant.steering.config import DiagnoseConfig
 from seqtant.steering.data.items import Question
-from seqtant.steering.inputs import open_bench, record_warnings
+from seqtant.steering.inputs import open_bench, record_warnings, title_of
 from seqtant.steering.sweeping.batches import TokenRow
 from seqtant.steering.sweeping.bench import Bench, helpfulness_gradients, usable_range
 from seqtant.steering.sweeping.sweep import ScoringPlan, SweptStates, sweep_states
@@ -26,15 +27,27 @@ LOSS = 0.1
 """Share of helpfulness that is lost where the range of a diagnosis ends."""
 
 
-def run(config: DiagnoseConfig, context: Context) -> Result:
-    """Checks A1 to A3.
+@verb(DiagnoseConfig)
+def diagnose(config: DiagnoseConfig, context: Context) -> Result:
+    """Checks what the theory assumes of a model, a vector and items, and up to which strength each assumption holds.
+
+    A1: the norm of the change of the logits grows in proportion to the strength. A2: every good reply gains on every
+    bad one. A3: wrong answers to unrelated questions move like Gaussian noise around 0.
+
+    Returns:
+        A finding per assumption; slopes, ranges and R^2 of the straight lines through the origin; the worst and the
+        mean margin; skewness, kurtosis and distance to a Gaussian of the noise.
 
     Raises:
         InputError: Something cannot be read.
+
+    Example:
+        >>> found = diagnose("reference", strengths=[4.0, 8.0, 16.0], prompts=4, items=8, max_pairs=16)
+        >>> [finding.key for finding in found.findings]
+        ['linearity', 'margin', 'noise']
     """
-    with Recorder(
-        "steering.diagnose", f"What the theory assumes of steering {config.model}", config, context, papers=(1,)
-    ) as record:
+    title = f"What the theory assumes of steering {title_of(config.model)}"
+    with Recorder("steering.diagnose", title, config, context, papers=(1,)) as record:
         bench = open_bench(config, context)
         if config.strengths is not None:
             strengths = sorted(set(config.strengths))

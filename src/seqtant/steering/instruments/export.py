@@ -9,22 +9,35 @@ from seqtant.findings import Result
 from seqtant.lm import hooks
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.steering.config import ExportConfig
-from seqtant.steering.inputs import open_model, open_vector
+from seqtant.steering.inputs import open_model, open_vector, title_of
 
 NAMES = {"gguf": "vector.gguf", "folder": "steered"}
 
 
-def run(config: ExportConfig, context: Context) -> Result:
-    """Writes the vector in the format of another program.
+@verb(ExportConfig)
+def export(config: ExportConfig, context: Context) -> Result:
+    """Writes a vector for other programs: as a control vector of llama.cpp, or folded into a copy of the model.
+
+    Folding adds strength times direction to the bias of each steered block's last matrix, where that is exact.
+
+    Returns:
+        What was written where, with the files as artifacts.
 
     Raises:
         InputError: There is no place to write to, or the format cannot hold the vector.
         MissingExtraError: A GGUF file needs the library ``gguf``.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     written = export("reference", format="folder", to=f"{place}/steered", strength=30.0, max_pairs=16)
+        >>> written.values["layers"], len(written.artifacts)
+        (2, 1)
     """
-    with Recorder("steering.export", f"Steering vector of {config.model} for others", config, context, papers=(1,)) as (
-        record
-    ):
+    title = f"Steering vector of {title_of(config.model)} for others"
+    with Recorder("steering.export", title, config, context, papers=(1,)) as record:
         target = _target(config, context)
         model = open_model(config, context)
         vector = open_vector(config, model, context)

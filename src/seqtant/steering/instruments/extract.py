@@ -5,15 +5,35 @@ from __future__ import annotations
 from seqtant.findings import Assumption, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import share
 from seqtant.steering.config import ExtractConfig
-from seqtant.steering.inputs import open_model, open_vector
+from seqtant.steering.inputs import open_model, open_vector, title_of
 from seqtant.steering.vectors.vector import SteeringVector
 
 
-def run(config: ExtractConfig, context: Context) -> Result:
-    """Extracts a vector; it is saved as ``vector.safetensors`` in the run's folder, if it has one."""
-    with Recorder("steering.extract", f"Steering vector of {config.model}", config, context, papers=(1,)) as record:
+@verb(ExtractConfig)
+def evaluate_vector(config: ExtractConfig, context: Context) -> Result:
+    """Evaluates the directions that contrast pairs give, block by block; with ``out`` the vector is kept there.
+
+    The vector itself is what :meth:`seqtant.steering.SteeringVector.extract` returns; this says how good it is. A
+    vector that is given is checked against the model instead.
+
+    Returns:
+        Per block the raw norm, the mean hidden norm, the share of the squared differences along the direction, and how
+        often a direction made from other pairs tells the two sides of a pair apart; the best block by that. With
+        ``out`` the file ``vector.safetensors`` is an artifact.
+
+    Raises:
+        InputError: There is neither a vector nor pairs, or they cannot be used.
+
+    Example:
+        >>> pairs = [(f"we love the {noun} .", f"we hate the {noun} .") for noun in ("lamp", "room", "lake", "hill")]
+        >>> evaluate_vector("reference", pairs=pairs, layers=[2, 3]).values["best_accuracy"]
+        1.0
+    """
+    title = f"Steering vector of {title_of(config.model)}"
+    with Recorder("steering.extract", title, config, context, papers=(1,)) as record:
         model = open_model(config, context)
         vector = open_vector(config, model, context, folds=config.folds)
         record.value("pairs", vector.origin.pairs)

@@ -9,12 +9,13 @@ import numpy as np
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
 from seqtant.steering.analysis.fits import fit_local_law, resampled
 from seqtant.steering.analysis.strength_search import Budget, StrengthMeasurements, find_probe_strength
 from seqtant.steering.config import LayersConfig
-from seqtant.steering.inputs import open_bench, record_warnings
+from seqtant.steering.inputs import open_bench, record_warnings, title_of
 from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, Bench, alignment_gradients
 from seqtant.steering.theory import efficient_limit
 
@@ -37,13 +38,26 @@ class _Layer:
     """Helpfulness lost per squared strength."""
 
 
-def run(config: LayersConfig, context: Context) -> Result:
-    """Measures every layer alone.
+@verb(LayersConfig)
+def compare_layers(config: LayersConfig, context: Context) -> Result:
+    """Compares blocks: how much alignment each gains, steered alone, before a budget of helpfulness is spent.
+
+    The gain follows B(r) = tanh(arctanh B_0 + slope r / (1 - B_0^2)), with the exact slope at 0, to the strength at
+    which the law of small strengths spends the budget.
+
+    Returns:
+        The best block with its gain and strength, and a table of all.
 
     Raises:
         InputError: Something cannot be read.
+
+    Example:
+        >>> found = compare_layers("reference", layers=[2, 3], prompts=4, items=8, max_pairs=16)
+        >>> found.values["best_layer"] in (2, 3)
+        True
     """
-    with Recorder("steering.layers", f"Where to steer {config.model}", config, context, papers=(1,)) as record:
+    title = f"Where to steer {title_of(config.model)}"
+    with Recorder("steering.layers", title, config, context, papers=(1,)) as record:
         bench = open_bench(config, context)
         record_warnings(record, bench, [])
         slopes = alignment_gradients(bench)  # [prompts, layers]
@@ -82,9 +96,9 @@ def _measure_layer(
     # Along B(r) = tanh(arctanh B_0 + slope r / (1 - B_0^2)), which has the exact slope at 0.
     start = measured.alignment[measured.strengths.index(0.0)]
     line = slopes / np.maximum(1 - start**2, 1e-9)
-    gain, *gains = (
-        float((np.tanh(np.arctanh(start) + side * line * root) - start).mean()) for root in (value, *roots[:200])
-    )
+    # A prompt whose alignment is +-1 to rounding has no arctanh.
+    odds = np.arctanh(np.clip(start, -1 + 1e-12, 1 - 1e-12))
+    gain, *gains = (float((np.tanh(odds + side * line * root) - start).mean()) for root in (value, *roots[:200]))
     return _Layer(
         bench.vector.layers[0],
         norm,

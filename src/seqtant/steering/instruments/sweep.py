@@ -11,12 +11,13 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.fits import Fit
 from seqtant.stats.intervals import mean
 from seqtant.steering.analysis.fits import LossOrder, fit_alignment, fit_bell, loss_orders
 from seqtant.steering.applying.generation import SCORERS, Reply, Scorer, generate_replies, hard_alignment
 from seqtant.steering.config import SweepConfig
-from seqtant.steering.inputs import open_bench, record_warnings
+from seqtant.steering.inputs import open_bench, record_warnings, title_of
 from seqtant.steering.sweeping.bench import Bench, BenchScores, alignment_gradients, usable_range
 from seqtant.steering.theory import LINEAR, MARGIN, NOISE, UNCHECKED
 
@@ -42,14 +43,30 @@ class _Swept:
     replies: list[Reply]
 
 
-def run(config: SweepConfig, context: Context) -> Result:
-    """Sweeps the strength.
+@verb(SweepConfig)
+def sweep(config: SweepConfig, context: Context) -> Result:
+    """Measures alignment and helpfulness over a range of strengths and fits the S-curve and the bell of the theory.
+
+    Alignment is B = (P(good) - P(bad)) / (P(good) + P(bad)), fitted by tanh; helpfulness the probability of the right
+    answer, whose symmetric loss grows by 2^order when the strength is doubled (2^2 for a quadratic law).
+
+    Returns:
+        Both sides at every strength, with intervals; the fits; the exact slope of alignment at 0; the order of the
+        loss; the coherence of generated replies.
 
     Raises:
         InputError: Something cannot be read, or nothing is left of helpfulness without steering.
+
+    Example:
+        >>> found = sweep("reference", strengths="-20:20:10", prompts=4, items=8, coherence_prompts=0, max_pairs=16)
+        >>> found.values["largest_strength"], len(found.series("alignment")) >= 5
+        (20.0, True)
     """
-    with Recorder("steering.sweep", f"Trade-off of steering {config.model}", config, context, papers=(1,)) as record:
-        scorer = SCORERS[config.scorer] if config.scorer else None
+    title = f"Trade-off of steering {title_of(config.model)}"
+    with Recorder("steering.sweep", title, config, context, papers=(1,)) as record:
+        scorer: Scorer | None = SCORERS[config.scorer] if isinstance(config.scorer, str) else config.scorer
+        if scorer is not None and not callable(scorer):
+            raise InputError(f"scorer is {scorer!r:.60}: give the name of a registered one, or a function")
         bench = open_bench(config, context)
         if config.strengths is not None:
             strengths = sorted(set(config.strengths))

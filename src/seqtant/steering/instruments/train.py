@@ -13,6 +13,7 @@ import numpy as np
 
 from seqtant.data.documents import TextFile
 from seqtant.data.espeak import phrase_documents
+from seqtant.data.json_lines import read_lines, text_of
 from seqtant.data.tokens import TokenWindows, spread_windows
 from seqtant.findings import Estimate, Result
 from seqtant.lm.continuations import batch_continuation_log_probs
@@ -25,6 +26,8 @@ from seqtant.reference.world.vocabulary import SPECIALS
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 from seqtant.stats.intervals import share
 from seqtant.steering.config import TrainConfig
 from seqtant.steering.data import review_data
@@ -32,7 +35,8 @@ from seqtant.steering.data.items import BehaviorPrompt, ContrastPair, Passage, Q
 from seqtant.steering.data.review_data import Review
 from seqtant.steering.inputs import persona_pairs
 from seqtant.steering.sweeping.bench import question_scores
-from seqtant.training import TrainingHistory, mean_loss, train
+from seqtant.training import TrainingHistory, mean_loss
+from seqtant.training import train as train_network
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -53,11 +57,23 @@ class _Texts:
     """Name of a JSON lines file -> its items."""
 
 
-def run(config: TrainConfig, context: Context) -> Result:
-    """Trains; with a folder, the model goes to ``model`` and the JSON lines beside it.
+@verb(TrainConfig)
+def train(config: TrainConfig, context: Context) -> Result:
+    """Trains a small model on texts with opinions, and makes pairs, prompts and questions of texts it never saw.
+
+    With ``out`` the model goes to ``model`` and the JSON lines beside it.
+
+    Returns:
+        Course of the training, held-out perplexity, accuracy on cloze questions beside guessing, and how many pairs,
+        prompts, questions and passages were made.
 
     Raises:
         InputError: A file cannot be read, or holds too little.
+
+    Example:
+        >>> small = TrainConfig.smoke()
+        >>> train.run(replace(small, steps=2)).values["parameters"] > 0
+        True
     """
     with Recorder("steering.train", "A small model, with what it takes to steer it", config, context, papers=(1,)) as (
         record
@@ -79,7 +95,7 @@ def run(config: TrainConfig, context: Context) -> Result:
         windows = TokenWindows(tokens, length=shape.context_length, rows=config.rows, seed=context.seed, name=name)
         folder = None if context.folder is None else context.folder / "checkpoints"
         own = Context(seed=context.seed, device=context.device, folder=folder, progress=context.progress)
-        history = train(network, windows, config.training(), context=own)
+        history = train_network(network, windows, config.training(), context=own)
         held_out = spread_windows(token_row(tokenizer, texts.held_out), length=config.context, most=HELD_OUT_WINDOWS)
         loss = mean_loss(network, {"input_ids": held_out})
         _record_training(record, network.num_parameters(), history, loss)
@@ -100,7 +116,7 @@ def run(config: TrainConfig, context: Context) -> Result:
                 "next",
                 "What to run next",
                 ("question", "command"),
-                [(question, f"seqtant steering {verb} {files}/model {inputs}") for question, verb in _NEXT],
+                [(question, f"seqtant steering {name} {files}/model {inputs}") for question, name in _NEXT],
             )
     return record.result
 
@@ -114,8 +130,13 @@ _NEXT: Iterable[tuple[str, str]] = (
 def _split_texts(config: TrainConfig, context: Context) -> _Texts:
     """Splits reviews and plain text by document; the held-out part becomes pairs, prompts, questions and passages."""
     generator = np.random.default_rng([context.seed, 70])
-    plain = [text for name in config.text for text in TextFile(name)] if config.text else list(phrase_documents(200))
-    if config.reviews:
+    plain: list[str] = [] if config.text else list(phrase_documents(200))
+    for source in config.text:
+        if is_path(source):
+            plain += TextFile(source)
+        else:
+            plain += [text_of(row, "text", place) for place, row in read_lines(source, fields=("text",))]
+    if config.reviews is not None:
         reviews = review_data.read_reviews(config.reviews)
     else:
         reviews = [

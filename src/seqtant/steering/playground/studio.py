@@ -14,11 +14,12 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm.interface import encode
 from seqtant.runs.context import Context
+from seqtant.sources import describe
 from seqtant.steering.analysis.strength_search import Budget, StrengthMeasurements, choose
-from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.config import ChooseConfig
 from seqtant.steering.inputs import open_bench
 from seqtant.steering.sweeping.bench import FIRST_STRENGTH, Bench, usable_range
+from seqtant.steering.vectors.hooks import apply_steering
 
 SMALLEST_BUDGET = 0.001
 """A smaller loss drowns in rounding, and the search for it would not end."""
@@ -65,9 +66,9 @@ class Studio:
     def about(self) -> dict[str, Any]:
         """What the page shows before anything is asked."""
         return {
-            "model": self.config.model,
-            "vector": self.config.vector,
-            "pairs": self.config.pairs,
+            "model": describe(self.config.model),
+            "vector": describe(self.config.vector),
+            "pairs": describe(self.config.pairs),
             "layers": list(self.bench.vector.layers),
             "reach": self.reach,
             "hidden_norm": self.norm,

@@ -24,8 +24,8 @@ from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import BlockStates, continue_from, read_from, run_to_layer
 from seqtant.lm.shared_beginnings import PrefixGroup, prefix_groups
-from seqtant.steering.applying.hooks import apply_steering
 from seqtant.steering.applying.output_bias import output_projection
+from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector
 
 

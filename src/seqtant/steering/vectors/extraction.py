@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +19,24 @@ from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, encode, tokenizer_of
+from seqtant.lm.loading import load
 from seqtant.lm.shared_beginnings import last_states
 from seqtant.progress import SILENT, Progress
-from seqtant.steering.data.items import ContrastPair
+from seqtant.sources import ModelSource, Rows
+from seqtant.steering.data.items import ContrastPair, read_pairs
 from seqtant.steering.vectors.vector import LayerFacts, Origin, SteeringVector, model_hash, tokenizer_hash
 
 States = Float[np.ndarray, "pairs width"]
 Direction = Float[np.ndarray, " width"]
 
+STEERED = (0.2, 0.4)
+"""Part of the depth that is steered by default: the paper's blocks 8 to 15 of 40."""
+
 
 def extract(
-    model: HuggingFaceLM,
-    pairs: Sequence[ContrastPair],
-    layers: Sequence[int],
+    model: ModelSource,
+    pairs: Rows,
+    layers: Sequence[int] | str | None = None,
     *,
     method: str = "mean",
     template: str = "{text}",
@@ -40,9 +48,11 @@ def extract(
     """Extracts one direction per block from the hidden states at the last tokens of contrast pairs.
 
     Args:
-        model: The model.
-        pairs: At least two pairs.
-        layers: Blocks whose output is read; nothing above the highest is run.
+        model: A transformers model with its tokenizer, ``(model, tokenizer)``, a wrapper of :func:`seqtant.lm.load`, or
+            what that loads. A network in memory comes back as it was.
+        pairs: At least two pairs: ``(positive, negative)``, :class:`ContrastPair`, dictionaries, or a file of them.
+        layers: Blocks whose output is read; nothing above the highest is run. Numbers, or a text such as ``0.3:0.6``;
+            by default from a fifth to two fifths of the depth.
         method: One of :data:`METHODS`.
         template: ``chat`` or a text with ``{text}``.
         seed: Seed of the shuffles, of the random control and of the folds.
@@ -55,7 +65,28 @@ def extract(
 
     Raises:
         InputError: The pairs hold no direction, the method is unknown, or hidden states are not finite.
+
+    Example:
+        >>> pairs = [(f"we love the {n} .", f"we hate the {n} .") for n in ("lamp", "room", "lake")]
+        >>> vector = extract("reference", pairs, [2, 3])
+        >>> vector.layers, vector.facts[2].held_out_accuracy
+        ((2, 3), 1.0)
     """
+    if not isinstance(model, HuggingFaceLM):
+        with _left_as_it_was(model):
+            loaded = load(model)
+            return extract(
+                loaded,
+                pairs,
+                layers,
+                method=method,
+                template=template,
+                seed=seed,
+                folds=folds,
+                tokens_per_batch=tokens_per_batch,
+                progress=progress,
+            )
+    pairs = read_pairs(pairs)
     if len(pairs) < 2:
         raise InputError(
             f"{len(pairs)} contrast pair(s): one pair cannot tell the behavior from its own words; give at least two, "
@@ -68,6 +99,10 @@ def extract(
         )
     if method not in METHODS:
         raise InputError(f"unknown method '{method}': known are {', '.join(METHODS)}")
+    depth = hooks.depth(model)
+    if layers is None or isinstance(layers, str):
+        default = range(math.floor(STEERED[0] * depth), math.ceil(STEERED[1] * depth))
+        layers = parse_layers(layers, depth, default)
     chosen = hooks.check_layers(model, layers)
     tokens = pair_tokens(model, pairs, template)
     # The two sides of a pair mostly begin alike: a group of two reads what they share once.
@@ -102,7 +137,7 @@ def extract(
         model_type=str(getattr(model.model.config, "model_type", "")),
         model_hash=model_hash(model),
         tokenizer_hash=tokenizer_hash(model),
-        depth=hooks.depth(model),
+        depth=depth,
         method=method,
         template=template,
         data_hash=hashlib.sha256(texts.encode()).hexdigest()[:16],
@@ -110,6 +145,25 @@ def extract(
         seed=seed,
     )
     return SteeringVector(directions, facts, origin)
+
+
+@contextmanager
+def _left_as_it_was(source: Any) -> Iterator[None]:
+    """Gives a network in memory back in the mode it came in: reading it needs evaluation mode and frozen weights."""
+    network = source[0] if isinstance(source, tuple) and source else source
+    network = network if isinstance(network, torch.nn.Module) else getattr(network, "model", None)
+    if not isinstance(network, torch.nn.Module):
+        yield
+        return
+    modes = [(module, module.training) for module in network.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad in wanted:
+            parameter.requires_grad_(requires_grad)
 
 
 def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -> list[list[int]]:

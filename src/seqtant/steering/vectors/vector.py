@@ -1,24 +1,31 @@
-"""A steering vector: one unit direction per block with its provenance, saved to a file and checked against a model."""
+"""A steering vector: one direction per block with its provenance; extracted, added, saved, applied to a model."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.files import whole_file
+from seqtant.sources import ModelSource, Rows
+
+if TYPE_CHECKING:
+    from seqtant.steering.vectors.hooks import Strength
 
 FORMAT = "seqtant-steering-1"
 HASHED_NUMBERS = 64
@@ -69,20 +76,28 @@ class Origin:
 
 @dataclass(frozen=True)
 class SteeringVector:
-    """One unit direction per steered block.
+    """One direction per steered block: what is added to the block's output, times a strength.
+
+    Directions are made unit vectors, so that strengths are lengths in the hidden space. Vectors can be added,
+    subtracted and multiplied by numbers, block by block; what comes of it keeps its lengths: steering with
+    ``v + 0.5 * w`` at strength r is steering with v at r and with w at r / 2 at once.
 
     Example:
         >>> vector = SteeringVector({2: torch.tensor([3.0, 4.0])})
         >>> vector.directions[2], vector.layers, vector.width
         (tensor([0.6000, 0.8000]), (2,), 2)
+        >>> (vector - 0.5 * SteeringVector({2: torch.tensor([0.0, 2.0])})).directions[2]
+        tensor([0.6000, 0.3000])
     """
 
     directions: Mapping[int, Float[Tensor, " width"]]
-    """Block number from 0 -> direction; made float32 unit vectors on the CPU."""
+    """Block number from 0 -> direction; float32 on the CPU, of length 1 unless ``unit`` is false."""
     facts: Mapping[int, LayerFacts] = field(default_factory=dict)
     """Per block, what is known of its direction."""
     origin: Origin = Origin()
     """How the vector was made."""
+    unit: bool = True
+    """Whether directions are made unit vectors; False keeps the lengths of sums and multiples."""
 
     def __post_init__(self) -> None:
         if not self.directions:
@@ -93,13 +108,95 @@ class SteeringVector:
             norm = float(flat.norm())
             if flat.ndim != 1 or norm == 0 or not math.isfinite(norm):
                 raise InputError(f"the direction of layer {layer} must be one row of finite numbers that is not zero")
-            units[layer] = (flat / norm).float()
+            units[layer] = (flat / norm if self.unit else flat).float()
         widths = {unit.numel() for unit in units.values()}
         if len(widths) > 1 or min(units) < 0:
             raise InputError(f"directions must be of one width and layers at least 0: got {sorted(widths)}, {[*units]}")
         # The dataclass is frozen: this is the way past it.
         object.__setattr__(self, "directions", units)
         object.__setattr__(self, "facts", {layer: self.facts.get(layer, LayerFacts()) for layer in units})
+
+    @classmethod
+    def extract(
+        cls,
+        model: ModelSource,
+        pairs: Rows,
+        *,
+        layers: Sequence[int] | str | None = None,
+        method: str = "mean",
+        template: str = "{text}",
+        seed: int = 0,
+        folds: int = 5,
+    ) -> SteeringVector:
+        """Extracts a vector from contrast pairs; see :func:`seqtant.steering.extract`."""
+        from seqtant.steering.vectors.extraction import extract
+
+        return extract(model, pairs, layers, method=method, template=template, seed=seed, folds=folds)
+
+    def apply(
+        self, model: hooks.Model | tuple[Any, Any], strength: Strength = 1.0, **options: Any
+    ) -> AbstractContextManager[None]:
+        """Steers a model while the context lasts: ``with vector.apply(model, 2.0): model.generate(...)``.
+
+        Args:
+            model: A transformers model, ``(model, tokenizer)``, or a wrapper of :func:`seqtant.lm.load`.
+            strength: Steering coefficient, one number or one per row of the batch.
+            **options: As for :func:`seqtant.steering.apply_steering`: ``positions``, ``weights``, ``keep_norm`` ...
+
+        Raises:
+            InputError: The vector does not fit the model.
+        """
+        from seqtant.steering.vectors.hooks import apply_steering
+
+        return apply_steering(model, self, strength, **options)
+
+    def __mul__(self, factor: float) -> SteeringVector:
+        """Multiplies every direction by a number other than 0."""
+        if isinstance(factor, bool) or not isinstance(factor, Real):
+            return NotImplemented
+        facts = self.facts
+        if factor < 0:
+            # What was counted on the positive side is not true of the other.
+            facts = {k: replace(fact, sign_agreement=None, held_out_accuracy=None) for k, fact in facts.items()}
+        rows = {layer: float(factor) * row for layer, row in self.directions.items()}
+        return replace(self, directions=rows, facts=facts, unit=self.unit and abs(factor) == 1)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> SteeringVector:
+        """Steers the other way."""
+        return -1 * self
+
+    def __add__(self, other: SteeringVector) -> SteeringVector:
+        """Adds the directions block by block; a block that only one of them steers is steered by that one.
+
+        Raises:
+            InputError: They are of different models, or cancel in a block.
+        """
+        if not isinstance(other, SteeringVector):
+            return NotImplemented
+        both = (self, other)
+        for what in ("model_hash", "tokenizer_hash", "depth"):
+            known = {value for vector in both if (value := getattr(vector.origin, what))}
+            if len(known) > 1 or self.width != other.width:
+                raise InputError(
+                    f"the vectors are of different models ('{self.origin.model}' and '{other.origin.model}'): only "
+                    "vectors of one model can be added"
+                )
+        layers = sorted({*self.layers, *other.layers})
+        rows = {k: torch.stack([v.directions[k] for v in both if k in v.directions]).sum(dim=0) for k in layers}
+        facts: dict[int, LayerFacts] = {}
+        for layer in layers:
+            # The states are the model's, whatever is added to them: their mean norm is that of either.
+            norms = [v.facts[layer].hidden_norm for v in both if layer in v.facts]
+            facts[layer] = LayerFacts(hidden_norm=next((norm for norm in norms if norm is not None), None))
+        source = self.origin if self.origin.model_hash else other.origin
+        origin = replace(source, method="sum", template="", data_hash="", pairs=0, seed=None)
+        return SteeringVector(rows, facts, origin, unit=False)
+
+    def __sub__(self, other: SteeringVector) -> SteeringVector:
+        """Subtracts another vector block by block."""
+        return self + -other
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -133,7 +230,7 @@ class SteeringVector:
             facts={layer: self.facts[layer] for layer in layers},
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Writes the vector as safetensors, whole or not at all.
 
         Raises:
@@ -142,16 +239,24 @@ class SteeringVector:
         tensors = {f"direction.{layer}": direction.contiguous() for layer, direction in self.directions.items()}
         facts = {str(layer): asdict(known) for layer, known in self.facts.items()}
         about = {"format": FORMAT, "origin": json.dumps(asdict(self.origin)), "facts": json.dumps(facts)}
-        with whole_file(path) as temporary:
+        if not self.unit:
+            about["unit"] = "false"
+        with whole_file(Path(path)) as temporary:
             save_file(tensors, str(temporary), metadata=about)
 
     @classmethod
-    def load(cls, path: Path) -> SteeringVector:
-        """Reads a vector back.
+    def load(cls, path: str | Path) -> SteeringVector:
+        """Reads a vector back: one that :meth:`save` wrote, or a control vector of llama.cpp (``.gguf``).
 
         Raises:
             InputError: The file is missing, corrupt, or no steering vector.
+            MissingExtraError: A GGUF file needs the library ``gguf``.
         """
+        path = Path(path)
+        if path.suffix == ".gguf":
+            from seqtant.steering.vectors.interop import read_gguf
+
+            return read_gguf(path)
         if not path.is_file():
             raise InputError(f"no file '{path}': give a steering vector that 'steering extract' wrote")
         try:
@@ -164,47 +269,49 @@ class SteeringVector:
             raise InputError(f"'{path}' is no steering vector of this package: its format is {about.get('format')!r}")
         directions = {int(name.removeprefix("direction.")): tensor for name, tensor in tensors.items()}
         facts = {int(layer): LayerFacts(**known) for layer, known in json.loads(about["facts"]).items()}
-        return cls(directions, facts, Origin(**json.loads(about["origin"])))
+        origin = Origin(**json.loads(about["origin"]))
+        return cls(directions, facts, origin, unit=about.get("unit") != "false")
 
 
-def check_vector(vector: SteeringVector, model: HuggingFaceLM, *, allow_other: bool = False) -> None:
+def check_vector(vector: SteeringVector, model: hooks.Model, *, allow_other: bool = False) -> None:
     """Checks that a vector belongs to a model.
 
     Args:
         vector: The vector.
-        model: The model it shall steer.
+        model: The model it shall steer; of a bare transformers model the tokenizer is not known, so not checked.
         allow_other: Whether other weights or another tokenizer of the same size are accepted.
 
     Raises:
         InputError: Width or depth do not fit, or it was made from other weights or another tokenizer.
     """
     width, depth = hooks.width(model), hooks.depth(model)
+    name = type(model).__name__ if isinstance(model, nn.Module) else model.name
     if vector.width != width:
-        raise InputError(f"the vector is {vector.width} wide, '{model.name}' {width}: it is of another model")
+        raise InputError(f"the vector is {vector.width} wide, '{name}' {width}: it is of another model")
     if vector.layers[-1] >= depth or (vector.origin.depth and vector.origin.depth != depth):
         there = vector.origin.depth or vector.layers[-1] + 1
-        raise InputError(f"the vector is for {there} blocks, '{model.name}' has {depth}: it is of another model")
+        raise InputError(f"the vector is for {there} blocks, '{name}' has {depth}: it is of another model")
     if allow_other:
         return
     origin = vector.origin
-    for what, expected, found in (
-        ("weights", origin.model_hash, model_hash),
-        ("tokenizer", origin.tokenizer_hash, tokenizer_hash),
-    ):
+    checks = [("weights", origin.model_hash, model_hash)]
+    if isinstance(model, HuggingFaceLM):
+        checks.append(("tokenizer", origin.tokenizer_hash, tokenizer_hash))
+    for what, expected, found in checks:
         if expected and expected != found(model):
             raise InputError(
-                f"the vector was made from '{origin.model}' with other {what} than '{model.name}' has: extract "
+                f"the vector was made from '{origin.model}' with other {what} than '{name}' has: extract "
                 "it anew, or allow it with --set allow_other_model=true"
             )
 
 
-def model_hash(model: HuggingFaceLM) -> str:
+def model_hash(model: hooks.Model) -> str:
     """SHA-256 over names, shapes and 64 evenly spread numbers of every weight, 16 hexadecimal digits.
 
     Numbers are compared in bfloat16, so that a model has the same hash whatever type it is loaded in.
     """
     digest = hashlib.sha256()
-    for name, weight in sorted(model.model.state_dict().items()):
+    for name, weight in sorted(hooks.network(model).state_dict().items()):
         flat = weight.reshape(-1)
         step = max(1, flat.numel() // HASHED_NUMBERS)
         values = flat[::step][:HASHED_NUMBERS].to("cpu", torch.float32).bfloat16().float().tolist()
@@ -212,7 +319,7 @@ def model_hash(model: HuggingFaceLM) -> str:
     return digest.hexdigest()[:16]
 
 
-def tokenizer_hash(model: HuggingFaceLM) -> str:
+def tokenizer_hash(model: Any) -> str:
     """SHA-256 over the vocabulary and the chat template, 16 hexadecimal digits; empty without a tokenizer."""
     if model.tokenizer is None:
         return ""

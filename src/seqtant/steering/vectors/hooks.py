@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.hooks import BlockCall, Edit, edit_blocks, network
+from seqtant.lm.hooks import BlockCall, Edit, Model, edit_blocks, network
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
 
@@ -24,7 +25,7 @@ TokenMask = Callable[[BlockCall], Bool[Tensor, "batch time"]]
 
 @contextmanager
 def apply_steering(
-    model: HuggingFaceLM,
+    model: Model | tuple[Any, Any],
     vector: SteeringVector,
     strength: Strength = 1.0,
     *,
@@ -41,7 +42,7 @@ def apply_steering(
     their place in the batch elsewhere.
 
     Args:
-        model: The model.
+        model: A wrapper of :func:`seqtant.lm.load`, a transformers model as it is, or ``(model, tokenizer)``.
         vector: The vector; its directions are unit vectors, so strengths are lengths in the hidden space.
         strength: Steering coefficient: one number, or one per row of the caller, (rows,).
         weights: Per block, a factor on the strength; blocks left out have 1.
@@ -66,17 +67,19 @@ def apply_steering(
         >>> (plain - both).abs().amax(dim=(1, 2)).gt(1e-6).tolist()
         [False, True]
     """
-    check_vector(vector, model, allow_other=allow_other_model)
+    steered_model: Model = model[0] if isinstance(model, tuple) else model
+    check_vector(vector, steered_model, allow_other=allow_other_model)
     mask = _token_mask(positions, prompt_lengths)
     strengths = torch.as_tensor(strength, dtype=torch.float32)
     if strengths.ndim > 1 or not bool(torch.isfinite(strengths).all()):
         raise InputError("strength must be one finite number, or one per row")
-    dtype, strengths = float_type(model), strengths.to(model.device)
+    device = next(network(steered_model).parameters()).device
+    dtype, strengths = float_type(steered_model), strengths.to(device)
     edits = {
-        layer: _addition(direction.to(model.device), strengths, mask, keep_norm=keep_norm, dtype=dtype)
+        layer: _addition(direction.to(device), strengths, mask, keep_norm=keep_norm, dtype=dtype)
         for layer, direction in weighted_directions(vector, weights).items()
     }
-    with edit_blocks(model, edits):
+    with edit_blocks(steered_model, edits):
         yield
 
 
@@ -160,7 +163,7 @@ def _token_mask(positions: str, prompt_lengths: int | Sequence[int] | None) -> T
     return mask
 
 
-def float_type(model: HuggingFaceLM) -> torch.dtype:
+def float_type(model: Model) -> torch.dtype:
     """The number type that a model computes in."""
     return next((p.dtype for p in network(model).parameters() if p.is_floating_point()), torch.float32)
 
