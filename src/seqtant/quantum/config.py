@@ -44,8 +44,9 @@ def _describe_state(value: Any) -> Any:
     """The class of a wave function and a hash of its weights: a run goes on only where it began with the same."""
     if value is None or is_path(value):
         return describe(value)
-    first: Any = cast("tuple[Any, ...]", value)[0] if type(value) is tuple and value else value
-    state: Any = getattr(value, "state", first)
+    if isinstance(value, tuple):
+        return _describe_state(next(iter(cast("tuple[Any, ...]", value)), None))
+    state: Any = getattr(value, "state", value)
     if not hasattr(state, "named_parameters"):
         return describe(value)
     sha256 = hashlib.sha256()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -64,9 +65,10 @@ def sweep(config: SweepConfig, context: Context) -> Result:
     """
     title = f"Trade-off of steering {title_of(config.model)}"
     with Recorder("steering.sweep", title, config, context, papers=(1,)) as record:
-        scorer: Scorer | None = SCORERS[config.scorer] if isinstance(config.scorer, str) else config.scorer
-        if scorer is not None and not callable(scorer):
-            raise InputError(f"scorer is {scorer!r:.60}: give the name of a registered one, or a function")
+        if not (config.scorer is None or isinstance(config.scorer, str) or callable(config.scorer)):
+            raise InputError(f"scorer is {config.scorer!r:.60}: give the name of a registered one, or a function")
+        found = SCORERS[config.scorer] if isinstance(config.scorer, str) else config.scorer
+        scorer = cast("Scorer | None", found)
         bench = open_bench(config, context)
         if config.strengths is not None:
             strengths = sorted(set(config.strengths))
