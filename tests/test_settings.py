@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from seqtant.boundary import parse_size
 from seqtant.errors import InputError
 from seqtant.settings import (
     build,
+    config,
     config_hash,
     override,
     plain,
@@ -306,3 +308,35 @@ def test_the_hash_knows_values_not_how_they_were_written() -> None:
 def test_a_value_of_the_wrong_type_is_named_when_the_record_is_made() -> None:
     with pytest.raises(InputError, match="Outer: count is 'x': give a whole number"):
         plain(Outer(count="x"))  # type: ignore[arg-type]
+
+
+@config
+class Placed:
+    """A configuration with two fields that may be given by place."""
+
+    model: str = field(default="reference", kw_only=False)
+    """The model."""
+    steps: int = field(default=3, kw_only=False)
+    """How many."""
+    kind: Literal["a", "b"] | None = None
+    """Which."""
+
+
+def test_values_by_place_are_held_to_the_rules_of_their_fields() -> None:
+    assert Placed("mine", 4) == Placed(model="mine", steps=4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Placed("mine", True), "Placed: steps: give a number, not true"),
+        (lambda: Placed("mine", "four"), "steps is 'four': give a whole number"),
+        (lambda: Placed("mine", 1, "a"), r"takes 2 values by place \(model, steps\), not 3: give the others by name"),
+        (lambda: Placed("mine", model="yours"), "'model' is given by place and by name: give it once"),
+        (lambda: Placed(kind="c"), "^kind is 'c': give 'a' or 'b'$"),
+    ],
+)
+def test_wrong_values_from_python_are_refused_in_one_line(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import math
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -32,7 +33,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number."""
 Count = Annotated[int, Field(ge=1)]
-"""A whole number of at least 1; ``AtLeast[2]`` for another least one."""
+"""A whole number of at least 1."""
 
 
 class Listed:
@@ -49,13 +50,6 @@ Names = Annotated[tuple[str, ...], Listed(), BeforeValidator(_split)]
 """Names, or a text such as ``plain,purpose``."""
 
 
-class AtLeast:
-    """``AtLeast[2]`` is the type of whole numbers of at least 2."""
-
-    def __class_getitem__(cls, least: int) -> Any:
-        return Annotated[int, Field(ge=least)]
-
-
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def config(cls: type[T]) -> type[T]:
     """Makes a class a configuration: a frozen dataclass whose every construction is validated.
@@ -69,13 +63,20 @@ def config(cls: type[T]) -> type[T]:
         config=ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True),
     )(cls)
     validate = made.__init__
+    by_place = [field.name for field in dataclasses.fields(made) if not field.kw_only]
 
     @functools.wraps(validate)
     def __init__(self: Any, *args: Any, **values: Any) -> None:  # noqa: N807  (it is the class's own)
+        if len(args) > len(by_place):
+            several = f"{len(by_place)} values by place ({', '.join(by_place)})" if by_place else "no value by place"
+            raise InputError(f"{made.__name__} takes {several}, not {len(args)}: give the others by name")
+        given = dict(zip(by_place, args, strict=False))
+        if twice := given.keys() & values.keys():
+            raise InputError(f"{made.__name__}: '{min(twice)}' is given by place and by name: give it once")
         # pydantic alone reads true as 1, lets NaN pass and knows no "1.3B".
-        ready = fit(made, values, made.__name__)
+        ready = fit(made, given | values, made.__name__)
         try:
-            validate(self, *args, **ready)
+            validate(self, **ready)
         except ValidationError as error:
             raise InputError(_one_line(error, "")) from error
 
@@ -206,18 +207,21 @@ def build(kind: type[C], data: Mapping[str, Any], *, source: str = "configuratio
 def _one_line(error: ValidationError, source: str) -> str:
     """The first fault of a validation as one line: where, what it is, what to give."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    # Members of a union and validators stand in the place too: "function-before", "literal['a','b']".
+    where = ".".join(str(part) for part in first["loc"] if not re.search(r"^function-|[\[(]", str(part)))
     kind, got, bounds = first["type"], first["input"], first.get("ctx") or {}
     reason = first["msg"].removeprefix("Value error, ")
     given = f" is {got!r:.80}" if where else ""
     if kind == "missing" and source == _GIVEN:
         given = f" has no default: give it by its flag, with --set {where}=VALUE or in a configuration file"
         return f"{source}: {where}{given}"
+    if kind == "missing":
+        return _joined(source, f"{where} has no default: give it")
     if kind in _WANTED:
         return _joined(source, f"{where}{given}: give {_WANTED[kind].format(**bounds)}")
     if kind == "value_error":
         return _joined(source, f"{where}: {reason}" if where and where not in reason else reason)
-    return _joined(source, f"{where}: {reason}" + ("" if kind == "missing" else f" (got {got!r:.80})"))
+    return _joined(source, f"{where}: {reason} (got {got!r:.80})")
 
 
 def _joined(source: str, text: str) -> str:

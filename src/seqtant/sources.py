@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from pydantic import BeforeValidator, PlainSerializer
 from typing_extensions import TypeIs
@@ -43,14 +43,25 @@ def describe(value: Any) -> Any:
         inner = value[0] if isinstance(value, tuple) else value
         name = getattr(inner, "name", None) or getattr(getattr(inner, "config", None), "name_or_path", None)
         return f"<{name or type(inner).__name__} in memory>"
+    name = type(value).__name__
+    if hasattr(value, "columns") and hasattr(value, "to_dict"):
+        value = value.to_dict("records")
+    elif hasattr(value, "to_dict"):
+        return f"<{name} in memory, sha256 {_short_hash(value.to_dict())}>"
+    elif hasattr(value, "column_names") and hasattr(value, "to_list"):
+        value = value.to_list()
     if isinstance(value, Sequence):
-        text = json.dumps([_plain_row(row) for row in value], sort_keys=True, default=str)
-        return f"<{len(value)} rows in memory, sha256 {hashlib.sha256(text.encode()).hexdigest()[:8]}>"
-    return f"<{type(value).__name__} in memory>"
+        rows = [
+            dataclasses.asdict(row) if dataclasses.is_dataclass(row) and not isinstance(row, type) else row
+            for row in cast("Sequence[Any]", value)
+        ]
+        return f"<{len(rows)} rows in memory, sha256 {_short_hash(rows)}>"
+    return f"<{name} in memory>"
 
 
-def _plain_row(row: Any) -> Any:
-    return dataclasses.asdict(row) if dataclasses.is_dataclass(row) and not isinstance(row, type) else row
+def _short_hash(data: Any) -> str:
+    text = json.dumps(data, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _is_model(value: Any) -> bool:
@@ -63,9 +74,8 @@ def _model(value: Any) -> Any:
     if is_path(value):
         return str(value)
     if not _is_model(value):
-        raise InputError(
-            f"{value!r:.60} is no model: give a folder, a hub name, a transformers model, or (model, tokenizer)"
-        )
+        kinds = "a folder, a hub name, a transformers model, or (model, tokenizer)"
+        raise InputError(f"{' '.join(repr(value).split()):.60} is no model: give {kinds}")
     return value
 
 
@@ -73,7 +83,7 @@ def _rows(value: Any) -> Any:
     if is_path(value):
         return str(value)
     if isinstance(value, Mapping | bytes | int | float) or not hasattr(value, "__iter__"):
-        raise InputError(f"{value!r:.60} is neither a file nor a list of rows")
+        raise InputError(f"{' '.join(repr(value).split()):.60} is neither a file nor a list of rows")
     return value
 
 

@@ -175,7 +175,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert says in captured.err
 
 
-@pytest.mark.xfail(reason="flags of lists read 4.4 as 4")
 def test_half_a_layer_is_refused_as_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["architecture", "sweep", "--depths", "1", "--depths", "4.4", "--print-config"]) == 2
 
