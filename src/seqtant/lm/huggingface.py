@@ -1,4 +1,8 @@
-"""A Hugging Face decoder behind the common interface: positions that survive padding, caches that are values."""
+"""A Hugging Face decoder behind the common interface: positions that survive padding, caches that are values.
+
+Not every family can go on from a cache with several tokens, or reads padding as nothing: :mod:`seqtant.lm.probe` finds
+out. Where one cannot, what came before is read again, without padding, which is right for every causal model.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,30 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+CACHE_NAMES = ("past_key_values", "cache_params", "state")
+"""What families call the cache that they take and return."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a network was found to do as it should, see :func:`seqtant.lm.probe.probe`."""
+
+    steps: bool = True
+    """Going on from a cache with one token at a time."""
+    pieces: bool = True
+    """Going on from a cache with several tokens, and with copies of its rows."""
+    padding: bool = True
+    """Reading rows that are padded on the left."""
+
+
 @dataclass(frozen=True)
 class HuggingFaceCache:
     """Keys and values of the tokens read so far, and which of those tokens are real."""
 
     past: Any
-    """A ``transformers`` cache; never changed once it is here."""
+    """A cache in the family's own form, never changed once it is here; None where what came before is read again."""
+    ids: Int[Tensor, "batch past"]
+    """All tokens read so far, padding included."""
     lengths: Int[Tensor, " batch"]
     """Real tokens read so far, per row."""
     mask: Int[Tensor, "batch past"] | None
@@ -63,6 +85,8 @@ class HuggingFaceLM(CausalLM):
         parameters = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in parameters
         self._takes_keep = "logits_to_keep" in parameters
+        self.cache_name = next((name for name in CACHE_NAMES if name in parameters), "past_key_values")
+        self.abilities = Abilities()
         self._decoder: tuple[nn.Module, nn.Module, nn.ModuleList] | None = None
 
     @property
@@ -87,7 +111,10 @@ class HuggingFaceLM(CausalLM):
         use_cache: bool = False,
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`; the logits are float32, or float64 for a float64 model."""
-        arguments = self._arguments(input_ids, attention_mask, cache) | {"use_cache": use_cache}
+        if self._must_read_again(input_ids, attention_mask, cache):
+            return self._read_again(input_ids, attention_mask, cache, keep, use_cache=use_cache)
+        remembers = use_cache and self.abilities.steps
+        arguments = self._arguments(input_ids, attention_mask, cache) | {"use_cache": remembers}
         kept = None if keep is None else kept_positions(keep, input_ids.shape[1], input_ids.device)
         if kept is not None and self._takes_keep:
             arguments["logits_to_keep"] = keep if isinstance(keep, int) else kept
@@ -95,12 +122,53 @@ class HuggingFaceLM(CausalLM):
         logits = _single(output.logits if kept is None or self._takes_keep else output.logits[:, kept])
         if not use_cache:
             return LMOutput(logits)
-        return LMOutput(logits, self._lengthened(cache, input_ids, attention_mask, output.past_key_values))
+        past = getattr(output, self.cache_name) if remembers else None
+        return LMOutput(logits, self._lengthened(cache, input_ids, attention_mask, past))
+
+    def _must_read_again(
+        self, input_ids: Tensor, attention_mask: Tensor | None, cache: HuggingFaceCache | None
+    ) -> bool:
+        """Whether the family would get these tokens wrong as they are."""
+        if cache is not None and (cache.past is None or (input_ids.shape[1] > 1 and not self.abilities.pieces)):
+            return True
+        return not self.abilities.padding and joint_mask(cache, attention_mask, input_ids) is not None
+
+    def _read_again(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        cache: HuggingFaceCache | None,
+        keep: Keep,
+        *,
+        use_cache: bool,
+    ) -> LMOutput:
+        """The same output, from all tokens since the first."""
+        ids, places = _unpadded(input_ids, joint_mask(cache, attention_mask, input_ids), cache)
+        if keep is not None:
+            places = places[:, kept_positions(keep, input_ids.shape[1], input_ids.device)]
+        # Padding needs its own cache layout in families that cannot read it, so that such rows start anew each time.
+        remembers = use_cache and self.abilities.steps and joint_mask(cache, attention_mask, input_ids) is None
+        columns = places.unique()
+        arguments = self._arguments(ids, None, None) | {"use_cache": remembers}
+        if self._takes_keep:
+            arguments["logits_to_keep"] = columns
+        output = self.model(**arguments)
+        logits = output.logits if self._takes_keep else output.logits[:, columns]  # [batch, columns, vocabulary]
+        rows = torch.arange(ids.shape[0], device=ids.device)[:, None]
+        logits = _single(logits[rows, torch.searchsorted(columns, places)])
+        if not use_cache:
+            return LMOutput(logits)
+        past = getattr(output, self.cache_name) if remembers else None
+        return LMOutput(logits, self._lengthened(cache, input_ids, attention_mask, past))
 
     def hidden(
         self, input_ids: Int[Tensor, "batch time"], *, cache: HuggingFaceCache | None = None
-    ) -> Float[Tensor, "batch time width"]:
+    ) -> Float[Tensor, "batch time width"] | None:
         """See :meth:`CausalLM.hidden`."""
+        try:
+            _ = self.decoder
+        except InputError:
+            return None
         return self.final_states(input_ids, cache=cache)
 
     def final_states(
@@ -111,13 +179,17 @@ class HuggingFaceLM(CausalLM):
         cache: HuggingFaceCache | None = None,
     ) -> Float[Tensor, "batch time width"]:
         """What the decoder hands to the head, after its final norm; arguments as for :meth:`forward`."""
-        return self._decoded(input_ids, attention_mask, cache, use_cache=cache is not None)[0]
+        if not self._must_read_again(input_ids, attention_mask, cache):
+            return self._decoded(input_ids, attention_mask, cache, use_cache=cache is not None)[0]
+        ids, places = _unpadded(input_ids, joint_mask(cache, attention_mask, input_ids), cache)
+        states = self._decoded(ids, None, None, use_cache=False)[0]
+        return states[torch.arange(ids.shape[0], device=ids.device)[:, None], places]
 
     def read(
         self, input_ids: Int[Tensor, "batch time"], attention_mask: Int[Tensor, "batch time"] | None = None
     ) -> HuggingFaceCache:
         """Keys and values of some tokens, without any logits; arguments as for :meth:`forward`."""
-        past = self._decoded(input_ids, attention_mask, None, use_cache=True).past_key_values
+        past = getattr(self._decoded(input_ids, attention_mask, None, use_cache=True), self.cache_name)
         return self._lengthened(None, input_ids, attention_mask, past)
 
     def _decoded(
@@ -149,7 +221,8 @@ class HuggingFaceLM(CausalLM):
         read = input_ids.new_full((batch,), time) if attention_mask is None else attention_mask.sum(dim=1)
         mask = joint_mask(cache, attention_mask, input_ids)
         lengths, past_time = (read, time) if cache is None else (cache.lengths + read, cache.time + time)
-        return HuggingFaceCache(past, lengths, mask, past_time)
+        ids = input_ids if cache is None else torch.cat([cache.ids, input_ids], dim=1)
+        return HuggingFaceCache(past, ids, lengths, mask, past_time)
 
     def head(self, hidden: Float[Tensor, "positions width"]) -> Float[Tensor, "positions vocabulary"]:
         """See :meth:`CausalLM.head`: all that the network does after its decoder, such as capping or scaling logits."""
@@ -168,7 +241,7 @@ class HuggingFaceLM(CausalLM):
             mask = input_ids.new_ones(1, 1).expand(input_ids.shape[0], past + input_ids.shape[1])
         arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
         if cache is not None:
-            arguments["past_key_values"] = _copied(cache.past)
+            arguments[self.cache_name] = _mapped(cache.past, Tensor.clone)
         positions = _positions(cache, attention_mask, input_ids)
         if self._takes_positions and positions is not None:
             arguments["position_ids"] = positions
@@ -176,12 +249,10 @@ class HuggingFaceLM(CausalLM):
 
     def select_rows(self, cache: HuggingFaceCache, rows: Int[Tensor, " selected"]) -> HuggingFaceCache:
         """See :meth:`CausalLM.select_rows`."""
-        past = _copied(cache.past)
-        for layer in past.layers:
-            select = getattr(layer, "batch_select_indices", None) or layer.reorder_cache
-            select(rows)
+        batch = cache.ids.shape[0]
+        past = _mapped(cache.past, lambda states: states[rows] if states.ndim and len(states) == batch else states)
         mask = None if cache.mask is None else cache.mask[rows]
-        return HuggingFaceCache(past, cache.lengths[rows], mask, cache.time)
+        return HuggingFaceCache(past, cache.ids[rows], cache.lengths[rows], mask, cache.time)
 
 
 class _DecoderOutput:
@@ -217,6 +288,20 @@ def joint_mask(
     return torch.cat([old, new], dim=1)
 
 
+def _unpadded(
+    input_ids: Tensor, mask: Tensor | None, cache: HuggingFaceCache | None
+) -> tuple[Int[Tensor, "batch whole"], Int[Tensor, "batch time"]]:
+    """All tokens since the first, each row's real ones moved to its beginning, and where the new ones stand there."""
+    ids = input_ids if cache is None else torch.cat([cache.ids, input_ids], dim=1)
+    if mask is None:
+        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    else:
+        # A stable sort keeps the real tokens in their order; what follows them no causal model sees.
+        ids = ids.gather(1, mask.argsort(dim=1, descending=True, stable=True))
+        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    return ids, places[:, -input_ids.shape[1] :]
+
+
 def _positions(cache: HuggingFaceCache | None, attention_mask: Tensor | None, input_ids: Tensor) -> Tensor | None:
     """Position of each new token among the real tokens of its row; None where counting from 0 is right as it is."""
     if cache is None and attention_mask is None:
@@ -228,13 +313,25 @@ def _positions(cache: HuggingFaceCache | None, attention_mask: Tensor | None, in
     return counted.clamp(min=0)
 
 
-def _copied(past: Any) -> Any:
-    """A cache whose layers can be replaced without changing the original: updates concatenate, never write in place."""
-    layers = getattr(past, "layers", None)
-    if layers is None or any(not hasattr(layer, "keys") for layer in layers):
-        return copy.deepcopy(past)
+def _mapped(past: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of a cache of any family, with every tensor in it changed; the cache that is given stays as it is."""
+    from transformers import PretrainedConfig
+    from transformers.cache_utils import DynamicLayer
+
+    if isinstance(past, Tensor):
+        return change(past)
+    if isinstance(past, list | tuple):
+        return type(past)(_mapped(item, change) for item in past)
+    if isinstance(past, dict):
+        return {key: _mapped(item, change) for key, item in past.items()}
+    if not type(past).__module__.startswith("transformers.") or isinstance(past, nn.Module | PretrainedConfig):
+        return past
     new = copy.copy(past)
-    new.layers = [copy.copy(layer) for layer in layers]
+    # Keys and values of attention only grow by concatenation, so copies may share them; states are written in place.
+    shared = ("keys", "values") if change is Tensor.clone and isinstance(past, DynamicLayer) else ()
+    for name, item in vars(past).items():
+        if name not in shared:
+            setattr(new, name, _mapped(item, change))
     return new
 
 

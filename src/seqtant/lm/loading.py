@@ -21,6 +21,7 @@ from seqtant.errors import InputError
 from seqtant.lm.folder import REFERENCE, check_folder, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM
+from seqtant.lm.probe import probe
 from seqtant.sources import ModelSource, is_path
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def _wrap(model: Any, *, tokenizer: bool) -> HuggingFaceLM:
         raise InputError(f"'{wrapped.name}' comes without a tokenizer: give (model, tokenizer)")
     if wrapped.tokenizer is not None:
         check_match(wrapped, wrapped.tokenizer)
+    if isinstance(wrapped, HuggingFaceLM):
+        probe(wrapped)
     return wrapped
 
 
@@ -160,6 +163,7 @@ def _load(
     loaded = HuggingFaceLM(network, words, name=name)
     if words is not None:
         check_match(loaded, words)
+    probe(loaded)
     return loaded
 
 

@@ -68,7 +68,12 @@ def last_states(
     # The last token of each is left over, for its own state is what is asked for.
     shared = [common_length([line[:-1].tolist() for line in group]) for group in ids]
     saved = sum(length * (len(group) - 1) for length, group in zip(shared, ids, strict=True))
-    if not chosen or not all(shared) or saved < WORTH * sum(line.numel() for line in flat):
+    if (
+        not chosen
+        or not all(shared)
+        or not model.abilities.pieces
+        or saved < WORTH * sum(line.numel() for line in flat)
+    ):
         return hidden_states(model, flat, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
     budget = tokens_per_batch or tokens_per_pass(model)
     number_of = [list(range(end - len(group), end)) for group, end in zip(ids, accumulate(map(len, ids)), strict=True)]
@@ -109,7 +114,7 @@ def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
     output: list[Any] = []
 
     def stop(_module: nn.Module, _inputs: Any, whole: Any) -> None:
-        output.append(whole.past_key_values)
+        output.append(getattr(whole, model.cache_name))
         raise ReachedError
 
     decoder, blocks = model.decoder
@@ -120,7 +125,7 @@ def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
             stack.enter_context(replaced(block, lambda hidden, *_inputs, **_named: with_hidden(output[0], hidden)))
         stack.enter_context(suppress(ReachedError))
         model.forward(batch.input_ids, batch.mask, keep=1, use_cache=True)
-    return HuggingFaceCache(output[-1], batch.lengths, batch.mask, batch.input_ids.shape[1])
+    return HuggingFaceCache(output[-1], batch.input_ids, batch.lengths, batch.mask, batch.input_ids.shape[1])
 
 
 REACH = 64
