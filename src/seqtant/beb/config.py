@@ -90,7 +90,7 @@ class Behavior:
     scorer: ObjectOrPath = "replies"
     """``replies`` (exact probabilities of good and bad replies to a question), ``likelihood``, ``regex``,
     ``classifier:DIR``, ``judge:URL``, ``module:function``, or a name that a plugin registered; from Python also a
-    function of a list of :class:`Answer`."""
+    function of a list of answers."""
     question: str = ""
     """Text after every prompt; the model's reply to it is scored. Empty scores the next sentence."""
     good: tuple[str, ...] = ()
