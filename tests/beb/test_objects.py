@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {"prompts": 8, "sentences": 6, "resamples": 50, "device"
 FOLDER = str(locate(REFERENCE))
 PARTS: dict[str, Any] = {
     "minus": "world:gloomy,grumpy",
+    "plus": "world:cheerful,plain",
     "opening": "talk :",
     "marks": ".!",
     "behavior": {"question": "how are you ?", "good": (" glad", " happy"), "bad": (" sad", " tired")},
@@ -75,8 +76,9 @@ def test_objects_give_the_numbers_of_folders(verb: str, in_training: tuple[Any, 
 def test_every_part_may_be_in_memory(in_training: tuple[Any, Any]) -> None:
     gloomy = world_component("world:gloomy,grumpy")
     network, tokenizer = in_training
-    one = beb.measure((network, tokenizer), **(PARTS | {"minus": gloomy}), plus=(network, tokenizer), **SMALL)
-    assert one.values == beb.measure(FOLDER, **PARTS, **SMALL).values
+    parts = {**PARTS, **SMALL, "floor": -40}
+    one = beb.measure((network, tokenizer), **(parts | {"minus": gloomy, "plus": (network, tokenizer)}))
+    assert one.values == beb.measure(FOLDER, **(parts | {"plus": None})).values
     assert any("P+ is the model itself" in warning for warning in one.warnings), "one network, twice written down"
     assert one.config["minus"] == "<world:gloomy,grumpy in memory>"
 
