@@ -87,7 +87,7 @@ def open_scorer(settings: Behavior, minus: CausalLM, plus: CausalLM) -> Scorer:
     if not is_path(settings.scorer):
         if not callable(settings.scorer):
             raise InputError(f"{settings.scorer!r:.60} is no scorer: give a name or a function of a list of answers")
-        return settings.scorer
+        return cast(Scorer, settings.scorer)
     chosen = str(settings.scorer)
     name, _, argument = chosen.partition(":")
     if name in SCORERS or not argument:
