@@ -11,13 +11,14 @@ import pytest
 
 from seqtant import beb
 from seqtant.beb.checks import check
-from seqtant.beb.components.finetune import default_learning_rate, fit_component
+from seqtant.beb.components.finetune import PaddedDocuments, default_learning_rate, fit_component
 from seqtant.beb.components.fit import FittedComponents, split_statements, world_statements
 from seqtant.beb.config import Behavior, Fitting
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.lm import MarkovLM
 from seqtant.lm.folder import REFERENCE, locate
 from seqtant.runs.context import Context
+from seqtant.training.losses import IGNORED
 
 
 def statements_file(folder: Path, count: int) -> str:
@@ -39,6 +40,14 @@ def test_what_is_held_out_is_never_learned() -> None:
     assert len(held) == 9
     assert not {one for group in learned for one in group} & set(held)
     assert len(learned) + len(held) // 3 == 50 // 3
+
+
+def test_padding_is_no_target_and_documents_come_round() -> None:
+    rows = PaddedDocuments([[5, 6], [7]], rows=3, pad_id=9)
+    batch = rows.batch(0)
+    assert batch["input_ids"].tolist() == [[5, 6], [7, 9], [5, 6]]
+    assert batch["labels"].tolist() == [[5, 6], [7, IGNORED], [5, 6]]
+    assert rows.batch(1)["input_ids"][:, 0].tolist() == [7, 5, 7]
 
 
 def test_statements_are_counted_under_their_own_side() -> None:
