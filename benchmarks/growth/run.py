@@ -64,7 +64,7 @@ def learn(steps: int) -> None:
 
 
 def measure(prompts: int) -> None:
-    beb.run(replace(beb.MeasureConfig.smoke(), prompts=prompts), Context(device="cpu"))
+    beb.measure.run(replace(beb.MeasureConfig.smoke(), prompts=prompts), Context(device="cpu"))
 
 
 def shots(prompts: int) -> None:
