@@ -311,7 +311,7 @@ def word_error_rate(recognizer: Recognizer, corpus: Corpus) -> float:
     return 100 * (total.rate or 0.0)
 
 
-def load_recognizer(model: RecognizerSource | None, seed: int = 0) -> Recognizer:
+def load_recognizer(model: RecognizerSource | None = None, seed: int = 0) -> Recognizer:
     """Loads a recognizer from its folder, or takes it as it is; without one, trains a small one on tones in seconds.
 
     Raises:
