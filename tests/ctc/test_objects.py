@@ -70,7 +70,7 @@ def test_speech_in_memory_trains_like_its_lists(speech: tuple[Path, ctc.Speech])
     folder, given = speech
     by_path = ctc.train(folder, base_steps=4, **SMALL)
     by_object = ctc.train(given, base_steps=4, **SMALL)
-    by_rows = ctc.train({name: rows(getattr(given, name)) for name in vars(given)}, base_steps=4, **SMALL)
+    by_rows = ctc.train({name: rows(getattr(given, name)) for name in ("train", "development", "test")}, base_steps=4, **SMALL)
     assert by_path.values == by_object.values == by_rows.values
     assert by_path.command.startswith("seqtant ctc train --data ")
     assert by_object.command == ""
@@ -123,6 +123,12 @@ def test_sounds_in_every_form(recognizer: ctc.Recognizer, model: Path, tmp_path:
     streamed = ctc.stream(read, recognizer, against=recognizer)
     assert streamed.values["last_word_ms"] == ctc.stream(path, model).values["last_word_ms"]
     assert streamed.title.startswith(f"Streaming <'sound', {read.seconds:.2f} s in memory, sha256 ")
+
+
+def test_integers_are_scaled_to_one() -> None:
+    found = ctc.utterance_of((np.array([-32768, 16384, 0], np.int16), 8000)).recording
+    assert found.samples.tolist() == [-1.0, 0.5, 0.0]
+    assert found.samples.dtype == np.float32
 
 
 def test_a_diagnosis_of_utterances_in_memory(speech: tuple[Path, ctc.Speech], recognizer: ctc.Recognizer) -> None:
