@@ -70,7 +70,9 @@ def test_speech_in_memory_trains_like_its_lists(speech: tuple[Path, ctc.Speech])
     folder, given = speech
     by_path = ctc.train(folder, base_steps=4, **SMALL)
     by_object = ctc.train(given, base_steps=4, **SMALL)
-    by_rows = ctc.train({name: rows(getattr(given, name)) for name in ("train", "development", "test")}, base_steps=4, **SMALL)
+    by_rows = ctc.train(
+        {name: rows(getattr(given, name)) for name in ("train", "development", "test")}, base_steps=4, **SMALL
+    )
     assert by_path.values == by_object.values == by_rows.values
     assert by_path.command.startswith("seqtant ctc train --data ")
     assert by_object.command == ""
