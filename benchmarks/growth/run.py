@@ -72,7 +72,7 @@ def shots(prompts: int) -> None:
 
 
 def listen(steps: int) -> None:
-    ctc.run(replace(ctc.TrainConfig.smoke(), base_steps=steps), Context(device="cpu"))
+    ctc.train.run(replace(ctc.TrainConfig.smoke(), base_steps=steps), Context(device="cpu"))
 
 
 JOBS = {

@@ -115,12 +115,12 @@ def purpose() -> dict[str, Any]:
     B, T, V, N = 16, 400, 29, 5
     scores = torch.randn(B, T, V, generator=torch.Generator().manual_seed(0)).log_softmax(-1).requires_grad_(True)
     lengths, targets = torch.full((B,), T), torch.randint(1, V, (B, 60))
-    loss = ctc.AlignWithPurpose(["low-latency"], weight=1.0, blank=0, num_samples=N)
+    loss = ctc.AlignWithPurpose(["low-latency"], weight=1.0, blank=0, num_samples=N, batch_first=True)
     generator = torch.Generator().manual_seed(1)
 
     def run() -> None:
         scores.grad = None
-        loss(scores, lengths, targets, torch.full((B,), 60), generator=generator, step=0)[0].backward()
+        loss(scores, targets, lengths, torch.full((B,), 60), generator=generator, step=0).backward()
 
     amount = 4.0 * (3 * B * T * V + 4 * B * N * T)
     return row("loss with a purpose", "bytes of inputs, gradients, samples and paths", "byte", amount, run,
