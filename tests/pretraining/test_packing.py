@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqtant.errors import InputError
-from seqtant.pretraining.examples.packing import Packing, pack_lengths
+from seqtant.pretraining.examples.packing import Packing, pack, pack_lengths
 
 LENGTHS = st.lists(st.integers(0, 60), min_size=1, max_size=60)
 
@@ -100,3 +103,52 @@ def test_lengths_that_are_none_are_refused(lengths: np.ndarray) -> None:
 def test_a_window_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="at least 1"):
         pack_lengths(np.array([3]), 0)
+    with pytest.raises(InputError, match="the window is '8'"):
+        pack_lengths(np.array([3]), "8")  # type: ignore[arg-type]
+
+
+def test_a_strategy_of_another_library_is_refused() -> None:
+    with pytest.raises(InputError, match="no strategy 'bfd': use best-fit, tour, wrapped"):
+        pack([[1]], 4, "bfd")  # type: ignore[arg-type]
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=20), min_size=1, max_size=12), st.integers(1, 9))
+def test_rows_of_token_ids_are_cut_and_joined_as_their_lengths_are(rows: list[list[int]], window: int) -> None:
+    for strategy in ("best-fit", "tour", "wrapped"):
+        packed = pack_lengths(np.array([len(row) for row in rows]), window, strategy)  # type: ignore[arg-type]
+        pieces = zip(packed.sequence, packed.document, packed.start, packed.length, strict=True)
+        wanted: list[list[int]] = [[] for _ in range(packed.sequences)]
+        for sequence, document, start, length in pieces:
+            wanted[sequence] += rows[document][start : start + length]
+        assert pack(rows, window, strategy) == wanted  # type: ignore[arg-type]
+        assert Counter(chain(*wanted)) == Counter(chain(*rows))
+
+
+def test_packed_rows_literally() -> None:
+    rows = [[1, 1, 1], [2, 2], [3, 3, 3, 3, 3], [4]]
+    assert pack(rows, 4) == [[3, 3, 3, 3], [1, 1, 1, 4], [2, 2, 3]]
+    assert pack(rows, 4, "wrapped") == [[1, 1, 1, 2], [2, 3, 3, 3], [3, 3, 4]]
+    assert pack([np.array(row) for row in rows], 4, "wrapped", order=[3, 1, 0, 2]) == [
+        [4, 2, 2, 1],
+        [1, 1, 3, 3],
+        [3, 3, 3],
+    ]
+    assert pack([[], [5]], 4) == [[5]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([5, 3], "row 1 is 5: give a list of token ids"),
+        ([[1], [0.5]], "row 2 is"),
+        (["text"], "row 1 is 'text'"),
+        ([[1, [2]]], "row 1 is"),
+        ("text", "are no rows of token ids"),
+        (3, "are no rows of token ids"),
+        (None, "are no rows of token ids"),
+        ([], "there are no rows"),
+    ],
+)
+def test_rows_that_hold_no_token_ids_are_refused(rows: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pack(rows, 4)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -78,7 +78,7 @@ def pack(
         The packed rows; the pieces of one row follow each other without a separator.
 
     Raises:
-        InputError: A row holds no token ids, or the window or the buffer is not positive.
+        InputError: A row holds no token ids, there is no such strategy, or the window or the buffer is not positive.
 
     Example:
         >>> pack([[1, 1, 1], [2, 2], [3, 3, 3, 3, 3], [4]], window=4)
@@ -134,7 +134,7 @@ def pack_lengths(
         buffer: Pieces ahead among which ``tour`` may choose.
 
     Raises:
-        InputError: A length is negative, or the window or the buffer is not positive.
+        InputError: A length is negative, there is no such strategy, or the window or the buffer is not positive.
 
     Example:
         >>> packed = pack_lengths(np.array([14, 7, 5, 2, 3]), 8)
@@ -142,8 +142,12 @@ def pack_lengths(
         (4, 1, 0.969, 31)
     """
     lengths = check_lengths(lengths)
-    if window < 1 or buffer < 1:
-        raise InputError(f"the window is {window} and the buffer {buffer}: give at least 1")
+    if strategy not in get_args(Strategy):
+        raise InputError(f"no strategy {strategy!r:.40}: use {', '.join(get_args(Strategy))}")
+    if not all(isinstance(number, int | np.integer) and number >= 1 for number in (window, buffer)):
+        raise InputError(
+            f"the window is {window!r:.40} and the buffer {buffer!r:.40}: give whole numbers of at least 1"
+        )
     order = np.arange(len(lengths)) if order is None else np.asarray(order, dtype=np.int64)
     if strategy == "wrapped":
         # One long text: cut where a document ends and at every multiple of the window.
