@@ -126,9 +126,10 @@ def test_rows_of_token_ids_are_cut_and_joined_as_their_lengths_are(rows: list[li
 
 def test_packed_rows_literally() -> None:
     rows = [[1, 1, 1], [2, 2], [3, 3, 3, 3, 3], [4]]
-    assert pack(rows, 4) == [[3, 3, 3, 3], [1, 1, 1, 4], [2, 2, 3]]
+    assert pack(rows, 4) == [[3, 3, 3, 3], [1, 1, 1, 3], [2, 2, 4]]
     assert pack(rows, 4, "wrapped") == [[1, 1, 1, 2], [2, 3, 3, 3], [3, 3, 4]]
-    assert pack([np.array(row) for row in rows], 4, "wrapped", order=[3, 1, 0, 2]) == [
+    turned = pack([np.array(row) for row in rows], 4, "wrapped", order=[3, 1, 0, 2])
+    assert turned == [
         [4, 2, 2, 1],
         [1, 1, 3, 3],
         [3, 3, 3],

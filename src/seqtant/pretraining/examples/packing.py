@@ -82,7 +82,7 @@ def pack(
 
     Example:
         >>> pack([[1, 1, 1], [2, 2], [3, 3, 3, 3, 3], [4]], window=4)
-        [[3, 3, 3, 3], [1, 1, 1, 4], [2, 2, 3]]
+        [[3, 3, 3, 3], [1, 1, 1, 3], [2, 2, 4]]
     """
     documents = token_rows(rows)
     packed = pack_lengths(np.array([len(row) for row in documents]), window, strategy, order=order, buffer=buffer)
@@ -145,9 +145,7 @@ def pack_lengths(
     if strategy not in get_args(Strategy):
         raise InputError(f"no strategy {strategy!r:.40}: use {', '.join(get_args(Strategy))}")
     if not all(isinstance(number, int | np.integer) and number >= 1 for number in (window, buffer)):
-        raise InputError(
-            f"the window is {window!r:.40} and the buffer {buffer!r:.40}: give whole numbers of at least 1"
-        )
+        raise InputError(f"the window is {window!r:.20} and the buffer {buffer!r:.20}: give numbers of at least 1")
     order = np.arange(len(lengths)) if order is None else np.asarray(order, dtype=np.int64)
     if strategy == "wrapped":
         # One long text: cut where a document ends and at every multiple of the window.
