@@ -129,11 +129,11 @@ def purpose() -> dict[str, Any]:
 
 def packing() -> dict[str, Any]:
     """Best-fit packing of a million documents: no less than sorting their lengths."""
-    from seqtant.pretraining.examples.packing import pack
+    from seqtant.pretraining.examples.packing import pack_lengths
 
     drawn = np.random.default_rng(0).normal(5.7, 1.18, 1_000_000)
     sizes = np.clip(np.round(np.exp(drawn)), 1, 2048).astype(np.int64)
-    return row("packing", "one sort of the lengths", "length", len(sizes), lambda: pack(sizes, 2048, "best-fit"),
+    return row("packing", "one sort of the lengths", "length", len(sizes), lambda: pack_lengths(sizes, 2048, "best-fit"),
                lambda: np.argsort(sizes, kind="stable"), len(sizes))  # fmt: skip
 
 
