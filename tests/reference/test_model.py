@@ -11,16 +11,12 @@ import pytest
 from seqtant.lm.generation import generate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.loading import load
-from seqtant.reference import requirements
 from seqtant.reference.config import CheckConfig, TrainConfig
 from seqtant.reference.instruments import check
-from seqtant.reference.manifest import file_hashes, read_manifest
-from seqtant.reference.measures.gap import gaps
-from seqtant.reference.measures.personas import follow, track_tone
-from seqtant.reference.measures.problems import solve
-from seqtant.reference.measures.recall import answer
+from seqtant.reference.instruments import check as requirements
+from seqtant.reference.measures import answer, follow, gaps, solve, track_tone
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.recipe import data_hash, training_batches
+from seqtant.reference.recipe import data_hash, file_hashes, read_manifest, training_batches
 from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.settings import build

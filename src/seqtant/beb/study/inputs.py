@@ -101,7 +101,7 @@ def with_defaults(config: StudySettings) -> StudySettings:
             )
         return replace(config, plus=config.plus or config.model, opening=config.opening or "")
     from seqtant.reference import Prompts
-    from seqtant.reference.persona_truths import NEGATIVE
+    from seqtant.reference.truths import NEGATIVE
 
     prompts = Prompts()
     personas = [persona.name for persona in prompts.settings.talk.personas]

@@ -12,11 +12,10 @@ import numpy as np
 from seqtant.ctc.config import Utterances
 from seqtant.ctc.inputs import SPLITS, SpeechSource, fingerprint
 from seqtant.ctc.recognition.dataset import Corpus, Labels, Units
-from seqtant.data.digits import DigitStrings, connect_digits, read_fsdd, split_digits
+from seqtant.data.digits import DigitStrings, connect_digits, read_fsdd, split_digits, tone_digits
 from seqtant.data.espeak import speak_texts, words_of
 from seqtant.data.log_mel import LogMelConfig
 from seqtant.data.speech import Utterance, read_folder, read_manifest
-from seqtant.data.tones import tone_digits
 from seqtant.errors import InputError
 from seqtant.optional import require
 from seqtant.sources import is_path
