@@ -1,3 +1,7 @@
+from .instruments.check import check_model as check_model
+from .instruments.describe import describe_world as describe_world
+from .instruments.sample import sample_documents as sample_documents
+from .instruments.train import train_model as train_model
 from .oracle import WorldLM as WorldLM
 from .prompts import Prompts as Prompts
 from .recipe import read_manifest as read_manifest

@@ -20,6 +20,7 @@ from seqtant.reference.world.sentences import SentenceKind
 from seqtant.reference.world.world import World
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import share
 
 LARGEST_GAP = 0.05
@@ -87,7 +88,8 @@ class _Check:
         self.record.finding(key, question, verdict, summary, predicted=required, measured=measured)
 
 
-def run(config: CheckConfig, context: Context) -> Result:
+@verb(CheckConfig)
+def check_model(config: CheckConfig, context: Context) -> Result:
     """Measures everything the reference model is required to do.
 
     Raises:

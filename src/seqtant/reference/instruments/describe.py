@@ -11,11 +11,13 @@ from seqtant.reference.world.sentences import SentenceKind
 from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 _EXAMPLE_TOKENS = 26
 
 
-def run(config: DescribeConfig, context: Context) -> Result:
+@verb(DescribeConfig)
+def describe_world(config: DescribeConfig, context: Context) -> Result:
     """Describes the reference world.
 
     Raises:

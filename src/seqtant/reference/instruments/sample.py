@@ -16,9 +16,11 @@ from seqtant.reference.world.documents import EOS_ID
 from seqtant.reference.world.world import reference_world
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: SampleConfig, context: Context) -> Result:
+@verb(SampleConfig)
+def sample_documents(config: SampleConfig, context: Context) -> Result:
     """Samples documents.
 
     Raises:

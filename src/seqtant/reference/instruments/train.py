@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 
 import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Result, to_json
-from seqtant.reference.config import TrainConfig
-from seqtant.reference.instruments import check
+from seqtant.reference.config import CheckConfig, TrainConfig
+from seqtant.reference.instruments.check import check_model
 from seqtant.reference.recipe import MANIFEST, data_hash, file_hashes, fit, save_model, training_batches
 from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.runs.environment import environment
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.settings import plain
 
 _SMOOTHED = 50
 """Steps whose training losses are averaged into one number of the manifest."""
 
 
-def run(config: TrainConfig, context: Context) -> Result:
+@verb(TrainConfig)
+def train_model(config: TrainConfig, context: Context) -> Result:
     """Trains and checks; weights land in ``weights`` in the run's folder.
 
     Raises:
@@ -39,7 +40,7 @@ def run(config: TrainConfig, context: Context) -> Result:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         folder.mkdir(parents=True, exist_ok=True)
         save_model(network, folder)
-        measured = check.run(replace(config.check, model=str(folder)), context)
+        measured = check_model.run(CheckConfig(model=str(folder), **vars(config.check)), context)
         record.part(measured)
         settings = WorldSettings()
         batches = training_batches(config, World.of(settings), settings, context.seed)
