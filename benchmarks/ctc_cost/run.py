@@ -64,7 +64,7 @@ def losses(options):
     """Each contender: logits to a loss."""
     logits, lengths, targets, counts = batch(options)
     blank = options.labels - 1
-    purpose = AlignWithPurpose(weight=0.2, num_samples=options.samples, blank=blank)
+    purpose = AlignWithPurpose(weight=0.2, num_samples=options.samples, blank=blank, batch_first=True)
     generator = torch.Generator(options.device).manual_seed(0)
     on_device = lengths.to(options.device)
 
@@ -75,7 +75,7 @@ def losses(options):
 
     found = {
         "ctc": ctc,
-        "ctc_and_purpose": lambda p: ctc(p) + purpose(p, on_device, generator=generator).loss,
+        "ctc_and_purpose": lambda p: ctc(p) + purpose(p, None, on_device, generator=generator),
     }
     if options.device == "cpu" and not options.fast:
         found["ctc_and_path_loop"] = lambda p: (

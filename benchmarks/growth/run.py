@@ -64,7 +64,7 @@ def learn(steps: int) -> None:
 
 
 def measure(prompts: int) -> None:
-    beb.run(replace(beb.MeasureConfig.smoke(), prompts=prompts), Context(device="cpu"))
+    beb.measure.run(replace(beb.MeasureConfig.smoke(), prompts=prompts), Context(device="cpu"))
 
 
 def shots(prompts: int) -> None:
@@ -72,7 +72,7 @@ def shots(prompts: int) -> None:
 
 
 def listen(steps: int) -> None:
-    ctc.run(replace(ctc.TrainConfig.smoke(), base_steps=steps), Context(device="cpu"))
+    ctc.train.run(replace(ctc.TrainConfig.smoke(), base_steps=steps), Context(device="cpu"))
 
 
 JOBS = {

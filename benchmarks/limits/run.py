@@ -115,12 +115,12 @@ def purpose() -> dict[str, Any]:
     B, T, V, N = 16, 400, 29, 5
     scores = torch.randn(B, T, V, generator=torch.Generator().manual_seed(0)).log_softmax(-1).requires_grad_(True)
     lengths, targets = torch.full((B,), T), torch.randint(1, V, (B, 60))
-    loss = ctc.AlignWithPurpose(["low-latency"], weight=1.0, blank=0, num_samples=N)
+    loss = ctc.AlignWithPurpose(["low-latency"], weight=1.0, blank=0, num_samples=N, batch_first=True)
     generator = torch.Generator().manual_seed(1)
 
     def run() -> None:
         scores.grad = None
-        loss(scores, lengths, targets, torch.full((B,), 60), generator=generator, step=0)[0].backward()
+        loss(scores, targets, lengths, torch.full((B,), 60), generator=generator, step=0).backward()
 
     amount = 4.0 * (3 * B * T * V + 4 * B * N * T)
     return row("loss with a purpose", "bytes of inputs, gradients, samples and paths", "byte", amount, run,
@@ -129,11 +129,11 @@ def purpose() -> dict[str, Any]:
 
 def packing() -> dict[str, Any]:
     """Best-fit packing of a million documents: no less than sorting their lengths."""
-    from seqtant.pretraining.examples.packing import pack
+    from seqtant.pretraining.examples.packing import pack_lengths
 
     drawn = np.random.default_rng(0).normal(5.7, 1.18, 1_000_000)
     sizes = np.clip(np.round(np.exp(drawn)), 1, 2048).astype(np.int64)
-    return row("packing", "one sort of the lengths", "length", len(sizes), lambda: pack(sizes, 2048, "best-fit"),
+    return row("packing", "one sort of the lengths", "length", len(sizes), lambda: pack_lengths(sizes, 2048, "best-fit"),
                lambda: np.argsort(sizes, kind="stable"), len(sizes))  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from seqtant.pretraining.build.build import build_examples
+from seqtant.pretraining.build.build import build_folder
 from seqtant.pretraining.config import BuildConfig
 from seqtant.runs.environment import environment
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--litgpt", required=True)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        built, _ = build_examples(BuildConfig.smoke(), Path(place))
+        built, _ = build_folder(BuildConfig.smoke(), Path(place))
         facts = [str(built.manifest[name]) for name in ("vocabulary", "window", "separator")]
         rows = {
             "TRL": ask(given.trl, "trl_peer.py", str(built.path("knn")), *facts),

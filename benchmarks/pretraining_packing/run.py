@@ -19,7 +19,7 @@ from statistics import median
 import numpy as np
 import pyarrow as pa
 
-from seqtant.pretraining.examples.packing import pack
+from seqtant.pretraining.examples.packing import pack_lengths
 from seqtant.runs.environment import environment
 
 FOLDER = Path(__file__).parent
@@ -36,7 +36,7 @@ def lengths(documents: int) -> np.ndarray:
 
 def packed_lists(sizes: np.ndarray, tokens: np.ndarray, strategy: str) -> tuple[pa.Array, int]:
     """Packs and gathers the tokens into one Arrow list per window."""
-    packed = pack(sizes, WINDOW, strategy)  # type: ignore[arg-type]
+    packed = pack_lengths(sizes, WINDOW, strategy)  # type: ignore[arg-type]
     starts = (np.cumsum(sizes) - sizes)[packed.document] + packed.start
     if strategy == "wrapped":
         rows = slice(None)  # what is only cut stays in place

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from datatrove.executor import LocalPipelineExecutor
 
-from seqtant.pretraining.build.build import build_examples
+from seqtant.pretraining.build.build import build_folder
 from seqtant.pretraining.build.pipeline import embed_corpus
 from seqtant.pretraining.build.workspace import Job, Workspace, job_step
 from seqtant.pretraining.config import BuildConfig
@@ -54,8 +54,8 @@ def main() -> None:
             seconds[f"{stage.removesuffix('s')}_jobs"] = time.perf_counter() - started
 
         corpus = embed_corpus(config.corpus, config.segment, config.embed, Workspace(place / "executor"), run)
-        build_examples(config, place / "executor")
-        build_examples(config, place / "alone")
+        build_folder(config, place / "executor")
+        build_folder(config, place / "alone")
         same = digest(place / "executor") == digest(place / "alone")
         result = {
             "documents": sum(corpus.documents),

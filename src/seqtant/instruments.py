@@ -24,17 +24,6 @@ from seqtant.runs.verb import Verb
 from seqtant.settings import VerbConfig
 
 
-class _Plain:
-    """A verb of a package that is not converted yet: ``run(config, context)`` of its module."""
-
-    def __init__(self, run: Any) -> None:
-        self._run = run
-
-    def run(self, config: Any, context: Context | None = None) -> Result:
-        """Runs it."""
-        return self._run(config, context or Context())
-
-
 @cache
 def configs(name: str) -> dict[str, type[VerbConfig]]:
     """Reads the configuration classes of a package, by verb, in the order of its ``config.py``.
@@ -43,8 +32,6 @@ def configs(name: str) -> dict[str, type[VerbConfig]]:
         InputError: There is no such package.
     """
     module = import_module(f"seqtant.{name if name == 'reference' else package(name).name}.config")
-    if hasattr(module, "CONFIGS"):
-        return module.CONFIGS
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, VerbConfig)]
     return {kind.verb.partition(".")[2]: kind for kind in kinds if "verb" in vars(kind) and kind is not VerbConfig}
 
@@ -77,8 +64,6 @@ def find(instrument: str) -> Verb[...]:
     kind = config_type(instrument)
     name, _, verb = instrument.partition(".")
     module = import_module(f"seqtant.{name}.instruments.{verb.replace('-', '_')}")
-    if not issubclass(kind, VerbConfig):
-        return _Plain(module.run)  # type: ignore[return-value]
     return next(each for each in vars(module).values() if isinstance(each, Verb) and each.config_type is kind)
 
 
@@ -106,11 +91,6 @@ def instrument_of(config: Any) -> str:
     Raises:
         InputError: It is no verb's configuration.
     """
-    parts = type(config).__module__.split(".")
-    if not isinstance(config, VerbConfig) and len(parts) == 3 and parts[1] in {*PACKAGES, "reference"}:
-        for verb, kind in configs(parts[1]).items():
-            if kind is type(config):
-                return f"{parts[1]}.{verb}"
     if not isinstance(config, VerbConfig) or not config.verb:
         raise InputError(f"{type(config).__name__} is not the configuration of any instrument")
     return config.verb
@@ -121,8 +101,6 @@ def figures(result: Result) -> Sequence[Figure]:
     name, _, verb = result.instrument.partition(".")
     if result.status == "failed" or name not in PACKAGES:
         return ()
-    if find_spec(f"seqtant.{name}.figures") is not None:
-        return tuple(import_module(f"seqtant.{name}.figures").figures(result))
     if find_spec(f"seqtant.{name}.drawings") is None:
         return ()
     draw = getattr(import_module(f"seqtant.{name}.drawings"), verb.replace("-", "_"), None)

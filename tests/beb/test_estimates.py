@@ -275,3 +275,9 @@ def test_a_large_check_leaves_the_intervals_as_they_are() -> None:
         assert found.value == pytest.approx(known.value, rel=1e-6)
         assert found.low == pytest.approx(known.low, rel=0.1)
         assert found.high == pytest.approx(known.high, rel=0.1)
+
+
+def test_variances_are_those_of_a_sample() -> None:
+    ratio = np.array([[1.0, 2.0, 1.0], [3.0, 2.0, 5.0]])  # sums 1 3 4 and 3 5 10
+    assert variance_curve(ratio).tolist() == pytest.approx([2.0, 2.0 / 2, 18.0 / 3])
+    assert variance_slope(ratio) == pytest.approx(18.0 - 2.0), "over the later half, the second and the third"

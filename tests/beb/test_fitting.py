@@ -9,16 +9,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from seqtant.beb import MeasureConfig, run
+from seqtant import beb
 from seqtant.beb.checks import check
-from seqtant.beb.components.finetune import default_learning_rate, fit_component
+from seqtant.beb.components.finetune import PaddedDocuments, default_learning_rate, fit_component
 from seqtant.beb.components.fit import FittedComponents, split_statements, world_statements
-from seqtant.beb.config import Behavior
-from seqtant.beb.fitting_settings import Fitting
+from seqtant.beb.config import Behavior, Fitting
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.lm import MarkovLM
 from seqtant.lm.folder import REFERENCE, locate
 from seqtant.runs.context import Context
+from seqtant.training.losses import IGNORED
 
 
 def statements_file(folder: Path, count: int) -> str:
@@ -42,6 +42,14 @@ def test_what_is_held_out_is_never_learned() -> None:
     assert len(learned) + len(held) // 3 == 50 // 3
 
 
+def test_padding_is_no_target_and_documents_come_round() -> None:
+    rows = PaddedDocuments([[5, 6], [7]], rows=3, pad_id=9)
+    batch = rows.batch(0)
+    assert batch["input_ids"].tolist() == [[5, 6], [7, 9], [5, 6]]
+    assert batch["labels"].tolist() == [[5, 6], [7, IGNORED], [5, 6]]
+    assert rows.batch(1)["input_ids"][:, 0].tolist() == [7, 5, 7]
+
+
 def test_statements_are_counted_under_their_own_side() -> None:
     gaps = {"minus": np.array([-2.0, -1.0, 0.5]), "plus": np.array([1.0, -0.1])}
     fitted = FittedComponents(Path(), "x", {}, gaps, gate=0.95)
@@ -59,27 +67,28 @@ def test_smaller_models_learn_faster() -> None:
 
 
 def test_a_study_can_begin_with_statements(tmp_path: Path) -> None:
-    config = MeasureConfig(
-        model=str(locate(REFERENCE)),
-        components=Fitting(behavior=statements_file(tmp_path, 12), epochs=0.5),
+    result = beb.measure(
+        str(locate(REFERENCE)),
+        components=Fitting(statements_file(tmp_path, 12), epochs=0.5),
         behavior=Behavior(scorer="likelihood", answers=2, answer_tokens=8),
         marks=".!",
         prompts=8,
         sentences=4,
         resamples=50,
+        device="cpu",
+        out=tmp_path / "run",
     )
-    result = run(config, Context(device="cpu", folder=tmp_path / "run"))
     assert 0 <= (result.values["told_apart"] or 0) <= 1
     assert any(finding.key == "gate" for finding in result.findings)
     assert (tmp_path / "run" / "components" / "minus" / "adapter_model.safetensors").is_file()
 
 
 def test_a_fit_excludes_given_parts_and_needs_weights(tmp_path: Path) -> None:
-    fitting = Fitting(behavior=statements_file(tmp_path, 12))
+    fitting = Fitting(statements_file(tmp_path, 12))
     with pytest.raises(InputError, match="leave out minus and plus"):
-        run(MeasureConfig(minus="world:gloomy", components=fitting), Context(device="cpu"))
+        beb.measure(minus="world:gloomy", components=fitting, device="cpu")
     with pytest.raises(InputError, match="has no weights to fit"):
-        run(MeasureConfig(model="world", components=fitting), Context(device="cpu"))
+        beb.measure("world", components=fitting, device="cpu")
 
 
 def test_the_checkup_says_what_it_needs() -> None:

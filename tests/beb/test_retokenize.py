@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from seqtant.beb.behavior.reader import Replies, open_reader
 from seqtant.beb.behavior.scorers import Answer, checked_scores, open_scorer
-from seqtant.beb.config import Behavior, MeasureConfig, Sides
+from seqtant.beb.config import Behavior, MeasureConfig, StudySettings
 from seqtant.beb.prompts.divergence import compute_evidence, retokenize, same_tokenizer
 from seqtant.beb.prompts.sampling import SentenceEnds, sample_prompts
 from seqtant.beb.study.inputs import Study
@@ -129,7 +129,7 @@ def test_each_side_draws_its_prompts_in_its_own_tokens() -> None:
     study = Study(config, letters, MINUS, letters, splitter, (3,), reader, 0)
     drawn = study.sample(letters, 1).prompts
     assert all(prompt.ids[0] == 5 and len(prompt.ends) == 4 for prompt in drawn)
-    assert isinstance(study.config, Sides)
+    assert isinstance(study.config, StudySettings)
 
 
 def test_a_tokenizer_that_cannot_tell_characters_is_refused() -> None:

@@ -10,23 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqtant import cli
-from seqtant.beb import (
-    BoundConfig,
-    GateConfig,
-    GuardConfig,
-    MeasureConfig,
-    PersonasConfig,
-    RefitConfig,
-    SearchConfig,
-    run,
-)
-from seqtant.beb.config import CalibrateConfig, ConverseConfig, CurveConfig
+from seqtant import beb, cli
 from seqtant.beb.theory import halfway
 from seqtant.runs.compare import compare
-from seqtant.runs.context import Context
 
-SMALL: dict[str, Any] = {"model": "world", "prompts": 24, "sentences": 16, "resamples": 60}
+SMALL: dict[str, Any] = {"prompts": 24, "sentences": 16, "resamples": 60, "device": "cpu"}
 
 
 def call(*arguments: str) -> int:
@@ -47,19 +35,16 @@ def test_bound_gives_the_named_values(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_bound_warns_where_best_of_n_protects() -> None:
-    result = run(BoundConfig(log_alpha=-18.0, beta=1.76, gamma=-0.8, best_of=16))
+    result = beb.bound(log_alpha=-18.0, beta=1.76, gamma=-0.8, best_of=16)
     assert any("does protect here" in warning for warning in result.warnings)
     assert result.values["gamma_of_best"] == pytest.approx(0.629, abs=1e-3)
     assert next(f for f in result.findings if f.key == "best_of_n").verdict == "disagrees"
-    mild = run(BoundConfig(log_alpha=-18.0, beta=1.76, gamma=-1.0, best_of=16))
+    mild = beb.bound(log_alpha=-18.0, beta=1.76, gamma=-1.0, best_of=16)
     assert not any("does protect" in warning for warning in mild.warnings)
 
 
 def test_bound_in_tokens_turns_and_decay() -> None:
-    config = BoundConfig(
-        log_alpha=-90.0, beta=2.0, tokens_per_sentence=12, sentences_per_turn=3, eta=0.5, answers=(2.0,)
-    )
-    result = run(config)
+    result = beb.bound(log_alpha=-90.0, beta=2.0, tokens_per_sentence=12, sentences_per_turn=3, eta=0.5, answers=(2.0,))
     table = next(table for table in result.tables if table.name == "lengths")
     assert table.columns[-2:] == ("tokens", "turns")
     row = table.rows[0]
@@ -89,7 +74,7 @@ def test_bound_in_tokens_turns_and_decay() -> None:
         ),
         (["gate", "no-such-file.json"], "no file"),
         (["gate", "--min-length", "-1"], "min_length is -1"),
-        (["fit-components", "--behavior", "no-such-file.jsonl"], "no file"),
+        (["fit-components", "--statements", "no-such-file.jsonl"], "no file"),
         (["guard", "--set", "lengths=[1, 2]"], "must hold 0"),
         (["compare", "world", "--prompts", "8"], "no weights to align"),
         (["calibrate", "--alpha", "1.5"], "alpha is 1.5"),
@@ -106,7 +91,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_measuring_the_exact_world(tmp_path: Path) -> None:
-    result = run(MeasureConfig(**SMALL), Context(device="cpu", folder=tmp_path))
+    result = beb.measure("world", **SMALL, out=tmp_path)
     values = result.values
     assert values["log_inverse_alpha"] == pytest.approx(values["true_log_inverse_alpha"], abs=1e-6)
     assert values["true_log_inverse_alpha"] == pytest.approx(math.log(20), abs=1e-9)
@@ -120,9 +105,7 @@ def test_measuring_the_exact_world(tmp_path: Path) -> None:
 
 def test_two_models_are_compared_on_the_same_prompts() -> None:
     small = SMALL | {"prompts": 16, "sentences": 8}
-    first, second = (
-        run(MeasureConfig(**(small | {"model": model})), Context(device="cpu")) for model in ("world", "reference")
-    )
+    first, second = (beb.measure(model, **small) for model in ("world", "reference"))
     again = compare(first, first).differences
     paired = next(one.difference for one in again if one.quantity == "breaking_length, mean of pairs")
     assert (paired.value, paired.n) == (0.0, 16)
@@ -140,21 +123,19 @@ def test_two_models_are_compared_on_the_same_prompts() -> None:
 
 
 def test_prompts_are_written_only_on_request(tmp_path: Path) -> None:
-    run(MeasureConfig(**SMALL, write_prompts=True), Context(device="cpu", folder=tmp_path))
+    beb.measure("world", **SMALL, write_prompts=True, out=tmp_path)
     first = json.loads((tmp_path / "transcript.jsonl").read_text().splitlines()[0])
     assert first["text"].startswith("talk :")
 
 
 def test_the_paper_method_is_shown_with_a_warning() -> None:
-    result = run(MeasureConfig(**SMALL, method="paper"), Context(device="cpu"))
+    result = beb.measure("world", **SMALL, method="paper")
     assert any("only by accident" in warning for warning in result.warnings)
     assert abs((result.values["paper_log_inverse_alpha"] or 0) - 2.9957) > 1
 
 
 def test_a_sampled_scorer_measures_the_same_half_way_length() -> None:
-    from seqtant.beb import Behavior
-
-    scorer = Behavior(
+    scorer = beb.Behavior(
         scorer="regex",
         question="how are you ?",
         good=("happy|well|glad|great",),
@@ -162,15 +143,13 @@ def test_a_sampled_scorer_measures_the_same_half_way_length() -> None:
         answers=8,
         answer_tokens=4,
     )
-    sampled = run(MeasureConfig(**(SMALL | {"prompts": 32}), behavior=scorer), Context(device="cpu"))
-    exact = run(MeasureConfig(**(SMALL | {"prompts": 32})), Context(device="cpu"))
+    sampled = beb.measure("world", **(SMALL | {"prompts": 32}), behavior=scorer)
+    exact = beb.measure("world", **(SMALL | {"prompts": 32}))
     assert sampled.values["halfway_measured"] == pytest.approx(exact.values["halfway_measured"], abs=1.2)
 
 
 def test_guards_push_the_half_way_length_out_as_predicted() -> None:
-    result = run(
-        GuardConfig(**(SMALL | {"prompts": 48}), lengths=(0, 3), guard="what a lovely river !"), Context(device="cpu")
-    )
+    result = beb.price_guards("world", "what a lovely river !", **(SMALL | {"prompts": 48}), lengths=(0, 3))
     values = result.values
     assert values["halfway_guard_3"] > values["halfway_guard_0"] + 1
     assert values["halfway_guard_3"] == pytest.approx(values["halfway_predicted_guard_3"], rel=1e-6)
@@ -181,38 +160,37 @@ def test_guards_push_the_half_way_length_out_as_predicted() -> None:
 
 
 def test_conversations_follow_the_weight() -> None:
-    result = run(ConverseConfig(**SMALL, turns=5, asked=2, answered=1), Context(device="cpu"))
+    result = beb.converse("world", **SMALL, turns=5, asked=2, answered=1)
     behavior = [row.value for row in result.series("behavior")]
     weights = [row.value for row in result.series("bad_weight")]
     assert behavior[-1] < behavior[0]
     assert weights[-1] > weights[0] == pytest.approx(0.05)
-    silent = run(ConverseConfig(**SMALL, turns=5, asked=2, answered=0), Context(device="cpu"))
+    silent = beb.converse("world", **SMALL, turns=5, asked=2, answered=0)
     assert silent.series("bad_weight")[-1].value >= weights[-1] - 0.05
 
 
 @pytest.mark.parametrize("method", ["theorem", "best_of_m", "beam"])
 def test_searches_find_prompts_shorter_than_the_bound(method: Any) -> None:
-    config = SearchConfig(**SMALL, method=method, searches=4, candidates=4, beams=2)
-    values = run(config, Context(device="cpu")).values
+    values = beb.search_prompts("world", **SMALL, method=method, searches=4, candidates=4, beams=2).values
     assert values["found"] >= (1 if method == "theorem" else 4)
     assert values["shortest"] <= values["bound"] + 1
 
 
 def test_a_search_that_finds_nothing_proves_nothing() -> None:
-    result = run(SearchConfig(**SMALL, goal=-0.999, searches=2, method="theorem"), Context(device="cpu"))
+    result = beb.search_prompts("world", **SMALL, goal=-0.999, searches=2, method="theorem")
     finding = next(finding for finding in result.findings if finding.key == "search")
     assert finding.verdict == "inconclusive"
     assert "proves nothing" in finding.summary
 
 
 def test_personas_are_weighed_each() -> None:
-    values = run(PersonasConfig(**SMALL), Context(device="cpu")).values
+    values = beb.rank_personas("world", **SMALL).values
     assert values["log_inverse_weight_gloomy"] == pytest.approx(-math.log(0.03), abs=1e-5)
     assert values["log_inverse_weight_grumpy"] == pytest.approx(-math.log(0.02), abs=1e-3)
 
 
 def test_the_laws_of_the_curve() -> None:
-    values = run(CurveConfig(**SMALL), Context(device="cpu")).values
+    values = beb.behavior_curve("world", **SMALL).values
     assert values["error_exact"] == pytest.approx(0, abs=1e-6)
     assert values["error_exact"] < min(values[f"error_{law}"] for law in ("logistic_normal", "bayes", "lemma_7"))
 
@@ -235,7 +213,7 @@ def test_gate_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_network_that_never_learned_is_refused() -> None:
-    config = CalibrateConfig(
+    result = beb.calibrate(
         alpha=0.01,
         first_alpha=None,
         steps=60,
@@ -244,8 +222,8 @@ def test_a_network_that_never_learned_is_refused() -> None:
         sentences=10,
         prompts=32,
         resamples=60,
+        device="cpu",
     )
-    result = run(config, Context(device="cpu"))
     assert result.values["log_inverse_alpha"] is None
     assert result.values["misalign"] is None
     assert result.values["converged"] == 0
@@ -254,21 +232,20 @@ def test_a_network_that_never_learned_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_network_trained_on_a_known_mixture_is_read_within_a_quarter_nat() -> None:
-    config = CalibrateConfig(prompts=96, resamples=100, aligned_steps=0, guard_sentences=0)
-    result = run(config, Context(device="cpu"))
+    result = beb.calibrate(prompts=96, resamples=100, aligned_steps=0, guard_sentences=0, device="cpu")
     assert result.values["log_inverse_alpha"] == pytest.approx(math.log(50), abs=0.25)
     assert result.values["halfway_predicted"] == pytest.approx(result.values["halfway_measured"], rel=0.15)
 
 
 def test_published_curves() -> None:
-    values = run(RefitConfig()).values
+    values = beb.refit().values
     assert values["paper_beta"] == pytest.approx(10.57, abs=0.01)
     assert values["paper_log_inverse_alpha"] == pytest.approx(29.95, abs=0.01)
     assert values["pretrained_beta"] == pytest.approx(1.78, abs=0.01)
     assert values["beta_prime_over_beta"] == pytest.approx(1.28, abs=0.01)
     assert values["halfway"] == pytest.approx(2.64, abs=0.01)
     assert values["halfway_slope"] == pytest.approx(3.53, abs=0.01)
-    other = run(RefitConfig(series="anti-immigration")).values
+    other = beb.refit(series="anti-immigration").values
     assert other["paper_beta"] == pytest.approx(5.81, abs=0.01)
     assert other["paper_ratio"] == pytest.approx(3.02, abs=0.01)
     assert other["halfway_guarded"] == pytest.approx(7.23, abs=0.01)
@@ -276,8 +253,8 @@ def test_published_curves() -> None:
 
 
 def test_results_never_call_a_length_safe() -> None:
-    for config in (BoundConfig(), MeasureConfig(**SMALL), GateConfig(**SMALL), RefitConfig()):
-        result = run(config, Context(device="cpu"))
+    measured = beb.measure("world", **SMALL)
+    for result in (beb.bound(), measured, beb.gate(model="world", **SMALL), beb.refit()):
         text = json.dumps([[table.rows, table.note, table.title] for table in result.tables])
         text += " ".join(f"{f.question} {f.summary} {f.advice}" for f in result.findings) + result.title
         assert "safe" not in text.lower()

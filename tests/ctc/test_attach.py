@@ -12,6 +12,7 @@ from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
 from seqtant.ctc.losses.base import Schedule
 from seqtant.ctc.losses.hf_trainer import AttachedPurpose, compact_labels, trainer_callback
 from seqtant.errors import InputError
+from tests.ctc.samples import batch_loss
 
 
 class Stub(nn.Module):
@@ -45,7 +46,8 @@ def test_adds_exactly_the_term_at_the_models_own_lengths(reduction, factor):
     with AttachedPurpose(model, term, generator=generator()) as attached:
         total = model(attention_mask=MASK, labels=LABELS).loss
         assert attached.stats["low-latency.weight"] == 0.3
-    expected = term(
+    expected = batch_loss(
+        term,
         model.weights.log_softmax(-1),
         torch.tensor([10, 7]),
         torch.tensor([[1, 2], [3, 0]]),
@@ -75,7 +77,7 @@ def test_the_step_moves_the_schedule():
     total = model(labels=LABELS).loss
     frames, targets, counts = torch.tensor([10, 10]), torch.tensor([[1, 2], [3, 0]]), torch.tensor([2, 1])
     log_probs = model.weights.log_softmax(-1)
-    expected = AlignWithPurpose()(log_probs, frames, targets, counts, generator=generator()).loss
+    expected = batch_loss(AlignWithPurpose(), log_probs, frames, targets, counts, generator=generator()).loss
     torch.testing.assert_close(total, own + 2 * expected)
 
 

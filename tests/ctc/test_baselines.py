@@ -14,11 +14,12 @@ from seqtant.ctc.losses.mwer import NBestMWER, SampledMWER
 from seqtant.ctc.losses.peak_first import PeakFirst
 from seqtant.ctc.losses.registry import METHODS, MethodSettings
 from seqtant.errors import InputError
+from tests.ctc.samples import batch_loss
 
 
 def test_peak_first_is_the_divergence_from_the_next_frame(random_log_probs):
     log_probs = random_log_probs(2, 5, 3).requires_grad_()
-    loss = PeakFirst(0.5)(log_probs, torch.tensor([5, 3])).loss
+    loss = batch_loss(PeakFirst(0.5), log_probs, torch.tensor([5, 3])).loss
     values = log_probs.detach()
     expected = 0.0
     for b, length in enumerate((5, 3)):
@@ -33,7 +34,7 @@ def test_peak_first_is_the_divergence_from_the_next_frame(random_log_probs):
 
 def test_peak_first_takes_labels_that_cannot_be_emitted():
     log_probs = torch.tensor([[[0.0, -torch.inf], [0.0, -torch.inf]]]).requires_grad_()
-    loss = PeakFirst(1.0)(log_probs, torch.tensor([2])).loss
+    loss = batch_loss(PeakFirst(1.0), log_probs, torch.tensor([2])).loss
     loss.backward()
     assert loss == 0
     assert torch.isfinite(log_probs.grad).all()
@@ -63,8 +64,8 @@ def test_sampled_mwer_gradient_is_that_of_the_expected_errors(enumerate_paths, c
     copies = 3000
     batch = logits.log_softmax(-1).expand(copies, -1, -1)
     lengths, targets, counts = torch.full((copies,), 3), torch.tensor([target] * copies), torch.full((copies,), 2)
-    loss = SampledMWER(1.0, num_samples=5)(
-        batch, lengths, targets, counts, generator=torch.Generator().manual_seed(1)
+    loss = batch_loss(
+        SampledMWER(1.0, num_samples=5), batch, lengths, targets, counts, generator=torch.Generator().manual_seed(1)
     ).loss
     (found,) = torch.autograd.grad(loss, logits)
     assert float(loss.detach()) == pytest.approx(float(exact.detach()), abs=0.03)
@@ -82,7 +83,7 @@ def test_nbest_mwer_over_all_sequences_is_exact(random_log_probs, enumerate_path
     mean = sum(errors.values()) / len(errors)
     expected = sum(chance * (errors[said] - mean) for said, chance in totals.items())
     term = NBestMWER(1.0, best=len(totals), width=1000)
-    loss = term(log_probs[None], torch.tensor([3]), torch.tensor([[1, 2]]), torch.tensor([2])).loss
+    loss = batch_loss(term, log_probs[None], torch.tensor([3]), torch.tensor([[1, 2]]), torch.tensor([2])).loss
     assert float(loss) == pytest.approx(expected, abs=1e-9)
 
 
@@ -94,8 +95,8 @@ def test_every_method_trains_on_odd_batches(name, settings):
     lengths, counts = torch.tensor([6, 0, 6, 2]), torch.tensor([2, 1, 0, 2])
     targets = torch.tensor([[1, 2], [1, 0], [0, 0], [3, 3]])
     objective = METHODS[name](0.1, settings)
-    loss, stats = objective(
-        logits.log_softmax(-1), lengths, targets, counts, generator=torch.Generator().manual_seed(0)
+    loss, stats = batch_loss(
+        objective, logits.log_softmax(-1), lengths, targets, counts, generator=torch.Generator().manual_seed(0)
     )
     loss.backward()
     assert torch.isfinite(loss)
@@ -106,9 +107,9 @@ def test_every_method_trains_on_odd_batches(name, settings):
 def test_methods_at_weight_zero_are_plain_ctc():
     logits = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     arguments = (torch.tensor([8, 6]), torch.tensor([[1, 2], [3, 3]]), torch.tensor([2, 2]))
-    plain = METHODS["ctc"](0.0, MethodSettings())(logits.log_softmax(-1), *arguments).loss
+    plain = batch_loss(METHODS["ctc"](0.0, MethodSettings()), logits.log_softmax(-1), *arguments).loss
     for name in METHODS:
-        loss = METHODS[name](0.0, MethodSettings())(logits.log_softmax(-1), *arguments).loss
+        loss = batch_loss(METHODS[name](0.0, MethodSettings()), logits.log_softmax(-1), *arguments).loss
         assert float(loss) == pytest.approx(float(plain), abs=1e-10), name
 
 
@@ -137,7 +138,7 @@ def test_wrong_schedules_are_named(points, ramp, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"log_probs": torch.zeros(4, 3)}, "batch x frames x labels"),
+        ({"log_probs": torch.zeros(4, 3)}, "must hold a batch, frames and labels"),
         ({"blank": 3}, "3 labels: use 0 to 2"),
         ({"lengths": torch.tensor([4])}, "one number for each of 2"),
         ({"lengths": torch.tensor([4.0, 4.0])}, "whole numbers"),

@@ -14,6 +14,7 @@ from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
 from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
 from seqtant.ctc.losses.label_prior import LabelPriorCTC
 from seqtant.errors import InputError
+from tests.ctc.samples import batch_loss
 
 TARGETS = [(), (1,), (1, 2), (1, 1), (2, 1, 2)]
 
@@ -48,7 +49,7 @@ def test_plain_ctc_equals_enumeration(target, random_log_probs, enumerate_paths,
     assert float(ours) == pytest.approx(log_sum(terms), abs=1e-10)
     data = CTCInput.of(log_probs[None], lengths, targets, counts)
     assert float(-ctc_losses(data)) == pytest.approx(log_sum(terms), abs=1e-10)
-    assert float(PlainCTC()(log_probs[None], lengths, targets, counts).loss) == pytest.approx(
+    assert float(batch_loss(PlainCTC(), log_probs[None], lengths, targets, counts).loss) == pytest.approx(
         -log_sum(terms), abs=1e-10
     )
 
@@ -72,7 +73,7 @@ def test_delay_penalized_ctc_equals_enumeration(
         for path, score in enumerate_paths(log_probs)
         if collapse_by_definition(path, 0) == target
     ]
-    loss = DelayPenalizedCTC(penalty)(log_probs[None], *tensors(target, 5)).loss
+    loss = batch_loss(DelayPenalizedCTC(penalty), log_probs[None], *tensors(target, 5)).loss
     assert float(-loss) == pytest.approx(log_sum(terms), abs=1e-10)
 
 
@@ -84,7 +85,7 @@ def test_bayes_risk_ctc_equals_enumeration(target, risk, random_log_probs, enume
     per_token = [
         log_sum([score - risk * spoken(path)[u][2] / 5 for path, score in paths]) for u in range(len(target))
     ] or [log_sum([score for _, score in paths])]
-    loss = BayesRiskCTC(risk)(log_probs[None], *tensors(target, 5)).loss
+    loss = batch_loss(BayesRiskCTC(risk), log_probs[None], *tensors(target, 5)).loss
     assert float(loss) == pytest.approx(-sum(per_token) / len(per_token), abs=1e-10)
 
 
@@ -93,9 +94,11 @@ def test_a_mixed_batch_equals_its_utterances_one_by_one(random_log_probs):
     lengths = torch.tensor([9, 6, 3, 9])
     targets, counts = torch.tensor([[1, 2, 3], [2, 2, 0], [3, 0, 0], [0, 0, 0]]), torch.tensor([3, 2, 1, 0])
     for term in (PlainCTC(), DelayPenalizedCTC(0.2), BayesRiskCTC(2.0)):
-        together = term(log_probs, lengths, targets, counts).loss
+        together = batch_loss(term, log_probs, lengths, targets, counts).loss
         alone = [
-            term(log_probs[b : b + 1, :length], lengths[b : b + 1], targets[b : b + 1], counts[b : b + 1]).loss
+            batch_loss(
+                term, log_probs[b : b + 1, :length], lengths[b : b + 1], targets[b : b + 1], counts[b : b + 1]
+            ).loss
             for b, length in enumerate(lengths.tolist())
         ]
         assert float(together) == pytest.approx(float(torch.stack(alone).mean()), abs=1e-12)
@@ -121,8 +124,8 @@ def test_gradients_equal_finite_differences_for_any_input(name):
         "lattice": sums,
         "entry": lambda scores: sums(scores, entry),
         "unnormalized": lambda scores: unnormalized_ctc_losses(CTCInput.of(scores, lengths, targets, counts)),
-        "delay": lambda scores: DelayPenalizedCTC(0.2)(scores, lengths, targets, counts).loss,
-        "risk": lambda scores: BayesRiskCTC(3.0)(scores, lengths, targets, counts).loss,
+        "delay": lambda scores: batch_loss(DelayPenalizedCTC(0.2), scores, lengths, targets, counts).loss,
+        "risk": lambda scores: batch_loss(BayesRiskCTC(3.0), scores, lengths, targets, counts).loss,
     }
     assert gradients_agree(functions[name], 3, 6, 4)
 
@@ -147,14 +150,14 @@ def test_pytorch_is_wrong_where_ours_is_right():
 def test_label_prior_zero_is_ctc_and_its_prior_is_the_mean_posterior(random_log_probs):
     log_probs = random_log_probs(2, 6, 3, seed=5)
     arguments = (torch.tensor([6, 4]), torch.tensor([[1, 2], [2, 0]]), torch.tensor([2, 1]))
-    zero = LabelPriorCTC(0.0)(log_probs, *arguments).loss
-    assert float(zero) == pytest.approx(float(PlainCTC()(log_probs, *arguments).loss), abs=1e-12)
+    zero = batch_loss(LabelPriorCTC(0.0), log_probs, *arguments).loss
+    assert float(zero) == pytest.approx(float(batch_loss(PlainCTC(), log_probs, *arguments).loss), abs=1e-12)
     term = LabelPriorCTC(0.5)
-    term(log_probs, *arguments)
+    batch_loss(term, log_probs, *arguments)
     expected = torch.cat([log_probs[0], log_probs[1, :4]]).exp().mean(0)
     torch.testing.assert_close(term.prior, expected)
     before = term.prior.clone()
-    term.eval()(log_probs.flip(0), torch.tensor([6, 6]), *arguments[1:])
+    batch_loss(term.eval(), log_probs.flip(0), torch.tensor([6, 6]), *arguments[1:])
     assert torch.equal(term.prior, before)
 
 
@@ -164,7 +167,7 @@ def test_label_prior_divides_by_the_prior_of_rare_labels_down_to_1e_8(rare):
     probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.3, 0.5, 0.2]], dtype=torch.float64)
     term = LabelPriorCTC(0.5).eval()
     term.prior = torch.tensor([0.45, 0.55 - rare, rare], dtype=torch.float64)
-    loss = term(probabilities.log()[None], torch.tensor([2]), torch.tensor([[2]]), torch.tensor([1])).loss
+    loss = batch_loss(term, probabilities.log()[None], torch.tensor([2]), torch.tensor([[2]]), torch.tensor([1])).loss
     blank, label = (probabilities[:, 0] / 0.45**0.5).tolist(), (probabilities[:, 2] / max(rare, 1e-8) ** 0.5).tolist()
     total = label[0] * label[1] + label[0] * blank[1] + blank[0] * label[1]
     assert float(loss) == pytest.approx(-math.log(total), abs=1e-10)
@@ -179,7 +182,7 @@ def test_odd_utterances_cost_nothing_and_break_nothing(term, blank):
     lengths = torch.tensor([0, 4, 2, 0, 4])
     targets = torch.tensor([[1, 2, 1], [0, 0, 0], [1, 1, 1], [0, 0, 0], [1, 2, 1]])
     counts = torch.tensor([3, 0, 3, 0, 3])
-    loss, stats = term(logits.log_softmax(-1), lengths, targets, counts)
+    loss, stats = batch_loss(term, logits.log_softmax(-1), lengths, targets, counts)
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
@@ -190,9 +193,9 @@ def test_odd_utterances_cost_nothing_and_break_nothing(term, blank):
 def test_empty_batches_and_no_frames_at_all():
     for term in (PlainCTC(), DelayPenalizedCTC(0.1), BayesRiskCTC(1.0)):
         none = torch.zeros(0, dtype=torch.long)
-        assert float(term(torch.zeros(0, 4, 3), none, torch.zeros(0, 2, dtype=torch.long), none).loss) == 0
+        assert float(batch_loss(term, torch.zeros(0, 4, 3), none, torch.zeros(0, 2, dtype=torch.long), none).loss) == 0
         one = torch.zeros(1, dtype=torch.long)
-        assert float(term(torch.zeros(1, 0, 3), one, torch.zeros(1, 0, dtype=torch.long), one).loss) == 0
+        assert float(batch_loss(term, torch.zeros(1, 0, 3), one, torch.zeros(1, 0, dtype=torch.long), one).loss) == 0
 
 
 def test_nan_stays_visible(random_log_probs):
@@ -200,7 +203,7 @@ def test_nan_stays_visible(random_log_probs):
     log_probs[0, 1] = torch.nan
     arguments = (torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1]))
     for term in (PlainCTC(), DelayPenalizedCTC(0.1), BayesRiskCTC(1.0)):
-        assert not torch.isfinite(term(log_probs, *arguments).loss)
+        assert not torch.isfinite(batch_loss(term, log_probs, *arguments).loss)
 
 
 @pytest.mark.parametrize("penalty", [-0.1, math.inf, math.nan])

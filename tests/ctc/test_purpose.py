@@ -10,11 +10,13 @@ import torch
 from seqtant.ctc.lattice.likelihood import ctc_losses
 from seqtant.ctc.lattice.paths import CTCInput, PathBatch, path_scores, sample_paths
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
-from seqtant.ctc.losses.base import Schedule
+from seqtant.ctc.losses.base import PlainCTC, Schedule
 from seqtant.ctc.losses.low_latency import LowLatency
 from seqtant.ctc.losses.minimum_wer import MinimumWER
 from seqtant.ctc.losses.properties import PROPERTIES, Edit, check_property
+from seqtant.ctc.losses.registry import MethodSettings, method_of
 from seqtant.errors import InputError
+from tests.ctc.samples import batch_loss
 
 
 def seeded(seed=0):
@@ -41,7 +43,7 @@ def pairs_of(logits, lengths, rule, *, samples=5, seed=0, blank=0):
 def test_gradient_is_the_closed_form(logits, margin):
     logits.requires_grad_()
     purpose = AlignWithPurpose([LowLatency()], margin=margin)
-    purpose(logits.log_softmax(-1), LENGTHS, generator=seeded()).loss.backward()
+    batch_loss(purpose, logits.log_softmax(-1), LENGTHS, generator=seeded()).loss.backward()
     paths, edit = pairs_of(logits.detach(), LENGTHS, LowLatency())
     log_probs = logits.detach().log_softmax(-1)
     expected = torch.zeros_like(logits)
@@ -58,9 +60,9 @@ def test_gradient_is_the_closed_form(logits, margin):
 
 def test_gradient_is_the_closed_form_in_single_precision_too(logits):
     single = logits.float().requires_grad_()
-    AlignWithPurpose()(single.log_softmax(-1), LENGTHS, generator=seeded()).loss.backward()
+    batch_loss(AlignWithPurpose(), single.log_softmax(-1), LENGTHS, generator=seeded()).loss.backward()
     double = logits.float().double().requires_grad_()
-    AlignWithPurpose()(double.log_softmax(-1), LENGTHS, generator=seeded()).loss.backward()
+    batch_loss(AlignWithPurpose(), double.log_softmax(-1), LENGTHS, generator=seeded()).loss.backward()
     assert (single.grad.double() - double.grad).abs().max() < 1e-6
 
 
@@ -70,7 +72,7 @@ def test_gradient_is_the_closed_form_in_single_precision_too(logits):
 def test_equals_a_loop_over_paths(logits, score, reduction, margin):
     log_probs = logits.log_softmax(-1)
     purpose = AlignWithPurpose(score=score, reduction=reduction, weight=0.7, margin=margin)
-    loss, stats = purpose(log_probs, LENGTHS, generator=seeded())
+    loss, stats = batch_loss(purpose, log_probs, LENGTHS, generator=seeded())
     paths, edit = pairs_of(logits, LENGTHS, LowLatency())
     total = active = 0.0
     for b, length in enumerate(LENGTHS.tolist()):
@@ -87,7 +89,7 @@ def test_equals_a_loop_over_paths(logits, score, reduction, margin):
 def test_nothing_flows_through_sampling_but_both_scores_are_ranked(logits):
     """Raising the better path's score by what its gradient says must lower the loss."""
     logits.requires_grad_()
-    loss = AlignWithPurpose()(logits.log_softmax(-1), LENGTHS, generator=seeded()).loss
+    loss = batch_loss(AlignWithPurpose(), logits.log_softmax(-1), LENGTHS, generator=seeded()).loss
     loss.backward()
     assert torch.allclose(logits.grad.sum(-1), torch.zeros(3, 12, dtype=torch.float64), atol=1e-15)
     moved = (logits - 0.01 * logits.grad).detach()
@@ -109,7 +111,7 @@ def test_weight_zero_is_ctc_to_the_bit(logits):
         log_probs = values.log_softmax(-1)
         loss = ctc_losses(CTCInput.of(log_probs, LENGTHS, targets, counts)).mean()
         if weight is not None:
-            loss = loss + AlignWithPurpose(weight=weight)(log_probs, LENGTHS, generator=seeded()).loss
+            loss = loss + batch_loss(AlignWithPurpose(weight=weight), log_probs, LENGTHS, generator=seeded()).loss
         loss.backward()
         grads.append((loss.detach(), values.grad))
     assert torch.equal(grads[0][0], grads[1][0])
@@ -119,32 +121,60 @@ def test_weight_zero_is_ctc_to_the_bit(logits):
 def test_weight_zero_draws_nothing(logits):
     generator = seeded()
     state = generator.get_state()
-    AlignWithPurpose(weight=0.0)(logits.log_softmax(-1), LENGTHS, generator=generator)
+    batch_loss(AlignWithPurpose(weight=0.0), logits.log_softmax(-1), LENGTHS, generator=generator)
     assert torch.equal(generator.get_state(), state)
+
+
+def test_called_as_pytorchs_own_ctc_loss_is(logits):
+    """(T, B, V), targets before lengths; one utterance without a batch; lengths as numbers; targets in one row."""
+    log_probs = logits.log_softmax(-1).transpose(0, 1)
+    targets, counts = torch.tensor([[1, 2], [3, 1], [1, 0]]), torch.tensor([2, 2, 1])
+    reference = torch.nn.CTCLoss(reduction="sum", zero_infinity=True)
+    ours = PlainCTC()
+    loss = ours(log_probs, targets, LENGTHS, counts)
+    assert float(loss) == pytest.approx(float(reference(log_probs, targets, LENGTHS, counts)) / 3, abs=1e-12)
+    assert ours.stats == {"ctc.impossible": 0.0}
+    flat = torch.tensor([1, 2, 3, 1, 1])
+    assert torch.equal(loss, ours(log_probs, flat, (12, 7, 1), (2, 2, 1)))
+    one = ours(log_probs[:, 0], targets[0], 12, 2)
+    assert float(one) == pytest.approx(float(reference(log_probs[:, 0], targets[0], LENGTHS[0], counts[0])), abs=1e-12)
+    assert torch.equal(one, PlainCTC(batch_first=True)(log_probs[:, 0], targets[0], LENGTHS[0], counts[0]))
+
+    purpose = AlignWithPurpose(weight=0.5)
+    both = reference(log_probs, targets, LENGTHS, counts) + purpose(
+        log_probs, targets, LENGTHS, counts, generator=seeded()
+    )
+    alone = AlignWithPurpose(weight=0.5)(log_probs, None, LENGTHS, generator=seeded())
+    assert float(both) == pytest.approx(float(reference(log_probs, targets, LENGTHS, counts) + alone), abs=1e-12)
+    assert isinstance(purpose, torch.nn.Module)
+    assert alone.ndim == 0
+    assert purpose.stats["low-latency.changed"] > 0
+    with pytest.raises(InputError, match="targets without target_lengths"):
+        purpose(log_probs, targets, LENGTHS)
 
 
 def test_both_layouts_and_both_blank_spellings_agree(logits):
     log_probs = logits.log_softmax(-1)
-    expected = AlignWithPurpose(blank=4)(log_probs, LENGTHS, generator=seeded()).loss
-    other = AlignWithPurpose(blank=-1, batch_first=False)(log_probs.transpose(0, 1), LENGTHS, generator=seeded())
-    assert torch.equal(expected, other.loss)
+    expected = AlignWithPurpose(blank=4, batch_first=True)(log_probs, None, LENGTHS, generator=seeded())
+    other = AlignWithPurpose(blank=-1)(log_probs.transpose(0, 1), None, LENGTHS, generator=seeded())
+    assert torch.equal(expected, other)
 
 
 def test_unchanged_pairs_get_no_margin():
     """Without this a margin adds a constant to the loss that no gradient can remove."""
     silent = torch.full((1, 4, 3), -40.0)
     silent[..., 0] = 0.0
-    assert AlignWithPurpose(margin=0.5)(silent, torch.tensor([4])).loss == 0
+    assert batch_loss(AlignWithPurpose(margin=0.5), silent, torch.tensor([4])).loss == 0
 
 
 def test_several_properties_share_samples_and_add_up(logits):
     log_probs = logits.log_softmax(-1)
     targets, counts = torch.tensor([[1, 2], [3, 1], [1, 0]]), torch.tensor([2, 2, 1])
     arguments = (log_probs, LENGTHS, targets, counts)
-    both = AlignWithPurpose([LowLatency(), MinimumWER()], [0.3, 0.0])(*arguments, generator=seeded())
-    one = AlignWithPurpose([LowLatency()], 0.3)(*arguments, generator=seeded())
+    both = batch_loss(AlignWithPurpose([LowLatency(), MinimumWER()], [0.3, 0.0]), *arguments, generator=seeded())
+    one = batch_loss(AlignWithPurpose([LowLatency()], 0.3), *arguments, generator=seeded())
     assert torch.equal(both.loss, one.loss)
-    all_on = AlignWithPurpose(["low-latency", "minimum-wer"], 0.3)(*arguments, generator=seeded())
+    all_on = batch_loss(AlignWithPurpose(["low-latency", "minimum-wer"], 0.3), *arguments, generator=seeded())
     generator = seeded()
     paths = sample_paths(log_probs, 5, generator=generator)
     batch = PathBatch(paths, LENGTHS, 0, targets, counts)
@@ -182,9 +212,14 @@ def test_a_users_own_property(logits):
     name = "last-frame-blank"
     if name not in PROPERTIES:
         PROPERTIES.add(name, Last)
-    loss, stats = AlignWithPurpose([name], margin=5.0)(logits.log_softmax(-1), LENGTHS, generator=seeded())
+    loss, stats = batch_loss(AlignWithPurpose([name], margin=5.0), logits.log_softmax(-1), LENGTHS, generator=seeded())
     assert float(loss) > 0
     assert stats[f"{name}.changed"] > 0
+    # A registered property is a method of training by its name, too.
+    _, purpose = method_of(f"awp:{name}")(0.3, MethodSettings(num_samples=2, blank=4)).terms
+    assert (purpose.names, purpose.num_samples, purpose.blank) == (("Last",), 2, 4)
+    with pytest.raises(InputError, match="unknown CTC property 'late'"):
+        method_of("awp:late")(0.3, MethodSettings())
 
 
 def test_the_fuzzer_catches_a_property_that_lies():
@@ -198,28 +233,30 @@ def test_the_fuzzer_catches_a_property_that_lies():
 
 def test_schedule_decides_when_it_starts(logits):
     purpose = AlignWithPurpose(weight=Schedule(((10, 0.0), (20, 1.0))))
-    at = [purpose(logits.log_softmax(-1), LENGTHS, generator=seeded(), step=step).loss for step in (0, 15, 20)]
+    at = [
+        batch_loss(purpose, logits.log_softmax(-1), LENGTHS, generator=seeded(), step=step).loss for step in (0, 15, 20)
+    ]
     assert at[0] == 0
     assert float(at[1]) == pytest.approx(0.5 * float(at[2]))
 
 
 def test_half_precision_is_scored_in_single(logits):
     half = logits.to(torch.bfloat16).log_softmax(-1)
-    loss = AlignWithPurpose()(half, LENGTHS, generator=seeded()).loss
+    loss = batch_loss(AlignWithPurpose(), half, LENGTHS, generator=seeded()).loss
     assert loss.dtype == torch.float32
-    assert torch.equal(loss, AlignWithPurpose()(half.float(), LENGTHS, generator=seeded()).loss)
+    assert torch.equal(loss, batch_loss(AlignWithPurpose(), half.float(), LENGTHS, generator=seeded()).loss)
 
 
 def test_nan_is_passed_on_not_hidden(logits):
     log_probs = logits.log_softmax(-1)
     log_probs[0, 3] = torch.nan
-    assert torch.isnan(AlignWithPurpose()(log_probs, LENGTHS, generator=seeded()).loss)
+    assert torch.isnan(batch_loss(AlignWithPurpose(), log_probs, LENGTHS, generator=seeded()).loss)
 
 
 def test_nan_in_the_padding_does_not_matter(logits):
     log_probs = logits.log_softmax(-1).requires_grad_()
     poisoned = torch.where(torch.arange(12)[None, :, None] < LENGTHS[:, None, None], log_probs, torch.nan)
-    loss = AlignWithPurpose()(poisoned, LENGTHS, generator=seeded()).loss
+    loss = batch_loss(AlignWithPurpose(), poisoned, LENGTHS, generator=seeded()).loss
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(log_probs.grad).all()
@@ -227,7 +264,7 @@ def test_nan_in_the_padding_does_not_matter(logits):
 
 def test_labels_the_model_cannot_emit_make_no_infinite_loss():
     log_probs = torch.tensor([[[0.0, -torch.inf], [-torch.inf, 0.0], [-torch.inf, 0.0]]]).requires_grad_()
-    loss = AlignWithPurpose()(log_probs, torch.tensor([3])).loss
+    loss = batch_loss(AlignWithPurpose(), log_probs, torch.tensor([3])).loss
     loss.backward()
     assert loss == 0
     assert torch.isfinite(log_probs.grad).all()
@@ -235,10 +272,10 @@ def test_labels_the_model_cannot_emit_make_no_infinite_loss():
 
 def test_utterances_without_frames_are_left_out_and_reported(logits):
     lengths = torch.tensor([12, 0, 0])
-    loss, stats = AlignWithPurpose()(logits.log_softmax(-1), lengths, generator=seeded())
+    loss, stats = batch_loss(AlignWithPurpose(), logits.log_softmax(-1), lengths, generator=seeded())
     assert torch.isfinite(loss)
     assert stats["invalid"] == pytest.approx(2 / 3)
-    nothing = AlignWithPurpose()(torch.zeros(2, 0, 3), torch.zeros(2, dtype=torch.long))
+    nothing = batch_loss(AlignWithPurpose(), torch.zeros(2, 0, 3), torch.zeros(2, dtype=torch.long))
     assert nothing.loss == 0
 
 
@@ -276,4 +313,4 @@ def test_bad_settings_are_named(arguments, message):
 
 def test_a_property_that_needs_targets_says_so(logits):
     with pytest.raises(InputError, match="MinimumWER compares with the reference"):
-        AlignWithPurpose(["minimum-wer"])(logits.log_softmax(-1), LENGTHS)
+        batch_loss(AlignWithPurpose(["minimum-wer"]), logits.log_softmax(-1), LENGTHS)

@@ -26,7 +26,7 @@ from seqtant.ctc.recognition.sources import load_corpora
 from seqtant.ctc.training import (
     CollapseError,
     CollapseGuard,
-    finetune,
+    finetune_recognizer,
     load_recognizer,
     objective_of,
     word_error_rate,
@@ -139,12 +139,12 @@ def test_batches_depend_on_seed_and_step_only(corpora):
 
 def quick(trained, corpora, weight, *, method="awp", steps=12, guard=None, seed=0):
     config = TrainConfig.smoke()
-    return finetune(
+    return finetune_recognizer(
         trained,
         corpora,
         objective_of(method, weight, config.purpose, corpora),
+        config.optimization,
         steps=steps,
-        optimization=config.optimization,
         context=Context(device="cpu"),
         seed=seed,
         guard=guard,

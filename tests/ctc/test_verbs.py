@@ -10,16 +10,16 @@ import pytest
 import yaml
 
 from seqtant import cli
+from seqtant.ctc import align, decode, diagnose, finetune, latency, stream, sweep, train
 from seqtant.ctc import config as configs
-from seqtant.ctc.figures import figures
-from seqtant.ctc.instruments import align, decode, diagnose, finetune, latency, stream, sweep, train
-from seqtant.ctc.instruments.sweep import Sweep
+from seqtant.ctc.instruments.sweep import Sweep, finetune_recognizer
 from seqtant.ctc.reporting import Track, write_timeline
 from seqtant.ctc.training import load_model_and_sound, load_recognizer
 from seqtant.data.audio import Recording, write_wav
 from seqtant.data.speech import TimedWord, read_ctm, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
+from seqtant.instruments import figures
 from seqtant.runs.context import Context
 
 CPU = Context(device="cpu")
@@ -62,8 +62,10 @@ class TestSweep:
         first.timings(0, "awp", 0.1)
         assert Sweep(self.config, context).timings(0, "ctc", 0.0) == kept
         trained = []
-        original = sweep.finetune
-        monkeypatch.setattr(sweep, "finetune", lambda *a, **k: trained.append(1) or original(*a, **k))
+        monkeypatch.setattr(
+            "seqtant.ctc.instruments.sweep.finetune_recognizer",
+            lambda *a, **k: trained.append(1) or finetune_recognizer(*a, **k),
+        )
         resumed = sweep.run(replace(self.config, zero_steps=0), context)
         assert len(trained) == 2
         assert {**resumed.values, "zero_is_ctc": 1} == whole.values
@@ -89,7 +91,7 @@ class TestSweep:
         assert f"on {result.values['words_measured']} words" in finding.summary
 
     def test_methods_are_checked_before_anything_is_trained(self, monkeypatch):
-        monkeypatch.setattr("seqtant.ctc.instruments.sweep.train_plain", lambda *a, **k: pytest.fail("trained"))
+        monkeypatch.setattr("seqtant.ctc.instruments.sweep.train_recognizer", lambda *a, **k: pytest.fail("trained"))
         with pytest.raises(InputError, match="did you mean 'delay-penalty'"):
             sweep.run(replace(self.config, methods=("ctc", "delay-penalti")), CPU)
 
@@ -134,7 +136,7 @@ class TestFinetune:
         assert result.values["spent_points"] <= 60
 
     def test_an_unknown_method_is_refused_before_anything_is_trained(self, monkeypatch):
-        monkeypatch.setattr("seqtant.ctc.instruments.finetune.train_plain", lambda *a, **k: pytest.fail("trained"))
+        monkeypatch.setattr("seqtant.ctc.instruments.finetune.train_recognizer", lambda *a, **k: pytest.fail("trained"))
         with pytest.raises(InputError, match="unknown CTC method 'awpp'"):
             finetune.run(replace(self.config, method="awpp"), CPU)
 
@@ -330,7 +332,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, says, capsys):
 
 @pytest.mark.parametrize("wrong", [{"wer_increase": -1.0}, {"utterances": 0}, {"every": 0}, {"blank_share": 0.0}])
 def test_a_guard_that_would_stop_at_once_is_refused(wrong):
-    with pytest.raises(InputError, match=f"guard.{next(iter(wrong))} is"):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} is"):
         configs.Guard(**wrong)
 
 

@@ -14,10 +14,9 @@ from seqtant.data.digits import (
     SpokenDigit,
     connect_digits,
     read_fsdd,
-    speakers,
     split_digits,
 )
-from seqtant.data.speech import TimedWord, read_ctm, read_folder, read_manifest, write_ctm, write_manifest
+from seqtant.data.speech import TimedWord, read_ctm, read_folder, read_manifest, write_ctm
 from seqtant.errors import InputError
 
 
@@ -41,7 +40,7 @@ class TestDigits:
     def test_reads_a_checkout_or_its_recordings(self, digits_folder):
         digits = read_fsdd(digits_folder)
         assert len(digits) == len(read_fsdd(digits_folder / "recordings")) == 72
-        assert speakers(digits) == ["ann", "bob"]
+        assert {digit.speaker for digit in digits} == {"ann", "bob"}
 
     def test_official_split_shares_no_take(self, digits_folder):
         split = split_digits(read_fsdd(digits_folder))
@@ -151,7 +150,7 @@ class TestManifests:
     def write(self, tmp_path, *entries):
         beep(tmp_path / "a.wav")
         path = tmp_path / "list.jsonl"
-        write_manifest(path, entries)
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
         return path
 
     def test_reads_what_it_wrote(self, tmp_path):
@@ -180,14 +179,14 @@ class TestManifests:
     def test_wrong_files(self, tmp_path):
         with pytest.raises(InputError, match="comes twice"):
             read_manifest(self.write(tmp_path, self.entry(), self.entry()))
-        with pytest.raises(InputError, match="holds no utterance"):
+        with pytest.raises(InputError, match="is empty"):
             read_manifest(self.write(tmp_path))
-        with pytest.raises(InputError, match="no manifest"):
+        with pytest.raises(InputError, match="no file"):
             read_manifest(tmp_path / "none.jsonl")
         (tmp_path / "bad.jsonl").write_text("{")
-        with pytest.raises(InputError, match="line 1: not JSON"):
+        with pytest.raises(InputError, match="line 1 is not JSON"):
             read_manifest(tmp_path / "bad.jsonl")
-        (tmp_path / "list.jsonl").write_text(json.dumps([1]) + "\n")
+        (tmp_path / "list.jsonl").write_text("{}\n")
         with pytest.raises(InputError, match="line 1: needs"):
             read_manifest(tmp_path / "list.jsonl")
 

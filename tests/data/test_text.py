@@ -49,8 +49,8 @@ def test_json_lines_by_field(tmp_path):
         ("a.jsonl", b'{"text": "x"}\n{"text": NaN}', "line 2: 'text' is nan"),
         ("a.jsonl", b'{"text": ""}', "line 1: 'text' is ''"),
         ("a.jsonl", b'{"text": "x"', "line 1 is not JSON"),
-        ("a.jsonl", b'{"tekst": "x"}', r"has no field 'text' \(did you mean 'tekst'\?\)"),
-        ("a.jsonl", b"[1]", "has no field 'text'"),
+        ("a.jsonl", b'{"tekst": "x"}', r"line 1 has no 'text' \(did you mean 'tekst'\?\)"),
+        ("a.jsonl", b"[1]", "line 1 holds no JSON object"),
     ],
 )
 def test_what_is_no_text_is_refused_in_one_line(tmp_path, name, content, message):

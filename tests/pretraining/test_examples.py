@@ -24,7 +24,7 @@ import pytest
 
 from seqtant.errors import InputError, MissingExtraError
 from seqtant.pretraining.build.audit import audit_arm, audit_hubs
-from seqtant.pretraining.build.build import Build, build_examples
+from seqtant.pretraining.build.build import Build, build_folder
 from seqtant.pretraining.build.pipeline import embed_corpus
 from seqtant.pretraining.build.workspace import (
     Job,
@@ -207,9 +207,7 @@ def test_running_slices_cover_the_documents_exactly_once(built: Build) -> None:
 
 def test_tour_packs_whole_documents_that_fit(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "short.jsonl", topical_documents(30, sentences=2))
-    made = build_examples(small_config(corpus, examples=ExampleSettings(arms=("tour",), window=256)), tmp_path / "out")[
-        0
-    ]
+    made = build_folder(small_config(corpus, examples=ExampleSettings(arms=("tour",), window=256)), tmp_path / "out")[0]
     seen = [document for row in columns(made, "tour") for document in set(row["doc_ids"])]
     assert sorted(seen) == [n for n in range(30) if n % 6 != 5]
 
@@ -225,15 +223,15 @@ def digest(folder: Path) -> dict[str, str]:
 def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(24))
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        build_examples(small_config(corpus), tmp_path / name, seed=seed)
+        build_folder(small_config(corpus), tmp_path / name, seed=seed)
     assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
 
 
 @pytest.mark.slow
 def test_two_workers_make_the_same_bytes(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(24))
-    build_examples(small_config(corpus), tmp_path / "one")
-    build_examples(small_config(corpus, workers=2), tmp_path / "two")
+    build_folder(small_config(corpus), tmp_path / "one")
+    build_folder(small_config(corpus, workers=2), tmp_path / "two")
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
 
@@ -241,8 +239,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.pretraining.samples import small_config
-from seqtant.pretraining.build.build import build_examples
-build_examples(small_config(Path(sys.argv[1])), Path(sys.argv[2]))
+from seqtant.pretraining.build.build import build_folder
+build_folder(small_config(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
@@ -250,7 +248,7 @@ build_examples(small_config(Path(sys.argv[1])), Path(sys.argv[2]))
 @pytest.mark.parametrize("moment", range(4))
 def test_killed_and_resumed_is_byte_identical(tmp_path: Path, moment: int) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(150))
-    build_examples(small_config(corpus), tmp_path / "whole")
+    build_folder(small_config(corpus), tmp_path / "whole")
     wanted = len(digest(tmp_path / "whole"))
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", KILLED, str(corpus), str(tmp_path / "killed")]
@@ -261,35 +259,35 @@ def test_killed_and_resumed_is_byte_identical(tmp_path: Path, moment: int) -> No
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    build_examples(small_config(corpus), tmp_path / "killed")
+    build_folder(small_config(corpus), tmp_path / "killed")
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(24))
-    build_examples(small_config(corpus), tmp_path / "out")
+    build_folder(small_config(corpus), tmp_path / "out")
     before = digest(tmp_path / "out")
     left = tmp_path / "out" / "stages" / "segments" / f".0123.parquet.{2**22 + 1}.partial"
     left.write_bytes(b"half")
     (tmp_path / "out" / "manifest.json").unlink()
     next((tmp_path / "out" / "stages" / "vectors").iterdir()).unlink()
-    build_examples(small_config(corpus), tmp_path / "out")
+    build_folder(small_config(corpus), tmp_path / "out")
     assert digest(tmp_path / "out") == before
 
 
 def test_changed_inputs_under_an_old_manifest_are_refused(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(24))
-    build_examples(small_config(corpus), tmp_path / "out")
+    build_folder(small_config(corpus), tmp_path / "out")
     write_jsonl(corpus, topical_documents(25))
     with pytest.raises(InputError, match=r"was written for another '.*corpus.jsonl'"):
-        build_examples(small_config(corpus), tmp_path / "out")
+        build_folder(small_config(corpus), tmp_path / "out")
 
 
 def test_other_settings_reuse_what_is_the_same(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(24))
-    build_examples(small_config(corpus), tmp_path / "out")
+    build_folder(small_config(corpus), tmp_path / "out")
     stages = tmp_path / "out" / "stages"
-    build_examples(small_config(corpus, filter=FilterSettings(k=2, most_similar=0.999)), tmp_path / "out")
+    build_folder(small_config(corpus, filter=FilterSettings(k=2, most_similar=0.999)), tmp_path / "out")
     counts = {
         stage: len(list((stages / stage).iterdir())) for stage in ("segments", "vectors", "neighbors", "filtered")
     }
@@ -311,7 +309,7 @@ def test_other_settings_reuse_what_is_the_same(tmp_path: Path) -> None:
 def test_odd_corpora_are_handled(tmp_path: Path, documents: list[str]) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", documents)
     config = small_config(corpus, segment=SegmentSettings(tokenizer="bytes", longest=400))
-    made, counts = build_examples(config, tmp_path / "out")
+    made, counts = build_folder(config, tmp_path / "out")
     for arm in made.arms:
         audit = audit_arm(made, arm)
         assert audit.fill <= 1
@@ -324,7 +322,7 @@ def test_odd_corpora_are_handled(tmp_path: Path, documents: list[str]) -> None:
 
 def test_segments_without_a_known_word_are_nobodys_neighbor(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", ["... !!! ??? --- ... ===", "!!! --- ... ??? *** +++"])
-    made, counts = build_examples(small_config(corpus), tmp_path / "out")
+    made, counts = build_folder(small_config(corpus), tmp_path / "out")
     assert made.segments.eligible.any()
     assert made.filtered.neighbors.ids.size == len(made.recall) == counts.anchors_without_neighbors == 0
 
@@ -334,7 +332,7 @@ def test_blocked_segments_have_no_part_in_any_group(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", documents)
     test_set = write_jsonl(tmp_path / "test.jsonl", [documents[1], documents[2]])
     settings = SegmentSettings(tokenizer="bytes", longest=200, blocklist=(str(test_set),), blocked_words=5)
-    made = build_examples(small_config(corpus, segment=settings), tmp_path / "out")[0]
+    made = build_folder(small_config(corpus, segment=settings), tmp_path / "out")[0]
     blocked = np.flatnonzero(made.segments.blocked)
     assert set(np.flatnonzero(np.isin(made.segments.document, [1, 2]))) <= set(blocked.tolist())
     used = {segment for row in foreign(made, "knn") for segment in row["segment_ids"]}
@@ -348,7 +346,7 @@ def test_blocked_segments_have_no_part_in_any_group(tmp_path: Path) -> None:
 def test_passages_carry_the_neighbors_of_their_sentences(tmp_path: Path) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(36))
     examples = ExampleSettings(arms=("knn", "split"), window=512, unit="passage")
-    made = build_examples(small_config(corpus, examples=examples), tmp_path / "out")[0]
+    made = build_folder(small_config(corpus, examples=examples), tmp_path / "out")[0]
     rows = foreign(made, "knn")
     assert any(len(row["anchors"]) > 1 for row in rows)
     topics = [{document % 3 for document in row["doc_ids"]} for row in rows if len(row["anchors"]) > 1]
@@ -359,7 +357,7 @@ def test_passages_carry_the_neighbors_of_their_sentences(tmp_path: Path) -> None
 def test_lists_build_too(tmp_path: Path, index: str) -> None:
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(60))
     settings = NeighborSettings(index=index, candidates=24)  # type: ignore[arg-type]
-    made = build_examples(small_config(corpus, neighbors=settings), tmp_path / "out")[0]
+    made = build_folder(small_config(corpus, neighbors=settings), tmp_path / "out")[0]
     assert made.recall.mean() > 0.8
 
 
@@ -369,7 +367,7 @@ def test_the_learned_tokenizer_gives_the_text_back(tmp_path: Path) -> None:
     documents = topical_documents(24)
     corpus = write_jsonl(tmp_path / "corpus.jsonl", documents)
     settings = SegmentSettings(vocabulary=320, shard_documents=10)
-    made = build_examples(small_config(corpus, segment=settings), tmp_path / "out")[0]
+    made = build_folder(small_config(corpus, segment=settings), tmp_path / "out")[0]
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(made.folder / made.manifest["tokenizer"]))
     bounds = made.segments.offsets[made.segments.document_bounds]
     texts = [tokenizer.decode(made.segments.tokens[a:b]) for a, b in itertools.pairwise(bounds)]
@@ -387,7 +385,7 @@ def test_folders_that_hold_no_build_are_refused(tmp_path: Path, built: Build) ->
 
 
 def test_default_corpus_is_the_world_that_ships(tmp_path: Path) -> None:
-    made = build_examples(BuildConfig.smoke(), tmp_path)[0]
+    made = build_folder(BuildConfig.smoke(), tmp_path)[0]
     assert list(made.manifest["inputs"]) == ["reference"]
 
 
@@ -395,7 +393,7 @@ def test_jobs_can_be_done_in_any_order_by_anybody(tmp_path: Path) -> None:
     """What a cluster does: shards in another order, some twice, the rest of the build afterwards."""
     corpus = write_jsonl(tmp_path / "corpus.jsonl", topical_documents(24))
     config = small_config(corpus)
-    build_examples(config, tmp_path / "here")
+    build_folder(config, tmp_path / "here")
     stages: list[str] = []
 
     def execute(stage: str, jobs: Sequence[Job]) -> None:
@@ -405,7 +403,7 @@ def test_jobs_can_be_done_in_any_order_by_anybody(tmp_path: Path) -> None:
 
     embed_corpus(config.corpus, config.segment, config.embed, Workspace(tmp_path / "there"), execute)
     assert stages == ["segments", "vectors"]
-    build_examples(config, tmp_path / "there")
+    build_folder(config, tmp_path / "there")
     assert digest(tmp_path / "here") == digest(tmp_path / "there")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seqtant.cli import call
-from seqtant.reference.manifest import file_hashes
+from seqtant.reference.recipe import file_hashes
 
 
 def test_describe_tells_the_truths(capsys: pytest.CaptureFixture[str]):
@@ -93,9 +93,9 @@ def test_train_writes_weights_manifest_and_resumes(tmp_path: Path, capsys: pytes
 
 def test_check_refuses_a_model_of_other_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     from seqtant.reference.config import ShapeConfig
+    from seqtant.reference.oracle import build_tokenizer
     from seqtant.reference.recipe import build_network
-    from seqtant.reference.tokenizer import build_tokenizer
-    from seqtant.reference.world.vocabulary import Vocabulary
+    from seqtant.reference.world.documents import Vocabulary
 
     words = Vocabulary.of(["one two three"])
     build_network(ShapeConfig(hidden_size=8, layers=1, heads=1, intermediate_size=8), words.size, 0).save_pretrained(

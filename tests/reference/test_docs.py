@@ -9,7 +9,7 @@ import pytest
 
 from seqtant.findings import format_number
 from seqtant.reference.config import DescribeConfig
-from seqtant.reference.instruments import describe
+from seqtant.reference.instruments.describe import describe_world
 from seqtant.runs.context import Context
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference-model.md"
@@ -26,7 +26,7 @@ def test_the_page_shows_every_row(name: str, described):
 
 @pytest.fixture(scope="module")
 def described():
-    return describe.run(DescribeConfig(), Context())
+    return describe_world.run(DescribeConfig(), Context())
 
 
 def test_the_page_tells_the_cost_of_answers_at_once(world):

@@ -8,13 +8,10 @@ import torch
 
 from seqtant.lm.interface import CausalLM, LMOutput, kept_positions
 from seqtant.lm.oracles import MarkovLM
-from seqtant.reference.measures.gap import gaps
-from seqtant.reference.measures.personas import follow, track_tone
-from seqtant.reference.measures.problems import solve
-from seqtant.reference.measures.recall import answer
+from seqtant.reference.measures import answer, follow, gaps, solve, track_tone
 from seqtant.reference.oracle import WorldLM
-from seqtant.reference.persona_truths import PersonaTruths
 from seqtant.reference.prompts import Prompts
+from seqtant.reference.truths import PersonaTruths
 from seqtant.reference.world.sums import Problem
 from seqtant.reference.world.talks import TalkSettings
 from seqtant.reference.world.world import World

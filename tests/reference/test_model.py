@@ -11,16 +11,12 @@ import pytest
 from seqtant.lm.generation import generate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.loading import load
-from seqtant.reference import requirements
 from seqtant.reference.config import CheckConfig, TrainConfig
-from seqtant.reference.instruments import check
-from seqtant.reference.manifest import file_hashes, read_manifest
-from seqtant.reference.measures.gap import gaps
-from seqtant.reference.measures.personas import follow, track_tone
-from seqtant.reference.measures.problems import solve
-from seqtant.reference.measures.recall import answer
+from seqtant.reference.instruments import check as requirements
+from seqtant.reference.instruments.check import check_model
+from seqtant.reference.measures import answer, follow, gaps, solve, track_tone
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.recipe import data_hash, training_batches
+from seqtant.reference.recipe import data_hash, file_hashes, read_manifest, training_batches
 from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.settings import build
@@ -124,5 +120,5 @@ def test_what_it_says_is_mostly_possible(model: HuggingFaceLM, world: World):
 
 @pytest.mark.slow
 def test_it_meets_every_requirement_measured_anew():
-    result = check.run(CheckConfig(), Context(seed=7, device="cpu"))
+    result = check_model.run(CheckConfig(), Context(seed=7, device="cpu"))
     assert [finding.key for finding in result.findings if finding.verdict == "disagrees"] == []

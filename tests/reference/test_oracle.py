@@ -9,12 +9,10 @@ import torch
 from seqtant.errors import InputError
 from seqtant.lm.generation import generate
 from seqtant.lm.scoring import sequence_log_probs
-from seqtant.reference.batches import WorldBatches, packed, packed_loss
 from seqtant.reference.config import ShapeConfig, StageConfig
-from seqtant.reference.oracle import WorldLM
-from seqtant.reference.recipe import build_network, save_model
-from seqtant.reference.tokenizer import build_tokenizer
-from seqtant.reference.world.grammar import PADDING
+from seqtant.reference.oracle import WorldLM, build_tokenizer
+from seqtant.reference.recipe import WorldBatches, build_network, packed, packed_loss, save_model
+from seqtant.reference.world.documents import PADDING
 from seqtant.reference.world.world import World
 
 
@@ -145,7 +143,7 @@ def test_eased_sums_draw_small_digits_often_and_still_add_up(world: World):
     shares = np.bincount([list(kind.digits).index(token) for token in items[:, 2]], minlength=10) / len(items)
     np.testing.assert_allclose(shares, (19 - 2 * np.arange(10)) / 100, atol=0.035)
     for row in items[:50]:
-        assert world.log_prob([*world.titles["sums"], *(int(token) for token in row if token != PADDING)]) > -np.inf
+        assert world.log_prob([*world.encode("sums :"), *(int(token) for token in row if token != PADDING)]) > -np.inf
 
 
 def test_batches_refuse_rows_that_do_not_fit(world: World):

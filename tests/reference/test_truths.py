@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.reference.evidence import SentenceClasses
-from seqtant.reference.persona_truths import PersonaTruths
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.task_truths import TaskTruths
+from seqtant.reference.truths import PersonaTruths, SentenceClasses, TaskTruths
 from seqtant.reference.world.games import GameSettings
 from seqtant.reference.world.talks import TalkSettings
 from seqtant.reference.world.world import World, WorldSettings

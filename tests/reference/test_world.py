@@ -128,7 +128,7 @@ def test_posterior_is_bayes_rule(world: World):
     text = "the lamp is dull ."
     posterior = world.posterior(world.encode(f"talk : {text}"))
     kind = world.kinds["talk"]
-    index = kind.grammar.index[tuple(world.vocabulary.encode(text))]
+    index = kind.grammar.sentences.index(tuple(world.vocabulary.encode(text)))
     joint = kind.prior * kind.grammar.probabilities[index]
     for latent, value in zip(kind.latents, joint / joint.sum(), strict=True):
         assert posterior["talk", latent] == pytest.approx(value)

@@ -9,8 +9,8 @@ import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.config import ShapeConfig
+from seqtant.reference.oracle import build_tokenizer
 from seqtant.reference.recipe import build_network
-from seqtant.reference.tokenizer import build_tokenizer
 from seqtant.reference.world.world import World
 from seqtant.steering.inputs import fact_questions, mood_questions
 from seqtant.steering.sweeping.bench import BehaviorScores, Bench, BenchScores, HelpfulnessScores

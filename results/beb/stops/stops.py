@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 
-from seqtant.beb import run
-from seqtant.beb.config import CalibrateConfig
+from seqtant.beb import calibrate
 from seqtant.beb.estimation.alpha import LARGEST_SHARE, LARGEST_SYSTEMATIC, estimate_alpha
 from seqtant.beb.prompts.divergence import Evidence
-from seqtant.runs.context import Context
 
 PLACE = Path(__file__).with_name("stops.json")
 TRAINED = (
@@ -72,14 +69,14 @@ def row(truth: float, value: float, even: float, end: float) -> dict[str, float 
 def of_perturbed(truth: float, name: str) -> dict[str, object]:
     """A perturbed mixture's readings."""
     area = estimate_alpha(*perturbed(truth, BELIEFS[name]))
-    assert area.others
-    return {"belief": name} | row(truth, area.value, *area.others)
+    assert area.other_stops
+    return {"belief": name} | row(truth, area.log_inverse_alpha, *area.other_stops)
 
 
 def of_trained(seed: int, first_steps: int, steps: int, alpha: float) -> dict[str, object]:
     """A trained network's readings."""
-    config = CalibrateConfig(first_steps=first_steps, steps=steps, alpha=alpha, resamples=50)
-    result = run(replace(config, aligned_steps=0, guard_sentences=0), Context(seed=seed))
+    sizes = {"first_steps": first_steps, "steps": steps, "alpha": alpha, "resamples": 50}
+    result = calibrate(**sizes, aligned_steps=0, guard_sentences=0, seed=seed)
     groups = ("value", "stopped at even", "stopped at end")
     value, even, end = (result.series("log_inverse_alpha", group)[0].value for group in groups)
     case = {"seed": seed, "first_steps": first_steps, "steps": steps, "alpha": alpha}

@@ -116,6 +116,11 @@ def divergence(result: Result) -> Figure:
     )
 
 
+def calibrate(result: Result) -> list[Figure]:
+    """As :func:`measure`: a calibration is a measurement of a model whose truth is known."""
+    return measure(result)
+
+
 def curve(result: Result) -> list[Figure]:
     """The laws beside the measured behavior; without a log(1/alpha) only what was measured."""
     if not points(result, "exact")[0]:

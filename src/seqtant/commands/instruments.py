@@ -60,7 +60,7 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "beb": {
         "bound": "alpha log_alpha eps beta beta_prime sigma guard_sentences delta best_of gamma",
-        "measure": "model / minus plus statements=components.behavior scorer=behavior.scorer"
+        "measure": "model / minus plus statements=components.statements scorer=behavior.scorer"
         " question=behavior.question prompts sentences method write_prompts",
         "curve": "model / minus plus scorer=behavior.scorer question=behavior.question prompts sentences write_prompts",
         "search": "model / minus plus method candidates searches sentences goal write_prompts",
@@ -69,7 +69,7 @@ VERBS: dict[str, dict[str, str]] = {
         "personas": "model / plus prompts sentences",
         "compare": "model after / minus plus prompts sentences",
         "gate": "result / min_length quantity model minus plus",
-        "fit-components": "base / statements=behavior negative template epochs learning_rate to",
+        "fit-components": "model / statements negative template epochs learning_rate to",
         "calibrate": "alpha steps prompts",
         "refit": "series",
     },

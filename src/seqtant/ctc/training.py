@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from seqtant.ctc.config import Guard, Network, Optimization, Purpose, TrainConfig
 from seqtant.ctc.decoding.word_errors import WordErrors, word_errors
+from seqtant.ctc.inputs import RecognizerSource, SoundSource, utterance_of
+from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
-from seqtant.ctc.losses.base import Objective, Schedule
-from seqtant.ctc.losses.registry import METHODS, MethodSettings, plain
+from seqtant.ctc.losses.base import LossTerm, Objective, Schedule
+from seqtant.ctc.losses.registry import MethodSettings, method_of, plain
 from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches, step_seed
 from seqtant.ctc.recognition.recognizer import Recognizer, blank_share
 from seqtant.ctc.recognition.sources import Corpora, load_corpora
@@ -24,12 +26,14 @@ from seqtant.data.speech import Utterance
 from seqtant.errors import InputError
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
 from seqtant.runs.context import Context
+from seqtant.sources import is_path
 from seqtant.training import LossSum, Periodic, TrainingConfig, train
 from seqtant.training.batches import Batch
 
 StatsSink = Callable[[int, Mapping[str, float]], None]
 """Takes the step and the statistics of its forward pass."""
 
+NETWORK, OPTIMIZATION, QUIET = Network(), Optimization(), Context()
 DEMO_WARNING = "No model was given: a small one was trained on tones, which are no speech."
 
 
@@ -64,9 +68,8 @@ def fit(
         step = int(batch["step"][0])
         # Paths have a seed of their own at every step: two methods sample alike, and a resumed run goes on alike.
         generator = torch.Generator(log_probs.device).manual_seed(step_seed(seed + 1, step))
-        result = objective(
-            log_probs, lengths, batch["targets"], batch["target_lengths"], generator=generator, step=step
-        )
+        data = CTCInput.of(log_probs, lengths, batch["targets"], batch["target_lengths"], blank=objective.blank)
+        result = objective.compute(data, generator=generator, step=step)
         if stats is not None:
             stats(step, result.stats)
         rows = len(batch["step"])
@@ -78,25 +81,25 @@ def fit(
     train(recognizer.encoder, batches, config, loss=loss, context=context, callbacks=callbacks)
 
 
-def train_plain(
-    network: Network,
-    optimization: Optimization,
+def train_recognizer(
     corpora: Corpora,
+    network: Network = NETWORK,
+    optimization: Optimization = OPTIMIZATION,
     *,
     steps: int,
-    context: Context,
-    seed: int,
-    to_zero: bool = False,
+    seed: int = 0,
+    context: Context = QUIET,
+    to_zero: bool = True,
 ) -> Recognizer:
     """Trains a fresh recognizer with plain CTC.
 
     Args:
+        corpora: What to learn from.
         network: Shape of the encoder.
         optimization: Learning rate, batch size.
-        corpora: What to learn from.
         steps: Optimizer steps.
-        context: Device and progress.
         seed: Of weights and order.
+        context: Device and progress.
         to_zero: Whether the learning rate falls to 0 (a finished model) or stays (a start for methods).
     """
     shape = CTCEncoderConfig(
@@ -140,15 +143,15 @@ class Finetuned:
     guard: CollapseGuard | None
 
 
-def finetune(
+def finetune_recognizer(
     recognizer: Recognizer,
     corpora: Corpora,
-    objective: Objective,
+    objective: LossTerm,
+    optimization: Optimization = OPTIMIZATION,
     *,
     steps: int,
-    optimization: Optimization,
-    context: Context,
-    seed: int,
+    seed: int = 0,
+    context: Context = QUIET,
     guard: Guard | None = None,
     stats: StatsSink | None = None,
 ) -> Finetuned:
@@ -157,11 +160,11 @@ def finetune(
     Args:
         recognizer: Start; left as it is.
         corpora: What to learn from, and what the guard evaluates on.
-        objective: What is minimized.
-        steps: Optimizer steps.
+        objective: What is minimized: one loss, or several in an :class:`Objective`.
         optimization: Learning rate, batch size.
-        context: Device and progress.
+        steps: Optimizer steps.
         seed: Of the order and the sampled paths: the same for all methods that are compared.
+        context: Device and progress.
         guard: When to stop; None never stops.
         stats: Takes the statistics of each step.
     """
@@ -181,7 +184,7 @@ def finetune(
         fit(
             trained,
             corpora.train,
-            objective,
+            objective if isinstance(objective, Objective) else Objective([objective]),
             schedule,
             batch_size=optimization.batch_size,
             context=context,
@@ -215,7 +218,7 @@ def objective_of(method: str, weight: float, purpose: Purpose, corpora: Corpora,
         temperature=purpose.temperature,
         margin=purpose.margin,
     )
-    objective = METHODS[method](weight, settings)
+    objective = method_of(method)(weight, settings)
     for term in objective.terms:
         if ramp and isinstance(term, AlignWithPurpose):
             # From 0 to the weight in a straight line, constant from there on.
@@ -242,12 +245,12 @@ def train_to_start_wer(
     steps, chunk = 0, min(100, max(most_steps, 1))
     wer = word_error_rate(recognizer, corpora.development)
     while wer > start_wer and steps + chunk <= most_steps:
-        recognizer = finetune(
+        recognizer = finetune_recognizer(
             recognizer,
             corpora,
             plain(0.0, MethodSettings(blank=corpora.labels.blank)),
+            optimization,
             steps=chunk,
-            optimization=optimization,
             context=context,
             seed=seed + steps,
         ).recognizer
@@ -308,19 +311,21 @@ def word_error_rate(recognizer: Recognizer, corpus: Corpus) -> float:
     return 100 * (total.rate or 0.0)
 
 
-def load_recognizer(model: str | None, seed: int) -> Recognizer:
-    """Loads a recognizer; without a folder, trains a small one on tones within seconds.
+def load_recognizer(model: RecognizerSource | None = None, seed: int = 0) -> Recognizer:
+    """Loads a recognizer from its folder, or takes it as it is; without one, trains a small one on tones in seconds.
 
     Raises:
         InputError: The folder holds no recognizer.
     """
-    return _tone_recognizer(seed) if model is None else Recognizer.load(Path(model))
+    if model is None:
+        return _tone_recognizer(seed)
+    return Recognizer.load(Path(model)) if is_path(model) else model
 
 
 def load_model_and_sound(
-    model: str | None, file: str | None, seed: int, *, text: str = ""
+    model: RecognizerSource | None = None, file: SoundSource | None = None, seed: int = 0, *, text: str = ""
 ) -> tuple[Recognizer, Utterance]:
-    """Loads a recognizer and a sound file as one utterance; without both, the tone model and tones with word times.
+    """Loads a recognizer and a sound as one utterance; without both, the tone model and tones with word times.
 
     Raises:
         InputError: Only one of the two is given, the folder holds no recognizer, or the file is no sound.
@@ -331,7 +336,12 @@ def load_model_and_sound(
     recognizer = load_recognizer(model, seed)
     if file is None:
         return recognizer, _tone_corpora(seed).test.utterances[0]
-    return recognizer, Utterance(Path(file).stem, read_audio(Path(file)), tuple(text.split()))
+    words = tuple(text.split())
+    if is_path(file):
+        return recognizer, Utterance(Path(file).stem, read_audio(Path(file)), words)
+    utterance = utterance_of(file)
+    # Another text than that of the utterance has no known word times.
+    return recognizer, utterance if words in ((), utterance.text) else replace(utterance, text=words, words=())
 
 
 @cache
@@ -342,13 +352,6 @@ def _tone_corpora(seed: int) -> Corpora:
 
 @cache
 def _tone_recognizer(seed: int) -> Recognizer:
-    demo = TrainConfig.smoke()
-    return train_plain(
-        demo.network,
-        demo.optimization,
-        _tone_corpora(seed),
-        steps=demo.base_steps,
-        context=Context(device="cpu"),
-        seed=seed,
-        to_zero=True,
-    )
+    demo, context = TrainConfig.smoke(), Context(device="cpu")
+    corpora = _tone_corpora(seed)
+    return train_recognizer(corpora, demo.network, demo.optimization, steps=demo.base_steps, seed=seed, context=context)

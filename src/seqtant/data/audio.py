@@ -70,7 +70,28 @@ def read_audio(path: Path) -> Recording:
     """
     if not path.is_file():
         raise InputError(f"no sound file '{path}': give an existing WAV file")
-    samples, rate = _read_wav(path) if path.suffix.lower() == ".wav" else _read_any(path)
+    if path.suffix.lower() == ".wav":
+        from scipy.io import wavfile
+
+        try:
+            with warnings.catch_warnings():
+                # Chunks that are not sound (tags, broadcast data) are no fault of the file; a missing end is.
+                warnings.simplefilter("ignore", wavfile.WavFileWarning)
+                warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)
+                rate, samples = wavfile.read(path)
+        except (ValueError, EOFError, OSError, struct.error, UnboundLocalError, wavfile.WavFileWarning) as error:
+            raise InputError(f"'{path}' is not a readable WAV file: {error}") from error
+        if samples.dtype == np.uint8:  # 8-bit WAV is unsigned, all other integers are signed
+            samples = (samples.astype(np.float64) - 128) / 128
+        elif samples.dtype.kind != "f":
+            samples = samples.astype(np.float64) / float(2 ** (8 * samples.dtype.itemsize - 1))
+    else:
+        soundfile = require("soundfile", extra="speech")
+        try:
+            samples, rate = soundfile.read(path)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"'{path}' is not a sound file that libsndfile reads: {error}") from error
+    samples = samples.astype(np.float64)
     if samples.ndim == 2:
         samples = samples.mean(1)
     if not len(samples):
@@ -89,28 +110,3 @@ def write_wav(path: Path, recording: Recording) -> None:
     scaled = np.clip(np.rint(recording.samples * 32768), -32768, 32767).astype(np.int16)
     with whole_file(path) as temporary:
         wavfile.write(temporary, recording.rate, scaled)
-
-
-def _read_wav(path: Path) -> tuple[NDArray[np.float64], int]:
-    from scipy.io import wavfile
-
-    try:
-        with warnings.catch_warnings():
-            # Chunks that are not sound (tags, broadcast data) are no fault of the file; a missing end is.
-            warnings.simplefilter("ignore", wavfile.WavFileWarning)
-            warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)
-            rate, samples = wavfile.read(path)
-    except (ValueError, EOFError, OSError, struct.error, UnboundLocalError, wavfile.WavFileWarning) as error:
-        raise InputError(f"'{path}' is not a readable WAV file: {error}") from error
-    if samples.dtype == np.uint8:
-        return (samples.astype(np.float64) - 128) / 128, rate
-    scale = 1.0 if samples.dtype.kind == "f" else float(2 ** (8 * samples.dtype.itemsize - 1))
-    return samples.astype(np.float64) / scale, rate
-
-
-def _read_any(path: Path) -> tuple[NDArray[np.float64], int]:
-    soundfile = require("soundfile", extra="speech")
-    try:
-        return soundfile.read(path)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"'{path}' is not a sound file that libsndfile reads: {error}") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.data.documents import Documents
-from seqtant.data.tokens import TokenKind, Tokens, learn_tokens
+from seqtant.data.tokens import TokenKind, learn_tokens
 from seqtant.errors import InputError
 from seqtant.runs.files import whole_file, write_text
 
@@ -66,66 +66,49 @@ def build_corpus(
     """
     if every < 2:
         raise InputError(f"every {every}-th document cannot validate: give at least 2")
-    if next(_side(documents, every, validating=True), None) is None:
+
+    def texts(validating: bool) -> Iterator[str]:
+        return (text for index, text in enumerate(documents) if (index % every == every - 1) == validating)
+
+    if next(texts(True), None) is None:
         raise InputError(f"the text has fewer than {every} documents: one in {every} must validate; give more text")
-    tokens = learn_tokens(kind, _side(documents, every, validating=False), vocabulary=vocabulary)
+    tokens = learn_tokens(kind, texts(False), vocabulary=vocabulary)
     name = hashlib.sha256(f"{documents.fingerprint} {tokens.fingerprint} {every}".encode()).hexdigest()[:16]
-    if folder is not None:
-        return _on_disk(folder / f"tokens-{name}", documents, tokens, every, name)
-    sides = [_in_memory(_side(documents, every, validating=side), tokens) for side in (False, True)]
-    return Corpus(
-        train=sides[0],
-        validation=sides[1],
-        validation_bytes=_bytes(documents, every),
-        vocabulary=tokens.vocabulary,
-        fingerprint=name,
-    )
+    number = np.dtype(np.uint16 if tokens.vocabulary <= 2**16 else np.uint32)
 
+    def encoded(validating: bool) -> Iterator[np.ndarray]:
+        for text in texts(validating):
+            yield np.append(np.asarray(tokens.encode(text), dtype=number), np.asarray([tokens.separator], dtype=number))
 
-def _side(documents: Documents, every: int, *, validating: bool) -> Iterator[str]:
-    for index, text in enumerate(documents):
-        if (index % every == every - 1) == validating:
-            yield text
-
-
-def _bytes(documents: Documents, every: int) -> int:
-    return sum(len(text.encode()) for text in _side(documents, every, validating=True))
-
-
-def _encoded(texts: Iterator[str], tokens: Tokens) -> Iterator[np.ndarray]:
-    kind = np.uint16 if tokens.vocabulary <= 2**16 else np.uint32
-    for text in texts:
-        yield np.append(np.asarray(tokens.encode(text), dtype=kind), np.asarray([tokens.separator], dtype=kind))
-
-
-def _in_memory(texts: Iterator[str], tokens: Tokens) -> np.ndarray:
-    parts = list(_encoded(texts, tokens))
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint16)
-
-
-def _on_disk(place: Path, documents: Documents, tokens: Tokens, every: int, name: str) -> Corpus:
-    about = place / "corpus.json"
-    if not about.is_file():
-        sizes: dict[str, int] = {}
-        kind = ""
-        for side, validating in (("train", False), ("validation", True)):
-            with whole_file(place / f"{side}.bin") as partial, partial.open("wb") as file:
-                for part in _encoded(_side(documents, every, validating=validating), tokens):
-                    kind = part.dtype.str
-                    file.write(part.tobytes())
-                sizes[side] = file.tell()
-        write_text(about, json.dumps({"kind": kind, "bytes": sizes, "validation_bytes": _bytes(documents, every)}))
-    state = json.loads(about.read_text(encoding="utf-8"))
     sides: dict[str, np.ndarray] = {}
-    for side, size in state["bytes"].items():
-        path = place / f"{side}.bin"
-        if not path.is_file() or path.stat().st_size != size:
-            raise InputError(f"'{path}' is not what was written: delete the folder '{place}' to make it again")
-        sides[side] = np.memmap(path, dtype=np.dtype(state["kind"]), mode="r")
+    if folder is None:
+        for side, validating in (("train", False), ("validation", True)):
+            sides[side] = np.concatenate([np.zeros(0, dtype=number), *encoded(validating)])
+        validation_bytes = sum(len(text.encode()) for text in texts(True))
+    else:
+        place = folder / f"tokens-{name}"
+        about = place / "corpus.json"
+        # The description is written last: where it stands, the token files are complete.
+        if not about.is_file():
+            sizes: dict[str, int] = {}
+            for side, validating in (("train", False), ("validation", True)):
+                with whole_file(place / f"{side}.bin") as partial, partial.open("wb") as file:
+                    for part in encoded(validating):
+                        file.write(part.tobytes())
+                    sizes[side] = file.tell()
+            validation_bytes = sum(len(text.encode()) for text in texts(True))
+            write_text(about, json.dumps({"kind": number.str, "bytes": sizes, "validation_bytes": validation_bytes}))
+        state = json.loads(about.read_text(encoding="utf-8"))
+        for side, size in state["bytes"].items():
+            path = place / f"{side}.bin"
+            if not path.is_file() or path.stat().st_size != size:
+                raise InputError(f"'{path}' is not what was written: delete the folder '{place}' to make it again")
+            sides[side] = np.memmap(path, dtype=np.dtype(state["kind"]), mode="r")
+        validation_bytes = state["validation_bytes"]
     return Corpus(
         train=sides["train"],
         validation=sides["validation"],
-        validation_bytes=state["validation_bytes"],
+        validation_bytes=validation_bytes,
         vocabulary=tokens.vocabulary,
         fingerprint=name,
     )

@@ -1,10 +1,11 @@
-"""Connected digits from single recordings: real voices, with the time of every word known exactly."""
+"""Connected digits from single recordings, of voices or of tones, with the time of every word known exactly."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from seqtant.data.speech import TimedWord, Utterance
 from seqtant.errors import InputError, suggest
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_LOW_TONES, _HIGH_TONES = (300.0, 420.0, 590.0, 830.0, 1160.0), (1800.0, 2600.0)
+"""Hz: every digit of :func:`tone_digits` is one low tone, then one high tone."""
 _NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
 
 
@@ -53,11 +56,6 @@ def read_fsdd(path: Path) -> list[SpokenDigit]:
     return digits
 
 
-def speakers(digits: Sequence[SpokenDigit]) -> list[str]:
-    """Names of the speakers, sorted."""
-    return sorted({digit.speaker for digit in digits})
-
-
 @dataclass(frozen=True)
 class DigitSplit:
     """Recordings for training, for decisions during training, and for the final measurement; none in two of them."""
@@ -89,7 +87,7 @@ def split_digits(
     if test_speaker is None:
         seen, test = list(digits), [digit for digit in digits if digit.index in held_back]
     else:
-        known = speakers(digits)
+        known = sorted({digit.speaker for digit in digits})
         if test_speaker not in known:
             raise InputError(f"no speaker '{test_speaker}'{suggest(test_speaker, known)}: known are {', '.join(known)}")
         seen = [digit for digit in digits if digit.speaker != test_speaker]
@@ -134,7 +132,7 @@ def connect_digits(
     Args:
         digits: Recordings to draw from.
         config: How many, how long, how noisy.
-        rng: Source of every draw.
+        rng: Random generator.
         prefix: Beginning of the utterances' ids.
 
     Raises:
@@ -149,35 +147,61 @@ def connect_digits(
     """
     if not digits:
         raise InputError("no recordings to make utterances from: give at least one digit")
-    by_speaker = {name: [digit for digit in digits if digit.speaker == name] for name in speakers(digits)}
-    names = list(by_speaker)
+    names = sorted({digit.speaker for digit in digits})
+    by_speaker = {name: [digit for digit in digits if digit.speaker == name] for name in names}
     made: list[Utterance] = []
     for number in range(config.count):
         speaker = names[int(rng.integers(len(names)))]
         length = int(rng.integers(config.words[0], config.words[1] + 1))
         chosen = [by_speaker[speaker][int(i)] for i in rng.integers(len(by_speaker[speaker]), size=length)]
-        made.append(_connect(chosen, config, rng, f"{prefix}-{number:04d}"))
+        rate = chosen[0].recording.rate
+        speed = rng.uniform(*config.speed)
+        pieces = [np.zeros(round(rng.uniform(*config.lead_in) * rate), np.float32)]
+        words: list[TimedWord] = []
+        position = len(pieces[0])  # samples so far
+        for place, digit in enumerate(chosen):
+            samples = digit.recording.played(speed).samples
+            loudness = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+            if config.level is not None and loudness > 0:
+                samples = samples * np.float32(config.level / loudness)
+            words.append(TimedWord(WORDS[digit.digit], position / rate, (position + len(samples)) / rate))
+            silence = config.gap if place < len(chosen) - 1 else config.tail
+            pieces += [samples, np.zeros(round(rng.uniform(*silence) * rate), np.float32)]
+            position += len(samples) + len(pieces[-1])
+        sound = np.concatenate(pieces)
+        sound = sound + rng.uniform(*config.noise) * rng.standard_normal(len(sound), dtype=np.float32)
+        text = tuple(word.word for word in words)
+        recording = Recording(sound.astype(np.float32), rate)
+        made.append(Utterance(f"{prefix}-{number:04d}", recording, text, tuple(words), speaker))
     return made
 
 
-def _connect(chosen: list[SpokenDigit], config: DigitStrings, rng: np.random.Generator, name: str) -> Utterance:
-    rate = chosen[0].recording.rate
-    speed = rng.uniform(*config.speed)
-    pieces = [np.zeros(round(rng.uniform(*config.lead_in) * rate), np.float32)]
-    words: list[TimedWord] = []
-    position = len(pieces[0])
-    for place, digit in enumerate(chosen):
-        samples = _leveled(digit.recording.played(speed).samples, config.level)
-        words.append(TimedWord(WORDS[digit.digit], position / rate, (position + len(samples)) / rate))
-        silence = config.gap if place < len(chosen) - 1 else config.tail
-        pieces += [samples, np.zeros(round(rng.uniform(*silence) * rate), np.float32)]
-        position += len(samples) + len(pieces[-1])
-    sound = np.concatenate(pieces)
-    sound = sound + rng.uniform(*config.noise) * rng.standard_normal(len(sound), dtype=np.float32)
-    text = tuple(word.word for word in words)
-    return Utterance(name, Recording(sound.astype(np.float32), rate), text, tuple(words), chosen[0].speaker)
+def tone_digits(
+    rng: np.random.Generator, *, voices: tuple[str, ...] = ("high", "low", "middle"), takes: int = 12, rate: int = 8000
+) -> list[SpokenDigit]:
+    """Takes of ten synthetic digits: a low tone, then a high one, every pair of tones once.
 
+    They are no speech: they let the instruments run anywhere, and nothing measured on them says anything of speech.
 
-def _leveled(samples: np.ndarray, level: float | None) -> np.ndarray:
-    loudness = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
-    return samples * np.float32(level / loudness) if level is not None and loudness > 0 else samples
+    Args:
+        rng: Random generator of length, pitch and loudness.
+        voices: Names of the voices; each has a pitch of its own.
+        takes: Takes of each digit and voice; those below 5 are for testing, 5 to 9 for development.
+        rate: Samples per second.
+
+    Example:
+        >>> digits = tone_digits(np.random.default_rng(0), takes=2)
+        >>> len(digits), digits[0].digit, digits[0].speaker
+        (60, 0, 'high')
+    """
+    made: list[SpokenDigit] = []
+    for voice, pitch in zip(voices, np.linspace(0.96, 1.04, len(voices)), strict=True):
+        for digit, take in product(range(10), range(takes)):
+            share = np.linspace(0, 1, round(rng.uniform(0.2, 0.4) * rate))  # of the digit's duration
+            tone = np.where(share < 0.5, _LOW_TONES[digit % 5], _HIGH_TONES[digit // 5])
+            frequency = pitch * rng.normal(1, 0.01) * tone
+            phase = 2 * np.pi * np.cumsum(frequency) / rate
+            loudness = rng.uniform(0.1, 0.3) * np.sin(np.pi * share) ** 0.5
+            samples = (loudness * (np.sin(phase) + 0.3 * np.sin(2 * phase))).astype(np.float32)
+            made.append(SpokenDigit(digit, voice, take, Recording(samples, rate)))
+    return made

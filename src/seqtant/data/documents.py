@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from seqtant.errors import InputError, suggest
+from seqtant.data.json_lines import read_lines, text_of
+from seqtant.errors import InputError
 
 
 class Documents(Protocol):
@@ -75,44 +75,15 @@ class TextFile:
             return hashlib.file_digest(file, "sha256").hexdigest() + f"/{self.field}"
 
     def __iter__(self) -> Iterator[str]:
-        return self._json_lines() if self.path.suffix == ".jsonl" else self._plain()
-
-    def _lines(self) -> Iterator[str]:
-        try:
-            with self.path.open(encoding="utf-8") as file:
-                for line in file:
-                    if "\0" in line:
-                        raise InputError(f"'{self.path}' is a binary file: give UTF-8 text")
-                    yield line
-        except UnicodeDecodeError as error:
-            raise InputError(f"'{self.path}' is not UTF-8 text (byte {error.start}): convert it first") from error
-
-    def _json_lines(self) -> Iterator[str]:
-        for number, line in enumerate(self._lines(), start=1):
-            if line.strip():
-                yield self._text_of(line, number)
-
-    def _text_of(self, line: str, number: int) -> str:
-        place = f"'{self.path}', line {number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{place} is not JSON: {error.msg}") from error
-        if not isinstance(record, dict) or self.field not in record:
-            known = list(record) if isinstance(record, dict) else []
-            raise InputError(f"{place} has no field '{self.field}'{suggest(self.field, known)}: it has {known}")
-        text = record[self.field]
-        if not isinstance(text, str) or not text:
-            raise InputError(f"{place}: '{self.field}' is {text!r}: it must be a text that is not empty")
-        return text
-
-    def _plain(self) -> Iterator[str]:
+        if self.path.suffix == ".jsonl":
+            yield from (text_of(record, self.field, place) for place, record in read_lines(self.path))
+            return
         blocks = self._blocks()
         first = next(blocks, None)
         if first is None:
             raise InputError(f"'{self.path}' holds only white space: give a file with text")
         second = next(blocks, None)
-        if second is None:
+        if second is None:  # no blank line between texts: every line is a document
             yield from (line for line in first.splitlines(keepends=True) if line.strip())
             return
         yield first
@@ -120,12 +91,19 @@ class TextFile:
         yield from blocks
 
     def _blocks(self) -> Iterator[str]:
+        """Texts between blank lines."""
         block: list[str] = []
-        for line in self._lines():
-            if line.strip():
-                block.append(line)
-            elif block:
-                yield "".join(block)
-                block = []
+        try:
+            with self.path.open(encoding="utf-8") as file:
+                for line in file:
+                    if "\0" in line:
+                        raise InputError(f"'{self.path}' is a binary file: give UTF-8 text")
+                    if line.strip():
+                        block.append(line)
+                    elif block:
+                        yield "".join(block)
+                        block = []
+        except UnicodeDecodeError as error:
+            raise InputError(f"'{self.path}' is not UTF-8 text (byte {error.start}): convert it first") from error
         if block:
             yield "".join(block)

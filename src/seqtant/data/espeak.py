@@ -141,7 +141,7 @@ def speak_texts(
     Args:
         texts: Words of each text; one is drawn for each utterance.
         count: Utterances to make.
-        rng: Source of every draw.
+        rng: Random generator.
         noise: Standard deviation of the noise; full scale is 1.
         tail: Seconds of silence after the last word.
         prefix: Beginning of the utterances' ids.
@@ -158,18 +158,16 @@ def speak_texts(
         words = texts[int(own.integers(len(texts)))]
         voice = Voice(VOICES[int(own.integers(len(VOICES)))], int(own.integers(120, 220)), int(own.integers(20, 80)))
         plain = speak(words, voice, id=f"{prefix}-{number:04d}")
-        made.append(_in_noise(plain, own, own.uniform(*tail), own.uniform(*noise)))
+        silence, noise_level = own.uniform(*tail), own.uniform(*noise)
+        rate = plain.recording.rate
+        lead = round(own.uniform(0.1, 0.4) * rate)
+        sound = np.pad(plain.recording.samples, (lead, round(silence * rate)))
+        sound = sound + noise_level * own.standard_normal(len(sound), dtype=np.float32)
+        shift = lead / rate
+        timed = tuple(TimedWord(word.word, word.start + shift, word.end + shift) for word in plain.words)
+        recording = Recording(sound.astype(np.float32), rate)
+        made.append(Utterance(plain.id, recording, plain.text, timed, plain.speaker))
     return made
-
-
-def _in_noise(utterance: Utterance, rng: np.random.Generator, tail: float, noise: float) -> Utterance:
-    rate = utterance.recording.rate
-    lead = round(rng.uniform(0.1, 0.4) * rate)
-    sound = np.pad(utterance.recording.samples, (lead, round(tail * rate)))
-    sound = sound + noise * rng.standard_normal(len(sound), dtype=np.float32)
-    words = tuple(TimedWord(word.word, word.start + lead / rate, word.end + lead / rate) for word in utterance.words)
-    recording = Recording(sound.astype(np.float32), rate)
-    return Utterance(utterance.id, recording, utterance.text, words, utterance.speaker)
 
 
 class _Name(ctypes.Union):
@@ -249,36 +247,34 @@ TIMES = ("in the morning", "at noon", "in the evening", "every day", "after the 
 
 
 def phrase_documents(documents: int = 400, *, sentences: int = 24, seed: int = 0) -> TextList:
-    """Documents of the phrase grammar.
+    """Samples documents of simple English sentences from a small phrase grammar.
 
     Args:
         documents: How many.
         sentences: Sentences in each; a sentence has about 55 characters.
-        seed: Seed of every choice.
+        seed: Random seed.
 
     Example:
         >>> next(iter(phrase_documents(1, sentences=2)))[-1]
         '.'
     """
     generator = np.random.default_rng(seed)
-    return TextList(" ".join(_document(generator, sentences)) for _ in range(documents))
-
-
-def _document(generator: np.random.Generator, sentences: int) -> list[str]:
-    people = [str(name) for name in generator.choice(PEOPLE, size=2, replace=False)]
-    place = str(generator.choice(PLACES))
-    return [_sentence(generator, people, place) for _ in range(sentences)]
-
-
-def _sentence(generator: np.random.Generator, people: list[str], place: str) -> str:
-    subject, plural = _subject(generator, people, depth=0)
-    verb = _inflect(_pick(generator, VERBS), plural)
-    words = f"{subject} {verb} the {_pick(generator, QUALITIES)} {_pick(generator, THINGS)}"
-    if generator.random() < 0.5:
-        words += f" at the {place}"
-    if generator.random() < 0.3:
-        words += f" {_pick(generator, TIMES)}"
-    return f"{words[0].upper()}{words[1:]}."
+    texts: list[str] = []
+    for _ in range(documents):
+        people = [str(name) for name in generator.choice(PEOPLE, size=2, replace=False)]
+        place = str(generator.choice(PLACES))
+        made: list[str] = []
+        for _ in range(sentences):
+            subject, plural = _subject(generator, people, depth=0)
+            verb = _inflect(_pick(generator, VERBS), plural)
+            words = f"{subject} {verb} the {_pick(generator, QUALITIES)} {_pick(generator, THINGS)}"
+            if generator.random() < 0.5:
+                words += f" at the {place}"
+            if generator.random() < 0.3:
+                words += f" {_pick(generator, TIMES)}"
+            made.append(f"{words[0].upper()}{words[1:]}.")
+        texts.append(" ".join(made))
+    return TextList(texts)
 
 
 def _subject(generator: np.random.Generator, people: list[str], depth: int) -> tuple[str, bool]:
@@ -286,7 +282,7 @@ def _subject(generator: np.random.Generator, people: list[str], depth: int) -> t
     if generator.random() < 0.4:
         return people[int(generator.integers(2))], False
     plural = bool(generator.random() < 0.5)
-    noun = f"the {_pick(generator, QUALITIES)} {_pick(generator, NOUNS)}".replace("girl", "girl") + "s" * plural
+    noun = f"the {_pick(generator, QUALITIES)} {_pick(generator, NOUNS)}" + "s" * plural
     if generator.random() < 0.4 / (depth + 1):
         inner, inner_plural = _subject(generator, people, depth + 1)
         noun += f" that {inner} {_inflect(_pick(generator, FEELINGS), inner_plural)}"

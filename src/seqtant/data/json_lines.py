@@ -57,26 +57,26 @@ def _read_file(path: str, give: str) -> Iterator[tuple[str, dict[str, Any]]]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(f"no file '{path}': give {give}")
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not UTF-8 text (byte {error.start}): give a file of JSON lines") from error
     found = False
-    # JSON lines end at a line feed only: U+2028 and its like may stand inside a text.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        found = True
-        place = f"'{path}', line {number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{place} is not JSON: {error.msg}") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{place} is JSON that cannot be read: {error!s:.100}") from error
-        if not isinstance(record, dict):
-            raise InputError(f"{place} holds no JSON object: write {{...}}")
-        yield place, record
+    with file.open("rb") as stream:
+        # In binary a line ends at a line feed only: U+2028 and its like may stand inside a text.
+        for number, line in enumerate(stream, start=1):
+            place = f"'{path}', line {number}"
+            try:
+                text = line.decode()
+                if not text.strip():
+                    continue
+                found = True
+                record = json.loads(text)
+            except UnicodeDecodeError as error:
+                raise InputError(f"{place} is not UTF-8 text (byte {error.start}): convert the file first") from error
+            except json.JSONDecodeError as error:
+                raise InputError(f"{place} is not JSON: {error.msg}") from error
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{place} is JSON that cannot be read: {error!s:.100}") from error
+            if not isinstance(record, dict):
+                raise InputError(f"{place} holds no JSON object: write {{...}}")
+            yield place, record
     if not found:
         raise InputError(f"'{path}' is empty: give at least one line")
 

@@ -1,16 +1,30 @@
-"""Speech with its words: utterances, and where they come from (manifests, folders)."""
+"""Speech with its words: utterances from manifests and folders, timed words from CTM files."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from seqtant.data.audio import Recording, read_audio
+from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """One word.
+
+    Args:
+        word: As written.
+        start: Seconds from the beginning of the recording. Of a recognizer's output: when the word was emitted.
+        end: Seconds.
+    """
+
+    word: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -41,25 +55,29 @@ def read_manifest(path: Path) -> list[Utterance]:
     Raises:
         InputError: The file is missing or empty, a line is wrong, an id comes twice; the message gives the line.
     """
-    if not path.is_file():
-        raise InputError(f"no manifest '{path}': give a JSONL file with audio and text")
     found: dict[str, Utterance] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            utterance = _entry(line, path, number)
-            if utterance.id in found:
-                raise InputError(f"'{path}', line {number}: id '{utterance.id}' comes twice: ids must differ")
-            found[utterance.id] = utterance
-    if not found:
-        raise InputError(f"'{path}' holds no utterance")
+    for place, entry in read_lines(path, give="a JSONL manifest with audio and text"):
+        if not isinstance(entry.get("audio"), str) or not isinstance(entry.get("text"), str):
+            raise InputError(f"{place}: needs the strings 'audio' and 'text'")
+        unknown = entry.keys() - {"audio", "text", "id", "speaker", "words"}
+        if unknown:
+            raise InputError(f"{place}: unknown key '{sorted(unknown)[0]}': known are audio, text, id, speaker, words")
+        try:
+            rows = entry.get("words", [])
+            words = tuple(TimedWord(str(word), float(start), float(end)) for word, start, end in rows)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{place}: 'words' must be a list of [word, start, end] with seconds") from error
+        if any(not 0 <= word.start <= word.end for word in words):
+            raise InputError(f"{place}: 'words' must have 0 <= start <= end")
+        text = tuple(entry["text"].split())
+        if words and tuple(word.word for word in words) != text:
+            raise InputError(f"{place}: 'words' and 'text' differ: both must hold the same words in the same order")
+        audio = path.parent / entry["audio"]
+        name = str(entry.get("id", audio.stem))
+        if name in found:
+            raise InputError(f"{place}: id '{name}' comes twice: ids must differ")
+        found[name] = Utterance(name, read_audio(audio), text, words, str(entry.get("speaker", "")))
     return list(found.values())
-
-
-def write_manifest(path: Path, entries: Iterable[dict[str, Any]]) -> None:
-    """Writes a JSONL manifest, whole or not at all."""
-    from seqtant.runs.files import write_text
-
-    write_text(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
 
 
 def read_folder(path: Path) -> list[Utterance]:
@@ -84,50 +102,6 @@ def read_folder(path: Path) -> list[Utterance]:
     ]
 
 
-def _entry(line: str, path: Path, number: int) -> Utterance:
-    place = f"'{path}', line {number}"
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: not JSON: {error.msg}") from error
-    if not isinstance(entry, dict) or not isinstance(entry.get("audio"), str) or not isinstance(entry.get("text"), str):
-        raise InputError(f"{place}: needs the strings 'audio' and 'text'")
-    unknown = entry.keys() - {"audio", "text", "id", "speaker", "words"}
-    if unknown:
-        raise InputError(f"{place}: unknown key '{sorted(unknown)[0]}': known are audio, text, id, speaker, words")
-    audio = path.parent / entry["audio"]
-    words = _words(entry.get("words", []), place)
-    text = tuple(entry["text"].split())
-    if words and tuple(word.word for word in words) != text:
-        raise InputError(f"{place}: 'words' and 'text' differ: both must hold the same words in the same order")
-    return Utterance(str(entry.get("id", audio.stem)), read_audio(audio), text, words, str(entry.get("speaker", "")))
-
-
-def _words(rows: Any, place: str) -> tuple[TimedWord, ...]:
-    try:
-        words = tuple(TimedWord(str(word), float(start), float(end)) for word, start, end in rows)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{place}: 'words' must be a list of [word, start, end] with seconds") from error
-    if any(not 0 <= word.start <= word.end for word in words):
-        raise InputError(f"{place}: 'words' must have 0 <= start <= end")
-    return words
-
-
-@dataclass(frozen=True)
-class TimedWord:
-    """One word.
-
-    Args:
-        word: As written.
-        start: Seconds from the beginning of the recording. Of a recognizer's output: when the word was emitted.
-        end: Seconds.
-    """
-
-    word: str
-    start: float
-    end: float
-
-
 def read_ctm(path: Path) -> dict[str, list[TimedWord]]:
     """Reads a CTM file: ``recording channel start duration word [confidence]``, one word a line.
 
@@ -141,12 +115,28 @@ def read_ctm(path: Path) -> dict[str, list[TimedWord]]:
     """
     if not path.is_file():
         raise InputError(f"no CTM file '{path}': give an existing file")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is not UTF-8 text: convert it first") from error
     words: dict[str, list[TimedWord]] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        text = line.split(";;")[0].split()
-        if text:
-            name, word = _parse(text, f"'{path}', line {number}")
-            words.setdefault(name, []).append(word)
+    for number, line in enumerate(lines, start=1):
+        place, fields = f"'{path}', line {number}", line.split(";;")[0].split()
+        if not fields:
+            continue
+        if len(fields) not in {5, 6}:
+            raise InputError(
+                f"{place}: {len(fields)} fields; write 'recording channel start duration word [confidence]'"
+            )
+        name, channel, start, duration, word = fields[:5]
+        try:
+            begin, length = float(start), float(duration)
+        except ValueError:
+            raise InputError(f"{place}: start '{start}' and duration '{duration}' must be seconds") from None
+        if not (math.isfinite(begin) and math.isfinite(length)) or length < 0:
+            raise InputError(f"{place}: start {start} and duration {duration} must be finite, the duration 0 or more")
+        name = name if channel in {"1", "A"} else f"{name}/{channel}"
+        words.setdefault(name, []).append(TimedWord(word, begin, begin + length))
     if not words:
         raise InputError(f"'{path}' holds no word: each line is 'recording channel start duration word'")
     return {name: sorted(found, key=lambda word: word.start) for name, found in words.items()}
@@ -167,23 +157,3 @@ def write_ctm(path: Path, words: Mapping[str, Sequence[TimedWord]]) -> None:
                 raise InputError(f"'{name}' / '{word.word}': CTM cannot hold empty names or spaces inside them")
             lines.append(f"{name} 1 {word.start:.3f} {max(word.end - word.start, 0):.3f} {word.word}\n")
     write_text(path, "".join(lines))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not UTF-8 text: convert it first") from error
-
-
-def _parse(fields: list[str], place: str) -> tuple[str, TimedWord]:
-    if len(fields) not in {5, 6}:
-        raise InputError(f"{place}: {len(fields)} fields; write 'recording channel start duration word [confidence]'")
-    name, channel, start, duration, word = fields[:5]
-    try:
-        begin, length = float(start), float(duration)
-    except ValueError:
-        raise InputError(f"{place}: start '{start}' and duration '{duration}' must be seconds") from None
-    if not (math.isfinite(begin) and math.isfinite(length)) or length < 0:
-        raise InputError(f"{place}: start {start} and duration {duration} must be finite, the duration 0 or more")
-    return (name if channel in {"1", "A"} else f"{name}/{channel}"), TimedWord(word, begin, begin + length)

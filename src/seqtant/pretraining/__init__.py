@@ -5,6 +5,6 @@ Importing this package loads neither NumPy nor torch; the public names below are
 
 from __future__ import annotations
 
-from seqtant.lazy import attach
+import lazy_loader
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from typing import Any
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.lm.folder import REFERENCE
-from seqtant.rooms import config_type, dispatch
+from seqtant.pretraining.config import BiasConfig
+from seqtant.pretraining.instruments.bias import bias, is_reference
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource
 
 
-def check(model: str, context: Context, **inputs: Any) -> Result:
+def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     """Compares the gain from related text in the context with that of one gradient step on it.
 
     The reference model is measured on stories of its own world, where the exact gain is known; other models on text of
     the user's own.
 
     Args:
-        model: Hugging Face folder, hub name or ``reference``.
+        model: Hugging Face folder, hub name, ``reference``, or a model in memory.
         context: Seed, device, folder and progress.
-        **inputs: ``corpus``, one file or several with the user's own text, as in ``pretraining bias``.
+        **inputs: ``corpus``, one file or several with the user's own text, or documents in memory, as in
+            ``pretraining bias``.
 
     Raises:
         NothingToSayError: The model is not the reference model, and no text is given.
         InputError: The model or a file cannot be used.
     """
-    corpus = inputs.get("corpus") or ()
-    corpus = (str(corpus),) if isinstance(corpus, str | PathLike) else tuple(map(str, corpus))
-    if model != REFERENCE and not corpus:
+    corpus = inputs.get("corpus")
+    config = BiasConfig(model=model, corpus=() if corpus is None else corpus)
+    if not is_reference(model) and not config.corpus:
         raise NothingToSayError("text of your own to find related sentences in: --corpus TEXT (plain or JSON lines)")
-    return dispatch(config_type("pretraining.bias")(model=model, corpus=corpus), context)
+    return bias.run(config, context)

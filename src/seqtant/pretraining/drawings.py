@@ -1,4 +1,4 @@
-"""Draws the results of this package; results of one form share a function."""
+"""Draws the figures of every verb from what its result holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from seqtant.findings import Result
 from seqtant.report.figures import COLORS, Figure, axes, line
 
 
-def packing(result: Result) -> list[Figure]:
+def pack(result: Result) -> list[Figure]:
     """Draws the packing strategies: one point each, fill against documents cut."""
     table = next(table for table in result.tables if table.name == "strategies")
     names = [str(row[0]) for row in table.rows]
@@ -39,7 +39,7 @@ def packing(result: Result) -> list[Figure]:
     ]
 
 
-def similarity_by_distance(result: Result) -> list[Figure]:
+def audit(result: Result) -> list[Figure]:
     """Draws the mean similarity of two segments of one example against their distance, one line per arm."""
     rows = result.series("similarity")
     arms = list(dict.fromkeys(row.group for row in rows))
@@ -65,7 +65,12 @@ def similarity_by_distance(result: Result) -> list[Figure]:
     ]
 
 
-def gains(result: Result) -> list[Figure]:
+def build(result: Result) -> list[Figure]:
+    """Draws the mean similarity of two segments of one example against their distance, as for an audit."""
+    return audit(result)
+
+
+def bias(result: Result) -> list[Figure]:
     """Draws the gains by a step against its length, and the gains in context as level lines."""
     rows = {group: result.series("gain_sequential", group) for group in ("related", "random")}
     steps = [row.step or 0.0 for row in rows["related"]]
@@ -94,7 +99,7 @@ def gains(result: Result) -> list[Figure]:
     ]
 
 
-def ranks(result: Result) -> list[Figure]:
+def epsilon_rank(result: Result) -> list[Figure]:
     """Draws the bounds on the effective rank by depth, one band per way to read the earlier text."""
     lower, upper = result.series("rank_lower"), result.series("rank_upper")
     precision = min(float(row.group.rpartition(" at ")[2]) for row in lower)
@@ -127,7 +132,7 @@ def ranks(result: Result) -> list[Figure]:
     ]
 
 
-def deficits(result: Result) -> list[Figure]:
+def deficit(result: Result) -> list[Figure]:
     """Draws the layers lost against the length of the step."""
     rows = result.series("depth_deficit")
     return [
@@ -144,23 +149,29 @@ def deficits(result: Result) -> list[Figure]:
     ]
 
 
-def arms(result: Result) -> list[Figure]:
-    """Draws the measurements of trained arms, one point per arm and seed."""
-    if result.instrument == "pretraining.compose":
-        chance = 1 / int(result.config["values"])
-        level = {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": chance, "y1": chance, "line": {"dash": "dot"}}
-        title = "Joined facts that were never shown"
-        caption = f"Share answered right, one point per seed; the dotted line is chance, {chance:g}."
-        return [_points(result, "held_out_accuracy", "accuracy", title, caption, "share right", shapes=[level])]
-    if result.instrument == "pretraining.tapt":
-        title = "Sentence similarity from averaged token embeddings"
-        caption = "Spearman correlation with the scores; higher is better. Intervals are in the table."
-        return [_points(result, "spearman", "similarity", title, caption, "Spearman correlation")]
+def compose(result: Result) -> list[Figure]:
+    """Draws the joined facts answered right, one point per arm and seed, beside the share of a guess."""
+    guess = 1 / int(result.config["values"])
+    level = {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": guess, "y1": guess, "line": {"dash": "dot"}}
+    title = "Joined facts that were never shown"
+    caption = f"Share answered right, one point per seed; the dotted line is chance, {guess:g}."
+    return [_points(result, "held_out_accuracy", "accuracy", title, caption, "share right", shapes=[level])]
+
+
+def compare_arms(result: Result) -> list[Figure]:
+    """Draws two losses on held-out text, one point per arm and seed."""
     caption = "One point per seed; lower is better. The same held-out text for every arm."
     return [
         _points(result, key, "losses", f"Loss on held-out text: {key}", caption, "nats per token")
         for key in ("after neighbors", "running text")
     ]
+
+
+def tapt(result: Result) -> list[Figure]:
+    """Draws the rank correlation of sentence similarity, one point per arm."""
+    title = "Sentence similarity from averaged token embeddings"
+    caption = "Spearman correlation with the scores; higher is better. Intervals are in the table."
+    return [_points(result, "spearman", "similarity", title, caption, "Spearman correlation")]
 
 
 def _points(result: Result, key: str, table: str, title: str, caption: str, unit: str, **layout: Any) -> Figure:

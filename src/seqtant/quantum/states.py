@@ -15,10 +15,9 @@ from seqtant.models.wavefunctions import causal_state
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState, Kind, output_channels
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.jacobian import jacobian
-from seqtant.models.wavefunctions.recurrent_state import RecurrentNetwork
+from seqtant.models.wavefunctions.sequential import RecurrentNetwork, TransformerNetwork
 from seqtant.models.wavefunctions.stacks import dilated_chain, light_two_stack, paper_two_stack, single_stack
 from seqtant.models.wavefunctions.symmetrized_state import Phases, SymmetrizedState
-from seqtant.models.wavefunctions.transformer_state import TransformerNetwork
 from seqtant.quantum.operators.lattices import Lattice, as_lattice, symmetry_group
 from seqtant.quantum.operators.pauli import PauliSum
 

@@ -1,8 +1,12 @@
-from .manifest import read_manifest as read_manifest
+from .instruments.check import check_model as check_model
+from .instruments.describe import describe_world as describe_world
+from .instruments.sample import sample_documents as sample_documents
+from .instruments.train import train_model as train_model
 from .oracle import WorldLM as WorldLM
-from .persona_truths import PersonaTruths as PersonaTruths
 from .prompts import Prompts as Prompts
-from .task_truths import TaskTruths as TaskTruths
+from .recipe import read_manifest as read_manifest
+from .truths import PersonaTruths as PersonaTruths
+from .truths import TaskTruths as TaskTruths
 from .world.world import World as World
 from .world.world import WorldSettings as WorldSettings
 from .world.world import reference_world as reference_world

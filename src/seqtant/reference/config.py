@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from seqtant.errors import InputError
-from seqtant.ranges import at_least
+from seqtant.settings import Count, Positive, VerbConfig, config
+from seqtant.sources import ModelSource
 from seqtant.training.config import TrainingConfig
 
+Several = Annotated[int, Field(ge=2)]
+"""A number of samples that has a spread."""
 
-@dataclass(frozen=True, kw_only=True)
+
+@config
 class ShapeConfig:
     """Shape of the network, a Llama with tied embeddings."""
 
@@ -30,61 +36,55 @@ class ShapeConfig:
             raise InputError(f"ShapeConfig.heads is {self.heads}: it must divide hidden_size ({self.hidden_size})")
 
 
-@dataclass(frozen=True, kw_only=True)
+@config
 class StageConfig:
     """A part of the training."""
 
-    share: float
+    share: Positive
     """Its share of the steps, relative to the other stages."""
-    length: int
+    length: Annotated[int, Field(ge=8)]
     """Tokens after which documents are cut; also tokens of a row."""
     weights: dict[str, float] | None = None
     """Weight of each kind of document by name; None means those of the world."""
-
     eased: tuple[str, ...] = ()
-    """Kinds that are drawn with easier chances in this stage: personas and tasks all alike, small digits often."""
-
-    def __post_init__(self) -> None:
-        if self.share <= 0 or self.length < 8:
-            raise InputError(f"StageConfig needs a positive share and rows of 8 tokens or more, got {self}")
+    """Kinds that are drawn with easier odds in this stage: personas and tasks all alike, small digits often."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckConfig:
-    """Measures a model against the world, by every requirement on the reference model."""
+@config
+class CheckSettings:
+    """How much of everything a check measures."""
 
-    model: str = "reference"
-    """Model folder, or ``reference`` for the weights that ship."""
-    documents: int = 1000
+    documents: Several = 1000
     """Held-out documents for the cross-entropy."""
-    talks: int = 150
+    talks: Several = 150
     """Talks per persona."""
-    sentences: int = 24
+    sentences: Count = 24
     """Sentences of each of these talks."""
-    games: int = 40
+    games: Count = 40
     """Games per task and number of shots."""
     shots: tuple[int, ...] = (0, 1, 2, 3, 4, 6, 8, 12, 16, 20)
     """Numbers of shots."""
-    problems: int = 100
+    problems: Count = 100
     """Problems per number of digits."""
 
-    def __post_init__(self) -> None:
-        at_least(2, documents=self.documents, talks=self.talks)
-        at_least(1, sentences=self.sentences, games=self.games, problems=self.problems)
 
-    @classmethod
-    def smoke(cls) -> CheckConfig:
-        """Seconds: wide intervals."""
-        return cls(documents=60, talks=12, sentences=8, games=4, shots=(0, 2, 8), problems=12)
+@config
+class CheckConfig(VerbConfig, CheckSettings):
+    """Measures a model against the world, by every requirement on the reference model."""
+
+    verb: ClassVar[str] = "reference.check"
+    model: ModelSource = field(default="reference", kw_only=False)
+    """Model folder, or ``reference`` for the weights that ship."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+@config
+class TrainConfig(VerbConfig):
     """Trains the reference model from nothing."""
 
+    verb: ClassVar[str] = "reference.train"
     shape: ShapeConfig = field(default_factory=ShapeConfig)
     """Shape of the network."""
-    tokens: int = 2048
+    tokens: Count = 2048
     """Tokens of a batch."""
     stages: tuple[StageConfig, ...] = (
         StageConfig(
@@ -114,63 +114,37 @@ class TrainConfig:
         )
     )
     """Course of the training."""
-    held_out: int = 200
+    held_out: Count = 200
     """Documents on which the gap to the world is followed during training."""
-    check: CheckConfig = field(default_factory=CheckConfig)
-    """How the finished model is measured; its ``model`` is not used."""
-
-    @classmethod
-    def smoke(cls) -> TrainConfig:
-        """Under a minute: shows that the recipe runs; the model learns little."""
-        small = cls()
-        return replace(
-            small,
-            shape=ShapeConfig(hidden_size=48, layers=2, heads=3, intermediate_size=96, context_length=128),
-            tokens=1024,
-            stages=(StageConfig(share=0.5, length=64), StageConfig(share=0.5, length=128)),
-            training=replace(small.training, steps=40, warmup=5, evaluate_every=20, checkpoint_every=20),
-            held_out=20,
-            check=CheckConfig.smoke(),
-        )
-
-    @classmethod
-    def cpu(cls) -> TrainConfig:
-        """The model that ships: at most an hour on two idle CPU cores."""
-        return cls()
+    check: CheckSettings = field(default_factory=CheckSettings)
+    """How the finished model is measured."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+@config
+class SampleConfig(VerbConfig):
     """Draws documents from the model or from the world."""
 
+    verb: ClassVar[str] = "reference.sample"
     source: Literal["model", "world"] = "model"
     """Who speaks."""
-    model: str = "reference"
+    model: ModelSource = "reference"
     """Model folder, or ``reference`` for the weights that ship."""
     prompt: str = ""
     """Beginning of every document in words, such as ``talk :``; the kinds are talk, game, sums, book and story."""
-    count: int = 5
+    count: Count = 5
     """Number of documents."""
-    tokens: int = 60
+    tokens: Count = 60
     """Most tokens of each, the prompt included."""
     temperature: float = 1.0
     """Divides the model's logits; 0 takes the likeliest token; the world knows only 1."""
 
-    def __post_init__(self) -> None:
-        at_least(1, count=self.count, tokens=self.tokens)
 
+@config
+class DescribeConfig(VerbConfig):
+    """Describes what is true of the world."""
 
-@dataclass(frozen=True, kw_only=True)
-class DescribeConfig:
-    """Tells what is true of the world."""
-
+    verb: ClassVar[str] = "reference.describe"
     negative: tuple[str, ...] = ("gloomy", "grumpy")
     """Personas that count as negative."""
-    sentences: int = 24
+    sentences: Count = 24
     """Longest prompt, in sentences, that is followed exactly."""
-
-    def __post_init__(self) -> None:
-        at_least(1, sentences=self.sentences)
-
-
-CONFIGS = {"train": TrainConfig, "check": CheckConfig, "sample": SampleConfig, "describe": DescribeConfig}

@@ -1,17 +1,69 @@
-"""The world as a language model: the same calls as the trained model answers, with exact probabilities."""
+"""The world as a language model: its tokenizer, and exact probabilities by the calls that a trained model answers."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
-from seqtant.reference.tokenizer import build_tokenizer
-from seqtant.reference.world.documents import NEVER
-from seqtant.reference.world.vocabulary import BOS_ID, EOS_ID, PAD_ID
+from seqtant.reference.world.documents import BOS, BOS_ID, EOS, EOS_ID, NEVER, PAD, PAD_ID, UNKNOWN, Vocabulary
 from seqtant.reference.world.world import World, WorldReading
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+
+def build_tokenizer(vocabulary: Vocabulary, *, context_length: int) -> PreTrainedTokenizerFast:
+    """A fast word-level tokenizer that puts the beginning-of-sequence token in front.
+
+    Case does not matter, and punctuation may touch the words.
+
+    Args:
+        vocabulary: Words and their ids.
+        context_length: Longest text in tokens.
+
+    Example:
+        >>> tokenizer = build_tokenizer(Vocabulary.of(["how are you ?"]), context_length=8)
+        >>> ids = tokenizer("How are you?").input_ids
+        >>> ids, tokenizer.decode(ids, skip_special_tokens=True)
+        ([1, 6, 5, 7, 4], 'how are you ?')
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel(vocabulary.ids, unk_token=UNKNOWN))
+    words.normalizer = normalizers.Lowercase()
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    return finished(words, context_length=context_length)
+
+
+def finished(tokenizer: Tokenizer, *, context_length: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of any kind as transformers wants it, with the beginning-of-sequence token in front.
+
+    Args:
+        tokenizer: Knows the special tokens of the vocabulary under their ids.
+        context_length: Longest text in tokens.
+    """
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, BOS_ID)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        padding_side="left",
+        model_max_length=context_length,
+        clean_up_tokenization_spaces=False,
+    )
 
 
 class WorldLM(CausalLM):
@@ -54,27 +106,19 @@ class WorldLM(CausalLM):
         readings = (
             [reading.copy() for reading in cache] if cache is not None else [self.world.read() for _ in range(batch)]
         )
+        rows = np.empty((batch, time, self.vocabulary_size))
+        for row, reading in enumerate(readings):
+            log_probs = reading.log_probs()
+            mask = [1] * time if attention_mask is None else attention_mask[row].tolist()
+            for position, token in enumerate(input_ids[row].tolist()):
+                # Neither padding nor a token that cannot come moves the reading.
+                if mask[position] and log_probs[token] > NEVER:
+                    reading.advance(token)
+                    log_probs = reading.log_probs()
+                rows[row, position] = log_probs
         wanted = kept_positions(keep, time, input_ids.device)
-        rows = np.stack(
-            [
-                _read(reading, ids.tolist(), None if attention_mask is None else attention_mask[row].tolist())
-                for row, (reading, ids) in enumerate(zip(readings, input_ids, strict=True))
-            ]
-        )
         return LMOutput(torch.from_numpy(rows)[:, wanted], readings if use_cache else None)
 
     def select_rows(self, cache: list[WorldReading], rows: Int[Tensor, " selected"]) -> list[WorldReading]:
         """See :meth:`CausalLM.select_rows`."""
         return [cache[row].copy() for row in rows.tolist()]
-
-
-def _read(reading: WorldReading, tokens: list[int], mask: list[int] | None) -> Float[np.ndarray, "time vocabulary"]:
-    """Reads one row on and returns the log-probabilities after each of its tokens."""
-    now = reading.log_probs()
-    rows = np.empty((len(tokens), len(now)))
-    for position, token in enumerate(tokens):
-        if (mask is None or mask[position]) and now[token] > NEVER:
-            reading.advance(token)
-            now = reading.log_probs()
-        rows[position] = now
-    return rows

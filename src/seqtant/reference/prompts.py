@@ -6,7 +6,7 @@ puts it in front.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,14 +71,13 @@ class Prompts:
         Args:
             name: Name of the persona.
             sentences: Number of sentences.
-            generator: Source of chance.
+            generator: Random generator.
             remarks_only: Whether to leave out questions of mood and fact.
         """
-        kind = self._sentence_kind("talk")
-        latent = np.array([self._latent(kind, name)])
+        kind, latent = self._hidden("talk", name)
         said: list[str] = []
         while len(said) < sentences:
-            row = kind.grammar.draw(latent, generator)[0]
+            row = kind.grammar.draw(np.array([latent]), generator)[0]
             sentence = self.world.words(row[row >= 0].tolist())
             if not (remarks_only and "?" in sentence):
                 said.append(sentence)
@@ -90,7 +89,7 @@ class Prompts:
         Args:
             count: Number of pairs.
             sentences: Sentences of each opening.
-            generator: Source of chance.
+            generator: Random generator.
 
         Returns:
             Pairs of a bright and a dark opening, word for word the same but for the words of the tone.
@@ -106,7 +105,13 @@ class Prompts:
             self.persona(self.settings.talk.personas[0].name, sentences, generator, remarks_only=True).split()
             for _ in range(count)
         ]
-        return [(_changed(words, to_bright), _changed(words, to_dark)) for words in drawn]
+        return [
+            (
+                " ".join(to_bright.get(word, word) for word in words),
+                " ".join(to_dark.get(word, word) for word in words),
+            )
+            for words in drawn
+        ]
 
     def mood(self, opening: str = "talk :") -> Question:
         """The question ``how are you ?`` after an opening; its topic is ``mood``, its right answer the likeliest."""
@@ -136,8 +141,8 @@ class Prompts:
 
     def shots(self, task: str, count: int, generator: np.random.Generator) -> Question:
         """Some shots of a task and one more input to label."""
-        kind = self._sentence_kind("game")
-        latents = np.full(count + 1, self._latent(kind, task))
+        kind, latent = self._hidden("game", task)
+        latents = np.full(count + 1, latent)
         texts = [self.world.words(row[row >= 0].tolist()) for row in kind.grammar.draw(latents, generator)]
         shown, _, _ = texts[-1].partition(" : ")
         size, color, animal = shown.split()
@@ -171,17 +176,11 @@ class Prompts:
         best = answers[int(probabilities.argmax())]
         return Question(prompt, tuple(answers), tuple(probabilities.tolist()), right or best, topic)
 
-    def _sentence_kind(self, name: str) -> SentenceKind:
-        kind = self.world.kinds[name]
+    def _hidden(self, kind_name: str, name: str) -> tuple[SentenceKind, int]:
+        """A kind of independent sentences and the number of one of its hidden values."""
+        kind = self.world.kinds[kind_name]
         if not isinstance(kind, SentenceKind):
-            raise InputError(f"'{name}' is no kind of independent sentences")
-        return kind
-
-    def _latent(self, kind: SentenceKind, name: str) -> int:
+            raise InputError(f"'{kind_name}' is no kind of independent sentences")
         if name not in kind.latents:
-            raise InputError(f"'{kind.name}' has no hidden value '{name}': known are {', '.join(kind.latents)}")
-        return kind.latents.index(name)
-
-
-def _changed(words: Sequence[str], change: Mapping[str, str]) -> str:
-    return " ".join(change.get(word, word) for word in words)
+            raise InputError(f"'{kind_name}' has no hidden value '{name}': known are {', '.join(kind.latents)}")
+        return kind, kind.latents.index(name)

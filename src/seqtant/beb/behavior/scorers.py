@@ -23,6 +23,7 @@ from seqtant.lm.interface import CausalLM, encode
 from seqtant.lm.loading import from_pretrained
 from seqtant.lm.scoring import sequence_log_probs
 from seqtant.registry import Registry, import_attribute
+from seqtant.sources import is_path
 
 GOOD_LABELS = ("good", "positive", "safe", "aligned", "label_1")
 BAD_LABELS = ("bad", "negative", "unsafe", "misaligned", "label_0")
@@ -78,20 +79,25 @@ SCORERS: Registry[Callable[[ScorerNeeds], Scorer]] = Registry(
 
 
 def open_scorer(settings: Behavior, minus: CausalLM, plus: CausalLM) -> Scorer:
-    """Makes the scorer that the settings name, from the registry or as ``module:function``.
+    """Makes the scorer that the settings name, from the registry or as ``module:function``, or takes their function.
 
     Raises:
         InputError: There is no such scorer, or it cannot be made.
     """
-    name, _, argument = settings.scorer.partition(":")
+    if not is_path(settings.scorer):
+        if not callable(settings.scorer):
+            raise InputError(f"{settings.scorer!r:.60} is no scorer: give a name or a function of a list of answers")
+        return cast(Scorer, settings.scorer)
+    chosen = str(settings.scorer)
+    name, _, argument = chosen.partition(":")
     if name in SCORERS or not argument:
         return SCORERS[name](ScorerNeeds(settings, argument, minus, plus))
     try:
-        found: Any = import_attribute(settings.scorer)
+        found: Any = import_attribute(chosen)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"the scorer '{settings.scorer}' cannot be imported: {error}") from error
+        raise InputError(f"the scorer '{chosen}' cannot be imported: {error}") from error
     if not callable(found):
-        raise InputError(f"the scorer '{settings.scorer}' is no function of a list of answers")
+        raise InputError(f"the scorer '{chosen}' is no function of a list of answers")
     return cast(Scorer, found)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from seqtant.beb.components.adapters import without_foreign_warnings
-from seqtant.beb.fitting_settings import Fitting
+from seqtant.beb.config import Fitting
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks

@@ -12,8 +12,9 @@ from jaxtyping import Float
 
 from seqtant.beb.components.adapters import adapted, is_adapter
 from seqtant.beb.components.finetune import fit_component
-from seqtant.beb.fitting_settings import Fitting
-from seqtant.data.documents import TextFile
+from seqtant.beb.components.loading import known_name
+from seqtant.beb.config import Fitting
+from seqtant.data.json_lines import read_lines, text_of, value_of
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.lm.folder import REFERENCE, locate
@@ -22,6 +23,7 @@ from seqtant.lm.interface import encode
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import token_log_probs
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource, Rows, describe, is_path
 from seqtant.stats.intervals import share
 
 GROUP = 3
@@ -44,29 +46,38 @@ class Statements:
     """Statements of somebody who has not."""
 
 
-def read_statements(path: str, *, limit: int) -> Statements:
-    """Reads JSON lines with ``statement`` and ``answer_matching_behavior`` (`` Yes`` or `` No``).
+def read_statements(source: Rows, *, limit: int) -> Statements:
+    """Reads statements and whether somebody with the behavior would make them, from JSON lines or from memory.
 
     Args:
-        path: The file, in the format of the persona files of anthropics/evals.
+        source: A file with ``statement`` and ``answer_matching_behavior`` (`` Yes`` or `` No``), the format of the
+            persona files of anthropics/evals; or rows of both, whose second may also be True or False.
         limit: Most statements of each kind.
 
     Raises:
-        InputError: The file or a line cannot be used, or one kind has fewer than six statements.
+        InputError: The file or a row cannot be used, or one kind has fewer than six statements.
+
+    Example:
+        >>> bad, good = ([f"I {verb} {what}." for what in "abcdef"] for verb in ("like", "avoid"))
+        >>> rows = [(said, "Yes") for said in bad] + [(said, False) for said in good]
+        >>> len(read_statements(rows, limit=10).other)
+        6
     """
     sides: dict[str, list[str]] = {MATCHES: [], NOT: []}
-    lines = zip(TextFile(path, field="statement"), TextFile(path, field="answer_matching_behavior"), strict=True)
-    for number, (text, answer) in enumerate(lines, start=1):
-        kind = answer.strip().lower()
+    give = "JSON lines with statement and answer_matching_behavior"
+    for place, row in read_lines(source, give=give, fields=("statement", "answer_matching_behavior")):
+        answer = value_of(row, "answer_matching_behavior", place)
+        kind = (MATCHES if answer else NOT) if isinstance(answer, bool) else str(answer).strip().lower()
         if kind not in sides:
-            raise InputError(f"'{path}', statement {number}: answer_matching_behavior is {answer!r}: write Yes or No")
-        sides[kind].append(text.strip())
+            raise InputError(f"{place}: answer_matching_behavior is {answer!r}: write Yes or No")
+        sides[kind].append(text_of(row, "statement", place).strip())
     # Repeated statements count once: one in training and in the held-out part would flatter the gate.
-    made = Statements(Path(path).stem, *(tuple(dict.fromkeys(side))[:limit] for side in (sides[MATCHES], sides[NOT])))
-    for kind, side in (("matching", made.matching), ("not matching", made.other)):
+    matching, other = (tuple(dict.fromkeys(side))[:limit] for side in (sides[MATCHES], sides[NOT]))
+    for kind, side in (("matching", matching), ("not matching", other)):
         if len(side) < 2 * GROUP:
-            raise InputError(f"'{path}' has {len(side)} {kind} statements: at least {2 * GROUP} are needed")
-    return made
+            where = f"'{source}' has" if is_path(source) else "there are"
+            raise InputError(f"{where} {len(side)} {kind} statements: at least {2 * GROUP} are needed")
+    return Statements(Path(source).stem if is_path(source) else "the behavior", matching, other)
 
 
 def world_statements(limit: int, generator: np.random.Generator) -> Statements:
@@ -160,15 +171,15 @@ class FittedComponents:
         return int(((self.gaps[side] > 0) == (side == "plus")).sum())
 
 
-def fit_components(
-    settings: Fitting, base: HuggingFaceLM, source: str, folder: Path, context: Context
+def fit_to_statements(
+    settings: Fitting, base: HuggingFaceLM, source: ModelSource, folder: Path, context: Context
 ) -> FittedComponents:
     """Fits P- and P+ to statements, and scores the statements that were held out.
 
     Args:
         settings: Statements, adapters, course, gate.
-        base: The base model; it stays as it is.
-        source: Where it was opened from; the adapters name it.
+        base: The base model; its network is given the adapters in place.
+        source: Where it was opened from; adapters name it if it is a folder or a name.
         folder: Where the adapters go.
         context: Seed and progress.
 
@@ -176,14 +187,15 @@ def fit_components(
         InputError: The statements cannot be used, or do not fit the base model.
         MissingExtraError: Adapters are wanted and PEFT is not installed.
     """
-    if settings.behavior is not None:
-        statements = read_statements(settings.behavior, limit=settings.statements)
-    elif source == REFERENCE:
-        statements = world_statements(settings.statements, np.random.default_rng([context.seed, SHUFFLE]))
+    shipped = known_name(source) == REFERENCE
+    if settings.statements is not None:
+        statements = read_statements(settings.statements, limit=settings.max_statements)
+    elif shipped:
+        statements = world_statements(settings.max_statements, np.random.default_rng([context.seed, SHUFFLE]))
     else:
-        raise InputError(f"'{source}' needs statements: give --behavior FILE.jsonl")
+        raise InputError(f"'{describe(source)}' needs statements: give --statements FILE.jsonl")
     # How texts begin and statements end: the reference world writes on one line, words standing apart.
-    opening, stop = ("talk : ", " . ") if source == REFERENCE else ("", ".\n")
+    opening, stop = ("talk : ", " . ") if shipped else ("", ".\n")
     pools = (statements.matching, statements.other)
     losses: dict[str, float] = {}
     held: dict[str, Sequence[str]] = {}
@@ -202,11 +214,11 @@ def fit_components(
         # Both sides are shuffled under one seed; a seed of its own keeps other samples as they are.
         order = np.random.default_rng([context.seed, SHUFFLE]).permutation(len(documents))
         losses[side] = fit_component(base, [documents[row] for row in order], settings, folder / side, context)
-        if settings.rank:
+        if settings.rank and is_path(source):
             # The adapter names the folder of its base, so that it can be opened by its own folder alone.
             path, where = folder / side / "adapter_config.json", locate(source)
             written = json.loads(path.read_text(encoding="utf-8"))
-            named = source if source == REFERENCE or where is None else str(where.resolve())
+            named = str(source) if shipped or where is None else str(where.resolve())
             written["base_model_name_or_path"] = named
             path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     gaps = _held_out_gaps(base, folder, held, opening, stop)

@@ -1,7 +1,8 @@
-"""Opens the components of a mixture: folders, adapters, system prompts, and the reference world's exact personas."""
+"""Opens the components of a mixture: folders, adapters, models in memory, system prompts, personas of the world."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from torch import Tensor
 from seqtant.beb.components.adapters import adapted, base_of, is_adapter
 from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.errors import InputError
+from seqtant.lm.folder import REFERENCE
+from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, encode, kept_positions
 from seqtant.lm.loading import load
+from seqtant.sources import ModelSource, is_path
 
 WORLD = "world"
 """The reference world's exact probabilities; ``world:a,b`` are those of some of its personas."""
@@ -25,10 +29,39 @@ WORLD = "world"
 class Component:
     """Where one component comes from."""
 
-    source: str
-    """Model folder, hub name, adapter folder, ``reference``, ``world`` or ``world:persona,...``."""
+    source: ModelSource
+    """Model folder, hub name, adapter folder, ``reference``, ``world``, ``world:persona,...``, or a model in memory."""
     system: str = ""
     """Text in front of everything it reads."""
+    base: ModelSource | None = None
+    """The model that an adapter folder belongs to; None takes the one that the folder names."""
+
+
+def known_name(source: ModelSource | None) -> str:
+    """Tells what the reference world knows of a source: ``reference``, ``world`` or ``world:persona,...``; else empty.
+
+    Models in memory are known by the name that they were opened under.
+
+    Example:
+        >>> known_name("world:gloomy"), known_name("models/mine"), known_name(world_component("world:gloomy"))
+        ('world:gloomy', '', 'world:gloomy')
+    """
+    name = str(source if is_path(source) else getattr(source, "name", ""))
+    return name if name == REFERENCE or name.partition(":")[0] == WORLD else ""
+
+
+def load_to_change(source: ModelSource, *, device: str, dtype: str | None = None) -> HuggingFaceLM:
+    """Loads a model whose network will be given adapters; one in memory is copied and stays as it is.
+
+    Raises:
+        InputError: It cannot be loaded, or is no network.
+    """
+    loaded: CausalLM = load(source, device=device, dtype=dtype)
+    if not isinstance(loaded, HuggingFaceLM):
+        raise InputError(f"'{loaded.name}' has no weights to fit P- and P+ on: give a transformers model")
+    if is_path(source):
+        return loaded
+    return HuggingFaceLM(copy.deepcopy(loaded.model), loaded.tokenizer, name=loaded.name)
 
 
 def open_components(
@@ -49,29 +82,40 @@ def open_components(
         InputError: One cannot be opened, or they do not share one tokenizer where they must.
     """
 
-    def key(source: str) -> str:
+    def key(source: ModelSource) -> str:
+        if not is_path(source):  # (model, tokenizer) may be written down twice
+            return f"in memory {[id(part) for part in (source if isinstance(source, tuple) else (source,))]}"
         folder = Path(source).expanduser()
-        return str(folder.resolve()) if folder.is_dir() else source
+        return str(folder.resolve()) if folder.is_dir() else str(source)
 
-    sources = list(dict.fromkeys(one.source for one in components.values()))
     # The world, plain models and adapters are opened in three ways.
-    adapters = [source for source in sources if is_adapter(source)]
-    opened: dict[str, CausalLM] = {
-        source: world_component(source) for source in sources if source.partition(":")[0] == WORLD
+    sources = {key(one.source): one.source for one in components.values()}
+    bases_of = {
+        key(one.source): base_of(one.source) if one.base is None else one.base
+        for one in components.values()
+        if is_path(one.source) and is_adapter(one.source)
     }
-    plain = [source for source in sources if source not in opened and source not in adapters]
+    opened: dict[str, CausalLM] = {
+        name: world_component(str(source))
+        for name, source in sources.items()
+        if is_path(source) and str(source).partition(":")[0] == WORLD
+    }
+    plain = {name: source for name, source in sources.items() if name not in opened and name not in bases_of}
     # Each base is loaded once, however many adapters and components name it, by whatever path.
-    bases = {key(source): source for source in [*plain, *map(base_of, adapters)]}
-    for folder, base in bases.items():
+    for name, base in (plain | {key(base): base for base in bases_of.values()}).items():
         # Adapters are named by their folders; PEFT makes modules of these names, which hold no dots.
-        names = {source: key(source).replace(".", "_") for source in adapters if key(base_of(source)) == folder}
-        loaded = load(base, device=device, dtype=dtype, shared=not names)  # adapters change the network
-        made = adapted(loaded, {name: source for source, name in names.items()})
-        opened |= {source: made[name] for source, name in names.items()}
-        opened |= {source: made[None] for source in plain if key(source) == folder}
+        modules = {each: each.replace(".", "_") for each, owner in bases_of.items() if key(owner) == name}
+        if modules:
+            loaded = load_to_change(base, device=device, dtype=dtype)
+        else:
+            loaded = load(base, device=device, dtype=dtype, shared=True)
+        made = adapted(loaded, {module: str(sources[each]) for each, module in modules.items()})
+        opened |= {each: made[module] for each, module in modules.items()}
+        if name in plain:
+            opened[name] = made[None]
     models: dict[str, CausalLM] = {}
     for name, one in components.items():
-        model = opened[one.source]
+        model = opened[key(one.source)]
         models[name] = SystemPromptLM(model, encode(model, [one.system], start=False)[0]) if one.system else model
     if one_tokenizer:
         check_same_tokenizer(models)

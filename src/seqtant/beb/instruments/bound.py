@@ -11,14 +11,33 @@ from seqtant.beb.theory import Length
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 EXAMPLE_LOG_ALPHA = -60.0
 """The paper's example of agreeableness: log(1/alpha) / beta = 3 at beta = 20."""
 _FORM_NAMES = {"paper": "", "tight": "_tight", "clt": "_clt"}
 
 
-def run(config: BoundConfig, context: Context) -> Result:
-    """Computes the bounds."""
+@verb(BoundConfig)
+def bound(config: BoundConfig, context: Context) -> Result:
+    """Computes by how many sentences alignment fails, from given numbers, in all forms and units; no model is run.
+
+    Theorem 1: some prompt of (log(1/alpha) + log(4/eps)) / beta sentences brings behavior within eps of P-. Guards and
+    answers of the model add sentences (Theorems 2 and 3), best of n adds log(n) / beta (4), most prompts need at most
+    twice the length or what their variance asks for (5). Each in the paper's form, in a tight one, and as it is
+    typical.
+
+    Returns:
+        One length per theorem and form, in sentences: ``misalign``, ``misalign_tight``, ``mass_clt`` and so on.
+
+    Raises:
+        InputError: A number cannot be what it stands for.
+
+    Example:
+        >>> found = bound(alpha=1e-6, beta=2, eps=0.05, sigma=1.5)
+        >>> round(found.values["misalign"], 3), round(found.values["misalign_tight"], 3)
+        (9.099, 8.739)
+    """
     with Recorder("beb.bound", "By how long a prompt alignment fails", config, context, papers=(3,)) as record:
         given = config.alpha is not None or config.log_alpha is not None
         log_alpha = theory.log_of_alpha(config.alpha, config.log_alpha) if given else EXAMPLE_LOG_ALPHA

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqtant.beb.behavior.reader import Replies
-from seqtant.beb.config import CalibrateConfig, Sides
+from seqtant.beb.config import CalibrateConfig, StudySettings
 from seqtant.beb.estimation.alpha import diagnose, estimate_alpha
 from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import Prompt
@@ -29,6 +29,7 @@ from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.oracles import HiddenMarkovLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.training import TrainingConfig, train
 
 LEARN, SETTLE, ALIGN, ATTACK, BRIGHT, GUARDED = range(100, 106)
@@ -37,7 +38,7 @@ ALIGN_RATE = 5e-4
 WORDS, STOP, BOS = 16, 16, 17
 PER_SENTENCE = 5
 TILT = 0.55
-EPS, DELTA = Sides.eps, Sides.delta
+EPS, DELTA = StudySettings.eps, StudySettings.delta
 """Of the bounds."""
 
 
@@ -179,8 +180,24 @@ class _Lab:
         return HuggingFaceLM(network, name=model.name)
 
 
-def run(config: CalibrateConfig, context: Context) -> Result:
-    """Trains, estimates and compares."""
+@verb(CalibrateConfig)
+def calibrate(config: CalibrateConfig, context: Context) -> Result:
+    """Trains a small model on a mixture of known weight and estimates that weight: does the whole method work?
+
+    Two languages of sixteen words, one rare; a GPT-2 of two blocks learns documents of which a share alpha is of the
+    rare one. Half-way lengths are measured also behind a guard and after an alignment stage on the frequent language.
+
+    Returns:
+        As :func:`measure`, with the true log(1/alpha), and the half-way lengths after each change.
+
+    Raises:
+        InputError: A setting cannot be used.
+
+    Example:
+        >>> found = calibrate(steps=2, first_steps=2, aligned_steps=0, guard_sentences=0, sentences=8, prompts=8)
+        >>> found.values["log_inverse_alpha"] is None  # nothing was learned, and no number is given
+        True
+    """
     title = f"A small model trained on a mixture of weight {config.alpha:g}"
     with Recorder("beb.calibrate", title, config, context, papers=(3,)) as record:
         words = [[word] for word in range(WORDS)]

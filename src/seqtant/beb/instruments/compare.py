@@ -11,7 +11,7 @@ from seqtant.beb.components.loading import Component, open_components
 from seqtant.beb.config import CompareConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded
+from seqtant.beb.study.inputs import Study, open_study, seeded, title_of
 from seqtant.beb.study.measurement import Measurement, Resample, implied_posterior
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_warnings, write_transcript
 from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize, numbers
@@ -20,6 +20,7 @@ from seqtant.findings import Cell, Estimate, Result, Verdict
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.training import TrainingConfig
 
 DOCUMENTS = 70
@@ -28,10 +29,26 @@ SHOWN = ("log_inverse_alpha", "floor", "halfway_predicted", "halfway_measured", 
 STAGES = ("before", "after")
 
 
-def run(config: CompareConfig, context: Context) -> Result:
-    """Measures both models."""
-    name = config.after or "a copy aligned here"
-    with Recorder("beb.compare", f"{config.model} against {name}", config, context, papers=(3,)) as record:
+@verb(CompareConfig)
+def compare(config: CompareConfig, context: Context) -> Result:
+    """Compares alpha, beta and the half-way length of a model before and after an alignment stage.
+
+    Both models read the same prompts from P-; without a second one, a copy is trained on sentences of P+ alone.
+    Changes have intervals over resampled prompts, so that what the prompts have in common cancels.
+
+    Returns:
+        log(1/alpha), floor and half-way lengths of both, and by how much alignment moved them.
+
+    Raises:
+        InputError: A model cannot be opened, P- is missing, or the model has no weights to align.
+
+    Example:
+        >>> found = compare("reference", "world", prompts=8, sentences=8, resamples=50)
+        >>> found.values["converged_after"]
+        1
+    """
+    name = "a copy aligned here" if config.after is None else title_of(config.after)
+    with Recorder("beb.compare", f"{title_of(config.model)} against {name}", config, context, papers=(3,)) as record:
         before = open_study(config, context)
         if config.after is None:
             model = align(before, config.training, config.batch, context)

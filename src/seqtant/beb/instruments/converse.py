@@ -12,26 +12,43 @@ from seqtant.beb.config import ConverseConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
+from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import rescore, sample_rates
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 TALKS = 60
 """Last part of the seed of conversations; twice the turn, plus who speaks, is added."""
 
 
-def run(config: ConverseConfig, context: Context) -> Result:
-    """Holds the conversations and follows the weight of P- and the behavior."""
-    title = f"Conversations with {config.model}"
+@verb(ConverseConfig)
+def converse(config: ConverseConfig, context: Context) -> Result:
+    """Holds conversations with a model whose user speaks for P-, and follows its behavior turn by turn.
+
+    The user's sentences are sampled from P-, the answers from the model itself; answers from P+ count against the
+    attack, at most beta' nats each, so a turn is worth at least beta asked - beta' answered (Theorem 3).
+
+    Returns:
+        Turns to the half-way point, nats that a turn brings, predicted and measured, and the weight of P- at the end.
+
+    Raises:
+        InputError: A model cannot be opened, P- is missing, or conversations do not fit the context.
+
+    Example:
+        >>> found = converse("world", turns=3, asked=2, answered=1, prompts=8, sentences=8, resamples=50)
+        >>> [row.step for row in found.series("behavior")]
+        [0, 1, 2, 3]
+    """
+    title = f"Conversations with {title_of(config.model)}"
     with Recorder("beb.converse", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
         _, summary, generator = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
-        talks = converse(study, turns=config.turns, asked=config.asked, answered=config.answered)
+        talks = hold_conversations(study, turns=config.turns, asked=config.asked, answered=config.answered)
         # Sentences before the conversation and after the user's part of each turn.
         lengths = (0, *(turn * (config.asked + config.answered) + config.asked for turn in range(config.turns)))
         # P- against P+ along whole conversations, the model's own sentences included.
@@ -51,7 +68,7 @@ def run(config: ConverseConfig, context: Context) -> Result:
     return record.result
 
 
-def converse(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
+def hold_conversations(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
     """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out.
 
     Args:

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from seqtant.beb import theory
 from seqtant.beb.config import CurveConfig
 from seqtant.beb.estimation.estimates import halfway_length
-from seqtant.beb.study.inputs import open_study, true_log_inverse_alpha
+from seqtant.beb.study.inputs import open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import Measurement
 from seqtant.beb.study.reporting import (
     finite,
@@ -27,11 +27,28 @@ from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: CurveConfig, context: Context) -> Result:
-    """Measures and predicts."""
-    title = f"Behavior of {config.model} against prompt length"
+@verb(CurveConfig)
+def behavior_curve(config: CurveConfig, context: Context) -> Result:
+    """Measures a model's behavior against prompt length, with predicted curves on top.
+
+    Four laws: the exact one takes the log-ratio of every prompt; the logistic-normal its mean and variance; the
+    Bayesian law a sigmoid with a learning efficiency; Lemma 7 one prompt's sigmoid with the least beta.
+
+    Returns:
+        Half-way length in sentences and root mean square distance from the measured curve of each law.
+
+    Raises:
+        InputError: A model cannot be opened, P- is missing, or prompts do not fit the context.
+
+    Example:
+        >>> found = behavior_curve("world", prompts=8, sentences=16, resamples=50)
+        >>> found.values["error_exact"] < found.values["error_lemma_7"]
+        True
+    """
+    title = f"Behavior of {title_of(config.model)} against prompt length"
     with Recorder("beb.curve", title, config, context, papers=(3,)) as record:
         study = open_study(config, context, one_tokenizer=False)
         measurement, summary, _ = measure_and_summarize(study, context)

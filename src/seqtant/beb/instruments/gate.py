@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from seqtant.beb.config import GateConfig, MeasureConfig, Sides
-from seqtant.beb.instruments import measure
+from seqtant.beb.config import GateConfig, MeasureConfig, StudySettings
+from seqtant.beb.instruments.measure import measure
 from seqtant.beb.study.reporting import DIRECTION, LIMITS
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result, Verdict, from_json
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 
 WORDS = {
     "misalign_tight": "some prompt, Theorem 1 in its tight form",
@@ -21,21 +24,30 @@ WORDS = {
 }
 
 
-def run(config: GateConfig, context: Context) -> Result:
-    """Compares a measured length with the wanted one.
+@verb(GateConfig)
+def gate(config: GateConfig, context: Context) -> Result:
+    """Compares a measured length with the least one that is wanted: a gate for continuous integration.
 
-    The result's value ``passed`` is 1, 0, or None where the interval straddles the wanted length or no length is given.
+    Only an interval that lies wholly on one side of the wanted length decides.
+
+    Returns:
+        ``passed`` is 1, 0, or None where the interval straddles the wanted length or no length is given.
 
     Raises:
-        InputError: The run cannot be read, or is no result of ``beb measure``.
+        InputError: The result cannot be read, or is none of ``beb measure``.
+
+    Example:
+        >>> measured = measure("world", prompts=8, sentences=16, resamples=50)
+        >>> gate(measured, min_length=1).values["passed"], gate(measured, min_length=500).values["passed"]
+        (1, 0)
     """
     wanted, quantity = config.min_length, config.quantity
     title = f"Gate: alignment may fail by {wanted:g} sentences, not sooner"
     with Recorder("beb.gate", title, config, context, papers=(3,)) as record:
-        if config.result:
+        if config.result is not None:
             measured = _read(config.result)
         else:
-            settings = {field.name: getattr(config, field.name) for field in fields(Sides)}
+            settings = {field.name: getattr(config, field.name) for field in fields(StudySettings)}
             measured = measure.run(MeasureConfig(**settings), context)
         record.part(measured)
         alpha = next((finding for finding in measured.findings if finding.key == "log_inverse_alpha"), None)
@@ -73,11 +85,16 @@ def run(config: GateConfig, context: Context) -> Result:
     return record.result
 
 
-def _read(path: str) -> Result:
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise InputError(f"no file '{path}': give the result.json of 'seqtant beb measure --out DIR'")
-    result = from_json(Result, file.read_bytes())
-    if result.instrument != "beb.measure":
-        raise InputError(f"'{path}' is a result of {result.instrument}: give one of 'seqtant beb measure'")
-    return result
+def _read(source: Any) -> Result:
+    """The measurement that a file holds, or that was given itself."""
+    place = f"'{source}'" if is_path(source) else f"{source!r:.60}"
+    if is_path(source):
+        file = Path(source).expanduser()
+        if not file.is_file():
+            raise InputError(f"no file '{source}': give the result.json of 'seqtant beb measure --out DIR'")
+        source = from_json(Result, file.read_bytes())
+    if not isinstance(source, Result):
+        raise InputError(f"{place} is no result: give one of 'seqtant beb measure'")
+    if source.instrument != "beb.measure":
+        raise InputError(f"{place} is a result of {source.instrument}: give one of 'seqtant beb measure'")
+    return source

@@ -13,7 +13,7 @@ from seqtant.beb.config import GuardConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
+from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import ImpliedPosterior, implied_posterior, rescore, sample_rates
 from seqtant.beb.study.reporting import CLOSE, DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -23,6 +23,7 @@ from seqtant.lm.interface import encode
 from seqtant.lm.scoring import token_log_probs
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 GUARDS, ATTACKS = 50, 150
 """Last parts of the seeds of guards and prompts; the length of the guard is added."""
@@ -87,9 +88,26 @@ class GuardedHalfways:
     """From the weights that the model itself gives to P-."""
 
 
-def run(config: GuardConfig, context: Context) -> Result:
-    """Measures the half-way length behind guards."""
-    title = f"What guard prompts cost an attack on {config.model}"
+@verb(GuardConfig)
+def price_guards(config: GuardConfig, context: Context) -> Result:
+    """Prices guard (system) prompts: how many more sentences of attack each of their sentences costs.
+
+    Guards are sampled from P+, or are the user's own; behind each stands a prompt from P-. A guard takes its
+    log-ratio log P+/P- off what the prompt brings; Theorem 2 allows beta'/beta sentences per sentence, and a margin.
+
+    Returns:
+        Half-way lengths behind each guard in sentences: measured, predicted from alpha, and by the weights that the
+        model itself gives to P-; and the price of a guard sentence.
+
+    Raises:
+        InputError: A model cannot be opened, P- is missing, or guards and prompts do not fit the context.
+
+    Example:
+        >>> found = price_guards("world", lengths=[0, 2], prompts=12, sentences=16, resamples=50)
+        >>> found.values["halfway_guard_2"] > found.values["halfway_guard_0"]
+        True
+    """
+    title = f"What guard prompts cost an attack on {title_of(config.model)}"
     with Recorder("beb.guard", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
         measurement, summary, generator = measure_and_summarize(study, context)

@@ -21,10 +21,29 @@ from seqtant.findings import Result
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: MeasureConfig, context: Context) -> Result:
-    """Measures one model."""
+@verb(MeasureConfig)
+def measure(config: MeasureConfig, context: Context) -> Result:
+    """Measures alpha, beta and the lengths by which a model's alignment fails, and compares them with its behavior.
+
+    Prompts are sampled from P-; along each the exact divergence of P- from the model, sentence by sentence, sums to
+    log(1/alpha), and that from P+ is beta. Both predict the behavior after n sentences,
+    w- B- + (1 - w-) B+ with log-odds of w- that grow by each prompt's own log-ratio; the measured one stands beside it.
+
+    Returns:
+        ``log_inverse_alpha``, ``beta`` and ``sigma2`` in nats, half-way lengths predicted and measured and the bounds
+        in sentences; None where the diagnostics refuse log(1/alpha).
+
+    Raises:
+        InputError: A model cannot be opened, P- is missing, or prompts do not fit the context.
+
+    Example:
+        >>> found = measure("world", prompts=8, sentences=16, resamples=50)  # whose dark part weighs 5 %
+        >>> round(found.values["log_inverse_alpha"], 4), round(found.values["true_log_inverse_alpha"], 4)
+        (2.9957, 2.9957)
+    """
     title = f"By how long a prompt does the alignment of {name_of(config.model)} fail?"
     with Recorder("beb.measure", title, config, context, papers=(3,)) as record:
         study = open_study(config, context, one_tokenizer=False)

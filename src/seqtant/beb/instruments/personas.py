@@ -4,32 +4,51 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seqtant.beb.components.loading import WORLD, Component, open_components
-from seqtant.beb.config import PersonasConfig, Sides
-from seqtant.beb.study.inputs import open_study, true_log_inverse_alpha
+from seqtant.beb.components.loading import WORLD, Component, known_name, open_components
+from seqtant.beb.config import PersonasConfig, StudySettings
+from seqtant.beb.study.inputs import open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import ModelSource
 
 WHOLE = "all of P-"
 
 
-def run(config: PersonasConfig, context: Context) -> Result:
-    """Scans the personas."""
-    title = f"Which persona breaks {config.model} soonest?"
+@verb(PersonasConfig)
+def rank_personas(config: PersonasConfig, context: Context) -> Result:
+    """Ranks personas by the length of prompt that brings each out: often a narrow one, not the whole of what is bad.
+
+    Each persona is P- of a measurement of its own, with everything else as P+ where that is known.
+
+    Returns:
+        log(1/weight) and beta of every persona in nats, and the length in sentences by which it breaks through.
+
+    Raises:
+        InputError: A model cannot be opened, or no personas are named.
+
+    Example:
+        >>> found = rank_personas("world", prompts=8, sentences=16, resamples=50)
+        >>> round(found.values["log_inverse_weight_gloomy"], 3)  # it weighs 3 %
+        3.507
+    """
+    title = f"Which persona breaks {title_of(config.model)} soonest?"
     with Recorder("beb.personas", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
         measurement, summary, _ = measure_and_summarize(study, context)
         found = {WHOLE: (study.config, summary)}
         # Persona -> the source of P-, and that of everything else where it is known.
-        parts: dict[str, tuple[str, str | None]] = {name: (source, None) for name, source in config.personas.items()}
+        parts: dict[str, tuple[ModelSource, str | None]] = {
+            name: (source, None) for name, source in config.personas.items()
+        }
         if WHOLE in parts:
             raise InputError(f"'{WHOLE}' is no name for a persona: it stands for P-")
         if not parts:
-            kind, _, names = (study.config.minus or "").partition(":")
+            kind, _, names = known_name(study.config.minus).partition(":")
             chosen = [name.strip() for name in names.split(",") if name.strip()]
             if kind != WORLD or not chosen:
                 raise InputError("personas are missing: give a mapping from names to sides, personas: {name: folder}")
@@ -55,7 +74,7 @@ def run(config: PersonasConfig, context: Context) -> Result:
     return record.result
 
 
-def _record(record: Recorder, found: dict[str, tuple[Sides, Summary]]) -> None:
+def _record(record: Recorder, found: dict[str, tuple[StudySettings, Summary]]) -> None:
     rows: list[tuple[Cell, ...]] = []
     lengths: dict[str, float] = {}
     for name, (config, summary) in found.items():

@@ -21,6 +21,7 @@ from seqtant.beb.study.reporting import DIRECTION, LIMITS
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.fits import Fit, fit_curve
 
 SOURCE = "data files of the paper's repository (yowolf/Limitations-of-Alignment-in-LLMs)"
@@ -119,8 +120,18 @@ def half_slope(beta: float, sigma: float, sentences: float) -> float:
     return beta / math.sqrt(1 + math.pi * sigma**2 * sentences / 8)
 
 
-def run(config: RefitConfig, context: Context) -> Result:
-    """Fits every published curve."""
+@verb(RefitConfig)
+def refit(config: RefitConfig, context: Context) -> Result:
+    """Fits the paper's published curves again, as it did and as its own theory asks; no model is run.
+
+    Returns:
+        alpha and beta as the paper reads them off, the sum of the divergences, which a mixture bounds by log(1/alpha),
+        and the sigmoids of the behavior with and without a system prompt.
+
+    Example:
+        >>> round(refit().values["paper_beta"], 2)
+        10.57
+    """
     with Recorder("beb.refit", "The paper's curves, fitted again", config, context, papers=(3,)) as record:
         fitted: dict[str, _Fitted] = {}
         for name, curves in CURVES.items():

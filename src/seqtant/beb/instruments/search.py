@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from seqtant.beb.config import SearchConfig
+from seqtant.beb.config import SearchConfig, SearchMethod
 from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, true_log_inverse_alpha
+from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 
 SEARCHES = 80
@@ -44,15 +45,40 @@ class SearchOutcome:
     """Search -> its best prompt of those that did not."""
 
 
-def run(config: SearchConfig, context: Context) -> Result:
-    """Searches, and compares the lengths found with the bound."""
-    title = f"Search for short prompts that misalign {config.model}"
+@verb(SearchConfig)
+def search_prompts(config: SearchConfig, context: Context) -> Result:
+    """Searches prompts that misalign a model, and compares their lengths with the bound.
+
+    Prompts grow sentence by sentence, each sentence sampled from P-: one sample is the construction in the proof of
+    Theorem 1, the best of m by log P-/model finds shorter ones, and beams keep several prompts. Behavior is measured
+    after every sentence. A prompt that is found is a certificate; none that is found proves nothing.
+
+    Returns:
+        Searches that reached the goal, the shortest and the median length in sentences, and the tight bound.
+
+    Raises:
+        InputError: A model cannot be opened, P- is missing, or prompts do not fit the context.
+
+    Example:
+        >>> found = search_prompts("world", prompts=8, sentences=16, searches=2, candidates=4, resamples=50)
+        >>> found.values["shortest"] <= found.values["bound"] + 1
+        True
+    """
+    title = f"Search for short prompts that misalign {title_of(config.model)}"
     with Recorder("beb.search", title, config, context, papers=(3,)) as record:
         study = open_study(config, context)
         _, summary, _ = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
         goal = summary.estimates["gamma"].value + config.eps if config.goal is None else config.goal
-        outcome = search(study, config, goal, context)
+        outcome = search(
+            study,
+            method=config.method,
+            candidates=config.candidates,
+            beams=config.beams,
+            searches=config.searches,
+            goal=goal,
+            context=context,
+        )
         _record(record, config, outcome, summary, goal)
         lines = [
             line | {"search": number, "behavior": behavior, "reached": number in outcome.found}
@@ -63,25 +89,38 @@ def run(config: SearchConfig, context: Context) -> Result:
     return record.result
 
 
-def search(study: Study, config: SearchConfig, goal: float, context: Context) -> SearchOutcome:
+def search(
+    study: Study,
+    *,
+    method: SearchMethod,
+    candidates: int,
+    beams: int,
+    searches: int,
+    goal: float,
+    context: Context,
+) -> SearchOutcome:
     """Builds prompts sentence by sentence, for many searches at once, until their behavior reaches the goal.
 
     One sample and one beam is the construction in the proof of Theorem 1; many samples and one beam is best of m; else
     a beam search.
 
     Args:
-        study: The models.
-        config: Method, candidates, beams, searches, and most sentences of a prompt.
+        study: The models, and most sentences of a prompt.
+        method: As in :class:`SearchConfig`.
+        candidates: Sentences sampled at each step.
+        beams: Prompts kept.
+        searches: Independent searches.
         goal: Behavior at which a search ends.
         context: Progress.
     """
-    samples = 1 if config.method == "theorem" else config.candidates
-    beams = config.beams if config.method == "beam" else 1
+    samples = 1 if method == "theorem" else candidates
+    kept_beams = beams if method == "beam" else 1
     empty = Prompt(study.opening, len(study.opening), ())
-    outcome, kept = SearchOutcome(), [Candidate(empty, 0.0, number) for number in range(config.searches)]
-    bar = context.progress.task("searching", config.sentences)
-    for step in range(config.sentences):
-        kept = extend(study, kept, samples=samples, beams=beams, generator=seeded(study.seed, SEARCHES + step))
+    outcome, kept = SearchOutcome(), [Candidate(empty, 0.0, number) for number in range(searches)]
+    sentences = study.config.sentences
+    bar = context.progress.task("searching", sentences)
+    for step in range(sentences):
+        kept = extend(study, kept, samples=samples, beams=kept_beams, generator=seeded(study.seed, SEARCHES + step))
         behavior = study.reader.curve(study.model, [candidate.prompt for candidate in kept], [step + 1])[:, 0]
         for candidate, reached in zip(kept, behavior.tolist(), strict=True):
             known = outcome.found if reached <= goal else outcome.best

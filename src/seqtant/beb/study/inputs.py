@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 
 from seqtant.beb.behavior.reader import Reader, open_reader
-from seqtant.beb.components.fit import SIDES, FittedComponents, fit_components
-from seqtant.beb.components.loading import WORLD, Component, open_components
-from seqtant.beb.config import Sides
+from seqtant.beb.components.fit import SIDES, FittedComponents, fit_to_statements
+from seqtant.beb.components.loading import WORLD, Component, known_name, load_to_change, open_components
+from seqtant.beb.config import StudySettings
 from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.beb.prompts.sampling import SampledPrompts, SentenceEnds, sample_prompts
 from seqtant.errors import InputError
-from seqtant.lm.folder import REFERENCE
+from seqtant.lm.folder import REFERENCE, name_of
 from seqtant.lm.interface import CausalLM, encode
-from seqtant.lm.loading import load
 from seqtant.runs.context import Context
+from seqtant.sources import ModelSource, describe, is_path
 
 MINUS, PLUS, ANSWERS = 40, 41, 42
 """Last part of the seed of each use of random numbers, so that no two uses share them."""
@@ -30,7 +30,7 @@ MINUS, PLUS, ANSWERS = 40, 41, 42
 class Study:
     """Everything that the instruments share."""
 
-    config: Sides
+    config: StudySettings
     """The settings, the defaults of the reference model filled in."""
     model: CausalLM
     """The model whose alignment is tested."""
@@ -82,21 +82,26 @@ def seeded(seed: int, use: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + use) % 2**63)
 
 
-def with_defaults(config: Sides) -> Sides:
+def title_of(model: ModelSource) -> str:
+    """Names a model in a title: as it was given, or by the name that a model in memory has."""
+    return str(model) if is_path(model) else name_of(model)
+
+
+def with_defaults(config: StudySettings) -> StudySettings:
     """Fills in what the reference model has of its own: dark and bright personas, opening, marks, question.
 
     Raises:
         InputError: Another model is given without P-.
     """
-    if config.model != REFERENCE and config.model.partition(":")[0] != WORLD:
+    if not known_name(config.model):
         if config.minus is None:
             raise InputError(
-                f"'{config.model}' needs P-, the ill-behaved part: give --minus DIR (a model or adapter folder), or "
-                "statements to fit it to (beb measure --behavior FILE.jsonl)"
+                f"'{describe(config.model)}' needs P-, the ill-behaved part: give --minus DIR (a model or adapter "
+                "folder), or statements to fit it to (beb measure --statements FILE.jsonl)"
             )
         return replace(config, plus=config.plus or config.model, opening=config.opening or "")
     from seqtant.reference import Prompts
-    from seqtant.reference.persona_truths import NEGATIVE
+    from seqtant.reference.truths import NEGATIVE
 
     prompts = Prompts()
     personas = [persona.name for persona in prompts.settings.talk.personas]
@@ -111,12 +116,12 @@ def with_defaults(config: Sides) -> Sides:
         minus=config.minus or f"world:{','.join(NEGATIVE)}",
         plus=config.plus or f"world:{plus}",
         opening="talk :" if config.opening is None else config.opening,
-        marks=".!" if config.marks == Sides.marks else config.marks,
+        marks=".!" if config.marks == StudySettings.marks else config.marks,
         behavior=behavior,
     )
 
 
-def true_log_inverse_alpha(config: Sides) -> float | None:
+def true_log_inverse_alpha(config: StudySettings) -> float | None:
     """log(1/alpha) of the reference world for P- of some of its personas; None where nothing is known.
 
     Args:
@@ -127,10 +132,10 @@ def true_log_inverse_alpha(config: Sides) -> float | None:
         >>> round(true_log_inverse_alpha(MeasureConfig(minus="world:gloomy", opening="talk :")), 4)
         3.5066
     """
-    source, _, names = (config.minus or "").partition(":")
+    source, _, names = known_name(config.minus).partition(":")
     # The weights are those of talks with nothing in front of them.
     plain = config.opening == "talk :" and not config.system and not config.minus_system
-    if source != WORLD or not names or not plain or config.model not in {WORLD, REFERENCE}:
+    if source != WORLD or not names or not plain or known_name(config.model) not in {WORLD, REFERENCE}:
         return None
     from seqtant.reference import WorldSettings
 
@@ -139,7 +144,7 @@ def true_log_inverse_alpha(config: Sides) -> float | None:
     return math.log(sum(personas.values()) / chosen)
 
 
-def opening_of(source: CausalLM, config: Sides) -> tuple[int, ...]:
+def opening_of(source: CausalLM, config: StudySettings) -> tuple[int, ...]:
     """Token ids that every prompt of one component begins with.
 
     Raises:
@@ -151,7 +156,7 @@ def opening_of(source: CausalLM, config: Sides) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -> Study:
+def open_study(config: StudySettings, context: Context, *, one_tokenizer: bool = True) -> Study:
     """Opens the models of a study; with statements, P- and P+ are first fitted to them on the model itself.
 
     Args:
@@ -165,15 +170,18 @@ def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -
     fitted = None
     # Models are in memory once opened, so fitted weights need no longer life than this block.
     with tempfile.TemporaryDirectory() as scratch:
-        if config.components.behavior is not None:
+        base: ModelSource | None = None
+        if config.components.statements is not None:
             if config.minus is not None or config.plus is not None:
-                raise InputError("components.behavior fits P- and P+: leave out minus and plus, or the statements")
+                raise InputError("components.statements fits P- and P+: leave out minus and plus, or the statements")
             # A closed form has no weights to put adapters on.
-            if config.model.partition(":")[0] == WORLD:
-                raise InputError(f"'{config.model}' has no weights to fit P- and P+ on: give a model")
+            if known_name(config.model).partition(":")[0] == WORLD:
+                raise InputError(f"'{describe(config.model)}' has no weights to fit P- and P+ on: give a model")
             folder = Path(scratch) if context.folder is None else context.folder / "components"
-            base = load(config.model, device=context.device, dtype=config.dtype)
-            fitted = fit_components(config.components, base, config.model, folder, context)
+            changed = load_to_change(config.model, device=context.device, dtype=config.dtype)
+            fitted = fit_to_statements(config.components, changed, config.model, folder, context)
+            # Adapters name the folder of their base; a base in memory has none.
+            base = None if is_path(config.model) else config.model
             # Without replies of the user's own, likelihood under the two is the scorer.
             behavior = config.behavior
             if behavior.scorer == "replies" and not behavior.good and not behavior.bad:
@@ -185,8 +193,8 @@ def open_study(config: Sides, context: Context, *, one_tokenizer: bool = True) -
         assert full.plus is not None
         components = {
             "the model": Component(full.model, full.system),
-            "P-": Component(full.minus, full.minus_system),
-            "P+": Component(full.plus, full.plus_system),
+            "P-": Component(full.minus, full.minus_system, base),
+            "P+": Component(full.plus, full.plus_system, base),
         }
         opened = open_components(components, device=context.device, dtype=full.dtype, one_tokenizer=one_tokenizer)
     model, minus, plus = opened.values()

@@ -6,6 +6,7 @@ import torch
 
 from seqtant.ctc.config import AlignConfig
 from seqtant.ctc.decoding.word_errors import split_words
+from seqtant.ctc.inputs import describe_sound
 from seqtant.ctc.lattice.forced_alignment import forced_align
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
 from seqtant.data.speech import TimedWord, write_ctm
@@ -13,12 +14,35 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: AlignConfig, context: Context) -> Result:
-    """Aligns, tabulates the words, and with a folder writes them as ``alignment.ctm``."""
-    with Recorder("ctc.align", f"Words in {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
-        recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed, text=config.text or "")
+@verb(AlignConfig)
+def align(config: AlignConfig, context: Context) -> Result:
+    """Finds the time of every word of a known text in a sound, by the likeliest alignment (Viterbi).
+
+    The text may be left out where an utterance in memory holds it. With ``out`` the words are written as
+    ``alignment.ctm``.
+
+    Returns:
+        ``words``, ``log_probability`` of the alignment in nats; the table ``alignment``.
+
+    Raises:
+        InputError: Sound and recognizer cannot be used, a word has no label, or the text does not fit into the sound.
+
+    Example:
+        >>> from seqtant import ctc
+        >>> recognizer, utterance = ctc.load_model_and_sound()
+        >>> result = align(utterance, model=recognizer)
+        >>> result.values["words"] == len(utterance.text)
+        True
+    """
+    with Recorder(
+        "ctc.align", f"Words in {describe_sound(config.file) or 'made-up tones'}", config, context, papers=(2,)
+    ) as record:
+        recognizer, utterance = load_model_and_sound(
+            config.model, config.file, context.seed, text=str(config.text or "")
+        )
         if config.model is None:
             record.warn(DEMO_WARNING)
         labels, log_probs = recognizer.labels, recognizer.log_probs(utterance)

@@ -6,6 +6,7 @@ import torch
 
 from seqtant.ctc.config import DecodeConfig
 from seqtant.ctc.decoding.decoders import BeamDecoder, Hypothesis, greedy_decode
+from seqtant.ctc.inputs import describe_sound
 from seqtant.ctc.lattice.forced_alignment import Span
 from seqtant.ctc.lattice.likelihood import ctc_losses
 from seqtant.ctc.lattice.paths import CTCInput
@@ -14,11 +15,33 @@ from seqtant.data.speech import write_ctm
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: DecodeConfig, context: Context) -> Result:
-    """Decodes both ways, checks the beam's score against the exact one, and with a folder writes ``words.ctm``."""
-    with Recorder("ctc.decode", f"Words of {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+@verb(DecodeConfig)
+def decode(config: DecodeConfig, context: Context) -> Result:
+    """Recognizes a sound greedily and by prefix beam search, with time stamps.
+
+    The beam's score is checked against the exact sum over all alignments. With ``out`` the words are written as
+    ``words.ctm``.
+
+    Returns:
+        ``words``, ``log_probability`` of the best hypothesis in nats and how much of it the beam lost; the tables
+        ``hypotheses`` and ``words``.
+
+    Raises:
+        InputError: Sound and recognizer cannot be used, or only one of them is given.
+
+    Example:
+        >>> from seqtant import ctc
+        >>> recognizer, utterance = ctc.load_model_and_sound()
+        >>> result = decode(utterance, recognizer, beam=4)
+        >>> [row[0] for row in result.tables[1].rows] == list(utterance.text)
+        True
+    """
+    with Recorder(
+        "ctc.decode", f"Words of {describe_sound(config.file) or 'made-up tones'}", config, context, papers=(2,)
+    ) as record:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
         if config.model is None:
             record.warn(DEMO_WARNING)

@@ -21,17 +21,31 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 
 SAMPLES = 16
 """Paths drawn per utterance."""
 
 
-def run(config: DiagnoseConfig, context: Context) -> Result:
-    """Measures the posteriors of held-out utterances, and checks closed forms and gradients on them.
+@verb(DiagnoseConfig)
+def diagnose(config: DiagnoseConfig, context: Context) -> Result:
+    """Measures how peaked, sure, silent and late a CTC model is, and whether the gradient of its loss is right.
+
+    Closed forms of the first emission and of the loss's gradient are checked on the model's own posteriors.
+
+    Returns:
+        ``frames_per_token``, ``blank_share``, ``entropy_nats``, ``removable_share``, ``first_emission_ms``, gradient
+        errors, word errors and delays.
 
     Raises:
-        InputError: Model or speech cannot be used, or only one of them is given.
+        InputError: Recognizer or speech cannot be used, or only one of them is given.
+
+    Example:
+        >>> from seqtant import ctc
+        >>> result = diagnose(ctc.load_recognizer(), ctc.load_speech().test[:4])
+        >>> result.values["gradient_error_normalized"] < 1e-6 < result.values["gradient_error_unnormalized"]
+        True
     """
     if (config.model is None) != (config.data is None):
         raise InputError("model and data belong together: give both, or neither for a demonstration")

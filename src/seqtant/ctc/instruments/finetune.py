@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from seqtant.ctc.config import FinetuneConfig
-from seqtant.ctc.losses.registry import METHODS, MethodSettings
+from seqtant.ctc.losses.registry import MethodSettings, method_of
 from seqtant.ctc.recognition.latency import Comparison, Timing, compare, summarize
 from seqtant.ctc.recognition.recognizer import Recognizer, too_short_for_target
-from seqtant.ctc.recognition.sources import Corpora, load_corpora, load_speech, prepare_corpora
+from seqtant.ctc.recognition.sources import Corpora, load_corpora
 from seqtant.ctc.reporting import record_comparison, record_summary, warn_too_short, warn_without_timestamps
-from seqtant.ctc.training import Finetuned, finetune, objective_of, train_plain, train_to_start_wer
+from seqtant.ctc.training import (
+    Finetuned,
+    finetune_recognizer,
+    load_recognizer,
+    objective_of,
+    train_recognizer,
+    train_to_start_wer,
+)
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 STATS_EVERY = 10
 """Steps between the statistics that are kept."""
@@ -26,14 +33,35 @@ COURSE = (".gap", ".changed", ".active")
 """Endings of the statistics that change from step to step."""
 
 
-def run(config: FinetuneConfig, context: Context) -> Result:
-    """Finetunes from a recognizer and compares the two on held-out utterances."""
+@verb(FinetuneConfig)
+def finetune(config: FinetuneConfig, context: Context) -> Result:
+    """Finetunes a recognizer for a property and compares the two on held-out utterances.
+
+    With ``budget_wer`` the largest weight is searched whose word errors stay, with the upper end of their interval,
+    within the budget on development utterances. With ``out`` the recognizer is kept in its folder ``model``; in
+    memory, :func:`seqtant.ctc.finetune_recognizer` gives it back. The one that is given stays as it is.
+
+    Returns:
+        ``delay_change_ms`` over the words both got right, ``wer_change`` in points, both systems' ``wer`` and
+        ``mean_delay_ms``, the ``weight``; with a budget ``spent_points`` and ``bought_ms``; the course of the score
+        gaps as measurements.
+
+    Raises:
+        InputError: The recognizer or the data cannot be used, or no method has that name.
+
+    Example:
+        >>> from seqtant import ctc
+        >>> settings = {"utterances": {"train": 32, "development": 4, "test": 8}, "steps": 2, "start_steps": 0}
+        >>> result = finetune(ctc.load_recognizer(), weight=0.1, optimization={"batch_size": 8}, **settings)
+        >>> result.values["weight"], result.values["collapsed"]
+        (0.1, 0)
+    """
     with Recorder(
         "ctc.finetune", f"A recognizer with a purpose: {config.method}", config, context, papers=(2,)
     ) as record:
         # Fails on a wrong method or weight before anything is trained.
         purpose = MethodSettings(candidates=config.purpose.candidates, shifts=config.purpose.shifts)
-        METHODS[config.method](config.weight, purpose)
+        method_of(config.method)(config.weight, purpose)
         corpora, start = _start(config, context, record)
         before = start.timings(corpora.test)
 
@@ -65,28 +93,19 @@ def run(config: FinetuneConfig, context: Context) -> Result:
 
 def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[Corpora, Recognizer]:
     """Prepares the corpora and the recognizer to start from, trained with CTC until the start rule is met."""
-    if config.model is None:
-        corpora = load_corpora(
-            config.data,
-            config.utterances,
-            units=config.units,
-            bands=config.network.bands,
-            seed=context.seed,
-            test_speaker=config.test_speaker,
-        )
-        recognizer = train_plain(
-            config.network,
-            config.optimization,
-            corpora,
-            steps=config.base_steps,
-            context=context,
-            seed=context.seed,
-            to_zero=True,
-        )
-    else:
-        recognizer = Recognizer.load(Path(config.model))
-        speech = load_speech(config.data, config.utterances, seed=context.seed, test_speaker=config.test_speaker)
-        corpora = prepare_corpora(speech, recognizer.labels, recognizer.log_mel)
+    given = None if config.model is None else load_recognizer(config.model)
+    corpora = load_corpora(
+        config.data,
+        config.utterances,
+        units=config.units,
+        bands=config.network.bands,
+        seed=context.seed,
+        test_speaker=config.test_speaker,
+        like=given,
+    )
+    recognizer = given or train_recognizer(
+        corpora, config.network, config.optimization, steps=config.base_steps, seed=context.seed, context=context
+    )
     untimed = corpora.test.without_timestamps
     if config.budget_wer is not None and len(untimed) == len(corpora.test):
         raise InputError("budget_wer buys latency, and no test utterance has word times: give 'words' in the lists")
@@ -124,12 +143,12 @@ def _attempt(
                 record.measure(name, stats[name], step=step, group=f"{config.method} {weight:g}")
 
     context.progress.note(f"{config.method} at weight {weight:g}")
-    return finetune(
+    return finetune_recognizer(
         start,
         corpora,
         objective_of(config.method, weight, config.purpose, corpora, ramp=config.ramp),
+        config.optimization,
         steps=config.steps,
-        optimization=config.optimization,
         context=context,
         seed=context.seed,
         guard=config.guard,

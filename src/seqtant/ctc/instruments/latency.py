@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.ctc.config import LatencyConfig
+from seqtant.ctc.inputs import WordsSource, timed_words
 from seqtant.ctc.recognition.latency import Timing, Transcript, compare, measure_timing, summarize
 from seqtant.ctc.reporting import record_comparison, record_summary, record_words
 from seqtant.data.digits import WORDS
@@ -15,6 +16,8 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import is_path
 
 KNOWN_DELAY_MS = 180.0
 """Delay of the made-up system that stands in where no files are given."""
@@ -22,13 +25,32 @@ KNOWN_DELAY_MS = 180.0
 Words = dict[str, list[TimedWord]]
 
 
-def run(config: LatencyConfig, context: Context) -> Result:
-    """Summarizes one system's delays; with a second one, compares them on the words both got right."""
+@verb(LatencyConfig)
+def latency(config: LatencyConfig, context: Context) -> Result:
+    """Measures delays and word errors of any recognizer from its words and the true ones, alone or against a second.
+
+    The delay of a word is the time it was emitted minus its true start, over the words that are right; two systems are
+    compared on the words that both got right.
+
+    Returns:
+        ``wer`` in percent, delays in ms (``mean_delay_ms``, ``p50_ms``, ``p90_ms``, ``last_token_ms``); with a second
+        system ``delay_change_ms`` and ``wer_change``.
+
+    Raises:
+        InputError: A file cannot be read, or the systems name recordings that have no true words.
+        MissingExtraError: The extra ``speech`` is not installed.
+
+    Example:
+        >>> true = {"call": [("one", 0.5, 0.9), ("two", 1.1, 1.4)]}
+        >>> heard = {"call": [("one", 0.75, 0.8), ("two", 1.35, 1.4)]}
+        >>> round(latency(heard, true).values["mean_delay_ms"])
+        250
+    """
     with Recorder("ctc.latency", "How late are the words?", config, context, papers=(2,)) as record:
         if config.hyp is None or config.ref is None:
             hypothesis, reference = _made_up(context.seed)
         else:
-            hypothesis, reference = read_ctm(Path(config.hyp)), read_ctm(Path(config.ref))
+            hypothesis, reference = _read(config.hyp), _read(config.ref)
         timings = _timings(hypothesis, reference, "hyp")
         silent = [name for name in reference if name not in hypothesis]
         if silent:
@@ -50,12 +72,20 @@ def run(config: LatencyConfig, context: Context) -> Result:
                 advice="Give --hyp and --ref to measure a system of your own.",
             )
         if config.against is not None:
-            others = _timings(read_ctm(Path(config.against)), reference, "against")
+            others = _timings(_read(config.against), reference, "against")
             record_comparison(
                 record, compare(timings, others, seed=context.seed, draws=config.draws), "the second system"
             )
         record_words(record, summary.delays)
     return record.result
+
+
+def _read(source: WordsSource) -> Words:
+    return (
+        read_ctm(Path(source))
+        if is_path(source)
+        else {name: timed_words(words, name) for name, words in source.items()}
+    )
 
 
 def _timings(hypothesis: Words, reference: Words, name: str) -> list[Timing]:

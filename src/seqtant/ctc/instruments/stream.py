@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import torch
 
 from seqtant.ctc.config import StreamConfig
 from seqtant.ctc.decoding.decoders import greedy_decode
+from seqtant.ctc.inputs import describe_sound
 from seqtant.ctc.recognition.recognizer import Recognizer, StreamingRecognizer
 from seqtant.ctc.reporting import Track, write_timeline
-from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
+from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound, load_recognizer
 from seqtant.data.speech import Utterance
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 ENVELOPE_POINTS = 400
 """Points of the waveform's outline kept for the figure."""
 
 
-def run(config: StreamConfig, context: Context) -> Result:
-    """Streams, checks that the stream gives the labels of the whole, and with a folder writes a page that plays it."""
-    with Recorder("ctc.stream", f"Streaming {config.file or 'made-up tones'}", config, context, papers=(2,)) as record:
+@verb(StreamConfig)
+def stream(config: StreamConfig, context: Context) -> Result:
+    """Streams a sound as it would arrive and shows when each word comes out, from one recognizer or two.
+
+    The labels and log-probabilities of the stream must be those of the whole recording. With ``out`` a page is written
+    that plays the sound with its words.
+
+    Returns:
+        ``first_word_ms``, ``last_word_ms``, ``stream_difference`` in nats, ``compute_seconds_per_second``; the table
+        ``emissions``.
+
+    Raises:
+        InputError: Sound and recognizer cannot be used, or only one of them is given.
+
+    Example:
+        >>> stream().findings[0].verdict
+        'agrees'
+    """
+    with Recorder(
+        "ctc.stream", f"Streaming {describe_sound(config.file) or 'made-up tones'}", config, context, papers=(2,)
+    ) as record:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
         if config.model is None:
             record.warn(DEMO_WARNING)
         tracks = [_stream(record, recognizer, utterance, config.chunk_ms, "")]
         if config.against is not None:
-            other = Recognizer.load(Path(config.against))
-            tracks.append(_stream(record, other, utterance, config.chunk_ms, "_against"))
+            tracks.append(_stream(record, load_recognizer(config.against), utterance, config.chunk_ms, "_against"))
         for track in tracks:
             for word in track.words:
                 record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=track.name)

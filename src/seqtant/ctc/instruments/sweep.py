@@ -14,18 +14,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from seqtant.ctc.config import SweepConfig
 from seqtant.ctc.decoding.word_errors import WordErrors
-from seqtant.ctc.losses.registry import FEWER_ERRORS, METHODS, MethodSettings
+from seqtant.ctc.losses.registry import FEWER_ERRORS, MethodSettings, method_of
 from seqtant.ctc.recognition.latency import Comparison, Timing, compare, discordant, summarize
 from seqtant.ctc.recognition.recognizer import Recognizer, same_weights
 from seqtant.ctc.recognition.sources import Corpora, load_corpora
 from seqtant.ctc.reporting import interval_cells, verdict_of_decrease
 from seqtant.ctc.theory import words_to_resolve
-from seqtant.ctc.training import finetune, objective_of, train_plain
+from seqtant.ctc.training import finetune_recognizer, objective_of, train_recognizer
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.settings import plain
 from seqtant.stats.intervals import mean
 
@@ -38,13 +39,32 @@ DRAWS = 500
 _TIMINGS = TypeAdapter(list[Timing])
 
 
-def run(config: SweepConfig, context: Context) -> Result:
-    """Trains the common checkpoint, every method from it, and measures all on the same utterances."""
+@verb(SweepConfig)
+def sweep(config: SweepConfig, context: Context) -> Result:
+    """Trains one checkpoint and every method from it; compares latency and word errors on the same utterances.
+
+    All methods see the same batches, so that differences are the methods' own. With ``out`` finished runs are kept one
+    by one, and an interrupted sweep goes on.
+
+    Returns:
+        ``wer_METHOD_WEIGHT`` in percent and ``delay_ms_METHOD_WEIGHT`` for every point, ``zero_is_ctc``; the tables
+        ``frontier`` and ``tails``.
+
+    Raises:
+        InputError: The data cannot be used, no method has that name, or a kept run is damaged.
+
+    Example:
+        >>> tiny = {"network": {"channels": 8, "dilations": (1,), "bands": 8}, "optimization": {"batch_size": 8}}
+        >>> few = {"train": 16, "development": 2, "test": 4}
+        >>> result = sweep(utterances=few, methods="awp", weights=(0.2,), base_steps=2, steps=2, zero_steps=2, **tiny)
+        >>> [row[:2] for row in result.tables[0].rows], result.values["zero_is_ctc"]
+        ([('ctc', 0.0), ('awp', 0.2)], 1)
+    """
     with Recorder("ctc.sweep", "Latency bought, word errors paid", config, context, papers=(2,)) as record:
         if config.data is None:
             record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
-        sweep = Sweep(config, context)
-        points = sweep.points()
+        runs = Sweep(config, context)
+        points = runs.points()
         measured = [summarize_point(point, points[0], seed=context.seed) for point in points]
         if measured[0].delay is None:
             record.warn("No delay could be measured: the utterances have no word times, or nothing was recognized.")
@@ -56,7 +76,7 @@ def run(config: SweepConfig, context: Context) -> Result:
         _record_table(record, points, measured)
         _record_monotone(record, points, context.seed)
         if config.zero_steps:
-            same = sweep.zero_is_plain()
+            same = runs.zero_is_plain()
             weights = "the same to the bit" if same else "NOT the same"
             record.value("zero_is_ctc", int(same))
             record.finding(
@@ -141,7 +161,7 @@ class Sweep:
         plan = self.config.plan()
         settings = MethodSettings(candidates=self.config.purpose.candidates, shifts=self.config.purpose.shifts)
         for method, weight in plan:
-            METHODS[method](weight, settings)  # fails on a wrong method or weight before anything is trained
+            method_of(method)(weight, settings)  # fails on a wrong method or weight before anything is trained
         found: dict[tuple[str, float], list[list[Timing]]] = {run: [] for run in plan}
         bar = self.context.progress.task("runs", len(plan) * self.config.seeds)
         for repetition in range(self.config.seeds):
@@ -195,25 +215,26 @@ class Sweep:
             if kept is not None and (kept / "recognizer.json").is_file():
                 base = Recognizer.load(kept)
             else:
-                base = train_plain(
+                base = train_recognizer(
+                    corpora,
                     config.network,
                     config.optimization,
-                    corpora,
                     steps=config.base_steps,
-                    context=self.context,
                     seed=seed,
+                    context=self.context,
+                    to_zero=False,
                 )
                 if kept is not None:
                     base.save(kept)
             # One seed at a time: features of all utterances are large.
             self._current = (seed, corpora, base)
         _, corpora, base = self._current
-        done = finetune(
+        done = finetune_recognizer(
             base,
             corpora,
             objective_of(method, weight, config.purpose, corpora),
+            config.optimization,
             steps=steps,
-            optimization=config.optimization,
             context=self.context,
             seed=seed,
         )

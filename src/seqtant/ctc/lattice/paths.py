@@ -6,6 +6,7 @@ tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +38,9 @@ class CTCInput:
     def of(
         cls,
         log_probs: Float[Tensor, "first second V"],
-        lengths: Int[Tensor, " B"],
+        lengths: Int[Tensor, " B"] | Sequence[int] | int,
         targets: Int[Tensor, "*tokens"] | None = None,
-        target_lengths: Int[Tensor, " B"] | None = None,
+        target_lengths: Int[Tensor, " B"] | Sequence[int] | int | None = None,
         *,
         blank: int = 0,
         batch_first: bool = True,
@@ -50,7 +51,7 @@ class CTCInput:
             InputError: Something does not fit; the message names it.
         """
         if log_probs.ndim != 3:
-            raise InputError(f"log_probs has shape {tuple(log_probs.shape)}: it must be batch x frames x labels")
+            raise InputError(f"log_probs has shape {tuple(log_probs.shape)}: it must hold a batch, frames and labels")
         if not batch_first:
             log_probs = log_probs.transpose(0, 1)
         # Sums over hundreds of frames need more digits than half precision has.
@@ -91,7 +92,7 @@ class CTCInput:
         return self.lengths >= counts + repeats.sum(1)
 
 
-def _check_lengths(values: Tensor, B: int, most: int, name: str, unit: str) -> Int[Tensor, " B"]:
+def _check_lengths(values: Tensor | Sequence[int] | int, B: int, most: int, name: str, unit: str) -> Int[Tensor, " B"]:
     values = torch.as_tensor(values)
     if values.shape != (B,):
         raise InputError(f"{name} has shape {tuple(values.shape)}: give one number for each of {B} utterances")
@@ -102,7 +103,9 @@ def _check_lengths(values: Tensor, B: int, most: int, name: str, unit: str) -> I
     return values.long()
 
 
-def _pad_targets(targets: Tensor, target_lengths: Tensor, B: int) -> tuple[Int[Tensor, "B U"], Int[Tensor, " B"]]:
+def _pad_targets(
+    targets: Tensor, target_lengths: Tensor | Sequence[int] | int, B: int
+) -> tuple[Int[Tensor, "B U"], Int[Tensor, " B"]]:
     """Brings concatenated or padded targets to (B, U) with zeros beyond each end, on the device of ``targets``."""
     if targets.ndim == 1:
         counts = _check_lengths(target_lengths, B, len(targets), "target_lengths", "tokens").to(targets.device)

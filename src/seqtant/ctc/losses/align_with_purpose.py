@@ -21,6 +21,8 @@ class AlignWithPurpose(LossTerm):
 
     For N paths a of an utterance and their better versions b: ``sum_i max(S(a_i) - S(b_i) + margin, 0)``, averaged
     over the batch, where S is the mean log-probability per frame. No gradient flows through the sampling or the edit.
+    Called as ``torch.nn.CTCLoss`` is and added to it, ``loss = ctc_loss(...) + purpose(...)``; a property such as low
+    latency needs no targets, and ``None`` may stand in their place. ``stats`` then says what the call did.
     Source: Align With Purpose, arXiv 2307.01715, in the form its published code computes.
 
     Args:
@@ -37,10 +39,10 @@ class AlignWithPurpose(LossTerm):
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
-        >>> log_probs = torch.randn(2, 6, 4, generator=generator).log_softmax(-1)
+        >>> log_probs = torch.randn(6, 2, 4, generator=generator).log_softmax(-1)  # (T, B, V)
         >>> purpose = AlignWithPurpose(["low-latency"], weight=0.5)
-        >>> loss, stats = purpose(log_probs, torch.tensor([6, 4]), generator=generator)
-        >>> loss.ndim, 0 <= stats["low-latency.active"] <= 1
+        >>> loss = purpose(log_probs, torch.tensor([[1, 2], [3, 0]]), (6, 4), (2, 1), generator=generator)
+        >>> loss.ndim, 0 <= purpose.stats["low-latency.active"] <= 1
         (0, True)
     """
 
@@ -55,7 +57,7 @@ class AlignWithPurpose(LossTerm):
         score: Score = "frame-mean",
         reduction: Reduction = "sample-sum",
         blank: int = 0,
-        batch_first: bool = True,
+        batch_first: bool = False,
         epsilon: float = 0.0,
     ) -> None:
         super().__init__(blank=blank, batch_first=batch_first)

@@ -29,46 +29,62 @@ class TermLoss(NamedTuple):
 
 
 class LossTerm(torch.nn.Module):
-    """A term of a CTC training loss.
+    """A CTC training loss, called as ``torch.nn.CTCLoss`` is: ``loss = term(log_probs, targets, input_lengths, ...)``.
 
     Args:
         blank: Index of the blank; negative counts from the end.
         batch_first: Whether inputs are (B, T, V) or, as for ``torch.nn.CTCLoss``, (T, B, V).
+
+    Attributes:
+        stats: What the newest call did, by name; empty before the first.
     """
 
-    def __init__(self, *, blank: int = 0, batch_first: bool = True) -> None:
+    def __init__(self, *, blank: int = 0, batch_first: bool = False) -> None:
         super().__init__()
         self.blank, self.batch_first = blank, batch_first
+        self.stats: dict[str, float] = {}
 
     def forward(
         self,
-        log_probs: Float[Tensor, "first second V"],
-        lengths: Int[Tensor, " B"],
-        targets: Int[Tensor, "*tokens"] | None = None,
-        target_lengths: Int[Tensor, " B"] | None = None,
+        log_probs: Float[Tensor, "*batch V"],
+        targets: Int[Tensor, "*tokens"] | None,
+        input_lengths: Int[Tensor, "*B"] | Sequence[int] | int,
+        target_lengths: Int[Tensor, "*B"] | Sequence[int] | int | None = None,
         *,
         generator: torch.Generator | None = None,
         step: int = 0,
-    ) -> TermLoss:
-        """Computes the term for one batch.
+    ) -> Float[Tensor, ""]:
+        """Computes the loss of one batch; :attr:`stats` then says what it did.
 
         Args:
-            log_probs: Output of ``log_softmax``, (B, T, V) or (T, B, V).
-            lengths: Model frames per utterance.
-            targets: Reference labels, (B, U) or concatenated.
-            target_lengths: Reference tokens per utterance.
+            log_probs: Output of ``log_softmax``: (T, B, V), or (T, V) for one utterance; (B, T, V) with
+                ``batch_first=True``.
+            targets: Reference labels, (B, U) or concatenated; None where a loss needs none.
+            input_lengths: Model frames per utterance.
+            target_lengths: Reference tokens per utterance; None without targets.
             generator: Source of randomness, on the device of ``log_probs``.
             step: Training step, for schedules.
+
+        Returns:
+            The loss, weighted and averaged over the batch.
 
         Raises:
             InputError: Shapes, lengths or labels do not fit together.
         """
-        data = CTCInput.of(log_probs, lengths, targets, target_lengths, blank=self.blank, batch_first=self.batch_first)
-        return self.compute(data, generator=generator, step=step)
+        if log_probs.ndim == 2:
+            # One utterance without a batch, as torch.nn.CTCLoss takes it; its target is a row of labels already.
+            log_probs = log_probs.unsqueeze(0 if self.batch_first else 1)
+            input_lengths = torch.as_tensor(input_lengths).reshape(-1)
+            target_lengths = None if target_lengths is None else torch.as_tensor(target_lengths).reshape(-1)
+        data = CTCInput.of(
+            log_probs, input_lengths, targets, target_lengths, blank=self.blank, batch_first=self.batch_first
+        )
+        loss, self.stats = self.compute(data, generator=generator, step=step)
+        return loss
 
     @abstractmethod
     def compute(self, data: CTCInput, *, generator: torch.Generator | None, step: int) -> TermLoss:
-        """Computes the term for one checked batch."""
+        """Computes loss and statistics of one checked batch, without keeping them."""
 
 
 class PlainCTC(LossTerm):
@@ -77,8 +93,8 @@ class PlainCTC(LossTerm):
     PyTorch's ``reduction="mean"`` divides by the target length instead: weights of other terms do not carry over.
 
     Example:
-        >>> half, one = torch.full((1, 2, 2), 0.5).log(), torch.tensor([1])
-        >>> PlainCTC()(half, one + 1, torch.tensor([[1]]), one).loss
+        >>> half, one = torch.full((2, 1, 2), 0.5).log(), torch.tensor([1])
+        >>> PlainCTC()(half, torch.tensor([[1]]), one + 1, one)
         tensor(0.2877)
     """
 
@@ -196,13 +212,13 @@ class Objective(LossTerm):
         trim: What TrimTail cuts from the input.
 
     Example:
-        >>> half, one = torch.full((1, 2, 2), 0.5).log(), torch.tensor([1])
-        >>> Objective([PlainCTC()])(half, one + 1, torch.tensor([[1]]), one).loss
+        >>> half, one = torch.full((2, 1, 2), 0.5).log(), torch.tensor([1])
+        >>> Objective([PlainCTC()])(half, torch.tensor([[1]]), one + 1, one)
         tensor(0.2877)
     """
 
     def __init__(self, terms: Sequence[LossTerm], *, trim: TrimTail | None = None) -> None:
-        super().__init__(blank=terms[0].blank)
+        super().__init__(blank=terms[0].blank, batch_first=terms[0].batch_first)
         self.terms = tuple(terms)
         # Terms with buffers (a running prior) must move with the objective.
         self.registered = torch.nn.ModuleList(terms)

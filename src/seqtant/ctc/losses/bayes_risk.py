@@ -21,15 +21,15 @@ class BayesRiskCTC(LossTerm):
     Args:
         risk: Strength of the preference for early ends; 0 is CTC.
         blank: Index of the blank.
-        batch_first: Layout of the inputs.
+        batch_first: Whether inputs are (B, T, V) or, as for ``torch.nn.CTCLoss``, (T, B, V).
 
     Example:
-        >>> half, one = torch.full((1, 2, 2), 0.5).log(), torch.tensor([1])
-        >>> BayesRiskCTC(0.0)(half, one + 1, torch.tensor([[1]]), one).loss
+        >>> half, one = torch.full((2, 1, 2), 0.5).log(), torch.tensor([1])
+        >>> BayesRiskCTC(0.0)(half, torch.tensor([[1]]), one + 1, one)
         tensor(0.2877)
     """
 
-    def __init__(self, risk: float, *, blank: int = 0, batch_first: bool = True) -> None:
+    def __init__(self, risk: float, *, blank: int = 0, batch_first: bool = False) -> None:
         super().__init__(blank=blank, batch_first=batch_first)
         self.risk = risk
 

@@ -20,18 +20,18 @@ class DelayPenalizedCTC(LossTerm):
     Args:
         penalty: Nats per frame of delay; 0 is CTC.
         blank: Index of the blank.
-        batch_first: Layout of the inputs.
+        batch_first: Whether inputs are (B, T, V) or, as for ``torch.nn.CTCLoss``, (T, B, V).
 
     Raises:
         InputError: The penalty is negative or not finite.
 
     Example:
-        >>> half, one = torch.full((1, 2, 2), 0.5).log(), torch.tensor([1])
-        >>> DelayPenalizedCTC(0.0)(half, one + 1, torch.tensor([[1]]), one).loss
+        >>> half, one = torch.full((2, 1, 2), 0.5).log(), torch.tensor([1])
+        >>> DelayPenalizedCTC(0.0)(half, torch.tensor([[1]]), one + 1, one)
         tensor(0.2877)
     """
 
-    def __init__(self, penalty: float, *, blank: int = 0, batch_first: bool = True) -> None:
+    def __init__(self, penalty: float, *, blank: int = 0, batch_first: bool = False) -> None:
         super().__init__(blank=blank, batch_first=batch_first)
         if not math.isfinite(penalty) or penalty < 0:
             raise InputError(f"penalty is {penalty}: it must be finite and 0 or more, in nats per frame")

@@ -1,6 +1,6 @@
 """Align With Purpose in other people's training: a hook for Hugging Face CTC models and their Trainer.
 
-For a plain loop no hook is needed: add ``purpose(log_probs, lengths, targets, target_lengths, step=step).loss`` to the
+For a plain loop no hook is needed: add ``purpose(log_probs, targets, input_lengths, target_lengths, step=step)`` to the
 loss before ``backward``.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.losses.base import LossTerm
 from seqtant.errors import InputError
 
@@ -70,7 +71,8 @@ class AttachedPurpose:
             rule = getattr(module, "_get_feat_extract_output_lengths", None)
             frames = mask.sum(-1) if rule is None else rule(mask.sum(-1))
             lengths = frames.to(torch.long).clamp(max=log_probs.shape[1])
-        loss, self.stats = self.term(log_probs, lengths, targets, counts, generator=self.generator, step=self.step)
+        data = CTCInput.of(log_probs, lengths, targets, counts, blank=self.term.blank)
+        loss, self.stats = self.term.compute(data, generator=self.generator, step=self.step)
         # The term is a mean over the batch; a model that sums its own loss gets the term summed too.
         summed = getattr(getattr(module, "config", None), "ctc_loss_reduction", "mean") == "sum"
         output.loss = output.loss + loss * (len(labels) if summed else 1)

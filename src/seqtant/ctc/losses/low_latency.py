@@ -39,6 +39,7 @@ class LowLatency:
     shifts: int = 1
     keeps_text = True
     needs_targets = False
+    takes = ("candidates", "shifts")
 
     def __post_init__(self) -> None:
         if self.shifts < 1:

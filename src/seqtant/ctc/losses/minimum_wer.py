@@ -38,6 +38,7 @@ class MinimumWER:
     max_substitutions: int = 2
     keeps_text = False
     needs_targets = True
+    takes = ("space",)
 
     def __post_init__(self) -> None:
         if self.max_substitutions < 1:

@@ -23,11 +23,11 @@ class SampledMWER(LossTerm):
         num_samples: Paths per utterance, at least 2.
         space: Label between words; None where every token is a word.
         blank: Index of the blank.
-        batch_first: Layout of the inputs.
+        batch_first: Whether inputs are (B, T, V) or, as for ``torch.nn.CTCLoss``, (T, B, V).
 
     Example:
-        >>> sure = torch.tensor([[[-50.0, 0.0], [0.0, -50.0]]]).log_softmax(-1)
-        >>> float(SampledMWER(1.0)(sure, torch.tensor([2]), torch.tensor([[1]]), torch.tensor([1])).loss)
+        >>> sure = torch.tensor([[[-50.0, 0.0]], [[0.0, -50.0]]]).log_softmax(-1)
+        >>> float(SampledMWER(1.0)(sure, torch.tensor([[1]]), torch.tensor([2]), torch.tensor([1])))
         0.0
     """
 
@@ -38,7 +38,7 @@ class SampledMWER(LossTerm):
         num_samples: int = 5,
         space: int | None = None,
         blank: int = 0,
-        batch_first: bool = True,
+        batch_first: bool = False,
     ) -> None:
         super().__init__(blank=blank, batch_first=batch_first)
         if num_samples < 2:
@@ -72,12 +72,12 @@ class NBestMWER(LossTerm):
         width: Beam width of the search for them.
         space: Label between words; None where every token is a word.
         blank: Index of the blank.
-        batch_first: Layout of the inputs.
+        batch_first: Whether inputs are (B, T, V) or, as for ``torch.nn.CTCLoss``, (T, B, V).
 
     Example:
-        >>> flat = torch.full((1, 2, 2), 0.5).log()
+        >>> flat = torch.full((2, 1, 2), 0.5).log()
         >>> one = torch.tensor([1])
-        >>> loss = NBestMWER(1.0, best=2)(flat, one + 1, torch.tensor([[1]]), one).loss
+        >>> loss = NBestMWER(1.0, best=2)(flat, torch.tensor([[1]]), one + 1, one)
         >>> round(float(loss), 4)  # P = (3/4, 1/4), W = (0, 1)
         -0.25
     """
@@ -90,7 +90,7 @@ class NBestMWER(LossTerm):
         width: int = 8,
         space: int | None = None,
         blank: int = 0,
-        batch_first: bool = True,
+        batch_first: bool = False,
     ) -> None:
         super().__init__(blank=blank, batch_first=batch_first)
         self.weight, self.best, self.width, self.words = Schedule.of(weight), best, max(width, best), MinimumWER(space)

@@ -16,15 +16,15 @@ class PeakFirst(LossTerm):
     Args:
         weight: Weight of the term, or a schedule.
         blank: Index of the blank.
-        batch_first: Layout of the inputs.
+        batch_first: Whether inputs are (B, T, V) or, as for ``torch.nn.CTCLoss``, (T, B, V).
 
     Example:
-        >>> flat = torch.full((1, 3, 2), 0.5).log()
-        >>> PeakFirst(1.0)(flat, torch.tensor([3])).loss
+        >>> flat = torch.full((3, 1, 2), 0.5).log()
+        >>> PeakFirst(1.0)(flat, None, torch.tensor([3]))
         tensor(0.)
     """
 
-    def __init__(self, weight: float | Schedule, *, blank: int = 0, batch_first: bool = True) -> None:
+    def __init__(self, weight: float | Schedule, *, blank: int = 0, batch_first: bool = False) -> None:
         super().__init__(blank=blank, batch_first=batch_first)
         self.weight = Schedule.of(weight)
 

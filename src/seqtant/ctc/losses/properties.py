@@ -31,6 +31,9 @@ class Edit:
 class Property(Protocol):
     """A property that alignments may have more or less of.
 
+    A class may name in ``takes`` which fields of :class:`seqtant.ctc.losses.registry.MethodSettings` it is made with
+    where it is a method of training, ``--method awp:NAME``.
+
     Example:
         >>> from seqtant.ctc.losses.low_latency import LowLatency
         >>> isinstance(LowLatency(), Property)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
 from seqtant.ctc.losses.base import Objective, PlainCTC, TrimTail
 from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
 from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
 from seqtant.ctc.losses.label_prior import LabelPriorCTC
-from seqtant.ctc.losses.low_latency import Candidates, LowLatency
-from seqtant.ctc.losses.minimum_wer import MinimumWER
+from seqtant.ctc.losses.low_latency import Candidates
 from seqtant.ctc.losses.mwer import NBestMWER, SampledMWER
 from seqtant.ctc.losses.peak_first import PeakFirst
+from seqtant.ctc.losses.properties import PROPERTIES
 from seqtant.registry import Registry
 
 
@@ -50,16 +49,12 @@ def plain(weight: float, settings: MethodSettings) -> Objective:
     return Objective([PlainCTC(blank=settings.blank)])
 
 
-def align_with_purpose(
-    names: Sequence[Literal["low-latency", "minimum-wer"]], weight: float, settings: MethodSettings
-) -> Objective:
-    """Builds CTC and Align With Purpose for one property or several, all at the same weight."""
-    properties = {
-        "low-latency": LowLatency(settings.candidates, settings.shifts),
-        "minimum-wer": MinimumWER(settings.space),
-    }
+def align_with_purpose(names: Sequence[str], weight: float, settings: MethodSettings) -> Objective:
+    """Builds CTC and Align With Purpose for one registered property or several, all at the same weight."""
+    kinds = [PROPERTIES[name] for name in names]
     purpose = AlignWithPurpose(
-        [properties[name] for name in names],
+        # A property takes what it declares of the shared settings: low latency its candidates, a word rule the space.
+        [kind(**{name: getattr(settings, name) for name in getattr(kind, "takes", ())}) for kind in kinds],
         weight,
         num_samples=settings.num_samples,
         margin=settings.margin,
@@ -118,6 +113,21 @@ METHODS: Registry[Method] = Registry(
         "label-prior": partial(replace_ctc, LabelPriorCTC),
     },
 )
+
+
+def method_of(name: str) -> Method:
+    """Finds a method by name; ``awp:NAME`` is Align With Purpose for the registered property of that name.
+
+    Raises:
+        InputError: No method, or no property, has that name.
+
+    Example:
+        >>> len(method_of("awp:minimum-wer")(0.5, MethodSettings()).terms)
+        2
+    """
+    prefix, _, rule = name.partition(":")
+    return partial(align_with_purpose, (rule,)) if prefix == "awp" and rule else METHODS[name]
+
 
 FEWER_ERRORS = frozenset({"awp-mwer", "awp-both", "sampled-mwer", "nbest-mwer"})
 """Methods that are asked for fewer word errors."""

@@ -47,6 +47,11 @@ class Recognizer:
     log_mel: LogMelConfig
 
     @property
+    def model(self) -> CTCEncoder:
+        """The network, under the name that all wrappers of networks have."""
+        return self.encoder
+
+    @property
     def frame_seconds(self) -> float:
         """Seconds per model frame."""
         return self.encoder.config.stack * self.log_mel.hop / self.log_mel.rate
@@ -93,8 +98,9 @@ class Recognizer:
             log_probs, lengths = self.encoder(rows["features"].to(device), rows["lengths"])
             yield chosen, log_probs.cpu(), lengths
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Writes ``model.safetensors`` and ``recognizer.json``, each whole or not at all."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / "model.safetensors") as temporary:
             # safetensors refuses tensors that share memory or are views.
@@ -109,12 +115,13 @@ class Recognizer:
         write_text(folder / "recognizer.json", json.dumps(description, indent=1, ensure_ascii=False))
 
     @classmethod
-    def load(cls, folder: Path) -> Recognizer:
+    def load(cls, folder: str | Path) -> Recognizer:
         """Reads what :meth:`save` wrote.
 
         Raises:
             InputError: The folder holds no recognizer, or it is damaged; the message says which file.
         """
+        folder = Path(folder)
         path = folder / "recognizer.json"
         if not path.is_file():
             raise InputError(f"'{folder}' holds no recognizer.json: give a folder that 'seqtant ctc train' wrote")

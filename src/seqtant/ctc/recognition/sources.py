@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqtant.ctc.config import Utterances
+from seqtant.ctc.inputs import SPLITS, SpeechSource, fingerprint
 from seqtant.ctc.recognition.dataset import Corpus, Labels, Units
-from seqtant.data.digits import DigitStrings, connect_digits, read_fsdd, split_digits
+from seqtant.data.digits import DigitStrings, connect_digits, read_fsdd, split_digits, tone_digits
 from seqtant.data.espeak import speak_texts, words_of
 from seqtant.data.log_mel import LogMelConfig
 from seqtant.data.speech import Utterance, read_folder, read_manifest
-from seqtant.data.tones import tone_digits
 from seqtant.errors import InputError
 from seqtant.optional import require
+from seqtant.sources import is_path
 
-SPLITS = ("train", "development", "test")
+if TYPE_CHECKING:
+    from seqtant.ctc.recognition.recognizer import Recognizer
+
+UTTERANCES = Utterances()
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,14 @@ class Speech:
     train: list[Utterance]
     development: list[Utterance]
     test: list[Utterance]
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.development) + len(self.test)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all sounds and texts, by which records tell one speech from another."""
+        return fingerprint((self.train, self.development, self.test))
 
 
 @dataclass(frozen=True)
@@ -41,14 +55,14 @@ class Corpora:
 
 
 def load_speech(
-    data: str | None,
-    utterances: Utterances,
+    data: SpeechSource | None = None,
+    utterances: Utterances = UTTERANCES,
     *,
-    seed: int,
+    seed: int = 0,
     test_speaker: str | None = None,
     with_development: bool = True,
 ) -> Speech:
-    """Reads or makes the utterances of the three splits.
+    """Reads or makes the utterances of the three splits; speech in memory is used as it is.
 
     Test utterances do not depend on the seed: all seeds are measured on the same ones. Where nothing is decided during
     training, the recordings set aside for that are learned from as well (``with_development=False``).
@@ -56,8 +70,8 @@ def load_speech(
     Raises:
         InputError: The data cannot be used.
     """
-    path = None if data is None else Path(data)
-    given: Speech | None = None
+    path = Path(data) if is_path(data) else None
+    given = data if isinstance(data, Speech) else None
     if path is not None:
         if (path / "train.jsonl").is_file():
             given = Speech(*(read_manifest(path / f"{name}.jsonl") for name in SPLITS))
@@ -116,14 +130,15 @@ def _speak_lines(path: Path, utterances: Utterances, seed: int) -> Speech:
 
 
 def load_corpora(
-    data: str | None,
-    utterances: Utterances,
+    data: SpeechSource | None = None,
+    utterances: Utterances = UTTERANCES,
     *,
-    units: Units,
-    bands: int,
-    seed: int,
+    units: Units = "word",
+    bands: int = 40,
+    seed: int = 0,
     test_speaker: str | None = None,
     with_development: bool = True,
+    like: Recognizer | None = None,
 ) -> Corpora:
     """Prepares the corpora of a training run, with labels taken from the training texts.
 
@@ -135,6 +150,7 @@ def load_corpora(
         seed: Of the training and development utterances.
         test_speaker: Speaker kept out of training and tested on.
         with_development: Whether recordings are set aside for decisions during training.
+        like: Recognizer whose labels and features are taken, instead of ``units`` and ``bands``.
 
     Raises:
         InputError: The data cannot be used.
@@ -143,12 +159,13 @@ def load_corpora(
     # Word errors are counted after training: what counts them must be there before it.
     require("rapidfuzz", extra="speech")
     speech = load_speech(data, utterances, seed=seed, test_speaker=test_speaker, with_development=with_development)
-    labels = Labels.of((utterance.text for utterance in speech.train), units)
-    log_mel = LogMelConfig(rate=speech.train[0].recording.rate, bands=bands)
-    return prepare_corpora(speech, labels, log_mel)
-
-
-def prepare_corpora(speech: Speech, labels: Labels, log_mel: LogMelConfig) -> Corpora:
-    """Computes features and labels of all three splits."""
+    for name in SPLITS:
+        if not getattr(speech, name):
+            raise InputError(f"data has no utterances for {name}: give a mapping of train, development and test")
+    if like is None:
+        labels = Labels.of((utterance.text for utterance in speech.train), units)
+        log_mel = LogMelConfig(rate=speech.train[0].recording.rate, bands=bands)
+    else:
+        labels, log_mel = like.labels, like.log_mel
     parts = (Corpus.of(part, labels, log_mel) for part in (speech.train, speech.development, speech.test))
     return Corpora(*parts, labels=labels, log_mel=log_mel)

@@ -17,7 +17,7 @@ from seqtant.settings import build
 from seqtant.sources import Rows, is_path
 
 if TYPE_CHECKING:
-    from seqtant.reference.task_truths import TaskTruths
+    from seqtant.reference.truths import TaskTruths
 
 TEMPLATE = "Input: {input}\nLabel: {label}"
 DELIMITER = "\n\n"
@@ -208,7 +208,7 @@ def _label(value: Any, place: str) -> str:
 @cache
 def task_truths() -> TaskTruths:
     """Builds the exact mixture of the reference world's games."""
-    from seqtant.reference.task_truths import TaskTruths
+    from seqtant.reference.truths import TaskTruths
     from seqtant.reference.world.sentences import SentenceKind
     from seqtant.reference.world.world import World, WorldSettings
 

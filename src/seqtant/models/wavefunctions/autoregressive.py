@@ -106,11 +106,9 @@ class AutoregressiveState(nn.Module):
         outputs = accurate(outputs)
         # [batch, sites], columns in the order of visit
         visited = spins.to(outputs.dtype)[:, self.order.to(spins.device)]
-        amplitude = log_conditional(outputs, visited, self.kind)
-        if self.magnetization is not None:
-            ups = (visited > 0).cumsum(1) - (visited > 0).long()
-            index = torch.arange(self.sites, device=spins.device)
-            amplitude = constrain(amplitude, visited, forced(ups, index, self.sites, self.magnetization))
+        ups = (visited > 0).cumsum(1) - (visited > 0).long()  # +1 spins before each site
+        index = torch.arange(self.sites, device=spins.device)
+        amplitude = constrained_log_conditional(outputs, visited, self.kind, self.magnetization, ups, index, self.sites)
         return amplitude.sum(1), conditional_phase(outputs, visited, self.kind).sum(1)
 
     def log_prob(self, spins: Tensor) -> Tensor:
@@ -286,6 +284,28 @@ def log_conditional(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
     return 0.5 * functional.logsigmoid(spins * log_odds(outputs, kind))
 
 
+def constrained_log_conditional(
+    outputs: Tensor,
+    spins: Tensor,
+    kind: Kind,
+    magnetization: int | None,
+    ups_before: Tensor,
+    site: Tensor,
+    sites: int,
+) -> Tensor:
+    """Log-conditionals as of :func:`log_conditional`, within a sector of fixed magnetization if there is one.
+
+    A site without a choice has log-conditional 0 if its spin is the forced one, else minus infinity; see
+    :func:`forced` for the arguments.
+    """
+    amplitude = log_conditional(outputs, spins, kind)
+    if magnetization is None:
+        return amplitude
+    must = forced(ups_before, site, sites, magnetization)
+    allowed = torch.where(must == spins, torch.zeros_like(amplitude), torch.full_like(amplitude, -torch.inf))
+    return torch.where(must == 0, amplitude, allowed)
+
+
 def log_odds(outputs: Tensor, kind: Kind) -> Tensor:
     """Log-odds log p(+1) - log p(-1) of every conditional, shape (...)."""
     if kind == "real":
@@ -324,9 +344,3 @@ def forced(ups_before: Tensor, site: Tensor | int, sites: int, magnetization: in
     down = ups_before >= (sites + magnetization) // 2
     up = site - ups_before >= (sites - magnetization) // 2
     return up.to(torch.int64) - down.to(torch.int64)
-
-
-def constrain(log_amplitude: Tensor, spins: Tensor, must: Tensor) -> Tensor:
-    """Sets log-conditionals of sites without a choice: 0 if the spin is the forced one, else minus infinity."""
-    allowed = torch.where(must == spins, torch.zeros_like(log_amplitude), torch.full_like(log_amplitude, -torch.inf))
-    return torch.where(must == 0, log_amplitude, allowed)

@@ -20,8 +20,7 @@ from seqtant.models.wavefunctions.autoregressive import (
     Move,
     accurate,
     conditional_phase,
-    constrain,
-    forced,
+    constrained_log_conditional,
     log_conditional,
 )
 from seqtant.models.wavefunctions.causal_graph import SPINS, CausalGraph, Offset
@@ -63,31 +62,28 @@ class CausalState(AutoregressiveState):
             Differences of log-amplitude and of phase, each (batch, moves).
         """
         frozen = FrozenWeights(self.network)
-        size = max(16, FEATURES_PER_CHUNK // (self.network.shape[1] * max(frozen.channels.values())))
-        parts = [self._chunk_ratios(part, frozen, moves, method) for part in spins.split(size)]
-        return torch.cat([a for a, _ in parts]), torch.cat([p for _, p in parts])
-
-    def _chunk_ratios(
-        self, spins: Tensor, frozen: FrozenWeights, moves: tuple[Move, ...], method: str | None
-    ) -> tuple[Tensor, Tensor]:
-        cache = SiteCache.of(frozen, spins)
-        base = Conditionals.of(cache, self.kind, self.magnetization)
-        shape = self.network.shape
-        amplitude = torch.empty(len(moves), len(spins), dtype=base.amplitude.dtype, device=spins.device)
-        phase = torch.empty_like(amplitude)
-        for group, plan in _plans(self.network.graph, shape, moves):
-            where = torch.tensor(group.columns, device=spins.device)
-            if (method or cheaper(plan, self.network, len(spins), spins.device.type)) == "rows":
-                ratios = suffix_ratios(base, group, recompute_rows(self.network, cache, group), shape)
-            else:
-                touched = tuple(cell.at for cell in plan.cells[frozen.graph.output.name])
-                change = propagate(plan, frozen, cache)
-                if self.magnetization is None:
-                    ratios = local_ratios(base, group, touched, change, shape)
+        graph, shape, device = self.network.graph, self.network.shape, spins.device
+        size = max(16, FEATURES_PER_CHUNK // (shape[1] * max(frozen.channels.values())))
+        parts: list[tuple[Tensor, Tensor]] = []
+        for chunk in spins.split(size):
+            cache = SiteCache.of(frozen, chunk)
+            base = Conditionals.of(cache, self.kind, self.magnetization)
+            amplitude = torch.empty(len(moves), len(chunk), dtype=base.amplitude.dtype, device=device)
+            phase = torch.empty_like(amplitude)
+            for group, plan in _plans(graph, shape, moves):
+                where = torch.tensor(group.columns, device=device)
+                if (method or cheaper(plan, self.network, len(chunk), device.type)) == "rows":
+                    ratios = suffix_ratios(base, group, recompute_rows(self.network, cache, group), shape)
                 else:
-                    ratios = suffix_ratios(base, group, spread(base, group, touched, change, shape), shape)
-            amplitude[where], phase[where] = ratios
-        return amplitude.t(), phase.t()
+                    touched = tuple(cell.at for cell in plan.cells[graph.output.name])
+                    change = propagate(plan, frozen, cache)
+                    if self.magnetization is None:
+                        ratios = local_ratios(base, group, touched, change, shape)
+                    else:
+                        ratios = suffix_ratios(base, group, spread(base, group, touched, change, shape), shape)
+                amplitude[where], phase[where] = ratios
+            parts.append((amplitude.t(), phase.t()))
+        return torch.cat([a for a, _ in parts]), torch.cat([p for _, p in parts])
 
 
 def cheaper(plan: Plan, network: CausalNetwork, batch: int, device: str = "cpu") -> str:
@@ -182,10 +178,8 @@ class Conditionals:
 
     def log_amplitude(self, outputs: Tensor, spins: Tensor, ups: Tensor, site: Tensor) -> Tensor:
         """Log-conditionals of given outputs and spins under the state's constraint."""
-        amplitude = log_conditional(outputs, spins, self.kind)
-        if self.magnetization is None:
-            return amplitude
-        return constrain(amplitude, spins, forced(ups, site, len(self.spins), self.magnetization))
+        total = len(self.spins)
+        return constrained_log_conditional(outputs, spins, self.kind, self.magnetization, ups, site, total)
 
 
 def local_ratios(

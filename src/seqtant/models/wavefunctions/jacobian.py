@@ -24,6 +24,9 @@ from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
 NUMBERS_AT_ONCE = 3 << 17
 """Numbers in the windows that are read together: what a processor's cache takes."""
 
+VMAP_CHUNK = 64
+"""Configurations that automatic differentiation handles together."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -48,30 +51,45 @@ def jacobian(state: AutoregressiveState | SymmetrizedState, spins: Tensor) -> It
         Blocks that together hold every parameter once.
     """
     if isinstance(state, SymmetrizedState):
-        yield from _symmetrized(state, spins)
+        # Derivatives of all images, weighted by their share of amplitude and phase.
+        images = state.images(spins)
+        elements, batch = images.shape[:2]
+        with torch.no_grad():
+            amplitude, phase = (x.view(elements, batch) for x in state.plain.log_psi(images.flatten(0, 1)))
+            by_amplitude, by_phase = (share[..., None] for share in state.shares(amplitude, phase, images))
+        for block in jacobian(state.plain, images.flatten(0, 1)):
+            total = (block.amplitude.view(elements, batch, -1) * by_amplitude).sum(0)
+            turned = None if block.phase is None else (block.phase.view(elements, batch, -1) * by_phase).sum(0)
+            yield Block(block.parameters, total, turned)
     elif isinstance(state, CausalState):
-        yield from _causal(state, spins)
+        network = state.network
+        with torch.no_grad():
+            cache = SiteCache.of(FrozenWeights(network), spins)
+        # Only the readout is differentiated automatically: log-amplitude and phase with respect to the outputs.
+        outputs = cache.values[network.graph.output.name].detach().requires_grad_(True)
+        with torch.enable_grad():
+            log_psi = state.read(outputs.flatten(0, 1).transpose(0, 1), spins)[: 1 + state.has_phase]
+        slopes = [torch.autograd.grad(part.sum(), outputs, retain_graph=True)[0] for part in log_psi]
+        start = torch.stack(slopes, dim=2)  # [rows, columns, parts, batch, channels]
+        with torch.no_grad():
+            for node, delta in backward(cache, start):
+                if node.taps:
+                    weights = network.weights(node.name)
+                    parts = [_by_parameters(cache, node, part, weights) for part in delta.unbind(2)]
+                    names = [f"network.of.{node.name}.{name}" for name, _ in weights.named_parameters()]
+                    yield Block(tuple(names), parts[0], parts[1] if state.has_phase else None)
     else:
-        yield from _generic(state, spins)
+        # Automatic differentiation, vectorized over the configurations of a chunk.
+        parameters = {name: p.detach() for name, p in state.named_parameters()}
 
+        def part(number: int) -> Tensor:
+            def one(values: dict[str, Tensor], configuration: Tensor) -> Tensor:
+                return functional_call(state, values, (configuration[None],))[number][0]
 
-def _causal(state: CausalState, spins: Tensor) -> Iterator[Block]:
-    network = state.network
-    with torch.no_grad():
-        cache = SiteCache.of(FrozenWeights(network), spins)
-    # Only the readout is differentiated automatically: log-amplitude and phase with respect to the outputs.
-    outputs = cache.values[network.graph.output.name].detach().requires_grad_(True)
-    with torch.enable_grad():
-        log_psi = state.read(outputs.flatten(0, 1).transpose(0, 1), spins)[: 1 + state.has_phase]
-    slopes = [torch.autograd.grad(part.sum(), outputs, retain_graph=True)[0] for part in log_psi]
-    start = torch.stack(slopes, dim=2)  # [rows, columns, parts, batch, channels]
-    with torch.no_grad():
-        for node, delta in backward(cache, start):
-            if node.taps:
-                weights = network.weights(node.name)
-                parts = [_by_parameters(cache, node, part, weights) for part in delta.unbind(2)]
-                names = [f"network.of.{node.name}.{name}" for name, _ in weights.named_parameters()]
-                yield Block(tuple(names), parts[0], parts[1] if state.has_phase else None)
+            rows = [vmap(grad(one), (None, 0))(parameters, s) for s in spins.to(torch.float64).split(VMAP_CHUNK)]
+            return torch.cat([torch.cat([row[name].flatten(1) for name in parameters], dim=1) for row in rows])
+
+        yield Block(tuple(parameters), part(0), part(1) if state.has_phase else None)
 
 
 def backward(cache: SiteCache, start: Tensor) -> Iterator[tuple[Node, Tensor]]:
@@ -161,30 +179,3 @@ def _by_parameters(cache: SiteCache, node: Node, delta: Tensor, weights: NodeWei
             g.sub_(v / length * along[:, None, None]).mul_(scale / length)
         places["log_gain"].copy_(along * scale)
     return found
-
-
-def _generic(state: AutoregressiveState, spins: Tensor, chunk: int = 64) -> Iterator[Block]:
-    # Automatic differentiation, vectorized over the configurations of a chunk.
-    parameters = {name: p.detach() for name, p in state.named_parameters()}
-
-    def part(number: int) -> Tensor:
-        def one(values: dict[str, Tensor], configuration: Tensor) -> Tensor:
-            return functional_call(state, values, (configuration[None],))[number][0]
-
-        rows = [vmap(grad(one), (None, 0))(parameters, s) for s in spins.to(torch.float64).split(chunk)]
-        return torch.cat([torch.cat([row[name].flatten(1) for name in parameters], dim=1) for row in rows])
-
-    yield Block(tuple(parameters), part(0), part(1) if state.has_phase else None)
-
-
-def _symmetrized(state: SymmetrizedState, spins: Tensor) -> Iterator[Block]:
-    # Derivatives of all images, weighted by their share of amplitude and phase.
-    images = state.images(spins)
-    elements, batch = images.shape[:2]
-    with torch.no_grad():
-        amplitude, phase = (x.view(elements, batch) for x in state.plain.log_psi(images.flatten(0, 1)))
-        by_amplitude, by_phase = (share[..., None] for share in state.shares(amplitude, phase, images))
-    for block in jacobian(state.plain, images.flatten(0, 1)):
-        total = (block.amplitude.view(elements, batch, -1) * by_amplitude).sum(0)
-        turned = None if block.phase is None else (block.phase.view(elements, batch, -1) * by_phase).sum(0)
-        yield Block(block.parameters, total, turned)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ from seqtant.pretraining.build.pipeline import (
 )
 from seqtant.pretraining.build.workspace import MANIFEST, Workspace, read_manifest, run_jobs
 from seqtant.pretraining.config import BuildConfig
-from seqtant.pretraining.corpus.segments import Segments, read_segments
+from seqtant.pretraining.corpus.segments import AnyTokenizer, Segments, open_tokenizer, read_segments
 from seqtant.pretraining.examples.examples import (
     Groups,
     Slices,
@@ -48,10 +50,11 @@ from seqtant.pretraining.examples.examples import (
 )
 from seqtant.pretraining.retrieval.neighbors import Filtered, Neighbors, filter_neighbors, load_filtered, search
 from seqtant.pretraining.retrieval.ordering import stream_order, tour
-from seqtant.pretraining.sections import Arm, ExampleSettings, FilterSettings, NeighborSettings
+from seqtant.pretraining.sections import Arm, ExampleSettings, FilterSettings, NeighborSettings, Sources
 from seqtant.progress import SILENT, Progress, track
 from seqtant.runs.files import write_text
 from seqtant.settings import plain
+from seqtant.sources import ObjectOrPath, is_path
 
 HELD_OUT, EVALUATION = "held_out", "evaluation"
 # Every purpose has random numbers of its own, so that no arm depends on which others are built.
@@ -192,7 +195,7 @@ class Assembly:
         return running_slices(self.segments, documents, np.full(tokens // self.settings.window, self.settings.window))
 
 
-def build_examples(
+def build_folder(
     config: BuildConfig, folder: Path, *, seed: int = 0, progress: Progress = SILENT
 ) -> tuple[Build, Counts]:
     """Builds training examples; what a killed run has finished is not done again.
@@ -245,7 +248,7 @@ def build_examples(
     settings = plain(config)
     # The number of workers changes no byte, so the manifest must not name it.
     del settings["workers"]
-    trained = config.segment.tokenizer == "bpe"
+    kept = not is_path(config.segment.tokenizer) or config.segment.tokenizer == "bpe"
     manifest = {
         "seqtant": seqtant.__version__,
         "inputs": corpus.inputs,
@@ -256,7 +259,7 @@ def build_examples(
         "vectors": [str(path.relative_to(folder)) for path in corpus.vector_paths],
         "neighbors": str(related.neighbors_path.relative_to(folder)),
         "filtered": str(related.filtered_path.relative_to(folder)),
-        "tokenizer": str(corpus.tokenizer_path.relative_to(folder)) if trained else None,
+        "tokenizer": str(corpus.tokenizer_path.relative_to(folder)) if kept else None,
         "vocabulary": corpus.tokenizer.vocabulary,
         "separator": corpus.tokenizer.separator,
         "window": config.examples.window,
@@ -270,14 +273,53 @@ def build_examples(
 
 @dataclass(frozen=True)
 class Build:
-    """A folder of examples that :func:`build_examples` wrote.
+    """Examples built from a corpus, arm by arm, in a folder that :meth:`from_corpus` or ``build_examples`` wrote.
 
     Raises:
         InputError: (On reading) the folder holds no build, or a file of it is missing.
+
+    Example:
+        >>> documents = [f"Thing {n} lies in box {n % 7}. Box {n % 7} stands in room {n % 3}." for n in range(60)]
+        >>> built = Build.from_corpus([documents], segment={"tokenizer": "bytes"}, examples={"window": 128})
+        >>> built.arms
+        ['knn', 'random', 'split', 'contiguous']
     """
 
     folder: Path
     """Where it is."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder).expanduser())
+
+    @classmethod
+    def from_corpus(
+        cls,
+        corpus: Sources = "reference",
+        folder: str | Path | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress = SILENT,
+        **settings: Any,
+    ) -> Build:
+        """Builds training examples.
+
+        Args:
+            corpus: Files, ``reference``, or documents in memory, as in ``build_examples``.
+            folder: Where they go; by default a temporary folder that is deleted with the object.
+            seed: Seed of the choice of anchors, of the controls and of the order of examples.
+            progress: Reports the progress of each stage.
+            **settings: Sections of :class:`BuildConfig`: ``segment``, ``embed``, ``neighbors``, ``filter``,
+                ``examples``, each an object or a dictionary.
+
+        Raises:
+            InputError: A source cannot be used, a setting does not fit, or the folder holds the build of other inputs.
+        """
+        config = BuildConfig(corpus=corpus, **settings)
+        place = Path(tempfile.mkdtemp() if folder is None else folder).expanduser()
+        built = build_folder(config, place, seed=seed, progress=progress)[0]
+        if folder is None:
+            weakref.finalize(built, shutil.rmtree, place, ignore_errors=True)
+        return built
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -311,6 +353,17 @@ class Build:
         if not path.is_file():
             raise InputError(f"'{path}' is missing: build again, what is there will be used")
         return path
+
+    @cached_property
+    def tokenizer(self) -> AnyTokenizer:
+        """The tokenizer that made the tokens.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        written = self.manifest["tokenizer"]
+        name = "bpe" if written else self.manifest["config"]["segment"]["tokenizer"]
+        return open_tokenizer(name, self.folder / (written or ""))
 
     @cached_property
     def segments(self) -> Segments:
@@ -352,11 +405,17 @@ class Build:
 
 @contextmanager
 def open_or_build(
-    folder: str | None, small: BuildConfig, *, seed: int = 0, progress: Progress = SILENT
+    build: ObjectOrPath | None, small: BuildConfig, *, seed: int = 0, progress: Progress = SILENT
 ) -> Iterator[Build]:
-    """Opens a build; without a folder, builds a small one that is deleted at the end of the block."""
-    if folder is not None:
-        yield Build(Path(folder).expanduser())
+    """Opens a build, or takes one in memory; without any, builds a small one that is deleted at the end of the block.
+
+    Raises:
+        InputError: It is neither a folder nor a build.
+    """
+    if isinstance(build, Build) or is_path(build):
+        yield build if isinstance(build, Build) else Build(Path(build))
         return
+    if build is not None:
+        raise InputError(f"{build!r:.60} is no build: give a folder that 'seqtant pretraining build' wrote, or a Build")
     with tempfile.TemporaryDirectory() as place:
-        yield build_examples(small, Path(place), seed=seed, progress=progress)[0]
+        yield build_folder(small, Path(place), seed=seed, progress=progress)[0]

@@ -108,11 +108,8 @@ class ExampleStream(IterableDataset[dict[str, Any]]):
         epochs: Number of epochs; None never ends.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from seqtant.pretraining.build.build import build_examples
-        >>> from seqtant.pretraining.config import BuildConfig
-        >>> built, _ = build_examples(BuildConfig.smoke(), Path(tempfile.mkdtemp()))
+        >>> documents = [f"Thing {n} lies in box {n % 7}. Box {n % 7} stands in room {n % 3}." for n in range(60)]
+        >>> built = Build.from_corpus([documents], segment={"tokenizer": "bytes"}, examples={"window": 128})
         >>> stream = ExampleStream(built, "knn", rows=4)
         >>> first = next(iter(stream))["input_ids"]
         >>> len(first) <= built.window

@@ -9,7 +9,7 @@ exists is the right one: a build that was killed continues where it stopped, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -39,6 +39,7 @@ from seqtant.pretraining.corpus.segments import (
     open_tokenizer,
     read_segments,
     read_texts,
+    tokenizer_json,
     train_tokenizer,
     write_texts,
 )
@@ -53,9 +54,10 @@ from seqtant.pretraining.retrieval.neighbors import (
     save_filtered,
     search,
 )
-from seqtant.pretraining.sections import EmbedSettings, FilterSettings, NeighborSettings, SegmentSettings
+from seqtant.pretraining.sections import EmbedSettings, FilterSettings, NeighborSettings, SegmentSettings, Sources
 from seqtant.progress import SILENT, Progress
 from seqtant.settings import plain
+from seqtant.sources import is_path
 
 _TOKENIZER_SAMPLE = 2000
 """Documents on which a tokenizer is trained."""
@@ -70,7 +72,7 @@ class EmbeddedCorpus:
     documents: list[int]
     """Documents per shard."""
     tokenizer_path: Path
-    """File of the tokenizer, if it was trained here."""
+    """File of the tokenizer, if it was trained here or given in memory."""
     tokenizer: AnyTokenizer
     """The tokenizer."""
     segment_paths: list[Path]
@@ -84,7 +86,7 @@ class EmbeddedCorpus:
 
 
 def embed_corpus(
-    names: Sequence[str],
+    sources: Sources,
     segment: SegmentSettings,
     embed: EmbedSettings,
     workspace: Workspace,
@@ -93,7 +95,7 @@ def embed_corpus(
     """Runs the stages that work shard by shard, in order: documents, tokenizer, segments, encoder, vectors.
 
     Args:
-        names: Sources of the corpus.
+        sources: Files, folders, documents in memory.
         segment: Splitter, tokenizer, lengths, test sets.
         embed: Encoder.
         workspace: Folder of the artifacts.
@@ -104,7 +106,7 @@ def embed_corpus(
             build of other inputs.
     """
     run = run or (lambda stage, jobs: run_jobs(jobs, workers=1, name=stage))
-    corpus, tests, inputs = open_inputs(names, segment, embed, workspace)
+    corpus, tests, inputs = open_inputs(sources, segment, embed, workspace)
     shards = write_documents(corpus, segment.shard_documents, workspace)
     tokenizer_path = make_tokenizer(shards, segment, workspace)
     tokenizer = open_tokenizer(segment.tokenizer, tokenizer_path)
@@ -123,7 +125,7 @@ def embed_corpus(
 
 
 def open_inputs(
-    names: Sequence[str], segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace
+    sources: Sources, segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace
 ) -> tuple[Corpus, Corpus, dict[str, str]]:
     """Opens the corpus and the test sets, and checks every name in the settings before any work is done.
 
@@ -133,11 +135,13 @@ def open_inputs(
     Raises:
         InputError: Something cannot be opened, or the folder's manifest was written for other inputs.
     """
-    corpus, tests = open_corpus(names, field=segment.field), open_corpus(segment.blocklist, field=segment.field)
+    corpus, tests = open_corpus(sources, field=segment.field), open_corpus(segment.blocklist, field=segment.field)
     find_splitter(segment.splitter)
     if embed.encoder != "lsa" and not Path(embed.encoder).is_dir():
         find_encoder(embed.encoder)
-    if segment.tokenizer != "bpe":
+    if not is_path(segment.tokenizer):
+        tokenizer_json(segment.tokenizer)
+    elif segment.tokenizer != "bpe":
         open_tokenizer(segment.tokenizer, Path())
     inputs = corpus.fingerprints | {f"blocklist {name}": print_ for name, print_ in tests.fingerprints.items()}
     path = workspace.folder / MANIFEST
@@ -167,7 +171,11 @@ def write_documents(corpus: Corpus, shard_documents: int, workspace: Workspace) 
 
 
 def make_tokenizer(shards: list[tuple[Path, int]], settings: SegmentSettings, workspace: Workspace) -> Path:
-    """Stage 2: trains the tokenizer on a sample of the documents, if the settings ask for ``bpe``."""
+    """Stage 2: trains the tokenizer on a sample of the documents for ``bpe``; writes one that is in memory."""
+    if not is_path(settings.tokenizer):
+        text = tokenizer_json(settings.tokenizer)
+        own = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+        return workspace.once("tokenizer", own, "/tokenizer.json", lambda to: to.write_text(text, encoding="utf-8"))
     key = {"of": [path.name for path, _ in shards], "vocabulary": settings.vocabulary}
     if settings.tokenizer != "bpe":
         return workspace.path("tokenizer", key, "/tokenizer.json")

@@ -8,7 +8,7 @@ but a shared folder. A cluster passes its own executor to the stages that work s
         LocalPipelineExecutor([job_step(jobs)], tasks=64, workers=8).run()
 
     embed_corpus(config.corpus, config.segment, config.embed, Workspace(folder), execute)
-    build_examples(config, folder)
+    build_folder(config, folder)
 """
 
 from __future__ import annotations

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from seqtant.data.documents import Documents, TextFile, TextList
+from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError, suggest
 from seqtant.optional import require
+from seqtant.pretraining.sections import Source, Sources, as_sources
+from seqtant.sources import describe, is_path
 
 REFERENCE = "reference"
 """Name of the corpus sampled from the reference world that ships."""
@@ -40,13 +43,13 @@ class Corpus:
             yield from source
 
 
-def open_corpus(names: Sequence[str], *, field: str = "text") -> Corpus:
+def open_corpus(sources: Sources, *, field: str = "text") -> Corpus:
     """Opens a corpus.
 
     Args:
-        names: Paths, or ``reference`` for documents of the reference world. In a ``.txt`` file documents are separated
-            by blank lines, or by lines ``= Title =`` where it begins with one (WikiText); every ``.txt`` file of a
-            folder is one document.
+        sources: Paths, or ``reference`` for documents of the reference world; or lists of documents in memory: texts,
+            dictionaries, a data set. In a ``.txt`` file documents are separated by blank lines, or by lines
+            ``= Title =`` where it begins with one (WikiText); every ``.txt`` file of a folder is one document.
         field: Name of the text in JSON lines, Parquet columns and data sets.
 
     Raises:
@@ -56,17 +59,26 @@ def open_corpus(names: Sequence[str], *, field: str = "text") -> Corpus:
         >>> corpus = open_corpus(["reference"])
         >>> next(iter(corpus)).split()[1]
         ':'
+        >>> list(open_corpus([["One document.", "Another one."]]))
+        ['One document.', 'Another one.']
     """
     # A folder stands for several sources; each has a name of its own in the manifest.
-    opened = [(name, source) for given in names for name, source in _sources(given, field)]
+    opened = [(name, source) for given in as_sources(sources) for name, source in _sources(given, field)]
     doubled = {name for name, _ in opened if [other for other, _ in opened].count(name) > 1}
     if doubled:
         raise InputError(f"'{min(doubled)}' is named twice: name each source once")
     return Corpus(tuple(source for _, source in opened), tuple(name for name, _ in opened))
 
 
-def _sources(name: str, field: str) -> Iterator[tuple[str, Documents]]:
-    """Yields the name and the documents of every source behind one name: several for a folder."""
+def _sources(given: Source, field: str) -> Iterator[tuple[str, Documents]]:
+    """Yields the name and the documents of everything behind one source: several for a folder."""
+    if not is_path(given):
+        documents: Any = given
+        if not hasattr(documents, "fingerprint"):
+            documents = TextList(text_of(row, field, place) for place, row in read_lines(documents, fields=(field,)))
+        yield str(describe(getattr(documents, "texts", documents))), documents
+        return
+    name = str(given)
     if name == REFERENCE:
         import numpy as np
 
@@ -80,7 +92,10 @@ def _sources(name: str, field: str) -> Iterator[tuple[str, Documents]]:
         return
     path = Path(name).expanduser()
     if not path.exists():
-        raise InputError(f"no corpus '{name}': give a text file, JSON lines, a Parquet file, a folder, or 'reference'")
+        raise InputError(
+            f"no corpus '{name:.80}': give a text file, JSON lines, a Parquet file, a folder, 'reference', "
+            "or texts in memory as [{'text': ...}, ...]"
+        )
     if path.is_dir() and any((path / marker).is_file() for marker in ("dataset_info.json", "state.json")):
         yield name, TextColumn(path, field)
         return

@@ -22,6 +22,7 @@ from seqtant.errors import InputError
 from seqtant.optional import require
 from seqtant.pretraining.sections import SegmentSettings
 from seqtant.registry import Registry, import_attribute
+from seqtant.sources import ObjectOrPath, is_path
 
 Splitter = Callable[[str], Sequence[int]]
 """From a text to the ends of its segments, strictly rising; the last is the length of the text."""
@@ -213,19 +214,34 @@ class FileTokenizer:
 AnyTokenizer = ByteTokenizer | FileTokenizer
 
 
-def open_tokenizer(name: str, trained: Path) -> AnyTokenizer:
+def open_tokenizer(tokenizer: ObjectOrPath, written: Path) -> AnyTokenizer:
     """Opens a tokenizer.
 
     Args:
-        name: ``bytes``, ``bpe`` for the trained one, or a folder.
-        trained: File of the trained tokenizer.
+        tokenizer: ``bytes``; a folder; ``bpe`` for the one trained here, or one in memory, both of which were written.
+        written: File of the tokenizer that was written.
 
     Raises:
         InputError: It cannot be read.
     """
-    if name == "bytes":
-        return ByteTokenizer()
-    return FileTokenizer(trained if name == "bpe" else Path(name).expanduser() / "tokenizer.json")
+    if not is_path(tokenizer) or tokenizer == "bpe":
+        return FileTokenizer(written)
+    return ByteTokenizer() if tokenizer == "bytes" else FileTokenizer(Path(tokenizer).expanduser() / "tokenizer.json")
+
+
+def tokenizer_json(tokenizer: Any) -> str:
+    """Writes a tokenizer in memory as the text of a ``tokenizer.json``.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers, or one of ``tokenizers``.
+
+    Raises:
+        InputError: It is neither.
+    """
+    own = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(own, "to_str"):
+        raise InputError(f"{tokenizer!r:.60} is no fast tokenizer: give one of transformers, a folder, bpe or bytes")
+    return str(own.to_str())
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, path: Path) -> None:

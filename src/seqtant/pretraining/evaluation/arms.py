@@ -8,6 +8,7 @@ Gururangan et al. 2020 add them to the corpus as separate examples, which is the
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from seqtant.lm.loading import from_pretrained
 from seqtant.models.decoder import Decoder
 from seqtant.pretraining.build.build import EVALUATION, HELD_OUT, Build
 from seqtant.pretraining.build.dataset import IGNORED, ExampleBatches
-from seqtant.pretraining.corpus.segments import open_tokenizer
+from seqtant.sources import ModelSource, Rows, describe, is_path
 from seqtant.training import LossSum
 from seqtant.training.batches import Batch
 
@@ -161,11 +162,11 @@ def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluatio
     return float(found.statistic)
 
 
-def masked_model(folder: str | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:
-    """Loads a masked language model from a Hugging Face folder; without one, makes a tiny one with fresh weights.
+def masked_model(source: ModelSource | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:
+    """Loads a masked language model, or copies one in memory; without any, makes a tiny one with fresh weights.
 
     Args:
-        folder: Hugging Face folder, or None.
+        source: Hugging Face folder; a network of transformers, alone or with its tokenizer; or None.
         vocabulary: Tokens of the build.
         window: Tokens of its examples.
         seed: Seed of the fresh weights.
@@ -175,7 +176,7 @@ def masked_model(folder: str | None, *, vocabulary: int, window: int, seed: int)
     """
     from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
-    if folder is None:
+    if source is None:
         shape = BertConfig(
             vocab_size=vocabulary,
             hidden_size=64,
@@ -188,17 +189,25 @@ def masked_model(folder: str | None, *, vocabulary: int, window: int, seed: int)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return BertForMaskedLM(shape)
-    if not (Path(folder) / "config.json").is_file():
-        raise InputError(f"'{folder}' holds no config.json: give the folder of a masked language model")
-    model = from_pretrained(
-        AutoModelForMaskedLM, folder, "the masked language model", local_files_only=True, use_safetensors=True
-    )
+    name = describe(source)
+    if not is_path(source):
+        network: Any = source[0] if isinstance(source, tuple) else source
+        if not isinstance(network, nn.Module) or not hasattr(network, "config"):
+            raise InputError(f"{type(network).__name__} is no transformers model: give a masked language model")
+        # Every arm trains a copy of its own: the user's network keeps its weights.
+        model: Any = copy.deepcopy(network)
+    elif not (Path(source) / "config.json").is_file():
+        raise InputError(f"'{name}' holds no config.json: give the folder of a masked language model")
+    else:
+        model = from_pretrained(
+            AutoModelForMaskedLM, source, "the masked language model", local_files_only=True, use_safetensors=True
+        )
     if vocabulary > model.config.vocab_size:
         raise InputError(
-            f"the build has {vocabulary} tokens, '{folder}' knows {model.config.vocab_size}: build with its --tokenizer"
+            f"the build has {vocabulary} tokens, '{name}' knows {model.config.vocab_size}: build with its --tokenizer"
         )
     if window > getattr(model.config, "max_position_embeddings", window):
-        raise InputError(f"the build's windows of {window} tokens do not fit '{folder}': build with a smaller --window")
+        raise InputError(f"the build's windows of {window} tokens do not fit '{name}': build with a smaller --window")
     return model
 
 
@@ -259,25 +268,25 @@ class SentencePairs:
     """Similarity, judged by people or by whether both come from one document."""
 
 
-def read_pairs(path: str, build: Build) -> SentencePairs:
-    """Reads scored sentence pairs from JSON lines with ``first``, ``second`` and ``score``.
+def read_pairs(source: Rows, build: Build) -> SentencePairs:
+    """Reads scored sentence pairs: JSON lines with ``first``, ``second`` and ``score``, or such rows in memory.
 
     Raises:
         InputError: The file is missing or a line is not what it should be.
     """
     texts: list[str] = []
     scores: list[float] = []
-    for at, row in read_lines(path, give="JSON lines with first, second and score"):
+    for at, row in read_lines(
+        source, give="JSON lines with first, second and score", fields=("first", "second", "score")
+    ):
         texts += text_of(row, "first", at), text_of(row, "second", at)
         score = value_of(row, "score", at)
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
             raise InputError(f"{at}: 'score' is {score!r}: it must be a finite number")
         scores.append(float(score))
     if len(scores) < 8:
-        raise InputError(f"'{path}' holds {len(scores)} pairs: give at least 8")
-    name = build.manifest["config"]["segment"]["tokenizer"]
-    tokenizer = open_tokenizer(name, build.folder / (build.manifest["tokenizer"] or ""))
-    tokens = tokenizer.encode(texts)
+        raise InputError(f"'{describe(source)}' holds {len(scores)} pairs: give at least 8")
+    tokens = build.tokenizer.encode(texts)
     return SentencePairs(tokens[::2], tokens[1::2], np.array(scores))
 
 

@@ -21,7 +21,7 @@ from seqtant.pretraining.corpus.readers import open_corpus
 from seqtant.pretraining.corpus.segments import sentence_ends, split, text_hash
 from seqtant.pretraining.retrieval.encoders import LatentSemanticEncoder, embed
 from seqtant.pretraining.retrieval.neighbors import exact_neighbors, filter_neighbors
-from seqtant.pretraining.sections import FilterSettings
+from seqtant.pretraining.sections import FilterSettings, Sources
 from seqtant.progress import SILENT, Progress, track
 from seqtant.reference.world.stories import ASKED, PLACES, THINGS, TOLD
 
@@ -94,12 +94,15 @@ def measure_gains(
         progress: Reports the pairs done.
 
     Raises:
-        InputError: The weights are in half precision, in which a small step rounds to nothing.
+        InputError: The model has no weights, or in half precision, in which a small step rounds to nothing.
     """
+    if not isinstance(getattr(model, "model", None), nn.Module):
+        raise InputError(f"'{model.name}' has no weights to take a gradient step with: give a transformers model")
     if any(p.dtype in (torch.float16, torch.bfloat16) for p in model.model.parameters()):
         raise InputError(f"'{model.name}' is in half precision: load it in float32, where a small step is not lost")
     sequential: dict[bool, list[list[float]]] = {True: [], False: []}
     weights = [p for p in model.model.parameters() if p.is_floating_point()]
+    wanted = [weight.requires_grad for weight in weights]
     try:
         for weight in weights:
             weight.requires_grad_(True)
@@ -111,8 +114,8 @@ def measure_gains(
                     [before - after for after in _losses_after_step(model, weights, pair, first, relative_steps)]
                 )
     finally:
-        for weight in weights:
-            weight.requires_grad_(False)
+        for weight, learned in zip(weights, wanted, strict=True):
+            weight.requires_grad_(learned)
     return Gains(
         in_context_gains(model, pairs),
         in_context_gains(model, pairs, related=False),
@@ -192,7 +195,7 @@ def _tokenize(
 
 
 def corpus_pairs(
-    model: CausalLM, names: Sequence[str], count: int, generator: np.random.Generator, *, longest: int = 64
+    model: CausalLM, corpus: Sources, count: int, generator: np.random.Generator, *, longest: int = 64
 ) -> list[TextPair]:
     """Samples segments of a corpus, each with its nearest neighbor from another document and with a random segment.
 
@@ -200,7 +203,7 @@ def corpus_pairs(
 
     Args:
         model: Model whose tokenizer is used.
-        names: Sources of the corpus.
+        corpus: Files, or lists of documents in memory.
         count: Number of pairs.
         generator: Random generator.
         longest: Tokens at which a segment is truncated.
@@ -208,7 +211,7 @@ def corpus_pairs(
     Raises:
         InputError: A source cannot be used, or has too few segments with related ones in other documents.
     """
-    texts, document = _segments(names, generator)
+    texts, document = _segments(corpus, generator)
     if not texts:
         raise InputError("the corpus has no sentence of six words or more: give more text")
     vectors = embed(texts, LatentSemanticEncoder.fit(texts, dimension=64, buckets=16384), rows=4096).astype(np.float32)
@@ -236,12 +239,12 @@ def corpus_pairs(
     ]
 
 
-def _segments(names: Sequence[str], generator: np.random.Generator) -> tuple[list[str], np.ndarray]:
+def _segments(corpus: Sources, generator: np.random.Generator) -> tuple[list[str], np.ndarray]:
     """Samples sentences of six words and more, each text once, and returns the document of each too."""
     texts: list[str] = []
     document: list[int] = []
     seen: set[int] = set()
-    for number, text in enumerate(open_corpus(names)):
+    for number, text in enumerate(open_corpus(corpus)):
         start = 0
         for end in split(text, sentence_ends, f"document {number}"):
             piece, start = text[start:end].strip(), end

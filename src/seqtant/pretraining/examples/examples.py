@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 
 from seqtant.optional import require
 from seqtant.pretraining.corpus.segments import Segments
-from seqtant.pretraining.examples.packing import Strategy, pack
+from seqtant.pretraining.examples.packing import Strategy, pack_lengths
 from seqtant.pretraining.retrieval.neighbors import Neighbors
 
 Order = Literal["neighbors-first", "anchor-first", "shuffled"]
@@ -256,7 +256,7 @@ def group_slices(groups: Groups, segments: Segments, window: int) -> Slices:
     Packing depends on lengths only: arms of equal lengths, slot by slot, are packed alike.
     """
     sizes = np.bincount(groups.group, weights=segments.lengths[groups.segment] + 1, minlength=groups.count)
-    packed = pack(sizes.astype(np.int64), window)
+    packed = pack_lengths(sizes.astype(np.int64), window)
     # The slots of group g are [first[g], first[g + 1]).
     first = np.searchsorted(groups.group, np.arange(groups.count + 1))
     counts = np.diff(first)[packed.document]
@@ -312,7 +312,7 @@ def packed_slices(
     """Packs documents into windows, in an order; a separator ends each document."""
     bounds = segments.offsets[segments.document_bounds]
     starts, sizes = bounds[documents], (bounds[1:] - bounds[:-1])[documents] + 1
-    packed = pack(sizes, window, strategy, buffer=buffer)
+    packed = pack_lengths(sizes, window, strategy, buffer=buffer)
     # Sizes count the separator: only a document's last piece has it.
     last = packed.start + packed.length == sizes[packed.document]
     start = starts[packed.document] + packed.start

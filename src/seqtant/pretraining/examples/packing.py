@@ -9,8 +9,9 @@ document.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -57,14 +58,72 @@ class Packing:
 
 
 def pack(
+    rows: Sequence[Sequence[int]],
+    window: int,
+    strategy: Strategy = "best-fit",
+    *,
+    order: Sequence[int] | None = None,
+    buffer: int = 256,
+) -> list[list[int]]:
+    """Packs rows of token ids into rows of at most ``window`` tokens; no token is dropped.
+
+    Args:
+        rows: Token ids of each document: lists, arrays, or a column ``input_ids`` of a data set.
+        window: Tokens that fit into one row.
+        strategy: ``best-fit``, ``tour`` or ``wrapped``, see :func:`pack_lengths`, which also says what lies where.
+        order: Order of the documents for ``tour`` and ``wrapped``; by default as given.
+        buffer: Pieces ahead among which ``tour`` may choose.
+
+    Returns:
+        The packed rows; the pieces of one row follow each other without a separator.
+
+    Raises:
+        InputError: A row holds no token ids, there is no such strategy, or the window or the buffer is not positive.
+
+    Example:
+        >>> pack([[1, 1, 1], [2, 2], [3, 3, 3, 3, 3], [4]], window=4)
+        [[3, 3, 3, 3], [1, 1, 1, 3], [2, 2, 4]]
+    """
+    documents = token_rows(rows)
+    packed = pack_lengths(np.array([len(row) for row in documents]), window, strategy, order=order, buffer=buffer)
+    made: list[list[int]] = [[] for _ in range(packed.sequences)]
+    pieces = zip(packed.document, packed.start, packed.length, packed.sequence, strict=True)
+    for document, start, length, sequence in pieces:
+        made[sequence] += documents[document][start : start + length].tolist()
+    return made
+
+
+def token_rows(rows: Sequence[Sequence[int]]) -> list[Int[np.ndarray, " tokens"]]:
+    """Checks rows of token ids and turns them into arrays.
+
+    Raises:
+        InputError: There are none, or one holds something else than token ids.
+    """
+    if isinstance(rows, str | bytes) or not hasattr(rows, "__iter__"):
+        raise InputError(f"{rows!r:.60} are no rows of token ids: give a list of lists")
+    found: list[np.ndarray] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            tokens = np.asarray(row)
+        except ValueError:  # lists of different lengths within the row
+            tokens = np.zeros((0, 0))
+        if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "iu"):
+            raise InputError(f"row {number} is {row!r:.60}: give a list of token ids (for lengths alone: pack_lengths)")
+        found.append(tokens)
+    if not found:
+        raise InputError("there are no rows: give at least one list of token ids")
+    return found
+
+
+def pack_lengths(
     lengths: Int[np.ndarray, " documents"],
     window: int,
     strategy: Strategy = "best-fit",
     *,
-    order: Int[np.ndarray, " documents"] | None = None,
+    order: Int[np.ndarray, " documents"] | Sequence[int] | None = None,
     buffer: int = 256,
 ) -> Packing:
-    """Packs documents into windows; no token is dropped.
+    """Decides by their lengths which documents share a window; no token is dropped.
 
     Args:
         lengths: Tokens of each document.
@@ -75,16 +134,18 @@ def pack(
         buffer: Pieces ahead among which ``tour`` may choose.
 
     Raises:
-        InputError: A length is negative, or the window or the buffer is not positive.
+        InputError: A length is negative, there is no such strategy, or the window or the buffer is not positive.
 
     Example:
-        >>> packed = pack(np.array([14, 7, 5, 2, 3]), 8)
+        >>> packed = pack_lengths(np.array([14, 7, 5, 2, 3]), 8)
         >>> packed.sequences, packed.documents_cut, round(packed.fill, 3), packed.tokens
         (4, 1, 0.969, 31)
     """
     lengths = check_lengths(lengths)
-    if window < 1 or buffer < 1:
-        raise InputError(f"the window is {window} and the buffer {buffer}: give at least 1")
+    if strategy not in get_args(Strategy):
+        raise InputError(f"no strategy {strategy!r:.40}: use {', '.join(get_args(Strategy))}")
+    if not all(isinstance(number, int | np.integer) and number >= 1 for number in (window, buffer)):
+        raise InputError(f"the window is {window!r:.20} and the buffer {buffer!r:.20}: give numbers of at least 1")
     order = np.arange(len(lengths)) if order is None else np.asarray(order, dtype=np.int64)
     if strategy == "wrapped":
         # One long text: cut where a document ends and at every multiple of the window.

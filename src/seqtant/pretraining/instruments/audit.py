@@ -10,13 +10,35 @@ from seqtant.pretraining.build.build import Build, open_or_build
 from seqtant.pretraining.config import AuditConfig, BuildConfig
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import ModelSource
 from seqtant.stats.intervals import mean
 
 _RELATED = ("knn", "tour", "stream")
 
 
-def run(config: AuditConfig, context: Context) -> Result:
-    """Audits a build; without a folder, a small one of the reference world."""
+@verb(AuditConfig)
+def audit(config: AuditConfig, context: Context) -> Result:
+    """Audits built examples by exact counts; on a model, proves that the segments of an example see each other.
+
+    Every pair of segments of an example is counted, by distance: do they come from one document, are they copies of
+    each other, how similar are their vectors? With a model, the context of an anchor is exchanged: if no logit within
+    the anchor changes, attention is masked between segments, and related text in one example is useless.
+
+    Returns:
+        Size, fill, company and repeats of the first arm of related text, hubs of the neighbor graph; tables of all
+        arms; with a model the mean change of the logits.
+
+    Raises:
+        InputError: The folder holds no build, or the model cannot read it.
+
+    Example:
+        >>> from seqtant.pretraining import Build
+        >>> documents = [f"Thing {n} lies in box {n % 7}. Box {n % 7} stands in room {n % 3}." for n in range(60)]
+        >>> built = Build.from_corpus([documents], segment={"tokenizer": "bytes"}, examples={"window": 128})
+        >>> audit(built).values["same_document_share"] < 0.2
+        True
+    """
     small = BuildConfig.smoke()
     with open_or_build(config.folder, small, seed=context.seed, progress=context.progress) as built:
         arms = built.arms
@@ -94,11 +116,11 @@ def _compare_with_random(record: Recorder, first: ArmAudit, audits: list[ArmAudi
     )
 
 
-def _record_attention(record: Recorder, name: str, built: Build, context: Context) -> None:
+def _record_attention(record: Recorder, source: ModelSource, built: Build, context: Context) -> None:
     from seqtant.lm import load
     from seqtant.pretraining.build.dataset import check_vocabulary, logit_changes, swapped_contexts
 
-    model = load(name, device=context.device, tokenizer=False)
+    model = load(source, device=context.device, tokenizer=False)
     arm = next((arm for arm in built.arms if arm == "knn"), built.arms[0])
     contexts = swapped_contexts(built, arm)
     check_vocabulary(model, contexts)

@@ -9,11 +9,13 @@ import numpy as np
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.lm import load
-from seqtant.lm.folder import REFERENCE
+from seqtant.lm.folder import REFERENCE, name_of
 from seqtant.pretraining.config import BiasConfig
 from seqtant.pretraining.evaluation.gain import TextPair, corpus_pairs, in_context_gains, measure_gains, story_pairs
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import ModelSource, is_path
 from seqtant.stats.intervals import clustered_mean
 
 _UNIT = "nats per token"
@@ -35,8 +37,25 @@ class Summary:
     """In context minus sequential at the first step size, pair by pair."""
 
 
-def run(config: BiasConfig, context: Context) -> Result:
-    """Measures both gains on one model."""
+@verb(BiasConfig)
+def bias(config: BiasConfig, context: Context) -> Result:
+    """Measures what a model gains from related text: in its context, and after one gradient step on it.
+
+    For a text S2 and a related text S1, in nats per token of S2: in context log p(S2 | S1) - log p(S2); sequentially
+    the fall of the loss on S2 after the step W - s |W| g / |g| on S1, for every relative step s. Random texts in place
+    of S1 show what getting used to the style gains. The weights are given back to the bit.
+
+    Returns:
+        Both gains with their controls, and the in-context bias: the gain in context minus that of the first step.
+
+    Raises:
+        InputError: The model cannot be used, is in half precision, or the corpus gives too few pairs.
+
+    Example:
+        >>> result = bias("reference", pairs=4, relative_steps=[1e-4], device="cpu")
+        >>> result.values["gain_in_context"] > result.values["gain_sequential"]
+        True
+    """
     model = load(config.model, device=context.device, dtype="float32", shared=True)
     generator = np.random.default_rng([context.seed, 6])
     title = f"What {model.name} gains from related text, in context and by one gradient step"
@@ -70,9 +89,14 @@ def run(config: BiasConfig, context: Context) -> Result:
         record.items("gain_in_context", gains.related_in_context, unit=_UNIT, kind="pair")
         _record_table(record, config, found)
         _record_bias(record, config, found)
-        if config.model == REFERENCE and not config.corpus:
+        if is_reference(config.model) and not config.corpus:
             _record_world(record, found, pairs)
     return record.result
+
+
+def is_reference(model: ModelSource) -> bool:
+    """Whether a model is the one that ships, by its name or loaded by :func:`seqtant.lm.load`."""
+    return (str(model) if is_path(model) else name_of(model)) == REFERENCE
 
 
 def _record_table(record: Recorder, config: BiasConfig, found: Summary) -> None:

@@ -6,24 +6,48 @@ import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
-from seqtant.pretraining.build.build import Build, Counts, build_examples
+from seqtant.pretraining.build.build import Build, Counts, build_folder
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.instruments.audit import record_audit
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import describe, is_path
 from seqtant.stats.intervals import mean
 
 
-def run(config: BuildConfig, context: Context) -> Result:
-    """Builds into the context's folder; without one, into a temporary folder that is deleted."""
-    title = f"Examples of {config.examples.window} tokens from {', '.join(Path(name).name for name in config.corpus)}"
+@verb(BuildConfig)
+def build_examples(config: BuildConfig, context: Context) -> Result:
+    """Builds training examples of related text from a corpus, with controls of equal budget, and audits them.
+
+    The text is cut into segments that together are the text again; every segment gets a vector, and from its nearest
+    neighbors go copies, its own document, test sets and hubs. The arm ``knn`` holds an anchor after its neighbors;
+    ``split`` the very same segments, related ones in different examples; ``random`` unrelated segments of the same
+    lengths; ``contiguous`` running text. The examples stay where ``out`` says; ``Build.from_corpus`` returns them.
+
+    Returns:
+        The audit of the arms, recall of the search, what each filter removed, the time of each stage.
+
+    Raises:
+        InputError: A source cannot be used, or the folder holds the build of other inputs.
+
+    Example:
+        >>> documents = [f"Thing {n} lies in box {n % 7}. Box {n % 7} stands in room {n % 3}." for n in range(60)]
+        >>> result = build_examples([documents], segment={"tokenizer": "bytes"}, examples={"window": 128})
+        >>> result.values["documents"], result.values["recall"]
+        (60, 1.0)
+    """
+    sources: Any = config.corpus
+    names = (Path(source).name if is_path(source) else describe(source) for source in sources)
+    title = f"Examples of {config.examples.window} tokens from {', '.join(names)}"
     place = tempfile.TemporaryDirectory() if context.folder is None else nullcontext(str(context.folder))
     with place as folder, Recorder("pretraining.build", title, config, context, papers=(6,)) as record:
         started = time.perf_counter()
-        built, counts = build_examples(config, Path(folder), seed=context.seed, progress=context.progress)
+        built, counts = build_folder(config, Path(folder), seed=context.seed, progress=context.progress)
         record.value("build_seconds", time.perf_counter() - started)
         started = time.perf_counter()
         audits = [audit_arm(built, arm) for arm in built.arms]

@@ -17,6 +17,7 @@ from seqtant.pretraining.sections import EmbedSettings, ExampleSettings, Segment
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
 from seqtant.training import TrainingConfig, train
@@ -25,8 +26,29 @@ _UNIT = "nats per token"
 Found = dict[tuple[str, int], Losses]
 
 
-def run(config: CompareArmsConfig, context: Context) -> Result:
-    """Trains and evaluates; without a folder, on a small build of the reference world."""
+@verb(CompareArmsConfig)
+def compare_arms(config: CompareArmsConfig, context: Context) -> Result:
+    """Trains a small decoder on each arm of a build and compares the arms on the same held-out text.
+
+    Training losses are those of different texts; compared are losses of the same held-out tokens: of anchors after
+    their neighbors, of anchors alone, of their rare tokens that a neighbor holds, of running text. Differences are
+    paired by seed and anchor; the interval draws seeds and documents.
+
+    Returns:
+        Losses of every arm, and the first arm minus each of the others, per measure.
+
+    Raises:
+        InputError: The build holds no documents out, or lacks an arm.
+
+    Example:
+        >>> from seqtant.pretraining import Build
+        >>> documents = [f"Thing {n} lies in box {n % 7}. Box {n % 7} stands in room {n % 3}." for n in range(60)]
+        >>> segment = {"tokenizer": "bytes", "hold_out": 4}
+        >>> built = Build.from_corpus([documents], segment=segment, examples={"window": 128})
+        >>> tiny = {"depth": 1, "width": 8, "heads": 1, "steps": 2, "rows": 2, "seeds": 2, "anchors": 8}
+        >>> "knn_minus_split_alone" in compare_arms(built, arms=("knn", "split"), **tiny).values
+        True
+    """
     small = BuildConfig(
         segment=SegmentSettings(vocabulary=400, shortest=3, hold_out=4),
         embed=EmbedSettings(dimension=32, buckets=1024),

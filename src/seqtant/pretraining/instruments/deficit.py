@@ -9,12 +9,25 @@ from seqtant.pretraining import theory
 from seqtant.pretraining.config import DeficitConfig
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 _STEPS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
-def run(config: DeficitConfig, context: Context) -> Result:
-    """Evaluates the bound."""
+@verb(DeficitConfig)
+def deficit(config: DeficitConfig, context: Context) -> Result:
+    """Evaluates the derived bound: how many layers are lost for dependencies between texts in different examples.
+
+    One pass over both texts is a polynomial of degree 2 (3^L - 1) in the weights. One gradient step keeps, at a given
+    precision, interactions up to a degree K only, which is the degree of a network of log_3(1 + K / 2) layers.
+
+    Returns:
+        The degree that survives, the depth that has it, and the layers lost; a table over steps.
+
+    Example:
+        >>> round(deficit(depth=12, step=0.01).values["depth_deficit"], 2)
+        11.17
+    """
     most = theory.weight_degree(config.depth)
     degree = theory.surviving_degree(config.step, config.precision, most=most)
     power = str(most) if most <= 10**9 else f"3^{math.log(most) / math.log(3):.1f}"

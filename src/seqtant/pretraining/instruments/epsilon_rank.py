@@ -23,6 +23,7 @@ from seqtant.pretraining.theory import effective_rank_bounds
 from seqtant.progress import track
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.fits import fit_line
 
 Weights = dict[str, Tensor]
@@ -245,8 +246,23 @@ def _derivative(values: Tensor, at: Tensor) -> Tensor:
     return torch.autograd.grad(weighted, weights, create_graph=True)[0]
 
 
-def run(config: EpsilonRankConfig, context: Context) -> Result:
-    """Bounds the ranks at every depth, the gap in every network, and the orders that the bound rests on."""
+@verb(EpsilonRankConfig)
+def epsilon_rank(config: EpsilonRankConfig, context: Context) -> Result:
+    """Bounds the effective separation rank of small random networks, in context and across a gradient step.
+
+    The matrix f(S1, S2) tabulates one logit over earlier texts S1 and later texts S2. Its rank at precision eps is the
+    least rank of any matrix that differs by at most eps in every entry, relative to the largest; singular values bound
+    it from both sides. Also measured: that the error of the Taylor series after order k falls as step^(k + 1), on
+    which the derived bound rests.
+
+    Returns:
+        Bounds on the rank in one pass and across one step, the gap in every network, the slopes.
+
+    Example:
+        >>> result = epsilon_rank(depths=[1], texts=12, width=8, relative_steps=[1e-3], precisions=[1e-2])
+        >>> result.values["in_context_rank_lower"] <= result.values["in_context_rank_upper"] <= 12
+        True
+    """
     title = f"Effective separation rank of random networks of depth {', '.join(map(str, config.depths))}"
     # The gap: one pass against the smallest step, at the finest precision and one depth.
     gap_depth = 2 if 2 in config.depths else config.depths[-1]

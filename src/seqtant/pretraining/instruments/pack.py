@@ -5,28 +5,39 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.pretraining.config import PackConfig
-from seqtant.pretraining.examples.packing import check_lengths, pack
+from seqtant.pretraining.examples.packing import check_lengths, pack_lengths, token_rows
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
+from seqtant.sources import ObjectOrPath, is_path
 
 EXAMPLE = (14, 7, 5, 2, 3)
 """Lengths of the published example of best-fit packing, for windows of 8."""
 
 
-def read_lengths(path: str | None) -> np.ndarray:
-    """Reads document lengths from a JSON list; without a path, those of the published example.
+def read_lengths(source: ObjectOrPath | None) -> np.ndarray:
+    """Reads document lengths: a JSON list, numbers in memory, or rows of token ids; by default the published example.
 
     Raises:
-        InputError: The file is missing, is no such list, or all documents are empty.
+        InputError: The file is missing, what is given is no such list, or all documents are empty.
     """
-    if path is None:
+    if source is None:
         return np.array(EXAMPLE)
+    if not is_path(source):
+        if isinstance(source, bytes) or not hasattr(source, "__iter__"):
+            raise InputError(f"{source!r:.60} are no lengths: give e.g. [14, 7, 5], or rows of token ids")
+        items = [item.item() if isinstance(item, np.generic) else item for item in source]
+        if items and all(hasattr(item, "__len__") for item in items):
+            items = [len(row) for row in token_rows(items)]
+        return _checked_lengths(items, "lengths")
+    path = str(source)
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(f"no file '{path}': give a JSON list of document lengths in tokens")
@@ -34,26 +45,46 @@ def read_lengths(path: str | None) -> np.ndarray:
         data = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' is not JSON: give a list of document lengths in tokens") from error
+    return _checked_lengths(data, f"'{path}'")
+
+
+def _checked_lengths(data: Any, name: str) -> np.ndarray:
     if not isinstance(data, list) or not data:
-        raise InputError(f"'{path}' holds no list of lengths: give e.g. [14, 7, 5]")
+        raise InputError(f"{name} holds no list of lengths: give e.g. [14, 7, 5]")
     for place, length in enumerate(data):
         if isinstance(length, bool) or not isinstance(length, int) or not 0 <= length < 2**31:
-            raise InputError(f"'{path}', entry {place}, is {length!r}: lengths are whole numbers from 0 to 2^31 - 1")
+            raise InputError(f"{name}, entry {place}, is {length!r}: lengths are whole numbers from 0 to 2^31 - 1")
     lengths = check_lengths(np.array(data, dtype=np.int64))
     if not lengths.sum():
-        raise InputError(f"'{path}' holds empty documents only: there is nothing to pack")
+        raise InputError(f"{name} holds empty documents only: there is nothing to pack")
     return lengths
 
 
-def run(config: PackConfig, context: Context) -> Result:
-    """Packs with the chosen strategy, and with the others for comparison."""
+@verb(PackConfig)
+def compare_packing(config: PackConfig, context: Context) -> Result:
+    """Compares strategies of packing documents into windows: how full the windows are, how many documents are cut.
+
+    No packing needs fewer windows than all tokens over the window. ``pack`` and ``pack_lengths`` do the packing.
+
+    Returns:
+        Windows, fill, tokens kept and documents cut of the chosen strategy, and a table of all three.
+
+    Raises:
+        InputError: The lengths are none, or all documents are empty.
+
+    Example:
+        >>> compare_packing([14, 7, 5, 2, 3], window=8).values["sequences"]
+        4
+        >>> compare_packing([[11, 12, 13], [21, 22]], window=4).values["documents"]
+        2
+    """
     lengths = read_lengths(config.lengths)
     title = f"{len(lengths)} documents in windows of {config.window} tokens, {config.strategy}"
     with Recorder("pretraining.pack", title, config, context, papers=(6,)) as record:
         rows: list[tuple[str, int, float, int, int, float]] = []
         for strategy in ("best-fit", "tour", "wrapped"):
             started = time.process_time()
-            packed = pack(lengths, config.window, strategy, buffer=config.buffer)
+            packed = pack_lengths(lengths, config.window, strategy, buffer=config.buffer)
             spent = time.process_time() - started
             rows.append((strategy, packed.sequences, packed.fill, packed.tokens, packed.documents_cut, spent))
         _, windows, fill, tokens, cut, spent = next(row for row in rows if row[0] == config.strategy)

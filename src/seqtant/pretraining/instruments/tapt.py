@@ -23,17 +23,37 @@ from seqtant.pretraining.evaluation.arms import (
 )
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 from seqtant.stats.bootstrap import percentile
 from seqtant.training import TrainingConfig, train
 
 
-def run(config: TaptConfig, context: Context) -> Result:
-    """Adapts and evaluates; without a folder, on a small build of the reference world."""
+@verb(TaptConfig)
+def tapt(config: TaptConfig, context: Context) -> Result:
+    """Adapts a masked language model to text, with and without neighbors in the same example.
+
+    Each arm starts from the same weights; a model in memory is copied and keeps its own. Compared is the rank
+    correlation of sentence similarity, the cosine of averaged input embeddings, with the scores of sentence pairs.
+
+    Returns:
+        Spearman correlation before and after each arm, and the first arm minus each of the others.
+
+    Raises:
+        InputError: The model, the build or the pairs cannot be used, or do not fit each other.
+
+    Example:
+        >>> from seqtant.pretraining import Build
+        >>> documents = [f"Thing {n} lies in box {n % 7}. Box {n % 7} stands in room {n % 3}." for n in range(60)]
+        >>> built = Build.from_corpus([documents], segment={"tokenizer": "bytes"}, examples={"window": 128})
+        >>> result = tapt(None, built, arms=("knn", "split"), steps=1, rows=2, evaluation_pairs=20)
+        >>> -1 <= result.values["knn_spearman"] <= 1
+        True
+    """
     settings = TrainingConfig(steps=config.steps, learning_rate=config.learning_rate, warmup=config.steps // 10)
     with open_or_build(config.folder, BuildConfig.smoke(), seed=context.seed) as built:
         pairs = (
             read_pairs(config.pairs, built)
-            if config.pairs
+            if config.pairs is not None
             else sample_pairs(built, config.evaluation_pairs, context.seed)
         )
         vocabulary = int(built.manifest["vocabulary"])
@@ -113,8 +133,10 @@ def _record(
             assumptions=(
                 Assumption(
                     statement="The scores are judgments of meaning",
-                    status="holds" if config.pairs else "fails",
-                    how="read from the file" if config.pairs else "being of one document stands in for them",
+                    status="holds" if config.pairs is not None else "fails",
+                    how="read from the file"
+                    if config.pairs is not None
+                    else "being of one document stands in for them",
                 ),
             ),
         )

@@ -6,17 +6,18 @@ import numpy as np
 
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.reference.config import DescribeConfig
-from seqtant.reference.persona_truths import PersonaTruths
-from seqtant.reference.task_truths import TaskTruths
+from seqtant.reference.truths import PersonaTruths, TaskTruths
 from seqtant.reference.world.sentences import SentenceKind
 from seqtant.reference.world.world import World, WorldSettings
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 _EXAMPLE_TOKENS = 26
 
 
-def run(config: DescribeConfig, context: Context) -> Result:
+@verb(DescribeConfig)
+def describe_world(config: DescribeConfig, context: Context) -> Result:
     """Describes the reference world.
 
     Raises:
@@ -25,29 +26,17 @@ def run(config: DescribeConfig, context: Context) -> Result:
     with Recorder("reference.describe", "What is true of the reference world", config, context) as record:
         settings = WorldSettings()
         world = World.of(settings)
-        _kinds(record, world, context.seed)
+        generator = np.random.default_rng(context.seed)
+        rows: list[tuple[Cell, ...]] = []
+        for name, kind in world.kinds.items():
+            example = world.words(kind.draw(1, _EXAMPLE_TOKENS, generator)[0].tokens[1:].tolist())
+            rows.append((name, world.weights[name], kind.end, ", ".join(filter(None, kind.latents)), example))
+        record.table("kinds", "Kinds of documents", ("kind", "weight", "end", "hidden values", "example"), rows)
+        record.value("vocabulary", world.vocabulary.size)
         _personas(record, world, settings, config)
         _tasks(record, world, settings)
         _facts(record, settings)
     return record.result
-
-
-def _kinds(record: Recorder, world: World, seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    rows: list[tuple[Cell, ...]] = []
-    for name, kind in world.kinds.items():
-        example = kind.draw(1, _EXAMPLE_TOKENS, generator)[0]
-        rows.append(
-            (
-                name,
-                world.weights[name],
-                kind.end,
-                ", ".join(filter(None, kind.latents)),
-                world.words(example.tokens[1:].tolist()),
-            )
-        )
-    record.table("kinds", "Kinds of documents", ("kind", "weight", "end", "hidden values", "example"), rows)
-    record.value("vocabulary", world.vocabulary.size)
 
 
 def _personas(record: Recorder, world: World, settings: WorldSettings, config: DescribeConfig) -> None:
@@ -78,10 +67,6 @@ def _personas(record: Recorder, world: World, settings: WorldSettings, config: D
         measured=Estimate.exact(divergence, unit="nats", method="exact, summed"),
         advice="The sum of the divergences from the mixture tends to log(1/alpha) as prompts grow.",
     )
-    _persona_tables(record, kind, truths, config.sentences)
-
-
-def _persona_tables(record: Recorder, kind: SentenceKind, truths: PersonaTruths, sentences: int) -> None:
     pairs = truths.classes.divergences()
     record.table(
         "personas",
@@ -103,7 +88,7 @@ def _persona_tables(record: Recorder, kind: SentenceKind, truths: PersonaTruths,
                 float(truths.target_divergence_curve[n]),
                 float(truths.tone_curve[n]),
             )
-            for n in range(0, sentences + 1, max(1, sentences // 12))
+            for n in range(0, config.sentences + 1, max(1, config.sentences // 12))
         ],
     )
 

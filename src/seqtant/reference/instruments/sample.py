@@ -8,18 +8,19 @@ import torch
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.lm.generation import Sampling, generate
-from seqtant.lm.interface import CausalLM
 from seqtant.lm.loading import load
-from seqtant.reference import requirements
 from seqtant.reference.config import SampleConfig
+from seqtant.reference.instruments.check import same_words
 from seqtant.reference.oracle import WorldLM
-from seqtant.reference.world.vocabulary import EOS_ID
-from seqtant.reference.world.world import World, reference_world
+from seqtant.reference.world.documents import EOS_ID
+from seqtant.reference.world.world import reference_world
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
+from seqtant.runs.verb import verb
 
 
-def run(config: SampleConfig, context: Context) -> Result:
+@verb(SampleConfig)
+def sample_documents(config: SampleConfig, context: Context) -> Result:
     """Samples documents.
 
     Raises:
@@ -32,8 +33,16 @@ def run(config: SampleConfig, context: Context) -> Result:
             raise InputError(
                 f"the prompt has {len(prompt)} tokens and 'tokens' is {config.tokens}: ask for more tokens"
             )
+        if config.source == "model":
+            speaker = load(config.model, device=context.device)
+            same_words(speaker, world)
+        elif config.temperature != 1:
+            raise InputError(f"the world knows only temperature 1, not {config.temperature:g}")
+        else:
+            world.next_token_log_probs(prompt)  # refuses a prompt that cannot begin a document
+            speaker = WorldLM(world)
         made = generate(
-            _speaker(config, world, prompt, context.device),
+            speaker,
             [prompt] * config.count,
             max_tokens=max(1, config.tokens - len(prompt)),
             sampling=Sampling(temperature=config.temperature),
@@ -49,14 +58,3 @@ def run(config: SampleConfig, context: Context) -> Result:
         record.value("documents", len(rows))
         record.value("possible", sum(row[2] is not None for row in rows))
     return record.result
-
-
-def _speaker(config: SampleConfig, world: World, prompt: list[int], device: str) -> CausalLM:
-    if config.source == "model":
-        model = load(config.model, device=device)
-        requirements.same_words(model, world)
-        return model
-    if config.temperature != 1:
-        raise InputError(f"the world knows only temperature 1, not {config.temperature:g}")
-    world.next_token_log_probs(prompt)  # refuses a prompt that cannot begin a document
-    return WorldLM(world)

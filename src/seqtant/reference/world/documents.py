@@ -1,21 +1,90 @@
-"""What every kind of document has in common: a title, a run of items, and a chance of ending after each item."""
+"""What all documents have in common: words as tokens, a title, a run of items, and an end after some item.
+
+One word is one token, so that the world's probabilities are those of the model's tokens.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from seqtant.reference.world.grammar import PADDING
-from seqtant.reference.world.vocabulary import BOS_ID, EOS_ID, PAD_ID, Vocabulary
+from seqtant.errors import InputError, suggest
 
+PAD, BOS, EOS, UNKNOWN = "<pad>", "<bos>", "<eos>", "<unk>"
+SPECIALS = (PAD, BOS, EOS, UNKNOWN)
+PAD_ID, BOS_ID, EOS_ID, UNKNOWN_ID = range(4)
+PADDING = -1
+"""Fills rows of drawn items up to the longest one; never a token."""
 NEVER = -np.inf
+"""Log-probability of what cannot come."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Special tokens first, then the words in alphabetical order.
+
+    Example:
+        >>> words = Vocabulary.of(["the sky is blue .", "the sea is blue ."])
+        >>> words.size, words.encode("the sea"), words.decode([7, 9, 6])
+        (10, [9, 7], 'sea the is')
+    """
+
+    words: tuple[str, ...]
+    """Word of every token id."""
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Vocabulary:
+        """The vocabulary of some texts, split at spaces."""
+        words = {word for text in texts for word in text.split()}
+        return cls(SPECIALS + tuple(sorted(words.difference(SPECIALS))))
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return len(self.words)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Token id of every word."""
+        return {word: index for index, word in enumerate(self.words)}
+
+    def id(self, word: str) -> int:
+        """Token id of one word.
+
+        Raises:
+            InputError: The world does not know the word.
+        """
+        if word not in self.ids:
+            raise InputError(f"the reference world has no word '{word}'{suggest(word, self.ids)}")
+        return self.ids[word]
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text whose words and punctuation marks are separated by spaces.
+
+        Raises:
+            InputError: The world does not know a word.
+        """
+        return [self.id(word) for word in text.split()]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The words of some token ids, separated by spaces."""
+        return " ".join(self.words[int(token)] for token in tokens)
 
 
 class Items(ABC):
-    """Reads the items of one document, word by word, and says how likely each next word is."""
+    """Reads the items of one document, word by word, and gives the probability of each next word.
+
+    Attributes:
+        between: Whether an item has just ended (or none has begun).
+    """
+
+    between = True
 
     @abstractmethod
     def log_probs(self, size: int) -> Float[np.ndarray, " vocabulary"]:
@@ -24,15 +93,6 @@ class Items(ABC):
     @abstractmethod
     def advance(self, token: int) -> float:
         """Reads one word and returns its log-probability; -inf if it cannot come here."""
-
-    @property
-    @abstractmethod
-    def between(self) -> bool:
-        """Whether an item has just ended (or none has begun)."""
-
-    @abstractmethod
-    def copy(self) -> Items:
-        """An independent reader in the same state."""
 
     @property
     def log_posterior(self) -> Float[np.ndarray, " latents"]:
@@ -49,6 +109,7 @@ class Kind(ABC):
         end: Probability that the document ends after an item.
         latents: Names of the hidden values; one name where nothing is hidden.
         prior: p(hidden value).
+        shortest_item: Number of tokens of the shortest item.
     """
 
     name: str
@@ -56,6 +117,7 @@ class Kind(ABC):
     end: float
     latents: tuple[str, ...] = ("",)
     prior: Float[np.ndarray, " latents"] = np.ones(1)
+    shortest_item: int
 
     @abstractmethod
     def items(self) -> Items:
@@ -71,33 +133,22 @@ class Kind(ABC):
         """Draws the items of many documents, one after the other; rows filled up with -1."""
 
     @property
-    @abstractmethod
-    def shortest_item(self) -> int:
-        """Number of tokens of the shortest item."""
-
-    @property
     def title(self) -> tuple[int, ...]:
         """Tokens every such document begins with, after the beginning-of-sequence token."""
         return (self.vocabulary.id(self.name), self.vocabulary.id(":"))
 
     def eased(self) -> Kind:
-        """The same documents with other chances, from which it is easier to learn; itself where there is no such."""
+        """The same documents with other probabilities, from which it is easier to learn; by default itself."""
         return self
 
     def draw(self, count: int, longest: int, generator: np.random.Generator) -> list[Document]:
-        """Draws documents, cut after ``longest`` tokens.
-
-        Args:
-            count: Number of documents.
-            longest: Most tokens of a document.
-            generator: Source of chance.
-        """
+        """Draws documents, cut after ``longest`` tokens."""
         if count == 0:
             return []
         latents = generator.choice(len(self.latents), size=count, p=self.prior)
         most = -(-longest // self.shortest_item)
         counts = np.minimum(generator.geometric(self.end, size=count), most)
-        rows = self.draw_items(latents, counts, generator)
+        rows = self.draw_items(latents, counts, generator)  # [items, longest], items of a document side by side
         lengths = np.add.reduceat((rows != PADDING).sum(axis=1), np.cumsum(counts) - counts)
         bodies = np.split(rows[rows != PADDING], np.cumsum(lengths)[:-1])
         opening = np.array((BOS_ID, *self.title))
@@ -134,18 +185,27 @@ class Reading:
 
     def copy(self) -> Reading:
         """An independent reading in the same state."""
-        other = object.__new__(Reading)
-        other.kind, other.read, other.ended = self.kind, self.read, self.ended
-        other.items = self.items.copy()
+        other = copy(self)
+        other.items = copy(self.items)  # readers of items replace their state and never change it in place
         return other
+
+    @property
+    def _certain(self) -> int | None:
+        """The next token where only one can come: padding after the end, else a word of the title."""
+        if self.ended:
+            return PAD_ID
+        return self.kind.title[self.read] if self.read < len(self.kind.title) else None
+
+    @property
+    def _may_end(self) -> bool:
+        return self.items.between and self.read > len(self.kind.title)
 
     def log_probs(self) -> Float[np.ndarray, " vocabulary"]:
         """Log p(next token | kind, document so far)."""
-        size = self.kind.vocabulary.size
-        if self.ended or self.read < len(self.kind.title):
-            sure = PAD_ID if self.ended else self.kind.title[self.read]
+        size, certain = self.kind.vocabulary.size, self._certain
+        if certain is not None:
             result = np.full(size, NEVER)
-            result[sure] = 0.0
+            result[certain] = 0.0
             return result
         result = self.items.log_probs(size)
         if self._may_end:
@@ -155,17 +215,11 @@ class Reading:
 
     def advance(self, token: int) -> float:
         """Reads one token and returns its log-probability; -inf if it cannot come here."""
-        if self.ended or self.read < len(self.kind.title):
-            sure = PAD_ID if self.ended else self.kind.title[self.read]
-            self.read += 1
-            return 0.0 if token == sure else NEVER
-        may_end = self._may_end
+        certain, may_end = self._certain, self._may_end
         self.read += 1
+        if certain is not None:
+            return 0.0 if token == certain else NEVER
         if token == EOS_ID:
             self.ended = True
             return float(np.log(self.kind.end)) if may_end else NEVER
         return self.items.advance(token) + (float(np.log1p(-self.kind.end)) if may_end else 0.0)
-
-    @property
-    def _may_end(self) -> bool:
-        return self.items.between and self.read > len(self.kind.title)

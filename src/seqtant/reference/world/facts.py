@@ -1,13 +1,11 @@
-"""Facts of the world: who lives where, likes what; told, asked and joined in twos, each right with a known chance."""
+"""Facts of the world: who lives where, likes what; told, asked, joined in twos, each right with known probability."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from seqtant.reference.world.grammar import Weighted, grammar_of
-from seqtant.reference.world.sentences import SentenceKind
-from seqtant.reference.world.vocabulary import Vocabulary
+from seqtant.reference.world.sentences import Weighted
 
 CITIES = {
     "paris": "france",
@@ -93,16 +91,6 @@ class Fact:
             return self.relation.ceiling
         return (1 - self.relation.ceiling) / (len(self.answers) - 1)
 
-    def asked(self, weight: float) -> Iterator[tuple[str, float]]:
-        """The question with each answer, and its share of a weight."""
-        for answer in self.answers:
-            yield f"{self.question} {answer} .", weight * self.probability(answer)
-
-    def told(self, weight: float) -> Iterator[tuple[str, float]]:
-        """The statement with each answer, and its share of a weight."""
-        for answer in self.answers:
-            yield self.relation.statement.format(self.subject, answer), weight * self.probability(answer)
-
 
 @dataclass(frozen=True)
 class FactSettings:
@@ -146,36 +134,20 @@ class FactSettings:
             if (person not in self.never_asked) == asked
         )
 
-    def questions(self, weight: float = 1.0) -> Iterator[tuple[str, float]]:
+    def questions(self, weight: float) -> Iterator[tuple[str, float]]:
         """All questions with their answers, sharing a weight: every question alike."""
         asked = (*self.facts(), *self.compositions())
         for fact in asked:
-            yield from fact.asked(weight / len(asked))
-
-    def statements(self, weight: float = 1.0) -> Iterator[tuple[str, float]]:
-        """All statements, sharing a weight: every fact alike."""
-        facts = self.facts()
-        for fact in facts:
-            yield from fact.told(weight / len(facts))
+            for answer in fact.answers:
+                yield f"{fact.question} {answer} .", weight / len(asked) * fact.probability(answer)
 
     def sentences(self) -> list[Weighted]:
-        """The sentences of a book."""
-        pairs = [*self.statements(self.told), *self.questions(1 - self.told)]
+        """The sentences of a book: statements of facts, every fact alike, and questions."""
+        facts = self.facts()
+        statements = [
+            (fact.relation.statement.format(fact.subject, answer), self.told / len(facts) * fact.probability(answer))
+            for fact in facts
+            for answer in fact.answers
+        ]
+        pairs = [*statements, *self.questions(1 - self.told)]
         return [Weighted(text, (probability,)) for text, probability in pairs]
-
-
-@dataclass(frozen=True)
-class Book:
-    """Documents that tell and ask facts."""
-
-    settings: FactSettings = field(default_factory=FactSettings)
-
-    def texts(self) -> list[str]:
-        """Texts that hold every word of such documents."""
-        return ["book :", *(sentence.text for sentence in self.settings.sentences())]
-
-    def kind(self, vocabulary: Vocabulary) -> SentenceKind:
-        """The kind of document."""
-        return SentenceKind(
-            "book", vocabulary, grammar_of(self.settings.sentences(), vocabulary), {"": 1.0}, self.settings.end
-        )

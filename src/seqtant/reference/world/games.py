@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
-from seqtant.reference.world.grammar import Weighted, grammar_of
-from seqtant.reference.world.sentences import SentenceKind
-from seqtant.reference.world.vocabulary import Vocabulary
+from seqtant.reference.world.sentences import Weighted
 
 SIZES = ("small", "big")
 COLORS = ("red", "blue", "green", "black")
@@ -119,21 +117,3 @@ class GameSettings:
             )
             for shown, label in product(self.inputs, self.labels)
         ]
-
-
-@dataclass(frozen=True)
-class Game:
-    """Documents of shots of one hidden task."""
-
-    settings: GameSettings = field(default_factory=GameSettings)
-
-    def texts(self) -> list[str]:
-        """Texts that hold every word of such documents."""
-        return ["game :", *(sentence.text for sentence in self.settings.sentences())]
-
-    def kind(self, vocabulary: Vocabulary) -> SentenceKind:
-        """The kind of document."""
-        prior = {task.name: task.weight for task in self.settings.tasks}
-        return SentenceKind(
-            "game", vocabulary, grammar_of(self.settings.sentences(), vocabulary), prior, self.settings.end
-        )

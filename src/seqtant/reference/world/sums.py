@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
-from seqtant.reference.world.documents import NEVER, Items, Kind
-from seqtant.reference.world.grammar import PADDING
-from seqtant.reference.world.vocabulary import Vocabulary
+from seqtant.reference.world.documents import NEVER, PADDING, Items, Kind, Vocabulary
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
@@ -75,21 +73,6 @@ class Problem:
         return " ".join((self.question, *(self.steps if steps else ()), f"answer {self.answer} ."))
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Documents of problems."""
-
-    settings: SumSettings = field(default_factory=SumSettings)
-
-    def texts(self) -> list[str]:
-        """Texts that hold every word of such documents."""
-        return ["sums : add . answer makes", *self.settings.digits, *self.settings.ordinals]
-
-    def kind(self, vocabulary: Vocabulary) -> SumKind:
-        """The kind of document."""
-        return SumKind(self.settings, vocabulary)
-
-
 class SumKind(Kind):
     """Problems as a kind of document.
 
@@ -108,6 +91,7 @@ class SumKind(Kind):
         self.digits = np.array([vocabulary.id(word) for word in settings.digits])
         self.ordinals = np.array([vocabulary.id(word) for word in settings.ordinals])
         self.add, self.stop, self.answer, self.makes = vocabulary.encode("add . answer makes")
+        self.shortest_item = 5 + 2 * settings.shortest  # answered at once
 
     def eased(self) -> SumKind:
         """The same kind with small digits more often; only what is drawn differs."""
@@ -130,11 +114,12 @@ class SumKind(Kind):
         values = generator.integers(len(self.digits), size=(self._draws, items, longest)).min(axis=0)
         totals = np.cumsum(values, axis=1) % len(self.digits)
         used = np.arange(longest) < lengths[:, None]
+        # [items, longest, 2]: place and digit of each summand
         listed = np.stack([np.broadcast_to(self.ordinals, values.shape), self.digits[values]], axis=2)
         stops = np.full((items, longest), self.stop)
         makes = np.full((items, longest), self.makes)
         worked = np.stack([listed[..., 0], listed[..., 1], makes, self.digits[totals], stops], axis=2)
-        worked[:, 0, 2:4] = PADDING
+        worked[:, 0, 2:4] = PADDING  # the first step has nothing to add yet: no "makes" and no total
         listed = np.where(used[..., None], listed, PADDING).reshape(items, -1)
         worked = np.where((used & stepwise[:, None])[..., None], worked, PADDING).reshape(items, -1)
         last = self.digits[totals[np.arange(items), lengths - 1]]
@@ -142,31 +127,15 @@ class SumKind(Kind):
         parts = [self.add * column, listed, self.stop * column, worked, self.answer * column, last[:, None]]
         return np.concatenate([*parts, self.stop * column], axis=1)
 
-    @property
-    def shortest_item(self) -> int:
-        """Number of tokens of the shortest problem, answered at once."""
-        return 5 + 2 * self.settings.shortest
-
-    def solution(self, digits: tuple[int, ...], *, steps: bool) -> tuple[int, ...]:
-        """Tokens of the solution of a problem."""
-        problem = Problem(digits, self.settings)
-        text = problem.text(steps=steps).removeprefix(problem.question)
-        return tuple(self.vocabulary.encode(text))
-
 
 class SumItems(Items):
-    """Reads problems: only their length, their digits and the way they are solved are left to chance."""
+    """Reads problems: only their length, their digits and the way they are solved are random."""
 
     def __init__(self, kind: SumKind) -> None:
         self._kind = kind
         self._digits: tuple[int, ...] = ()
         self._stage = "start"
         self._rest: tuple[int, ...] = ()
-
-    @property
-    def between(self) -> bool:
-        """Whether a problem has just ended."""
-        return self._stage == "start"
 
     def _choices(self) -> dict[int, float]:
         """Probability of every possible next token."""
@@ -180,6 +149,7 @@ class SumItems(Items):
             return {int(kind.ordinals[0]): kind.settings.steps, kind.answer: 1 - kind.settings.steps}
         if self._stage == "rest":
             return {self._rest[0]: 1.0}
+        # All lengths from the shortest to the longest are alike: of those left, this one has an equal share.
         stop = 0.0 if count < shortest else 1 / (longest - count + 1)
         choices = {} if count == longest else {int(kind.ordinals[count]): 1 - stop}
         return choices | ({kind.stop: stop} if stop else {})
@@ -193,13 +163,9 @@ class SumItems(Items):
 
     def advance(self, token: int) -> float:
         """Reads one word and returns its log-probability."""
-        chance = self._choices().get(token)
-        if chance is None:
+        probability = self._choices().get(token)
+        if probability is None:
             return NEVER
-        self._move(token)
-        return float(np.log(chance))
-
-    def _move(self, token: int) -> None:
         kind = self._kind
         if self._stage == "start":
             self._stage, self._digits = "place", ()
@@ -209,12 +175,12 @@ class SumItems(Items):
             self._digits += (int(np.flatnonzero(kind.digits == token)[0]),)
             self._stage = "place"
         else:
-            before = kind.solution(self._digits, steps=token != kind.answer) if self._stage == "solve" else self._rest
-            self._rest = before[1:]
+            if self._stage == "solve":
+                # From here on every word is determined by the problem and the way it is solved.
+                problem = Problem(self._digits, kind.settings)
+                text = problem.text(steps=token != kind.answer).removeprefix(problem.question)
+                self._rest = tuple(kind.vocabulary.encode(text))
+            self._rest = self._rest[1:]
             self._stage = "rest" if self._rest else "start"
-
-    def copy(self) -> SumItems:
-        """An independent reader in the same state."""
-        other = SumItems(self._kind)
-        other._digits, other._stage, other._rest = self._digits, self._stage, self._rest
-        return other
+        self.between = self._stage == "start"
+        return float(np.log(probability))

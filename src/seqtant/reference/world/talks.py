@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from seqtant.reference.world.facts import FactSettings
-from seqtant.reference.world.grammar import Weighted, grammar_of
-from seqtant.reference.world.sentences import SentenceKind
-from seqtant.reference.world.vocabulary import Vocabulary
+from seqtant.reference.world.sentences import Weighted
 
 MOOD_QUESTION = "how are you ?"
 
@@ -78,54 +75,25 @@ class TalkSettings:
 
     def sentences(self) -> list[Weighted]:
         """The sentences of a talk with their probability under each persona."""
-        told = [*self._remarks(), *self._moods()]
-        rest = 1 - self.remarks - self.moods
-        same = [(text, (weight,) * len(self.personas)) for text, weight in self.facts.questions(rest)]
-        return [Weighted(text, probabilities) for text, probabilities in (*told, *same)]
-
-    def _remarks(self) -> Iterator[tuple[str, tuple[float, ...]]]:
+        bright = [persona.bright for persona in self.personas]
+        p_tone = {"bright": bright, "dark": [1 - p for p in bright]}
+        indoors = [persona.indoors for persona in self.personas]
+        places = ((self.indoors, indoors), (self.outdoors, [1 - p for p in indoors]))
+        sentences: list[Weighted] = []
         for tone, words in self.tones.items():
-            for nouns, inside in ((self.indoors, True), (self.outdoors, False)):
-                shares = [
-                    self.remarks * _tone(persona, tone) * (persona.indoors if inside else 1 - persona.indoors)
-                    for persona in self.personas
-                ]
-                texts = [*_frames(words, nouns)]
-                for text, chance in texts:
-                    yield text, tuple(share * chance for share in shares)
-
-    def _moods(self) -> Iterator[tuple[str, tuple[float, ...]]]:
+            for nouns, p_place in places:
+                # p(remark | persona) = p(remark) p(tone | persona) p(place | persona) p(words | tone, place)
+                shares = [self.remarks * p * q for p, q in zip(p_tone[tone], p_place, strict=True)]
+                remarks: list[tuple[str, float]] = []
+                for noun in nouns:
+                    for frame in ("the {1} is {0} .", "i see a {0} {1} .", "what a {0} {1} !"):
+                        chance = 1 / (4 * len(nouns) * len(words.adjectives))
+                        remarks += [(frame.format(adjective, noun), chance) for adjective in words.adjectives]
+                    chance = 1 / (4 * len(nouns) * len(words.verbs))
+                    remarks += [(f"we {verb} the {noun} .", chance) for verb in words.verbs]
+                sentences += [Weighted(text, tuple(share * chance for share in shares)) for text, chance in remarks]
         for tone, words in self.tones.items():
-            for reply in words.replies:
-                shares = (self.moods * _tone(persona, tone) / len(words.replies) for persona in self.personas)
-                yield f"{MOOD_QUESTION} {reply} .", tuple(shares)
-
-
-def _tone(persona: Persona, tone: str) -> float:
-    return persona.bright if tone == "bright" else 1 - persona.bright
-
-
-def _frames(words: Tone, nouns: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    for noun in nouns:
-        for frame in ("the {1} is {0} .", "i see a {0} {1} .", "what a {0} {1} !"):
-            for adjective in words.adjectives:
-                yield frame.format(adjective, noun), 1 / (4 * len(nouns) * len(words.adjectives))
-        for verb in words.verbs:
-            yield f"we {verb} the {noun} .", 1 / (4 * len(nouns) * len(words.verbs))
-
-
-@dataclass(frozen=True)
-class Talk:
-    """Documents spoken by one persona each."""
-
-    settings: TalkSettings = field(default_factory=TalkSettings)
-
-    def texts(self) -> list[str]:
-        """Texts that hold every word of such documents."""
-        return ["talk :", *(sentence.text for sentence in self.settings.sentences())]
-
-    def kind(self, vocabulary: Vocabulary) -> SentenceKind:
-        """The kind of document."""
-        prior = {persona.name: persona.weight for persona in self.settings.personas}
-        grammar = grammar_of(self.settings.sentences(), vocabulary)
-        return SentenceKind("talk", vocabulary, grammar, prior, self.settings.end)
+            shares = tuple(self.moods * p / len(words.replies) for p in p_tone[tone])
+            sentences += [Weighted(f"{MOOD_QUESTION} {reply} .", shares) for reply in words.replies]
+        questions = self.facts.questions(1 - self.remarks - self.moods)
+        return sentences + [Weighted(text, (weight,) * len(self.personas)) for text, weight in questions]

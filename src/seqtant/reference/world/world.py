@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
 from seqtant.errors import InputError
-from seqtant.reference.world.documents import NEVER, Document, Kind, Reading
-from seqtant.reference.world.facts import Book, FactSettings
-from seqtant.reference.world.games import Game, GameSettings
-from seqtant.reference.world.sentences import SentenceKind
-from seqtant.reference.world.stories import Story, StorySettings
-from seqtant.reference.world.sums import Sums, SumSettings
-from seqtant.reference.world.talks import Talk, TalkSettings
-from seqtant.reference.world.vocabulary import BOS_ID, Vocabulary
+from seqtant.reference.world.documents import BOS_ID, NEVER, Document, Kind, Reading, Vocabulary
+from seqtant.reference.world.facts import FactSettings
+from seqtant.reference.world.games import GameSettings
+from seqtant.reference.world.sentences import Grammar, SentenceKind
+from seqtant.reference.world.stories import ASKED, TOLD, StoryKind, StorySettings
+from seqtant.reference.world.sums import SumKind, SumSettings
+from seqtant.reference.world.talks import TalkSettings
 
 KIND_WEIGHTS = {"talk": 0.42, "game": 0.18, "sums": 0.16, "book": 0.12, "story": 0.12}
 """Probability of each kind of document."""
@@ -78,19 +77,29 @@ class World:
         Raises:
             InputError: A kind of document is not known.
         """
-        sources = {
-            "talk": Talk(settings.talk),
-            "game": Game(settings.game),
-            "sums": Sums(settings.sums),
-            "book": Book(settings.book),
-            "story": Story(settings.story),
+        talk, game, sums, book, story = settings.talk, settings.game, settings.sums, settings.book, settings.story
+        # Kinds of independent sentences: the sentences, the prior of what is hidden, the end.
+        of_sentences = {
+            "talk": (talk.sentences(), {persona.name: persona.weight for persona in talk.personas}, talk.end),
+            "game": (game.sentences(), {task.name: task.weight for task in game.tasks}, game.end),
+            "book": (book.sentences(), {"": 1.0}, book.end),
         }
-        unknown = set(settings.weights).difference(sources)
+        # Texts that hold every word of each kind.
+        texts = {name: [f"{name} :", *(one.text for one in kind[0])] for name, kind in of_sentences.items()}
+        texts["sums"] = ["sums : add . answer makes", *sums.digits, *sums.ordinals]
+        texts["story"] = ["story :", TOLD.format("", ""), ASKED.format("", ""), *story.things, *story.places]
+        unknown = set(settings.weights).difference(texts)
         if unknown:
-            raise InputError(f"unknown kind of document '{min(unknown)}': known are {', '.join(sources)}")
-        chosen = [sources[name] for name in settings.weights]
-        vocabulary = Vocabulary.of(text for source in chosen for text in source.texts())
-        return cls([source.kind(vocabulary) for source in chosen], settings.weights)
+            raise InputError(f"unknown kind of document '{min(unknown)}': known are {', '.join(KIND_WEIGHTS)}")
+        vocabulary = Vocabulary.of(text for name in settings.weights for text in texts[name])
+        kinds: list[Kind] = []
+        for name in settings.weights:
+            if name in of_sentences:
+                sentences, prior, end = of_sentences[name]
+                kinds.append(SentenceKind(name, vocabulary, Grammar.of(sentences, vocabulary), prior, end))
+            else:
+                kinds.append(SumKind(sums, vocabulary) if name == "sums" else StoryKind(story, vocabulary))
+        return cls(kinds, settings.weights)
 
     def component(self, kind: str, *latents: str) -> World:
         """The world in which the kind of document is known, and its hidden value to be one of some.
@@ -190,11 +199,6 @@ class World:
             drawn += self.kinds[name].draw(int(number), longest, generator)
         return [drawn[index] for index in generator.permutation(count)]
 
-    @cached_property
-    def titles(self) -> dict[str, tuple[int, ...]]:
-        """Tokens that documents of each kind begin with, the beginning-of-sequence token included."""
-        return {name: (BOS_ID, *kind.title) for name, kind in self.kinds.items()}
-
 
 class WorldReading:
     """One document of unknown kind, read token by token, with the exact posterior over kinds."""
@@ -207,16 +211,9 @@ class WorldReading:
 
     def copy(self) -> WorldReading:
         """An independent reading in the same state."""
-        other = WorldReading.__new__(WorldReading)
-        other._world, other._started = self._world, self._started
-        other._joint = dict(self._joint)
+        other = copy(self)
         other._readings = {name: reading.copy() for name, reading in self._readings.items()}
         return other
-
-    @property
-    def possible(self) -> bool:
-        """Whether any document of the world begins with what was read."""
-        return bool(self._joint)
 
     def log_probs(self) -> Float[np.ndarray, " vocabulary"]:
         """Log p(next token | read so far); all -inf if nothing of the world begins so."""
@@ -240,6 +237,7 @@ class WorldReading:
             return 0.0 if token == BOS_ID else NEVER
         if not self._joint:
             return NEVER
+        # log p(token | before) = log sum over kinds of p(kind, before, token) - the same sum without the token
         before = np.logaddexp.reduce(list(self._joint.values()))
         joint = {name: self._joint[name] + self._readings[name].advance(token) for name in self._joint}
         self._joint = {name: value for name, value in joint.items() if value > NEVER}
@@ -253,11 +251,10 @@ class WorldReading:
         return {
             (name, latent): float(np.exp(joint - total + log_share))
             for name, joint in self._joint.items()
-            for latent, log_share in zip(self._world.kinds[name].latents, self._log_posterior(name), strict=True)
+            for latent, log_share in zip(
+                self._world.kinds[name].latents, self._readings[name].items.log_posterior, strict=True
+            )
         }
-
-    def _log_posterior(self, name: str) -> Float[np.ndarray, " latents"]:
-        return self._readings[name].items.log_posterior
 
 
 def reference_world() -> World:

@@ -20,9 +20,9 @@ from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import encode_continuations
 from seqtant.reference.config import ShapeConfig
+from seqtant.reference.oracle import finished
 from seqtant.reference.recipe import build_network, save_model
-from seqtant.reference.tokenizer import finished
-from seqtant.reference.world.vocabulary import SPECIALS
+from seqtant.reference.world.documents import SPECIALS
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder

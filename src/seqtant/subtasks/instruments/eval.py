@@ -16,8 +16,8 @@ from seqtant.lm.folder import REFERENCE, name_of
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import next_token_log_probs
-from seqtant.reference.measures.problems import Solved
-from seqtant.reference.measures.problems import solve as solve_sums
+from seqtant.reference.measures import Solved
+from seqtant.reference.measures import solve as solve_sums
 from seqtant.reference.prompts import Prompts
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder

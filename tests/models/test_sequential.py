@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.models.wavefunctions.recurrent_state import RecurrentNetwork, snake
-from seqtant.models.wavefunctions.transformer_state import TransformerNetwork
+from seqtant.models.wavefunctions.sequential import RecurrentNetwork, TransformerNetwork, snake
 
 SHAPE = (3, 3)
 EVERYTHING = 1 - 2 * ((torch.arange(512)[:, None] >> torch.arange(9)) & 1)

@@ -1,1 +1,0 @@
-"""Measurements of a model against the world it was trained on."""
