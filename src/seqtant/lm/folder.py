@@ -85,10 +85,47 @@ def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
     Raises:
         InputError: Something is missing, empty, broken or unsafe; the message names the file and what to do.
     """
-    _check_config(folder)
-    _check_weights(folder)
-    if tokenizer:
-        _check_tokenizer(folder)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
+    if "model_type" not in read_json(config):
+        raise InputError(f"'{config}' names no model_type: it is not the config.json of a transformers model")
+    from safetensors import SafetensorError, safe_open
+
+    for shard in _weight_files(folder):
+        if not shard.is_file():
+            raise InputError(f"'{folder}' lacks the weights file '{shard.name}' that its index names: copy it again")
+        try:
+            # Opening reads the header and compares the file's size with it: truncated files are found here.
+            with safe_open(str(shard), framework="numpy") as tensors:
+                empty = not list(tensors.keys())
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"'{shard}' is corrupt ({error}): copy the checkpoint again") from error
+        if empty:
+            raise InputError(f"'{shard}' holds no tensors: copy the checkpoint again")
+    if not tokenizer:
+        return
+    present = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not present:
+        raise InputError(
+            f"'{folder}' has no tokenizer (such as tokenizer.json): copy the one the model was trained with"
+        )
+    for path in present:
+        if path.stat().st_size == 0:
+            raise InputError(f"the tokenizer file '{path}' is empty: copy the one the model was trained with")
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.is_file():
+        names = read_json(index).get("weight_map")
+        if not isinstance(names, dict) or not names:
+            raise InputError(f"'{index}' names no weights: copy the checkpoint again")
+        return [folder / name for name in sorted({str(name) for name in names.values()})]
+    if not single.is_file():
+        refuse_pickles(folder)
+        raise InputError(f"'{folder}' has no weights: model.safetensors is missing")
+    return [single]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -106,36 +143,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_config(folder: Path) -> None:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
-    config = read_json(path)
-    if "model_type" not in config:
-        raise InputError(f"'{path}' names no model_type: it is not the config.json of a transformers model")
-
-
-def _check_weights(folder: Path) -> None:
-    for shard in _shards(folder):
-        if not shard.is_file():
-            raise InputError(f"'{folder}' lacks the weights file '{shard.name}' that its index names: copy it again")
-        _check_shard(shard)
-
-
-def _shards(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = read_json(index).get("weight_map")
-        if not isinstance(names, dict) or not names:
-            raise InputError(f"'{index}' names no weights: copy the checkpoint again")
-        return [folder / name for name in sorted({str(name) for name in names.values()})]
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return [single]
-    refuse_pickles(folder)
-    raise InputError(f"'{folder}' has no weights: model.safetensors is missing")
-
-
 def refuse_pickles(folder: Path) -> None:
     """Refuses a folder whose only weights are pickles.
 
@@ -147,26 +154,3 @@ def refuse_pickles(folder: Path) -> None:
         raise InputError(
             f"'{folder}' holds pickled weights ('{pickles[0]}'), which may run code when read: convert to safetensors"
         )
-
-
-def _check_shard(path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="numpy") as tensors:
-            empty = not list(tensors.keys())
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"'{path}' is corrupt ({error}): copy the checkpoint again") from error
-    if empty:
-        raise InputError(f"'{path}' holds no tensors: copy the checkpoint again")
-
-
-def _check_tokenizer(folder: Path) -> None:
-    present = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not present:
-        raise InputError(
-            f"'{folder}' has no tokenizer (such as tokenizer.json): copy the one the model was trained with"
-        )
-    for path in present:
-        if path.stat().st_size == 0:
-            raise InputError(f"the tokenizer file '{path}' is empty: copy the one the model was trained with")

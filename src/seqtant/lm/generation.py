@@ -84,8 +84,21 @@ def generate(
         )
     ids = as_tokens(model, prompts, what="prompt", reserve=max_tokens)
     sampling = sampling or Sampling()
-    noise = _noise(sampling, generator, seeds, len(ids) * samples, max_tokens)
-    stops = _stop_ids(model, stop_ids)
+    rows = len(ids) * samples
+    if seeds is not None:
+        if len(seeds) != rows:
+            raise InputError(f"{len(seeds)} seeds for {rows} continuations: give one for each")
+        noise = row_uniforms(seeds, max_tokens)
+    elif generator is not None:
+        noise = row_uniforms(row_seeds(generator, rows), max_tokens)
+    elif sampling.greedy:
+        noise = torch.zeros(rows, max_tokens, dtype=torch.float64)
+    else:
+        raise InputError("sampling needs randomness: give a torch.Generator or seeds, or temperature=0")
+    stops = ([] if model.eos_id is None else [model.eos_id]) if stop_ids is None else list(stop_ids)
+    if any(not 0 <= token < model.vocabulary_size for token in stops):
+        raise InputError(f"stop_ids must lie in 0 to {model.vocabulary_size - 1}, got {stops}")
+    ends = torch.tensor(sorted(set(stops)), dtype=torch.long, device=model.device)
     rows_of = [index for index in range(len(ids)) for _ in range(samples)]
     lengths = [ids[row].numel() + max_tokens for row in rows_of]
     results: dict[int, Generated] = {}
@@ -93,7 +106,7 @@ def generate(
     for group in group_by_length(lengths, tokens_per_batch):
         state = _start(model, ids, [rows_of[row] for row in group], group)
         results.update(
-            zip(group, _continue(model, state, noise[group], sampling, stops, min_tokens=min_tokens), strict=True)
+            zip(group, _continue(model, state, noise[group], sampling, ends, min_tokens=min_tokens), strict=True)
         )
         bar.advance(len(group))
     bar.close()
@@ -149,49 +162,20 @@ def _continue(
         if step + 1 == steps or not bool(active.any()):
             break
         if int(active.sum()) * 2 <= active.numel():
-            token, active = token[active], _shrink(model, state, active)
+            keep = active.nonzero().squeeze(1)
+            state.rows, state.places = state.rows[keep], state.places[keep]
+            state.cache = model.select_rows(state.cache, keep)
+            token, active = token[active], torch.ones_like(keep, dtype=torch.bool)
         with reading_rows(state.rows):
             output = model.forward(token[:, None], cache=state.cache, keep=1, use_cache=True)
         state.cache, state.logits = output.cache, output.logits[:, -1]
-    return _collected(tokens.cpu(), scores.cpu(), lengths.tolist(), set(stops.tolist()))
-
-
-def _shrink(model: CausalLM, state: _State, active: Tensor) -> Tensor:
-    """Drops the finished rows; returns the new mask of active rows, which is all of them."""
-    keep = active.nonzero().squeeze(1)
-    state.rows, state.places = state.rows[keep], state.places[keep]
-    state.cache = model.select_rows(state.cache, keep)
-    return torch.ones_like(keep, dtype=torch.bool)
-
-
-def _collected(tokens: Tensor, scores: Tensor, lengths: Sequence[int], stops: set[int]) -> list[Generated]:
-    made = []
-    for line, length in enumerate(lengths):
+    made: list[Generated] = []
+    tokens, scores, ends = tokens.cpu(), scores.cpu(), set(stops.tolist())
+    for line, length in enumerate(lengths.tolist()):
         ids = tokens[line, :length].tolist()
         own, drawn_from = scores[:, line, :length].clone()
-        made.append(Generated(ids, own, drawn_from, stopped=ids[-1] in stops))
+        made.append(Generated(ids, own, drawn_from, stopped=ids[-1] in ends))
     return made
-
-
-def _noise(
-    sampling: Sampling, generator: torch.Generator | None, seeds: Sequence[int] | None, rows: int, steps: int
-) -> Float[Tensor, "rows steps"]:
-    if seeds is not None:
-        if len(seeds) != rows:
-            raise InputError(f"{len(seeds)} seeds for {rows} continuations: give one for each")
-        return row_uniforms(seeds, steps)
-    if generator is not None:
-        return row_uniforms(row_seeds(generator, rows), steps)
-    if sampling.greedy:
-        return torch.zeros(rows, steps, dtype=torch.float64)
-    raise InputError("sampling needs randomness: give a torch.Generator or seeds, or temperature=0")
-
-
-def _stop_ids(model: CausalLM, stop_ids: Sequence[int] | None) -> Tensor:
-    chosen = ([] if model.eos_id is None else [model.eos_id]) if stop_ids is None else list(stop_ids)
-    if any(not 0 <= token < model.vocabulary_size for token in chosen):
-        raise InputError(f"stop_ids must lie in 0 to {model.vocabulary_size - 1}, got {chosen}")
-    return torch.tensor(sorted(set(chosen)), dtype=torch.long, device=model.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,40 +226,35 @@ class Sampling:
         Raises:
             InputError: Nothing is left to draw.
         """
-        scores = self._restricted(logits.double(), forbidden)
-        if self.greedy:
-            best = scores.argmax(dim=-1, keepdim=True)
-            return torch.full_like(scores, -torch.inf).scatter(-1, best, 0.0)
-        return _truncated(torch.log_softmax(scores / self.temperature, dim=-1), self.top_k, self.top_p)
-
-    def _restricted(self, scores: Tensor, forbidden: Tensor | None) -> Tensor:
+        scores = logits.double()
         if self.allowed_ids is not None:
             allowed = torch.tensor(self.allowed_ids, device=scores.device)
             scores = torch.full_like(scores, -torch.inf).index_copy(-1, allowed, scores[:, allowed])
         if forbidden is not None and forbidden.numel():
             scores = scores.index_fill(-1, forbidden, -torch.inf)
-        best = scores.amax(dim=-1)
-        if not bool(torch.isfinite(best).all()):
-            if bool((best == -torch.inf).any()):
+        highest = scores.amax(dim=-1)
+        if not bool(torch.isfinite(highest).all()):
+            if bool((highest == -torch.inf).any()):
                 raise InputError("no token is left to draw: allow more ids, or a shorter least length")
             raise InputError("the model's scores are no numbers: its weights may be corrupt, or overflow in their type")
-        return scores
-
-
-def _truncated(log_probs: Tensor, top_k: int | None, top_p: float) -> Float[Tensor, "batch vocabulary"]:
-    """Keeps the likeliest tokens; ties at the edge are settled by the order of a stable sort."""
-    if (top_k is None or top_k >= log_probs.shape[-1]) and top_p >= 1.0:
-        return log_probs
-    ordered, index = log_probs.sort(dim=-1, descending=True, stable=True)
-    keep = torch.ones_like(ordered, dtype=torch.bool)
-    if top_k is not None:
-        keep[:, top_k:] = False
-        ordered = ordered.masked_fill(~keep, -torch.inf).log_softmax(dim=-1)
-    if top_p < 1.0:
-        before = ordered.exp().cumsum(dim=-1) - ordered.exp()
-        keep &= before < top_p
-    kept = torch.zeros_like(keep).scatter(-1, index, keep)
-    return log_probs.masked_fill(~kept, -torch.inf).log_softmax(dim=-1)
+        if self.greedy:
+            best = scores.argmax(dim=-1, keepdim=True)
+            return torch.full_like(scores, -torch.inf).scatter(-1, best, 0.0)
+        log_probs = torch.log_softmax(scores / self.temperature, dim=-1)
+        if (self.top_k is None or self.top_k >= log_probs.shape[-1]) and self.top_p >= 1.0:
+            return log_probs
+        # Ties at the edge are settled by the order of a stable sort.
+        ordered, index = log_probs.sort(dim=-1, descending=True, stable=True)
+        keep = torch.ones_like(ordered, dtype=torch.bool)
+        if self.top_k is not None:
+            keep[:, self.top_k :] = False
+            ordered = ordered.masked_fill(~keep, -torch.inf).log_softmax(dim=-1)
+        if self.top_p < 1.0:
+            # A token stays if the likelier ones do not yet hold top_p: the smallest set that does.
+            before = ordered.exp().cumsum(dim=-1) - ordered.exp()
+            keep &= before < self.top_p
+        kept = torch.zeros_like(keep).scatter(-1, index, keep)
+        return log_probs.masked_fill(~kept, -torch.inf).log_softmax(dim=-1)
 
 
 def row_seeds(generator: torch.Generator, rows: int) -> list[int]:

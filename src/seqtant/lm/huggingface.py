@@ -76,7 +76,9 @@ class HuggingFaceLM(CausalLM):
         self.name = name or str(model.config.name_or_path or type(model).__name__)
         config = model.config.get_text_config(decoder=True)
         self.vocabulary_size = int(config.vocab_size)
-        self.context_length = _context_length(config)
+        fields = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+        lengths = [getattr(config, field, None) for field in fields]
+        self.context_length = next((length for length in lengths if isinstance(length, int) and length > 0), None)
         self.bos_id = _special_id("bos", config, tokenizer)
         self.eos_id = _special_id("eos", config, tokenizer)
         pad_id = _special_id("pad", config, tokenizer)
@@ -242,9 +244,13 @@ class HuggingFaceLM(CausalLM):
         arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
         if cache is not None:
             arguments[self.cache_name] = _mapped(cache.past, Tensor.clone)
-        positions = _positions(cache, attention_mask, input_ids)
-        if self._takes_positions and positions is not None:
-            arguments["position_ids"] = positions
+        # Positions count the real tokens of each row; without cache and padding counting from 0 is right as it is.
+        if self._takes_positions and (cache is not None or attention_mask is not None):
+            ones = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
+            counted = ones.cumsum(dim=1) - 1
+            if cache is not None:
+                counted = counted + cache.lengths[:, None]
+            arguments["position_ids"] = counted.clamp(min=0)
         return arguments
 
     def select_rows(self, cache: HuggingFaceCache, rows: Int[Tensor, " selected"]) -> HuggingFaceCache:
@@ -302,17 +308,6 @@ def _unpadded(
     return ids, places[:, -input_ids.shape[1] :]
 
 
-def _positions(cache: HuggingFaceCache | None, attention_mask: Tensor | None, input_ids: Tensor) -> Tensor | None:
-    """Position of each new token among the real tokens of its row; None where counting from 0 is right as it is."""
-    if cache is None and attention_mask is None:
-        return None
-    ones = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
-    counted = ones.cumsum(dim=1) - 1
-    if cache is not None:
-        counted = counted + cache.lengths[:, None]
-    return counted.clamp(min=0)
-
-
 def _mapped(past: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """A copy of a cache of any family, with every tensor in it changed; the cache that is given stays as it is."""
     from transformers import PretrainedConfig
@@ -333,14 +328,6 @@ def _mapped(past: Any, change: Callable[[Tensor], Tensor]) -> Any:
         if name not in shared:
             setattr(new, name, _mapped(item, change))
     return new
-
-
-def _context_length(config: Any) -> int | None:
-    for field in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-        value = getattr(config, field, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
 
 
 def _special_id(kind: str, config: Any, tokenizer: Any) -> int | None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -216,7 +217,7 @@ def encode_continuations(
     if any(not text for text in continuations):
         raise InputError("a continuation is empty: there is nothing to score")
     alone, *joined = encode(model, [prefix, *(prefix + text for text in continuations)], start=start)
-    shared = min((_agreeing(alone, ids) for ids in joined), default=len(alone))
+    shared = common_length([alone, *joined])
     ends = [ids[shared:] for ids in joined]
     if not shared or not all(ends):
         raise InputError(
@@ -226,10 +227,14 @@ def encode_continuations(
     return alone[:shared], ends
 
 
-def _agreeing(left: Sequence[int], right: Sequence[int]) -> int:
-    """Number of tokens at the beginning that two sequences share."""
-    same = (a == b for a, b in zip(left, right, strict=False))
-    return next((number for number, equal in enumerate(same) if not equal), min(len(left), len(right)))
+def common_length(sequences: Sequence[Sequence[int]]) -> int:
+    """Tokens at the beginning that all sequences have in common.
+
+    Example:
+        >>> common_length([[1, 2, 3], [1, 2, 4, 5], [1, 2]])
+        2
+    """
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*sequences, strict=False)))
 
 
 def tokenizer_of(model: CausalLM) -> PreTrainedTokenizerBase:

@@ -83,7 +83,13 @@ def hidden_states(
     """
     chosen = check_layers(model, layers)
     ids = as_tokens(model, sequences)
-    places = _places(positions, [line.numel() for line in ids])
+    places = [-1] * len(ids) if positions is None else list(positions)
+    if len(places) != len(ids):
+        raise InputError(f"{len(places)} positions for {len(ids)} sequences: give one for each")
+    for number, (place, line) in enumerate(zip(places, ids, strict=True)):
+        if not -line.numel() <= place < line.numel():
+            raise InputError(f"sequence {number} has {line.numel()} tokens: there is no position {place}")
+        places[number] = place % line.numel()
     dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
     result = torch.empty(len(ids), len(chosen), width(model), dtype=dtype)
     bar = progress.task("reading hidden states", len(ids))
@@ -171,10 +177,15 @@ def read_from(model: HuggingFaceLM, states: BlockStates) -> HuggingFaceCache:
 @contextmanager
 def _standing_in(model: HuggingFaceLM, states: BlockStates) -> Iterator[None]:
     """Lets states stand for what the blocks up to theirs put out."""
+
+    def passing_on(hidden: Tensor, *_inputs: Any, **_named: Any) -> Any:
+        """A block that does nothing, in the family's form of an output."""
+        return with_hidden(states.output, hidden)
+
     blocks = decoder_blocks(model)
     with ExitStack() as stack:
         for block in blocks[: states.layer]:
-            stack.enter_context(replaced(block, _passing_on(states.output)))
+            stack.enter_context(replaced(block, passing_on))
         stack.enter_context(replaced(blocks[states.layer], lambda *_inputs, **_named: states.output))
         yield
 
@@ -212,23 +223,3 @@ def run_up_to(
         except ReachedError:
             return outputs
     raise InputError(f"{type(network(model)).__name__} never ran block {top}: this family is not known")
-
-
-def _passing_on(output: Any) -> Callable[..., Any]:
-    """A block that does nothing, in the form of a given output."""
-
-    def forward(hidden: Tensor, *_inputs: Any, **_named: Any) -> Any:
-        return with_hidden(output, hidden)
-
-    return forward
-
-
-def _places(positions: Sequence[int] | None, lengths: Sequence[int]) -> list[int]:
-    if positions is None:
-        return [length - 1 for length in lengths]
-    if len(positions) != len(lengths):
-        raise InputError(f"{len(positions)} positions for {len(lengths)} sequences: give one for each")
-    for number, (place, length) in enumerate(zip(positions, lengths, strict=True)):
-        if not -length <= place < length:
-            raise InputError(f"sequence {number} has {length} tokens: there is no position {place}")
-    return [place % length for place, length in zip(positions, lengths, strict=True)]

@@ -102,12 +102,48 @@ def _wrap(model: Any, *, tokenizer: bool) -> HuggingFaceLM:
 
 
 def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool) -> HuggingFaceLM:
+    """Loads from a folder or, by a name on the hub, from the network."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     folder = locate(model)
-    if folder is None:
-        return _load(str(model), device, dtype, tokenizer=tokenizer, local=False, name=str(model))
-    check_folder(folder, tokenizer=tokenizer)
-    name = REFERENCE if str(model) == REFERENCE else folder.resolve().name
-    return _load(folder, device, dtype, tokenizer=tokenizer, local=True, name=name)
+    source, name, local = str(model), str(model), folder is not None
+    if folder is not None:
+        check_folder(folder, tokenizer=tokenizer)
+        source, name = str(folder), REFERENCE if str(model) == REFERENCE else folder.resolve().name
+    words: PreTrainedTokenizerBase | None = None
+    if tokenizer:
+        found: Any = from_pretrained(AutoTokenizer, source, "the tokenizer of", local_files_only=local)
+        words, count = found, len(found.get_vocab())
+        if count <= len(set(found.all_special_ids)):
+            raise InputError(
+                f"the tokenizer of '{source}' is empty ({count} tokens): copy the one the model was trained with"
+            )
+    network, report = from_pretrained(
+        AutoModelForCausalLM,
+        source,
+        "the model",
+        dtype=dtype,
+        local_files_only=local,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    # What the weights lack was filled with random numbers.
+    missing, surplus = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    if missing:
+        raise InputError(
+            f"the weights of '{source}' lack {len(missing)} tensors that config.json asks for, such as '{missing[0]}': "
+            "the checkpoint and its config.json do not belong together"
+        )
+    if surplus:
+        warnings.warn(
+            f"'{source}' holds {len(surplus)} tensors that its config.json does not use, such as '{surplus[0]}'",
+            stacklevel=3,
+        )
+    loaded = HuggingFaceLM(network.to(device), words, name=name)
+    if words is not None:
+        check_match(loaded, words)
+    probe(loaded)
+    return loaded
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -153,57 +189,6 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | t
 
 def _best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _load(
-    source: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool, local: bool, name: str
-) -> HuggingFaceLM:
-    words = _load_tokenizer(source, local=local) if tokenizer else None
-    network = _load_network(source, dtype, local=local).to(device)
-    loaded = HuggingFaceLM(network, words, name=name)
-    if words is not None:
-        check_match(loaded, words)
-    probe(loaded)
-    return loaded
-
-
-def _load_network(source: str | Path, dtype: str | torch.dtype, *, local: bool) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    loaded: Any = from_pretrained(
-        AutoModelForCausalLM,
-        source,
-        "the model",
-        dtype=dtype,
-        local_files_only=local,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    network, report = loaded
-    missing, surplus = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
-    if missing:
-        raise InputError(
-            f"the weights of '{source}' lack {len(missing)} tensors that config.json asks for, such as '{missing[0]}': "
-            "the checkpoint and its config.json do not belong together"
-        )
-    if surplus:
-        warnings.warn(
-            f"'{source}' holds {len(surplus)} tensors that its config.json does not use, such as '{surplus[0]}'",
-            stacklevel=5,
-        )
-    return network
-
-
-def _load_tokenizer(source: str | Path, *, local: bool) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    tokenizer = from_pretrained(AutoTokenizer, source, "the tokenizer of", local_files_only=local)
-    words = len(tokenizer.get_vocab())
-    if words <= len(set(tokenizer.all_special_ids)):
-        raise InputError(
-            f"the tokenizer of '{source}' is empty ({words} tokens): copy the one the model was trained with"
-        )
-    return tokenizer
 
 
 def check_match(model: CausalLM, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -60,12 +60,31 @@ class MixtureLM(CausalLM):
     def __init__(
         self, components: Sequence[CausalLM], log_prior: ArrayLike | None = None, *, name: str = "mixture"
     ) -> None:
-        _check_components(components)
+        if len(components) < 2:
+            raise InputError(f"a mixture needs at least two models, got {len(components)}")
+        first = components[0]
+        for model in components[1:]:
+            if model.vocabulary_size != first.vocabulary_size:
+                raise InputError(
+                    f"'{first.name}' knows {first.vocabulary_size} tokens and '{model.name}' {model.vocabulary_size}: "
+                    "models of a mixture must share one tokenizer"
+                )
+            if model.device != first.device:
+                raise InputError(
+                    f"'{first.name}' is on {first.device} and '{model.name}' on {model.device}: load both on one"
+                )
+        # Equal sizes do not make equal words.
+        words = [(model, model.tokenizer.get_vocab()) for model in components if model.tokenizer is not None]
+        for model, vocabulary in words[1:]:
+            if vocabulary != words[0][1]:
+                raise InputError(
+                    f"'{words[0][0].name}' and '{model.name}' have different tokenizers: "
+                    "models of a mixture must share one"
+                )
         weights = [0.0] * len(components) if log_prior is None else log_prior
         prior = torch.as_tensor(weights, dtype=torch.float64)
         if prior.shape != (len(components),) or bool(torch.isnan(prior).any()) or not bool(torch.isfinite(prior.max())):
             raise InputError(f"log_prior must hold {len(components)} log weights, at least one of them finite")
-        first = components[0]
         self.components = tuple(components)
         self.name = name
         self.vocabulary_size = first.vocabulary_size
@@ -146,22 +165,21 @@ class MixtureLM(CausalLM):
                 input_ids, attention_mask, cache=None if cache is None else cache.parts[number], use_cache=True
             )
             before = None if cache is None else cache.last_log_probs[number]
-            scores.append(_own_scores(output.logits, input_ids, before))
+            # Log-probability of each token of the slice; 0 for a first token that nothing came before.
+            inner = gathered(output.logits[:, :-1], input_ids[:, 1:])
+            first = inner.new_zeros(batch, 1) if before is None else before.gather(1, input_ids[:, :1]).double()
+            scores.append(torch.cat([first, inner], dim=1))
             expected.append(torch.log_softmax(output.logits[:, kept], dim=-1))
             last.append(torch.log_softmax(output.logits[:, -1], dim=-1))
             parts.append(output.cache)
         prior = self.log_prior.expand(batch, -1) if cache is None else cache.log_weights
         weights = _updated(prior, torch.stack(scores, dim=-1), counts)
-        mixed = _mixed(weights[:, kept], expected)
+        # log sum_m w_m p_m(token), one component after the other: all at once would need their memory together.
+        shares = weights[:, kept]  # [batch, kept, components]
+        mixed = expected[0] + shares[..., 0, None].to(expected[0].dtype)
+        for number, log_probs in enumerate(expected[1:], start=1):
+            mixed = torch.logaddexp(mixed, log_probs + shares[..., number, None].to(log_probs.dtype))
         return mixed, MixtureCache(tuple(parts), weights[:, -1], tuple(last), started | (real[:, -1] != 0)), weights
-
-
-def _own_scores(logits: Tensor, input_ids: Tensor, before: Tensor | None) -> Float[Tensor, "batch time"]:
-    """One component's log-probability of each token of the slice; 0 for a first token that nothing came before."""
-    inner = gathered(logits[:, :-1], input_ids[:, 1:])
-    if before is None:
-        return torch.cat([inner.new_zeros(inner.shape[0], 1), inner], dim=1)
-    return torch.cat([before.gather(1, input_ids[:, :1]).double(), inner], dim=1)
 
 
 def _updated(
@@ -178,32 +196,3 @@ def _updated(
         if not bool(first.any()):
             return torch.log_softmax(moved, dim=-1)
         steps = steps.masked_fill(first[..., None], 0.0)
-
-
-def _mixed(weights: Tensor, expected: Sequence[Tensor]) -> Float[Tensor, "batch kept vocabulary"]:
-    total = expected[0] + weights[..., 0, None].to(expected[0].dtype)
-    for number, log_probs in enumerate(expected[1:], start=1):
-        total = torch.logaddexp(total, log_probs + weights[..., number, None].to(log_probs.dtype))
-    return total
-
-
-def _check_components(components: Sequence[CausalLM]) -> None:
-    if len(components) < 2:
-        raise InputError(f"a mixture needs at least two models, got {len(components)}")
-    first = components[0]
-    for model in components[1:]:
-        if model.vocabulary_size != first.vocabulary_size:
-            raise InputError(
-                f"'{first.name}' knows {first.vocabulary_size} tokens and '{model.name}' {model.vocabulary_size}: "
-                "models of a mixture must share one tokenizer"
-            )
-        if model.device != first.device:
-            raise InputError(
-                f"'{first.name}' is on {first.device} and '{model.name}' on {model.device}: load both on one"
-            )
-    words = [(model, model.tokenizer.get_vocab()) for model in components if model.tokenizer is not None]
-    for model, vocabulary in words[1:]:
-        if vocabulary != words[0][1]:
-            raise InputError(
-                f"'{words[0][0].name}' and '{model.name}' have different tokenizers: models of a mixture must share one"
-            )

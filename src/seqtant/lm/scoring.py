@@ -122,7 +122,14 @@ def next_token_log_probs(
         InputError: As for :func:`token_log_probs`; or a position lies outside its sequence.
     """
     ids = as_tokens(model, sequences)
-    wanted = _absolute(positions, [line.numel() for line in ids])
+    chosen = [[-1]] * len(ids) if positions is None else positions
+    if len(chosen) != len(ids):
+        raise InputError(f"{len(chosen)} lists of positions for {len(ids)} sequences: give one for each")
+    wanted: list[Tensor] = []
+    for number, (own, length) in enumerate(zip(chosen, [line.numel() for line in ids], strict=True)):
+        if any(not -length <= position < length for position in own):
+            raise InputError(f"sequence {number} has {length} tokens: positions must lie in -{length} to {length - 1}")
+        wanted.append(torch.tensor([position % length for position in own], dtype=torch.long))
     results = [torch.empty(0, model.vocabulary_size) for _ in ids]
     for batch in _batches(model, ids, tokens_per_batch, progress):
         rows = batch.rows.tolist()
@@ -197,16 +204,3 @@ def _batches(
             bar.advance(len(group))
     finally:
         bar.close()
-
-
-def _absolute(positions: Sequence[Sequence[int]] | None, lengths: Sequence[int]) -> list[Tensor]:
-    if positions is None:
-        return [torch.tensor([length - 1]) for length in lengths]
-    if len(positions) != len(lengths):
-        raise InputError(f"{len(positions)} lists of positions for {len(lengths)} sequences: give one for each")
-    result = []
-    for number, (chosen, length) in enumerate(zip(positions, lengths, strict=True)):
-        if any(not -length <= position < length for position in chosen):
-            raise InputError(f"sequence {number} has {length} tokens: positions must lie in -{length} to {length - 1}")
-        result.append(torch.tensor([position % length for position in chosen], dtype=torch.long))
-    return result

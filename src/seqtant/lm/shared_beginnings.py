@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, takewhile
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from seqtant.lm.huggingface import (
     replaced,
     with_hidden,
 )
-from seqtant.lm.interface import reading_rows
+from seqtant.lm.interface import common_length, reading_rows
 from seqtant.lm.layers import hidden_states, run_up_to
 from seqtant.progress import SILENT, Progress
 
@@ -184,13 +184,3 @@ def prefix_groups(sequences: Sequence[Sequence[int]], most: Sequence[int]) -> li
         groups.append(PrefixGroup(order[start:end], shared))
         end = start
     return groups[::-1]
-
-
-def common_length(sequences: Sequence[Sequence[int]]) -> int:
-    """Tokens at the beginning that all sequences have in common.
-
-    Example:
-        >>> common_length([[1, 2, 3], [1, 2, 4, 5], [1, 2]])
-        2
-    """
-    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*sequences, strict=False)))
