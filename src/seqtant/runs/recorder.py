@@ -155,16 +155,16 @@ class Recorder:
         advice: str = "",
     ) -> None:
         """Records one finding; see :class:`seqtant.findings.Finding`."""
+        sides = {"predicted": predicted, "measured": measured}
         self.add(
             Finding(
                 key=key,
                 question=question,
                 verdict=verdict,
                 summary=summary,
-                predicted=predicted,
-                measured=measured,
                 assumptions=assumptions,
                 advice=advice,
+                **sides,
             )
         )
 
