@@ -116,10 +116,7 @@ APPLICATION_ID = 0x53455154
 def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Brings a database to the newest shape, in one transaction; does nothing if it is there already.
 
-    Args:
-        connection: In autocommit mode.
-        path: Name of the file, for messages.
-        migrations: All steps, oldest first.
+    The connection is in autocommit mode; ``path`` names the file in messages.
 
     Raises:
         InputError: The file belongs to another program, or to a newer version of this one.

@@ -142,6 +142,10 @@ class Recorder:
         """Records a headline number under its snake_case name."""
         self._values[name] = number
 
+    def values(self, **numbers: float | int | None) -> None:
+        """Records several headline numbers."""
+        self._values |= numbers
+
     def finding(
         self,
         key: str,

@@ -169,15 +169,12 @@ def _save(connection: sqlite3.Connection, result: Result, *, asked: bool) -> Non
         _save(connection, part, asked=False)
     record = to_json(replace(result, parts=()))
     stored = connection.execute("SELECT record FROM run WHERE id = ?", (result.id,)).fetchone()
-    if stored is None:
-        _insert(connection, result, record, asked)
-    elif stored[0] != record or _children(connection, result.id) != [part.id for part in result.parts]:
-        raise InputError(f"run '{result.id}' is stored already with other contents: a run is never overwritten")
-    elif asked:
-        connection.execute("UPDATE run SET asked = 1 WHERE id = ?", (result.id,))
-
-
-def _insert(connection: sqlite3.Connection, result: Result, record: str, asked: bool) -> None:
+    if stored is not None:
+        if stored[0] != record or _children(connection, result.id) != [part.id for part in result.parts]:
+            raise InputError(f"run '{result.id}' is stored already with other contents: a run is never overwritten")
+        if asked:
+            connection.execute("UPDATE run SET asked = 1 WHERE id = ?", (result.id,))
+        return
     run, made_by = result.id, result.environment
     row = (run, result.instrument, result.title, result.created, result.status, result.verdict, result.config_hash)
     row += (result.seed, made_by.get("seqtant", ""), made_by.get("commit", ""))
