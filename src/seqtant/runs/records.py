@@ -54,7 +54,7 @@ def read_file(path: Path) -> list[Result]:
 Format = Literal["json", "jsonl", "csv"]
 
 _NUMBERS = ("value", "low", "high", "level", "method", "unit")
-COLUMNS = ("run", "instrument", "kind", "key", "step", "seed", "group", *_NUMBERS)
+COLUMNS: tuple[str, ...] = ("run", "instrument", "kind", "key", "step", "seed", "group", *_NUMBERS)
 
 
 def export(results: Sequence[Result], format: Format) -> str:
