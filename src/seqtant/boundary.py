@@ -71,6 +71,13 @@ def union_members(hint: Any) -> list[Any]:
     return [hint]
 
 
+def marked(hint: Any, *marks: str) -> bool:
+    """Whether a type or a member of a union is annotated with an object of a class of one of these names."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(marked(member, *marks) for member in typing.get_args(hint))
+    return any(type(mark).__name__ in marks for mark in getattr(hint, "__metadata__", ()))
+
+
 def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
     """Makes plain data ready for pydantic's validation against a type.
 
@@ -83,12 +90,16 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
     Raises:
         InputError: A key is unknown, a number is NaN or written as ``true``.
     """
-    if _takes_objects(hint):
+    if marked(hint, "InMemory"):  # what is in memory passes as it is
         return value
     members = union_members(hint)
     if isinstance(value, Mapping):
         kinds = [member for member in members if dataclasses.is_dataclass(member)]
-        return _fit_section(kinds, value, source, key) if kinds else _fit_mapping(members, value, source, key)
+        if kinds:
+            return _fit_section(kinds, value, source, key)
+        arguments = [typing.get_args(member) for member in members if typing.get_origin(member) in (dict, Mapping)]
+        inner = arguments[0][1] if arguments and len(arguments[0]) == 2 else Any
+        return {name: fit(inner, item, source, f"{key}.{name}") for name, item in value.items()}
     if isinstance(value, list | tuple):
         items = [(_element(members, place), item) for place, item in enumerate(value)]
         return [fit(element, item, source, f"{key}.{place}") for place, (element, item) in enumerate(items)]
@@ -114,13 +125,6 @@ def _is_number_choice(member: Any) -> bool:
     )
 
 
-def _takes_objects(hint: Any) -> bool:
-    """Whether a field takes what is in memory as it is, see :mod:`seqtant.sources`."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(_takes_objects(member) for member in typing.get_args(hint))
-    return any(type(mark).__name__ == "InMemory" for mark in getattr(hint, "__metadata__", ()))
-
-
 def _fit_section(kinds: Sequence[Any], data: Mapping[Any, Any], source: str, key: str) -> dict[Any, Any]:
     """Fits a mapping to the dataclass that knows most of its keys."""
     known = [_hints(kind) for kind in kinds]
@@ -131,12 +135,6 @@ def _fit_section(kinds: Sequence[Any], data: Mapping[Any, Any], source: str, key
         if name not in hints:
             raise InputError(f"{source}: unknown key '{prefix}{name}'{suggest(str(name), hints)}")
     return {name: fit(hints[name], value, source, f"{prefix}{name}") for name, value in data.items()}
-
-
-def _fit_mapping(members: Sequence[Any], data: Mapping[Any, Any], source: str, key: str) -> dict[Any, Any]:
-    arguments = [typing.get_args(member) for member in members if typing.get_origin(member) in (dict, Mapping)]
-    hint = arguments[0][1] if arguments and len(arguments[0]) == 2 else Any
-    return {name: fit(hint, value, source, f"{key}.{name}") for name, value in data.items()}
 
 
 def _element(members: Sequence[Any], place: int) -> Any:

@@ -51,7 +51,8 @@ def call(arguments: Sequence[str]) -> int:
         code = app(_with_today_s_names(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except UnusedCliTokensError as error:
-        return _complain(f"nothing takes '{' '.join(error.unused_tokens or ())}': see {_help_of(error)}", 2)
+        command = " ".join(["seqtant", *(error.command_chain or ())])
+        return _complain(f"nothing takes '{' '.join(error.unused_tokens or ())}': see '{command} --help'", 2)
     except CycloptsError as error:
         return _complain(str(error), 2)
     except SeqtantError as error:
@@ -90,10 +91,6 @@ def _refuse_unknown_command(arguments: Sequence[str]) -> None:
     known = [name for name in app if name.startswith("-") == given.startswith("-")]
     hint = suggest(given, known) or f": known are {', '.join(known)}"
     raise InputError(f"unknown {kind} '{given}'{hint}")
-
-
-def _help_of(error: CycloptsError) -> str:
-    return f"'{' '.join(['seqtant', *(error.command_chain or ())])} --help'"
 
 
 def _complain(message: str, code: int) -> int:

@@ -273,14 +273,15 @@ class Table:
     note: str = ""
 
     def __post_init__(self) -> None:
-        rows = tuple(tuple(self._cell(value) for value in row) for row in self.rows)
+        place = f"a cell of table '{self.name}'"
+        scalars = [[_scalar(value, place) for value in row] for row in self.rows]
+        rows = tuple(
+            tuple(format_number(each) if isinstance(each, float) and math.isinf(each) else each for each in row)
+            for row in scalars
+        )
         if any(len(row) != len(self.columns) for row in rows):
             raise InputError(f"table '{self.name}' has a row that does not fit its {len(self.columns)} columns")
         object.__setattr__(self, "rows", rows)
-
-    def _cell(self, value: Any) -> Cell:
-        plain = _scalar(value, f"a cell of table '{self.name}'")
-        return format_number(plain) if isinstance(plain, float) and math.isinf(plain) else plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -496,16 +497,13 @@ def from_json(kind: type[T], text: str | bytes) -> T:
     try:
         return _adapter(kind).validate_json(text)
     except ValidationError as error:
-        _refuse_newer(text)
+        try:
+            version: Any = json.loads(text).get("schema_version", 0)
+        except (ValueError, AttributeError):
+            version = 0
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            newer = f"a record of schema {version}, this Seqtant reads up to {SCHEMA_VERSION}: upgrade seqtant"
+            raise InputError(newer) from error
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the text"
         raise InputError(f"not a valid {kind.__name__}: {where}: {first['msg']}") from error
-
-
-def _refuse_newer(text: str | bytes) -> None:
-    try:
-        version: Any = json.loads(text).get("schema_version", 0)
-    except (ValueError, AttributeError):
-        return
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise InputError(f"a record of schema {version}, this Seqtant reads up to {SCHEMA_VERSION}: upgrade seqtant")

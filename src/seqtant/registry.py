@@ -81,17 +81,14 @@ class Registry(Generic[T]):
             raise InputError(f"unknown {self.kind} '{name}'{suggest(name, self._entries)}: known are {known}")
         value: Any = self._entries[name]
         if isinstance(value, str) and ":" in value:
-            value = self._entries[name] = self._imported(name, value)
-        return cast(T, value)
-
-    def _imported(self, name: str, target: str) -> Any:
-        try:
-            return import_attribute(target)
-        except (ImportError, AttributeError) as error:
-            if name not in self._plugged:
-                raise
-            place = f"the {self.kind} '{name}' that an installed package adds"
-            raise InputError(f"{place} cannot be imported from '{target}': {error}: mend or remove it") from error
+            try:
+                self._entries[name] = import_attribute(value)
+            except (ImportError, AttributeError) as error:
+                if name not in self._plugged:
+                    raise
+                place = f"the {self.kind} '{name}' that an installed package adds"
+                raise InputError(f"{place} cannot be imported from '{value}': {error}: mend or remove it") from error
+        return cast(T, self._entries[name])
 
     def __contains__(self, name: object) -> bool:
         self._read_plugins()

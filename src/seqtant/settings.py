@@ -296,7 +296,14 @@ def resolve(
     Raises:
         InputError: A source cannot be read, has an unknown key, or a value does not fit.
     """
-    data = _section_defaults(kind)
+    # Default sections as plain data, so that naming one key of a section does not reset its others.
+    data: dict[str, Any] = {}
+    fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
+    for field in fields:
+        made = field.default_factory is not dataclasses.MISSING
+        default = field.default_factory() if made else field.default
+        if dataclasses.is_dataclass(default):
+            data[field.name] = plain(default)
     if preset_name is not None:
         data = _merge(kind, data, _preset_values(kind, preset_name))
     if file is not None:
@@ -315,18 +322,6 @@ def _preset_values(kind: Any, name: str) -> dict[str, Any]:
     if issubclass(kind, VerbConfig):
         return fit(kind, _preset_data(kind, name) or {}, f"preset {name}")
     return plain(preset(kind, name)) if hasattr(kind, name) else {}
-
-
-def _section_defaults(kind: Any) -> dict[str, Any]:
-    """Default sections as plain data, so that naming one key of a section does not reset its others."""
-    sections: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        default = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        if dataclasses.is_dataclass(default):
-            sections[field.name] = plain(default)
-    return sections
 
 
 def _merge(kind: Any, base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

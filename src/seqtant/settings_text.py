@@ -31,15 +31,13 @@ def assignments(config: Any, data: Mapping[str, Any] | None = None) -> list[str]
         >>> assignments(Chosen(layers=(2, 3)))
         ['layers=[2, 3]']
     """
-    needed = {field.name for field in dataclasses.fields(config) if _has_no_default(field)}
+    missing = dataclasses.MISSING
+    fields = dataclasses.fields(config)
+    needed = {field.name for field in fields if field.default is missing and field.default_factory is missing}
     usual = plain(type(config)(**{name: getattr(config, name) for name in needed}))
     usual = {name: value for name, value in usual.items() if name not in needed}
     changes = _changes(plain(config) if data is None else data, usual)
     return [f"{name}={_inline(value)}" for name, value in changes]
-
-
-def _has_no_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _changes(data: Mapping[str, Any], usual: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -82,13 +80,10 @@ def to_yaml(config: Any, indent: str = "") -> str:
         if dataclasses.is_dataclass(value):
             lines += [f"{indent}{field.name}:", to_yaml(value, indent + "  ").rstrip()]
         else:
-            lines.append(textwrap.indent(_yaml_line(field.name, data[field.name]), indent))
+            written = data[field.name]
+            line = f"{field.name}: {_inline(written)}"
+            if not isinstance(written, dict | list) or "\n" in line:
+                whole = {field.name: written}
+                line = yaml.safe_dump(whole, default_flow_style=False, width=10**6, sort_keys=False).rstrip("\n")
+            lines.append(textwrap.indent(line, indent))
     return "\n".join(lines) + "\n"
-
-
-def _yaml_line(name: str, value: Any) -> str:
-    """``name: value``, on one line unless the value holds line breaks."""
-    text = _inline(value)
-    if isinstance(value, dict | list) and "\n" not in text:
-        return f"{name}: {text}"
-    return yaml.safe_dump({name: value}, default_flow_style=False, width=10**6, sort_keys=False).rstrip("\n")

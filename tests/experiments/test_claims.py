@@ -153,7 +153,7 @@ def test_bad_claims_are_named(demo_package: Package, tmp_path: Path, monkeypatch
     (room / "__init__.py").write_text("")
     monkeypatch.setattr("seqtant.__path__", [str(tmp_path)])
     (room / "claims.yaml").write_text("claims:\n  - {id: a, paper: 8}\n")
-    with pytest.raises(InputError, match=r"demo/claims.yaml, claim a: statement: Field required"):
+    with pytest.raises(InputError, match=r"demo/claims.yaml, claim a: statement has no default: give it"):
         read_claims()
     line = "  - {id: a, paper: 8, statement: s, locator: l, published: 1, tolerance: 1, source: text}\n"
     (room / "claims.yaml").write_text("claims:\n" + line + line)

@@ -105,7 +105,7 @@ def test_another_version_or_seed_runs_again(recipes: Path, monkeypatch: pytest.M
     ("old", "new", "message"),
     [
         ("question:", "qestion:", r"unknown key 'qestion' \(did you mean 'question'\?\)"),
-        ("paper: 8\n", "", "paper: Field required"),
+        ("paper: 8\n", "", "paper has no default: give it"),
         ("smoke:", "smok:", "unknown scale 'smok': use smoke, cpu or gpu"),
         ("length: 4", "lenght: 4", r"smoke, run 2: unknown key 'lenght' \(did you mean 'length'\?\)"),
         ("{length: 1}", "{length: -1}", r"smoke, run 1: length is -1: give a number above 0"),

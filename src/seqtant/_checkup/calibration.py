@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqtant.findings import Estimate, Finding, Result
+from seqtant.findings import Cell, Result
 from seqtant.lm.folder import REFERENCE
 from seqtant.runs.recorder import Recorder
 from seqtant.sources import is_path
@@ -21,42 +21,30 @@ CALIBRATED = {
 
 
 def record_calibration(record: Recorder, model: Any, parts: list[tuple[str, Result]]) -> None:
-    """Adds the certificate to a checkup of the reference model.
-
-    Args:
-        record: The checkup's.
-        model: Its model; any other than the reference has no known answers.
-        parts: Name of each instrument, and its result.
-    """
+    """Adds the certificate to a checkup of the reference model; no other model has known answers."""
     if not is_path(model) or str(model) != REFERENCE:
         return
-    rows = [
-        (name, found, CALIBRATED[name][found.key])
-        for name, result in parts
-        for found in result.findings
-        if found.key in CALIBRATED.get(name, ())
-    ]
+    found = [(name, each) for name, result in parts for each in result.findings]
+    known = [(name, each) for name, each in found if each.key in CALIBRATED.get(name, ())]
+    rows: list[tuple[Cell, ...]] = []
+    for name, each in known:
+        reasons = [one for one in each.assumptions if one.status == "fails"]
+        verdict: str = each.verdict
+        if verdict != "agrees" and reasons:
+            verdict = f"{verdict}; fails: {reasons[0].statement} ({reasons[0].how})"
+        sides = (
+            None if side is None else f"{side.number} {side.interval}".strip()
+            for side in (each.predicted, each.measured)
+        )
+        rows.append((name, CALIBRATED[name][each.key], *sides, verdict))
     if not rows:
         return
     record.table(
         "calibration",
         "Calibration: what was found beside what is known",
         ("instrument", "what", "known", "found", "verdict"),
-        [(name, what, _shown(found.predicted), _shown(found.measured), _verdict(found)) for name, found, what in rows],
+        rows,
         note="The reference model learned a synthetic world whose probabilities are known exactly. Known: counted, "
         "exact in the world, or predicted before it was measured on held-out items.",
     )
-    record.value("calibrated", sum(found.verdict == "agrees" for _, found, _ in rows))
-    record.value("calibrations", len(rows))
-
-
-def _shown(estimate: Estimate | None) -> str | None:
-    return None if estimate is None else f"{estimate.number} {estimate.interval}".strip()
-
-
-def _verdict(finding: Finding) -> str:
-    """The verdict, with the assumption that fails where it is bad news."""
-    reasons = [each for each in finding.assumptions if each.status == "fails"]
-    if finding.verdict == "agrees" or not reasons:
-        return finding.verdict
-    return f"{finding.verdict}; fails: {reasons[0].statement} ({reasons[0].how})"
+    record.values(calibrated=sum(each.verdict == "agrees" for _, each in known), calibrations=len(rows))

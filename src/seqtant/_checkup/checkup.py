@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -65,49 +65,39 @@ def checkup(config: CheckupConfig, context: Context) -> Result:
     return replace(result, parts=(*result.parts, record.result))
 
 
-@dataclass(frozen=True)
-class Unasked:
-    """An instrument that had nothing to say."""
-
-    package: Package
-    reason: str
-    """What to give, or what is missing."""
-
-
 def check_model(config: CheckupConfig, context: Context) -> Result:
     """Runs the checkup of ``config.model``; see :func:`checkup`."""
     packages = chosen(config)
     if not packages:
         raise InputError("no instrument is left to run: widen --only or drop --skip")
-    if is_path(config.model):
+    folder = locate(config.model) if is_path(config.model) else None
+    if folder is not None and [each.name for each in packages] != ["architecture"]:
         # Fails once instead of in every section; the shape alone can be read off a folder without weights.
-        folder = locate(config.model)
-        if folder is not None and [each.name for each in packages] != ["architecture"]:
-            check_folder(folder)
+        check_folder(folder)
     with ExitStack() as stack:
         record = stack.enter_context(Recorder("checkup", f"Checkup of {name_of(config.model)}", config, context))
         stack.enter_context(loaded_once())
         place = context.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqtant-")))
         inputs = gather(place / "inputs", behavior=config.behavior, tasks=config.tasks, corpus=config.corpus)
-        stamp = f"{stamp_of_model(config.model)}:{context.seed}:{stamp_of_files(inputs.files)}:{config.budget}"
+        # Names, sizes and times of a model folder's files; the bare name of a hub model or of one in memory.
+        model = describe(config.model) if folder is None else stamp_of_files([folder])
+        stamp = f"{seqtant.__version__}:{model}:{context.seed}:{stamp_of_files(inputs.files)}:{config.budget}"
         bar = context.progress.task("checkup", len(packages))
         parts: list[tuple[str, Result]] = []
-        unasked: list[Unasked] = []
+        unasked: list[tuple[str, str, str]] = []
         for package in packages:
             found = _section(package, config, {"budget": config.budget, **inputs.given}, context, stamp)
-            if isinstance(found, Unasked):
-                unasked.append(found)
+            if isinstance(found, str):
+                unasked.append((package.name, package.question, found))
             else:
                 parts.append((package.name, found))
             bar.advance()
         bar.close()
         for name, part in parts:
             record.part(part)
-            for key, value in part.values.items():
-                record.value(f"{name}_{key}", value)
+            record.values(**{f"{name}_{key}": value for key, value in part.values.items()})
         if unasked:
-            rows = [(each.package.name, each.package.question, each.reason) for each in unasked]
-            record.table("unasked", "Not asked", ("instrument", "question", "what it needs"), rows)
+            record.table("unasked", "Not asked", ("instrument", "question", "what it needs"), unasked)
         record_calibration(record, config.model, parts)
     if context.folder is not None:
         for mark in context.folder.glob("sections/*/stamp"):
@@ -128,8 +118,8 @@ def check_of(package: Package) -> Callable[..., Result]:
 
 def _section(
     package: Package, config: CheckupConfig, inputs: Mapping[str, Any], context: Context, stamp: str
-) -> Result | Unasked:
-    """One instrument's result: the finished one of an earlier, interrupted checkup, or a new one."""
+) -> Result | str:
+    """One instrument's result, that of an interrupted checkup or a new one; or what it needs to say anything."""
     # A model in memory may have been trained since: nothing of an earlier checkup is taken for it.
     resumable = context.folder is not None and is_path(config.model)
     folder = context.folder / "sections" / package.name if context.folder else None
@@ -140,24 +130,18 @@ def _section(
     try:
         found = check_of(package)(config.model, replace(context, folder=folder, command=""), **inputs)
     except (NothingToSayError, MissingExtraError) as reason:
-        return Unasked(package, str(reason))
+        return str(reason)
     except Exception as error:  # a section that fails, whatever it raises, never takes the others with it
         kind = "" if isinstance(error, SeqtantError) else f"{type(error).__name__}: "
         reason = f"{package.name} failed: {kind}{' '.join(str(error).split())}"
-        title = f"{package.name} failed"
-        with Recorder(f"{package.name}.check", title, config, context, papers=package.papers) as record:
+        name = package.name
+        with Recorder(f"{name}.check", f"{name} failed", config, context, papers=package.papers) as record:
             record.warn(reason)
         return replace(record.result, status="failed")
     if resumable and folder and found.status == "ok":
         write_text(folder / "result.json", to_json(found))
         write_text(folder / "stamp", stamp)
     return found
-
-
-def stamp_of_model(model: Any) -> str:
-    """Names, sizes and times of a model folder's files; the bare name of a hub model or of one in memory."""
-    folder = locate(model) if is_path(model) else None
-    return f"{seqtant.__version__}:{describe(model) if folder is None else stamp_of_files([folder])}"
 
 
 def stamp_of_files(paths: Iterable[Path]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seqtant._checkup.checkup import check_model
@@ -36,16 +36,6 @@ FEWEST = 8
 """Rows of fewer groups are points of a curve, not a sample of items."""
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One instrument's answers."""
-
-    package: str
-    first: Result
-    second: Result
-    differences: tuple[Difference, ...]
-
-
 def check_both(config: CheckupConfig, context: Context) -> Result:
     """Runs the checkup of both models and compares their answers.
 
@@ -67,57 +57,49 @@ def check_both(config: CheckupConfig, context: Context) -> Result:
         raise InputError("no two models are given: write --compare BEFORE AFTER")
     names = config.compare
     with Recorder("checkup", f"{name_of(names[1])} beside {name_of(names[0])}", config, context) as record:
-        first, second = (_check(config, name, place, context) for name, place in zip(names, _PLACES, strict=True))
-        compared = list(_compared(first, second))
-        for each in compared:
-            _record(record, each, names)
-        _record_differences(record, [row for each in compared for row in _rows(each)])
-        record.part(first)
-        record.part(second)
+        checkups: list[Result] = []
+        for model, place in zip(names, ("first", "second"), strict=True):
+            folder = context.folder / place if context.folder else None
+            checkups.append(check_model(config.of(model), replace(context, folder=folder)))
+        others = {part.instrument: part for part in checkups[1].parts if part.status == "ok"}
+        rows: list[tuple[Cell, ...]] = []
+        for part in checkups[0].parts:
+            other = others.get(part.instrument)
+            if other is not None and part.status == "ok":
+                differences = compare(part, other).differences
+                _record(record, part.package, differences, names)
+                rows += _rows(part.package, differences)
+        if rows:
+            record.table(
+                "differences",
+                "Second minus first",
+                ("instrument", "quantity", "first", "second", "difference", "items"),
+                rows,
+                note="Items: how many prompts, problems or texts were compared in pairs; without a number, the two "
+                "intervals are combined as independent ones. Numbers without an interval are in the two records.",
+            )
+        for each in checkups:
+            record.part(each)
     return record.result
 
 
-_PLACES = ("first", "second")
-
-
-def _check(config: CheckupConfig, model: Any, place: str, context: Context) -> Result:
-    folder = context.folder / place if context.folder else None
-    return check_model(config.of(model), replace(context, folder=folder))
-
-
-def _compared(first: Result, second: Result) -> Iterator[Compared]:
-    others = {part.instrument: part for part in second.parts if part.status == "ok"}
-    for part in first.parts:
-        other = others.get(part.instrument)
-        if other is not None and part.status == "ok":
-            yield Compared(part.package, part, other, compare(part, other).differences)
-
-
-def _record_differences(record: Recorder, rows: list[tuple[Cell, ...]]) -> None:
-    if rows:
-        record.table(
-            "differences",
-            "Second minus first",
-            ("instrument", "quantity", "first", "second", "difference", "items"),
-            rows,
-            note="Items: how many prompts, problems or texts were compared in pairs; without a number, the two "
-            "intervals are combined as independent ones. Numbers without an interval are in the two records.",
-        )
-
-
-def _record(record: Recorder, each: Compared, names: tuple[Any, Any]) -> None:
-    question, quantities = ASKED.get(each.package, (PACKAGES[each.package].question, ()))
-    known = {difference.quantity: difference for difference in each.differences}
+def _record(record: Recorder, package: str, differences: Sequence[Difference], names: tuple[Any, Any]) -> None:
+    question, quantities = ASKED.get(package, (PACKAGES[package].question, ()))
+    known = {difference.quantity: difference for difference in differences}
     found = next((known[name] for name in quantities if name in known), None)
     if found is None:
         return
     change = found.difference
     first, second = (name_of(name) for name in names)
-    record.value(f"{each.package}_difference", change.value)
+    # Agrees where the interval holds 0: no difference could be seen.
+    verdict: Verdict = "agrees" if change.value == 0 else "inconclusive"
+    if change.low is not None and change.high is not None:
+        verdict = "agrees" if change.low <= 0 <= change.high else "disagrees"
+    record.value(f"{package}_difference", change.value)
     record.finding(
-        each.package,
+        package,
         question,
-        _verdict(change),
+        verdict,
         f"{first}: {format_number(found.first)}, {second}: {format_number(found.second)}; difference "
         f"{change.number}{' ' + change.interval if change.interval else ''}.",
         predicted=Estimate.exact(0.0, unit=change.unit, method="no difference"),
@@ -125,20 +107,13 @@ def _record(record: Recorder, each: Compared, names: tuple[Any, Any]) -> None:
     )
 
 
-def _verdict(change: Estimate) -> Verdict:
-    """Agrees where the interval holds 0: no difference could be seen."""
-    if change.low is None or change.high is None:
-        return "agrees" if change.value == 0 else "inconclusive"
-    return "agrees" if change.low <= 0 <= change.high else "disagrees"
-
-
-def _rows(each: Compared) -> Iterator[tuple[Cell, ...]]:
+def _rows(package: str, differences: Sequence[Difference]) -> Iterator[tuple[Cell, ...]]:
     """What has an interval: measured sides of findings, and means over items."""
-    for found in each.differences:
+    for found in differences:
         change, (name, _, kind) = found.difference, found.quantity.partition(", ")
         items = change.clusters if kind == "mean of pairs" else None
         if change.low is None or change.is_exact or not (kind == "measured" or (items or 0) >= FEWEST):
             continue
         shown = f"{change.number} {change.interval}"
         before, after = format_number(found.first), format_number(found.second)
-        yield each.package, name.replace("_", " "), before, after, shown, items
+        yield package, name.replace("_", " "), before, after, shown, items

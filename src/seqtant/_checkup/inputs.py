@@ -67,33 +67,26 @@ def gather(
         InputError: A file cannot be read, or a line is of no known kind.
     """
     files = tuple(Path(each).expanduser() for each in (behavior, *tasks, *corpus) if is_path(each))
-    lines = {} if behavior is None else _sorted(behavior, BEHAVIOR)
-    parts = [_sorted_tasks(path) for path in tasks]
-    problems = [line for own in parts for line in own.problems]
-    questions = lines.get("questions", []) + [line for own in parts for line in own.questions]
+    lines: defaultdict[str, Lines] = defaultdict(list)
+    for place, record in read_lines(behavior) if behavior is not None else ():
+        lines[_kind(record, BEHAVIOR, place)].append(record)
+    shown = [task for source in tasks for task in _tasks(source, lines)]
+    # The two sides of contrast pairs are statements of somebody with the bad behavior, and without.
+    sides = [(pair, side) for pair in lines["pairs"] for side in (("negative", "Yes"), ("positive", "No"))]
+    statements = [{"statement": pair[side], "answer_matching_behavior": answer} for pair, (side, answer) in sides]
     wanted = {
-        "pairs": lines.get("pairs") or _pairs(lines.get("statements", [])),
-        "behavior": lines.get("prompts", []),
-        "helpfulness": questions or lines.get("passages") or _passages(corpus),
-        "statements": lines.get("statements") or _statements(lines.get("pairs", [])),
-        "rows": problems,
+        "pairs": lines["pairs"] or _pairs(lines["statements"]),
+        "behavior": lines["prompts"],
+        "helpfulness": lines["questions"] or lines["passages"] or _passages(corpus),
+        "statements": lines["statements"] or statements,
+        "rows": lines["problems"],
     }
     given: dict[str, Any] = {name: _write(folder / f"{name}.jsonl", kept) for name, kept in wanted.items() if kept}
-    shown = [task for own in parts for task in own.tasks]
     if shown:
         given["tasks"] = tuple(_write(folder / f"task-{number}.jsonl", task) for number, task in enumerate(shown, 1))
     if corpus:
         given["corpus"] = tuple(corpus)
     return Inputs(given, files)
-
-
-@dataclass(frozen=True)
-class _Tasks:
-    """One tasks file."""
-
-    tasks: list[Lines]
-    problems: Lines
-    questions: Lines
 
 
 def _kind(record: Mapping[str, Any], kinds: Mapping[str, tuple[str, ...]], place: str) -> str:
@@ -104,39 +97,20 @@ def _kind(record: Mapping[str, Any], kinds: Mapping[str, tuple[str, ...]], place
     raise InputError(f"{place} has {', '.join(record) or 'no keys'}: give {known}")
 
 
-def _sorted(source: Rows, kinds: Mapping[str, tuple[str, ...]]) -> dict[str, Lines]:
-    found: defaultdict[str, Lines] = defaultdict(list)
-    for place, record in read_lines(source):
-        found[_kind(record, kinds, place)].append(record)
-    return found
-
-
-def _sorted_tasks(source: Rows) -> _Tasks:
-    """Examples up to the next line of settings are one task; without settings, the file's name is the task's."""
-    found = _Tasks([], [], [])
-    open_task: Lines | None = None
+def _tasks(source: Rows, lines: defaultdict[str, Lines]) -> list[Lines]:
+    """The tasks of a file, each begun by a line of settings, else named as the file; the others go to ``lines``."""
+    tasks: list[Lines] = []
     for place, record in read_lines(source):
         kind = _kind(record, TASKS, place)
         if kind == "settings":
-            open_task = [record]
-            found.tasks.append(open_task)
+            tasks.append([record])
         elif kind == "examples":
-            if open_task is None:
-                open_task = [{"name": Path(source).stem if is_path(source) else "task"}]
-                found.tasks.append(open_task)
-            open_task.append(record)
+            if not tasks:
+                tasks.append([{"name": Path(source).stem if is_path(source) else "task"}])
+            tasks[-1].append(record)
         else:
-            (found.problems if kind == "problems" else found.questions).append(record)
-    return found
-
-
-def _statements(pairs: Lines) -> Lines:
-    """The two sides of contrast pairs as statements of somebody with the bad behavior, and without."""
-    return [
-        {"statement": pair[side], "answer_matching_behavior": answer}
-        for pair in pairs
-        for side, answer in (("negative", "Yes"), ("positive", "No"))
-    ]
+            lines[kind].append(record)
+    return tasks
 
 
 def _pairs(statements: Lines) -> Lines:

@@ -47,12 +47,8 @@ def env(*, json: Flag = False) -> None:
     Args:
         json: Print JSON.
     """
-    from seqtant.commands.listing import machine_tables
-    from seqtant.commands.output import print_json, print_tables
+    from seqtant.commands.output import machine_tables, show
     from seqtant.runs.environment import describe
 
     facts = describe()
-    if json:
-        print_json(facts)
-    else:
-        print_tables(*machine_tables(facts))
+    show(facts, *machine_tables(facts), json=json)

@@ -12,15 +12,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from seqtant.boundary import union_members
+from seqtant.boundary import marked, union_members
 from seqtant.commands.execute import execute
 from seqtant.commands.options import DEFAULT, Options, Size, Sizes, Whole, WholeOrAll, Wholes
 from seqtant.findings import Result
 from seqtant.instruments import configs
 from seqtant.packages import PACKAGES
-from seqtant.settings import Listed
 from seqtant.settings_text import field_docs
-from seqtant.sources import InMemory
 
 
 def build_group(
@@ -101,7 +99,7 @@ def _field(kind: type[Any], target: str) -> tuple[Any, str, bool]:
 
 def _flag_type(hint: Any) -> Any:
     """What a flag of a field takes; None always means that it was not given."""
-    if _is_text(hint):
+    if marked(hint, "Listed", "InMemory"):  # text that the field's own validator reads
         return str | None
     members = [member for member in union_members(hint) if member is not types.NoneType]
     if len(members) == 2 and int in members and typing.get_origin(members[1]) is Literal:
@@ -121,13 +119,6 @@ def _flag_type(hint: Any) -> Any:
         first = type(typing.get_args(first)[0])
     kinds: dict[Any, Any] = {bool: bool, int: Whole, float: Size, Path: Path}
     return kinds.get(first, str) | None
-
-
-def _is_text(hint: Any) -> bool:
-    """Whether a flag takes text that the field's own validator reads."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(_is_text(member) for member in typing.get_args(hint))
-    return any(isinstance(mark, Listed | InMemory) for mark in getattr(hint, "__metadata__", ()))
 
 
 def _item_type(item: Any) -> Any:

@@ -23,15 +23,11 @@ def list_claims(*, paper: Whole | None = None, package: str = "", json: Flag = F
         package: Only claims of this package.
         json: Print JSON.
     """
-    from seqtant.commands.listing import claims_listing
-    from seqtant.commands.output import print_json, print_listing
+    from seqtant.commands.output import claims_listing, show
     from seqtant.experiments.claims import read_claims
 
     claims = read_claims(paper=paper, only=package)
-    if json:
-        print_json(claims)
-    else:
-        print_listing(claims_listing(claims))
+    show(claims, claims_listing(claims), json=json)
 
 
 @app.command
@@ -66,8 +62,7 @@ def check(
     from rich.text import Text
 
     from seqtant.commands.execute import command_line
-    from seqtant.commands.listing import entries_note, made
-    from seqtant.commands.output import print_json
+    from seqtant.commands.output import entries_note, made, print_json
     from seqtant.commands.terminal import TerminalProgress
     from seqtant.errors import GateError
     from seqtant.experiments.claims import check_claims, read_claims
@@ -82,14 +77,14 @@ def check(
         context = Context(seed=seed, device=device, progress=progress, command=command_line(sys.argv[1:]))
         kept = Records(records or default_folder())
         entries = check_claims(claims, context, Store(), records=kept, scale=scale, force=force)
-    checks = [entry.check for entry in entries]
+    checks, when = [entry.check for entry in entries], [made(entry) for entry in entries]
     if json or format == "json":
         print_json(entries)
     elif format == "markdown":
-        print(to_markdown(claims_table(checks, made=[made(entry) for entry in entries])))
+        print(to_markdown(claims_table(checks, made=when)))
     else:
         console = Terminal()
-        print_claims(checks, console, made=[made(entry) for entry in entries])
+        print_claims(checks, console, made=when)
         console.print(Text(entries_note(entries)))
     failed = [entry.check.claim.id for entry in entries if entry.failed]
     if failed:

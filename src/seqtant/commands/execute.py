@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from seqtant.commands.options import Options
@@ -19,17 +18,8 @@ from seqtant.settings import resolve
 from seqtant.settings_text import to_yaml
 
 
-def execute(
-    config_type: type[Any],
-    options: Options,
-    **flags: Any,
-) -> Result | None:
-    """Runs one instrument for one command.
-
-    Args:
-        config_type: The command's configuration class.
-        options: The shared flags.
-        **flags: The command's own flags; None means not given.
+def execute(config_type: type[Any], options: Options, **flags: Any) -> Result | None:
+    """Runs one instrument for one command, whose own ``flags`` are None where they were not given.
 
     Raises:
         InputError: The configuration does not fit, or the output cannot be written.
@@ -41,13 +31,8 @@ def execute(
         print(to_yaml(config), end="")
         return None
     with _places(options), TerminalProgress() as progress:
-        context = Context(
-            seed=options.seed,
-            device=options.device,
-            folder=options.out,
-            progress=progress,
-            command=command_line(sys.argv[1:]),
-        )
+        command, folder = command_line(sys.argv[1:]), options.out
+        context = Context(seed=options.seed, device=options.device, folder=folder, progress=progress, command=command)
         result = run(config, context)
     deliver(result, options)
     tell_crowded(result.wall_seconds)
@@ -81,24 +66,22 @@ def command_line(arguments: Sequence[str]) -> str:
 
 def deliver(result: Result, options: Options) -> None:
     """Stores a result, writes its files, and prints it to the terminal or as JSON."""
+    from seqtant.report.terminal import print_result
+    from seqtant.runs.files import write_text
     from seqtant.runs.store import Store
 
     page = None
     try:
         Store().save(result)
-        page = write_files(result, options.out) if options.out is not None else None
+        if options.out is not None:
+            write_text(options.out / "result.json", to_json(result, indent=1))
+            page = write_report([result], options.out / "report.html")
     finally:
         # The numbers were paid for: they are printed even where they cannot be kept.
-        _show(result, page, options)
-
-
-def _show(result: Result, page: Path | None, options: Options) -> None:
-    if options.json:
-        print(to_json(result))
-        return
-    from seqtant.report.terminal import print_result
-
-    print_result(result, page=page)
+        if options.json:
+            print(to_json(result))
+        else:
+            print_result(result, page=page)
 
 
 def judge(result: Result) -> None:
@@ -117,15 +100,3 @@ def judge(result: Result) -> None:
     measured = [finding for each in result.walk() for finding in each.findings if finding.measured is not None]
     if measured and all(finding.verdict == "inconclusive" for finding in measured):
         raise InconclusiveError(f"inconclusive: {measured[0].summary}")
-
-
-def write_files(result: Result, folder: Path) -> Path:
-    """Writes ``result.json`` and ``report.html`` into a folder, each whole or not at all.
-
-    Returns:
-        The path of the page.
-    """
-    from seqtant.runs.files import write_text
-
-    write_text(folder / "result.json", to_json(result, indent=1))
-    return write_report([result], folder / "report.html")

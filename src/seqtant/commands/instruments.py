@@ -5,7 +5,6 @@ See :func:`seqtant.commands.builder.build_command` for how a line is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -130,7 +129,10 @@ def __getattr__(name: str) -> App:
         question = "The model that ships: its world, its training, its manifest."
         return build_group(name, VERBS[name], question=question, finish=lambda each: int(each.verdict == "disagrees"))
     app = build_group(name, VERBS[name], finish=_pass_or_fail)
-    _ADDED.get(name, lambda app: None)(app)
+    if name == "icl":
+        _add_ginc(app)
+    elif name == "steering":
+        _add_steering(app)
     return app
 
 
@@ -198,7 +200,3 @@ def playground(
 
     named: dict[str, Any] = {"vector": vector, "pairs": pairs, "behavior": behavior, "helpfulness": helpfulness}
     serve(model=model, layers=layers, port=port, device=device, seed=seed, check=check, **named)
-
-
-_ADDED: dict[str, Callable[[App], None]] = {"icl": _add_ginc, "steering": _add_steering}
-"""Commands of a package that are more than a verb."""

@@ -20,15 +20,11 @@ def list_recipes(*, json: Flag = False) -> None:
     Args:
         json: Print JSON.
     """
-    from seqtant.commands.listing import recipes_listing
-    from seqtant.commands.output import print_json, print_listing
+    from seqtant.commands.output import recipes_listing, show
     from seqtant.experiments.recipes import list_recipes as read_all
 
     recipes = read_all()
-    if json:
-        print_json(recipes)
-    else:
-        print_listing(recipes_listing(recipes))
+    show(recipes, recipes_listing(recipes), json=json)
 
 
 @app.command
@@ -55,8 +51,7 @@ def run(
         json: Print the results as one JSON array.
     """
     from seqtant.commands.execute import command_line
-    from seqtant.commands.listing import outcomes_table
-    from seqtant.commands.output import print_tables
+    from seqtant.commands.output import outcomes_table, show
     from seqtant.commands.terminal import TerminalProgress
     from seqtant.experiments.recipes import find_recipe, run_recipe
     from seqtant.instruments import write_report
@@ -78,4 +73,4 @@ def run(
     if json:
         print(export(results, "json"), end="")
     else:
-        print_tables(outcomes_table(chosen, outcomes))
+        show(outcomes, outcomes_table(chosen, outcomes), json=False)

@@ -23,15 +23,12 @@ def list_runs(*, instrument: str = "", limit: Whole = 20, parts: Flag = False, j
         parts: Also runs that were made as a part of another run.
         json: Print JSON.
     """
-    from seqtant.commands.listing import runs_listing
-    from seqtant.commands.output import print_json, print_listing
+    from seqtant.commands.output import runs_listing
+    from seqtant.commands.output import show as show_listing
     from seqtant.runs.store import Store
 
     rows = Store().list(instrument=instrument, limit=limit, parts=parts)
-    if json:
-        print_json(rows)
-    else:
-        print_listing(runs_listing(rows, instrument))
+    show_listing(rows, runs_listing(rows, instrument), json=json)
 
 
 @app.command
@@ -63,16 +60,14 @@ def compare(first: str, second: str, /, *, level: float = 0.95, json: Flag = Fal
         level: Coverage of the intervals.
         json: Print JSON.
     """
-    from seqtant.commands.output import print_json, print_tables
+    from seqtant.commands.output import show as show_tables
     from seqtant.runs.compare import compare as compare_runs
     from seqtant.runs.records import read_results
 
     before, after = (read_results([name])[0] for name in (first, second))
     comparison = compare_runs(before, after, level=level)
-    if json:
-        print_json({"settings": comparison.settings, "differences": comparison.differences})
-    else:
-        print_tables(*comparison.tables())
+    facts = {"settings": comparison.settings, "differences": comparison.differences}
+    show_tables(facts, *comparison.tables(), json=json)
 
 
 @app.command

@@ -25,12 +25,6 @@ def advice_on_threads(wall_seconds: float, *, chosen: bool, load: float, cores: 
     spin until then. The number of threads is not chosen here: it changes the last bits of results, so it must not hang
     on what else the machine does.
 
-    Args:
-        wall_seconds: How long the run took.
-        chosen: Whether the user has set a number of threads.
-        load: Processes that want to run, averaged over the last minute.
-        cores: Cores of the machine.
-
     Example:
         >>> advice_on_threads(188.0, chosen=False, load=5.5, cores=2)
         'The cores were crowded: OMP_NUM_THREADS=1 before the command may make it several times faster.'
@@ -45,9 +39,8 @@ def advice_on_threads(wall_seconds: float, *, chosen: bool, load: float, cores: 
 def tell_crowded(wall_seconds: float) -> None:
     """Writes the advice to the error stream, where there is any."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    advice = advice_on_threads(
-        wall_seconds, chosen="OMP_NUM_THREADS" in os.environ, load=load, cores=os.cpu_count() or 1
-    )
+    chosen = "OMP_NUM_THREADS" in os.environ
+    advice = advice_on_threads(wall_seconds, chosen=chosen, load=load, cores=os.cpu_count() or 1)
     if advice:
         print(f"seqtant: {advice}", file=sys.stderr)
 

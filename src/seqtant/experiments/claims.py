@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,11 +36,7 @@ class Entry:
 
 
 def read_claims(*, paper: int | None = None, only: str = "") -> list[Claim]:
-    """Reads ``claims.yaml`` of every package.
-
-    Args:
-        paper: Only claims of this paper.
-        only: Only claims of this package.
+    """Reads ``claims.yaml`` of every package, or ``only`` of one.
 
     Raises:
         InputError: A file does not hold claims, an id is used twice, or there is no such package or paper.
@@ -78,67 +73,44 @@ def check_claims(
     """Holds claims against runs: stored ones where they exist, new ones (saved) where they do not.
 
     Claims of one configuration share one run. A run that cannot be made (a missing library, a bad configuration) is
-    told as the reason, and the others go on.
-
-    Args:
-        claims: What to check.
-        context: Seed, device, folder and progress of new runs.
-        store: Where runs are found and saved.
-        records: Where runs are found besides.
-        scale: Largest scale to run; claims that need a larger one are ``not run``.
-        force: Run again what is stored.
-
-    Returns:
-        One entry per claim, in the order given.
+    told as the reason, and the others go on. Runs are looked for in the store, then in ``records``; claims that need a
+    larger ``scale`` are ``not run``; ``force`` runs again what is stored. One entry per claim, in the order given.
     """
     entries: dict[str, Entry] = {}
-    groups: defaultdict[tuple[str, str], list[Claim]] = defaultdict(list)
-    configs: dict[tuple[str, str], Any] = {}
+    groups: dict[tuple[str, str], tuple[Any, list[Claim]]] = {}
     for claim in claims:
         if not claim.instrument or PRESETS.index(claim.scale) > PRESETS.index(scale):
             entries[claim.id] = Entry(check=judge(claim, None), reason=claim.why_not)
             continue
         config = build(config_type(claim.instrument), claim.config, source=claim.id)
-        key = claim.instrument, config_hash(config)
-        groups[key].append(claim)
-        configs[key] = config
-    for key, group in track(groups.items(), context.progress, "claims", len(groups)):
-        run = partial(find_or_run, configs[key], context, store, records=records, force=force)
-        entries |= {entry.check.claim.id: entry for entry in _observe(group, run, store)}
+        groups.setdefault((claim.instrument, config_hash(config)), (config, []))[1].append(claim)
+    for config, group in track(groups.values(), context.progress, "claims", len(groups)):
+        try:
+            result, found = find_or_run(config, context, store, records=records, force=force)
+        except SeqtantError as error:
+            failed = not isinstance(error, MissingExtraError)
+            entries |= {claim.id: Entry(check=judge(claim, None), reason=str(error), failed=failed) for claim in group}
+            continue
+        observed = {claim.id: _entry(claim, result, result.created if found else "") for claim in group}
+        entries |= observed
+        if not found:
+            store.save(replace(result, claims=(*result.claims, *(entry.check for entry in observed.values()))))
     return [entries[claim.id] for claim in claims]
 
 
 def kept_claims(claims: Sequence[Claim], records: Records) -> list[Entry]:
     """Holds claims against kept records only: nothing is run, whatever the scale.
 
-    Args:
-        claims: What to check.
-        records: Where runs are found.
-
-    Returns:
-        One entry per claim, in the order given; without a record its verdict is ``not run``.
+    One entry per claim, in the order given; without a record its verdict is ``not run``.
     """
-    return [_kept(claim, records) for claim in claims]
-
-
-def _kept(claim: Claim, records: Records) -> Entry:
-    if claim.instrument:
-        config = build(config_type(claim.instrument), claim.config, source=claim.id)
-        result = records.find(claim.instrument, config_hash(config), seed=0)
-        if result is not None:
-            return _entry(claim, result, result.created)
-    return Entry(check=judge(claim, None), reason=claim.why_not)
-
-
-def _observe(group: Sequence[Claim], run: Callable[[], tuple[Result, bool]], store: Store) -> list[Entry]:
-    try:
-        result, found = run()
-    except SeqtantError as error:
-        failed = not isinstance(error, MissingExtraError)
-        return [Entry(check=judge(claim, None), reason=str(error), failed=failed) for claim in group]
-    entries = [_entry(claim, result, result.created if found else "") for claim in group]
-    if not found:
-        store.save(replace(result, claims=(*result.claims, *(entry.check for entry in entries))))
+    entries: list[Entry] = []
+    for claim in claims:
+        entry = Entry(check=judge(claim, None), reason=claim.why_not)
+        if claim.instrument:
+            config = build(config_type(claim.instrument), claim.config, source=claim.id)
+            result = records.find(claim.instrument, config_hash(config), seed=0)
+            entry = entry if result is None else _entry(claim, result, result.created)
+        entries.append(entry)
     return entries
 
 

@@ -135,15 +135,8 @@ def run_recipe(
 ) -> Iterator[Outcome]:
     """Runs a recipe; each run is saved as it ends, so that an interrupted recipe goes on where it stopped.
 
-    Args:
-        recipe: What to run.
-        scale: Which of its scales.
-        context: Seed (where the recipe gives none), device, folder and progress.
-        store: Where runs are found and saved.
-        force: Run again what is stored.
-
-    Yields:
-        One outcome per configuration and seed, in the recipe's order.
+    One outcome per configuration and seed, in the recipe's order; the context's seed counts where the recipe gives
+    none; ``force`` runs again what is stored.
 
     Raises:
         InputError: The recipe does not have that scale.

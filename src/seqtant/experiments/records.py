@@ -47,13 +47,7 @@ class Records:
         self.folder = folder
 
     def find(self, instrument: str, config_hash: str, *, seed: int) -> Result | None:
-        """The newest sound record of a configuration, or None.
-
-        Args:
-            instrument: Instrument, e.g. ``"architecture.plan"``.
-            config_hash: See :func:`seqtant.settings.config_hash`.
-            seed: Seed of the run.
-        """
+        """The newest sound record of a configuration, or None; see :func:`seqtant.settings.config_hash`."""
         found = [each for each in self._by_instrument.get(instrument, []) if each.get("seed", 0) == seed]
         sound = [each for each in found if each.get("status", "ok") == "ok" and _hash_of(each) == config_hash]
         newest = max(sound, key=lambda each: each["created"], default=None)
@@ -63,18 +57,14 @@ class Records:
     def _by_instrument(self) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {}
         for path in sorted(self.folder.rglob("*.json")) if self.folder is not None else []:
-            for record in _records_in(path):
-                found.setdefault(record["instrument"], []).append(record)
+            try:
+                data: Any = json.loads(path.read_bytes())
+            except ValueError:
+                continue  # whatever else lies in a folder named "results" is no record
+            for record in data if isinstance(data, list) else [data]:
+                if isinstance(record, dict) and {"instrument", "config", "created"} <= record.keys():
+                    found.setdefault(record["instrument"], []).append(record)
         return found
-
-
-def _records_in(path: Path) -> list[dict[str, Any]]:
-    try:
-        data: Any = json.loads(path.read_bytes())
-    except ValueError:
-        return []  # whatever else lies in a folder named "results" is no record
-    each = data if isinstance(data, list) else [data]
-    return [one for one in each if isinstance(one, dict) and {"instrument", "config", "created"} <= one.keys()]
 
 
 def _hash_of(record: dict[str, Any]) -> str:
@@ -103,14 +93,11 @@ def find_or_run(
     Returns:
         The result, and whether it was found.
     """
-    found = None if force else _find(config, context, store, records)
+    found = None
+    if not force:
+        instrument, key = instrument_of(config), config_hash(config)
+        version = environment().get("seqtant", "")
+        found = store.find(key, instrument=instrument, seed=context.seed, version=version)
+        if found is None and records is not None:
+            found = records.find(instrument, key, seed=context.seed)
     return (found, True) if found is not None else (run(config, context), False)
-
-
-def _find(config: Any, context: Context, store: Store, records: Records | None) -> Result | None:
-    instrument, key = instrument_of(config), config_hash(config)
-    version = environment().get("seqtant", "")
-    found = store.find(key, instrument=instrument, seed=context.seed, version=version)
-    if found is None and records is not None:
-        found = records.find(instrument, key, seed=context.seed)
-    return found

@@ -88,21 +88,20 @@ def to_bibtex(cited: Sequence[Paper]) -> str:
           archiveprefix = {arXiv},
         }
     """
-    return "\n\n".join(_entry(paper) for paper in cited)
-
-
-def _entry(paper: Paper) -> str:
-    kind = "inproceedings" if paper.venue else "article" if paper.journal else "misc"
-    fields = {
-        "title": f"{{{paper.title}}}",
-        "author": " and ".join(paper.authors),
-        "year": str(paper.year),
-        "booktitle": paper.venue,
-        "journal": paper.journal,
-        "volume": paper.volume,
-        "pages": paper.pages.replace("-", "--"),
-        "eprint": paper.arxiv,
-        "archiveprefix": "arXiv",
-    }
-    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@{kind}{{{paper.key},", *lines, "}"])
+    entries: list[str] = []
+    for paper in cited:
+        kind = "inproceedings" if paper.venue else "article" if paper.journal else "misc"
+        fields = {
+            "title": f"{{{paper.title}}}",
+            "author": " and ".join(paper.authors),
+            "year": str(paper.year),
+            "booktitle": paper.venue,
+            "journal": paper.journal,
+            "volume": paper.volume,
+            "pages": paper.pages.replace("-", "--"),
+            "eprint": paper.arxiv,
+            "archiveprefix": "arXiv",
+        }
+        lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+        entries.append("\n".join([f"@{kind}{{{paper.key},", *lines, "}"]))
+    return "\n\n".join(entries)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from seqtant.findings import Estimate, Finding, format_number
+from seqtant.findings import Finding, format_number
 
 _LOG_FROM = 30.0
 """Ratio of largest to smallest number from which the axis is logarithmic."""
@@ -39,6 +39,7 @@ def strip(finding: Finding) -> Strip | None:
     """Lays out a finding's numbers; None where there is nothing to compare: one bare number, or an infinite one.
 
     Example:
+        >>> from seqtant.findings import Estimate
         >>> finding = Finding(key="k", question="", verdict="agrees", summary="", predicted=Estimate.exact(2.0),
         ...                   measured=Estimate(value=2.1, low=1.8, high=2.4, method="t"))
         >>> [(mark.side, round(mark.at)) for mark in strip(finding).marks]
@@ -48,55 +49,43 @@ def strip(finding: Finding) -> Strip | None:
     given = [(side, estimate) for side, estimate in sides if estimate is not None and math.isfinite(estimate.value)]
     if len(given) < 2 and not any(estimate.interval for _, estimate in given):
         return None
-    numbers = [number for _, estimate in given for number in _finite(estimate)]
-    scale, place = _axis(min(numbers), max(numbers))
-    marks = tuple(_mark(side, estimate, place) for side, estimate in given)
-    ticks = tuple((place(tick), label) for tick, label in scale)
-    return Strip(marks, ticks, "; ".join(f"{side} {estimate}" for side, estimate in given))
+    ends = [end for _, each in given for end in (each.value, each.low, each.high) if end is not None]
+    ticks, place = _axis([end for end in ends if math.isfinite(end)])
+    marks: list[Mark] = []
+    for side, estimate in given:
+        at = place(estimate.value)
+        # An open end runs to the edge; a number without an interval has no whisker.
+        left, right = (0.0, 100.0) if estimate.interval else (at, at)
+        low = left if estimate.low is None else place(estimate.low)
+        high = right if estimate.high is None else place(estimate.high)
+        marks.append(Mark(side, at, low, high, str(estimate)))
+    words = "; ".join(f"{side} {estimate}" for side, estimate in given)
+    return Strip(tuple(marks), tuple((place(tick), label) for tick, label in ticks), words)
 
 
-def _finite(estimate: Estimate) -> Iterator[float]:
-    for number in (estimate.value, estimate.low, estimate.high):
-        if number is not None and math.isfinite(number):
-            yield number
-
-
-def _mark(side: str, estimate: Estimate, place: Callable[[float], float]) -> Mark:
-    at = place(estimate.value)
-    low = at if estimate.low is None else place(estimate.low)
-    high = at if estimate.high is None else place(estimate.high)
-    if estimate.interval:
-        low = 0.0 if estimate.low is None else low
-        high = 100.0 if estimate.high is None else high
-    return Mark(side, at, low, high, str(estimate))
-
-
-def _axis(low: float, high: float) -> tuple[Sequence[tuple[float, str]], Callable[[float], float]]:
+def _axis(numbers: Sequence[float]) -> tuple[Sequence[tuple[float, str]], Callable[[float], float]]:
     """Labeled ticks, and the function from a number to its place in per cent, with room left at both ends."""
-    if low > 0 and high / low > _LOG_FROM:
-        start, end = math.log10(low), math.log10(high)
-        room = 0.08 * (end - start)
-        powers = range(math.ceil(start - room), math.floor(end + room) + 1)
-        stride = max(1, len(powers) // 5)
-        return [(10.0**power, format_number(10.0**power)) for power in powers[::stride]], _placer(
-            start - room, end + room, _safe_log
-        )
-    room = 0.12 * (high - low) or 0.5 * abs(high) or 1.0
-    return _round_ticks(low - room, high + room), _placer(low - room, high + room, float)
+    low, high = min(numbers), max(numbers)
+    is_log = low > 0 and high / low > _LOG_FROM
+    if is_log:
+        low, high = math.log10(low), math.log10(high)
+        room = 0.08 * (high - low)
+        powers = range(math.ceil(low - room), math.floor(high + room) + 1)
+        ticks = [(10.0**power, format_number(10.0**power)) for power in powers[:: max(1, len(powers) // 5)]]
+    else:
+        room = 0.12 * (high - low) or 0.5 * abs(high) or 1.0
+        ticks = _round_ticks(low - room, high + room)
+    start, end = low - room, high + room
 
-
-def _safe_log(number: float) -> float:
-    return math.log10(number) if number > 0 else -math.inf
-
-
-def _placer(start: float, end: float, transform: Callable[[float], float]) -> Callable[[float], float]:
     def place(number: float) -> float:
-        return round(min(100.0, max(0.0, 100 * (transform(number) - start) / (end - start))), 2)
+        if is_log:
+            number = math.log10(number) if number > 0 else -math.inf
+        return round(min(100.0, max(0.0, 100 * (number - start) / (end - start))), 2)
 
-    return place
+    return ticks, place
 
 
-def _round_ticks(low: float, high: float) -> Sequence[tuple[float, str]]:
+def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Three to six round numbers inside the range, with as many digits as tell them apart."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))

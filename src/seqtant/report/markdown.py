@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from seqtant.findings import Finding, Result
+from seqtant.findings import Result
 from seqtant.report.tables import to_markdown
 
 
@@ -28,27 +28,17 @@ def section(heading: str, result: Result, made: str) -> str:
         <BLANKLINE>
         - warning: 3 is odd
     """
-    said = [*map(_finding, result.findings), *(f"- warning: {warning}" for warning in result.warnings)]
-    return "\n\n".join([f"## {heading}", f"{result.title}. {made}.", "\n".join(said), *_tables(result)])
-
-
-def _finding(finding: Finding) -> str:
-    measured = f" Measured {finding.measured}." if finding.measured else ""
-    return f"- **{finding.verdict}**: {finding.question} {finding.summary}{measured}"
-
-
-def _tables(result: Result) -> Iterator[str]:
-    for table in result.tables:
-        yield f"{table.title}:\n\n{to_markdown(table)}\n\n{table.note}".rstrip()
+    said: list[str] = []
+    for finding in result.findings:
+        measured = f" Measured {finding.measured}." if finding.measured else ""
+        said.append(f"- **{finding.verdict}**: {finding.question} {finding.summary}{measured}")
+    said += [f"- warning: {warning}" for warning in result.warnings]
+    tables = [f"{table.title}:\n\n{to_markdown(table)}\n\n{table.note}".rstrip() for table in result.tables]
+    return "\n\n".join([f"## {heading}", f"{result.title}. {made}.", "\n".join(said), *tables])
 
 
 def put(page: str, name: str, text: str) -> str:
-    r"""Puts a text between ``<!-- name -->`` and the next ``<!-- end -->``.
-
-    Args:
-        page: The whole page.
-        name: Name of the part.
-        text: What shall stand there, on lines of its own.
+    r"""Puts a text between ``<!-- name -->`` and the next ``<!-- end -->``, on lines of its own.
 
     Raises:
         ValueError: The page does not hold that part once.

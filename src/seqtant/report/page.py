@@ -52,23 +52,19 @@ def render_page(results: Sequence[Result], draw: Draw = lambda result: (), *, ti
     """The page as text; see :func:`write_page`."""
     sections = sections_of(results, draw)
     heading = title or (results[0].title if len(results) == 1 else f"{len(results)} runs side by side")
-    drawn = any(section.figures for section in sections)
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            title=heading,
-            results=results,
-            lines=strip_lines(sections),
-            counts=counts(results),
-            sections=sections,
-            papers=cited_by(results),
-            records=records(results),
-            plotly=plotly_script() if drawn else "",
-            palette=dict(zip(COLORS, DARK_COLORS, strict=True)),
-            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            version=seqtant.__version__,
-        )
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        title=heading,
+        results=results,
+        lines=strip_lines(sections),
+        counts=counts(results),
+        sections=sections,
+        papers=cited_by(results),
+        records=records(results),
+        plotly=plotly_script() if any(section.figures for section in sections) else "",
+        palette=dict(zip(COLORS, DARK_COLORS, strict=True)),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=seqtant.__version__,
     )
 
 
@@ -81,12 +77,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "cell": cell_text,
-        "code": with_code,
-        "script_json": script_json,
-        "script_text": script_text,
-    }
+    sources = {"style": "style.css", "script": "page.js", "drawings": "drawings.js"}
+    filters = {"cell": cell_text, "code": with_code, "script_json": script_json, "script_text": script_text}
+    environment.filters |= filters
     environment.globals |= {
         "SIGNS": SIGNS,
         "MEANINGS": MEANINGS,
@@ -96,15 +89,9 @@ def _environment() -> Environment:
         "interval_strip": strip,
         "claims_table": claims_table,
         "values_table": values_table,
-        "style": _source("style.css"),
-        "script": _source("page.js"),
-        "drawings": _source("drawings.js"),
+        **{name: Markup((TEMPLATES / file).read_text(encoding="utf-8")) for name, file in sources.items()},
     }
     return environment
-
-
-def _source(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 @cache

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from seqtant.findings import Estimate, Finding, Result, Verdict, format_number
+from seqtant.findings import Result, Verdict, format_number
 
 SIGNS: dict[Verdict, str] = {"agrees": "✓", "disagrees": "✗", "vacuous": "∅", "inconclusive": "?"}
 """A sign for each verdict, so that color never has to tell it alone."""
@@ -24,15 +25,15 @@ class Headline:
 
     result: Result
     verdict: Verdict | None
-    number: str
-    """The headline number with its unit; empty if there is none."""
-    interval: str
-    """Its interval in brackets, ``exact``, or empty."""
-    side: str
-    """``measured`` or ``predicted``; empty where the number is a plain value."""
     answer: str
     """The answer in one sentence; empty without findings."""
-    advice: str
+    number: str = ""
+    """The headline number with its unit; empty if there is none."""
+    interval: str = ""
+    """Its interval in brackets, ``exact``, or empty."""
+    side: str = ""
+    """``measured`` or ``predicted``; empty where the number is a plain value."""
+    advice: str = ""
     """What to do about it; empty if there is none."""
 
 
@@ -45,38 +46,26 @@ def headline(result: Result) -> Headline:
         >>> headline(result).number
         'half 1.5'
     """
+    told: Any = {"result": result, "verdict": result.verdict}
     if result.status == "failed":
-        return _line(result, result.warnings[0] if result.warnings else "the run failed")
+        return Headline(answer=result.warnings[0] if result.warnings else "the run failed", **told)
     own = [finding for finding in result.findings if finding.verdict == result.verdict] or list(result.findings)
     if not own:
         values = [(key, value) for key, value in result.values.items() if value is not None]
         number = f"{values[0][0].replace('_', ' ')} {format_number(values[0][1])}" if values else ""
-        return _line(result, "", number=number)
+        return Headline(answer="", number=number, **told)
     finding = next((each for each in own if each.measured or each.predicted), own[0])
-    side, estimate = _side(finding)
-    interval = "" if estimate is None else ("exact" if estimate.is_exact else estimate.interval)
-    number = "" if estimate is None else estimate.number
-    return _line(result, finding.summary, number=number, interval=interval, side=side, advice=finding.advice)
-
-
-def _line(
-    result: Result, answer: str, *, number: str = "", interval: str = "", side: str = "", advice: str = ""
-) -> Headline:
+    estimate = finding.measured or finding.predicted
+    if estimate is None:
+        return Headline(answer=finding.summary, advice=finding.advice, **told)
     return Headline(
-        result=result,
-        verdict=result.verdict,
-        number=number,
-        interval=interval,
-        side=side,
-        answer=answer,
-        advice=advice,
+        answer=finding.summary,
+        number=estimate.number,
+        interval="exact" if estimate.is_exact else estimate.interval,
+        side="measured" if finding.measured else "predicted",
+        advice=finding.advice,
+        **told,
     )
-
-
-def _side(finding: Finding) -> tuple[str, Estimate | None]:
-    if finding.measured is not None:
-        return "measured", finding.measured
-    return ("predicted", finding.predicted) if finding.predicted is not None else ("", None)
 
 
 def sections(result: Result) -> Iterator[Result]:

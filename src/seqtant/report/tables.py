@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console
+from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -46,19 +47,16 @@ def values_table(result: Result) -> Table:
 def claims_table(checks: Sequence[ClaimCheck], made: Sequence[str] = ()) -> Table:
     """Published numbers beside ours; where given, also when each was observed."""
     columns = ("claim", "published", "observed", "interval", "verdict")
-    rows = tuple(_claim_rows(checks))
-    if made:
-        columns, rows = (*columns, "made"), tuple((*row, when or None) for row, when in zip(rows, made, strict=True))
-    return Table(name="claims", title="Published beside observed", columns=columns, rows=rows)
-
-
-def _claim_rows(checks: Sequence[ClaimCheck]) -> Iterator[tuple[Cell, ...]]:
+    rows: list[tuple[Cell, ...]] = []
     for check in checks:
         claim, observed = check.claim, check.observed
         published = Estimate(value=claim.published, unit=claim.unit).number
         number = None if observed is None else observed.number
         interval = None if observed is None else ("exact" if observed.is_exact else observed.interval or None)
-        yield claim.id, published, number, interval, check.verdict
+        rows.append((claim.id, published, number, interval, check.verdict))
+    if made:
+        columns, rows = (*columns, "made"), [(*row, when or None) for row, when in zip(rows, made, strict=True)]
+    return Table(name="claims", title="Published beside observed", columns=columns, rows=tuple(rows))
 
 
 def to_markdown(table: Table) -> str:
@@ -80,52 +78,34 @@ def print_table(console: Console, table: Table, most: int | None = None) -> None
     """Prints a table; one too wide for the terminal is printed row by row, one of more than ``most`` rows is cut."""
     console.print(Text(table.title, style="bold"))
     rows = [[cell_text(cell) for cell in row] for row in table.rows[:most]]
-    fits = _width(_least_widths(table, rows)) <= console.width
-    console.print(_columns(table, rows, console.width) if fits else _records(table, rows))
+    numeric = [is_numeric(table, column) for column in range(len(table.columns))]
+    least: list[int] = []
+    for column, (name, flush) in enumerate(zip(table.columns, numeric, strict=True)):
+        widest = max((len(row[column]) for row in rows), default=0)
+        longest_word = max((len(word) for word in name.split()), default=0)
+        least.append(max(longest_word, widest if flush else min(widest, _LEAST_TEXT)))
+    gaps = _PADDING * (len(least) - 1)
+    if sum(least) + gaps <= console.width:
+        drawn = RichTable(
+            box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 1, 0, 0)
+        )
+        # Headings over numbers fold only where words would lose their room otherwise.
+        whole = [max(room, len(name) * flush) for room, name, flush in zip(least, table.columns, numeric, strict=True)]
+        least = whole if sum(whole) + gaps <= console.width else least
+        for name, room, flush in zip(table.columns, least, numeric, strict=True):
+            width = room if flush else None
+            drawn.add_column(Text(name), justify="right" if flush else "left", width=width, overflow="fold")
+        for row in rows:
+            drawn.add_row(*(Text(cell) for cell in row))
+    else:
+        # Each row as lines of name and value.
+        drawn = RichTable.grid(Column(style="dim", max_width=28), Column(overflow="fold"), padding=(0, 2, 0, 0))
+        for row in rows:
+            for name, cell in zip(table.columns, row, strict=True):
+                drawn.add_row(Text(name), Text(cell))
+            drawn.add_row("", "")
+    console.print(drawn)
     if len(rows) < len(table.rows):
         console.print(Text(f"... and {len(table.rows) - len(rows)} more rows", style="dim"))
     if table.note:
         console.print(Text(table.note, style="dim"))
-
-
-def _width(columns: Iterable[int]) -> int:
-    """Characters of a line with columns of these widths."""
-    widths = list(columns)
-    return sum(widths) + _PADDING * (len(widths) - 1)
-
-
-def _least_widths(table: Table, rows: Sequence[Sequence[str]]) -> Iterator[int]:
-    for column, name in enumerate(table.columns):
-        widest = max([len(row[column]) for row in rows], default=0)
-        longest_word = max([len(word) for word in name.split()], default=0)
-        cells = widest if is_numeric(table, column) else min(widest, _LEAST_TEXT)
-        yield max(cells, longest_word)
-
-
-def _columns(table: Table, rows: Sequence[Sequence[str]], width: int) -> RenderableType:
-    """One line per row; headings over numbers fold only where words would lose their room otherwise."""
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    least = list(_least_widths(table, rows))
-    numeric = [is_numeric(table, column) for column in range(len(table.columns))]
-    whole = [max(room, len(name) * flush) for room, name, flush in zip(least, table.columns, numeric, strict=True)]
-    if _width(whole) <= width:
-        least = whole
-    for name, room, flush in zip(table.columns, least, numeric, strict=True):
-        drawn.add_column(
-            Text(name), justify="right" if flush else "left", width=room if flush else None, overflow="fold"
-        )
-    for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    return drawn
-
-
-def _records(table: Table, rows: Sequence[Sequence[str]]) -> RenderableType:
-    """Each row as lines of name and value, for tables wider than the terminal."""
-    drawn = RichTable.grid(padding=(0, 2, 0, 0))
-    drawn.add_column(style="dim", max_width=28)
-    drawn.add_column(overflow="fold")
-    for row in rows:
-        for name, cell in zip(table.columns, row, strict=True):
-            drawn.add_row(Text(name), Text(cell))
-        drawn.add_row("", "")
-    return drawn

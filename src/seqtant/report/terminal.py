@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
+from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from seqtant.findings import ClaimCheck, ClaimVerdict, Estimate, Finding, Result, Verdict
+from seqtant.findings import ClaimCheck, ClaimVerdict, Finding, Result, Verdict
 from seqtant.report.summary import SIGNS, headline
 from seqtant.report.tables import cell_text, claims_table, print_table, values_table
 
-STYLES: dict[Verdict, str] = {
-    "agrees": "green",
-    "disagrees": "red",
-    "vacuous": "cyan",
-    "inconclusive": "yellow",
-}
+STYLES: dict[Verdict, str] = {"agrees": "green", "disagrees": "red", "vacuous": "cyan", "inconclusive": "yellow"}
 
 MOST_ROWS = 40
 """Longest table of a result printed whole; the page has all rows."""
@@ -46,8 +42,27 @@ def print_result(result: Result, page: Path | None = None, console: Console | No
     console.print(Rule(Text(result.title, style="bold"), align="left", style="dim"))
     if result.parts:
         console.print(_strip(result))
-    _print_section(result, console, bare=not result.parts)
-    console.print(_footer(result, page))
+    for warning in result.warnings:
+        console.print(_marked("!", warning, "yellow"))
+    for finding in result.findings:
+        console.print(Padding(_finding(finding), (0, 0, 1, 0)))
+    tables = [(table, MOST_ROWS) for table in result.tables]
+    if result.values and not (result.parts or result.findings or result.tables):
+        tables = [(values_table(result), None)]
+    for table, most in tables:
+        print_table(console, table, most)
+        console.print()
+    if result.claims:
+        print_claims(result.claims, console)
+        console.print()
+    footer = Text(f"run {result.id}  {result.wall_seconds:.1f} s", style="dim")
+    if result.parts:
+        footer.append("\nPredictions beside measurements, assumptions and tables are on the page.")
+    if page is not None:
+        footer.append("\npage ", style="dim").append(str(page), style="bold")
+    else:
+        footer.append(f"\npage: seqtant report {result.id} -o report.html")
+    console.print(footer)
 
 
 def badge(verdict: Verdict | None, status: str = "ok") -> Text:
@@ -61,9 +76,7 @@ def badge(verdict: Verdict | None, status: str = "ok") -> Text:
 
 def _strip(result: Result) -> RenderableType:
     """One line per part: verdict, instrument, number, and under it the answer."""
-    grid = RichTable.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = RichTable.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
     for part in result.parts:
         line = headline(part)
         number = " ".join(word for word in (line.number, line.interval) if word)
@@ -78,27 +91,9 @@ def _strip(result: Result) -> RenderableType:
     return Padding(grid, (1, 0, 1, 0))
 
 
-def _print_section(result: Result, console: Console, *, bare: bool) -> None:
-    for warning in result.warnings:
-        console.print(_marked("!", warning, "yellow"))
-    for finding in result.findings:
-        console.print(Padding(_finding(finding), (0, 0, 1, 0)))
-    for table in result.tables:
-        print_table(console, table, MOST_ROWS)
-        console.print()
-    if bare and result.values and not result.findings and not result.tables:
-        print_table(console, values_table(result))
-        console.print()
-    if result.claims:
-        print_claims(result.claims, console)
-        console.print()
-
-
 def print_claims(checks: Sequence[ClaimCheck], console: Console, made: Sequence[str] = ()) -> None:
     """Prints published numbers beside ours, two lines each, the verdict first; where given, when each was observed."""
-    grid = RichTable.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = RichTable.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
     table = claims_table(checks)
     for check, row, when in zip(checks, table.rows, made or [""] * len(checks), strict=True):
         name, published, observed, interval, verdict = (cell_text(cell) for cell in row)
@@ -111,54 +106,31 @@ def print_claims(checks: Sequence[ClaimCheck], console: Console, made: Sequence[
 
 
 def _finding(finding: Finding) -> RenderableType:
-    question = Text.assemble(badge(finding.verdict), ("  " + finding.question, "bold"))
-    return Group(question, Padding(Group(*_finding_lines(finding)), (0, 0, 0, 2)))
-
-
-def _finding_lines(finding: Finding) -> Iterator[RenderableType]:
-    yield Text(finding.summary)
-    sides = [("predicted", finding.predicted), ("measured", finding.measured)]
+    lines: list[RenderableType] = [Text(finding.summary)]
     if finding.predicted or finding.measured:
-        yield _estimates([(name, estimate) for name, estimate in sides if estimate is not None])
+        basis = Column(style="dim")
+        columns = [Column(style="dim", no_wrap=True), Column(style="bold", justify="right", no_wrap=True)]
+        grid = RichTable.grid(*columns, Column(no_wrap=True), basis, padding=(0, 2, 0, 0))
+        for name, estimate in (("predicted", finding.predicted), ("measured", finding.measured)):
+            if estimate is not None:
+                grid.add_row(name, Text(estimate.number), Text(estimate.interval), Text(estimate.basis))
+        lines.append(grid)
     for assumption in finding.assumptions:
         if assumption.status != "holds":
             how = f" ({assumption.how})" if assumption.how else ""
             style = "red" if assumption.status == "fails" else "dim"
-            yield _marked("·", f"{assumption.status}: {assumption.statement}{how}", style)
+            lines.append(_marked("·", f"{assumption.status}: {assumption.statement}{how}", style))
     if finding.advice:
-        yield _marked("→", finding.advice, "bold")
-
-
-def _estimates(sides: list[tuple[str, Estimate]]) -> RenderableType:
-    grid = RichTable.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(style="bold", justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(style="dim")
-    for name, estimate in sides:
-        grid.add_row(name, Text(estimate.number), Text(estimate.interval), Text(estimate.basis))
-    return grid
+        lines.append(_marked("→", finding.advice, "bold"))
+    question = Text.assemble(badge(finding.verdict), ("  " + finding.question, "bold"))
+    return Group(question, Padding(Group(*lines), (0, 0, 0, 2)))
 
 
 def _marked(mark: str, text: str, style: str) -> RenderableType:
     """A line with a mark before it, wrapped lines set in."""
-    grid = RichTable.grid(padding=(0, 1, 0, 0))
-    grid.add_column(style=style, no_wrap=True)
-    grid.add_column(style=style)
+    grid = RichTable.grid(Column(style=style, no_wrap=True), Column(style=style), padding=(0, 1, 0, 0))
     grid.add_row(mark, Text(text))
     return grid
-
-
-def _footer(result: Result, page: Path | None) -> Text:
-    text = Text(f"run {result.id}", style="dim")
-    text.append(f"  {result.wall_seconds:.1f} s")
-    if result.parts:
-        text.append("\nPredictions beside measurements, assumptions and tables are on the page.")
-    if page is not None:
-        text.append("\npage ", style="dim").append(str(page), style="bold")
-    else:
-        text.append(f"\npage: seqtant report {result.id} -o report.html")
-    return text
 
 
 class Terminal(Console):

@@ -10,10 +10,9 @@ from statistics import fmean, variance
 from typing import Any
 
 from seqtant.errors import InputError
-from seqtant.findings import Cell, Estimate, Finding, Measurement, Result, Table, format_number
+from seqtant.findings import Cell, Estimate, Measurement, Result, Table, format_number
 
 _Cells = dict[tuple[Any, ...], float]
-_MISSING = "not set"
 _PLAIN = "headline number"
 
 
@@ -48,22 +47,23 @@ class Comparison:
                 name="differences",
                 title="Second minus first",
                 columns=("quantity", "first", "second", "difference", "method"),
-                rows=tuple(_row(each) for each in changed),
+                rows=tuple(
+                    (
+                        each.quantity,
+                        format_number(each.first),
+                        format_number(each.second),
+                        f"{each.difference.number} {each.difference.interval}".rstrip(),
+                        None if each.difference.method == _PLAIN else each.difference.basis,
+                    )
+                    for each in changed
+                ),
                 note=f"{same} headline numbers are the same in both." if same else "",
             )
         ]
         if self.settings:
             columns = ("setting", "first", "second")
-            settings = Table(name="settings", title="Set differently", columns=columns, rows=self.settings)
-            shown.insert(0, settings)
+            shown.insert(0, Table(name="settings", title="Set differently", columns=columns, rows=self.settings))
         return shown
-
-
-def _row(each: Difference) -> tuple[Cell, ...]:
-    estimate = each.difference
-    difference = f"{estimate.number} {estimate.interval}".rstrip()
-    method = None if estimate.method == _PLAIN else estimate.basis
-    return each.quantity, format_number(each.first), format_number(each.second), difference, method
 
 
 def compare(first: Result, second: Result, *, level: float = 0.95) -> Comparison:
@@ -88,19 +88,14 @@ def compare(first: Result, second: Result, *, level: float = 0.95) -> Comparison
         raise InputError(
             f"runs '{first.id}' ({first.instrument}) and '{second.id}' ({second.instrument}) have no quantity in common"
         )
-    return Comparison(first=first, second=second, settings=tuple(_settings(first, second)), differences=differences)
-
-
-def _settings(first: Result, second: Result) -> Iterator[tuple[str, Cell, Cell]]:
-    facts = [
+    before, after = (
         {"instrument": run.instrument, "seed": run.seed, "seqtant": run.environment.get("seqtant", "")}
         | flat(run.config)
         for run in (first, second)
-    ]
-    for key in dict.fromkeys([*facts[0], *facts[1]]):
-        before, after = facts[0].get(key, _MISSING), facts[1].get(key, _MISSING)
-        if before != after:
-            yield key, cell(before), cell(after)
+    )
+    facts = ((key, before.get(key, "not set"), after.get(key, "not set")) for key in before | after)
+    settings = tuple((key, cell(one), cell(other)) for key, one, other in facts if one != other)
+    return Comparison(first=first, second=second, settings=settings, differences=differences)
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -124,37 +119,30 @@ def cell(value: Any) -> Cell:
 
 def _differences(first: Result, second: Result, level: float, prefix: str) -> Iterator[Difference]:
     findings = {finding.key: finding for finding in second.findings}
-    for before in first.findings:
-        if before.key in findings:
-            yield from _finding(before, findings[before.key], prefix)
+    for finding in first.findings:
+        other = findings.get(finding.key)
+        for side in ("predicted", "measured") if other else ():
+            before, after = getattr(finding, side), getattr(other, side)
+            if before is not None and after is not None:
+                yield Difference(
+                    quantity=f"{prefix}{finding.key}, {side}",
+                    first=before.value,
+                    second=after.value,
+                    difference=difference_of_estimates(before, after),
+                )
     for key, before in first.values.items():
         after = second.values.get(key)
         if before is not None and after is not None:
-            yield _value(prefix + key, before, after)
-    rows = {key: [m for m in second.measurements if m.key == key] for key in {m.key for m in second.measurements}}
-    for key in dict.fromkeys(m.key for m in first.measurements if m.key in rows):
-        yield _measured(prefix + key, first.series(key), rows[key], level)
+            change = Estimate(value=_minus(after, before), method=_PLAIN)
+            yield Difference(quantity=prefix + key, first=before, second=after, difference=change)
+    for key in dict.fromkeys(row.key for row in first.measurements):
+        rows = second.series(key)
+        if rows:
+            yield _measured(prefix + key, first.series(key), rows, level)
     others = {part.instrument: part for part in second.parts}
     for part in first.parts:
         if part.instrument in others:
             yield from _differences(part, others[part.instrument], level, f"{prefix}{part.instrument}: ")
-
-
-def _finding(before: Finding, after: Finding, prefix: str) -> Iterator[Difference]:
-    sides = (("predicted", before.predicted, after.predicted), ("measured", before.measured, after.measured))
-    for side, first, second in sides:
-        if first is not None and second is not None:
-            yield Difference(
-                quantity=f"{prefix}{before.key}, {side}",
-                first=first.value,
-                second=second.value,
-                difference=difference_of_estimates(first, second),
-            )
-
-
-def _value(quantity: str, before: float, after: float) -> Difference:
-    change = Estimate(value=_minus(after, before), method=_PLAIN)
-    return Difference(quantity=quantity, first=before, second=after, difference=change)
 
 
 def _minus(after: float, before: float) -> float:
@@ -191,14 +179,40 @@ def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
 
 
 def _measured(quantity: str, before: Sequence[Measurement], after: Sequence[Measurement], level: float) -> Difference:
+    """Student's interval over the pairs of rows, where there are any; else Welch's for the difference of the means."""
+    from scipy.special import stdtrit
+
     first, second = _means_by_cell(before), _means_by_cell(after)
     shared = [cell for cell in first if cell in second]
-    unit = after[0].unit
     if shared:
         first, second = ({cell: cells[cell] for cell in shared} for cells in (first, second))
-        estimate = _paired({cell: second[cell] - first[cell] for cell in shared}, level, unit)
+        samples = [_clusters({cell: second[cell] - first[cell] for cell in shared})]
+        value, count, method = fmean(samples[0]), len(shared), "paired Student t"
     else:
-        estimate = _unpaired(first, second, level, unit)
+        samples = [_clusters(first), _clusters(second)]
+        value, count, method = fmean(samples[1]) - fmean(samples[0]), len(first) + len(second), "Welch t"
+    half = None
+    if min(map(len, samples)) < 2:
+        method = "one seed and one group: rows of one run are no sample"
+    else:
+        # Squared standard errors; two samples have the degrees of freedom of Welch and Satterthwaite.
+        parts = [variance(means) / len(means) for means in samples]
+        freedom: float = len(samples[0]) - 1
+        if not shared and sum(parts) > 0:
+            freedom = sum(parts) ** 2 / sum(
+                part**2 / (len(means) - 1) for part, means in zip(parts, samples, strict=True)
+            )
+        half = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(sum(parts))
+    estimate = Estimate(
+        value=value,
+        low=None if half is None else value - half,
+        high=None if half is None else value + half,
+        level=level,
+        method=method,
+        n=count,
+        clusters=sum(map(len, samples)),
+        unit=after[0].unit,
+    )
     return Difference(
         quantity=f"{quantity}, mean of {'pairs' if shared else 'rows'}",
         first=fmean(_clusters(first)),
@@ -221,36 +235,3 @@ def _clusters(cells: _Cells) -> list[float]:
     for cell, value in cells.items():
         clusters[cell[place]].append(value)
     return [fmean(values) for values in clusters.values()]
-
-
-def _paired(differences: _Cells, level: float, unit: str) -> Estimate:
-    means = _clusters(differences)
-    count = {"n": len(differences), "clusters": len(means), "level": level, "unit": unit}
-    if len(means) < 2:
-        return Estimate(value=fmean(means), method="one seed and one group: rows of one run are no sample", **count)
-    half = _t_quantile(len(means) - 1, level) * math.sqrt(variance(means) / len(means))
-    value = fmean(means)
-    return Estimate(value=value, low=value - half, high=value + half, method="paired Student t", **count)
-
-
-def _unpaired(first: _Cells, second: _Cells, level: float, unit: str) -> Estimate:
-    """Welch's interval for the difference of two means."""
-    before, after = _clusters(first), _clusters(second)
-    value = fmean(after) - fmean(before)
-    count = {"n": len(first) + len(second), "clusters": len(before) + len(after), "level": level, "unit": unit}
-    if len(before) < 2 or len(after) < 2:
-        return Estimate(value=value, method="one seed and one group: rows of one run are no sample", **count)
-    parts = [variance(means) / len(means) for means in (before, after)]
-    if sum(parts) == 0:
-        return Estimate(value=value, low=value, high=value, method="Welch t", **count)
-    freedom = sum(parts) ** 2 / sum(
-        part**2 / (len(means) - 1) for part, means in zip(parts, (before, after), strict=True)
-    )
-    half = _t_quantile(freedom, level) * math.sqrt(sum(parts))
-    return Estimate(value=value, low=value - half, high=value + half, method="Welch t", **count)
-
-
-def _t_quantile(freedom: float, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.5 + level / 2))

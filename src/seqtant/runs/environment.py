@@ -29,10 +29,13 @@ def environment() -> dict[str, str]:
         ['commit', 'cores']
     """
     found = {name: _version(name) for name in PACKAGES}
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": next(models, platform.processor()),
         "cores": str(os.cpu_count() or 0),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "commit": _commit(),
@@ -55,15 +58,6 @@ def _version(package: str) -> str:
         return ""
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
 def _commit() -> str:
     """Commit of the source tree with ``+dirty`` when it has changes; empty for an installed package."""
     root = Path(__file__).parents[3]
@@ -81,12 +75,17 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 def describe() -> dict[str, Any]:
     """Everything a bug report needs, as plain data."""
+    problem = ""
+    try:
+        Store()
+    except InputError as error:
+        problem = str(error)
     return {
         "environment": environment(),
         "extras": extras(),
         "device": device(),
         "store": str(home() / "runs.sqlite"),
-        "store_problem": _store_problem(),
+        "store_problem": problem,
         "browser": find_browser() or "",
     }
 
@@ -99,16 +98,10 @@ def extras() -> dict[str, list[str]]:
         extra = str(requirement.marker).partition('extra == "')[2].partition('"')[0] if requirement.marker else ""
         if extra and requirement.name != "seqtant":
             found = missing.setdefault(extra, [])
-            if not _installed(requirement):
+            installed = _version(requirement.name)
+            if not installed or not requirement.specifier.contains(installed, prereleases=True):
                 found.append(requirement.name)
     return missing
-
-
-def _installed(requirement: Requirement) -> bool:
-    try:
-        return requirement.specifier.contains(version(requirement.name), prereleases=True)
-    except PackageNotFoundError:
-        return False
 
 
 def device() -> str:
@@ -126,11 +119,3 @@ def device() -> str:
 def find_browser() -> str | None:
     """A browser that can open a page without a screen."""
     return next((path for path in map(shutil.which, BROWSERS) if path), None)
-
-
-def _store_problem() -> str:
-    try:
-        Store()
-    except InputError as error:
-        return str(error)
-    return ""

@@ -116,10 +116,7 @@ APPLICATION_ID = 0x53455154
 def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Brings a database to the newest shape, in one transaction; does nothing if it is there already.
 
-    Args:
-        connection: In autocommit mode.
-        path: Name of the file, for messages.
-        migrations: All steps, oldest first.
+    The connection is in autocommit mode; ``path`` names the file in messages.
 
     Raises:
         InputError: The file belongs to another program, or to a newer version of this one.
@@ -135,24 +132,20 @@ def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migr
                 f"'{path}' was written by a newer Seqtant (shape {applied}, this one knows {len(migrations)}): "
                 "upgrade seqtant, or set SEQTANT_HOME to another folder"
             )
-        _apply(connection, migrations, applied)
+        if applied == 0:
+            connection.execute(
+                "CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied TEXT NOT NULL) STRICT"
+            )
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for number, migration in enumerate(migrations[applied:], start=applied + 1):
+            for statement in migration.statements:
+                connection.execute(statement)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            connection.execute("INSERT INTO migration VALUES (?, ?, ?)", (number, migration.name, now))
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-
-
-def _apply(connection: sqlite3.Connection, migrations: Sequence[Migration], applied: int) -> None:
-    if applied == 0:
-        connection.execute(
-            "CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied TEXT NOT NULL) STRICT"
-        )
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for number, migration in enumerate(migrations[applied:], start=applied + 1):
-        for statement in migration.statements:
-            connection.execute(statement)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        connection.execute("INSERT INTO migration VALUES (?, ?, ?)", (number, migration.name, now))
 
 
 def _applied(connection: sqlite3.Connection, path: str) -> int:

@@ -142,6 +142,10 @@ class Recorder:
         """Records a headline number under its snake_case name."""
         self._values[name] = number
 
+    def values(self, **numbers: float | int | None) -> None:
+        """Records several headline numbers."""
+        self._values |= numbers
+
     def finding(
         self,
         key: str,
@@ -155,16 +159,16 @@ class Recorder:
         advice: str = "",
     ) -> None:
         """Records one finding; see :class:`seqtant.findings.Finding`."""
+        sides = {"predicted": predicted, "measured": measured}
         self.add(
             Finding(
                 key=key,
                 question=question,
                 verdict=verdict,
                 summary=summary,
-                predicted=predicted,
-                measured=measured,
                 assumptions=assumptions,
                 advice=advice,
+                **sides,
             )
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,21 +53,8 @@ def read_file(path: Path) -> list[Result]:
 
 Format = Literal["json", "jsonl", "csv"]
 
-COLUMNS: tuple[str, ...] = (
-    "run",
-    "instrument",
-    "kind",
-    "key",
-    "step",
-    "seed",
-    "group",
-    "value",
-    "low",
-    "high",
-    "level",
-    "method",
-    "unit",
-)
+_NUMBERS = ("value", "low", "high", "level", "method", "unit")
+COLUMNS: tuple[str, ...] = ("run", "instrument", "kind", "key", "step", "seed", "group", *_NUMBERS)
 
 
 def export(results: Sequence[Result], format: Format) -> str:
@@ -78,19 +65,10 @@ def export(results: Sequence[Result], format: Format) -> str:
         format: ``json`` is one array of full records, ``jsonl`` one full record a line, ``csv`` one row a number
             (values, both sides of each finding, raw rows, observed claims; parts of a run included).
     """
-    writers: dict[str, Callable[[Sequence[Result]], str]] = {"json": _json, "jsonl": _jsonl, "csv": _csv}
-    return writers[format](results)
-
-
-def _json(results: Sequence[Result]) -> str:
-    return "[\n" + ",\n".join(to_json(result) for result in results) + "\n]\n"
-
-
-def _jsonl(results: Sequence[Result]) -> str:
-    return "".join(to_json(result) + "\n" for result in results)
-
-
-def _csv(results: Sequence[Result]) -> str:
+    if format == "json":
+        return "[\n" + ",\n".join(to_json(result) for result in results) + "\n]\n"
+    if format == "jsonl":
+        return "".join(to_json(result) + "\n" for result in results)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -124,5 +102,4 @@ def rows(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def _numbers(estimate: Estimate) -> dict[str, Any]:
-    names = ("value", "low", "high", "level", "method", "unit")
-    return {name: getattr(estimate, name) for name in names}
+    return {name: getattr(estimate, name) for name in _NUMBERS}

@@ -73,8 +73,14 @@ class Store:
         Raises:
             InputError: Another run with the same id is stored already.
         """
-        with self._connect() as connection, _transaction(connection):
-            _save(connection, result, asked=True)
+        with self._connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                _save(connection, result, asked=True)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
 
     def load(self, id: str) -> Result:
         """Reads a run back exactly as it was saved.
@@ -158,73 +164,41 @@ def _explain(path: Path, error: sqlite3.Error) -> str:
     return f"'{path}': {error}"
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
 def _save(connection: sqlite3.Connection, result: Result, *, asked: bool) -> None:
     for part in result.parts:
         _save(connection, part, asked=False)
     record = to_json(replace(result, parts=()))
-    children = [part.id for part in result.parts]
     stored = connection.execute("SELECT record FROM run WHERE id = ?", (result.id,)).fetchone()
-    if stored is None:
-        _insert(connection, result, record, asked)
-        connection.executemany(
-            "INSERT INTO part VALUES (?, ?, ?)", [(result.id, place, child) for place, child in enumerate(children)]
-        )
-    elif stored[0] != record or _children(connection, result.id) != children:
-        raise InputError(f"run '{result.id}' is stored already with other contents: a run is never overwritten")
-    elif asked:
-        connection.execute("UPDATE run SET asked = 1 WHERE id = ?", (result.id,))
-
-
-def _insert(connection: sqlite3.Connection, result: Result, record: str, asked: bool) -> None:
+    if stored is not None:
+        if stored[0] != record or _children(connection, result.id) != [part.id for part in result.parts]:
+            raise InputError(f"run '{result.id}' is stored already with other contents: a run is never overwritten")
+        if asked:
+            connection.execute("UPDATE run SET asked = 1 WHERE id = ?", (result.id,))
+        return
     run, made_by = result.id, result.environment
     row = (run, result.instrument, result.title, result.created, result.status, result.verdict, result.config_hash)
     row += (result.seed, made_by.get("seqtant", ""), made_by.get("commit", ""))
     row += (result.wall_seconds, result.cpu_seconds, asked, record)
-    _fill(connection, "run", [row])
-    _fill(
-        connection,
-        "value",
-        [(run, key, None if value is None else float(value)) for key, value in result.values.items()],
-    )
-    found = enumerate(result.findings)
-    _fill(connection, "finding", [(run, i, f.key, f.question, f.verdict, f.summary, f.advice) for i, f in found])
-    _fill(connection, "estimate", list(_estimates(result)))
-    _fill(
-        connection, "measurement", [(run, m.key, m.step, m.seed, m.group, m.value, m.unit) for m in result.measurements]
-    )
-    _fill(connection, "claim", list(_claims(result)))
-    _fill(connection, "artifact", [(run, a.path, a.kind, a.sha256, a.bytes) for a in result.artifacts])
-
-
-def _fill(connection: sqlite3.Connection, table: str, rows: list[tuple[Any, ...]]) -> None:
-    if rows:
-        places = ", ".join("?" * len(rows[0]))
-        connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
-
-
-def _estimates(result: Result) -> Iterator[tuple[Any, ...]]:
-    for finding in result.findings:
-        for side, e in (("predicted", finding.predicted), ("measured", finding.measured)):
-            if e is not None:
-                yield (result.id, finding.key, side, e.value, e.low, e.high, e.level, e.method, e.n, e.clusters, e.unit)
-
-
-def _claims(result: Result) -> Iterator[tuple[Any, ...]]:
-    for check in result.claims:
-        claim, observed = check.claim, check.observed
-        seen = None if observed is None else observed.value
-        yield result.id, claim.id, claim.paper, claim.published, claim.tolerance, seen, check.verdict
+    found = result.findings
+    sides = [(f.key, side, e) for f in found for side in ("predicted", "measured") if (e := getattr(f, side))]
+    seen = [(each.claim, each.observed and each.observed.value, each.verdict) for each in result.claims]
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "run": [row],
+        "value": [(run, key, None if value is None else float(value)) for key, value in result.values.items()],
+        "finding": [(run, i, f.key, f.question, f.verdict, f.summary, f.advice) for i, f in enumerate(found)],
+        "estimate": [
+            (run, key, side, e.value, e.low, e.high, e.level, e.method, e.n, e.clusters, e.unit)
+            for key, side, e in sides
+        ],
+        "measurement": [(run, m.key, m.step, m.seed, m.group, m.value, m.unit) for m in result.measurements],
+        "claim": [(run, c.id, c.paper, c.published, c.tolerance, value, verdict) for c, value, verdict in seen],
+        "artifact": [(run, a.path, a.kind, a.sha256, a.bytes) for a in result.artifacts],
+        "part": [(run, place, part.id) for place, part in enumerate(result.parts)],
+    }
+    for table, given in rows.items():
+        if given:
+            places = ", ".join("?" * len(given[0]))
+            connection.executemany(f"INSERT INTO {table} VALUES ({places})", given)
 
 
 def _children(connection: sqlite3.Connection, id: str) -> list[str]:

@@ -63,11 +63,7 @@ def verb(config_type: Callable[P, C]) -> Callable[[Callable[Concatenate[C, Conte
     Args:
         config_type: A class made by :func:`seqtant.settings.config`, with its ``verb`` set.
     """
-
-    def make(measure: Callable[..., Result]) -> Verb[P]:
-        return Verb(config_type, measure)
-
-    return make
+    return lambda measure: Verb(config_type, measure)
 
 
 @contextmanager

@@ -109,7 +109,14 @@ def fit_curve(
     xs, ys = finite(x, "x"), finite(y, "y")
     sigma = None if errors is None else finite(errors, "errors")
     names = tuple(inspect.signature(function).parameters)[1:]
-    _refuse(xs, ys, sigma, len(names))
+    sizes = {each.size for each in (xs, ys, sigma) if each is not None}
+    if len(sizes) != 1:
+        raise InputError(f"a fit needs as many x, y and errors: got {sorted(sizes)}")
+    least = len(names) + (sigma is None)
+    if xs.size < least:
+        raise InputError(f"a fit of {len(names)} parameters needs at least {least} points: got {xs.size}")
+    if sigma is not None and (sigma <= 0).any():
+        raise InputError("errors of the points must be positive")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", OptimizeWarning)
@@ -151,19 +158,4 @@ def fit_line(x: ArrayLike, y: ArrayLike, *, errors: ArrayLike | None = None) -> 
     places = finite(x, "x")
     if np.ptp(places) == 0:
         raise InputError(f"a line needs points at two places at least: all are at {places[0]:g}")
-    return fit_curve(_line, places, y, errors=errors)
-
-
-def _line(x: np.ndarray, intercept: float, slope: float) -> np.ndarray:
-    return intercept + slope * x
-
-
-def _refuse(x: np.ndarray, y: np.ndarray, errors: np.ndarray | None, parameters: int) -> None:
-    sizes = {x.size, y.size} | ({errors.size} if errors is not None else set())
-    if len(sizes) != 1:
-        raise InputError(f"a fit needs as many x, y and errors: got {sorted(sizes)}")
-    least = parameters + (errors is None)
-    if x.size < least:
-        raise InputError(f"a fit of {parameters} parameters needs at least {least} points: got {x.size}")
-    if errors is not None and (errors <= 0).any():
-        raise InputError("errors of the points must be positive")
+    return fit_curve(lambda x, intercept, slope: intercept + slope * x, places, y, errors=errors)

@@ -43,10 +43,7 @@ def rows_of(batch: Batch) -> int:
 def share_of(batch: Batch, process: int, processes: int) -> dict[str, torch.Tensor]:
     """The rows of a global batch that belong to one process.
 
-    Args:
-        batch: Global batch; every tensor has B rows.
-        process: Index of the process, from 0.
-        processes: Number of processes; must divide B, so that all make the same number of forward passes.
+    The number of processes must divide the rows, so that all make the same number of forward passes.
 
     Raises:
         InputError: The rows cannot be dealt out evenly.

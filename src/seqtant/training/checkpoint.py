@@ -41,15 +41,8 @@ def checkpoints(folder: Path) -> list[Path]:
 def save(folder: Path, session: Session, config: TrainingConfig, history: TrainingHistory, data: str) -> Path:
     """Writes a checkpoint and removes all but the newest ``config.keep``; every process must call it.
 
-    Args:
-        folder: The run's folder.
-        session: Model and optimizer.
-        config: The run's settings, kept for comparison on resuming.
-        history: The course so far; its length is the data position.
-        data: Fingerprint of the batches, empty if they have none.
-
-    Returns:
-        The checkpoint's folder.
+    The length of the history is the position in the data; ``config`` and the data's fingerprint are kept for comparison
+    on resuming.
     """
     accelerator = session.accelerator
     final = folder / f"step-{history.steps:08d}"
@@ -59,12 +52,17 @@ def save(folder: Path, session: Session, config: TrainingConfig, history: Traini
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    save_file(_random_state(accelerator.device), partial / _random_name(session))
+    random = {"cpu": torch.get_rng_state()}
+    if accelerator.device.type == "cuda":
+        random["cuda"] = torch.cuda.get_rng_state(accelerator.device)
+    save_file(random, partial / _random_name(session))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         kept, aliases = _without_aliases(weights)
         save_file(kept, partial / "weights.safetensors")
-        save_file(_flat(cast(_Moments, optimizer["state"])), partial / "optimizer.safetensors")
+        moments = cast(_Moments, optimizer["state"])
+        flat = {f"{name}/{key}": tensor.contiguous() for name, own in moments.items() for key, tensor in own.items()}
+        save_file(flat, partial / "optimizer.safetensors")
         state = {
             "format": FORMAT,
             "step": history.steps,
@@ -79,7 +77,8 @@ def save(folder: Path, session: Session, config: TrainingConfig, history: Traini
         }
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
         partial.rename(final)
-        _forget_old(folder, config.keep)
+        for old in [*checkpoints(folder)[: -config.keep], *folder.glob("step-*.partial")]:
+            shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
 
@@ -91,22 +90,45 @@ def restore(path: Path, session: Session, config: TrainingConfig, data: str) -> 
         TrainingError: The checkpoint is damaged, or belongs to another configuration, model or data.
     """
     state, weights, moments = _read(path)
-    _refuse_other_run(path, state, config, data)
-    _refuse_other_model(path, state["shapes"], session.shapes)
+    now = plain(config)
+    for name, then in state["config"].items():
+        if name not in EXECUTION_ONLY and then != now.get(name):
+            raise TrainingError(
+                f"checkpoint '{path}' was made with {name} {then}, this run has {now.get(name)}: "
+                "use the same configuration or another folder"
+            )
+    if state["data"] != data:
+        raise TrainingError(f"checkpoint '{path}' was made on other data or another seed: use another folder")
+    shapes, here = state["shapes"], session.shapes
+    for name in sorted(shapes.keys() | here.keys()):
+        if shapes.get(name) != here.get(name):
+            raise TrainingError(
+                f"checkpoint '{path}' was made by another model: '{name}' is {shapes.get(name, 'absent')} there "
+                f"and {here.get(name, 'absent')} here; use another folder"
+            )
     weights |= {alias: weights[name] for alias, name in state["aliases"].items()}
-    if moments:
+    nested: _Moments = {}
+    for place, tensor in moments.items():
+        name, _, key = place.rpartition("/")
+        nested.setdefault(name, {})[key] = tensor
+    if nested:
         set_state_dict(
             session.model,
             session.bare_optimizer,
             model_state_dict=cast(Any, weights),
-            optim_state_dict=cast(Any, {"state": _nested(moments), "param_groups": state["param_groups"]}),
+            optim_state_dict=cast(Any, {"state": nested, "param_groups": state["param_groups"]}),
             options=_FULL,
         )
     else:  # plain descent remembers nothing, and torch refuses an empty state
         set_model_state_dict(session.model, cast(Any, weights), options=_FULL)
     if state["scaler"] and session.accelerator.scaler is not None:
         session.accelerator.scaler.load_state_dict(state["scaler"])
-    _restore_random_state(path / _random_name(session), session.accelerator.device)
+    device, random = session.accelerator.device, path / _random_name(session)
+    if random.is_file():  # else the run goes on with more processes than wrote the checkpoint: this one keeps its own
+        states = load_file(random)
+        torch.set_rng_state(states["cpu"])
+        if "cuda" in states and device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"], device)
     return TrainingHistory.read(state["history"])
 
 
@@ -134,27 +156,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str
         raise TrainingError(damaged % (str(error).splitlines() or [type(error).__name__])[0]) from error
 
 
-def _refuse_other_run(path: Path, state: dict[str, Any], config: TrainingConfig, data: str) -> None:
-    now = plain(config)
-    for name, then in state["config"].items():
-        if name not in EXECUTION_ONLY and then != now.get(name):
-            raise TrainingError(
-                f"checkpoint '{path}' was made with {name} {then}, this run has {now.get(name)}: "
-                "use the same configuration or another folder"
-            )
-    if state["data"] != data:
-        raise TrainingError(f"checkpoint '{path}' was made on other data or another seed: use another folder")
-
-
-def _refuse_other_model(path: Path, then: dict[str, list[int]], now: dict[str, list[int]]) -> None:
-    for name in sorted(then.keys() | now.keys()):
-        if then.get(name) != now.get(name):
-            raise TrainingError(
-                f"checkpoint '{path}' was made by another model: '{name}' is {then.get(name, 'absent')} there "
-                f"and {now.get(name, 'absent')} here; use another folder"
-            )
-
-
 def _without_aliases(weights: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tied weights once, since safetensors holds no shared memory, and which names stand for which."""
     kept: dict[str, torch.Tensor] = {}
@@ -170,46 +171,13 @@ def _without_aliases(weights: dict[str, Any]) -> tuple[dict[str, torch.Tensor], 
     return kept, aliases
 
 
-def _flat(state: _Moments) -> dict[str, torch.Tensor]:
-    return {f"{name}/{key}": tensor.contiguous() for name, moments in state.items() for key, tensor in moments.items()}
-
-
-def _nested(flat: dict[str, torch.Tensor]) -> _Moments:
-    state: _Moments = {}
-    for path, tensor in flat.items():
-        name, _, key = path.rpartition("/")
-        state.setdefault(name, {})[key] = tensor
-    return state
-
-
 def _random_name(session: Session) -> str:
     return f"random-{session.accelerator.process_index}.safetensors"
-
-
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
-
-
-def _restore_random_state(path: Path, device: torch.device) -> None:
-    if not path.is_file():  # the run goes on with more processes than wrote the checkpoint: this one keeps its own
-        return
-    state = load_file(path)
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _forget_old(folder: Path, keep: int) -> None:
-    for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
-    for unfinished in folder.glob("step-*.partial"):
-        shutil.rmtree(unfinished)
 
 
 @dataclass(kw_only=True)

@@ -56,19 +56,19 @@ class TrainingConfig:
     """How many of the newest checkpoints stay."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "accumulation", "keep"):
-            _demand(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("evaluate_every", "checkpoint_every"):
-            _demand(getattr(self, name) is None or getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _demand(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
-        _demand(0 <= self.warmup <= self.steps, "warmup", self.warmup, f"between 0 and steps ({self.steps})")
-        _demand(0 <= self.final_fraction <= 1, "final_fraction", self.final_fraction, "between 0 and 1")
-        _demand(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or positive")
-        _demand(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "between 0 and 1")
-        _demand(self.epsilon > 0, "epsilon", self.epsilon, "positive")
-        _demand(self.clip is None or self.clip > 0, "clip", self.clip, "positive, or null to clip nothing")
-
-
-def _demand(condition: bool, name: str, value: object, rule: str) -> None:
-    if not condition:
-        raise InputError(f"TrainingConfig.{name} is {value}: it must be {rule}")
+        counts = {name: getattr(self, name) for name in ("steps", "accumulation", "keep")}
+        periods = {name: getattr(self, name) for name in ("evaluate_every", "checkpoint_every")}
+        rules = {name: (count >= 1, "at least 1") for name, count in counts.items()}
+        rules |= {name: (every is None or every >= 1, "at least 1") for name, every in periods.items()}
+        rules |= {
+            "learning_rate": (self.learning_rate > 0, "positive"),
+            "warmup": (0 <= self.warmup <= self.steps, f"between 0 and steps ({self.steps})"),
+            "final_fraction": (0 <= self.final_fraction <= 1, "between 0 and 1"),
+            "weight_decay": (self.weight_decay >= 0, "0 or positive"),
+            "betas": (all(0 <= beta < 1 for beta in self.betas), "between 0 and 1"),
+            "epsilon": (self.epsilon > 0, "positive"),
+            "clip": (self.clip is None or self.clip > 0, "positive, or null to clip nothing"),
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise InputError(f"TrainingConfig.{name} is {getattr(self, name)}: it must be {rule}")

@@ -108,7 +108,12 @@ class _Run:
         self.data = str(getattr(self.batches, "fingerprint", ""))
 
     def to_the_end(self, switch: InterruptSwitch) -> TrainingHistory:
-        self._resume()
+        found = checkpoints(self.folder) if self.folder is not None else []
+        if found:
+            self.last_saved = found[-1]
+            self.history = restore(found[-1], self.session, self.config, self.data)
+            self.saved_steps = self.history.steps
+            self.progress.note(f"going on from '{found[-1]}'")
         bar = self.progress.task("training", self.config.steps)
         bar.advance(self.history.steps)
         try:
@@ -118,14 +123,6 @@ class _Run:
             return self.history
         finally:
             bar.close()
-
-    def _resume(self) -> None:
-        found = checkpoints(self.folder) if self.folder is not None else []
-        if found:
-            self.last_saved = found[-1]
-            self.history = restore(found[-1], self.session, self.config, self.data)
-            self.saved_steps = self.history.steps
-            self.progress.note(f"going on from '{found[-1]}'")
 
     def _advance(self, bar: Task, switch: InterruptSwitch) -> None:
         started = time.perf_counter()
@@ -137,11 +134,19 @@ class _Run:
         history.tokens += count
         bar.advance()
         bar.show(loss=loss, lr=rate, tokens_per_second=count / (time.perf_counter() - started))
-        self._periodic(history.steps)
+        steps = history.steps
+        for callback in self.callbacks:
+            if steps % callback.every == 0:
+                callback.call(steps, self.session.bare_model)
+        if self.evaluate is not None and (steps == self.config.steps or _due(self.config.evaluate_every, steps)):
+            self.session.model.eval()
+            with torch.no_grad():
+                history.evaluations[steps] = dict(self.evaluate(self.session.bare_model))
+            self.session.model.train()
         if interrupted:
             self._checkpoint()
             raise KeyboardInterrupt
-        if _due(self.config.checkpoint_every, history.steps):
+        if _due(self.config.checkpoint_every, steps):
             self._checkpoint()
 
     def _step(self, step: int, rate: float, switch: InterruptSwitch) -> tuple[float, int, float, bool]:
@@ -156,7 +161,10 @@ class _Run:
             raise TrainingError(f"step {step}: the batch has nothing to learn from (every position is masked)")
         self._demand_finite(total / count, "loss", step)
         # Backward divided by the same nominal count everywhere, and processes average their gradients.
-        self._scale_gradients(nominal * accelerator.num_processes / count)
+        factor = nominal * accelerator.num_processes / count
+        for parameter in self.session.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
         limit = self.config.clip if self.config.clip is not None else math.inf
         norm = float(accelerator.clip_grad_norm_(self.session.model.parameters(), limit))  # type: ignore[arg-type]
         if accelerator.scaler is None:
@@ -184,27 +192,12 @@ class _Run:
             count += sums.count
         return LossSum(total, count)
 
-    def _scale_gradients(self, factor: float) -> None:
-        for parameter in self.session.model.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(factor)
-
     def _demand_finite(self, number: float, name: str, step: int) -> None:
         if not math.isfinite(number):
             last = f"the last checkpoint is '{self.last_saved}'" if self.last_saved else "there is no checkpoint"
             raise TrainingError(
                 f"step {step}: the {name} is {number}; {last}; lower the learning rate or check the data"
             )
-
-    def _periodic(self, steps: int) -> None:
-        for callback in self.callbacks:
-            if steps % callback.every == 0:
-                callback.call(steps, self.session.bare_model)
-        if self.evaluate is not None and (steps == self.config.steps or _due(self.config.evaluate_every, steps)):
-            self.session.model.eval()
-            with torch.no_grad():
-                self.history.evaluations[steps] = dict(self.evaluate(self.session.bare_model))
-            self.session.model.train()
 
     def _checkpoint(self) -> None:
         if self.folder is not None and self.saved_steps != self.history.steps:

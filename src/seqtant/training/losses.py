@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,12 +30,8 @@ class LossSum:
     """Number of counted positions, a scalar."""
 
 
-class Loss(Protocol):
-    """Runs the model on the rows it is given and sums its loss."""
-
-    def __call__(self, model: nn.Module, batch: Batch) -> LossSum:
-        """Loss of one forward pass."""
-        ...
+Loss = Callable[[nn.Module, Batch], LossSum]
+"""Runs the model on the rows it is given and sums its loss."""
 
 
 def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:

@@ -15,13 +15,6 @@ def decay_groups(model: nn.Module, *, decay_embeddings: bool = False) -> tuple[l
 
     A parameter used twice (a tied output head) counts once, as the embedding it is.
 
-    Args:
-        model: Any module.
-        decay_embeddings: Whether tables of ``nn.Embedding`` are decayed.
-
-    Returns:
-        Parameters with decay, parameters without.
-
     Example:
         >>> decayed, plain = decay_groups(nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 3), nn.LayerNorm(3)))
         >>> len(decayed), len(plain)
@@ -32,8 +25,7 @@ def decay_groups(model: nn.Module, *, decay_embeddings: bool = False) -> tuple[l
     plain: list[nn.Parameter] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
-            is_table = id(parameter) in tables
-            spared = parameter.ndim < 2 or (is_table and not decay_embeddings)
+            spared = parameter.ndim < 2 or (id(parameter) in tables and not decay_embeddings)
             (plain if spared else decayed).append(parameter)
     return decayed, plain
 
@@ -50,14 +42,10 @@ def build_optimizer(model: nn.Module, config: TrainingConfig, device: torch.devi
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Learning rate of one optimizer step.
+    """Learning rate of the optimizer step after ``step`` steps, 0 to ``config.steps - 1``.
 
     The warm-up rises linearly and reaches the peak at its last step; the last step of the run has exactly
     ``final_fraction`` of the peak.
-
-    Args:
-        config: The run's settings.
-        step: Steps already taken, from 0 to ``config.steps - 1``.
 
     Example:
         >>> config = TrainingConfig(steps=5, learning_rate=1.0, warmup=2, schedule="linear", final_fraction=0.1)
@@ -68,11 +56,7 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup
     first = max(config.warmup - 1, 0)
     done = (step - first) / max(config.steps - 1 - first, 1)
-    return config.learning_rate * _remaining(config, done)
-
-
-def _remaining(config: TrainingConfig, done: float) -> float:
     if config.schedule == "constant":
-        return 1.0
+        return config.learning_rate
     falling = 1 - done if config.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return config.final_fraction + (1 - config.final_fraction) * falling
+    return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * falling)

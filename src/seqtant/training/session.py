@@ -46,12 +46,6 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
 
     The random state of the caller is left as it was; inside, it depends on the seed and the process only.
 
-    Args:
-        model: Trained in place.
-        config: The run's settings.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        seed: Seed of dropout and whatever else the model draws.
-
     Raises:
         InputError: The device is not there or lacks the precision, or nothing in the model can be trained.
     """
@@ -59,13 +53,20 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
         raise InputError("the model has no trainable parameter: set requires_grad on what should be trained")
     # Accelerate keeps its settings for the whole process; a second run may want another precision or device.
     AcceleratorState._reset_state(reset_partial_state=True)
-    _select(device)
+    kind, _, number = device.partition(":")
+    there = {"auto": 1, "cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (number and not number.isdecimal()) or int(number or 0) >= there.get(kind, 0):
+        raise InputError(f"device '{device}' is not here: use auto or cpu")
+    if kind == "cuda" and number:
+        torch.cuda.set_device(int(number))
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a CUDA device: use bf16 here")
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=config.precision)
     was_training = model.training
-    with torch.random.fork_rng(devices=_forked(accelerator.device)):
-        torch.manual_seed(_process_seed(seed, accelerator.process_index))
+    process = accelerator.process_index
+    seeds = torch.randint(2**62, (process + 1,), generator=torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
+        torch.manual_seed(int(seeds[process]))
         model.to(accelerator.device)
         shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
         optimizer = build_optimizer(model, config, accelerator.device)
@@ -80,21 +81,3 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
             if accelerator.device.type != "cpu":  # elsewhere it would only cost a collection of garbage
                 accelerator.free_memory()
             model.train(was_training)
-
-
-def _select(device: str) -> None:
-    kind, _, number = device.partition(":")
-    there = {"auto": 1, "cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (number and not number.isdecimal()) or int(number or 0) >= there.get(kind, 0):
-        raise InputError(f"device '{device}' is not here: use auto or cpu")
-    if kind == "cuda" and number:
-        torch.cuda.set_device(int(number))
-
-
-def _forked(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []
-
-
-def _process_seed(seed: int, process: int) -> int:
-    generator = torch.Generator().manual_seed(seed)
-    return int(torch.randint(2**62, (process + 1,), generator=generator)[process])
