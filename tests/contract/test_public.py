@@ -43,11 +43,12 @@ def signature_of(thing: Any) -> str:
 
 def described() -> str:
     """All public names with their signatures, a line each."""
-    lines = []
-    for package in PACKAGES:
-        for name in public_names(package):
-            lines.append(f"{package}.{name}{signature_of(getattr(import_module(package), name))}")
-    return "\n".join(sorted(lines)) + "\n"
+    lines = [
+        f"{package}.{name}{signature_of(getattr(import_module(package), name))}\n"
+        for package in PACKAGES
+        for name in public_names(package)
+    ]
+    return "".join(sorted(lines))
 
 
 @pytest.mark.parametrize("name", PACKAGES)
