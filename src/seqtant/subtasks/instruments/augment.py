@@ -63,12 +63,8 @@ def augment(config: AugmentConfig, context: Context) -> Result:
         found = {arm: mean(values, unit=unit) for arm, values in lengths.items()}
         for arm, each in found.items():
             record.value(f"length_{arm}", each.value)
-        record.table(
-            "lengths",
-            "Length of the rows of each arm",
-            ("arm", f"mean {unit}", "low", "high"),
-            [(arm, each.value, each.low, each.high) for arm, each in found.items()],
-        )
+        shown = [(arm, each.value, each.low, each.high) for arm, each in found.items()]
+        record.table("lengths", "Length of the rows of each arm", ("arm", f"mean {unit}", "low", "high"), shown)
         if "steps" in found and "pause" in found:
             ratio = mean(np.array(lengths["pause"]) / np.array(lengths["steps"]))
             equal = 0.95 <= ratio.value <= 1.05

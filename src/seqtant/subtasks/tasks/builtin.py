@@ -154,10 +154,6 @@ def is_rows(source: TaskSource) -> TypeGuard[RowSource]:
 def choose_task(choice: TaskChoice, seed: int) -> Task:
     """Builds the task that a user chose by name or circuit file; one that is in memory is given back.
 
-    Args:
-        choice: Task, name or file, and the numbers that belong to it.
-        seed: Seed of what the task itself samples (the subset of a parity).
-
     Raises:
         InputError: There is no such task or file, or a number does not fit.
     """
