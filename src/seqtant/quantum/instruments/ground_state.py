@@ -52,12 +52,11 @@ def report(record: Recorder, trained: Trained, reference: Reference | None, cont
     """Records energies, times, the comparison with a reference, and the training curve of a trained state."""
     system, energy, training = trained.system, trained.energy, trained.training
     sites, history = system.sites, training.history
-    record.value("energy_per_site", energy.total / sites)
-    record.value("energy_error", energy.error / sites)
-    record.value("energy", energy.total)
-    record.value("variance", energy.variance)
-    record.value("variance_unsymmetrized", trained.plain.variance)
-    record.value("energy_per_site_unsymmetrized", trained.plain.total / sites)
+    numbers = {"energy_per_site": energy.total / sites, "energy_error": energy.error / sites, "energy": energy.total}
+    numbers |= {"variance": energy.variance, "variance_unsymmetrized": trained.plain.variance}
+    numbers["energy_per_site_unsymmetrized"] = trained.plain.total / sites
+    for name, number in numbers.items():
+        record.value(name, number)
     record.value("v_score", v_score(energy.total, energy.variance, sites) if energy.total else None)
     record.value("parameters", sum(p.numel() for p in training.state.parameters()))
     record.value("symmetries", len(trained.group))
@@ -99,9 +98,8 @@ def _record_comparison(record: Recorder, trained: Trained, reference: Reference 
         record.value("exact_energy_per_site", None)
         record.value("relative_error", None)
         summary = f"{measured} per site; no exact value is known; {convention}"
-        record.finding(
-            "energy_per_site", "What is the ground-state energy?", "inconclusive", summary, measured=measured
-        )
+        question = "What is the ground-state energy?"
+        record.finding("energy_per_site", question, "inconclusive", summary, measured=measured)
         return
     record.value("exact_energy_per_site", reference.energy / sites)
     gap = energy.total - reference.energy

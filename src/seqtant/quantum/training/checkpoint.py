@@ -192,9 +192,7 @@ def load_state(
 def unpack(source: Any, *, alone: bool = False) -> tuple[AutoregressiveState, Record]:
     """Takes a trained state in memory apart: the plain wave function, and what a folder would say of it.
 
-    Args:
-        source: A ``VMC``, or ``(state, hamiltonian)``.
-        alone: A wave function without a Hamiltonian will do; its record then has no system of its own.
+    If ``alone``, a wave function without a Hamiltonian will do; its record then has no system of its own.
 
     Raises:
         InputError: It is none of these, or the Hamiltonian does not fit the state.

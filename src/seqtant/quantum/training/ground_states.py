@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 from seqtant.errors import InputError
 from seqtant.models.wavefunctions.autoregressive import AutoregressiveState
-from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState
 from seqtant.quantum.config import GroundStateConfig, SystemConfig
 from seqtant.quantum.exact import Orbits
-from seqtant.quantum.observation import ENUMERATED, Energy, Hamiltonian, evaluate
+from seqtant.quantum.observation import ENUMERATED, Energy, evaluate
 from seqtant.quantum.operators.lattices import Group, symmetry_group
 from seqtant.quantum.training.checkpoint import (
     RECORD,
@@ -38,7 +37,6 @@ class Trained:
     """A trained state with its energies."""
 
     system: System
-    """Lattice and Hamiltonian."""
     training: VMC
     """The optimization, with its history."""
     group: Group
@@ -47,8 +45,6 @@ class Trained:
     """Energy of the state as trained."""
     energy: Energy
     """Energy of the state as evaluated: symmetrized, if that was asked for."""
-    state: SymmetrizedState
-    """The symmetrized state."""
 
 
 def train(config: GroundStateConfig, context: Context) -> Trained:
@@ -86,7 +82,7 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     samples = config.samples if isinstance(config.samples, int) else DRAWN
     training = VMC(
         state,
-        Hamiltonian(system.pauli),
+        system.pauli,
         config.optimizer,
         steps=config.steps,
         samples=samples if orbits is None else len(orbits.spins),
@@ -104,14 +100,12 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     plain = evaluate(state, training.hamiltonian, config.evaluation_samples, generator_for(context.seed, 1))
     best = plain
     if config.symmetrize and len(group) > 1:
-        generator = generator_for(context.seed, 2)
-        found = evaluate(
-            symmetrized, training.hamiltonian, config.evaluation_samples, generator, progress=context.progress
-        )
+        generator, count = generator_for(context.seed, 2), config.evaluation_samples
+        found = evaluate(symmetrized, training.hamiltonian, count, generator, progress=context.progress)
         # Averaged phases only fit a ground state that the group leaves alone; for positive states it always is.
         if state.kind == "positive" or found.total <= plain.total:
             best = found
-    return Trained(system, training, group, plain, best, symmetrized)
+    return Trained(system, training, group, plain, best)
 
 
 def orbits_to_sum(
@@ -119,14 +113,8 @@ def orbits_to_sum(
 ) -> Orbits | None:
     """Finds the orbits to sum over in every step; None where steps sample instead.
 
-    Sums are worth their cost where the signs of the ground state must be learned.
-
-    Args:
-        system: Lattice and Hamiltonian.
-        state: The wave function, on the device of the training.
-        group: Symmetries of the system.
-        required: Sum over everything, or refuse.
-        averaged: Whether the symmetrized state takes the mean phase of all images, which sums cannot.
+    Sums are worth their cost where the signs of the ground state must be learned. If ``required``, everything is summed
+    or refused; ``averaged`` says that the symmetrized state takes the mean phase of all images, which sums cannot.
 
     Raises:
         InputError: Sums are required where there are too many configurations, or with averaged phases.
