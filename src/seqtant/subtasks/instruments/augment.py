@@ -13,8 +13,7 @@ from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
-from seqtant.subtasks.config import ArmName, AugmentConfig
-from seqtant.subtasks.inputs import describe_input
+from seqtant.subtasks.config import ArmName, AugmentConfig, describe_input
 from seqtant.subtasks.rows.layout import arm_layouts, load_tokenizer, training_rows
 from seqtant.subtasks.rows.problem_rows import load_rows
 

@@ -13,8 +13,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
-from seqtant.subtasks.config import CheckConfig
-from seqtant.subtasks.inputs import RowSource, describe_input
+from seqtant.subtasks.config import CheckConfig, RowSource, describe_input
 from seqtant.subtasks.rows.layout import load_tokenizer
 from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.rows.validation import KINDS, Violation, check_rows

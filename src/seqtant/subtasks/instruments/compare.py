@@ -15,8 +15,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import clustered_mean, share
-from seqtant.subtasks.config import ArmName, CompareConfig
-from seqtant.subtasks.inputs import describe_input
+from seqtant.subtasks.config import ArmName, CompareConfig, describe_input
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.tasks.arms import arm_of

@@ -24,8 +24,7 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
 from seqtant.stats.intervals import share
-from seqtant.subtasks.config import ArmName, EvalConfig
-from seqtant.subtasks.inputs import RowSource
+from seqtant.subtasks.config import ArmName, EvalConfig, RowSource
 from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
@@ -202,9 +201,12 @@ def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) 
         rows,
         note=f"Right answers; predicted: product of the accuracies given the true words; a guess is right {guess:.2f}.",
     )
-    own, direct, chain = (
-        _pooled([getattr(each, key) for _, each, _ in solved]) for key in ("step_by_step", "at_once", "chain")
-    )
+    pooled: list[Estimate] = []
+    for key in ("step_by_step", "at_once", "chain"):
+        shares = [getattr(each, key) for _, each, _ in solved]
+        right, total = sum(each.value * (each.n or 0) for each in shares), sum(each.n or 0 for each in shares)
+        pooled.append(share(round(right), total))
+    own, direct, chain = pooled
     predicted = float(np.mean([each for *_, each in solved]))
     for key, each in (("accuracy_with_steps", own), ("accuracy_without_steps", direct), ("chain_accuracy", chain)):
         record.value(key, each.value)
@@ -232,9 +234,3 @@ def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) 
         measured=chain,
         assumptions=(INDEPENDENT,),
     )
-
-
-def _pooled(found: list[Estimate]) -> Estimate:
-    """Pools shares over problems of all lengths."""
-    count = sum(each.n or 0 for each in found)
-    return share(round(sum(each.value * (each.n or 0) for each in found)), count)

@@ -21,8 +21,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
-from seqtant.subtasks.config import TrainConfig
-from seqtant.subtasks.inputs import RowSource, describe_input
+from seqtant.subtasks.config import RowSource, TrainConfig, describe_input
 from seqtant.subtasks.networks.checkpoint import save_trained
 from seqtant.subtasks.rows.layout import arm_layouts, held_out, training_rows
 from seqtant.subtasks.rows.problem_rows import Row, load_rows

@@ -17,7 +17,7 @@ from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError, suggest
 from seqtant.runs.files import write_text
 from seqtant.sources import Rows, is_path
-from seqtant.subtasks.inputs import RowSource
+from seqtant.subtasks.config import RowSource
 from seqtant.subtasks.tasks.builtin import is_arithmetic
 from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_distinct, split_of
 from seqtant.subtasks.tasks.task import Task

@@ -17,8 +17,7 @@ import numpy as np
 from seqtant.errors import InputError, suggest
 from seqtant.registry import Registry
 from seqtant.sources import is_path
-from seqtant.subtasks.config import TaskChoice
-from seqtant.subtasks.inputs import RowSource, TaskSource, describe_input
+from seqtant.subtasks.config import RowSource, TaskChoice, TaskSource, describe_input
 from seqtant.subtasks.tasks.task import XOR, Step, Task, gate_table, read_circuit
 
 Order = Literal["tree", "chain"]
