@@ -51,11 +51,9 @@ class Basis:
     """Configurations of a sector, sorted."""
 
     states: NDArray[np.int64]
-    """The configurations."""
     folded: bool
     """Whether each configuration stands for itself and its mirror image under the flip of all spins."""
     name: str
-    """The sector in words."""
 
     @classmethod
     def choose(cls, hamiltonian: PauliSum) -> Basis:

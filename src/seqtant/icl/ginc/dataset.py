@@ -198,7 +198,6 @@ class Documents:
     concepts: Int[np.ndarray, " documents"]
     """Concept that each was sampled from."""
     states: Int[np.ndarray, "documents length"]
-    """Hidden states."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +212,6 @@ class Prompts:
     labels: Int[np.ndarray, "prompts examples"]
     """Likeliest last symbol of every example given its others, under the true concept."""
     concepts: Int[np.ndarray, " prompts"]
-    """The true concept."""
 
     def tokens(self) -> Int[np.ndarray, "prompts time"]:
         """Joins all examples by delimiters, without the last label."""

@@ -20,7 +20,6 @@ class Separation:
     """What single examples of one task say against each rival, in nats per example."""
 
     rivals: tuple[int, ...]
-    """Numbers of the rivals."""
     ratios: Float[np.ndarray, "examples rivals"]
     """Log-ratio of the task to the rival, whole example."""
     input_ratios: Float[np.ndarray, "examples rivals"]
@@ -30,7 +29,6 @@ class Separation:
     log_odds: Float[np.ndarray, " rivals"]
     """Prior log-odds of the rival against the task."""
     log_prior: float
-    """Log prior of the task."""
 
     @property
     def divergences(self) -> Float[np.ndarray, " rivals"]:

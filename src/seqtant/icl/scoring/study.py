@@ -31,7 +31,6 @@ class TaskSplit:
     """One task's examples, each in one part only."""
 
     contexts: list[list[Example]]
-    """Many-shot contexts."""
     single: list[Example]
     """Single examples, from which divergences are measured."""
     prompts: list[list[Example]]

@@ -96,7 +96,6 @@ class StepBatch:
     weights: Tensor
     """Weight of each, adding up to 1."""
     energies: Tensor
-    """Local energies."""
     spread: float
     """Factor from the mean square deviation to the variance: n / (n - 1) for n samples, 1 for a sum over everything."""
     blocks: Callable[[], Iterable[Block]]

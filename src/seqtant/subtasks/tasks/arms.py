@@ -20,7 +20,6 @@ class Arm:
     """One way to write a solution: after the input come pauses, then the values of some steps, the answer last."""
 
     name: ArmName
-    """Name in reports."""
     written: tuple[int, ...]
     """Indices of the written steps, in the order of writing."""
     answer: tuple[int, ...]
@@ -121,7 +120,6 @@ class TaskBatches:
     task: Task
     arm: Arm
     rows: int
-    """Rows of a batch."""
     seed: int
     """Seed of the inputs."""
 

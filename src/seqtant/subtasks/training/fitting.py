@@ -113,7 +113,6 @@ class RowBatches:
     rows: tuple[tuple[list[int], int], ...]
     """Tokens of each row, and how many of them are its prompt."""
     size: int
-    """Rows of a batch."""
     seed: int
     """Seed of the order."""
 
