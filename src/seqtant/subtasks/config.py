@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -51,7 +51,8 @@ def describe_input(source: Any) -> Any:
     if _is_task(source):
         return f"<{source.name} in memory, {source.fingerprint}>"
     if isinstance(source, Mapping):
-        return describe([(split, row) for split, rows in source.items() for row in ([rows] if is_path(rows) else rows)])
+        splits = cast("Mapping[str, Any]", source).items()
+        return describe([(split, row) for split, rows in splits for row in ([rows] if is_path(rows) else rows)])
     return describe(source)
 
 
@@ -64,11 +65,11 @@ def _rows(value: Any, kind: str = "neither a file nor a list of rows") -> Any:
     if is_path(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {split: _rows(rows) for split, rows in value.items()}
+        return {split: _rows(rows) for split, rows in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, bytes) or not hasattr(value, "__iter__"):
         raise InputError(f"{value!r:.60} is {kind}")
     # What can be gone through only once is kept, since several runs may read it.
-    return list(value) if isinstance(value, Iterator) else value
+    return list(cast("Iterator[Any]", value)) if isinstance(value, Iterator) else value
 
 
 def _task(value: Any) -> Any:

@@ -109,7 +109,7 @@ def build_network(config: NetworkConfig, *, vocabulary: int, context: int, seed:
     """Builds a network with random weights; ``context`` is the longest row that it must hold."""
     generator = torch.Generator().manual_seed(seed)
     if config.kind == "decoder":
-        sizes = {"depth": config.depth, "width": config.width, "heads": config.heads}
+        sizes: dict[str, Any] = {"depth": config.depth, "width": config.width, "heads": config.heads}
         decoder = CachedDecoder(DecoderConfig(vocabulary=vocabulary, context=context, **sizes), generator=generator)
         if config.embedding_scale is not None:
             with torch.no_grad():

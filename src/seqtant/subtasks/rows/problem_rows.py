@@ -179,15 +179,15 @@ def load_rows(source: RowSource, seed: int = 0) -> dict[Split, list[Row]]:
         given = {split: rows for split in SPLITS if len(rows := source.get(split, ()))}
         if not given:
             raise InputError("there are no rows: give at least one")
-        found = {split: read_rows(given[split]) if split in given else [] for split in SPLITS}
-        # The place of a row in memory says which split it is in.
+        found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
         for split, rows in given.items():
-            if not is_path(rows):
-                found[split] = [replace(row, place=f"{split}, {row.place}") for row in found[split]]
+            # The place of a row in memory says which split it is in.
+            prefix = "" if is_path(rows) else f"{split}, "
+            found[split] = [replace(row, place=f"{prefix}{row.place}") for row in read_rows(rows)]
         return found
     if not is_path(source) or not Path(source).is_dir():
         return split_by_input(read_rows(source))
-    files = {split: Path(source) / f"{split}.jsonl" for split in SPLITS}
+    files: dict[Split, Path] = {split: Path(source) / f"{split}.jsonl" for split in SPLITS}
     if not files["train"].is_file():
         raise InputError(f"the folder '{source}' has no train.jsonl: give a file of rows or what 'subtasks make' wrote")
     return {split: read_rows(file) if file.is_file() else [] for split, file in files.items()}
@@ -222,8 +222,8 @@ def make_rows(
             for tokens, values in zip(inputs.tolist(), task.labels(inputs).tolist(), strict=True):
                 pairs = zip(task.steps, values, strict=True)
                 steps = tuple(RowStep(value=value, reads=step.reads) for step, value in pairs)
-                answer = tuple(values[each] for each in task.answer)
-                whole = answer if len(answer) > 1 else answer[0]
+                answer = [values[each] for each in task.answer]
+                whole = tuple(answer) if len(answer) > 1 else answer[0]
                 found[split].append(Row(input=tuple(tokens), steps=steps, answer=whole))
         return found
     # Each test split gets a tenth of the inputs: at least 12 times its size is made, then cut.
