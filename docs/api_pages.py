@@ -6,15 +6,16 @@ built. A test fails where a page is not what this would write, so a new public n
 
 from __future__ import annotations
 
-from importlib import import_module
+import ast
 from pathlib import Path
 
-from seqtant import lazy
 from seqtant.packages import PACKAGES
 
 FOLDER = Path(__file__).parent / "api"
+SOURCE = Path(__file__).parent.parent / "src" / "seqtant"
 
 SHARED = {
+    "seqtant": "the checkup, and what every result is made of",
     "lm": "what reads, scores and samples language models",
     "training": "the one training loop",
     "reference": "the model that ships and its world",
@@ -22,7 +23,6 @@ SHARED = {
     "runs": "what happened, and where it is kept",
     "report": "a result as a page, on the terminal, as a table",
     "stats": "intervals, bootstraps, fits",
-    "checkup": "the main job",
 }
 """What all instruments stand on."""
 
@@ -33,8 +33,8 @@ CHOSEN = {
         "recorder.Recorder",
         "store.Store",
         "compare.compare",
-        "export.export",
-        "reuse.find_or_run",
+        "records.export",
+        "verb.verb",
     ),
     "report": (
         "page.write_page",
@@ -52,9 +52,8 @@ CHOSEN = {
         "bootstrap.cluster_bootstrap",
         "fits.fit_curve",
         "fits.fit_line",
-        "logmath.log_matmul",
+        "intervals.log_matmul",
     ),
-    "checkup": ("instrument.run", "config.CheckupConfig", "gates.read_gates", "gates.findings", "inputs.gather"),
 }
 """Public names of packages that keep no list of their own."""
 
@@ -70,8 +69,15 @@ def public_names(package: str) -> list[str]:
     """Where the public names of a package are defined, dotted, in the order of the names."""
     if package in CHOSEN:
         return [f"seqtant.{package}.{name}" for name in CHOSEN[package]]
-    homes = lazy.public_names(str(import_module(f"seqtant.{package}").__file__))
+    home = _title(package)
+    stub = SOURCE.joinpath(*home.split(".")[1:], "__init__.pyi").read_text(encoding="utf-8")
+    lines = [line for line in ast.parse(stub).body if isinstance(line, ast.ImportFrom)]
+    homes = {name.name: f"{home}.{line.module}" for line in lines for name in line.names}
     return [f"{home}.{name}" for name, home in sorted(homes.items(), key=lambda pair: pair[0].lower())]
+
+
+def _title(package: str) -> str:
+    return package if package == "seqtant" else f"seqtant.{package}"
 
 
 def page(package: str) -> str:
@@ -82,13 +88,13 @@ def page(package: str) -> str:
         )
     else:
         opening = f"{SHARED[package][0].upper()}{SHARED[package][1:]}."
-    return "\n".join([f"# seqtant.{package}\n", f"{opening}\n", *(f"::: {name}\n" for name in public_names(package))])
+    return "\n".join([f"# {_title(package)}\n", f"{opening}\n", *(f"::: {name}\n" for name in public_names(package))])
 
 
 def index_page() -> str:
     """All packages."""
     packages = [f"| [`seqtant.{name}`]({name}.md) | {package.question} |" for name, package in PACKAGES.items()]
-    shared = [f"| [`seqtant.{name}`]({name}.md) | {what} |" for name, what in SHARED.items()]
+    shared = [f"| [`{_title(name)}`]({name}.md) | {what} |" for name, what in SHARED.items()]
     return INDEX + "\n".join(["| package | |", "| --- | --- |", *packages, *shared]) + "\n"
 
 

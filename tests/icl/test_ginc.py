@@ -142,12 +142,12 @@ def test_random_and_permuted_labels_change_labels_only(ginc: Ginc) -> None:
 def test_slices_and_one_reading_agree(ginc: Ginc) -> None:
     prompts = sample_prompts(ginc, 4, 3, 3, np.random.default_rng(4))
     mixture = bayes_model(ginc, smoothing=0.01)
-    read = predict_prompts(mixture, prompts)
-    assert np.allclose(np.exp(read.log_probs), np.exp(query_log_probs(mixture, prompts, 50)), atol=1e-12)
+    log_probs, log_posterior = predict_prompts(mixture, prompts)
+    assert np.allclose(np.exp(log_probs), np.exp(query_log_probs(mixture, prompts, 50)), atol=1e-12)
     whole = np.concatenate([np.full((4, 1), 50), prompts.tokens()], axis=1)
     exact = mixture.posterior(whole.tolist())
     for row, line in enumerate(exact):
-        assert np.allclose(read.log_posterior[row, 2], line[8], atol=1e-9)
+        assert np.allclose(log_posterior[row, 2], line[8], atol=1e-9)
 
 
 @pytest.mark.slow
@@ -158,9 +158,9 @@ def test_exact_bayes_shows_the_claim_and_its_limit(ginc: Ginc) -> None:
     accuracy, posterior = {}, {}
     for length, labels in ((3, "gold"), (3, "random"), (5, "gold"), (5, "random")):
         prompts = sample_prompts(ginc, 400, 16, length, rng, labels=labels)
-        read = predict_prompts(mixture, prompts)
-        accuracy[length, labels] = (read.log_probs.argmax(axis=2) == prompts.labels).mean(axis=0)
-        posterior[length, labels] = true_posterior(read, prompts).mean(axis=0)
+        log_probs, log_posterior = predict_prompts(mixture, prompts)
+        accuracy[length, labels] = (log_probs.argmax(axis=2) == prompts.labels).mean(axis=0)
+        posterior[length, labels] = true_posterior(log_posterior, prompts).mean(axis=0)
     assert 0.45 <= accuracy[3, "gold"][0] <= 0.65
     assert accuracy[3, "gold"][8:].mean() >= 0.8
     assert accuracy[3, "random"][16] <= 0.55

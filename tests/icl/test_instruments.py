@@ -208,7 +208,7 @@ def test_curve_counts_only_sure_relapses() -> None:
     relapse = losses.copy()
     relapse[:, 4] = rng.random(400) < 0.3
     assert ShotCurve(relapse).shots(0.05) == 5
-    estimate = resample_shots(lambda chosen: curve.shots(0.05, chosen), 400, 2.0, 200, rng)
+    estimate = resample_shots(lambda chosen: curve.shots(0.05, chosen), 400, 200, rng)
     assert (estimate.low, estimate.value, estimate.high) == (2.0, 2.0, 4.0)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.quantum.exact import configurations, dense_matrix, diagonalize
+from seqtant.quantum.exact import configurations, diagonalize
 from seqtant.quantum.operators.hamiltonians import HAMILTONIANS, PAULI, Couplings, build, read_operators
 from seqtant.quantum.operators.lattices import Lattice
 from seqtant.quantum.operators.pauli import PauliSum, String
+from tests.quantum.dense import dense_matrix
 
 
 def kronecker(sites, axes):

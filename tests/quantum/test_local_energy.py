@@ -8,12 +8,13 @@ from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.jacobian import jacobian
 from seqtant.models.wavefunctions.stacks import light_two_stack, paper_two_stack
-from seqtant.quantum.exact import configurations, dense_matrix, diagonalize
+from seqtant.quantum.exact import configurations, diagonalize
 from seqtant.quantum.observation import Hamiltonian, combine, standard_error
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice
 from seqtant.quantum.operators.pauli import PauliSum, String
 from seqtant.quantum.training.natural_gradient import NaturalGradient, solve
+from tests.quantum.dense import dense_matrix
 
 
 def network(outputs, shape=(3, 3), graph=light_two_stack):

@@ -10,8 +10,8 @@ import torch
 from seqtant import quantum
 from seqtant.errors import InputError
 from seqtant.quantum import NetworkConfig, OptimizerConfig, PauliSum, String
-from seqtant.quantum.exact import dense_matrix
 from seqtant.settings import config_hash
+from tests.quantum.dense import dense_matrix
 
 SMALL = NetworkConfig(depth=2, width=4)
 CHAIN = PauliSum(

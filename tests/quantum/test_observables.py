@@ -8,12 +8,13 @@ from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.stacks import light_two_stack
 from seqtant.quantum import observation
-from seqtant.quantum.exact import configurations, dense_matrix, diagonalize
+from seqtant.quantum.exact import configurations, diagonalize
 from seqtant.quantum.instruments.compare_sampling import autocorrelation_time, chains, second_eigenvalue
 from seqtant.quantum.operators.hamiltonians import Couplings, build
 from seqtant.quantum.operators.lattices import Lattice, symmetry_group
 from seqtant.quantum.operators.pauli import PauliSum, String
 from seqtant.quantum.theory import relaxation_time
+from tests.quantum.dense import dense_matrix
 
 LATTICE = Lattice.parse("2x3")
 
@@ -43,9 +44,9 @@ def test_means_cover_the_sums_over_all_configurations(state):
     for name, values in expected.items():
         half = (found[name].high - found[name].low) / 2
         assert abs(found[name].value - probability @ values) < 2.5 * half, name
-    correlation = observation.correlations(drawn)
+    mean, error = observation.correlations(drawn)
     exact = (spins * probability[:, None]).T @ spins
-    assert np.abs(correlation.mean - exact).max() < 5 * max(correlation.error.max(), 1e-3)
+    assert np.abs(mean - exact).max() < 5 * max(error.max(), 1e-3)
 
 
 def test_transverse_magnetization_is_the_expectation_of_x(state):

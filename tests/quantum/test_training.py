@@ -13,13 +13,13 @@ from seqtant.errors import InputError, TrainingError
 from seqtant.instruments import run
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig, OptimizerConfig, SystemConfig, TransferConfig
 from seqtant.quantum.exact import diagonalize
+from seqtant.quantum.instruments.ground_state import train
 from seqtant.quantum.observation import Hamiltonian, energy_of_vector, evaluate
 from seqtant.quantum.operators.hamiltonians import Couplings, build, transverse_ising
 from seqtant.quantum.operators.lattices import Lattice
 from seqtant.quantum.states import RecurrentState
 from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, load_state
 from seqtant.quantum.training.distributed import uniforms
-from seqtant.quantum.training.ground_states import train
 from seqtant.quantum.training.systems import System, make_state
 from seqtant.quantum.training.vmc import VMC
 from seqtant.runs.context import Context
@@ -128,7 +128,7 @@ SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig
-from seqtant.quantum.training.ground_states import train
+from seqtant.quantum.instruments.ground_state import train
 from seqtant.runs.context import Context
 config = GroundStateConfig(lattice="2x3", steps=3, samples=150, evaluation_samples=32,
                            network=NetworkConfig(depth=2, width=4))

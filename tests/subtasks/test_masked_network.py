@@ -10,20 +10,19 @@ from seqtant import subtasks
 from seqtant.errors import InputError
 from seqtant.runs.context import Context
 from seqtant.subtasks.config import NetworkConfig, OptimizationConfig, TrainConfig
-from seqtant.subtasks.networks.masked_network import MaskedConfig, MaskedNetwork
+from seqtant.subtasks.networks.networks import MaskedNetwork
 
 TOKENS = torch.tensor([[0, 1, 2, 1, 0], [2, 2, 1, 0, 0]])
 
 
 def network(depth=2):
-    config = MaskedConfig(vocabulary=3, width=4, depth=depth, context=6)
-    return MaskedNetwork(config, generator=torch.Generator().manual_seed(5)).double()
+    return MaskedNetwork(3, width=4, depth=depth, context=6, generator=torch.Generator().manual_seed(5)).double()
 
 
 def by_loops(model, row):
     weights = {name: each.detach().numpy() for name, each in model.named_parameters()}
     stream = [weights["embedding"][token] for token in row]
-    for layer in range(model.config.depth):
+    for layer in range(len(model.layers)):
         mixing, bias, output = (weights[f"layers.{layer}.{name}"] for name in ("mixing", "bias", "output"))
         after = []
         for t in range(len(row)):

@@ -36,7 +36,7 @@ def test_variance_stays_below_the_bound_and_the_bound_shrinks(bits):
         of_size = parities[all_bits(bits).sum(axis=1) == size]
         # grad F_S = 2 E[f grad f] - 2 E[f_S grad f]: only the second term depends on S.
         variance = (2 * of_size @ slopes.T / 2**bits).var(axis=0).sum()
-        assert 0 < variance <= theory.gradient_variance_bound(square, theory.family_size(bits, size))
+        assert 0 < variance <= theory.gradient_variance_bound(square, math.comb(bits, size))
 
 
 def test_bound_on_the_variance_is_reached_over_all_parities():

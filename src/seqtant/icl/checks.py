@@ -17,12 +17,7 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     """Predicts and measures shots.
 
     The reference model is shown the games of its own world, whose truth is known. Another model is shown the user's
-    tasks.
-
-    Args:
-        model: Model folder, hub name, ``reference``, or a model in memory.
-        context: Seed, device, folder and progress.
-        **inputs: ``tasks``: two files of examples or more, registered names, or tasks in memory.
+    tasks: ``tasks``, two files of examples or more, registered names, or tasks in memory.
 
     Raises:
         InputError: The model or a task cannot be used.

@@ -38,41 +38,29 @@ Variant = Literal[
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """Ways to corrupt the examples of a prompt, after Min et al. (arXiv 2202.12837)."""
 Unit = Annotated[float, Field(ge=0, le=1)]
-"""A number from 0 to 1."""
 Several = Annotated[int, Field(ge=2)]
-"""A whole number of at least 2."""
 Natural = Annotated[int, Field(ge=0)]
-"""A whole number of at least 0."""
 Vocabulary = Annotated[int, Field(ge=2, le=4096)]
-"""A number of symbols."""
 Seed32 = Annotated[int, Field(ge=0, lt=2**32)]
 """A seed of NumPy's legacy generator."""
 
 
 def _tasks(value: Any) -> Any:
     """One task, several, or a mapping from names to rows, as a list of paths, names and tasks."""
-    if is_path(value):
-        return [str(value)]
-    listed = isinstance(value, list | tuple)
-    several = cast("Sequence[Any]", value) if listed else ()
-    if listed and all(is_path(each) for each in several):
+    several = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
+    if all(is_path(each) for each in several):
         return [str(each) for each in several]
     from seqtant.icl.prompts.tasks import Task, read_task
 
-    if isinstance(value, Task):
-        return [value]
     if isinstance(value, Mapping):
         return [read_task(rows, name=str(name)) for name, rows in cast("Mapping[Any, Any]", value).items()]
     # A list of rows is one task, a list of such lists are several; a data frame or a data set is one.
-    if not listed or all(_is_row(each) for each in several):
+    if not isinstance(value, list | tuple | Task) or all(_is_row(each) for each in several):
         return [read_task(cast("Rows", value))]
-    found: list[Any] = []
-    for number, each in enumerate(several, start=1):
-        if is_path(each):
-            found.append(str(each))
-        else:
-            found.append(each if isinstance(each, Task) else read_task(each, name=f"task_{number}"))
-    return found
+    return [
+        str(each) if is_path(each) else each if isinstance(each, Task) else read_task(each, name=f"task_{number}")
+        for number, each in enumerate(several, start=1)
+    ]
 
 
 def _is_row(value: Any) -> bool:

@@ -35,9 +35,12 @@ def shots(result: Result) -> list[Figure]:
         curves += line(x, y, name, color=color, low=low, high=high)
         x, y = _points(result, "predicted_loss", name)
         curves += line(x[1:], y[1:], f"{name}, predicted", color=color, dash="dot", mode="lines")
-    values = result.values
-    pairs = [(name, values.get(f"predicted_shots_{name}"), values.get(f"measured_shots_{name}")) for name in names]
-    known = [(n, p, m) for n, p, m in pairs if p and m and math.isfinite(p) and math.isfinite(m)]
+    # Tasks at the same place share one mark, or their names would overprint each other.
+    places: dict[tuple[float, ...], list[str]] = {}
+    for name in names:
+        place = tuple(result.values.get(f"{kind}_shots_{name}") or math.inf for kind in ("predicted", "measured"))
+        if all(map(math.isfinite, place)):
+            places.setdefault(place, []).append(name)
     drawn = [
         Figure(
             name="losses",
@@ -50,23 +53,13 @@ def shots(result: Result) -> list[Figure]:
             table=_table(result, "shots"),
         )
     ]
-    if not known:
+    if not places:
         return drawn
-    most = max(max(predicted, measured) for _, predicted, measured in known) * 1.2
-    # Tasks at the same place share one mark, or their names would overprint each other.
-    places: dict[tuple[float, float], list[str]] = {}
-    for name, predicted, measured in known:
-        places.setdefault((predicted, measured), []).append(name)
-    marks = {
-        "type": "scatter",
-        "mode": "markers+text",
-        "name": "tasks",
-        "x": [predicted for predicted, _ in places],
-        "y": [measured for _, measured in places],
-        "text": [", ".join(names) for names in places.values()],
-        "textposition": "middle right",
-        "marker": {"color": COLORS[0], "size": 9},
-    }
+    most = max(map(max, places)) * 1.2
+    x, y = map(list, zip(*places, strict=True))
+    (marks,) = line(x, y, "tasks", mode="markers+text")
+    marks |= {"text": [", ".join(names) for names in places.values()], "textposition": "middle right"}
+    marks |= {"marker": {"color": COLORS[0], "size": 9}}
     factors = [
         *line([0, most], [0, most * 1.5], "factor 1.5", color=6, dash="dot", mode="lines"),
         *line([0, most], [0, most / 1.5], "factor 1/1.5", color=6, dash="dot", mode="lines"),
@@ -77,7 +70,7 @@ def shots(result: Result) -> list[Figure]:
             name="predicted_measured",
             title="Predicted and measured shots",
             caption="One mark per task; between the dotted lines both agree within a factor 1.5.",
-            alt=f"Measured against predicted shots of {len(known)} tasks.",
+            alt=f"Measured against predicted shots of {sum(map(len, places.values()))} tasks.",
             data=[*factors, marks],
             layout=axes("predicted shots", "measured shots", xaxis={"range": [0, most]}, yaxis={"range": [0, most]}),
             table=_table(result, "shots"),
@@ -141,15 +134,8 @@ def corrupt(result: Result) -> list[Figure]:
     if not law:
         return drawn
     low, high = min(*law.values(), *measured.values()), max(*law.values(), *measured.values())
-    marks = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "task and kind",
-        "x": [law[name] for name in law],
-        "y": [measured[name] for name in law],
-        "text": list(law),
-        "marker": {"color": COLORS[0]},
-    }
+    (marks,) = line(list(law.values()), [measured[name] for name in law], "task and kind", mode="markers")
+    marks |= {"text": list(law), "marker": {"color": COLORS[0]}}
     return [
         *drawn,
         Figure(
@@ -168,16 +154,10 @@ def corrupt(result: Result) -> list[Figure]:
 def order(result: Result) -> list[Figure]:
     """Draws the accuracy of every order of one set of examples, one column of marks per task."""
     names = _groups(result, "accuracy")
-    data = [
-        {
-            "type": "box",
-            "name": name,
-            "y": _points(result, "accuracy", name)[1],
-            "boxpoints": "all",
-            "marker": {"color": COLORS[color % len(COLORS)]},
-        }
-        for color, name in enumerate(names)
-    ]
+    data: list[dict[str, Any]] = []
+    for color, name in enumerate(names):
+        box = {"type": "box", "name": name, "y": _points(result, "accuracy", name)[1], "boxpoints": "all"}
+        data.append(box | {"marker": {"color": COLORS[color % len(COLORS)]}})
     return [
         Figure(
             name="orders",

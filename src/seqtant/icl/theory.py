@@ -165,17 +165,12 @@ def lemma1_tight(
 
     k (KL - drift) - T log(1/c2) sqrt(2 k log(odds/delta)) >= log(odds/eps), with half the refined threshold as drift.
 
-    Returns:
-        Shots; infinite where the divergence does not exceed the drift.
-
-    Raises:
-        ValueError: A number lies outside its range.
+    Infinite where the divergence does not exceed the drift.
 
     Example:
         >>> round(lemma1_tight(1.0, 0.1, 0.5, 20, 35.156, 0.05, 0.05), 1)
         12.0
     """
-    _check(c1, c2, length, divergence, epsilon, delta, c3)
     odds = (1 - c3) / c3
     drift = refined_threshold(c1, c2, flipped=flipped, shared_delimiter=shared_delimiter) / 2
     spread = length * math.log(1 / c2) * math.sqrt(2 * math.log(odds / delta))
@@ -230,15 +225,7 @@ def flip_rate(input_log_ratios: ArrayLike, label_log_ratios: ArrayLike, shown: A
 
     log(P*(x)/P_phi(x)) + E_{y ~ shown} log(P*(y|x)/P_phi(y|x)); its mean over inputs is KL_x + KL_{y|x} with the
     task's own labels. With others the second part may be negative: identification survives as long as the mean stays
-    above the drift.
-
-    Args:
-        input_log_ratios: log P*(x) - log P_phi(x), (inputs,).
-        label_log_ratios: log P*(y|x) - log P_phi(y|x), (inputs, labels).
-        shown: Law of the labels in the prompt, (inputs, labels) or (labels,).
-
-    Returns:
-        (inputs,), in nats.
+    above the drift. ``shown`` is the law of the labels in the prompt, (inputs, labels) or (labels,).
 
     Example:
         >>> bit, rival = np.log([0.9, 0.1]), np.log([0.1, 0.9])  # inputs say nothing: only labels tell the tasks apart
@@ -253,18 +240,8 @@ def flip_rate(input_log_ratios: ArrayLike, label_log_ratios: ArrayLike, shown: A
 def identification_shots(mean: float, variance: float, prior: float, epsilon: float, delta: float) -> float:
     """Shots after which the true task has posterior odds 1/eps in a share 1 - delta of prompts, from two numbers.
 
-    Log-odds after k shots are normal with mean k mu and variance k s^2; k solves
-    k mu - z_{1-delta} sqrt(k) s = log((1 - pi*)/pi*) + log(1/eps).
-
-    Args:
-        mean: Mean log-odds per shot mu against the nearest rival, drift taken off, in nats.
-        variance: Its variance per shot s^2.
-        prior: Prior of the true task pi*.
-        epsilon: Posterior odds left to the rivals.
-        delta: Share of prompts that may take longer.
-
-    Returns:
-        Shots, not rounded; infinite where the mean is not positive.
+    Log-odds against the nearest rival, in nats, are after k shots normal with mean k mu and variance k s^2; k solves
+    k mu - z_{1-delta} sqrt(k) s = log((1 - pi*)/pi*) + log(1/eps). Not rounded; infinite where mu is not positive.
 
     Example:
         >>> round(identification_shots(1.07, 1.0, 0.2, 0.05, 0.05), 2)
@@ -280,17 +257,8 @@ def expected_loss(
     """Expected loss of accuracy after k shots against knowing the task, summed over rivals.
 
     sum over phi of g_phi Phi(-(k mu_phi - l_phi) / (sqrt(k) s_phi)): a rival costs g_phi where its posterior is ahead.
-    A union bound on normal tails; with no shots a rival with the larger prior is ahead for certain.
-
-    Args:
-        shots: Numbers of shots, (shots,).
-        means: Mean log-odds per shot against each rival, (rivals,), in nats.
-        variances: Variance per shot, (rivals,).
-        log_odds: Prior log-odds of each rival against the true task l_phi, (rivals,).
-        losses: Accuracy lost where a rival's labels are given instead of the task's g_phi, (rivals,).
-
-    Returns:
-        (shots,); may exceed 1, being a sum.
+    A union bound on normal tails, which may exceed 1; with no shots a rival with the larger prior is ahead for certain.
+    Means mu and variances s^2 of the log-odds per shot, prior log-odds l and losses g are (rivals,) each, in nats.
 
     Example:
         >>> expected_loss([0, 1, 4], [1.0], [1.0], [0.5], [0.8]).round(3).tolist()
@@ -306,18 +274,11 @@ def expected_loss(
 
 
 def accuracy_shots(
-    means: ArrayLike,
-    variances: ArrayLike,
-    log_odds: ArrayLike,
-    losses: ArrayLike,
-    epsilon: float,
-    *,
-    most: int = 100_000,
+    means: ArrayLike, variances: ArrayLike, log_odds: ArrayLike, losses: ArrayLike, epsilon: float
 ) -> float:
     """Fewest shots, at least 1, from which on the expected loss of accuracy stays within eps of knowing the task.
 
-    Returns:
-        A whole number; infinite where a rival that costs more than eps is never left behind.
+    Infinite where a rival that costs more than eps is never left behind.
 
     Example:
         >>> accuracy_shots([1.0], [1.0], [0.5], [0.8], 0.05)
@@ -331,7 +292,7 @@ def accuracy_shots(
         return math.inf
     # The loss may rise before it falls: search until the second half of the grid lies within eps throughout.
     top = 16
-    while top <= most:
+    while top <= 100_000:
         grid = np.arange(1, top + 1)
         over = np.flatnonzero(expected_loss(grid, means, variances, log_odds, losses) > epsilon)
         if not len(over) or over[-1] < top // 2:

@@ -72,12 +72,8 @@ else:
     """A text such as ``4x4``, or a ``Lattice``."""
     HamiltonianSource = Annotated[Any, InMemory(), PlainSerializer(_describe_hamiltonian)]
     """A name such as ``tfim``, or a ``PauliSum``."""
-    StateSource = Annotated[
-        Any,
-        InMemory(),
-        AfterValidator(lambda value: str(value) if is_path(value) else value),
-        PlainSerializer(_describe_state),
-    ]
+    _as_text = AfterValidator(lambda value: str(value) if is_path(value) else value)
+    StateSource = Annotated[Any, InMemory(), _as_text, PlainSerializer(_describe_state)]
     """The folder of a trained state, or a ``VMC``, or a wave function with its Hamiltonian."""
 
 

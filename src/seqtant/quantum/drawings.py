@@ -13,15 +13,13 @@ def ground_state(result: Result) -> list[Figure]:
         return []
     steps = [m.step or 0.0 for m in energy]
     values, errors = [m.value for m in energy], [1.96 * m.value for m in error]
-    low = [v - e for v, e in zip(values, errors, strict=True)]
-    high = [v + e for v, e in zip(values, errors, strict=True)]
+    low, high = ([v + sign * e for v, e in zip(values, errors, strict=True)] for sign in (-1, 1))
     traces = line(steps, values, "trained state", low=low, high=high, mode="lines")
     exact = result.values.get("exact_energy_per_site")
     if exact is not None:
         traces += line([steps[0], steps[-1]], [exact, exact], "reference", color=3, dash="dash", mode="lines")
     settled = values[len(values) // 4 :]
-    bottom = min(settled) if exact is None else min(*settled, float(exact))
-    top = max(settled)
+    bottom, top = min(settled) if exact is None else min(*settled, float(exact)), max(settled)
     margin = 0.1 * (top - bottom) or 1e-6
     rows = [(s, v, e / 1.96) for s, v, e in zip(steps, values, errors, strict=True)]
     columns = ("step", "energy per site", "standard error")
@@ -40,9 +38,7 @@ def ground_state(result: Result) -> list[Figure]:
     ]
 
 
-def transfer(result: Result) -> list[Figure]:
-    """Energy per site against optimization steps on the new lattice, with the exact line."""
-    return ground_state(result)
+transfer = ground_state
 
 
 def observe(result: Result) -> list[Figure]:
@@ -54,6 +50,8 @@ def observe(result: Result) -> list[Figure]:
     values = [m.value for m in found]
     grid = [values[start : start + columns] for start in range(0, len(values), columns)]
     rows = [(n // columns, n % columns, m.value, e.value) for n, (m, e) in enumerate(zip(found, errors, strict=True))]
+    names = ("row", "column", "correlation", "standard error")
+    title = "Correlation with the central site"
     heat = {"type": "heatmap", "z": grid, "zmin": -1, "zmax": 1, "colorscale": "RdBu", "reversescale": True}
     return [
         Figure(
@@ -63,12 +61,7 @@ def observe(result: Result) -> list[Figure]:
             alt=f"Map of {len(grid)} by {columns} sites with correlations from {min(values):.3f} to {max(values):.3f}",
             data=[heat | {"colorbar": {"title": {"text": "<Z Z>"}}}],
             layout=axes("column", "row", yaxis={"autorange": "reversed", "scaleanchor": "x"}),
-            table=Table(
-                name="correlations",
-                title="Correlation with the central site",
-                columns=("row", "column", "correlation", "standard error"),
-                rows=tuple(rows),
-            ),
+            table=Table(name="correlations", title=title, columns=names, rows=tuple(rows)),
         )
     ]
 
@@ -88,6 +81,7 @@ def compare_sampling(result: Result) -> list[Figure]:
         dash = "solid" if way == "exact sampling" else "dot"
         traces += line(steps, [m.value for m in series], group, color=cases.index(case), dash=dash, mode="lines")
     rows = tuple((group, m.step, m.value) for group, series in groups.items() for m in series)
+    columns, logarithmic = ("way and case", "evaluations", "error"), {"type": "log"}
     return [
         Figure(
             name="error_against_cost",
@@ -96,15 +90,8 @@ def compare_sampling(result: Result) -> list[Figure]:
             "exact sampling; dotted: Metropolis, started with all spins up.",
             alt=f"Two curves for each of {len(cases)} cases; the dotted ones lie above the solid ones",
             data=traces,
-            layout=axes(
-                "evaluations of psi", "error of the magnetization", xaxis={"type": "log"}, yaxis={"type": "log"}
-            ),
-            table=Table(
-                name="error_against_cost",
-                title="Error against cost",
-                columns=("way and case", "evaluations", "error"),
-                rows=rows,
-            ),
+            layout=axes("evaluations of psi", "error of the magnetization", xaxis=logarithmic, yaxis=logarithmic),
+            table=Table(name="error_against_cost", title="Error against cost", columns=columns, rows=rows),
         )
     ]
 
@@ -121,10 +108,9 @@ def benchmark(result: Result) -> list[Figure]:
         label = name.removeprefix("seconds_").replace("_", " ")
         traces += line(spins, [m.value for m in result.series(name)], label, color=color)
     counted = [m.value for m in result.series("operations")]
-    scale = total[-1].value / counted[-1]
-    traces += line(
-        spins, [scale * c for c in counted], "counted operations, scaled", color=len(COLORS) - 1, dash="dash"
-    )
+    scaled = [total[-1].value / counted[-1] * c for c in counted]
+    traces += line(spins, scaled, "counted operations, scaled", color=len(COLORS) - 1, dash="dash")
+    columns = ("spins", "step", "sampling", "local energies", "update", "multiplications per sample")
     rows = tuple((m.step, *(result.series(name)[n].value for name in names), counted[n]) for n, m in enumerate(total))
     return [
         Figure(
@@ -136,11 +122,6 @@ def benchmark(result: Result) -> list[Figure]:
             f"{spins[-1]:.0f} spins",
             data=traces,
             layout=axes("spins", "seconds", xaxis={"type": "log"}, yaxis={"type": "log"}),
-            table=Table(
-                name="cost_against_spins",
-                title="Seconds per step",
-                columns=("spins", "step", "sampling", "local energies", "update", "multiplications per sample"),
-                rows=rows,
-            ),
+            table=Table(name="cost_against_spins", title="Seconds per step", columns=columns, rows=rows),
         )
     ]

@@ -51,11 +51,9 @@ class Basis:
     """Configurations of a sector, sorted."""
 
     states: NDArray[np.int64]
-    """The configurations."""
     folded: bool
     """Whether each configuration stands for itself and its mirror image under the flip of all spins."""
     name: str
-    """The sector in words."""
 
     @classmethod
     def choose(cls, hamiltonian: PauliSum) -> Basis:
@@ -150,18 +148,6 @@ def row_elements(hamiltonian: PauliSum, flips: tuple[int, ...], states: NDArray[
     return total
 
 
-def dense_matrix(hamiltonian: PauliSum) -> NDArray[np.complex128]:
-    """Builds the full matrix over all configurations, for tests and tiny systems.
-
-    Raises:
-        InputError: There are more than 12 spins.
-    """
-    if hamiltonian.sites > 12:
-        raise InputError(f"{hamiltonian.sites} spins are too many for a dense matrix: at most 12")
-    everything = Basis(np.arange(2**hamiltonian.sites, dtype=np.int64), False, "all")
-    return sector_matrix(hamiltonian, everything).toarray().astype(complex)
-
-
 def configurations(sites: int) -> NDArray[np.int8]:
     """Lists all configurations as spins +1 and -1, shape (2^sites, sites), in the order of exact amplitudes.
 
@@ -222,13 +208,7 @@ class Orbits:
 
     @classmethod
     def of(cls, pauli: PauliSum, group: Group, magnetization: int | None) -> Orbits:
-        """Finds the orbits of a sector; all configurations where there is none.
-
-        Args:
-            pauli: The Hamiltonian.
-            group: Symmetries that it has.
-            magnetization: Sum of all spins in the sector.
-        """
+        """Finds the orbits, under symmetries of a Hamiltonian, of a sector; all configurations where there is none."""
         index = np.arange(2**pauli.sites, dtype=np.int64)
         if magnetization is not None:
             down = np.bitwise_count(index.astype(np.uint64))
@@ -273,15 +253,7 @@ class Orbits:
         return Amplitudes(total, size.log(), energies, probability / total[self.orbit])
 
     def jacobian(self, state: AutoregressiveState, found: Amplitudes) -> Iterator[Block]:
-        """Computes the derivatives of log psi of every orbit, in blocks of parameters.
-
-        Args:
-            state: The plain state.
-            found: From :meth:`amplitudes` at the same parameters.
-
-        Yields:
-            Blocks as of :func:`seqtant.models.wavefunctions.jacobian.jacobian`, a row per orbit.
-        """
+        """Yields the derivatives of log psi, a row per orbit, from :meth:`amplitudes` at the same parameters."""
         phases = {block.parameters: block.phase for block in jacobian(state, self.spins[self.first])}
         sums: dict[tuple[str, ...], Tensor] = {}
         # Phases are needed for the first configurations only: the others are differentiated without.

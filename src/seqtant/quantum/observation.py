@@ -61,13 +61,9 @@ class Hamiltonian:
             longest = max((len(s.signs) for s in strings), default=0)
             spins = [[*s.signs, *[pauli.sites] * (longest - len(s.signs))] for s in strings]
             weights = torch.tensor([complex(s.weight) for s in strings], dtype=torch.complex128)
-            self._tables.append(
-                (
-                    torch.tensor(spins, dtype=torch.int64).reshape(len(strings), longest),
-                    weights if weights.imag.any() else weights.real,
-                    torch.tensor([number[s.flips] for s in strings], dtype=torch.int64),
-                )
-            )
+            where = torch.tensor(spins, dtype=torch.int64).reshape(len(strings), longest)
+            moves = torch.tensor([number[s.flips] for s in strings], dtype=torch.int64)
+            self._tables.append((where, weights if weights.imag.any() else weights.real, moves))
 
     def elements(self, spins: Tensor) -> tuple[Tensor, Tensor]:
         """Computes <s|H|s>, shape (batch,), and <s|H|s'> for every move, shape (batch, moves); zero if not allowed."""
@@ -80,31 +76,15 @@ class Hamiltonian:
         return sums[0][:, 0].real, sums[1]
 
     def connected(self, spins: Tensor) -> tuple[Tensor, Tensor]:
-        """Lists the configurations that H connects to given ones, themselves first, and the matrix elements.
-
-        Args:
-            spins: Shape (batch, sites).
-
-        Returns:
-            Configurations (batch, 1 + moves, sites) and elements (batch, 1 + moves).
-        """
-        sites = spins.shape[1]
-        signs = torch.ones(1 + len(self.moves), sites, dtype=spins.dtype, device=spins.device)
+        """Lists the configurations (batch, 1 + moves, sites) that H connects to, themselves first, and the elements."""
+        signs = torch.ones(1 + len(self.moves), spins.shape[1], dtype=spins.dtype, device=spins.device)
         for n, move in enumerate(self.moves):
             signs[n + 1, list(move)] = -1
         diagonal, off = self.elements(spins)
         return spins[:, None] * signs, torch.cat([diagonal[:, None].to(off.dtype), off], dim=1)
 
     def local_energy(self, state: State, spins: Tensor) -> Tensor:
-        """Computes local energies by change propagation; memory is bounded by the state's chunks.
-
-        Args:
-            state: The wave function, with ``log_ratios``.
-            spins: Shape (batch, sites), drawn from the state.
-
-        Returns:
-            Shape (batch,), complex if the state or the Hamiltonian is.
-        """
+        """Computes local energies (batch,) by change propagation; memory is bounded by the state's chunks."""
         diagonal, elements = self.elements(spins)
         if not self.moves:
             return diagonal
@@ -231,8 +211,7 @@ def amplitudes(state: State, chunk: int = 4096) -> NDArray[np.complex128]:
     device = next(plain.parameters()).device
     everything = torch.from_numpy(configurations(plain.sites))
     parts = [plain.log_psi(part.to(device)) for part in everything.split(chunk)]
-    amplitude = torch.cat([a for a, _ in parts]).cpu()
-    phase = torch.cat([p for _, p in parts]).cpu()
+    amplitude, phase = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
     if isinstance(state, SymmetrizedState):
         # Images of all configurations are a reordering of all configurations: no further evaluation is needed.
         index = torch.stack([indices(image) for image in state.images(everything)])  # [elements, configurations]
@@ -265,16 +244,6 @@ def energy_of_vector(vector: NDArray[np.complex128], pauli: PauliSum) -> Energy:
     return Energy(total, 0.0, float(np.vdot(residual, residual).real) / norm, len(vector), True)
 
 
-@dataclass(frozen=True)
-class Correlations:
-    """Spin correlations of a lattice."""
-
-    mean: NDArray[np.float64]
-    """<Z_i Z_j>, shape (sites, sites)."""
-    error: NDArray[np.float64]
-    """Standard errors."""
-
-
 def mean_of(values: Tensor, unit: str = "") -> Estimate:
     """Estimates the mean of independent values with its 95 % interval.
 
@@ -289,40 +258,29 @@ def mean_of(values: Tensor, unit: str = "") -> Estimate:
 
 
 def magnetizations(spins: Tensor, lattice: Lattice) -> dict[str, Estimate]:
-    """Estimates magnetizations per site from samples: mean, modulus, square, and the staggered ones.
-
-    Args:
-        spins: Shape (samples, sites).
-        lattice: Says which sites are staggered.
-    """
+    """Estimates magnetizations per site from samples (samples, sites): mean, modulus, square, the staggered ones."""
     values = spins.double()
     sign = torch.tensor(lattice.staggering, dtype=torch.float64, device=spins.device)
     uniform, staggered = values.mean(1), (values * sign).mean(1)
-    return {
-        "magnetization": mean_of(uniform),
-        "absolute_magnetization": mean_of(uniform.abs()),
-        "squared_magnetization": mean_of(uniform**2),
-        "absolute_staggered_magnetization": mean_of(staggered.abs()),
-        "squared_staggered_magnetization": mean_of(staggered**2),
-    }
+    found = {"magnetization": mean_of(uniform)}
+    for name, each in (("magnetization", uniform), ("staggered_magnetization", staggered)):
+        found |= {f"absolute_{name}": mean_of(each.abs()), f"squared_{name}": mean_of(each**2)}
+    return found
 
 
-def correlations(spins: Tensor) -> Correlations:
-    """Estimates <Z_i Z_j> from samples (samples, sites), with standard errors."""
+def correlations(spins: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Estimates <Z_i Z_j> from samples (samples, sites), and its standard error, both (sites, sites)."""
     values = spins.double()
     mean = values.T @ values / len(values)
     # A product of spins is +1 or -1: its variance is 1 - mean^2.
     error = ((1 - mean**2).clamp(min=0) / max(1, len(values) - 1)).sqrt()
-    return Correlations(mean.cpu().numpy(), error.cpu().numpy())
+    return mean.cpu().numpy(), error.cpu().numpy()
 
 
 def transverse_magnetization(state: State, spins: Tensor, chunk: int = 512) -> Estimate:
     """Estimates the mean of X per site: the average over sites of psi(s with that site flipped) / psi(s).
 
-    Args:
-        state: The wave function; must not be confined to one magnetization.
-        spins: Samples of it, shape (samples, sites).
-        chunk: Configurations handled together.
+    The state must not be confined to one magnetization.
     """
     moves = tuple((site,) for site in range(state.sites))
     found: list[Tensor] = []
@@ -337,12 +295,7 @@ def renyi_entropy(state: State, spins: Tensor, region: list[int]) -> Estimate:
     """Estimates the second Renyi entropy of a region, in nats, by exchanging it between two independent samples.
 
     exp(-S2) is the mean of psi(a') psi(b') / (psi(a) psi(b)) over pairs (a, b), a' and b' having the region's spins
-    exchanged. Source: Hastings et al., Physical Review Letters 104, 157201 (2010).
-
-    Args:
-        state: A normalized wave function.
-        spins: Independent samples of it, an even number, shape (samples, sites).
-        region: Sites of the region.
+    exchanged; the number of samples must be even. Source: Hastings et al., Physical Review Letters 104, 157201 (2010).
     """
     half = len(spins) // 2
     one, other = spins[:half], spins[half : 2 * half]
@@ -355,16 +308,11 @@ def renyi_entropy(state: State, spins: Tensor, region: list[int]) -> Estimate:
     purity = mean_of(amplitude.exp() * torch.cos(phase))
     if purity.value <= 0 or purity.low is None or purity.high is None:
         return Estimate(value=0.0, method="too few samples for this entropy", n=half, unit="nats")
-    low = -math.log(min(1.0, purity.high))
-    high = -math.log(max(1e-300, purity.low)) if purity.low > 0 else None
-    return Estimate(
-        value=-math.log(purity.value),
-        low=low if high is not None else None,
-        high=high,
-        method="swap of independent samples",
-        n=half,
-        unit="nats",
-    )
+    low = high = None
+    if purity.low > 0:
+        low, high = -math.log(min(1.0, purity.high)), -math.log(max(1e-300, purity.low))
+    method = "swap of independent samples"
+    return Estimate(value=-math.log(purity.value), low=low, high=high, method=method, n=half, unit="nats")
 
 
 def exact_renyi_entropy(vector: NDArray[np.complex128], sites: int, region: list[int]) -> float:

@@ -21,12 +21,6 @@ def ising_chain_energy(sites: int, field: float, coupling: float = 1.0, boundary
     Periodic: E = -sum_k eps(k) over k = (2m - 1) pi / N with eps(k) = sqrt(J^2 + h^2 - 2 J h cos k), valid for even
     N. Open: E = -(sum of the singular values of the bidiagonal matrix with h on the diagonal and J above it).
 
-    Args:
-        sites: Number of spins, at least 2; even if periodic.
-        field: Transverse field h.
-        coupling: Coupling J.
-        boundary: ``"open"`` or ``"periodic"``.
-
     Raises:
         ValueError: The chain is too short, or periodic and odd.
 

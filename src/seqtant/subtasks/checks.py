@@ -15,12 +15,8 @@ from seqtant.subtasks.instruments.eval import evaluate, is_reference
 def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     """Solves compound problems step by step and at once.
 
-    The reference model solves the sums of its own world. Another model solves the user's rows.
-
-    Args:
-        model: Hugging Face folder, hub name, ``reference``, or a model in memory.
-        context: Seed, device, folder and progress.
-        **inputs: ``rows``, problems with their steps as in ``subtasks eval``.
+    The reference model solves the sums of its own world. Another model solves the user's ``rows``, problems with their
+    steps as in ``subtasks eval``.
 
     Raises:
         NothingToSayError: The model is not the reference model, and no rows are given.

@@ -29,7 +29,7 @@ def _learning_curves(result: Result, arms: list[str]) -> Figure:
         mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
         data += line(updates, mean.tolist(), arm, color=color, low=low.tolist(), high=high.tolist(), mode="lines")
         cells += [(arm, *each) for each in zip(updates, mean.tolist(), low.tolist(), high.tolist(), strict=True)]
-    seeds = len({row.seed for row in result.series("answer")})
+    seeds, columns = len({row.seed for row in result.series("answer")}), ("arm", "updates", "mean", "worst", "best")
     return Figure(
         name="curves",
         title="Right answers while learning, on the network's own steps",
@@ -37,13 +37,13 @@ def _learning_curves(result: Result, arms: list[str]) -> Figure:
         alt=f"Share of right answers against updates for {', '.join(arms)}.",
         data=data,
         layout=axes("updates", "right answers", yaxis={"range": [0, 1.03]}),
-        table=Table(
-            name="curves",
-            title="Learning curves",
-            columns=("arm", "updates", "mean", "worst", "best"),
-            rows=tuple(cells),
-        ),
+        table=Table(name="curves", title="Learning curves", columns=columns, rows=tuple(cells)),
     )
+
+
+def _marks(name: str, x: list[Any], y: list[Any], color: int, **marker: Any) -> dict[str, Any]:
+    marker = {**marker, "color": COLORS[color % len(COLORS)]}
+    return {"type": "scatter", "name": name, "x": x, "y": y, "mode": "markers", "marker": marker}
 
 
 def _times(result: Result, arms: list[str]) -> Figure:
@@ -51,24 +51,13 @@ def _times(result: Result, arms: list[str]) -> Figure:
     cells: list[tuple[str, int, float, bool]] = []
     for color, arm in enumerate(arms):
         # Censored runs are drawn open, at the budget.
-        for key, symbol, name in (
-            ("updates_to_90", "circle", "reached"),
-            ("censored_at", "triangle-right-open", "not yet"),
-        ):
+        kinds = (("updates_to_90", "circle", "reached"), ("censored_at", "triangle-right-open", "not yet"))
+        for key, symbol, name in kinds:
             rows = result.series(key, arm)
-            if not rows:
-                continue
-            cells += [(arm, row.seed or 0, row.value, key == "updates_to_90") for row in rows]
-            data.append(
-                {
-                    "type": "scatter",
-                    "name": f"{arm}, {name}",
-                    "x": [row.value for row in rows],
-                    "y": [arm for _ in rows],
-                    "mode": "markers",
-                    "marker": {"size": 13, "symbol": symbol, "color": COLORS[color % len(COLORS)]},
-                }
-            )
+            if rows:
+                cells += [(arm, row.seed or 0, row.value, key == "updates_to_90") for row in rows]
+                values = [row.value for row in rows]
+                data.append(_marks(f"{arm}, {name}", values, [arm] * len(rows), color, size=13, symbol=symbol))
     reached = sum(cell[3] for cell in cells)
     return Figure(
         name="times",
@@ -117,14 +106,10 @@ def eval(result: Result) -> list[Figure]:
     if result.series("accuracy"):
         data: list[dict[str, Any]] = []
         for color, group in enumerate(("own steps", "at once")):
-            rows = {
-                key: [row.value for row in result.series(key, group)]
-                for key in ("accuracy", "accuracy_low", "accuracy_high")
-            }
+            keys = ("accuracy", "accuracy_low", "accuracy_high")
+            values, low, high = ([row.value for row in result.series(key, group)] for key in keys)
             steps = [row.step or 0.0 for row in result.series("accuracy", group)]
-            data += line(
-                steps, rows["accuracy"], group, color=color, low=rows["accuracy_low"], high=rows["accuracy_high"]
-            )
+            data += line(steps, values, group, color=color, low=low, high=high)
         direct = Figure(
             name="direct",
             title="Right answers with and without steps, by number of steps",
@@ -154,13 +139,8 @@ def _steps(result: Result) -> list[Figure]:
         table=table,
     )
     rows = result.series("first_errors")
-    bars: dict[str, Any] = {
-        "type": "bar",
-        "name": "first errors",
-        "x": [row.group for row in rows],
-        "y": [row.value for row in rows],
-        "marker": {"color": COLORS[0]},
-    }
+    bars: dict[str, Any] = {"type": "bar", "name": "first errors", "marker": {"color": COLORS[0]}}
+    bars |= {"x": [row.group for row in rows], "y": [row.value for row in rows]}
     total = int(sum(row.value for row in rows))
     first_errors = Figure(
         name="first_errors",
@@ -182,17 +162,10 @@ def probe(result: Result) -> list[Figure]:
         return []
     marks: list[dict[str, Any]] = []
     for color, (key, rows) in enumerate(series.items()):
-        shown = [(row.group, row.value) for row in rows if row.value > 0]
-        marks.append(
-            {
-                "type": "scatter",
-                "name": key,
-                "x": [name for name, _ in shown],
-                "y": [value for _, value in shown],
-                "mode": "markers",
-                "marker": {"size": 10, "color": COLORS[color], "symbol": ("circle", "line-ew-open", "x")[color]},
-            }
-        )
+        shown = [row for row in rows if row.value > 0]
+        symbol = ("circle", "line-ew-open", "x")[color]
+        groups, values = [row.group for row in shown], [row.value for row in shown]
+        marks.append(_marks(key, groups, values, color, size=10, symbol=symbol))
     weakest = min(row.value for row in series["signal"] if row.group != "whole")
     whole = next(row.value for row in series["signal"] if row.group == "whole")
     ratio = f"{weakest / whole:.0f} times" if whole > 0 else "beyond measure"

@@ -95,17 +95,9 @@ class OneStep:
 
 
 def learn_in_one_step(
-    bits: int, subset_size: int, samples: int, *, scale: float, generator: np.random.Generator
+    bits: int, subset_size: int, samples: int, scale: float, generator: np.random.Generator
 ) -> OneStep:
-    """Takes the one gradient step from zero weights.
-
-    Args:
-        bits: Number of bits.
-        subset_size: Number of bits in the hidden subset.
-        samples: Number of training inputs.
-        scale: Learning rate in units of the squared number of earlier tokens.
-        generator: Random generator of the subset and the inputs.
-    """
+    """Takes the one gradient step from zero weights; ``scale`` is in units of the squared number of earlier tokens."""
     subset = generator.permutation(bits)[:subset_size].tolist()
     task = parity(bits, subset=subset)
     tokens = _signs(task, generator.integers(2, size=(samples, bits), dtype=np.int64))
@@ -120,11 +112,7 @@ def learn_in_one_step(
 
 
 def solve_in_one_step(learned: OneStep, rows: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Solves fresh inputs on the model's own steps.
-
-    Returns:
-        Whether each answer has the right sign, and the absolute error of the last step's value, both [rows].
-    """
+    """Solves fresh inputs on own steps: whether each sign is right, and the error of the last step's value, [rows]."""
     task = learned.task
     inputs = generator.integers(2, size=(rows, task.inputs), dtype=np.int64)
     truth = _signs(task, inputs)

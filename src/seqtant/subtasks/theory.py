@@ -22,25 +22,11 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 
-def family_size(bits: int, size: int) -> int:
-    """Counts the parities of ``size`` of ``bits`` bits, C(d, k).
-
-    Example:
-        >>> family_size(16, 8)
-        12870
-    """
-    return math.comb(bits, size)
-
-
 def gradient_variance_bound(gradient_square: float, targets: float) -> float:
     """Bounds the variance of the gradient from target to target: 4 F^2 / |H|.
 
     For F_h = E[(h - f)^2] over pairwise orthogonal targets h of values +-1; with a factor 1/2 in front of the loss the
     bound is a quarter of this.
-
-    Args:
-        gradient_square: F^2, the mean over inputs of the squared length of the model's gradient.
-        targets: |H|, the number of possible targets.
 
     Source: Shalev-Shwartz, Shamir, Shammah 2017, Theorem 1 (restated as Proposition 3 by Kim and Suzuki); the 4
     is derived from grad F_h = 2 E[(f - h) grad f].
@@ -129,10 +115,6 @@ def first_gradient(
     It is E[(phi(z) - y) phi'(z) (x_j - z)] / m, with z the plain mean of the m earlier tokens. On the two tokens whose
     product y is, it is close to -8 / m^2; elsewhere it is of lower order.
 
-    Args:
-        earlier: Earlier tokens x as +-1.
-        target: Token y that the step writes, as +-1.
-
     Example:
         >>> bits = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
         >>> first_gradient(bits, bits.prod(axis=1)).tolist()
@@ -148,10 +130,7 @@ def first_gradient(
 def expected_first_gradient(tokens: int) -> tuple[float, float]:
     """Computes the exact mean of :func:`first_gradient` over uniform tokens: on the two children, and elsewhere.
 
-    Sums over the number of ones among the m - 2 other tokens instead of over 2^m inputs.
-
-    Args:
-        tokens: Number m of earlier tokens, at least 3.
+    Sums over the number of ones among the m - 2 other tokens instead of over 2^m inputs; m is at least 3.
 
     Example:
         >>> child, other = expected_first_gradient(64)

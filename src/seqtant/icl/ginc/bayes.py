@@ -7,7 +7,6 @@ prompt has probability zero everywhere, and what follows is nonsense; a share of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -50,19 +49,11 @@ def bayes_model(ginc: Ginc, *, smoothing: float) -> MixtureLM:
     return MixtureLM(parts, name="exact Bayes")
 
 
-@dataclass(frozen=True)
-class MixturePredictions:
-    """Predictions and posterior of a mixture along prompts."""
-
-    log_probs: Float[np.ndarray, "prompts examples vocabulary"]
-    """Log-probability of every symbol in place of an example's label."""
-    log_posterior: Float[np.ndarray, "prompts shots concepts"]
-    """Log posterior of the concepts after 0, 1, 2, ... shots."""
-
-
 @torch.no_grad()
-def predict_prompts(mixture: MixtureLM, prompts: Prompts, *, progress: Progress = SILENT) -> MixturePredictions:
-    """Predicts the labels of all prompts, side by side and example by example, after every number of shots."""
+def predict_prompts(
+    mixture: MixtureLM, prompts: Prompts, *, progress: Progress = SILENT
+) -> tuple[Float[np.ndarray, "prompts examples vocabulary"], Float[np.ndarray, "prompts shots concepts"]]:
+    """Predicts all labels, side by side and example by example: log-probabilities, and the concepts' log posterior."""
     ids = torch.from_numpy(prompts.tokens())
     count, examples, length = prompts.shots.shape
     start = torch.full((count, 1), int(mixture.bos_id or 0))
@@ -78,7 +69,7 @@ def predict_prompts(mixture: MixtureLM, prompts: Prompts, *, progress: Progress 
         bar.advance()
     bar.close()
     log_probs = torch.stack(logits, dim=1).numpy()[:, :, : mixture.vocabulary_size - 1]
-    return MixturePredictions(log_probs, torch.stack(posteriors[:-1], dim=1).numpy())
+    return log_probs, torch.stack(posteriors[:-1], dim=1).numpy()
 
 
 def query_log_probs(
@@ -86,7 +77,9 @@ def query_log_probs(
 ) -> Float[np.ndarray, "prompts examples vocabulary"]:
     """Predicts the same labels by any language model whose first ids are the symbols, each prompt read once."""
     lines, shift = _with_bos(model, prompts.tokens())
-    places = (prompts.query_positions() + shift).tolist()
+    # A label is symbol length - 1 of its block of length + 1, predicted at the symbol before it.
+    _, examples, length = prompts.shots.shape
+    places = (np.arange(examples) * (length + 1) + length - 2 + shift).tolist()
     found = next_token_log_probs(model, lines, [places] * len(lines), progress=progress)
     return torch.stack(found)[..., :vocabulary].double().numpy()
 
@@ -119,22 +112,19 @@ def record_accuracy(
     return rates
 
 
-def true_posterior(predictions: MixturePredictions, prompts: Prompts) -> Float[np.ndarray, "prompts shots"]:
+def true_posterior(log_posterior: np.ndarray, prompts: Prompts) -> Float[np.ndarray, "prompts shots"]:
     """Looks up the posterior probability of the true concept after 0, 1, 2, ... shots; 0 where the mixture lacks it."""
-    # Concepts out of distribution have numbers past the mixture's components.
-    inside = prompts.concepts < predictions.log_posterior.shape[2]
-    index = np.where(inside, prompts.concepts, 0)
-    picked = np.take_along_axis(predictions.log_posterior, index[:, None, None], axis=2)[..., 0]
-    return np.where(inside[:, None], np.exp(picked), 0.0)
+    # A maximum over the true concept alone: those out of distribution have numbers past the mixture's components.
+    mine = np.arange(log_posterior.shape[2]) == prompts.concepts[:, None]
+    return np.exp(np.where(mine[:, None], log_posterior, -np.inf).max(axis=2))
 
 
-def log_odds_slope(predictions: MixturePredictions, prompts: Prompts, most: int) -> Estimate | None:
+def log_odds_slope(log_posterior: np.ndarray, prompts: Prompts, most: int) -> Estimate | None:
     """Fits the mean gain per shot of the true concept's log-odds against its best rival; None for under 3 points."""
-    order = np.arange(predictions.log_posterior.shape[2])
     # Maxima over a masked axis: the true concept alone, and the best of the others.
-    mine = order == prompts.concepts[:, None]
-    own = np.where(mine[:, None], predictions.log_posterior, -np.inf).max(axis=2)
-    rival = np.where(mine[:, None], -np.inf, predictions.log_posterior).max(axis=2)
+    mine = np.arange(log_posterior.shape[2]) == prompts.concepts[:, None]
+    own = np.where(mine[:, None], log_posterior, -np.inf).max(axis=2)
+    rival = np.where(mine[:, None], -np.inf, log_posterior).max(axis=2)
     odds = (own - rival)[:, : most + 1]
     if odds.shape[1] < 3 or not np.isfinite(odds).all():
         return None
@@ -149,7 +139,6 @@ def record_loss(
     *,
     question: str,
     summary: str,
-    progress: Progress,
 ) -> None:
     """Records the cross-entropy of a model and of exact Bayes on the same documents, and the gap between them.
 
@@ -157,7 +146,7 @@ def record_loss(
     """
     unit = "nats per symbol"
     # The same documents for both: the interval of the gap is that of paired differences.
-    ours = cross_entropy(model, tokens, progress=progress)
+    ours = cross_entropy(model, tokens, progress=record.context.progress)
     best = cross_entropy(bayes_model(ginc, smoothing=0.0), tokens, tokens_per_batch=ONE_BATCH)
     gap = mean(ours - best, unit=unit)
     record.value("cross_entropy", float(ours.mean()))

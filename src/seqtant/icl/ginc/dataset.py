@@ -27,7 +27,6 @@ from seqtant.sources import describe, is_path
 
 DELIMITER = 0
 """The symbol of property 0 of every entity: it separates examples."""
-_VALUE_SEED_STEP = 3
 _FILES = ("ginc.json", "ginc.safetensors")
 _ARRAYS = ("memory", "starts", "property_moves", "entity_moves")
 
@@ -92,8 +91,7 @@ class Ginc:
             starts.append(_softmax(scores, settings.start_temperature))
             properties.append(_mix_permutations(settings.properties, settings.transition_temperature, state))
             # All concepts share their entity moves by starting the same stream again, unless they have their own.
-            shared = np.random.RandomState(settings.parameter_seed + _VALUE_SEED_STEP)
-            stream = state if settings.own_entities else shared
+            stream = state if settings.own_entities else np.random.RandomState(settings.parameter_seed + 3)
             mixed = _mix_permutations(settings.entities, settings.transition_temperature, stream)
             entities.append((1 - settings.identity) * mixed + settings.identity * np.eye(settings.entities))
         return cls(settings, memory, np.array(starts), np.array(properties), np.array(entities))
@@ -178,14 +176,8 @@ def open_ginc(config: GincSource) -> Ginc:
         InputError: A number does not fit, or the folder holds other parameters than the configuration says.
     """
     if config.parameters is None:
-        return Ginc.generate(
-            GincSettings(
-                vocabulary=config.vocabulary,
-                identity=config.identity,
-                own_entities=config.own_entities,
-                parameter_seed=config.parameter_seed,
-            )
-        )
+        names = ("vocabulary", "identity", "own_entities", "parameter_seed")
+        return Ginc.generate(GincSettings(**{name: getattr(config, name) for name in names}))
     if not is_path(config.parameters) and not isinstance(config.parameters, Ginc):
         raise InputError(f"{config.parameters!r:.60} holds no parameters of GINC: give a Ginc or a folder")
     loaded = Ginc.load(Path(config.parameters)) if is_path(config.parameters) else config.parameters
@@ -206,7 +198,6 @@ class Documents:
     concepts: Int[np.ndarray, " documents"]
     """Concept that each was sampled from."""
     states: Int[np.ndarray, "documents length"]
-    """Hidden states."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +212,6 @@ class Prompts:
     labels: Int[np.ndarray, "prompts examples"]
     """Likeliest last symbol of every example given its others, under the true concept."""
     concepts: Int[np.ndarray, " prompts"]
-    """The true concept."""
 
     def tokens(self) -> Int[np.ndarray, "prompts time"]:
         """Joins all examples by delimiters, without the last label."""
@@ -229,12 +219,6 @@ class Prompts:
         count, examples, length = self.shots.shape
         closed = np.concatenate([self.shots, np.full((count, examples, 1), DELIMITER)], axis=2)
         return closed.reshape(count, examples * (length + 1))[:, : examples * (length + 1) - 2]
-
-    def query_positions(self) -> Int[np.ndarray, " examples"]:
-        """Computes the position of the last symbol before every example's label."""
-        # The label is symbol length - 1 of its block of length + 1.
-        _, examples, length = self.shots.shape
-        return np.arange(examples) * (length + 1) + length - 2
 
 
 def sample_documents(ginc: Ginc, count: int, length: int, generator: np.random.Generator) -> Documents:
@@ -305,11 +289,7 @@ def sample_prompts(
 
 
 def _walk(
-    ginc: Ginc,
-    concepts: Int[np.ndarray, " walks"],
-    first: Int[np.ndarray, " walks"],
-    length: int,
-    generator: np.random.Generator,
+    ginc: Ginc, concepts: np.ndarray, first: np.ndarray, length: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "walks length"]:
     """Walks of hidden states; entity and property move independently, so each is sampled from its own small matrix."""
     # Kronecker products of the two small matrices would be 100 by 100 per concept; two small draws are the same law.
@@ -331,19 +311,13 @@ def _choose(cumulative: Float[np.ndarray, "rows outcomes"], generator: np.random
     return np.minimum(sampled, cumulative.shape[1] - 1)
 
 
-def _likeliest(
-    ginc: Ginc,
-    concepts: Int[np.ndarray, " examples"],
-    start: Float[np.ndarray, "examples states"],
-    given: Int[np.ndarray, "examples symbols"],
-) -> Int[np.ndarray, " examples"]:
+def _likeliest(ginc: Ginc, concepts: np.ndarray, start: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Likeliest next symbol under each example's own concept, by the forward filter: b <- (b * e(symbol)) M."""
     emits = np.eye(ginc.settings.vocabulary)[ginc.emissions]
-    best = np.empty(len(given), dtype=np.int64)
+    best = np.empty(len(given), dtype=np.int64)  # given: [examples, symbols]
     for concept in np.unique(concepts):
         here = concepts == concept
-        # belief: [examples of the concept, states]
-        moves, belief = ginc.transitions(int(concept)), start[here]
+        moves, belief = ginc.transitions(int(concept)), start[here]  # belief: [examples of the concept, states]
         for column in given[here].T:
             belief = belief * emits[:, column].T
             # Patterns from outside may be impossible under every concept: such a filter starts anew.

@@ -12,9 +12,9 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 
 ASSUMPTIONS = (
-    Assumption(statement="Examples are independent across the delimiter up to a factor c1.", how="taken as given"),
-    Assumption(statement="No token is rarer than c2 in any task, after any prefix.", how="taken as given"),
-    Assumption(statement="No task has a prior below c3.", how="taken as given"),
+    "Examples are independent across the delimiter up to a factor c1.",
+    "No token is rarer than c2 in any task, after any prefix.",
+    "No task has a prior below c3.",
 )
 
 
@@ -45,7 +45,21 @@ def bound(config: BoundConfig, context: Context) -> Result:
     with Recorder("icl.bound", "Shots that the theory promises", config, context, papers=(4,)) as record:
         _record_shots(record, config)
         if config.margin is not None:
-            _record_margins(record, config, config.margin)
+            published = theory.prompt_margin_published(config.margin, config.c1)
+            # With two labels the margin alone fixes both probabilities.
+            exact = theory.component_margin((1 + config.margin) / 2, (1 - config.margin) / 2, config.c1)
+            applies = theory.efficiently_learnable(config.margin, config.kl, config.c1, config.c2)
+            record.value("margin_in_context", published)
+            record.value("margin_of_component", exact)
+            record.value("efficiently_learnable", int(applies))
+            record.finding(
+                "margin",
+                "How much of the margin is left in the prompt?",
+                "agrees" if exact > 0 else "vacuous",
+                f"Of {config.margin:.4g}, Theorem 1 keeps {published:.4g}; the task's own part keeps {exact:.4g} for "
+                f"sure with two labels. Theorem 2 {'applies' if applies else 'does not apply'}.",
+                predicted=Estimate.exact(exact, method="closed form"),
+            )
     return record.result
 
 
@@ -55,9 +69,8 @@ def _record_shots(record: Recorder, config: BoundConfig) -> None:
     paper = theory.lemma1(config.c1, config.c2, config.length, config.kl, config.eps, config.delta)
     refined = theory.lemma1_refined(*numbers, **case)
     tight = theory.lemma1_tight(*numbers, **case)
-    record.value("shots_paper", paper.shots)
-    record.value("shots_refined", refined.shots)
-    record.value("shots_tight", tight)
+    for name, number in (("paper", paper.shots), ("refined", refined.shots), ("tight", tight)):
+        record.value(f"shots_{name}", number)
     record.value("threshold", paper.threshold)
     record.value("threshold_refined", refined.threshold)
     record.value("vacuous", int(paper.vacuous))
@@ -96,24 +109,6 @@ def _record_shots(record: Recorder, config: BoundConfig) -> None:
         "vacuous" if paper.vacuous else "agrees",
         summary,
         predicted=Estimate.exact(paper.shots, unit="shots", method="closed form"),
-        assumptions=ASSUMPTIONS,
+        assumptions=tuple(Assumption(statement=each, how="taken as given") for each in ASSUMPTIONS),
         advice="Measure instead: seqtant icl shots." if paper.vacuous else "",
-    )
-
-
-def _record_margins(record: Recorder, config: BoundConfig, margin: float) -> None:
-    published = theory.prompt_margin_published(margin, config.c1)
-    # With two labels the margin alone fixes both probabilities.
-    exact = theory.component_margin((1 + margin) / 2, (1 - margin) / 2, config.c1)
-    applies = theory.efficiently_learnable(margin, config.kl, config.c1, config.c2)
-    record.value("margin_in_context", published)
-    record.value("margin_of_component", exact)
-    record.value("efficiently_learnable", int(applies))
-    record.finding(
-        "margin",
-        "How much of the margin is left in the prompt?",
-        "agrees" if exact > 0 else "vacuous",
-        f"Of {margin:.4g}, Theorem 1 keeps {published:.4g}; the task's own part keeps {exact:.4g} for sure with two "
-        f"labels. Theorem 2 {'applies' if applies else 'does not apply'}.",
-        predicted=Estimate.exact(exact, method="closed form"),
     )

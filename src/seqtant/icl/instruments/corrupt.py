@@ -16,7 +16,7 @@ from seqtant.icl.config import CorruptConfig
 from seqtant.icl.prompts.encoding import PromptEncoder
 from seqtant.icl.prompts.tasks import Example, Task
 from seqtant.icl.scoring.scores import Components, label_log_probs, score_components
-from seqtant.icl.scoring.study import Study, open_study
+from seqtant.icl.scoring.study import CORRUPT_SEED, Study, open_study
 from seqtant.icl.theory import flip_rate
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
@@ -24,8 +24,6 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
-CORRUPT_SEED = 22
-"""Last part of the seed for corrupting examples."""
 CORRECT_SHARES = {"75_correct": 0.75, "50_correct": 0.5, "25_correct": 0.25, "0_correct": 0.0}
 """Share of right labels of the variants that keep some."""
 PARTIAL = ("labels_only", "inputs_only")
@@ -83,11 +81,7 @@ def corrupt_examples(
 
 
 def label_probs(variant: str, task: Task, examples: Sequence[Example], labels: Sequence[str]) -> np.ndarray | None:
-    """Computes the probability of every label being shown with each example; None where the flip law is silent.
-
-    Returns:
-        (examples, labels).
-    """
+    """Probability of every label being shown with each example, (examples, labels); None where the law is silent."""
     if variant in ("foreign_inputs", "abstract", *PARTIAL):
         return None
     gold = (np.array([example.label for example in examples])[:, None] == np.array(labels)).astype(float)
@@ -158,7 +152,7 @@ def corrupt(config: CorruptConfig, context: Context) -> Result:
             zero_shot.append(log_probs.argmax(axis=1) == study.label_numbers([query for (query,) in queries]))
         right = np.concatenate(zero_shot)
         zero = share(int(right.sum()), len(right))
-        _record_accuracy(record, config, study, found, zero)
+        _record_accuracy(record, study, found, zero)
         _record_slopes(record, found)
         _record_gains(record, study, found, zero)
     return record.result
@@ -217,25 +211,21 @@ def _answers(
     return np.array(encoder.labels)[log_probs.argmax(axis=1)] == np.array(right)
 
 
-def _record_accuracy(
-    record: Recorder, config: CorruptConfig, study: Study, found: list[VariantResult], zero: Estimate
-) -> None:
+def _record_accuracy(record: Recorder, study: Study, found: list[VariantResult], zero: Estimate) -> None:
     record.value("accuracy_no_shots", zero.value)
     gold = np.concatenate([each.right for each in found if each.variant == "gold"]).astype(float)
-    rows: list[tuple[Cell, ...]] = [
-        ("no examples", round(zero.value, 3), _interval(zero), round(zero.value - float(gold.mean()), 3), None, None)
-    ]
-    for variant in config.variants:
+    less = round(zero.value - float(gold.mean()), 3)
+    rows: list[tuple[Cell, ...]] = [("no examples", round(zero.value, 3), _interval(zero), less, None, None)]
+    for variant in dict.fromkeys(each.variant for each in found):
         own = [each for each in found if each.variant == variant]
         right = np.concatenate([each.right for each in own]).astype(float)
         rate, change = share(int(right.sum()), len(right)), mean(right - gold)
-        slopes = [each.slope.value for each in own if each.slope]
-        laws = [each.law.value for each in own if each.law]
+        known = [(each.law.value, each.slope.value) for each in own if each.law and each.slope]
+        law, slope = [round(float(np.mean(each)), 2) for each in zip(*known, strict=True)] if known else (None, None)
         record.value(f"accuracy_{variant}", rate.value)
         record.measure("accuracy", rate.value, group=variant)
         record.measure("accuracy_low", rate.low or 0.0, group=variant)
         record.measure("accuracy_high", min(1.0, rate.high or 1.0), group=variant)
-        law, slope = (round(float(np.mean(values)), 2) if values else None for values in (laws, slopes))
         rows.append((variant, round(rate.value, 3), _interval(rate), round(change.value, 3), law, slope))
     record.table(
         "variants",
@@ -253,8 +243,8 @@ def _record_slopes(record: Recorder, found: list[VariantResult]) -> None:
         if law is None or slope is None:
             continue
         rows.append((each.task, each.variant, round(law.value, 2), round(slope.value, 2), _interval(slope)))
-        record.measure("slope", slope.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
-        record.measure("slope_law", law.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
+        for key, estimate in (("slope", slope), ("slope_law", law)):
+            record.measure(key, estimate.value, unit="nats per shot", group=f"{each.task}/{each.variant}")
         close.append(overlap(law, slope))
         if each.variant == "random":
             random.append(slope.value)
@@ -285,13 +275,11 @@ def _record_gains(record: Recorder, study: Study, found: list[VariantResult], ze
             continue
         gain = mean(np.concatenate(own).astype(float) - floor)
         record.value(f"{name}_score", gain.value)
-        positive = gain.low is not None and gain.low > 0
-        negative = gain.high is not None and gain.high < 0
         labels = "random" if variant == "random" else "meaningless"
         record.finding(
             f"{name}_score",
             f"Does the model gain from examples with {labels} labels?",
-            "agrees" if positive else ("disagrees" if negative else "inconclusive"),
+            "agrees" if (gain.low or 0) > 0 else "disagrees" if (gain.high or 0) < 0 else "inconclusive",
             f"{100 * gain.value:.1f} points above {what}.",
             predicted=Estimate(value=0.0, low=0.0, method="a gain"),
             measured=gain,

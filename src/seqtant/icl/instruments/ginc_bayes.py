@@ -63,20 +63,16 @@ def ginc_bayes(config: GincBayesConfig, context: Context) -> Result:
             f"{loss} for the exact mixture of {ginc.inside} concepts.",
             predicted=loss,
         )
+        length, law = config.example_length, config.labels
         prompts = sample_prompts(
-            ginc,
-            config.prompts,
-            max(config.shots),
-            config.example_length,
-            generator,
-            labels=config.labels,
-            outside=config.outside,
+            ginc, config.prompts, max(config.shots), length, generator, labels=law, outside=config.outside
         )
-        predictions = predict_prompts(bayes_model(ginc, smoothing=config.smoothing), prompts, progress=context.progress)
-        right = predictions.log_probs.argmax(axis=2) == prompts.labels
+        mixture = bayes_model(ginc, smoothing=config.smoothing)
+        log_probs, log_posterior = predict_prompts(mixture, prompts, progress=context.progress)
+        right = log_probs.argmax(axis=2) == prompts.labels
         rates = record_accuracy(record, right, config.shots, config.labels)
-        slope = log_odds_slope(predictions, prompts, most=min(8, max(config.shots)))
-        _record_prompts(record, config, rates, true_posterior(predictions, prompts), slope)
+        slope = log_odds_slope(log_posterior, prompts, most=min(8, max(config.shots)))
+        _record_prompts(record, config, rates, true_posterior(log_posterior, prompts), slope)
     return record.result
 
 

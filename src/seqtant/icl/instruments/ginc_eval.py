@@ -62,20 +62,14 @@ def ginc_eval(config: GincEvalConfig, context: Context) -> Result:
             sample_documents(ginc, config.documents, min(config.document_length, limit - 1), generator).tokens,
             question="How far is the model from the smallest possible loss on documents?",
             summary="{ours:.3f} nats per symbol, {gap:.3f} above exact Bayes.",
-            progress=context.progress,
         )
+        length, law = config.example_length, config.labels
         prompts = sample_prompts(
-            ginc,
-            config.prompts,
-            max(fitting),
-            config.example_length,
-            generator,
-            labels=config.labels,
-            outside=config.outside,
+            ginc, config.prompts, max(fitting), length, generator, labels=law, outside=config.outside
         )
         ours = query_log_probs(model, prompts, config.vocabulary, progress=context.progress)
         mixture = bayes_model(ginc, smoothing=config.smoothing)
-        best = predict_prompts(mixture, prompts, progress=context.progress).log_probs
+        best, _ = predict_prompts(mixture, prompts, progress=context.progress)
         right, ideal = (log_probs.argmax(axis=2) == prompts.labels for log_probs in (ours, best))
         _compare(record, config, fitting, right, ideal)
     return record.result
@@ -107,9 +101,9 @@ def _compare(record: Recorder, config: GincEvalConfig, shots: list[int], right: 
     """Compares the model and exact Bayes prompt by prompt: the gap's interval is that of paired differences."""
     rates = record_accuracy(record, right, shots, "model")
     best = record_accuracy(record, ideal, shots, "exact Bayes")
+    gaps = {number: mean(ideal[:, number].astype(float) - right[:, number]) for number in shots}
     rows = []
-    for number in shots:
-        gap = mean(ideal[:, number].astype(float) - right[:, number])
+    for number, gap in gaps.items():
         record.value(f"accuracy_{number}", rates[number].value)
         record.value(f"bayes_accuracy_{number}", best[number].value)
         record.value(f"bayes_gap_{number}", gap.value)
@@ -118,8 +112,7 @@ def _compare(record: Recorder, config: GincEvalConfig, shots: list[int], right: 
     columns = ("shots", "accuracy, %", "low", "high", "exact Bayes, %", "gap, points")
     record.table("accuracy", "Accuracy in context", columns, rows, note=f"Labels shown: {config.labels}.")
     last = shots[-1]
-    gap = mean(ideal[:, last].astype(float) - right[:, last])
-    sure = gap.low is not None and gap.low > 0
+    sure = (gaps[last].low or 0) > 0
     record.finding(
         "bayes_gap",
         f"Does the model predict as well as exact Bayes after {last} shots?",

@@ -72,7 +72,6 @@ def ginc_train(config: GincTrainConfig, context: Context) -> Result:
             sample_documents(ginc, config.validation, config.context - 1, generator).tokens,
             question="How far is the trained network from the exact Bayes predictor on documents?",
             summary="{ours:.3f} nats per symbol against {best:.3f} of exact Bayes.",
-            progress=context.progress,
         )
         _record_prompts(record, config, context, ginc, model)
     return record.result
@@ -89,24 +88,19 @@ def _record_prompts(record: Recorder, config: GincTrainConfig, context: Context,
         for number, rate in rates.items():
             record.value(f"accuracy_k{length}_n{number}", rate.value)
         rows.append((length, *(round(100 * rate.value, 1) for rate in rates.values())))
-        if length == max(config.example_lengths):
-            _record_rise(record, right[:, list(config.shots)], length)
+        if length < max(config.example_lengths):
+            continue
+        # The gain from no shots to the mean of the larger half of shot numbers, prompt by prompt.
+        asked = right[:, list(config.shots)]  # [prompts, numbers of shots]
+        gain = mean(asked[:, asked.shape[1] // 2 :].mean(axis=1) - asked[:, 0])
+        record.value("rise", gain.value)
+        record.finding(
+            "rise",
+            f"Does accuracy rise with the number of shots at {length} symbols per example?",
+            "agrees" if (gain.low or 0) > 0 else "disagrees" if (gain.high or 0) < 0 else "inconclusive",
+            f"With many shots accuracy is {100 * gain.value:.1f} points above that with none.",
+            predicted=Estimate(value=0.0, low=0.0, method="it rises"),
+            measured=replace(gain, method="paired by prompt, Student t"),
+        )
     columns = ("example length", *(f"{number} shots" for number in config.shots))
     record.table("accuracy", "Accuracy in context, per cent", columns, rows)
-
-
-def _record_rise(record: Recorder, right: np.ndarray, length: int) -> None:
-    """Records the gain from no shots to the mean of the larger half of shot numbers, prompt by prompt."""
-    # right: [prompts, numbers of shots]
-    many = right[:, right.shape[1] // 2 :].mean(axis=1)
-    gain: Estimate = mean(many - right[:, 0])
-    record.value("rise", gain.value)
-    sure = gain.low is not None and gain.low > 0
-    record.finding(
-        "rise",
-        f"Does accuracy rise with the number of shots at {length} symbols per example?",
-        "agrees" if sure else ("disagrees" if gain.high is not None and gain.high < 0 else "inconclusive"),
-        f"With many shots accuracy is {100 * gain.value:.1f} points above that with none.",
-        predicted=Estimate(value=0.0, low=0.0, method="it rises"),
-        measured=replace(gain, method="paired by prompt, Student t"),
-    )

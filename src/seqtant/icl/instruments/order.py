@@ -12,15 +12,12 @@ from seqtant.findings import Cell, Estimate, Result
 from seqtant.icl.config import OrderConfig
 from seqtant.icl.prompts.tasks import Example
 from seqtant.icl.scoring.scores import label_log_probs_after
-from seqtant.icl.scoring.study import Study, open_study
+from seqtant.icl.scoring.study import ORDER_SEED, Study, open_study
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
-
-ORDER_SEED = 23
-"""Last part of the seed for orders and queries."""
 
 
 def sample_orders(size: int, most: int, generator: np.random.Generator) -> list[Int[np.ndarray, " size"]]:
@@ -67,7 +64,7 @@ def order(config: OrderConfig, context: Context) -> Result:
     with Recorder("icl.order", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record, least_tasks=1)
         rows: list[tuple[Cell, ...]] = []
-        spreads, votes, singles = [], [], []
+        found: list[np.ndarray] = []
         bar = context.progress.task("sets of examples", len(study.tasks) * config.prompts)
         for number, task in enumerate(study.tasks):
             generator = np.random.default_rng([context.seed, ORDER_SEED, number])
@@ -80,14 +77,12 @@ def order(config: OrderConfig, context: Context) -> Result:
                 bar.advance()
             table = np.array(accuracies)  # [sets of examples, orders]
             worst, single, best, vote = table.min(axis=1), table.mean(axis=1), table.max(axis=1), np.array(voted)
-            spreads.append(best - worst)
-            singles.append(single)
-            votes.append(vote)
+            found.append(np.stack([best - worst, vote, single]))
             rows.append((task.name, *(round(float(x.mean()), 3) for x in (worst, single, best, best - worst, vote))))
             for order, share in enumerate(table[0]):
                 record.measure("accuracy", float(share), step=float(order), group=task.name)
         bar.close()
-        _record(record, config, rows, *(np.concatenate(parts) for parts in (spreads, votes, singles)))
+        _record(record, config, rows, np.concatenate(found, axis=1))
     return record.result
 
 
@@ -106,17 +101,10 @@ def _ask(
     return log_probs, study.label_numbers(queries)
 
 
-def _record(
-    record: Recorder,
-    config: OrderConfig,
-    rows: list[tuple[Cell, ...]],
-    spread: np.ndarray,
-    vote: np.ndarray,
-    single: np.ndarray,
-) -> None:
-    record.value("spread", float(spread.mean()))
-    record.value("accuracy", float(single.mean()))
-    record.value("accuracy_of_vote", float(vote.mean()))
+def _record(record: Recorder, config: OrderConfig, rows: list[tuple[Cell, ...]], values: np.ndarray) -> None:
+    spread, vote, single = values
+    for key, column in (("spread", spread), ("accuracy", single), ("accuracy_of_vote", vote)):
+        record.value(key, float(column.mean()))
     record.table(
         "orders",
         f"Accuracy over the orders of {config.shots} examples",
@@ -140,7 +128,7 @@ def _record(
     record.finding(
         "vote",
         "Is the vote of all orders better than one order?",
-        "agrees" if gain.low is not None and gain.low > 0 else "inconclusive",
+        "agrees" if (gain.low or 0) > 0 else "inconclusive",
         f"By {100 * gain.value:.1f} points.",
         predicted=Estimate(value=0.0, low=0.0, method="a gain"),
         measured=gain,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,10 +123,9 @@ def shots(config: ShotsConfig, context: Context) -> Result:
         for task in found:
             for shots in range(len(task.accuracy)):
                 row: dict[str, Any] = {"step": float(shots), "group": task.name}
-                record.measure("accuracy", float(task.accuracy[shots]), **row)
-                record.measure("loss", float(task.curve.mean[shots]), **row)
-                record.measure("loss_error", float(task.curve.error[shots]), **row)
-                record.measure("predicted_loss", float(min(1.0, task.predicted_loss[shots])), **row)
+                lines = (task.accuracy, task.curve.mean, task.curve.error, task.predicted_loss.clip(max=1.0))
+                for key, line in zip(("accuracy", "loss", "loss_error", "predicted_loss"), lines, strict=True):
+                    record.measure(key, float(line[shots]), **row)
                 record.measure("bayes_gap", float(task.gap[shots]), unit="nats", **row)
             record.items("accuracy_after_examples", task.right, kind=f"{task.name} prompt")
         _record_findings(record, config, study, found)
@@ -150,25 +150,14 @@ def _measure_task(config: ShotsConfig, context: Context, study: Study, number: i
     curve = ShotCurve(known.astype(float) - right)
     # One generator: predictions are resampled over examples first, then measurements over prompts.
     generator = np.random.default_rng([context.seed, number])
-    predicted = resample_shots(
-        lambda chosen: separation.accuracy_shots(config.eps, chosen),
-        len(separation.ratios),
-        separation.accuracy_shots(config.eps),
-        config.resamples,
-        generator,
-    )
-    measured = resample_shots(
-        lambda chosen: curve.shots(config.eps, chosen),
-        len(curve.losses),
-        curve.shots(config.eps),
-        config.resamples,
-        generator,
+    predicted, measured = (
+        resample_shots(partial(count, config.eps), size, config.resamples, generator)
+        for count, size in ((separation.accuracy_shots, len(split.single)), (curve.shots, len(curve.losses)))
     )
     identified = identified_share(np.exp(log_posterior[number]), config.eps)
     drift = _drift(config, study, number)
     rival = separation.rivals[separation.nearest]
     ordered = np.sort(np.exp(single.labels[number]), axis=1)
-    variances = separation.ratios.var(axis=0, ddof=1)
     return TaskShots(
         name=task.name,
         separation=separation,
@@ -180,13 +169,7 @@ def _measure_task(config: ShotsConfig, context: Context, study: Study, number: i
             first_shots(identified, 1 - config.delta),
         ),
         curve=curve,
-        predicted_loss=theory.expected_loss(
-            range(log_probs.shape[1]),
-            separation.divergences,
-            variances,
-            separation.log_odds,
-            separation.losses.mean(axis=0).clip(0),
-        ),
+        predicted_loss=theory.expected_loss(range(log_probs.shape[1]), *separation.moments()),
         right=right[:, -1],
         accuracy=right.mean(axis=0),
         plateau=float(known.mean()),
@@ -247,30 +230,16 @@ def _record_tables(record: Recorder, study: Study, found: list[TaskShots]) -> No
     identification: list[tuple[Cell, ...]] = []
     for task in found:
         separation, nearest = task.separation, task.separation.nearest
-        rows.append(
-            (
-                task.name,
-                study.tasks[separation.rivals[nearest]].name,
-                round(float(separation.ratios[:, nearest].mean()), 2),
-                round(float(separation.input_ratios[:, nearest].mean()), 2),
-                round(task.shift, 2),
-                round(task.margin, 2),
-                _shots_cell(task.predicted),
-                _shots_cell(task.measured),
-                "yes" if task.agrees else "no",
-            )
-        )
+        nats = [float(each[:, nearest].mean()) for each in (separation.ratios, separation.input_ratios)]
+        numbers = [round(each, 2) for each in (*nats, task.shift, task.margin)]
+        shots = [_shots_cell(each) for each in (task.predicted, task.measured)]
+        rival = study.tasks[separation.rivals[nearest]].name
+        rows.append((task.name, rival, *numbers, *shots, "yes" if task.agrees else "no"))
         predicted, counted = task.identification
+        times = (format_number(round(predicted, 1)), format_number(counted))
         accuracies = (task.accuracy[0], task.accuracy[-1], task.plateau, task.gap[-1])
-        identification.append(
-            (
-                task.name,
-                format_number(round(predicted, 1)),
-                format_number(counted),
-                *(round(float(value), 3) for value in accuracies),
-                format_number(task.mixture),
-            )
-        )
+        shown = [round(float(value), 3) for value in accuracies]
+        identification.append((task.name, *times, *shown, format_number(task.mixture)))
     record.table(
         "shots",
         "Shots until accuracy is within reach of the plateau",
@@ -343,24 +312,18 @@ def _record_findings(record: Recorder, config: ShotsConfig, study: Study, found:
 
 def _check_assumptions(task: TaskShots, study: Study, config: ShotsConfig) -> tuple[Assumption, ...]:
     # Drift is judged beside the evidence that it would take away or fake.
-    ratios = task.separation.ratios[:, task.separation.nearest]
+    ratios, drift, gap = task.separation.ratios[:, task.separation.nearest], task.shift, task.gap[-1]
     mean = bootstrap(np.mean, ratios, generator=np.random.default_rng(0), resamples=config.resamples)
-    separated = mean.low is not None and mean.low > 0
-    small = abs(task.shift) < 0.25 * abs(mean.value)
-    return (
-        Assumption(
-            statement="Single examples tell the task from its nearest rival.",
-            status="holds" if separated else "fails",
-            how=f"{mean.number} nats per example {mean.interval}",
-        ),
-        Assumption(
-            statement="Examples are independent across the delimiter, given the task.",
-            status="holds" if small else "fails",
-            how=f"mean drift {task.shift:.2f} nats per example beside {mean.value:.2f}",
-        ),
-        Assumption(
-            statement="The model behaves as the mixture of its tasks.",
-            status="holds" if task.gap[-1] < 0.1 else "fails",
-            how=f"Bayes gap {task.gap[-1]:.3f} nats per label after {study.shots} shots",
+    separated, small = (mean.low or 0) > 0, abs(drift) < 0.25 * abs(mean.value)
+    evidence = f"{mean.number} nats per example {mean.interval}"
+    beside = f"mean drift {drift:.2f} nats per example beside {mean.value:.2f}"
+    checks = (
+        (separated, "Single examples tell the task from its nearest rival.", evidence),
+        (small, "Examples are independent across the delimiter, given the task.", beside),
+        (
+            gap < 0.1,
+            "The model behaves as the mixture of its tasks.",
+            f"Bayes gap {gap:.3f} nats per label after {study.shots} shots",
         ),
     )
+    return tuple(Assumption(statement=text, status="holds" if ok else "fails", how=how) for ok, text, how in checks)

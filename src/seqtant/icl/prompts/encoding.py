@@ -70,11 +70,9 @@ class PromptEncoder:
             tasks: The task of each prompt.
             prompts: Its examples.
         """
-        written = [[task.write(example) for example in examples] for task, examples in zip(tasks, prompts, strict=True)]
-        texts = [
-            task.opening + "".join(part.text for part in parts) for task, parts in zip(tasks, written, strict=True)
-        ]
-        tokenized = self._tokenize([text.rstrip(" ") for text in texts])
+        pairs = list(zip(tasks, prompts, strict=True))
+        written = [[task.write(example) for example in examples] for task, examples in pairs]
+        tokenized = self._tokenize([task.prompt(examples).rstrip(" ") for task, examples in pairs])
         encoded: list[EncodedPrompt] = []
         for number, (task, parts, tokens) in enumerate(zip(tasks, written, tokenized, strict=True)):
             # One sequence where labels begin at token boundaries, else every query on its own.

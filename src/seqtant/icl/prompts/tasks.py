@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from seqtant.sources import Rows, is_path
 
 if TYPE_CHECKING:
     from seqtant.reference.truths import TaskTruths
+    from seqtant.reference.world.sentences import SentenceKind
 
 TEMPLATE = "Input: {input}\nLabel: {label}"
 DELIMITER = "\n\n"
@@ -209,14 +210,10 @@ def _label(value: Any, place: str) -> str:
 def task_truths() -> TaskTruths:
     """Builds the exact mixture of the reference world's games."""
     from seqtant.reference.truths import TaskTruths
-    from seqtant.reference.world.sentences import SentenceKind
     from seqtant.reference.world.world import World, WorldSettings
 
     settings = WorldSettings()
-    kind = World.of(settings).kinds["game"]
-    if not isinstance(kind, SentenceKind):
-        raise TypeError("games are sentences of one hidden task")
-    return TaskTruths(kind, settings.game)
+    return TaskTruths(cast("SentenceKind", World.of(settings).kinds["game"]), settings.game)
 
 
 def game_names() -> tuple[str, ...]:
@@ -232,11 +229,7 @@ def game_names() -> tuple[str, ...]:
 
 
 def reference_tasks(count: int, generator: np.random.Generator) -> list[Task]:
-    """Samples examples for every game of the reference world from its exact distribution.
-
-    Args:
-        count: Examples per task.
-        generator: Random generator.
+    """Samples ``count`` examples for every game of the reference world from its exact distribution.
 
     Example:
         >>> task = reference_tasks(3, np.random.default_rng(0))[0]

@@ -20,7 +20,6 @@ class Separation:
     """What single examples of one task say against each rival, in nats per example."""
 
     rivals: tuple[int, ...]
-    """Numbers of the rivals."""
     ratios: Float[np.ndarray, "examples rivals"]
     """Log-ratio of the task to the rival, whole example."""
     input_ratios: Float[np.ndarray, "examples rivals"]
@@ -30,7 +29,6 @@ class Separation:
     log_odds: Float[np.ndarray, " rivals"]
     """Prior log-odds of the rival against the task."""
     log_prior: float
-    """Log prior of the task."""
 
     @property
     def divergences(self) -> Float[np.ndarray, " rivals"]:
@@ -42,18 +40,16 @@ class Separation:
         """Column of the nearest rival."""
         return int(self.divergences.argmin())
 
-    def accuracy_shots(self, epsilon: float, chosen: Int[np.ndarray, " drawn"] | None = None) -> float:
-        """Predicts the shots until accuracy is within eps of knowing the task.
+    def moments(
+        self, chosen: np.ndarray | None = None
+    ) -> tuple[theory.Array, theory.Array, theory.Array, theory.Array]:
+        """Mean and variance of the log-ratio, prior log-odds and accuracy lost, from all or some chosen examples."""
+        ratios, losses = (part if chosen is None else part[chosen] for part in (self.ratios, self.losses))
+        return ratios.mean(axis=0), ratios.var(axis=0, ddof=1), self.log_odds, losses.mean(axis=0).clip(0)
 
-        Args:
-            epsilon: Accuracy that may be missing.
-            chosen: Numbers of the examples to use, for resampling; None uses all.
-        """
-        ratios = self.ratios if chosen is None else self.ratios[chosen]
-        losses = self.losses if chosen is None else self.losses[chosen]
-        return theory.accuracy_shots(
-            ratios.mean(axis=0), ratios.var(axis=0, ddof=1), self.log_odds, losses.mean(axis=0).clip(0), epsilon
-        )
+    def accuracy_shots(self, epsilon: float, chosen: Int[np.ndarray, " drawn"] | None = None) -> float:
+        """Predicts the shots until accuracy is within eps of knowing the task."""
+        return theory.accuracy_shots(*self.moments(chosen), epsilon)
 
     def identification_shots(self, epsilon: float, delta: float) -> float:
         """Predicts the shots until the posterior odds of the rivals are below eps in a share 1 - delta of prompts."""
@@ -186,13 +182,13 @@ class ShotCurve:
 
 
 def resample_shots(
-    statistic: Callable[[np.ndarray], float], size: int, value: float, resamples: int, generator: np.random.Generator
+    statistic: Callable[[np.ndarray | None], float], size: int, resamples: int, generator: np.random.Generator
 ) -> Estimate:
-    """Resamples a number of shots for its bootstrap interval; ends that lie beyond what was measured are infinite.
+    """Resamples a number of shots for its bootstrap interval, whose ends may lie beyond what was measured: infinite.
 
-    ``statistic`` gives the number from some of ``size`` prompts or examples, drawn with replacement; ``value`` is that
-    of all.
+    ``statistic`` gives the number from some of ``size`` prompts or examples, drawn with replacement, or None for all.
     """
+    value = statistic(None)
     draws = np.array([statistic(generator.integers(size, size=size)) for _ in range(resamples)])
     # Order statistics, not interpolated quantiles: a mean with infinity would be no number.
     low, high = np.sort(draws)[[int(0.025 * resamples), min(resamples - 1, math.ceil(0.975 * resamples))]]

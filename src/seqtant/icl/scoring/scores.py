@@ -53,8 +53,9 @@ def label_log_probs(
     slots = [slot for prompt in prompts for slot in prompt.slots]
     counts = (1 + max(number for number, _ in slots), 1 + max(shots for _, shots in slots))
     table = np.full((*counts, len(prompts[0].label_ids[0])), np.nan)
-    short = [prompt for prompt in prompts if all(len(ids) == 1 for labels in prompt.label_ids for ids in labels)]
-    longer = [prompt for prompt in prompts if prompt not in short] if len(short) < len(prompts) else []
+    short, longer = [], []
+    for prompt in prompts:
+        (short if all(len(ids) == 1 for labels in prompt.label_ids for ids in labels) else longer).append(prompt)
     bar = progress.task("reading prompts", len(prompts))
 
     # One-token labels: few enough prompts at a time that the distributions before their labels fit the logit budget.

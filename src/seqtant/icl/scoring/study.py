@@ -22,8 +22,8 @@ from seqtant.sources import ModelSource, describe, is_path
 
 WORLD = "world"
 """Name of the reference world's exact oracle where a model is asked for."""
-SPLIT_SEED, SAMPLE_SEED = 20, 21
-"""Last part of the seed for splitting examples, and for sampling those of the reference world."""
+SPLIT_SEED, SAMPLE_SEED, CORRUPT_SEED, ORDER_SEED = range(20, 24)
+"""Last part of the seed of each use: splitting examples, sampling the world's own, corrupting, reordering."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class TaskSplit:
     """One task's examples, each in one part only."""
 
     contexts: list[list[Example]]
-    """Many-shot contexts."""
     single: list[Example]
     """Single examples, from which divergences are measured."""
     prompts: list[list[Example]]
@@ -114,9 +113,8 @@ def _open_tasks(config: TaskSource, context: Context) -> list[Task]:
     if not given or any(is_path(each) and str(each) in game_names() for each in given):
         # As many samples as are used, so that none is used twice.
         needed = config.contexts * config.context_shots + config.examples + config.prompts * (config.shots + 1)
-        games = {
-            task.name: task for task in reference_tasks(needed, np.random.default_rng([context.seed, SAMPLE_SEED]))
-        }
+        generator = np.random.default_rng([context.seed, SAMPLE_SEED])
+        games = {task.name: task for task in reference_tasks(needed, generator)}
     tasks: list[Task] = []
     for each in given or games.values():
         if not is_path(each):
@@ -179,15 +177,14 @@ def _fit_to_context(
     longest = 0
     for task, split in zip(tasks, splits, strict=True):
         scored = dict.fromkeys([*split.single, *(example for prompt in split.prompts for example in prompt)])
-        for each in encoder.encode_examples(task, list(scored)):
-            longest = max(longest, len(each.ids) + max(map(len, each.label_ids)))
+        sizes = (len(each.ids) + max(map(len, each.label_ids)) for each in encoder.encode_examples(task, list(scored)))
+        longest = max(longest, *sizes)
     contexts: list[list[Ids]] = []
     given = fewest = len(splits[0].contexts[0])
     for task, split in zip(tasks, splits, strict=True):
         contexts.append([])
         for examples in split.contexts:
-            shots = examples
-            ids = encoder.encode_context(task, shots)
+            shots, ids = examples, encoder.encode_context(task, examples)
             # The oldest examples go first, until two more fit behind: drift is measured on pairs.
             while limit is not None and shots and len(ids) + 2 * longest > limit:
                 shots = shots[1:]
@@ -214,10 +211,8 @@ def _most_shots(encoder: PromptEncoder, task: Task, split: TaskSplit, limit: int
     if limit is None:
         return len(split.prompts[0]) - 1
     most = [-1] * len(split.prompts)
-    for encoded in encoder.encode_prompts([task] * len(split.prompts), split.prompts):
-        for position, labels, (prompt, shots) in zip(
-            encoded.label_positions, encoded.label_ids, encoded.slots, strict=True
-        ):
+    for each in encoder.encode_prompts([task] * len(split.prompts), split.prompts):
+        for position, labels, (prompt, shots) in zip(each.label_positions, each.label_ids, each.slots, strict=True):
             if position + max(map(len, labels)) <= limit:
                 most[prompt] = max(most[prompt], shots)
     return min(most)

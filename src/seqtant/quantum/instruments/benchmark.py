@@ -12,7 +12,7 @@ from seqtant.findings import Cell, Estimate, Result
 from seqtant.models.wavefunctions.causal_state import CausalState, multiplications_per_site
 from seqtant.models.wavefunctions.propagation import Plan, group_moves
 from seqtant.progress import track
-from seqtant.quantum.config import BenchmarkConfig, OptimizerConfig, SystemConfig
+from seqtant.quantum.config import BenchmarkConfig, SystemConfig
 from seqtant.quantum.observation import Hamiltonian
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
 from seqtant.quantum.training.systems import System, make_state, resolve_network
@@ -46,9 +46,7 @@ def benchmark(config: BenchmarkConfig, context: Context) -> Result:
         processes = DistributedContext(context.device)
         device = processes.device(context.device)
         rows: list[tuple[Cell, ...]] = []
-        spins: list[int] = []
-        seconds: list[float] = []
-        counted: list[float] = []
+        totals: list[tuple[float, float, float]] = []
         for side in track(config.sizes, context.progress, "sizes", len(config.sizes)):
             names = [name for name in SystemConfig.__dataclass_fields__ if name != "lattice"]
             fixed = {name: getattr(config, name) for name in names}
@@ -56,27 +54,18 @@ def benchmark(config: BenchmarkConfig, context: Context) -> Result:
             # The same depth on every lattice, so that only the number of spins grows.
             network = replace(resolve_network(config.network, system), depth=config.network.depth or 3)
             state = make_state(system, network, generator_for(context.seed, side)).to(device)
-            training = VMC(
-                state,
-                Hamiltonian(system.pauli),
-                OptimizerConfig(),
-                steps=config.repeats + 1,
-                samples=config.samples,
-                seed=context.seed,
-                processes=processes,
-            )
+            steps, seed = config.repeats + 1, context.seed
+            training = VMC(state, system.pauli, steps=steps, samples=config.samples, seed=seed, processes=processes)
             times, step = _time_steps(training, config.repeats)
             operations, full = count(training.state, training.hamiltonian)
             for part, value in times.items():
                 record.measure(part, value, unit="s", step=side * side)
             record.measure("seconds_step", step, unit="s", step=side * side)
             record.measure("operations", operations, step=side * side)
-            spins.append(side * side)
-            seconds.append(step)
-            counted.append(operations)
+            totals.append((side * side, step, operations))
             rows.append((side * side, *times.values(), step, operations, full / operations))
-        slope, error = _slope(spins, seconds)
-        predicted, _ = _slope(spins, counted)
+        spins, seconds, counted = np.array(totals).T
+        (slope, error), (predicted, _) = _slope(spins, seconds), _slope(spins, counted)
         record.value("slope_of_seconds", slope)
         record.value("slope_counted", predicted)
         record.value("seconds_per_step_largest", seconds[-1])
@@ -92,15 +81,9 @@ def benchmark(config: BenchmarkConfig, context: Context) -> Result:
             if slope < predicted - 0.35
             else "",
         )
-        columns = (
-            "spins",
-            "sampling (s)",
-            "local energies (s)",
-            "update (s)",
-            "step (s)",
-            "multiplications per sample",
-        )
-        record.table("cost", "Cost of one step", (*columns, "full evaluation costs times more"), rows)
+        columns = ("spins", "sampling (s)", "local energies (s)", "update (s)", "step (s)")
+        counts = ("multiplications per sample", "full evaluation costs times more")
+        record.table("cost", "Cost of one step", (*columns, *counts), rows)
     return record.result
 
 
@@ -136,9 +119,9 @@ def count(state: object, hamiltonian: Hamiltonian) -> tuple[float, float]:
     return float(4 * one + touched), float(4 * one + one * len(hamiltonian.moves))
 
 
-def _slope(x: list[int], y: list[float]) -> tuple[float, float]:
+def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Fits the slope of log y against log x; gives it with its standard error."""
-    u, v = np.log(np.array(x, dtype=float)), np.log(np.array(y))
+    u, v = np.log(x), np.log(y)
     design = np.stack([u, np.ones_like(u)], axis=1)
     solution, *_ = np.linalg.lstsq(design, v, rcond=None)
     residual = v - design @ solution

@@ -51,34 +51,25 @@ def compare_sampling(config: CompareSamplingConfig, context: Context) -> Result:
         system, state, _ = load_state(config.checkpoint)
         systems = {f"state of {system.lattice}": system}
     else:
-        systems = {
-            f"field {field:g}": System.of(SystemConfig(lattice=config.lattice, field=field)) for field in config.fields
-        }
+        of_field = {f"field {field:g}": SystemConfig(lattice=config.lattice, field=field) for field in config.fields}
+        systems = {name: System.of(each) for name, each in of_field.items()}
     cases: list[tuple[str, NDArray[np.float64]]] = []
     for name, system in systems.items():
-        if system.sites > ENUMERATED:
-            raise InputError(
-                f"{system.sites} spins have too many configurations to compare exactly: at most {ENUMERATED}"
-            )
+        if (spins := system.sites) > ENUMERATED:
+            raise InputError(f"{spins} spins have too many configurations to compare exactly: at most {ENUMERATED}")
         vector = diagonalize(system.pauli).amplitudes if state is None else amplitudes(state)
         cases.append((name, np.maximum(np.abs(vector) ** 2, 1e-300)))
-    with Recorder(
-        "quantum.compare-sampling", "Exact sampling against Metropolis", config, context, papers=(9,)
-    ) as record:
+    title = "Exact sampling against Metropolis"
+    with Recorder("quantum.compare-sampling", title, config, context, papers=(9,)) as record:
         rng = np.random.default_rng(context.seed)
         tracked = track(cases, context.progress, "comparing", len(cases))
         rows = [_compare(record, *case, config.samples, config.repeats, rng) for case in tracked]
+        times = ("relaxation time (sweeps, exact)", "autocorrelation time (sweeps)")
+        errors = ("error, exact sampling", "error, Metropolis", "Metropolis cost for equal error")
         record.table(
             "comparison",
             "Error of the magnetization by exact sampling and by Metropolis",
-            (
-                "case",
-                "relaxation time (sweeps, exact)",
-                "autocorrelation time (sweeps)",
-                "error, exact sampling",
-                "error, Metropolis",
-                "Metropolis cost for equal error",
-            ),
+            ("case", *times, *errors),
             rows,
             note=f"{config.samples} samples, as many Metropolis sweeps; root mean square over {config.repeats} "
             "repeats; chains start with all spins up; cost in evaluations of psi per evaluation of exact sampling",
@@ -87,12 +78,7 @@ def compare_sampling(config: CompareSamplingConfig, context: Context) -> Result:
 
 
 def _compare(
-    record: Recorder,
-    name: str,
-    probability: NDArray[np.float64],
-    samples: int,
-    repeats: int,
-    rng: np.random.Generator,
+    record: Recorder, name: str, probability: NDArray[np.float64], samples: int, repeats: int, rng: np.random.Generator
 ) -> tuple[Cell, ...]:
     """Samples one distribution both ways; records errors and correlation times, and gives the row of the table."""
     sites = len(probability).bit_length() - 1
@@ -115,9 +101,9 @@ def _compare(
     # A sweep is as many evaluations as there are spins; an exact sample costs about one.
     factor = sites * (errors[1] / errors[0]) ** 2
     key = name.replace(" ", "_").replace(".", "_")
-    record.value(f"autocorrelation_sweeps_{key}", tau)
-    record.value(f"relaxation_sweeps_{key}", relaxation)
-    record.value(f"error_ratio_{key}", errors[1] / errors[0])
+    numbers = {"autocorrelation_sweeps": tau, "relaxation_sweeps": relaxation, "error_ratio": errors[1] / errors[0]}
+    for what, number in numbers.items():
+        record.value(f"{what}_{key}", number)
     steps = np.unique(np.geomspace(2, len(exact), 14).astype(int))
     for way, values, cost in (("exact sampling", exact, 1), ("Metropolis", metropolis, sites)):
         for n in steps:
@@ -137,17 +123,9 @@ def _compare(
 def chains(
     probability: NDArray[np.float64], sites: int, sweeps: int, starts: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Runs single-flip Metropolis chains on a table of probabilities.
+    """Runs single-flip Metropolis chains on a table of probabilities: configurations after each sweep [sweeps, chains].
 
-    Args:
-        probability: Of all 2^sites configurations.
-        sites: Number of spins; a sweep is that many proposals.
-        sweeps: Sweeps to keep.
-        starts: First configuration of each chain, as integers.
-        rng: Random number generator.
-
-    Returns:
-        Configurations after each sweep, shape (sweeps, chains).
+    A sweep is as many proposals as there are spins; ``starts`` are the first configurations, as integers.
     """
     now = starts.copy()
     kept = np.empty((sweeps, len(starts)), dtype=np.int64)
@@ -165,10 +143,8 @@ def chains(
 def autocorrelation_time(series: NDArray[np.float64]) -> float:
     """Computes the integrated autocorrelation time of chains, in steps of the series; 0.5 for independent values.
 
-    Sums the autocorrelation, averaged over chains, up to the first non-positive pair (Geyer's initial sequence).
-
-    Args:
-        series: Shape (steps, chains).
+    Sums the autocorrelation of a series (steps, chains), averaged over chains, up to the first non-positive pair
+    (Geyer's initial sequence).
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -199,19 +175,16 @@ def second_eigenvalue(probability: NDArray[np.float64], sites: int) -> float:
     Detailed balance makes sqrt(p) P / sqrt(p) symmetric: its off-diagonal elements are min(p, p') / (N sqrt(p p')).
     """
     states = np.arange(2**sites)
-    rows, columns, values = [], [], []
+    columns, values = [], []
     stay = np.ones(2**sites)
     for site in range(sites):
         other = states ^ (1 << site)
         move = np.minimum(1.0, probability[other] / probability) / sites
         stay -= move  # what is left is the probability of staying
-        rows.append(states)
         columns.append(other)
         values.append(np.minimum(probability, probability[other]) / np.sqrt(probability * probability[other]) / sites)
-    rows.append(states)
-    columns.append(states)
-    values.append(stay)
-    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    rows = np.tile(states, sites + 1)
+    entries = (np.concatenate([*values, stay]), (rows, np.concatenate([*columns, states])))
     matrix = sparse.coo_array(entries, shape=(2**sites, 2**sites)).tocsr()
     start = np.random.default_rng(0).normal(size=2**sites)
     found = eigsh(matrix, k=2, which="LA", v0=start, return_eigenvectors=False)

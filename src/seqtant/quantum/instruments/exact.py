@@ -102,9 +102,7 @@ def exact_energy(config: ExactConfig, context: Context) -> Result:
 def find_reference(system: System, *, quick: bool = False) -> Reference | None:
     """Finds the best reference for a system: closed form, diagonalization, or published table; None without any.
 
-    Args:
-        system: Lattice and Hamiltonian.
-        quick: Diagonalize only what takes a second.
+    If ``quick``, only what takes a second is diagonalized.
     """
     config, lattice = system.config, system.lattice
     named = system.model is not None

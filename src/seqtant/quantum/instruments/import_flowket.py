@@ -62,17 +62,15 @@ def import_flowket(config: ImportFlowketConfig, context: Context) -> Result:
     """
     system_config = SystemConfig(config.hamiltonian, config.lattice, field=config.field, boundary=config.boundary)
     system = System.of(system_config)
-    with Recorder(
-        "quantum.import-flowket", f"Official weights on {system.lattice}", config, context, papers=(9,)
-    ) as record:
+    title = f"Official weights on {system.lattice}"
+    with Recorder("quantum.import-flowket", title, config, context, papers=(9,)) as record:
         shape, seed = system.lattice.shape, context.seed
         if not is_path(config.weights) or config.weights:
             state = read_flowket(config.weights, shape)
         else:
             # Without a file the reader is checked: a random network is written, read back and compared.
-            written = CausalState(
-                CausalNetwork(paper_two_stack(3, 4), shape, generator_for(seed, 0), "both"), "complex"
-            )
+            network = CausalNetwork(paper_two_stack(3, 4), shape, generator_for(seed, 0), "both")
+            written = CausalState(network, "complex")
             with tempfile.TemporaryDirectory() as folder:
                 write_flowket(written, Path(folder) / "weights.h5")
                 state = read_flowket(Path(folder) / "weights.h5", shape)
@@ -88,20 +86,14 @@ def import_flowket(config: ImportFlowketConfig, context: Context) -> Result:
         record.value("energy", energy.total)
         record.value("energy_error", energy.error / system.sites)
         record.value("variance", energy.variance)
-        record.finding(
-            "energy_per_site",
-            "What energy does the imported state have?",
-            "agrees",
-            f"{per_site} per site; {system.pauli.convention}",
-            measured=per_site,
-        )
+        summary = f"{per_site} per site; {system.pauli.convention}"
+        question = "What energy does the imported state have?"
+        record.finding("energy_per_site", question, "agrees", summary, measured=per_site)
         if context.folder is not None:
             graph = state.network.graph
-            blocks = sum(node.name.endswith("_merged") for node in graph.nodes)
+            depth = sum(node.name.endswith("_merged") for node in graph.nodes) // 2 + 1
             width = graph.channels["block0_merged"]
-            network = NetworkConfig(
-                name="paper", depth=blocks // 2 + 1, width=width, kind=state.kind, magnetization=None
-            )
+            network = NetworkConfig(name="paper", depth=depth, width=width, kind=state.kind, magnetization=None)
             save_state(context.folder, state, Record(system_config, network, 0, seed, config_hash(config)))
             record.artifact(context.folder / WEIGHTS, "weights of the state")
             record.artifact(context.folder / RECORD, "record of the state")
@@ -109,14 +101,9 @@ def import_flowket(config: ImportFlowketConfig, context: Context) -> Result:
 
 
 def read_flowket(source: Any, shape: tuple[int, int]) -> CausalState:
-    """Reads official weights into a state.
+    """Reads official weights into a state, complex if they have phases, else positive.
 
-    Args:
-        source: HDF5 file, or its arrays by layer and name: ``{"conv2d": {"kernel:0": ...}, ...}``.
-        shape: Rows and columns of the lattice.
-
-    Returns:
-        A complex state if the file has phases, else a positive one.
+    ``source`` is an HDF5 file, or its arrays by layer and name: ``{"conv2d": {"kernel:0": ...}, ...}``.
 
     Raises:
         InputError: The file is missing or has another layout.
@@ -170,18 +157,15 @@ def read_flowket(source: Any, shape: tuple[int, int]) -> CausalState:
 @torch.no_grad()
 def _fill(network: CausalNetwork, name: str, group: dict[str, Tensor], path: Path | str) -> None:
     weights = network.weights(name)
-    node = next(node for node in network.graph.nodes if node.name == name)
     kernel = group["kernel:0"]
-    # A kernel holds the inputs of all taps one after another; its places run row by row, as the offsets must.
+    # A kernel holds the inputs of all taps one after another; its places run row by row, as the offsets do.
     start = 0
-    for tap, target in zip(node.taps, weights.taps, strict=True):
+    for target in weights.taps:
         part = kernel[:, :, start : start + target.shape[1]].flatten(0, 1)
         if part.shape != target.shape:
             raise InputError(f"'{path}': kernel of {name} has shape {tuple(kernel.shape)}, not that of the network")
         target.copy_(part)
         start += target.shape[1]
-        if list(tap.offsets) != sorted(tap.offsets):
-            raise ValueError("kernels are stored row by row; so must the offsets be")
     if weights.bias is not None:
         weights.bias.copy_(group["bias:0"])
     if weights.log_gain is not None:

@@ -97,23 +97,18 @@ def _record(record: Recorder, system: System, energy: Energy, found: dict[str, E
     record.value("variance", energy.variance)
     record.value("v_score", v_score(energy.total, energy.variance, sites) if energy.total else None)
     convention = system.pauli.convention
-    record.finding(
-        "energy_per_site",
-        "What is the energy per site of the state?",
-        "agrees",
-        f"{per_site} ({convention})",
-        measured=per_site,
-    )
+    question = "What is the energy per site of the state?"
+    record.finding("energy_per_site", question, "agrees", f"{per_site} ({convention})", measured=per_site)
     rows: list[tuple[Cell, ...]] = [("energy per site", per_site.value, per_site.low, per_site.high)]
     for name, estimate in found.items():
         record.value(name, estimate.value)
         rows.append((name.replace("_", " "), estimate.value, estimate.low, estimate.high))
     note = f"{convention}; Renyi entropy (second, nats) of the left half; Z eigenvalues are +1 and -1"
     record.table("observables", "Observables", ("observable", "value", "low", "high"), rows, note=note)
-    pairs = correlations(spins)
+    means, errors = correlations(spins)
     center = (lattice.rows // 2) * lattice.columns + lattice.columns // 2
     for site in range(sites):
-        record.measure("correlation", float(pairs.mean[center, site]), step=site, group=f"center {center}")
-        record.measure("correlation_error", float(pairs.error[center, site]), step=site, group=f"center {center}")
-    record.value("nearest_neighbor_correlation", float(np.mean([pairs.mean[i, j] for i, j in lattice.bonds])))
+        record.measure("correlation", float(means[center, site]), step=site, group=f"center {center}")
+        record.measure("correlation_error", float(errors[center, site]), step=site, group=f"center {center}")
+    record.value("nearest_neighbor_correlation", float(np.mean([means[i, j] for i, j in lattice.bonds])))
     record.value("columns", lattice.columns)

@@ -6,12 +6,10 @@ import torch
 
 from seqtant.findings import Result
 from seqtant.quantum.config import GroundStateConfig, OptimizerConfig, SystemConfig, TransferConfig
-from seqtant.quantum.instruments.exact import find_reference
-from seqtant.quantum.instruments.ground_state import report
+from seqtant.quantum.instruments.ground_state import report, train
 from seqtant.quantum.observation import Hamiltonian
 from seqtant.quantum.training.checkpoint import checkpoint_folder, load_state
 from seqtant.quantum.training.distributed import generator_for
-from seqtant.quantum.training.ground_states import train
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
@@ -56,6 +54,5 @@ def transfer(config: TransferConfig, context: Context) -> Result:
             # The weights are good already: large first steps would only spoil them.
             optimizer=OptimizerConfig(learning_rate=0.02),
         )
-        trained = train(settings, context)
-        report(record, trained, find_reference(trained.system, quick=True), context)
+        report(record, train(settings, context))
     return record.result

@@ -116,19 +116,16 @@ def _heisenberg(lattice: Lattice, couplings: Couplings) -> PauliSum:
 @HAMILTONIANS.register("xxz")
 def _xxz(lattice: Lattice, couplings: Couplings) -> PauliSum:
     strings = exchange(lattice.bonds, couplings.coupling, couplings.anisotropy)
-    convention = (
-        f"H = J sum (SxSx + SySy + Delta SzSz), spin 1/2, J = {couplings.coupling:g}, Delta = {couplings.anisotropy:g}"
-    )
+    numbers = f"J = {couplings.coupling:g}, Delta = {couplings.anisotropy:g}"
+    convention = f"H = J sum (SxSx + SySy + Delta SzSz), spin 1/2, {numbers}"
     return _marshall_rotated(strings, convention, lattice, couplings)
 
 
 @HAMILTONIANS.register("j1j2")
 def _j1j2(lattice: Lattice, couplings: Couplings) -> PauliSum:
     strings = exchange(lattice.bonds, couplings.coupling) + exchange(lattice.second_bonds, couplings.second_coupling)
-    convention = (
-        f"H = J sum S.S (nearest) + J2 sum S.S (second), spin 1/2, J = {couplings.coupling:g}, "
-        f"J2 = {couplings.second_coupling:g}"
-    )
+    numbers = f"J = {couplings.coupling:g}, J2 = {couplings.second_coupling:g}"
+    convention = f"H = J sum S.S (nearest) + J2 sum S.S (second), spin 1/2, {numbers}"
     return _marshall_rotated(strings, convention, lattice, couplings)
 
 
@@ -221,11 +218,7 @@ def read_operators(path: Path) -> PauliSum:
 
 
 def decompose(matrix: NDArray[np.complex128], sites: tuple[int, ...]) -> Iterator[String]:
-    """Decomposes a matrix on some sites into Pauli strings with coefficients Tr(P M) / 2^sites.
-
-    Args:
-        matrix: Hermitian, shape (2^sites, 2^sites).
-        sites: The sites, the first being the slowest index.
+    """Decomposes a Hermitian matrix on some sites, the first slowest, into strings of coefficients Tr(P M) / 2^sites.
 
     Raises:
         InputError: The matrix is not square of the right size, or not Hermitian.

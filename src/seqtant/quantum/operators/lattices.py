@@ -34,9 +34,7 @@ class Neighbors:
     """Steps (rows, columns) from a site to its neighbors, each pair of opposite steps named once."""
 
     nearest: tuple[tuple[int, int], ...]
-    """Steps to nearest neighbors."""
     second: tuple[tuple[int, int], ...]
-    """Steps to second neighbors."""
 
 
 LATTICES: Registry[Neighbors] = Registry(
@@ -94,11 +92,8 @@ class Lattice:
         if match is None:
             raise InputError(f"lattice '{text}' is not known: write 20, 4x4, 4x6 or triangular:4x4")
         kind, first, second = match.groups()
-        if kind == "rectangular":
-            kind = "square"
         # One number is a chain, two are a square grid; a kind with one number is as wide as long.
-        if kind is None:
-            kind = "chain" if second is None else "square"
+        kind = {"rectangular": "square", None: "chain" if second is None else "square"}.get(kind, kind)
         if kind not in LATTICES:
             known = ", ".join(LATTICES)
             raise InputError(f"lattice '{text}' is not known{suggest(kind, LATTICES)}: kinds are {known}, rectangular")

@@ -39,11 +39,8 @@ class Record:
     system: SystemConfig
     """Lattice and Hamiltonian it was trained for."""
     network: NetworkConfig
-    """Its network."""
     steps_done: int
-    """Optimization steps so far."""
     seed: int
-    """Seed of the run."""
     config_hash: str
     """Hash of the run's settings; only the same run is resumed."""
     history: tuple[dict[str, float], ...] = ()
@@ -93,8 +90,7 @@ def read_record(folder: Path) -> Record:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         system = dict(data["system"])
         for key in OPERATORS:
-            if f"{key}_terms" in data:
-                kept = data[f"{key}_terms"]
+            if kept := data.get(f"{key}_terms"):
                 strings = tuple(String(value, axes, tuple(sites)) for value, axes, sites in kept["terms"])
                 system[key] = PauliSum(kept["sites"], strings, kept["convention"], tuple(kept["rotated_sites"]))
         return Record(
@@ -192,9 +188,7 @@ def load_state(
 def unpack(source: Any, *, alone: bool = False) -> tuple[AutoregressiveState, Record]:
     """Takes a trained state in memory apart: the plain wave function, and what a folder would say of it.
 
-    Args:
-        source: A ``VMC``, or ``(state, hamiltonian)``.
-        alone: A wave function without a Hamiltonian will do; its record then has no system of its own.
+    If ``alone``, a wave function without a Hamiltonian will do; its record then has no system of its own.
 
     Raises:
         InputError: It is none of these, or the Hamiltonian does not fit the state.

@@ -66,18 +66,9 @@ class DistributedContext:
 
 
 def uniforms(seed: int, step: int, samples: int, sites: int, *, share: int = 0, shares: int = 1) -> Tensor:
-    """Draws numbers in [0, 1) to sample configurations with.
+    """Draws numbers in [0, 1), (samples of this share, sites), to sample the configurations of a step with.
 
-    Args:
-        seed: Seed of the run.
-        step: Number of the step.
-        samples: Configurations of the whole step.
-        sites: Spins per configuration.
-        share: Rank of this process.
-        shares: Number of processes.
-
-    Returns:
-        Shape (samples of this share, sites), float64; the shares together do not depend on their number.
+    The ``shares`` of all processes together do not depend on their number.
 
     Example:
         >>> whole = uniforms(1, 7, 200, 3)
@@ -91,8 +82,8 @@ def uniforms(seed: int, step: int, samples: int, sites: int, *, share: int = 0, 
     for number in range(first, last):
         # Large odd multipliers keep the streams of neighboring steps and blocks apart.
         mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + number * 0x94D049BB133111EB) % (1 << 63)
-        generator = torch.Generator().manual_seed(mixed)
-        found.append(torch.rand(blocks[number][1] - blocks[number][0], sites, generator=generator, dtype=torch.float64))
+        generator, (start, stop) = torch.Generator().manual_seed(mixed), blocks[number]
+        found.append(torch.rand(stop - start, sites, generator=generator, dtype=torch.float64))
     return torch.cat(found)
 
 

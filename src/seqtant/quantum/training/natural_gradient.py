@@ -54,15 +54,12 @@ class NaturalGradient:
         self._memory = torch.empty(0, dtype=torch.float64)
 
     def step(self, blocks: Callable[[], Iterable[Block]], weights: Tensor, energies: Tensor) -> Tensor:
-        """Computes the step d to subtract, times the learning rate, from the parameters.
+        """Computes the step d (parameters,) to subtract, times the learning rate, from the parameters.
 
         Args:
             blocks: Gives the derivatives; called three times if they are too many to keep.
             weights: Weight w of each configuration, shape (samples,).
             energies: Local energies E (samples,), real or complex.
-
-        Returns:
-            Flat step, float64, shape (parameters,).
         """
         samples = len(weights)
         previous = self.previous if self.momentum else None

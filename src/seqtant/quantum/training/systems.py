@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,9 +29,7 @@ class System:
     """A lattice and the Hamiltonian on it."""
 
     lattice: Lattice
-    """The lattice."""
     pauli: PauliSum
-    """The Hamiltonian."""
     config: SystemConfig
     """The settings that name both."""
 
@@ -70,19 +68,11 @@ class System:
             if not isinstance(pauli, PauliSum):
                 raise InputError(f"operators is {pauli!r:.60}: give a JSON file of Pauli strings, or a PauliSum")
             if pauli.sites != lattice.sites:
-                what = f"'{given}'" if is_path(given) else "the Hamiltonian"
-                raise InputError(
-                    f"{what} acts on {pauli.sites} sites but lattice {lattice} has {lattice.sites}: "
-                    "give the lattice that fits"
-                )
+                what = f"'{given}' acts" if is_path(given) else "the Hamiltonian acts"
+                there = f"lattice {lattice} has {lattice.sites}: give the lattice that fits"
+                raise InputError(f"{what} on {pauli.sites} sites but {there}")
             return cls(lattice, replace(pauli, lattice=lattice), config)
-        couplings = Couplings(
-            coupling=config.coupling,
-            field=config.field,
-            anisotropy=config.anisotropy,
-            second_coupling=config.second_coupling,
-            marshall=config.marshall,
-        )
+        couplings = Couplings(**{each.name: getattr(config, each.name) for each in fields(Couplings)})
         return cls(lattice, build(str(config.hamiltonian), lattice, couplings), config)
 
     @property
@@ -141,11 +131,6 @@ def resolve_network(config: NetworkConfig, system: System) -> NetworkConfig:
 
 def make_state(system: System, network: NetworkConfig, generator: torch.Generator) -> AutoregressiveState:
     """Makes a wave function with fresh weights for a system.
-
-    Args:
-        system: Lattice and Hamiltonian.
-        network: Its settings.
-        generator: Random generator of the initial weights.
 
     Raises:
         InputError: The network cannot represent the ground state, or the magnetization is not conserved.

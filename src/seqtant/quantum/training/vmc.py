@@ -77,11 +77,6 @@ def imaginary_time(energies: Tensor, mean: Tensor, rate: float) -> Tensor:
     Where F is negative the sign of the amplitude turns; the linear part would only shrink it, and wrong signs would end
     as amplitudes of almost nothing.
 
-    Args:
-        energies: Local energies.
-        mean: Their mean E.
-        rate: Learning rate.
-
     Example:
         >>> energies = torch.tensor([1e-6, 20.0], dtype=torch.float64)
         >>> found = imaginary_time(energies, energies.new_zeros(()), 0.05)
@@ -101,7 +96,6 @@ class StepBatch:
     weights: Tensor
     """Weight of each, adding up to 1."""
     energies: Tensor
-    """Local energies."""
     spread: float
     """Factor from the mean square deviation to the variance: n / (n - 1) for n samples, 1 for a sum over everything."""
     blocks: Callable[[], Iterable[Block]]
@@ -200,12 +194,30 @@ class VMC:
             ranks = {"share": self.processes.rank, "shares": self.processes.count}
             share = uniforms(self.seed, number, samples, self.state.sites, **ranks)
             drawn = self.state.sample(len(share), uniforms=share.to(next(self.state.parameters()).device))
-            spins, counts = torch.unique(drawn, dim=0, return_counts=True)
+            found = torch.unique(drawn, dim=0, return_counts=True)
             marks.append(time.perf_counter())
-            batch = self._sampled_batch(spins, counts, samples)
+            # Local energies of this process's share; everything after them is done on the samples of all processes.
+            energies = self.hamiltonian.local_energy(self.trained, found[0])
+            spins, counts, energies = (self.processes.gather(x) for x in (*found, energies))
+            batch = StepBatch(
+                spins,
+                counts.to(energies.real.dtype) / samples,
+                energies,
+                samples / max(1, samples - 1),
+                lambda: jacobian(self.trained, spins),
+                lambda: self.state.log_prob(spins),
+            )
         else:
             marks.append(time.perf_counter())
-            batch = self._complete_batch(self.orbits)
+            orbits, whole = self.orbits, self.orbits.amplitudes(self.state)
+            batch = StepBatch(
+                orbits.spins[orbits.first],
+                whole.probability,
+                whole.energies,
+                1.0,
+                lambda: orbits.jacobian(self.state, whole),
+                lambda: 2 * whole.log_amplitude,
+            )
         energy = float((batch.weights * batch.energies.real).sum())
         variance = float((batch.weights * (batch.energies - energy).abs() ** 2).sum()) * batch.spread
         if not math.isfinite(energy) or not math.isfinite(variance):
@@ -215,40 +227,11 @@ class VMC:
         self.done += 1
         marks.append(time.perf_counter())
         error = math.sqrt(variance / samples) if self.orbits is None else 0.0
-        entry: dict[str, float] = {
-            "step": number,
-            "energy": energy,
-            "error": error,
-            "variance": variance,
-            "distinct": len(batch.spins),
-        }
+        entry: dict[str, float] = {"step": number, "energy": energy, "error": error, "variance": variance}
+        entry["distinct"] = len(batch.spins)
         entry |= {part: end - start for part, (start, end) in zip(PARTS, itertools.pairwise(marks), strict=True)}
         self.history.append(entry)
         return entry
-
-    def _sampled_batch(self, spins: Tensor, counts: Tensor, samples: int) -> StepBatch:
-        # Local energies of this process's share; everything after them is done on the samples of all processes.
-        energies = self.hamiltonian.local_energy(self.trained, spins)
-        spins, counts, energies = (self.processes.gather(x) for x in (spins, counts, energies))
-        return StepBatch(
-            spins,
-            counts.to(energies.real.dtype) / samples,
-            energies,
-            samples / max(1, samples - 1),
-            lambda: jacobian(self.trained, spins),
-            lambda: self.state.log_prob(spins),
-        )
-
-    def _complete_batch(self, orbits: Orbits) -> StepBatch:
-        found = orbits.amplitudes(self.state)
-        return StepBatch(
-            orbits.spins[orbits.first],
-            found.probability,
-            found.energies,
-            1.0,
-            lambda: orbits.jacobian(self.state, found),
-            lambda: 2 * found.log_amplitude,
-        )
 
     def _update(self, batch: StepBatch, number: int) -> None:
         objective, rate = batch.energies, self.rate(number)
@@ -259,7 +242,18 @@ class VMC:
             with torch.no_grad():
                 objective = objective + temperature * batch.log_prob()
         if self.optimizer.method == "adam":
-            self._adam(batch, objective, rate)
+            # The gradient of the energy is 2 Re <(E - <E>)* d log psi>, accumulated over chunks.
+            weighted = (batch.weights * (objective - (batch.weights * objective).sum())).detach()
+            self.adam.zero_grad()
+            for part in torch.arange(len(batch.spins), device=batch.spins.device).split(1024):
+                amplitude, phase = self.trained.log_psi(batch.spins[part])
+                loss = 2 * (weighted.real[part] * amplitude).sum()
+                if weighted.is_complex() and self.state.has_phase:
+                    loss = loss + 2 * (weighted.imag[part] * phase).sum()
+                loss.backward()  # adds to the gradients of the earlier chunks
+            for group in self.adam.param_groups:
+                group["lr"] = rate
+            self.adam.step()
             return
         if self.state.has_phase:
             stable = min(rate, stable_rate(self.hamiltonian.pauli, self.orbits))
@@ -271,20 +265,6 @@ class VMC:
         with torch.no_grad():
             for name, parameter in self.state.named_parameters():
                 parameter.sub_(step[self.natural.slices[name]].view_as(parameter).to(parameter.dtype))
-
-    def _adam(self, batch: StepBatch, objective: Tensor, rate: float) -> None:
-        # The gradient of the energy is 2 Re <(E - <E>)* d log psi>, accumulated over chunks.
-        weighted = (batch.weights * (objective - (batch.weights * objective).sum())).detach()
-        self.adam.zero_grad()
-        for part in torch.arange(len(batch.spins), device=batch.spins.device).split(1024):
-            amplitude, phase = self.trained.log_psi(batch.spins[part])
-            loss = 2 * (weighted.real[part] * amplitude).sum()
-            if weighted.is_complex() and self.state.has_phase:
-                loss = loss + 2 * (weighted.imag[part] * phase).sum()
-            loss.backward()  # adds to the gradients of the earlier chunks
-        for group in self.adam.param_groups:
-            group["lr"] = rate
-        self.adam.step()
 
     def resume(self, folder: Path) -> None:
         """Continues from a checkpoint of the same run: weights, optimizer, history."""

@@ -13,8 +13,7 @@ from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
-from seqtant.subtasks.config import ArmName, AugmentConfig
-from seqtant.subtasks.inputs import describe_input
+from seqtant.subtasks.config import ArmName, AugmentConfig, describe_input
 from seqtant.subtasks.rows.layout import arm_layouts, load_tokenizer, training_rows
 from seqtant.subtasks.rows.problem_rows import load_rows
 
@@ -63,12 +62,8 @@ def augment(config: AugmentConfig, context: Context) -> Result:
         found = {arm: mean(values, unit=unit) for arm, values in lengths.items()}
         for arm, each in found.items():
             record.value(f"length_{arm}", each.value)
-        record.table(
-            "lengths",
-            "Length of the rows of each arm",
-            ("arm", f"mean {unit}", "low", "high"),
-            [(arm, each.value, each.low, each.high) for arm, each in found.items()],
-        )
+        shown = [(arm, each.value, each.low, each.high) for arm, each in found.items()]
+        record.table("lengths", "Length of the rows of each arm", ("arm", f"mean {unit}", "low", "high"), shown)
         if "steps" in found and "pause" in found:
             ratio = mean(np.array(lengths["pause"]) / np.array(lengths["steps"]))
             equal = 0.95 <= ratio.value <= 1.05

@@ -13,8 +13,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
-from seqtant.subtasks.config import CheckConfig
-from seqtant.subtasks.inputs import RowSource, describe_input
+from seqtant.subtasks.config import CheckConfig, RowSource, describe_input
 from seqtant.subtasks.rows.layout import load_tokenizer
 from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.rows.validation import KINDS, Violation, check_rows
@@ -72,6 +71,7 @@ def _record(record: Recorder, rows: list[Row], found: list[Violation], task: Tas
     how = f"{equations} of {steps} steps hold an equation; {lists} of {len(rows)} rows say what every step reads"
     if task is not None:
         how = f"from the manifest beside the rows: {task.name}"
+    status = "holds" if recomputed else "not checked"
     listed = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
     record.finding(
         "sound",
@@ -80,21 +80,11 @@ def _record(record: Recorder, rows: list[Row], found: list[Violation], task: Tas
         f"{len(rows)} rows, {len(found)} violations" + (f": {listed}." if found else "."),
         predicted=Estimate.exact(0),
         measured=Estimate.exact(len(found)),
-        assumptions=(
-            Assumption(
-                statement="Every step's value is recomputed.",
-                status="holds" if recomputed else "not checked",
-                how=how,
-            ),
-        ),
+        assumptions=(Assumption(statement="Every step's value is recomputed.", status=status, how=how),),
         advice="Mend or drop these rows: a step that cannot be recomputed cannot be learned." if found else "",
     )
-    record.table(
-        "kinds",
-        "What was checked",
-        ("kind", "meaning", "violations"),
-        [(kind, meaning, counts[kind]) for kind, meaning in KINDS.items()],
-    )
+    kinds = [(kind, meaning, counts[kind]) for kind, meaning in KINDS.items()]
+    record.table("kinds", "What was checked", ("kind", "meaning", "violations"), kinds)
     shown: Counter[str] = Counter()
     lines: list[tuple[str, str, str]] = []
     for violation in found:

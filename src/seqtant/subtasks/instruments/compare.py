@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +15,13 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import clustered_mean, share
-from seqtant.subtasks.config import ArmName, CompareConfig
-from seqtant.subtasks.inputs import describe_input
+from seqtant.subtasks.config import ArmName, CompareConfig, describe_input
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.tasks.arms import arm_of
 from seqtant.subtasks.tasks.builtin import choose_task, is_rows
 from seqtant.subtasks.tasks.splits import Split
 from seqtant.subtasks.tasks.task import Task
-from seqtant.subtasks.theory import family_size
 from seqtant.subtasks.training.decoding import Scores
 from seqtant.subtasks.training.fitting import LAZY, Fitted, final_scores, fit_network, fit_rows
 
@@ -90,35 +89,17 @@ def _trial(
 ) -> Trial:
     """Trains and tests one arm with one seed, on rows where there are any."""
     folder = None if context.folder is None else context.folder / "checkpoints" / f"{arm}-{seed}"
-    within = replace(context, folder=folder)
+    how: dict[str, Any] = {"updates": config.updates, "evaluate_every": config.evaluate_every, "seed": seed}
+    how |= {"network": config.network, "optimization": config.optimization, "context": replace(context, folder=folder)}
     if splits is not None:
         # The rows are the same for all seeds: only weights, order and noise differ.
-        fitted_rows = fit_rows(
-            splits,
-            arm,
-            config.network,
-            config.optimization,
-            noise=config.settings.noise,
-            updates=config.updates,
-            evaluate_every=config.evaluate_every,
-            seed=seed,
-            context=within,
-        )
+        fitted_rows = fit_rows(splits, arm, noise=config.settings.noise, **how)
         rows, layouts = held_out(splits, arm, config.test_rows, seed)
         answers = Counter(row.answer_text for row in rows)
         chance = answers.most_common(1)[0][1] / len(rows)
         return Trial(arm, seed, fitted_rows, fitted_rows.solve(rows, layouts), chance)
     task = choose_task(config, seed)
-    fitted = fit_network(
-        task,
-        arm_of(arm, task, config.settings, seed),
-        config.network,
-        config.optimization,
-        updates=config.updates,
-        evaluate_every=config.evaluate_every,
-        seed=seed,
-        context=within,
-    )
+    fitted = fit_network(task, arm_of(arm, task, config.settings, seed), **how)
     free, _ = final_scores(fitted, config.test_rows, seed)
     chance = 0.5
     # A parity is 1 for exactly half of the inputs; other answers are counted on a sample.
@@ -132,8 +113,8 @@ def _trial(
 def _record_curve(record: Recorder, trial: Trial, config: CompareConfig) -> None:
     """Records the learning curve of a trial, and when it reached 90 %."""
     for point in trial.fitted.curve:
-        record.measure("answer", point.answer, step=point.update, seed=trial.seed, group=trial.arm)
-        record.measure("chain", point.chain, step=point.update, seed=trial.seed, group=trial.arm)
+        for key, value in (("answer", point.answer), ("chain", point.chain)):
+            record.measure(key, value, step=point.update, seed=trial.seed, group=trial.arm)
         if trial.arm == "steps" and trial.seed == record.context.seed:
             for number, accuracy in enumerate(point.steps):
                 record.measure("step_accuracy", accuracy, step=point.update, seed=trial.seed, group=str(number))
@@ -149,9 +130,8 @@ def _accuracy(trials: Sequence[Trial]) -> Estimate:
     pooled = share(int(answers.sum()), len(answers))
     if len(trials) < 2:
         return pooled
-    between = clustered_mean(
-        answers.astype(float), np.repeat([t.seed for t in trials], [len(t.scores.answer) for t in trials])
-    )
+    seeds = np.repeat([trial.seed for trial in trials], [len(trial.scores.answer) for trial in trials])
+    between = clustered_mean(answers.astype(float), seeds)
     # One seed that fails widens the interval, though its rows are many.
     low = min(pooled.low or 0.0, between.low if between.low is not None else 1.0)
     high = max(pooled.high or 1.0, between.high if between.high is not None else 0.0)
@@ -186,23 +166,12 @@ def _record_arms(record: Recorder, config: CompareConfig, trials: Sequence[Trial
         record.value(f"training_cpu_seconds_{arm}", seconds)
         reached = sum(each is not None for each in nineties)
         median = median_updates(nineties)
-        rows.append(
-            (arm, accuracy.value, accuracy.low, accuracy.high, chain, f"{reached} of {len(own)}",
-             f"> {config.updates}" if median is None else f"{median:.0f}", change)
-        )  # fmt: skip
-    columns = (
-        "arm",
-        "answers right",
-        "low",
-        "high",
-        "end to end",
-        "seeds at 90 %",
-        "median updates to 90 %",
-        "weight change",
-    )
-    record.table(
-        "arms", "Every way to write solutions", columns, rows, note="On unseen inputs and the network's own steps."
-    )
+        longest = f"> {config.updates}" if median is None else f"{median:.0f}"
+        shares = (accuracy.value, accuracy.low, accuracy.high, chain)
+        rows.append((arm, *shares, f"{reached} of {len(own)}", longest, change))
+    columns = ("arm", "answers right", "low", "high", "end to end", "seeds at 90 %", "median updates to 90 %")
+    note = "On unseen inputs and the network's own steps."
+    record.table("arms", "Every way to write solutions", (*columns, "weight change"), rows, note=note)
 
 
 def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
@@ -216,6 +185,12 @@ def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Tr
     record.value("weight_change", change)
     learned = accuracy.value >= 0.99
     recurrent = config.network.kind == "elman" and config.network.trained != "all"
+    near = Assumption(
+        statement="The network stays near its start, as the proof for wide networks has it.",
+        status=("holds" if change < LAZY else "fails") if recurrent else "not checked",
+        how=f"the trained weights moved by {change:.3f} of their length"
+        + ("" if recurrent else "; the theorem is on an Elman network whose recurrent matrix alone learns"),
+    )
     record.finding(
         "with_steps",
         "Is the task learned when its steps are written out?",
@@ -223,14 +198,7 @@ def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Tr
         f"{accuracy.value:.3f} of unseen inputs are answered right on the network's own steps.",
         predicted=Estimate(value=1.0, method="learnable with steps"),
         measured=accuracy,
-        assumptions=(
-            Assumption(
-                statement="The network stays near its start, as the proof for wide networks has it.",
-                status=("holds" if change < LAZY else "fails") if recurrent else "not checked",
-                how=f"the trained weights moved by {change:.3f} of their length"
-                + ("" if recurrent else "; the theorem is on an Elman network whose recurrent matrix alone learns"),
-            ),
-        ),
+        assumptions=(near,),
         advice="" if learned else "Give more updates, or watch the accuracy per step for the one that lags.",
     )
 
@@ -247,6 +215,12 @@ def _conclude_without(record: Recorder, config: CompareConfig, task: Task | None
     hidden = subset if isinstance(subset, list) else []
     # Seen four times over, all 2^d inputs can be learned by heart; capped, since 2^d of many bits is no float.
     few = bool(hidden) and seen > 4 * 2 ** min(bits, 60)
+    counted = f"{seen} rows seen of 2^{bits} inputs; {math.comb(bits, len(hidden))} possible subsets"
+    many = Assumption(
+        statement="Inputs are too many to be learned by heart.",
+        status=("fails" if few else "holds") if hidden else "not checked",
+        how=counted if hidden else "",
+    )
     record.finding(
         "without_steps",
         "Does the same network fail when it must answer at once?",
@@ -254,14 +228,6 @@ def _conclude_without(record: Recorder, config: CompareConfig, task: Task | None
         f"{accuracy.value:.3f} of unseen inputs are answered right; a guess is right {chance:.2f}.",
         predicted=Estimate(value=chance, method="no gradient method learns it, for many bits"),
         measured=accuracy,
-        assumptions=(
-            Assumption(
-                statement="Inputs are too many to be learned by heart.",
-                status=("fails" if few else "holds") if hidden else "not checked",
-                how=f"{seen} rows seen of 2^{bits} inputs; {family_size(bits, len(hidden))} possible subsets"
-                if hidden
-                else "",
-            ),
-        ),
+        assumptions=(many,),
         advice="The task is small enough to be learned by heart: take more bits." if few and not near else "",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
 from seqtant.stats.intervals import share
-from seqtant.subtasks.config import ArmName, EvalConfig
-from seqtant.subtasks.inputs import RowSource
+from seqtant.subtasks.config import ArmName, EvalConfig, RowSource
 from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
@@ -46,18 +45,6 @@ from seqtant.subtasks.training.reporting import INDEPENDENT, record_exposure, re
 
 OWN_STEPS = "right_on_own_steps"
 """Measurements per problem, so that two models are compared on the same ones."""
-
-
-@dataclass(frozen=True)
-class SolvedSums:
-    """The reference model's sums with one number of steps."""
-
-    steps: int
-    """Number of steps, one per digit but the first."""
-    solved: Solved
-    """Answers on own steps, and at once."""
-    teacher: Scores
-    """Totals and answer with teacher forcing."""
 
 
 @verb(EvalConfig)
@@ -95,7 +82,7 @@ def evaluate(config: EvalConfig, context: Context) -> Result:
         elif trained is not None:
             _evaluate_on_rows(record, config, trained, context)
         elif config.rows is not None:
-            _evaluate_language_model(record, config.model, config.rows, config.test_rows, context)
+            _evaluate_language_model(record, config, config.rows, context)
         else:
             _evaluate_reference(record, config, context)
     return record.result
@@ -130,9 +117,8 @@ def _evaluate_on_task(
 
 def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetwork, context: Context) -> None:
     if config.rows is None:
-        raise InputError(
-            f"'{describe(config.model)}' was trained on rows: give --rows, the file or folder it was trained on"
-        )
+        what = describe(config.model)
+        raise InputError(f"'{what}' was trained on rows: give --rows, the file or folder it was trained on")
     arm: ArmName = trained.arm_name  # type: ignore[assignment]  (a record holds it as text)
     rows, layouts = held_out(load_rows(config.rows, context.seed), arm, config.test_rows, context.seed)
     # The network has no token for a character that its rows did not have.
@@ -148,19 +134,16 @@ def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetw
     _record_answer(record, scores)
 
 
-def _evaluate_language_model(
-    record: Recorder, source: ModelSource, given: RowSource, count: int, context: Context
-) -> None:
-    model = load(source, device=context.device, shared=True)
+def _evaluate_language_model(record: Recorder, config: EvalConfig, given: RowSource, context: Context) -> None:
+    model, count = load(config.model, device=context.device, shared=True), config.test_rows
     splits = load_rows(given, context.seed)
     rows, layouts = held_out(splits, "steps", count, context.seed)
     scores = solve_with(model, rows, layouts)
     teacher = teacher_forced(model, [model_row(model, layout) for layout in layouts])
     record_row_steps(record, scores, teacher, context.seed)
     _record_answer(record, scores)
-    record.value(
-        "accuracy_direct", solve_with(model, *held_out(splits, "answer", count, context.seed)).answer_accuracy.value
-    )
+    direct = solve_with(model, *held_out(splits, "answer", count, context.seed))
+    record.value("accuracy_direct", direct.answer_accuracy.value)
 
 
 def _record_answer(record: Recorder, scores: Scores) -> None:
@@ -177,14 +160,13 @@ def _record_answer(record: Recorder, scores: Scores) -> None:
     )
 
 
-def solve_reference_sums(
+def _solve_reference_sums(
     model: CausalLM, prompts: Prompts, count: int, generator: np.random.Generator
-) -> list[SolvedSums]:
-    """Solves ``count`` sums of every length that the reference model's world has."""
+) -> Iterator[tuple[int, Solved, float]]:
+    """Solves ``count`` sums of every length: steps, answers on own steps and at once, prod p_t given true words."""
     settings, world = prompts.settings.sums, prompts.world
     digit_ids = np.array([world.vocabulary.id(word) for word in settings.digits])
     marks = [world.vocabulary.id(word) for word in ("makes", "answer")]
-    found: list[SolvedSums] = []
     for digits in range(settings.shortest, len(settings.ordinals) + 1):
         problems = prompts.problems(digits, count, generator)
         solved = solve_sums(model, world, problems)
@@ -194,28 +176,24 @@ def solve_reference_sums(
         scores = next_token_log_probs(model, texts, places)
         chosen = np.stack([digit_ids[np.asarray(rows)[:, digit_ids].argmax(axis=1)] for rows in scores])
         wanted = np.array([[text[place + 1] for place in own] for text, own in zip(texts, places, strict=True)])
-        correct = chosen == wanted
-        teacher = Scores(correct, correct[:, -1], np.ones_like(correct))
-        found.append(SolvedSums(digits - 1, solved, teacher))
-    return found
+        yield digits - 1, solved, chain_accuracy((chosen == wanted).mean(axis=0))
 
 
 def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) -> None:
     model, prompts = load(config.model, device=context.device, shared=True), Prompts()
-    solved = solve_reference_sums(model, prompts, config.test_rows, np.random.default_rng([context.seed, 12]))
+    generator = np.random.default_rng([context.seed, 12])
+    solved = list(_solve_reference_sums(model, prompts, config.test_rows, generator))
     guess = 1 / len(prompts.settings.sums.digits)
     rows = []
-    for each in solved:
-        own, direct, chain = each.solved.step_by_step, each.solved.at_once, each.solved.chain
-        predicted = chain_accuracy(each.teacher.per_step)
-        rows.append(
-            (each.steps, own.value, own.low, own.high, chain.value, predicted, direct.value, direct.low, direct.high)
-        )
+    for steps, each, predicted in solved:
+        own, direct = each.step_by_step, each.at_once
+        both = [(found.value, found.low, found.high) for found in (own, direct)]
+        rows.append((steps, *both[0], each.chain.value, predicted, *both[1]))
         for name, found in (("own steps", own), ("at once", direct)):
-            record.measure("accuracy", found.value, step=each.steps, group=name)
-            record.measure("accuracy_low", found.low or 0.0, step=each.steps, group=name)
-            record.measure("accuracy_high", found.high or 1.0, step=each.steps, group=name)
-        record.items(OWN_STEPS, each.solved.own_steps, kind=f"{each.steps} steps problem")
+            record.measure("accuracy", found.value, step=steps, group=name)
+            record.measure("accuracy_low", found.low or 0.0, step=steps, group=name)
+            record.measure("accuracy_high", found.high or 1.0, step=steps, group=name)
+        record.items(OWN_STEPS, each.own_steps, kind=f"{steps} steps problem")
     record.table(
         "problems",
         "Sums, step by step and at once",
@@ -223,13 +201,15 @@ def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) 
         rows,
         note=f"Right answers; predicted: product of the accuracies given the true words; a guess is right {guess:.2f}.",
     )
-    own = _pooled([each.solved.step_by_step for each in solved])
-    direct = _pooled([each.solved.at_once for each in solved])
-    chain = _pooled([each.solved.chain for each in solved])
-    predicted = float(np.mean([chain_accuracy(each.teacher.per_step) for each in solved]))
-    record.value("accuracy_with_steps", own.value)
-    record.value("accuracy_without_steps", direct.value)
-    record.value("chain_accuracy", chain.value)
+    pooled: list[Estimate] = []
+    for key in ("step_by_step", "at_once", "chain"):
+        shares = [getattr(each, key) for _, each, _ in solved]
+        right, total = sum(each.value * (each.n or 0) for each in shares), sum(each.n or 0 for each in shares)
+        pooled.append(share(round(right), total))
+    own, direct, chain = pooled
+    predicted = float(np.mean([each for *_, each in solved]))
+    for key, each in (("accuracy_with_steps", own), ("accuracy_without_steps", direct), ("chain_accuracy", chain)):
+        record.value(key, each.value)
     record.value("chain_predicted", predicted)
     record.value("gain", own.value - direct.value)
     better = (own.low or 0) > (direct.high or 1)
@@ -254,9 +234,3 @@ def _evaluate_reference(record: Recorder, config: EvalConfig, context: Context) 
         measured=chain,
         assumptions=(INDEPENDENT,),
     )
-
-
-def _pooled(found: list[Estimate]) -> Estimate:
-    """Pools shares over problems of all lengths."""
-    count = sum(each.n or 0 for each in found)
-    return share(round(sum(each.value * (each.n or 0) for each in found)), count)

@@ -11,13 +11,9 @@ from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.subtasks.config import MakeConfig
-from seqtant.subtasks.rows.problem_rows import Row, make_rows, write_rows
+from seqtant.subtasks.rows.problem_rows import make_rows, write_rows
 from seqtant.subtasks.tasks.builtin import BUILT_IN_ROWS, choose_task, is_arithmetic
-from seqtant.subtasks.tasks.splits import Split
 from seqtant.subtasks.tasks.task import to_circuit
-
-SHOWN = 3
-"""Rows in the table of the report."""
 
 
 @verb(MakeConfig)
@@ -49,7 +45,26 @@ def make(config: MakeConfig, context: Context) -> Result:
             manifest["circuit"] = to_circuit(task)
         manifest["rows"] = {split: len(rows) for split, rows in splits.items()}
         manifest["split"] = "by a hash of the input: eight tenths train, one validates, one tests"
-        _record(record, splits, shape)
+        for split, rows in splits.items():
+            record.value(f"{split}_rows", len(rows))
+        for key, value in shape.items():
+            record.value(key, value)
+        inputs = [row.input for rows in splits.values() for row in rows]
+        repeated = len(inputs) - len(set(inputs))
+        record.value("repeated_inputs", repeated)
+        record.finding(
+            "splits",
+            "Is every input in one split only, and there once?",
+            "agrees" if repeated == 0 else "disagrees",
+            f"{len(inputs)} rows, {repeated} inputs more than once.",
+            predicted=Estimate.exact(0),
+            measured=Estimate.exact(repeated),
+        )
+        shown = []
+        for row in splits["train"][:3]:
+            texts = (row.input_text, " ".join(step.written for step in row.steps))
+            shown.append((*(text if len(text) <= 60 else text[:57] + "..." for text in texts), row.answer_text))
+        record.table("rows", "First rows", ("input", "steps", "answer"), shown)
         if context.folder is not None:
             for split, rows in splits.items():
                 write_rows(context.folder / f"{split}.jsonl", rows)
@@ -57,26 +72,3 @@ def make(config: MakeConfig, context: Context) -> Result:
             write_text(context.folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
             record.artifact(context.folder / "manifest.json", "manifest")
     return record.result
-
-
-def _record(record: Recorder, splits: dict[Split, list[Row]], shape: dict[str, int]) -> None:
-    for split, rows in splits.items():
-        record.value(f"{split}_rows", len(rows))
-    for key, value in shape.items():
-        record.value(key, value)
-    inputs = [row.input for rows in splits.values() for row in rows]
-    repeated = len(inputs) - len(set(inputs))
-    record.value("repeated_inputs", repeated)
-    record.finding(
-        "splits",
-        "Is every input in one split only, and there once?",
-        "agrees" if repeated == 0 else "disagrees",
-        f"{len(inputs)} rows, {repeated} inputs more than once.",
-        predicted=Estimate.exact(0),
-        measured=Estimate.exact(repeated),
-    )
-    shown = []
-    for row in splits["train"][:SHOWN]:
-        texts = (row.input_text, " ".join(step.written for step in row.steps))
-        shown.append((*(text if len(text) <= 60 else text[:57] + "..." for text in texts), row.answer_text))
-    record.table("rows", "First rows", ("input", "steps", "answer"), shown)

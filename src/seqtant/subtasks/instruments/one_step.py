@@ -34,11 +34,14 @@ def one_step(config: OneStepConfig, context: Context) -> Result:
     title = f"Parity of {config.subset_size} of {config.bits} bits by one gradient step"
     with Recorder("subtasks.one-step", title, config, context, papers=(5,)) as record:
         generator = np.random.default_rng([context.seed, 1])
-        learned = learn_in_one_step(
-            config.bits, config.subset_size, config.samples, scale=config.scale, generator=generator
-        )
+        learned = learn_in_one_step(config.bits, config.subset_size, config.samples, config.scale, generator)
         right, error = solve_in_one_step(learned, config.test_rows, generator)
         accuracy = share(int(right.sum()), len(right))
+        enough = Assumption(
+            statement="There are enough samples, of the order of the squared number of bits and more.",
+            status="holds" if config.samples >= 4 * config.bits**2 else "fails",
+            how=f"{config.samples} samples for {config.bits} bits",
+        )
         record.value("accuracy", accuracy.value)
         record.value("largest_error", float(error.max()))
         record.value("children_found", float(learned.children_found.mean()))
@@ -49,13 +52,7 @@ def one_step(config: OneStepConfig, context: Context) -> Result:
             f"{accuracy.value:.4f} of {len(right)} fresh parities are right on the model's own steps.",
             predicted=Estimate(value=1.0, method="limit of many samples"),
             measured=accuracy,
-            assumptions=(
-                Assumption(
-                    statement="There are enough samples, of the order of the squared number of bits and more.",
-                    status="holds" if config.samples >= 4 * config.bits**2 else "fails",
-                    how=f"{config.samples} samples for {config.bits} bits",
-                ),
-            ),
+            assumptions=(enough,),
             advice="" if (accuracy.low or 0) > 0.99 else "Give more samples: noise in the gradient is what is left.",
         )
         found = learned.children_found
@@ -73,10 +70,6 @@ def one_step(config: OneStepConfig, context: Context) -> Result:
             (number, len(weights), bool(hit), float(np.sort(weights)[-2:].sum()))
             for number, (weights, hit) in enumerate(zip(learned.weights, found, strict=True))
         ]
-        record.table(
-            "steps",
-            "Where each step looks",
-            ("step", "earlier tokens", "children found", "weight on the two largest"),
-            rows,
-        )
+        columns = ("step", "earlier tokens", "children found", "weight on the two largest")
+        record.table("steps", "Where each step looks", columns, rows)
     return record.result

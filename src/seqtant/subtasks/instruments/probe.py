@@ -79,11 +79,7 @@ def updates_for(visibility: float, batch: int) -> float:
 def verdict(signal: Signal, batch: int, budget: float, *, bounded: bool) -> str:
     """Decides between ``learnable in about N updates``, ``not by gradients`` and ``inconclusive``.
 
-    Args:
-        signal: The measured signal.
-        batch: Rows per update.
-        budget: Largest number of updates that anybody would pay for.
-        bounded: Whether the theorem's bound holds, which it does weight by weight.
+    ``budget`` is the most updates that anybody would pay for; ``bounded`` says that the theorem's bound holds.
     """
     seen = signal.visibility
     # The most updates belong to the least visibility.
@@ -112,26 +108,19 @@ def _record(
     """Records the signals of all targets; ``verdicts`` are those of the steps and, last, of the whole task."""
     rows = []
     for signal, found in zip((*steps, whole), verdicts, strict=True):
-        bound = _bound(signal, task)
+        bound, variance, seen = _bound(signal, task), signal.variance, signal.visibility.value
         level = task.depth if signal is whole else task.levels[int(signal.name)]
-        variance = signal.variance
-        rows.append(
-            (signal.name, level, variance.value, variance.low, variance.high, bound, signal.visibility.value, found)
-        )
-        record.measure("signal", variance.value, step=level, group=signal.name)
-        record.measure("noise", signal.noise, step=level, group=signal.name)
-        record.measure("visibility", signal.visibility.value, step=level, group=signal.name)
-        if bound is not None:
-            record.measure("bound", bound, step=level, group=signal.name)
+        rows.append((signal.name, level, variance.value, variance.low, variance.high, bound, seen, found))
+        numbers = {"signal": variance.value, "noise": signal.noise, "visibility": seen, "bound": bound}
+        for key, value in numbers.items():
+            if value is not None:
+                record.measure(key, value, step=level, group=signal.name)
     columns = ("target", "level", "signal", "low", "high", "bound", "visibility", "verdict")
-    record.table(
-        "signals",
-        "Gradient signal of each step and of the whole task",
-        columns,
-        rows,
-        note="Signal: variance of the gradient from target to target, summed over weights. Visibility: mean over "
-        "weights of that variance over the one from input to input.",
+    note = (
+        "Signal: variance of the gradient from target to target, summed over weights. Visibility: mean over weights of "
+        "that variance over the one from input to input."
     )
+    record.table("signals", "Gradient signal of each step and of the whole task", columns, rows, note=note)
     slowest = max(updates_for(signal.visibility.value, config.batch) for signal in steps)
     alone = updates_for(whole.visibility.value, config.batch)
     record.value("updates_with_steps", slowest if math.isfinite(slowest) else None)
@@ -145,6 +134,7 @@ def _conclude(record: Recorder, task: Task, steps: list[Signal], whole: Signal, 
     *of_steps, of_whole = verdicts
     every = all(text.startswith("learnable") for text in of_steps)
     weakest = min(steps, key=lambda signal: signal.visibility.value)
+    share = sum(text.startswith("learnable") for text in of_steps) / len(of_steps)
     record.finding(
         "steps",
         "Can gradients see every step?",
@@ -153,9 +143,7 @@ def _conclude(record: Recorder, task: Task, steps: list[Signal], whole: Signal, 
         if every
         else f"Step {weakest.name} is the weakest: {of_steps[steps.index(weakest)]}.",
         predicted=Estimate(value=1.0, method="every step reads a few earlier tokens"),
-        measured=Estimate(
-            value=sum(t.startswith("learnable") for t in of_steps) / len(of_steps), method="share of steps"
-        ),
+        measured=Estimate(value=share, method="share of steps"),
         assumptions=(
             Assumption(
                 statement="Learning takes about ten times the updates that show the target in a fresh gradient.",
@@ -166,23 +154,20 @@ def _conclude(record: Recorder, task: Task, steps: list[Signal], whole: Signal, 
     )
     bound = _bound(whole, task)
     held = bound is None or (whole.variance.low or 0.0) <= bound
+    orthogonal = Assumption(
+        statement="The possible targets are pairwise orthogonal.",
+        status="holds" if task.is_parity_tree else "not checked",
+        how="parities of different subsets are" if task.is_parity_tree else "",
+    )
+    method = "upper bound 4 F^2 / |H|"
+    elimination = " Gaussian elimination would need about as many samples as bits." if task.is_parity_tree else ""
     record.finding(
         "whole",
         "Can gradients see the whole task without its steps?",
         ("agrees" if held else "disagrees") if bound is not None else "inconclusive",
-        f"The whole task: {of_whole}. Gaussian elimination would need about as many samples as bits."
-        if task.is_parity_tree
-        else f"The whole task: {of_whole}.",
-        predicted=None
-        if bound is None
-        else Estimate(value=bound, low=0.0, high=bound, method="upper bound 4 F^2 / |H|"),
+        f"The whole task: {of_whole}.{elimination}",
+        predicted=None if bound is None else Estimate(value=bound, low=0.0, high=bound, method=method),
         measured=whole.variance,
-        assumptions=(
-            Assumption(
-                statement="The possible targets are pairwise orthogonal.",
-                status="holds" if task.is_parity_tree else "not checked",
-                how="parities of different subsets are" if task.is_parity_tree else "",
-            ),
-        ),
+        assumptions=(orthogonal,),
         advice="Write the steps out." if of_whole != of_steps[-1] and every else "",
     )

@@ -56,10 +56,9 @@ def solve_gf2(config: SolveGf2Config, context: Context) -> Result:
         solution = eliminate(inputs, answers)
         record.value("solve_seconds", time.perf_counter() - started)
         found = solution.subset is not None and (subset is None or solution.subset == subset)
-        record.value("recovered", int(found))
-        record.value("samples", len(answers))
-        record.value("bits", inputs.shape[1])
-        record.value("rank", solution.rank)
+        numbers = {"recovered": int(found), "samples": len(answers), "bits": inputs.shape[1], "rank": solution.rank}
+        for key, number in numbers.items():
+            record.value(key, number)
         _conclude(record, config, solution, found, inputs.shape)
         if solution.subset is not None:
             bits = solution.subset
@@ -74,6 +73,7 @@ def _conclude(
     samples, bits = shape
     full_rank = full_rank_probability(bits, samples)
     clean = config.noise == 0
+    fits, verb = ("holds", "a") if solution.consistent else ("fails", "no")
     if not solution.consistent:
         sentence = "No subset fits every sample: some answers are wrong, or they are no parity."
     elif found:
@@ -88,11 +88,7 @@ def _conclude(
         predicted=Estimate.exact(full_rank if clean else 0.0, unit="probability"),
         measured=Estimate.exact(float(found)),
         assumptions=(
-            Assumption(
-                statement="Answers are free of noise.",
-                status="holds" if solution.consistent else "fails",
-                how="a subset fits all samples" if solution.consistent else "no subset fits all samples",
-            ),
+            Assumption(statement="Answers are free of noise.", status=fits, how=f"{verb} subset fits all samples"),
         ),
         advice="" if found else "Take more samples; with wrong answers among them elimination has no chance.",
     )

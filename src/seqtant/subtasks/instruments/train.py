@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
@@ -15,16 +21,18 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
-from seqtant.subtasks.config import TrainConfig
-from seqtant.subtasks.inputs import RowSource, describe_input
+from seqtant.subtasks.config import RowSource, TrainConfig, describe_input
 from seqtant.subtasks.networks.checkpoint import save_trained
-from seqtant.subtasks.rows.layout import held_out
-from seqtant.subtasks.rows.problem_rows import load_rows
+from seqtant.subtasks.rows.layout import arm_layouts, held_out, training_rows
+from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.tasks.arms import arm_of
 from seqtant.subtasks.tasks.builtin import choose_task, is_rows
 from seqtant.subtasks.training.decoding import Scores, character_row, solve_with, teacher_forced
-from seqtant.subtasks.training.fitting import LAZY, FittedRows, FittedTask, final_scores, fit_network, fit_rows
+from seqtant.subtasks.training.fitting import LAZY, Fitted, RowBatches, final_scores, fit_network, fit_rows
 from seqtant.subtasks.training.reporting import record_exposure, record_row_steps, record_steps
+from seqtant.training import TrainingConfig
+from seqtant.training import train as run_training
+from seqtant.training.losses import IGNORED
 
 
 @verb(TrainConfig)
@@ -61,20 +69,17 @@ def train(config: TrainConfig, context: Context) -> Result:
     return record.result
 
 
+def _options(config: TrainConfig, within: Context) -> dict[str, Any]:
+    """What a task and rows are fitted with alike."""
+    options = {"network": config.network, "optimization": config.optimization, "updates": config.updates}
+    return options | {"evaluate_every": config.evaluate_every, "seed": within.seed, "context": within}
+
+
 def _train_on_task(record: Recorder, config: TrainConfig, within: Context) -> None:
     seed = within.seed
     task = choose_task(config, seed)
     arm = arm_of(config.arm, task, config.settings, seed)
-    fitted = fit_network(
-        task,
-        arm,
-        config.network,
-        config.optimization,
-        updates=config.updates,
-        evaluate_every=config.evaluate_every,
-        seed=seed,
-        context=within,
-    )
+    fitted = fit_network(task, arm, **_options(config, within))
     free, teacher = final_scores(fitted, config.test_rows, seed)
     for point in fitted.curve:
         record.measure("answer", point.answer, step=point.update, seed=seed, group=config.arm)
@@ -90,20 +95,10 @@ def _train_on_rows(record: Recorder, config: TrainConfig, source: RowSource, wit
         raise InputError("rows are texts: give --network decoder or lstm, or --set network.trained=all")
     seed = within.seed
     splits = load_rows(source, seed)
-    fitted = fit_rows(
-        splits,
-        config.arm,
-        config.network,
-        config.optimization,
-        noise=config.settings.noise,
-        updates=config.updates,
-        evaluate_every=config.evaluate_every,
-        seed=seed,
-        context=within,
-    )
+    fitted = fit_rows(splits, config.arm, noise=config.settings.noise, **_options(config, within))
     for point in fitted.curve:
-        record.measure("answer", point.answer, step=point.update, seed=seed, group=config.arm)
-        record.measure("chain", point.chain, step=point.update, seed=seed, group=config.arm)
+        for key, value in (("answer", point.answer), ("chain", point.chain)):
+            record.measure(key, value, step=point.update, seed=seed, group=config.arm)
     rows, layouts = held_out(splits, config.arm, config.test_rows, seed)
     scores = fitted.solve(rows, layouts)
     teacher = teacher_forced(fitted.model, [character_row(fitted.tokens, each) for each in layouts], fitted.tokens)
@@ -111,7 +106,7 @@ def _train_on_rows(record: Recorder, config: TrainConfig, source: RowSource, wit
     _conclude(record, scores, fitted)
 
 
-def _conclude(record: Recorder, free: Scores, fitted: FittedTask | FittedRows) -> None:
+def _conclude(record: Recorder, free: Scores, fitted: Fitted) -> None:
     """Records the outcome of a training, and saves the network where there is a folder."""
     accuracy, change = free.answer_accuracy, fitted.weight_change
     record.value("accuracy", accuracy.value)
@@ -147,27 +142,15 @@ def _finetune(record: Recorder, config: TrainConfig, base: ModelSource, within: 
         )
     # Asked for here as well, so that nobody waits for the first evaluation to learn that an extra is missing.
     require("peft", extra="peft")
-    from seqtant.subtasks.training.lora import finetune
-
     model = load(base, device=within.device)
     if not is_path(base):
         # LoRA puts its matrices into the network and merges them: a user's own must stay as it is.
         model = HuggingFaceLM(copy.deepcopy(model.model), model.tokenizer, name=model.name)
     splits = load_rows(config.task, within.seed)
     rows, layouts = held_out(splits, config.arm, config.test_rows, within.seed)
-    # Before: finetune changes the weights of this model.
+    # Before: the adaptation changes the weights of this model.
     before = solve_with(model, rows, layouts)
-    tuned, trained_parameters = finetune(
-        model,
-        splits["train"],
-        config.arm,
-        config.optimization,
-        noise=config.settings.noise,
-        rank=config.lora_rank,
-        updates=config.updates,
-        seed=within.seed,
-        context=within,
-    )
+    tuned, trained_parameters = _adapt(model, splits["train"], config, within)
     record.value("trained_parameters", trained_parameters)
     after = solve_with(tuned, rows, layouts)
     for name, scores in (("before", before), ("after", after)):
@@ -186,3 +169,46 @@ def _finetune(record: Recorder, config: TrainConfig, base: ModelSource, within: 
         tuned.model.save_pretrained(folder / "model")
         tokenizer_of(tuned).save_pretrained(str(folder / "model"))
         record.artifact(folder / "model" / "model.safetensors", "model")
+
+
+def _adapt(
+    model: HuggingFaceLM, rows: Sequence[Row], config: TrainConfig, context: Context
+) -> tuple[HuggingFaceLM, int]:
+    """Trains LoRA matrices (alpha / rank is 2), merges them into ``model`` itself, and counts what was trained."""
+    peft = require("peft", extra="peft")
+    settings = peft.LoraConfig(r=config.lora_rank, lora_alpha=2 * config.lora_rank, target_modules="all-linear")
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # PEFT reads a name that transformers is about to rename; nobody here can do anything about it.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        torch.manual_seed(context.seed)
+        network: Any = peft.get_peft_model(model.model, settings)
+    tokenizer, generator = tokenizer_of(model), np.random.default_rng([context.seed, 6])
+    layouts = arm_layouts(rows, config.arm, generator, noise=config.settings.noise, tokenizer=tokenizer)
+    encoded = []
+    for row in training_rows(layouts, "causal", tokenizer):
+        # The prompt ends at the first token with a label.
+        prompt = next(position for position, label in enumerate(row["labels"]) if label != IGNORED)
+        encoded.append((row["input_ids"], prompt))
+    longest = max(len(ids) for ids, _ in encoded)
+    if model.context_length is not None and longest > model.context_length:
+        raise InputError(
+            f"a row has {longest} tokens and '{model.name}' reads {model.context_length}: shorten the rows"
+        )
+    given = config.optimization
+    schedule = TrainingConfig(
+        steps=config.updates,
+        optimizer=given.optimizer or "adamw",
+        learning_rate=given.learning_rate or 2e-3,
+        schedule="linear",
+        warmup=min(20 if given.warmup is None else given.warmup, config.updates),
+        weight_decay=0.0,
+        clip=given.clip,
+        precision=given.precision,
+        checkpoint_every=max(1, config.updates // 5),
+        keep=1,
+    )
+    batches = RowBatches(tuple(encoded), min(given.batch, len(encoded)), context.seed)
+    run_training(network, batches, schedule, context=context)
+    # Counted before the merge, which removes the matrices.
+    trained = sum(each.numel() for each in network.parameters() if each.requires_grad)
+    return HuggingFaceLM(network.merge_and_unload(), tokenizer, name=f"{model.name}, adapted"), trained

@@ -48,11 +48,7 @@ class TrainedNetwork:
 
 
 def save_trained(trained: TrainedNetwork, folder: Path) -> list[Path]:
-    """Saves a network as ``model.safetensors`` and ``subtasks.json``.
-
-    Returns:
-        The files.
-    """
+    """Saves a network as ``model.safetensors`` and ``subtasks.json``, and returns both paths."""
     make_folder(folder)
     weights = folder / "model.safetensors"
     # Atomic: an interrupted save leaves no half-written weights.

@@ -24,7 +24,6 @@ from torch.nn import functional
 from seqtant.findings import Estimate
 from seqtant.stats.bootstrap import percentile
 from seqtant.subtasks.tasks.task import Step, Task
-from seqtant.subtasks.theory import family_size
 
 RESAMPLES = 400
 SIGNS = 16
@@ -54,14 +53,9 @@ class Signal:
 def whole_signal(
     network: nn.Module, task: Task, inputs: np.ndarray, candidates: int, generator: np.random.Generator
 ) -> Signal:
-    """Measures the signal of the answer without steps, among tasks with permuted inputs.
+    """Measures the signal of the answer without steps, among tasks with permuted inputs, ``candidates`` of them.
 
-    Args:
-        network: A fresh network over the task's tokens.
-        task: The task.
-        inputs: Inputs, [n, d]; if they are all inputs of the task, the means over them are exact.
-        candidates: Number of permutations, the task itself not counted.
-        generator: Random generator of the permutations and signs.
+    If ``inputs`` [n, d] are all inputs of the task, the means over them are exact.
     """
     exact = len(inputs) == task.alphabet**task.inputs
     # The first candidate is the task itself.
@@ -70,7 +64,7 @@ def whole_signal(
     if task.is_parity_tree:
         # Permuted parities are the parities of all subsets of the same size: C(d, k) targets.
         size = sum(read < task.inputs for step in task.steps for read in step.reads)
-        count = float(family_size(task.inputs, size))
+        count = float(math.comb(task.inputs, size))
     else:
         # Capped at 170!, the largest factorial that a float holds.
         count = float(math.factorial(min(task.inputs, 170)))
@@ -113,17 +107,10 @@ def measure_signal(
     *,
     exact: bool,
 ) -> Signal:
-    """Measures the signal of the first of several targets of one kind.
+    """Measures the signal of the first of several targets of one kind, of which there are ``targets``.
 
-    Args:
-        network: A fresh network.
-        task: The task, for its alphabet.
-        context: Tokens before the target, [n, tokens].
-        labels: Target token of every row, for each target.
-        name: Name of the target.
-        targets: Number of targets of this kind.
-        generator: Random generator of the signs and the bootstrap.
-        exact: Whether the rows are all inputs there are.
+    ``context`` [n, tokens] stands before the target, ``labels`` hold the target token of every row for each target;
+    ``exact`` says that the rows are all inputs there are.
     """
     weights = [each for each in network.parameters() if each.requires_grad]
     all_labels = torch.from_numpy(np.stack(labels))  # [targets, n]
@@ -135,7 +122,17 @@ def measure_signal(
         of_targets = [_flat_gradient(_loss(outputs, each, task).mean(), weights) for each in all_labels[:, half]]
         gradients.append(torch.stack(of_targets))  # [targets, weights]
     first, second = gradients[0], gradients[-1]
-    square, noise = _mean_squares(network, weights, task, context, all_labels[0], generator)
+    # Mean over inputs of the squared gradient of output and loss: E_s (sum_i s_i g_i)^2 = sum_i g_i^2 for random signs
+    # s, so that no gradient of a single input is ever computed.
+    outputs = _outputs(network, task, context)
+    losses = _loss(outputs, all_labels[0], task)
+    scores = outputs if outputs.ndim == 1 else outputs.gather(1, all_labels[0][:, None])[:, 0]
+    squares = torch.zeros(2, sum(each.numel() for each in weights), dtype=torch.float64)
+    for _ in range(SIGNS):
+        signs = torch.from_numpy(generator.choice([-1.0, 1.0], size=len(context))).float()
+        for row, values in enumerate((scores, losses)):
+            squares[row] += _flat_gradient((signs * values).sum(), weights).square() / len(context) / SIGNS
+    square, noise = squares
     # Weights without any gradient (an unused embedding) say nothing about visibility.
     moved = noise > 0
     scale = (noise[moved] * moved.sum()).sqrt()
@@ -170,29 +167,6 @@ def _loss(outputs: Tensor, labels: Tensor, task: Task) -> Tensor:
 def _flat_gradient(scalar: Tensor, weights: Sequence[Tensor]) -> Tensor:
     gradient = torch.autograd.grad(scalar, weights, retain_graph=True)
     return torch.cat([each.flatten() for each in gradient]).double()
-
-
-def _mean_squares(
-    network: nn.Module,
-    weights: Sequence[Tensor],
-    task: Task,
-    context: np.ndarray,
-    labels: Tensor,
-    generator: np.random.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Estimates the mean over inputs of the squared gradient of the output and of the loss, per weight.
-
-    E_s (sum_i s_i g_i)^2 = sum_i g_i^2 for random signs s: no gradient of a single input is ever computed.
-    """
-    outputs = _outputs(network, task, context)
-    losses = _loss(outputs, labels, task)
-    scores = outputs if outputs.ndim == 1 else outputs.gather(1, labels[:, None])[:, 0]
-    found = torch.zeros(2, sum(each.numel() for each in weights), dtype=torch.float64)
-    for _ in range(SIGNS):
-        signs = torch.from_numpy(generator.choice([-1.0, 1.0], size=len(context))).float()
-        for row, values in enumerate((scores, losses)):
-            found[row] += _flat_gradient((signs * values).sum(), weights).square() / len(context) / SIGNS
-    return found[0], found[1]
 
 
 def _variance(first: Tensor, second: Tensor, generator: np.random.Generator) -> Estimate:

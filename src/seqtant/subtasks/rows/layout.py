@@ -118,8 +118,14 @@ def arm_layouts(
     for row in rows:
         written: tuple[str, ...] = tuple(step.written for step in row.steps)
         filler = ""
-        if arm == "pause":
-            filler = _pauses("\n".join(written), pause, tokenizer)
+        if arm == "pause" and tokenizer is None:
+            filler = pause * max(1, len("\n".join(written)) // len(pause))
+        elif arm == "pause" and tokenizer is not None:
+            wanted = len(tokenizer("\n".join(written), add_special_tokens=False)["input_ids"])
+            filler = pause
+            # Counted anew at every length: a tokenizer may merge repeated pauses into one token.
+            while len(tokenizer(filler, add_special_tokens=False)["input_ids"]) < wanted:
+                filler += f" {pause}"
         if arm in ("answer", "pause"):
             written = ()
         if arm == "shuffled":
@@ -131,18 +137,6 @@ def arm_layouts(
             written = tuple(new if bad else own for own, bad, new in zip(written, wrong, other, strict=True))
         layouts.append(lay_out(row, written, filler=filler))
     return layouts
-
-
-def _pauses(steps: str, pause: str, tokenizer: PreTrainedTokenizerBase | None) -> str:
-    """Repeats the pause to the length of the steps, in tokens or characters."""
-    if tokenizer is None:
-        return pause * max(1, len(steps) // len(pause))
-    wanted = len(tokenizer(steps, add_special_tokens=False)["input_ids"])
-    filler = pause
-    # Counted anew at every length: a tokenizer may merge repeated pauses into one token.
-    while len(tokenizer(filler, add_special_tokens=False)["input_ids"]) < wanted:
-        filler += f" {pause}"
-    return filler
 
 
 def training_rows(

@@ -17,7 +17,7 @@ from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError, suggest
 from seqtant.runs.files import write_text
 from seqtant.sources import Rows, is_path
-from seqtant.subtasks.inputs import RowSource
+from seqtant.subtasks.config import RowSource
 from seqtant.subtasks.tasks.builtin import is_arithmetic
 from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_distinct, split_of
 from seqtant.subtasks.tasks.task import Task
@@ -75,12 +75,8 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """Converts the row to JSON data, without the fields of a step that are empty."""
         steps = [
-            {
-                key: value
-                for key, value in (("text", s.text), ("value", s.value), ("reads", s.reads))
-                if value not in ("", None)
-            }
-            for s in self.steps
+            {key: getattr(step, key) for key in ("text", "value", "reads") if getattr(step, key) not in ("", None)}
+            for step in self.steps
         ]
         return {"input": self.input, "steps": steps, "answer": self.answer}
 
@@ -183,25 +179,18 @@ def load_rows(source: RowSource, seed: int = 0) -> dict[Split, list[Row]]:
         given = {split: rows for split in SPLITS if len(rows := source.get(split, ()))}
         if not given:
             raise InputError("there are no rows: give at least one")
-        return {split: _in_split(split, given[split]) if split in given else [] for split in SPLITS}
-    if not is_path(source):
+        found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
+        for split, rows in given.items():
+            # The place of a row in memory says which split it is in.
+            prefix = "" if is_path(rows) else f"{split}, "
+            found[split] = [replace(row, place=f"{prefix}{row.place}") for row in read_rows(rows)]
+        return found
+    if not is_path(source) or not Path(source).is_dir():
         return split_by_input(read_rows(source))
-    folder = Path(source)
-    if not folder.is_dir():
-        return split_by_input(read_rows(source))
-    if not (folder / "train.jsonl").is_file():
+    files: dict[Split, Path] = {split: Path(source) / f"{split}.jsonl" for split in SPLITS}
+    if not files["train"].is_file():
         raise InputError(f"the folder '{source}' has no train.jsonl: give a file of rows or what 'subtasks make' wrote")
-    found: dict[Split, list[Row]] = {}
-    for split in SPLITS:
-        file = folder / f"{split}.jsonl"
-        found[split] = read_rows(file) if file.is_file() else []
-    return found
-
-
-def _in_split(split: Split, rows: Rows) -> list[Row]:
-    """Rows of one split, whose place says which."""
-    found = read_rows(rows)
-    return found if is_path(rows) else [replace(row, place=f"{split}, {row.place}") for row in found]
+    return {split: read_rows(file) if file.is_file() else [] for split, file in files.items()}
 
 
 def make_rows(
@@ -227,10 +216,16 @@ def make_rows(
     tests = test_rows or max(1, rows // 4)
     counts: dict[Split, int] = {"train": rows, "validation": tests, "test": tests}
     if isinstance(task, Task):
-        return {
-            split: task_rows(task, split, counts[split], np.random.default_rng([seed, 9, number]))
-            for number, split in enumerate(SPLITS)
-        }
+        found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
+        for number, split in enumerate(SPLITS):
+            inputs = draw_distinct(task, split, counts[split], np.random.default_rng([seed, 9, number]))
+            for tokens, values in zip(inputs.tolist(), task.labels(inputs).tolist(), strict=True):
+                pairs = zip(task.steps, values, strict=True)
+                steps = tuple(RowStep(value=value, reads=step.reads) for step, value in pairs)
+                answer = [values[each] for each in task.answer]
+                whole = tuple(answer) if len(answer) > 1 else answer[0]
+                found[split].append(Row(input=tuple(tokens), steps=steps, answer=whole))
+        return found
     # Each test split gets a tenth of the inputs: at least 12 times its size is made, then cut.
     made = arithmetic_rows(3 * max(rows, 4 * tests) + 60, np.random.default_rng([seed, 7]))
     return {split: found[: counts[split]] for split, found in split_by_input(made).items()}
@@ -245,28 +240,8 @@ def split_by_input(rows: Sequence[Row]) -> dict[Split, list[Row]]:
     return found
 
 
-def task_rows(task: Task, split: Split, count: int, generator: np.random.Generator) -> list[Row]:
-    """Makes rows of a task, with different inputs of one split."""
-    inputs = draw_distinct(task, split, count, generator)
-    rows = []
-    for tokens, values in zip(inputs.tolist(), task.labels(inputs).tolist(), strict=True):
-        steps = tuple(RowStep(value=value, reads=step.reads) for step, value in zip(task.steps, values, strict=True))
-        answer = [values[each] for each in task.answer]
-        rows.append(Row(input=tuple(tokens), steps=steps, answer=tuple(answer) if len(answer) > 1 else answer[0]))
-    return rows
-
-
-def arithmetic_rows(
-    count: int, generator: np.random.Generator, *, shortest: int = 2, longest: int = 4, largest: int = 9
-) -> list[Row]:
-    """Samples arithmetic problems in words whose running total is followed step by step; all inputs differ.
-
-    Args:
-        count: Number of problems.
-        generator: Random generator.
-        shortest: Smallest number of changes.
-        longest: Largest number of changes.
-        largest: Largest single number.
+def arithmetic_rows(count: int, generator: np.random.Generator, *, longest: int = 4) -> list[Row]:
+    """Samples problems in words, 2 to ``longest`` changes by 1 to 9, the total step by step; all inputs differ.
 
     Example:
         >>> row = arithmetic_rows(1, np.random.default_rng(1))[0]
@@ -275,11 +250,10 @@ def arithmetic_rows(
     """
     found: dict[str, Row] = {}
     while len(found) < count:
-        changes = int(generator.integers(shortest, longest + 1))
-        total = int(generator.integers(1, largest + 1))
+        changes, total = int(generator.integers(2, longest + 1)), int(generator.integers(1, 10))
         words, steps = [f"start {total}"], []
         for number in range(changes):
-            amount = int(generator.integers(1, largest + 1))
+            amount = int(generator.integers(1, 10))
             # Subtraction only where the total stays at least 0.
             sign = "-" if total >= amount and generator.random() < 0.5 else "+"
             words.append(f"{CHANGES[sign][int(generator.integers(2))]} {amount}")

@@ -150,9 +150,8 @@ def _contradictions(rows: Sequence[Row]) -> Iterator[Violation]:
             key = (row.items, number, step.reads, *(values[read] for read in step.reads))
             value, place = known.setdefault(key, (step.value, row.place))
             if value != step.value:
-                yield Violation(
-                    "contradiction", f"{row.place}, step {number}", f"{step.value!r} here, {value!r} in {place}"
-                )
+                both = f"{step.value!r} here, {value!r} in {place}"
+                yield Violation("contradiction", f"{row.place}, step {number}", both)
 
 
 def _copied_answers(rows: Sequence[Row]) -> Iterator[Violation]:

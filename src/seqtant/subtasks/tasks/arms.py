@@ -20,7 +20,6 @@ class Arm:
     """One way to write a solution: after the input come pauses, then the values of some steps, the answer last."""
 
     name: ArmName
-    """Name in reports."""
     written: tuple[int, ...]
     """Indices of the written steps, in the order of writing."""
     answer: tuple[int, ...]
@@ -98,11 +97,7 @@ def arm_of(name: ArmName, task: Task, settings: ArmSettings | None = None, seed:
 def sequences(
     task: Task, arm: Arm, inputs: Int[np.ndarray, "rows d"], generator: np.random.Generator | None = None
 ) -> tuple[Int[np.ndarray, "rows length"], Int[np.ndarray, "rows length"]]:
-    """Builds token rows and their labels.
-
-    Returns:
-        Tokens, and labels with -100 on the prompt. The first label is predicted from the last token of the prompt.
-    """
+    """Builds token rows and their labels, -100 on the prompt, whose last token predicts the first label."""
     prompt = arm.prompt(task, inputs)
     target = arm.target(task, inputs, generator)
     # Both [rows, prompt + written].
@@ -125,7 +120,6 @@ class TaskBatches:
     task: Task
     arm: Arm
     rows: int
-    """Rows of a batch."""
     seed: int
     """Seed of the inputs."""
 

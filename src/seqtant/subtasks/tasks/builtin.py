@@ -17,8 +17,7 @@ import numpy as np
 from seqtant.errors import InputError, suggest
 from seqtant.registry import Registry
 from seqtant.sources import is_path
-from seqtant.subtasks.config import TaskChoice
-from seqtant.subtasks.inputs import RowSource, TaskSource, describe_input
+from seqtant.subtasks.config import RowSource, TaskChoice, TaskSource, describe_input
 from seqtant.subtasks.tasks.task import XOR, Step, Task, gate_table, read_circuit
 
 Order = Literal["tree", "chain"]
@@ -153,10 +152,6 @@ def is_rows(source: TaskSource) -> TypeGuard[RowSource]:
 
 def choose_task(choice: TaskChoice, seed: int) -> Task:
     """Builds the task that a user chose by name or circuit file; one that is in memory is given back.
-
-    Args:
-        choice: Task, name or file, and the numbers that belong to it.
-        seed: Seed of what the task itself samples (the subset of a parity).
 
     Raises:
         InputError: There is no such task or file, or a number does not fit.

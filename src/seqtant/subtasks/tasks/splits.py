@@ -43,12 +43,6 @@ def split_rows(inputs: Int[np.ndarray, "rows d"]) -> list[Split]:
 def draw_inputs(task: Task, split: Split, count: int, generator: np.random.Generator) -> Int[np.ndarray, "count d"]:
     """Samples inputs of one split uniformly, with replacement.
 
-    Args:
-        task: The task whose inputs are sampled.
-        split: The split.
-        count: Number of inputs.
-        generator: Random generator.
-
     Raises:
         InputError: The task has no input in the split.
     """

@@ -156,12 +156,7 @@ class Task:
 
 
 def gate_table(gate: str, arity: int, alphabet: int = 2) -> tuple[int, ...]:
-    """Builds the table of a named gate.
-
-    Args:
-        gate: and, or, xor, nand, nor, xnor, not, majority (bits only), copy, or sum (modulo the alphabet).
-        arity: Number of tokens read.
-        alphabet: Number of different tokens.
+    """Builds the table of a named gate: copy, sum (modulo the alphabet), or one of ``BOOLEAN_GATES`` (bits only).
 
     Raises:
         InputError: The name is unknown, or the gate is for bits and the alphabet is not.

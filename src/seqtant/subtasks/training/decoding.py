@@ -109,9 +109,8 @@ def solve(
         prompts = list(torch.from_numpy(arm.prompt(task, inputs)))
         # The pause token is no value: it may not be written.
         sampling = Sampling(temperature=0.0 if decode == "free" else 1.0, allowed_ids=tuple(range(task.alphabet)))
-        made = generate(
-            model, prompts, max_tokens=len(arm.written), sampling=sampling, generator=generator, stop_ids=[]
-        )
+        length = len(arm.written)
+        made = generate(model, prompts, max_tokens=length, sampling=sampling, generator=generator, stop_ids=[])
         written = np.array([each.tokens for each in made])
     correct = written == arm.target(task, inputs)
     return Scores(correct, correct[:, list(arm.answer)].all(axis=1), np.ones_like(correct))
@@ -181,19 +180,14 @@ def score_texts(written: Sequence[str], rows: Sequence[Row], layouts: Sequence[L
     return Scores(correct, correct[:, -1], present)
 
 
-@dataclass(frozen=True)
-class TokenizedRow:
-    """A row as tokens, and the positions of its steps and its answer among them."""
-
-    tokens: list[int]
-    pieces: tuple[tuple[int, ...], ...]
-    """Positions of the tokens of each piece, its line break included."""
+TokenizedRow = tuple[list[int], list[list[int]]]
+"""A row as tokens, and the positions among them of each step and of the answer, their line breaks included."""
 
 
 def character_row(tokens: CharacterTokens, layout: Layout) -> TokenizedRow:
     """Tokenizes a row into characters."""
     ids = tokens.encode(layout.text).tolist()
-    return TokenizedRow(ids, tuple(tuple(range(start, min(end + 1, len(ids)))) for start, end in layout.pieces))
+    return ids, [list(range(start, min(end + 1, len(ids)))) for start, end in layout.pieces]
 
 
 def model_row(model: CausalLM, layout: Layout) -> TokenizedRow:
@@ -210,11 +204,10 @@ def model_row(model: CausalLM, layout: Layout) -> TokenizedRow:
     spans = enumerate(encoded["offset_mapping"], start=len(first))
     found = [(position, start, end) for position, (start, end) in spans if end > start]
     # start <= stop, not <: the line break after a piece belongs to it.
-    pieces = tuple(
-        tuple(position for position, start, end in found if start <= stop and end > begin)
-        for begin, stop in layout.pieces
-    )
-    return TokenizedRow([*first, *encoded["input_ids"]], pieces)
+    pieces = [
+        [position for position, start, end in found if start <= stop and end > begin] for begin, stop in layout.pieces
+    ]
+    return [*first, *encoded["input_ids"]], pieces
 
 
 def teacher_forced(model: CausalLM, rows: Sequence[TokenizedRow], tokens: CharacterTokens | None = None) -> Scores:
@@ -222,28 +215,21 @@ def teacher_forced(model: CausalLM, rows: Sequence[TokenizedRow], tokens: Charac
 
     A greedy model that is right here on every piece of a row writes that row, so the difference between the two ways
     of scoring is how errors spread. After the answer anything is right that ends it: white space, or a token without
-    text.
-
-    Args:
-        model: The model.
-        rows: The rows in its tokens.
-        tokens: Turns tokens back into text; by default the model's tokenizer.
+    text, by ``tokens`` or the model's tokenizer.
     """
-    pieces = max(len(row.pieces) for row in rows)
-    correct, present = np.zeros((2, len(rows), pieces), dtype=bool)
+    correct, present = np.zeros((2, len(rows), max(len(pieces) for _, pieces in rows)), dtype=bool)
     # The networks read no padding, so rows of one length go together.
-    for length in sorted({len(row.tokens) for row in rows}):
-        group = [number for number, row in enumerate(rows) if len(row.tokens) == length]
+    for length in sorted({len(ids) for ids, _ in rows}):
+        group = [number for number, (ids, _) in enumerate(rows) if len(ids) == length]
         # The token at position p is predicted at p - 1; the prediction after the whole text ends the answer.
         wanted = [
-            [*sorted({position - 1 for piece in rows[number].pieces for position in piece}), length - 1]
-            for number in group
+            [*sorted({position - 1 for piece in rows[number][1] for position in piece}), length - 1] for number in group
         ]
-        found = next_token_log_probs(model, [rows[number].tokens for number in group], wanted)
+        found = next_token_log_probs(model, [rows[number][0] for number in group], wanted)
         for number, positions, scores in zip(group, wanted, found, strict=True):
-            row = rows[number]
+            ids, pieces = rows[number]
             chosen = dict(zip(positions, scores.argmax(dim=-1).tolist(), strict=True))
-            right = [all(chosen[position - 1] == row.tokens[position] for position in piece) for piece in row.pieces]
+            right = [all(chosen[position - 1] == ids[position] for position in piece) for piece in pieces]
             last = [chosen[length - 1]]
             after = tokens.decode(last) if tokens is not None else decode(model, [last])[0]
             right[-1] &= not after.strip() or after[0].isspace()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,7 +24,7 @@ from seqtant.subtasks.tasks.arms import Arm, TaskBatches, arm_of
 from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_inputs
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.training.decoding import Scores, solve, solve_rows
-from seqtant.training import TrainingConfig, train
+from seqtant.training import Batches, TrainingConfig, train
 from seqtant.training.losses import IGNORED
 
 VALIDATION_INPUTS = 512
@@ -52,16 +52,23 @@ class Point:
 class Fitted:
     """A trained network and its learning curve."""
 
-    network: Network
-    model: NetworkLM
-    """The network behind the interface of language models."""
-    config: NetworkConfig
-    """Its kind and shape."""
+    trained: TrainedNetwork
+    """The network with everything needed to run it: what ``evaluate`` takes and ``save_trained`` saves."""
     curve: list[Point] = field(default_factory=list)
     weight_change: float = 0.0
     """Length of the change of the trained weights over their initial length."""
     cpu_seconds: float = 0.0
     """Processor time of the training, evaluation included."""
+
+    @property
+    def network(self) -> Network:
+        """The network itself."""
+        return self.trained.network
+
+    @property
+    def model(self) -> NetworkLM:
+        """The network behind the interface of language models."""
+        return self.trained.model
 
     def updates_to(self, accuracy: float) -> int | None:
         """Updates at the first evaluation whose answer accuracy was at least this high; None if never."""
@@ -75,22 +82,8 @@ class FittedTask(Fitted):
     task: Task
     arm: Arm
 
-    @property
-    def trained(self) -> TrainedNetwork:
-        """The network with everything needed to run it: what ``evaluate`` takes and ``save_trained`` saves."""
-        return TrainedNetwork(
-            network=self.network,
-            config=self.config,
-            vocabulary=self.arm.vocabulary(self.task),
-            context=self.arm.length(self.task),
-            arm_name=self.arm.name,
-            task=self.task,
-            arm=self.arm,
-        )
-
     def solve(self, inputs: np.ndarray) -> tuple[Scores, Scores]:
         """Solves inputs on the network's own steps, and with teacher forcing."""
-        self.model.device = next(self.network.parameters()).device
         free = solve(self.model, self.task, self.arm, inputs)
         return free, solve(self.model, self.task, self.arm, inputs, decode="teacher")
 
@@ -100,31 +93,11 @@ class FittedRows(Fitted):
     """A network that was trained to write rows."""
 
     tokens: CharacterTokens
-    context: int
-    """Largest number of characters of a row."""
-    longest: int
-    """Largest number of characters of a completion."""
-    arm_name: ArmName
-    """How the rows were written."""
-
-    @property
-    def trained(self) -> TrainedNetwork:
-        """The network with everything needed to run it: what ``evaluate`` takes and ``save_trained`` saves."""
-        return TrainedNetwork(
-            network=self.network,
-            config=self.config,
-            vocabulary=self.tokens.vocabulary,
-            context=self.context,
-            arm_name=self.arm_name,
-            alphabet=self.tokens.alphabet,
-            longest=self.longest,
-        )
 
     def solve(self, rows: Sequence[Row], layouts: Sequence[Layout]) -> Scores:
         """Writes the rows on the network's own steps and scores them."""
         self.network.eval()
-        self.model.device = next(self.network.parameters()).device
-        return solve_rows(self.model, self.tokens, rows, layouts, longest=self.longest)
+        return solve_rows(self.model, self.tokens, rows, layouts, longest=self.trained.longest)
 
 
 @dataclass(frozen=True)
@@ -140,7 +113,6 @@ class RowBatches:
     rows: tuple[tuple[list[int], int], ...]
     """Tokens of each row, and how many of them are its prompt."""
     size: int
-    """Rows of a batch."""
     seed: int
     """Seed of the order."""
 
@@ -196,32 +168,43 @@ def fit_network(
     arm = arm_of(arm, task, seed=seed) if isinstance(arm, str) else arm
     vocabulary, length = arm.vocabulary(task), arm.length(task)
     fresh = build_network(network, vocabulary=vocabulary, context=length, seed=seed)
-    model = NetworkLM(fresh, vocabulary, length)
-    fitted = FittedTask(network=fresh, model=model, config=network, task=task, arm=arm)
-    start = [each.detach().cpu().clone() for each in fresh.parameters() if each.requires_grad]
+    trained = TrainedNetwork(
+        network=fresh, config=network, vocabulary=vocabulary, context=length, arm_name=arm.name, task=task, arm=arm
+    )
+    fitted = FittedTask(trained=trained, task=task, arm=arm)
     # One stream of random numbers per purpose: [seed, 2] is validation, [seed, 3] the test.
     validation = draw_inputs(task, "validation", VALIDATION_INPUTS, np.random.default_rng([seed, 2]))
-    started = time.process_time()
 
     def evaluate(_: nn.Module) -> dict[str, float]:
         free, teacher = fitted.solve(validation)
         steps = {f"step {number}": float(accuracy) for number, accuracy in enumerate(teacher.per_step)}
         return {"answer": float(free.answer.mean()), "chain": float(free.chain.mean())} | steps
 
-    history = train(
-        fresh,
-        TaskBatches(task, arm, optimization.batch, seed),
-        training_schedule(fresh, optimization, updates, evaluate_every),
-        context=replace(context or Context(), seed=seed),
-        evaluate=evaluate,
-    )
+    weights = [each for each in fresh.parameters() if each.requires_grad]
+    schedule = training_schedule(fresh, optimization, updates, evaluate_every)
+    context = replace(context or Context(), seed=seed)
+    _train(fitted, weights, TaskBatches(task, arm, optimization.batch, seed), schedule, context, evaluate)
+    return fitted
+
+
+def _train(
+    fitted: Fitted,
+    weights: Sequence[torch.Tensor],
+    batches: Batches,
+    schedule: TrainingConfig,
+    context: Context,
+    evaluate: Callable[[nn.Module], dict[str, float]],
+) -> None:
+    """Trains a fresh network and notes its learning curve, its processor time and the change of some weights."""
+    start = [each.detach().cpu().clone() for each in weights]
+    started = time.process_time()
+    history = train(fitted.network, batches, schedule, context=context, evaluate=evaluate)
     # Read from the history and not collected in evaluate: a resumed run has the points from before as well.
     for update, found in sorted(history.evaluations.items()):
-        steps = tuple(found[f"step {number}"] for number in range(len(arm.written)))
+        steps = tuple(found[f"step {number}"] for number in range(sum(name.startswith("step ") for name in found)))
         fitted.curve.append(Point(update, found["answer"], found["chain"], steps))
     fitted.cpu_seconds = time.process_time() - started
-    fitted.weight_change = relative_change(start, [each for each in fresh.parameters() if each.requires_grad])
-    return fitted
+    fitted.weight_change = relative_change(start, weights)
 
 
 def final_scores(fitted: FittedTask, rows: int, seed: int) -> tuple[Scores, Scores]:
@@ -263,12 +246,16 @@ def fit_rows(
     length = max(len(layout.text) for layout in layouts) + 1
     longest = max(len(layout.completion) for layout in layouts) + 1
     fresh = build_network(network, vocabulary=tokens.vocabulary, context=length, seed=seed)
-    model = NetworkLM(fresh, tokens.vocabulary, length if network.positional else None)
-    fitted = FittedRows(
-        network=fresh, model=model, config=network, tokens=tokens, context=length, longest=longest, arm_name=arm
+    trained = TrainedNetwork(
+        network=fresh,
+        config=network,
+        vocabulary=tokens.vocabulary,
+        context=length,
+        arm_name=arm,
+        alphabet=tokens.alphabet,
+        longest=longest,
     )
-    start = [each.detach().clone() for each in fresh.parameters()]
-    started = time.process_time()
+    fitted = FittedRows(trained=trained, tokens=tokens)
 
     def evaluate(_: nn.Module) -> dict[str, float]:
         scores = fitted.solve(splits["validation"][:VALIDATION_ROWS], every["validation"][:VALIDATION_ROWS])
@@ -278,17 +265,10 @@ def fit_rows(
     encoded = tuple(
         ([*tokens.encode(layout.text).tolist(), tokens.separator], len(layout.prompt)) for layout in every["train"]
     )
-    history = train(
-        fresh,
-        RowBatches(encoded, min(optimization.batch, len(encoded)), seed),
-        training_schedule(fresh, optimization, updates, evaluate_every),
-        context=replace(context or Context(), seed=seed),
-        evaluate=evaluate,
-    )
-    for update, found in sorted(history.evaluations.items()):
-        fitted.curve.append(Point(update, found["answer"], found["chain"]))
-    fitted.cpu_seconds = time.process_time() - started
-    fitted.weight_change = relative_change(start, list(fresh.parameters()))
+    batches = RowBatches(encoded, min(optimization.batch, len(encoded)), seed)
+    schedule = training_schedule(fresh, optimization, updates, evaluate_every)
+    context = replace(context or Context(), seed=seed)
+    _train(fitted, list(fresh.parameters()), batches, schedule, context, evaluate)
     return fitted
 
 

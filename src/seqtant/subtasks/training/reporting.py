@@ -27,16 +27,11 @@ def record_steps(record: Recorder, names: Sequence[str], free: Scores, teacher: 
     for piece, name in enumerate(names):
         own, given, first = free.step_accuracy(piece), teacher.step_accuracy(piece), first_errors[piece]
         rows.append((name, own.value, own.low, own.high, given.value, first))
-        record.measure("own_steps", own.value, step=piece, group=name)
-        record.measure("first_errors", first, step=piece, group=name)
-        record.measure("true_steps", given.value, step=piece, group=name)
-    record.table(
-        "steps",
-        "Accuracy per step",
-        ("step", "on own steps", "low", "high", "given true steps", "first errors"),
-        rows,
-        note=f"{first_errors[-1]} of {len(free.answer)} solutions have no error; intervals are Wilson's, 95 %.",
-    )
+        for key, value in (("own_steps", own.value), ("first_errors", first), ("true_steps", given.value)):
+            record.measure(key, value, step=piece, group=name)
+    columns = ("step", "on own steps", "low", "high", "given true steps", "first errors")
+    note = f"{first_errors[-1]} of {len(free.answer)} solutions have no error; intervals are Wilson's, 95 %."
+    record.table("steps", "Accuracy per step", columns, rows, note=note)
 
 
 def record_row_steps(record: Recorder, free: Scores, teacher: Scores, seed: int) -> None:
