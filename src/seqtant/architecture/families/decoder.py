@@ -24,7 +24,7 @@ QueryKeyNorm = Literal["none", "head", "inner"]
 """Norms on queries and keys: none, one of head width each, or one as wide as all heads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Sizes:
     """Default sizes of one family in transformers."""
 
@@ -41,13 +41,15 @@ class Sizes:
     """Head width; None means width over heads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Decoder:
     """What distinguishes one family of decoders."""
 
-    classes: tuple[str, str]
-    """Class without and with the output head."""
+    prefix: str
+    """First word of its class names, e.g. ``Llama`` of ``LlamaModel`` and ``LlamaForCausalLM``."""
     sizes: Sizes
+    headed: str = ""
+    """Class with the output head, where it goes by another name."""
     kv_heads: Callable[[Fields, int], int] | None = None
     """A rule for the key-value heads, where they are no field of the usual name."""
     aliases: tuple[tuple[str, str], ...] = ()
@@ -55,9 +57,8 @@ class Decoder:
     heads_divide: bool = True
     """Whether heads must divide the width even where a head width is given."""
     tied: bool = False
-    qkv_bias: Switch = False
-    output_bias: Switch = False
-    mlp_bias: Switch = False
+    biases: tuple[Switch, Switch, Switch] = (False, False, False)
+    """Biases of queries, keys and values; of the attention's output; of the feed-forward sublayer."""
     head_bias: bool = False
     gated: bool = True
     norms: int | Callable[[Fields], int] = 2
@@ -82,22 +83,15 @@ def read_decoder(fields: Fields, family: Decoder) -> Shape:
     Raises:
         InputError: A size is not a size, or heads do not divide.
     """
-
-    def switched(switch: Switch) -> bool:
-        return switch if isinstance(switch, bool) else fields.flag(*switch)
-
     sizes = family.sizes
+    headed = family.headed or f"{family.prefix}ForCausalLM"
     width = fields.size("hidden_size", sizes.width)
     vocabulary = fields.size("vocab_size", sizes.vocabulary)
-    counted = fields.counted_class(*family.classes)
+    counted = fields.counted_class(f"{family.prefix}Model", headed)
     depth = fields.size("num_hidden_layers", sizes.depth)
-    feed_forward = FeedForward(
-        width=width,
-        inner=fields.size("intermediate_size", sizes.inner or 4 * width),
-        gated=family.gated,
-        bias=switched(family.mlp_bias),
-    )
-    qkv_bias, output_bias = switched(family.qkv_bias), switched(family.output_bias)
+    inner = fields.size("intermediate_size", sizes.inner or 4 * width)
+    qkv_bias, output_bias, mlp_bias = (each if isinstance(each, bool) else fields.flag(*each) for each in family.biases)
+    feed_forward = FeedForward(width=width, inner=inner, gated=family.gated, bias=mlp_bias)
     attention = replace(
         _attention(fields, family, width), query_bias=qkv_bias, kv_bias=qkv_bias, output_bias=output_bias
     )
@@ -120,16 +114,13 @@ def read_decoder(fields: Fields, family: Decoder) -> Shape:
     output = Linear(name="output", inputs=width, outputs=vocabulary, bias=family.head_bias, tied=tied)
     stack = tuple(replace(layer, stored=count, applied=count) for layer, count in layers.items())
     return Shape(
-        family=fields.word("model_type", ""),
         counted_as=counted,
         width=width,
         embedding=Embedding(tables=tuple(tables), norm=family.norm_vectors * width if family.embedding_norm else 0),
         stacks=(Stack(name="decoder", layers=stack, norm=family.norm_vectors * width),),
-        head=(output,) if counted == family.classes[1] else (),
+        head=(output,) if counted == headed else (),
         vocabulary=vocabulary,
         context=fields.size("max_position_embeddings", sizes.context) if sizes.context else None,
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )
 
 
@@ -243,49 +234,39 @@ def sparse_mixture(fields: Fields, feed_forward: FeedForward, index: int) -> Fee
     return mixture(fields, narrow, index, ("num_experts", 128), 8)
 
 
+OPT = Decoder(
+    "OPT",
+    Sizes(50272, 768, 12, 12, 2048, 3072),
+    aliases=(("intermediate_size", "ffn_dim"),),
+    tied=True,
+    biases=(("enable_bias", True),) * 3,
+    gated=False,
+    norm_vectors=2,
+    learned_positions=True,
+    position_tensor="embed_positions.weight",
+)
+
+
 def read_opt(fields: Fields) -> Shape:
     """Reads an OPT configuration: embeddings may be narrower than the width, with a projection in and one out.
 
     Raises:
         InputError: A size is not a size, or heads do not divide the width.
     """
-    width = fields.size("hidden_size", 768)
-    vocabulary = fields.size("vocab_size", 50272)
+    affine = fields.flag("layer_norm_elementwise_affine", True)
+    shape = read_decoder(fields, replace(OPT, norm_vectors=2 if affine else 0))
+    width, (token, position) = shape.width, shape.embedding.tables
     narrow = fields.size("word_embed_proj_dim", width)
-    counted = fields.counted_class("OPTModel", "OPTForCausalLM")
-    heads = fields.heads(width, 12)
-    bias = fields.flag("enable_bias", True)
-    norm = 2 * width if fields.flag("layer_norm_elementwise_affine", True) else 0
-    depth = fields.size("num_hidden_layers", 12)
-    context = fields.size("max_position_embeddings", 2048)
-    attention = Attention(width=width, heads=heads, kv_heads=heads, head_dim=width // heads)
-    layer = Layer(
-        attention=(replace(attention, query_bias=bias, kv_bias=bias, output_bias=bias),),
-        feed_forward=FeedForward(width=width, inner=fields.size("ffn_dim", 3072), bias=bias),
-        norm=2 * norm,
-        stored=depth,
-        applied=depth,
-    )
+    up = down = None
+    if narrow != width:
+        up = Linear(name="projection in", inputs=narrow, outputs=width)
+        down = Linear(name="projection out", inputs=width, outputs=narrow)
+    # Two rows before position 0.
+    tables = (replace(token, columns=narrow), replace(position, rows=position.rows + 2))
     last_norm = fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm", False)
-    output = Linear(name="output", inputs=narrow, outputs=vocabulary, tied=fields.flag("tie_word_embeddings", True))
-    down = (Linear(name="projection out", inputs=width, outputs=narrow),) if narrow != width else ()
-    return Shape(
-        family="opt",
-        counted_as=counted,
-        width=width,
-        embedding=Embedding(
-            tables=(
-                Table(name="token", rows=vocabulary, columns=narrow, tensor="embed_tokens.weight"),
-                # Two rows before position 0.
-                Table(name="position", rows=context + 2, columns=width, tensor="embed_positions.weight"),
-            ),
-            projection=Linear(name="projection in", inputs=narrow, outputs=width) if narrow != width else None,
-            projection_tensor="project_in.weight",
-        ),
-        stacks=(Stack(name="decoder", layers=(layer,), norm=norm if last_norm else 0),),
-        head=(*down, output) if counted == "OPTForCausalLM" else down,
-        vocabulary=vocabulary,
-        context=context,
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
+    return replace(
+        shape,
+        embedding=Embedding(tables=tables, projection=up, projection_tensor="project_in.weight"),
+        stacks=shape.stacks if last_norm else (replace(shape.stacks[0], norm=0),),
+        head=((down,) if down else ()) + tuple(replace(output, inputs=narrow) for output in shape.head),
     )

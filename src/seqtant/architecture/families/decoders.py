@@ -22,51 +22,44 @@ from seqtant.architecture.families.decoder import (
 )
 from seqtant.architecture.families.fields import Fields
 
-ATTENTION_BIAS = ("attention_bias", False)
+# Sizes are vocabulary, width, depth, heads, context and feed-forward width.
+# Biases are those of queries, keys and values, of the attention's output, and of the feed-forward sublayer.
 
 # Llama's lineage: rotary positions, gated feed-forward layers, grouped keys and values.
 
-LLAMA = Decoder(
-    classes=("LlamaModel", "LlamaForCausalLM"),
-    sizes=Sizes(vocabulary=32000, width=4096, depth=32, heads=32, inner=11008, context=2048),
-    qkv_bias=ATTENTION_BIAS,
-    output_bias=ATTENTION_BIAS,
-    mlp_bias=("mlp_bias", False),
-)
+ATTENTION = ("attention_bias", False)
+NO_BIAS = (False, False, False)
+LLAMA = Decoder("Llama", Sizes(32000, 4096, 32, 32, 2048, 11008), biases=(ATTENTION, ATTENTION, ("mlp_bias", False)))
 MISTRAL = Decoder(
-    classes=("MistralModel", "MistralForCausalLM"),
-    sizes=Sizes(vocabulary=32000, width=4096, depth=32, heads=32, kv_heads=8, inner=14336, context=131072),
+    "Mistral",
+    Sizes(32000, 4096, 32, 32, 131072, 14336, kv_heads=8),
     heads_divide=False,
     windows=partial(sliding, default=4096),
 )
 QWEN2 = Decoder(
-    classes=("Qwen2Model", "Qwen2ForCausalLM"),
-    sizes=Sizes(vocabulary=151936, width=4096, depth=32, heads=32, kv_heads=32, inner=22016, context=32768),
+    "Qwen2",
+    Sizes(151936, 4096, 32, 32, 32768, 22016, kv_heads=32),
     heads_divide=False,
-    qkv_bias=True,
+    biases=(True, False, False),
     windows=later_layers,
 )
 QWEN3 = replace(
     QWEN2,
-    classes=("Qwen3Model", "Qwen3ForCausalLM"),
+    prefix="Qwen3",
     sizes=replace(QWEN2.sizes, head_dim=128),
-    qkv_bias=ATTENTION_BIAS,
-    output_bias=ATTENTION_BIAS,
+    biases=(ATTENTION, ATTENTION, False),
     qk_norm="head",
 )
 GEMMA = Decoder(
-    classes=("GemmaModel", "GemmaForCausalLM"),
-    sizes=Sizes(
-        vocabulary=256000, width=3072, depth=28, heads=16, kv_heads=16, head_dim=256, inner=24576, context=8192
-    ),
+    "Gemma",
+    Sizes(256000, 3072, 28, 16, 8192, 24576, kv_heads=16, head_dim=256),
     heads_divide=False,
     tied=True,
-    qkv_bias=ATTENTION_BIAS,
-    output_bias=ATTENTION_BIAS,
+    biases=(ATTENTION, ATTENTION, False),
 )
 GEMMA2 = replace(
     GEMMA,
-    classes=("Gemma2Model", "Gemma2ForCausalLM"),
+    prefix="Gemma2",
     sizes=replace(GEMMA.sizes, width=2304, depth=26, heads=8, kv_heads=4, inner=9216),
     heads_divide=True,
     norms=4,
@@ -82,16 +75,11 @@ GPT_NAMES = (
     ("max_position_embeddings", "n_positions"),
     ("intermediate_size", "n_inner"),
 )
-GPT2 = Decoder(
-    classes=("GPT2Model", "GPT2LMHeadModel"),
-    sizes=Sizes(vocabulary=50257, width=768, depth=12, heads=12, context=1024),
+PLAIN = Decoder("", Sizes(50257, 768, 12, 12, 1024), biases=(True, True, True), gated=False, norm_vectors=2)
+GPT = replace(
+    PLAIN,
     aliases=GPT_NAMES,
     tied=True,
-    qkv_bias=True,
-    output_bias=True,
-    mlp_bias=True,
-    gated=False,
-    norm_vectors=2,
     learned_positions=True,
     token_tensor="wte.weight",
     position_tensor="wpe.weight",
@@ -113,13 +101,13 @@ def _falcon_norms(fields: Fields) -> int:
 DECODERS: dict[str, Decoder] = {
     "llama": LLAMA,
     "mistral": MISTRAL,
-    "mixtral": replace(MISTRAL, classes=("MixtralModel", "MixtralForCausalLM"), windows=sliding, experts=mixture),
+    "mixtral": replace(MISTRAL, prefix="Mixtral", windows=sliding, experts=mixture),
     "qwen2": QWEN2,
     "qwen3": QWEN3,
     "qwen3_moe": replace(
         QWEN3,
-        classes=("Qwen3MoeModel", "Qwen3MoeForCausalLM"),
-        sizes=Sizes(vocabulary=151936, width=2048, depth=24, heads=32, kv_heads=4, inner=6144, context=32768),
+        prefix="Qwen3Moe",
+        sizes=Sizes(151936, 2048, 24, 32, 32768, 6144, kv_heads=4),
         windows=all_or_none,
         experts=sparse_mixture,
     ),
@@ -127,138 +115,114 @@ DECODERS: dict[str, Decoder] = {
     "gemma2": GEMMA2,
     "gemma3_text": replace(
         GEMMA2,
-        classes=("Gemma3TextModel", "Gemma3ForCausalLM"),
+        prefix="Gemma3Text",
+        headed="Gemma3ForCausalLM",
         sizes=replace(GEMMA2.sizes, vocabulary=262208, context=131072),
         qk_norm="head",
         windows=partial(patterned, default=4096, period=6),
     ),
     "phi3": replace(
-        LLAMA,
-        classes=("Phi3Model", "Phi3ForCausalLM"),
-        sizes=Sizes(vocabulary=32064, width=3072, depth=32, heads=32, inner=8192, context=4096),
-        heads_divide=False,
-        qkv_bias=False,
-        output_bias=False,
-        mlp_bias=False,
-        windows=sliding,
+        MISTRAL, prefix="Phi3", sizes=Sizes(32064, 3072, 32, 32, 4096, 8192), biases=NO_BIAS, windows=sliding
     ),
-    "granite": replace(LLAMA, classes=("GraniteModel", "GraniteForCausalLM"), heads_divide=False),
+    "granite": replace(LLAMA, prefix="Granite", heads_divide=False),
     "smollm3": replace(
         LLAMA,
-        classes=("SmolLM3Model", "SmolLM3ForCausalLM"),
-        sizes=Sizes(vocabulary=128256, width=2048, depth=36, heads=16, kv_heads=4, inner=11008, context=32768),
+        prefix="SmolLM3",
+        sizes=Sizes(128256, 2048, 36, 16, 32768, 11008, kv_heads=4),
         heads_divide=False,
         tied=True,
         windows=without_rotation,
     ),
     "olmo": replace(
         LLAMA,
-        classes=("OlmoModel", "OlmoForCausalLM"),
+        prefix="Olmo",
         sizes=replace(LLAMA.sizes, vocabulary=50304),
         heads_divide=False,
-        mlp_bias=False,
+        biases=(ATTENTION, ATTENTION, False),
         norm_vectors=0,
     ),
     "olmo2": replace(
         LLAMA,
-        classes=("Olmo2Model", "Olmo2ForCausalLM"),
+        prefix="Olmo2",
         sizes=replace(LLAMA.sizes, vocabulary=50304),
         heads_divide=False,
-        mlp_bias=False,
+        biases=(ATTENTION, ATTENTION, False),
         qk_norm="inner",
     ),
     "stablelm": replace(
         LLAMA,
-        classes=("StableLmModel", "StableLmForCausalLM"),
-        sizes=Sizes(vocabulary=50304, width=2560, depth=32, heads=32, kv_heads=32, inner=6912, context=4096),
-        qkv_bias=("use_qkv_bias", False),
-        output_bias=False,
-        mlp_bias=False,
+        prefix="StableLm",
+        sizes=Sizes(50304, 2560, 32, 32, 4096, 6912, kv_heads=32),
+        biases=(("use_qkv_bias", False), False, False),
         norms=lambda fields: 1 if fields.flag("use_parallel_residual", False) else 2,
         norm_vectors=2,
         # Its norm per head holds a vector of its own for each head.
         qk_norm=lambda fields: "inner" if fields.flag("qk_layernorm", False) else "none",
     ),
-    "starcoder2": Decoder(
-        classes=("Starcoder2Model", "Starcoder2ForCausalLM"),
-        sizes=Sizes(vocabulary=49152, width=3072, depth=30, heads=24, kv_heads=2, inner=12288, context=4096),
+    "starcoder2": replace(
+        PLAIN,
+        prefix="Starcoder2",
+        sizes=Sizes(49152, 3072, 30, 24, 4096, 12288, kv_heads=2),
         heads_divide=False,
         tied=True,
-        qkv_bias=("use_bias", True),
-        output_bias=("use_bias", True),
-        mlp_bias=("use_bias", True),
-        gated=False,
-        norm_vectors=2,
+        biases=(("use_bias", True),) * 3,
         windows=sliding,
     ),
-    "gpt2": GPT2,
+    "gpt2": replace(GPT, prefix="GPT2", headed="GPT2LMHeadModel"),
     "gpt_bigcode": replace(
-        GPT2,
-        classes=("GPTBigCodeModel", "GPTBigCodeForCausalLM"),
-        kv_heads=lambda fields, heads: 1 if fields.flag("multi_query", True) else heads,
+        GPT, prefix="GPTBigCode", kv_heads=lambda fields, heads: 1 if fields.flag("multi_query", True) else heads
     ),
     "gpt_neo": replace(
-        GPT2,
-        classes=("GPTNeoModel", "GPTNeoForCausalLM"),
-        sizes=Sizes(vocabulary=50257, width=2048, depth=24, heads=16, context=2048),
+        GPT,
+        prefix="GPTNeo",
+        sizes=Sizes(50257, 2048, 24, 16, 2048),
         aliases=(("num_hidden_layers", "num_layers"), ("num_attention_heads", "num_heads")),
-        qkv_bias=False,
+        biases=(False, True, True),
         windows=local_and_global,
     ),
-    "gpt_neox": Decoder(
-        classes=("GPTNeoXModel", "GPTNeoXForCausalLM"),
-        sizes=Sizes(vocabulary=50432, width=6144, depth=44, heads=64, inner=24576, context=2048),
-        qkv_bias=("attention_bias", True),
-        output_bias=("attention_bias", True),
-        mlp_bias=True,
-        gated=False,
-        norm_vectors=2,
+    "gpt_neox": replace(
+        PLAIN,
+        prefix="GPTNeoX",
+        sizes=Sizes(50432, 6144, 44, 64, 2048, 24576),
+        biases=(("attention_bias", True), ("attention_bias", True), True),
         token_tensor="embed_in.weight",
     ),
-    "gptj": Decoder(
-        classes=("GPTJModel", "GPTJForCausalLM"),
-        sizes=Sizes(vocabulary=50400, width=4096, depth=28, heads=16, context=2048),
+    "gptj": replace(
+        PLAIN,
+        prefix="GPTJ",
+        sizes=Sizes(50400, 4096, 28, 16, 2048),
         aliases=GPT_NAMES,
-        mlp_bias=True,
+        biases=(False, False, True),
         head_bias=True,
-        gated=False,
         norms=1,
-        norm_vectors=2,
         token_tensor="wte.weight",
     ),
-    "phi": Decoder(
-        classes=("PhiModel", "PhiForCausalLM"),
-        sizes=Sizes(vocabulary=51200, width=2048, depth=24, heads=32, inner=8192, context=2048),
-        qkv_bias=True,
-        output_bias=True,
-        mlp_bias=True,
+    "phi": replace(
+        PLAIN,
+        prefix="Phi",
+        sizes=Sizes(51200, 2048, 24, 32, 2048, 8192),
         head_bias=True,
-        gated=False,
         norms=1,
-        norm_vectors=2,
         qk_norm=lambda fields: "head" if fields.flag("qk_layernorm", False) else "none",
     ),
     "bloom": replace(
-        GPT2,
-        classes=("BloomModel", "BloomForCausalLM"),
-        sizes=Sizes(vocabulary=250880, width=64, depth=2, heads=8, context=None),
+        PLAIN,
+        prefix="Bloom",
+        sizes=Sizes(250880, 64, 2, 8, None),
         aliases=(("hidden_size", "n_embed"), ("num_hidden_layers", "n_layer"), ("num_attention_heads", "n_head")),
-        learned_positions=False,
+        tied=True,
         embedding_norm=True,
         token_tensor="word_embeddings.weight",
     ),
-    "falcon": Decoder(
-        classes=("FalconModel", "FalconForCausalLM"),
-        sizes=Sizes(vocabulary=65024, width=4544, depth=32, heads=71, context=2048),
+    "falcon": replace(
+        PLAIN,
+        prefix="Falcon",
+        sizes=Sizes(65024, 4544, 32, 71, 2048),
         kv_heads=_falcon_kv_heads,
         aliases=(("hidden_size", "n_embed"), ("intermediate_size", "ffn_hidden_size")),
         tied=True,
-        qkv_bias=("bias", False),
-        output_bias=("bias", False),
-        mlp_bias=("bias", False),
-        gated=False,
+        biases=(("bias", False),) * 3,
         norms=_falcon_norms,
-        norm_vectors=2,
         token_tensor="word_embeddings.weight",
     ),
 }

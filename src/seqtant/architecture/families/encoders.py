@@ -91,7 +91,6 @@ def read_bert(fields: Fields, family: Encoder) -> Shape:
         applied=depth * inner_layers,
     )
     return Shape(
-        family=fields.word("model_type", ""),
         counted_as=counted,
         width=width,
         embedding=Embedding(
@@ -106,8 +105,6 @@ def read_bert(fields: Fields, family: Encoder) -> Shape:
         head_norm=0 if counted == base else 2 * narrow + loose_bias,
         vocabulary=vocabulary,
         context=max(1, positions - family.unused_positions),
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )
 
 
@@ -161,7 +158,6 @@ def read_vit(fields: Fields) -> Shape:
         applied=depth,
     )
     return Shape(
-        family="vit",
         counted_as=counted,
         width=width,
         embedding=Embedding(
@@ -174,8 +170,6 @@ def read_vit(fields: Fields) -> Shape:
         head=(classes if counted == "ViTForImageClassification" else pooler,),
         fixed_tokens=tokens,
         context=tokens,
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )
 
 
@@ -215,7 +209,6 @@ def read_t5(fields: Fields) -> Shape:
     tied = fields.flag("tie_word_embeddings", True)
     output = Linear(name="output", inputs=width, outputs=vocabulary, tied=tied)
     return Shape(
-        family="t5",
         counted_as=counted,
         width=width,
         embedding=Embedding(tables=(Table(name="token", rows=vocabulary, columns=width, tensor="shared.weight"),)),
@@ -223,6 +216,4 @@ def read_t5(fields: Fields) -> Shape:
         head=(output,) if counted == "T5ForConditionalGeneration" else (),
         vocabulary=vocabulary,
         context=fields.optional_size("n_positions"),
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )

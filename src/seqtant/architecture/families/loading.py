@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqtant.architecture.families.decoder import read_decoder, read_opt
+from seqtant.architecture.families.decoder import OPT, read_decoder, read_opt
 from seqtant.architecture.families.decoders import DECODERS
 from seqtant.architecture.families.encoders import BERT_LIKE, read_bert, read_t5, read_vit
 from seqtant.architecture.families.fields import Fields
@@ -39,7 +39,7 @@ for _name, _decoder in DECODERS.items():
     FAMILIES.add(_name, (partial(read_decoder, family=_decoder), dict(_decoder.aliases)))
 for _name, _encoder in BERT_LIKE.items():
     FAMILIES.add(_name, (partial(read_bert, family=_encoder), dict(_encoder.aliases)))
-FAMILIES.add("opt", (read_opt, {}))
+FAMILIES.add("opt", (read_opt, dict(OPT.aliases)))
 FAMILIES.add(
     "t5", (read_t5, {"hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers"})
 )
@@ -75,7 +75,7 @@ def describe(data: Mapping[str, Any], source: str = "configuration") -> Shape:
     fields.notes += notes
     if fields.flag("add_cross_attention", False):
         raise fields.error("add_cross_attention is true: cross-attention added to this family is not counted")
-    return reader(fields)
+    return replace(reader(fields), family=str(kind), dtype=fields.dtype(), notes=tuple(fields.notes))
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,6 @@ class ModelFiles:
     """The parsed ``config.json``."""
     weights: tuple[Path, ...] | Mapping[str, Tensor] = ()
     """Safetensors files, in order, or the parameters of a network in memory by name; none of a configuration alone."""
-
-    def shape(self) -> Shape:
-        """Reads the network that the configuration describes.
-
-        Raises:
-            InputError: The family is unknown, or a field does not fit.
-        """
-        return describe(self.config, self.config_path)
 
 
 def find_model(model: NetworkSource, *, download: bool = False) -> ModelFiles:

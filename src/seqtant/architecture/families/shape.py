@@ -188,8 +188,6 @@ class Stack:
 class Shape:
     """A whole network, as counted."""
 
-    family: str
-    """``model_type`` of the configuration."""
     counted_as: str
     """Class of transformers whose parameters are counted, e.g. ``GPT2LMHeadModel``."""
     width: int
@@ -206,6 +204,8 @@ class Shape:
     """Most tokens it was built for; None where relative positions leave it open."""
     fixed_tokens: int | None = None
     """Tokens of every input, where the input has one size only (images)."""
+    family: str = ""
+    """``model_type`` of the configuration."""
     dtype: str = "float32"
     """Number format that the configuration names."""
     notes: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from seqtant.architecture.counting.bottlenecks import (
     scores_rank,
 )
 from seqtant.architecture.counting.checkpoint import mismatch, parameters_on_disk, read_headers
-from seqtant.architecture.families.loading import ModelFiles, find_model
+from seqtant.architecture.families.loading import ModelFiles, describe, find_model
 from seqtant.architecture.families.shape import Shape
 from seqtant.architecture.planning.depth_check import DepthCheck, check_depth
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, optimal_depth
@@ -50,7 +50,7 @@ def audit(config: AuditConfig, context: Context) -> Result:
         (124439808, 12)
     """
     model = find_model(config.model)
-    shape = model.shape()
+    shape = describe(model.config, model.config_path)
     title = f"Shape of {model.name}: {shape.depth} layers of width {shape.width}"
     with Recorder("architecture.audit", title, config, context, papers=(7, 8)) as record:
         length = config.length or shape.fixed_tokens or min(shape.context or USUAL_LENGTH, USUAL_LENGTH)

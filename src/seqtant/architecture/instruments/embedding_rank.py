@@ -23,7 +23,7 @@ from numpy import ndarray
 from seqtant.architecture.config import EmbeddingRankConfig
 from seqtant.architecture.counting.bottlenecks import input_rank
 from seqtant.architecture.counting.checkpoint import StoredTensor, find_tensor, read_headers, read_matrix
-from seqtant.architecture.families.loading import find_model
+from seqtant.architecture.families.loading import describe, find_model
 from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result
@@ -246,7 +246,7 @@ def embedding_rank(config: EmbeddingRankConfig, context: Context) -> Result:
         if not is_path(config.model):
             raise InputError(f"{model.name} is a configuration without weights: give the model")
         raise InputError(f"'{config.model}' has no safetensors weights: give the folder that holds them")
-    shape = model.shape()
+    shape = describe(model.config, model.config_path)
     moments = EmbeddingMoments.read(shape, read_headers(model.weights), context.progress)
     title = f"Rank of the input embedding of {model.name}"
     with Recorder("architecture.embedding-rank", title, config, context, papers=(7,)) as record:
