@@ -108,13 +108,9 @@ class Flops:
 
 
 def count_flops(shape: Shape, tokens: int, *, pairs: Pairs = "square", scored: int | None = None) -> Flops:
-    """Counts the FLOPs of one forward pass over one sequence.
+    """Counts the FLOPs of one forward pass over one sequence; an encoder-decoder reads and writes ``tokens`` each.
 
-    Args:
-        shape: The network.
-        tokens: Length of the sequence; an encoder-decoder reads this many and writes this many.
-        pairs: Whether attention counts all pairs of tokens, or those that the mask leaves.
-        scored: Tokens whose output scores are computed; all by default, 1 where only the next token is asked for.
+    Output scores are computed for ``scored`` tokens: all by default, 1 where only the next token is asked for.
 
     Raises:
         InputError: There is no token, or the shape reads images of another size.

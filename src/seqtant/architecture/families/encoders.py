@@ -84,7 +84,7 @@ def read_bert(fields: Fields, family: Encoder) -> Shape:
     # Layers of a group share weights; inside a group, each of ``inner_group_num`` layers has its own.
     inner_layers = fields.size("inner_group_num", 1) if family.shared else 1
     layer = Layer(
-        attention=(_two_way(width, fields.heads(width, family.heads), bias=True, output_bias=True),),
+        attention=(_two_way(width, fields.heads(width, family.heads)),),
         feed_forward=FeedForward(width=width, inner=fields.size("intermediate_size", family.inner), bias=True),
         norm=4 * width,
         stored=fields.size("num_hidden_groups", 1) * inner_layers if family.shared else depth,
@@ -108,7 +108,7 @@ def read_bert(fields: Fields, family: Encoder) -> Shape:
     )
 
 
-def _two_way(width: int, heads: int, *, bias: bool, output_bias: bool) -> Attention:
+def _two_way(width: int, heads: int, *, bias: bool = True) -> Attention:
     """Attention over all tokens, with as many key-value heads as heads."""
     return Attention(
         width=width,
@@ -117,7 +117,7 @@ def _two_way(width: int, heads: int, *, bias: bool, output_bias: bool) -> Attent
         head_dim=width // heads,
         query_bias=bias,
         kv_bias=bias,
-        output_bias=output_bias,
+        output_bias=True,
         causal=False,
     )
 
@@ -151,7 +151,7 @@ def read_vit(fields: Fields) -> Shape:
     depth = fields.size("num_hidden_layers", 12)
     bias = fields.flag("qkv_bias", True)
     layer = Layer(
-        attention=(_two_way(width, fields.heads(width, 12), bias=bias, output_bias=True),),
+        attention=(_two_way(width, fields.heads(width, 12), bias=bias),),
         feed_forward=FeedForward(width=width, inner=fields.size("intermediate_size", 3072), bias=True),
         norm=4 * width,
         stored=depth,

@@ -49,10 +49,6 @@ FAMILIES.add("vit", (read_vit, {}))
 def describe(data: Mapping[str, Any], source: str = "configuration") -> Shape:
     """Reads a parsed ``config.json`` into a shape.
 
-    Args:
-        data: The JSON object.
-        source: What to call it in messages, e.g. the file's path.
-
     Raises:
         InputError: The family is unknown, or a field does not fit; one line that names it.
 
@@ -126,25 +122,20 @@ def find_model(model: NetworkSource, *, download: bool = False) -> ModelFiles:
     is_hub_name = re.match(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", model)
     if path.suffix in {".json", ".safetensors"} or not is_hub_name or path.parent.is_dir():
         raise InputError(f"'{model}' does not exist: give a model folder, a config.json, or a hub name as owner/name")
-    return _of_hub(model, download=download)
-
-
-def _of_hub(name: str, *, download: bool) -> ModelFiles:
-    """Fetches a model's configuration from the hub, and its weights if asked for; otherwise those of the cache."""
-    config_path = _fetch(name, "config.json")
+    config_path = _fetch(model, "config.json")
     config = read_json(config_path)
     if download:
         try:
-            weights = (_fetch(name, SINGLE),)
+            weights = (_fetch(model, SINGLE),)
         except InputError:
             # Large models have an index and several files; if that is missing too, its error is the one to show.
-            weights = tuple(_fetch(name, shard) for shard in _shard_names(_fetch(name, INDEX)))
+            weights = tuple(_fetch(model, shard) for shard in _shard_names(_fetch(model, INDEX)))
     else:
         from huggingface_hub import try_to_load_from_cache
 
-        cached = try_to_load_from_cache(name, SINGLE)
+        cached = try_to_load_from_cache(model, SINGLE)
         weights = (Path(cached),) if isinstance(cached, str) else ()
-    return ModelFiles(name, str(config_path), config, weights)
+    return ModelFiles(model, str(config_path), config, weights)
 
 
 def _in_memory(model: Any) -> ModelFiles:
