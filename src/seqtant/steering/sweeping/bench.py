@@ -228,12 +228,8 @@ def usable_range(bench: Bench, loss: float, score: str) -> float:
     """Finds the strength at which about a given share of helpfulness is lost, averaged over both directions.
 
     The strength is doubled from 2 % of the hidden norm until at least the share is lost, then scaled down by the
-    quadratic law, r sqrt(loss / lost); it never exceeds four hidden norms.
-
-    Args:
-        bench: What is measured.
-        loss: Share of helpfulness.
-        score: Which helpfulness score counts: ``restricted`` or ``full``.
+    quadratic law, r sqrt(loss / lost); it never exceeds four hidden norms. The score that counts is ``restricted`` or
+    ``full``.
     """
     reach, limit = FIRST_STRENGTH * bench.hidden_norm, LARGEST_STRENGTH * bench.hidden_norm
     while True:
@@ -256,11 +252,6 @@ def strength_gradients(
     One backward pass through the blocks above the first steered one gives all of them: every row has a strength of its
     own in every block. The sum over blocks is the derivative in the common strength, the same number as a
     Jacobian-vector product along the vector.
-
-    Args:
-        bench: Model, vector and positions; only steering at all positions is supported.
-        plan: The plan of the items.
-        coefficients: Per item one number per continuation.
 
     Raises:
         InputError: Only some positions are steered.

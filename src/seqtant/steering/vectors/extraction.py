@@ -167,12 +167,7 @@ def _left_as_it_was(source: Any) -> Iterator[None]:
 
 
 def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -> list[list[int]]:
-    """Tokenizes all positive texts, then all negative ones.
-
-    Args:
-        model: The model, with its tokenizer.
-        pairs: The pairs.
-        template: ``chat``, or a text with ``{text}``.
+    """Tokenizes all positive texts, then all negative ones, each put into the template.
 
     Raises:
         InputError: There is no tokenizer, or no chat template where one is asked for.
