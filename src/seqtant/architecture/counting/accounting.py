@@ -181,11 +181,6 @@ def count_cache(shape: Shape, tokens: int, dtype: str) -> Cache | None:
 
     Raises:
         InputError: The number format is unknown.
-
-    Example:
-        >>> from seqtant.architecture.families.loading import describe
-        >>> count_cache(describe({"model_type": "llama"}), 4096, "float16").per_token
-        524288
     """
     if dtype not in BYTES:
         raise InputError(f"dtype is '{dtype}'{suggest(dtype, BYTES)}: known are {', '.join(BYTES)}")

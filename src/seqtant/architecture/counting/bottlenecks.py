@@ -67,13 +67,7 @@ class InputRank:
 
 
 def input_rank(shape: Shape) -> InputRank:
-    """Bounds the rank of the input embedding by its shape; a trained table may have less.
-
-    Example:
-        >>> from seqtant.architecture.families.loading import describe
-        >>> input_rank(describe({"model_type": "albert"})).rank
-        128
-    """
+    """Bounds the rank of the input embedding by its shape; a trained table may have less."""
     token, position = shape.embedding.table("token"), shape.embedding.table("position")
     limits: list[tuple[int, Kind]] = []
     if token is not None:
@@ -92,12 +86,6 @@ def redundant_parameters(shape: Shape, *, rank: int | None = None, cut_heads: bo
     """Counts the entries of the network's matrices that the bound does not need, by the rules at the top.
 
     A ``rank`` of the input narrows the width to it; ``cut_heads`` leaves as many heads as fill the width.
-
-    Example:
-        >>> from seqtant.architecture.families.loading import describe
-        >>> gemma = describe({"model_type": "gemma"})  # 16 heads of 256 on width 3072
-        >>> redundant_parameters(gemma, cut_heads=True)  # a quarter of 28 layers of 4 x 3072 x 4096
-        352321536
     """
     kept_of_width = Fraction(min(rank or shape.width, shape.width), shape.width) ** 2
     # Exact shares: floats would lose single parameters of large networks.

@@ -260,13 +260,6 @@ def find_crossings(
 
     Raises:
         InputError: A network is there twice, or the depths of a size share no seed.
-
-    Example:
-        >>> rows = [LossRow(size, 6, 0, 3.0) for size in (1e6, 1e7, 1e8)]
-        >>> rows += [LossRow(1e6, 12, 0, 3.1), LossRow(1e7, 12, 0, 3.0), LossRow(1e8, 12, 0, 2.9)]
-        >>> (crossing,), _ = find_crossings(rows, draws=100, generator=np.random.default_rng(0))
-        >>> round(math.log10(crossing.size.value), 6)
-        7.0
     """
     table = tabulate_losses(rows)
     drawn = table.bootstrap_means(draws, generator)
@@ -305,12 +298,7 @@ def find_crossings(
 def upward_crossing(
     places: Float[np.ndarray, " K"], gaps: Float[np.ndarray, "R K"]
 ) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]:
-    """Finds where each row of gaps rises through zero (middle of first and last time, NaN for never), and how often.
-
-    Example:
-        >>> upward_crossing(np.array([0.0, 1.0, 2.0]), np.array([[-1.0, 1.0, 3.0], [1.0, 2.0, 3.0]]))[0].tolist()
-        [0.5, nan]
-    """
+    """Finds where each row of gaps rises through zero (middle of first and last time, NaN for never), and how often."""
     left, right = gaps[:, :-1], gaps[:, 1:]
     rises = (left <= 0) & (right > 0)
     step = np.where(rises, right - left, 1.0)

@@ -1,5 +1,8 @@
 """Lists the decoder-only families and what distinguishes them; sizes are the defaults of transformers.
 
+What varies by rule rather than by number comes first: the attention window of each layer and the experts of its
+feed-forward sublayer. OPT, whose embeddings may be narrower than its width, has a reader of its own at the end.
+
 A further family is one more entry here, or an entry point of group ``seqtant.families``.
 """
 
@@ -8,19 +11,106 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from seqtant.architecture.families.decoder import (
-    Decoder,
-    Sizes,
-    all_or_none,
-    later_layers,
-    local_and_global,
-    mixture,
-    patterned,
-    sliding,
-    sparse_mixture,
-    without_rotation,
-)
+from seqtant.architecture.families.decoder import Decoder, Sizes, read_decoder
 from seqtant.architecture.families.fields import Fields
+from seqtant.architecture.families.shape import Embedding, FeedForward, Linear, Shape
+
+
+def sliding(fields: Fields, depth: int, default: int | None = None) -> list[int | None]:
+    """Gives every layer the window of ``sliding_window``; an explicit null means none."""
+    return [_window(fields, default)] * depth
+
+
+def patterned(fields: Fields, depth: int, default: int, period: int) -> list[int | None]:
+    """Gives all but every so many layers a window, unless ``layer_types`` says which (Gemma)."""
+    period = fields.size("sliding_window_pattern", period)
+    return _by_layer_type(fields, _window(fields, default), [bool((i + 1) % period) for i in range(depth)])
+
+
+def later_layers(fields: Fields, depth: int) -> list[int | None]:
+    """Gives layers from ``max_window_layers`` on a window, and only with ``use_sliding_window`` (Qwen)."""
+    if not fields.flag("use_sliding_window", False):
+        return [None] * depth
+    first = fields.raw("max_window_layers", 28)
+    return _by_layer_type(fields, _window(fields, 4096), [index >= first for index in range(depth)])
+
+
+def all_or_none(fields: Fields, depth: int) -> list[int | None]:
+    """Gives every layer a window, and only with ``use_sliding_window`` (Qwen's mixtures)."""
+    return [_window(fields, 4096) if fields.flag("use_sliding_window", False) else None] * depth
+
+
+def without_rotation(fields: Fields, depth: int) -> list[int | None]:
+    """Gives layers without rotary positions a window, and only with ``use_sliding_window`` (SmolLM3)."""
+    if not fields.flag("use_sliding_window", False):
+        return [None] * depth
+    every = fields.size("no_rope_layer_interval", 4)
+    rotary = fields.per_layer("no_rope_layers", [int((i + 1) % every != 0) for i in range(depth)], depth)
+    return _by_layer_type(fields, _window(fields, None), [not flag for flag in rotary])
+
+
+def local_and_global(fields: Fields, depth: int) -> list[int | None]:
+    """Alternates layers as ``attention_types`` lists them (GPT-Neo).
+
+    Raises:
+        InputError: The list does not name every layer's kind.
+    """
+    listed = fields.raw("attention_types", [[["global", "local"], depth // 2]])
+    try:
+        kinds = [kind for block, times in listed for _ in range(times) for kind in block]
+    except (TypeError, ValueError):
+        raise fields.error(f"attention_types is {listed!r}: write [[['global', 'local'], 12]]") from None
+    if len(kinds) != depth or not set(kinds) <= {"global", "local"}:
+        raise fields.error(
+            f"attention_types names {len(kinds)} layers of kinds {sorted(set(kinds))}: it must name {depth}"
+        )
+    window = fields.size("window_size", 256)
+    return [window if kind == "local" else None for kind in kinds]
+
+
+def _by_layer_type(fields: Fields, window: int | None, slides: list[bool]) -> list[int | None]:
+    """Follows ``layer_types`` where it is given, else the rule's own answer.
+
+    Raises:
+        InputError: ``layer_types`` names a kind of layer that cannot be counted.
+    """
+    known = ("full_attention", "sliding_attention")
+    kinds = fields.per_layer("layer_types", [known[slide] for slide in slides], len(slides))
+    strange = next((kind for kind in kinds if kind not in known), None)
+    if strange is not None:
+        raise fields.error(f"layer_types names '{strange}': known are {', '.join(known)}")
+    return [window if kind == "sliding_attention" else None for kind in kinds]
+
+
+def _window(fields: Fields, default: int | None) -> int | None:
+    """Reads ``sliding_window``; an explicit null means none even where the family has a default."""
+    if default is None or "sliding_window" in fields.data:
+        return fields.optional_size("sliding_window")
+    return default
+
+
+def mixture(
+    fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_local_experts", 8), active: int = 2
+) -> FeedForward:
+    """Puts experts into every layer, each as wide as the sublayer given (Mixtral).
+
+    Raises:
+        InputError: A token would pass through more experts than there are.
+    """
+    count = fields.size(*stored)
+    used = fields.size("num_experts_per_tok", active)
+    if used > count:
+        raise fields.error(f"num_experts_per_tok is {used}: there are only {count} experts")
+    return replace(expert, experts=count, active=used)
+
+
+def sparse_mixture(fields: Fields, feed_forward: FeedForward, index: int) -> FeedForward:
+    """Puts narrow experts into every so many layers, a dense sublayer into the others (Qwen3)."""
+    if index in fields.raw("mlp_only_layers", []) or (index + 1) % fields.size("decoder_sparse_step", 1):
+        return feed_forward
+    narrow = replace(feed_forward, inner=fields.size("moe_intermediate_size", 768))
+    return mixture(fields, narrow, index, ("num_experts", 128), 8)
+
 
 # Sizes are vocabulary, width, depth, heads, context and feed-forward width.
 # Biases are those of queries, keys and values, of the attention's output, and of the feed-forward sublayer.
@@ -227,3 +317,41 @@ DECODERS: dict[str, Decoder] = {
     ),
 }
 """``model_type`` -> family."""
+
+
+OPT = Decoder(
+    "OPT",
+    Sizes(50272, 768, 12, 12, 2048, 3072),
+    aliases=(("intermediate_size", "ffn_dim"),),
+    tied=True,
+    biases=(("enable_bias", True),) * 3,
+    gated=False,
+    norm_vectors=2,
+    learned_positions=True,
+    position_tensor="embed_positions.weight",
+)
+
+
+def read_opt(fields: Fields) -> Shape:
+    """Reads an OPT configuration: embeddings may be narrower than the width, with a projection in and one out.
+
+    Raises:
+        InputError: A size is not a size, or heads do not divide the width.
+    """
+    affine = fields.flag("layer_norm_elementwise_affine", True)
+    shape = read_decoder(fields, replace(OPT, norm_vectors=2 if affine else 0))
+    width, (token, position) = shape.width, shape.embedding.tables
+    narrow = fields.size("word_embed_proj_dim", width)
+    up = down = None
+    if narrow != width:
+        up = Linear(name="projection in", inputs=narrow, outputs=width)
+        down = Linear(name="projection out", inputs=width, outputs=narrow)
+    # Two rows before position 0.
+    tables = (replace(token, columns=narrow), replace(position, rows=position.rows + 2))
+    last_norm = fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm", False)
+    return replace(
+        shape,
+        embedding=Embedding(tables=tables, projection=up, projection_tensor="project_in.weight"),
+        stacks=shape.stacks if last_norm else (replace(shape.stacks[0], norm=0),),
+        head=((down,) if down else ()) + tuple(replace(output, inputs=narrow) for output in shape.head),
+    )

@@ -9,13 +9,7 @@ from seqtant.errors import InputError
 
 
 class Fields:
-    """The fields of a ``config.json``, read with the defaults that transformers gives them.
-
-    Example:
-        >>> fields = Fields({"n_embd": 64}, "config.json", {"hidden_size": "n_embd"})
-        >>> fields.size("hidden_size", 768), fields.size("num_hidden_layers", 12)
-        (64, 12)
-    """
+    """The fields of a ``config.json``, read with the defaults that transformers gives them."""
 
     def __init__(self, data: Mapping[str, Any], source: str, aliases: Mapping[str, str] | None = None) -> None:
         self.data = data
@@ -114,10 +108,6 @@ class Fields:
 
         Raises:
             InputError: ``architectures`` is no list of names.
-
-        Example:
-            >>> Fields({"architectures": ["GPT2Model"]}, "here").counted_class("GPT2Model", "GPT2LMHeadModel")
-            'GPT2Model'
         """
         named = self.raw("architectures", [])
         if not isinstance(named, list) or not all(isinstance(name, str) for name in named):

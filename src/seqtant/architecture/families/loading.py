@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqtant.architecture.families.decoder import OPT, read_decoder, read_opt
-from seqtant.architecture.families.decoders import DECODERS
+from seqtant.architecture.families.decoder import read_decoder
+from seqtant.architecture.families.decoders import DECODERS, OPT, read_opt
 from seqtant.architecture.families.encoders import BERT_LIKE, read_bert, read_t5, read_vit
 from seqtant.architecture.families.fields import Fields
 from seqtant.architecture.families.shape import Shape

@@ -30,12 +30,7 @@ class Linear:
 
     @property
     def parameters(self) -> int:
-        """Parameters of its own.
-
-        Example:
-            >>> Linear(name="output", inputs=4, outputs=10, bias=True, tied=True).parameters
-            10
-        """
+        """Parameters of its own."""
         return (0 if self.tied else self.weights) + (self.outputs if self.bias else 0)
 
 
@@ -108,12 +103,7 @@ class Attention:
 
     @property
     def weights(self) -> int:
-        """Entries of the four matrices: queries and output of the full inner size, keys and values of the grouped one.
-
-        Example:
-            >>> Attention(width=4, heads=2, kv_heads=1, head_dim=2).weights  # 2*4*4 + 2*4*2
-            48
-        """
+        """Entries of the four matrices: queries and output of the full inner size, keys and values of the grouped."""
         return 2 * self.width * (self.inner + self.kv_inner)
 
     @property

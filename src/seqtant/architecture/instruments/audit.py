@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from seqtant.architecture.config import AuditConfig
+from seqtant.architecture.counting import bottlenecks
 from seqtant.architecture.counting.accounting import Parameters, count_cache, count_flops, count_parameters
-from seqtant.architecture.counting.bottlenecks import (
-    Bottleneck,
-    Kind,
-    find_bottlenecks,
-    input_rank,
-    redundant_parameters,
-    scores_rank,
-)
 from seqtant.architecture.counting.checkpoint import mismatch, parameters_on_disk, read_headers
 from seqtant.architecture.families.loading import ModelFiles, describe, find_model
 from seqtant.architecture.families.shape import Shape
@@ -69,10 +62,10 @@ def audit(config: AuditConfig, context: Context) -> Result:
         band = _record_depth(record, shape, counted.non_embedding)
         # Where filling the input's rank would be absurdly deep, the advice to go deeper stops at the band's end.
         cut = band.high if band and band.cap == "three times the law" else None
-        _record_bottlenecks(record, shape, find_bottlenecks(shape, deepest=cut))
+        _record_bottlenecks(record, shape, bottlenecks.find_bottlenecks(shape, deepest=cut))
         if model.weights:
             _record_weights(record, model, shape, counted)
-        rank = scores_rank(shape)
+        rank = bottlenecks.scores_rank(shape)
         if rank is not None and shape.vocabulary is not None:
             shared = "shares the token table" if shape.is_tied else "has a table of its own"
             record.value("scores_rank", rank)
@@ -182,7 +175,7 @@ def _record_depth(record: Recorder, shape: Shape, size: int) -> Band | None:
 def _family_of(shape: Shape) -> ShapeFamily:
     """What a plan of this shape's kind has in common: proportions, heads, rank of the input."""
     attention, feed_forward = shape.layers[0].attention[0], shape.layers[0].feed_forward
-    rank = input_rank(shape)
+    rank = bottlenecks.input_rank(shape)
     return ShapeFamily(
         d_ff_ratio=feed_forward.inner / shape.width,
         gated=feed_forward.gated,
@@ -258,7 +251,7 @@ def _record_depth_finding(
     )
 
 
-QUESTIONS: dict[Kind, str] = {
+QUESTIONS: dict[bottlenecks.Kind, str] = {
     "vocabulary": "Can the vocabulary fill the width?",
     "factorized embedding": "Can the factorized embedding fill the width?",
     "patch dimension": "Can a patch fill the width?",
@@ -269,10 +262,10 @@ QUESTIONS: dict[Kind, str] = {
 }
 
 
-def _record_bottlenecks(record: Recorder, shape: Shape, found: tuple[Bottleneck, ...]) -> None:
-    limit = input_rank(shape)
+def _record_bottlenecks(record: Recorder, shape: Shape, found: tuple[bottlenecks.Bottleneck, ...]) -> None:
+    limit = bottlenecks.input_rank(shape)
     cut = any(place.kind == "wide attention" for place in found)
-    redundant = redundant_parameters(shape, rank=limit.rank if limit.kind else None, cut_heads=cut)
+    redundant = bottlenecks.redundant_parameters(shape, rank=limit.rank if limit.kind else None, cut_heads=cut)
     record.value("input_rank", limit.rank)
     record.value("bottlenecks", len(found))
     record.value("redundant_parameters", redundant)

@@ -117,14 +117,7 @@ class Moments:
         return cls(table.shape[0], total, gram, zeros)
 
     def project(self, matrix: Matrix) -> Moments:
-        """Computes the moments of the rows after a linear map: A B^T for a ``matrix`` B, [outputs, columns].
-
-        Example:
-            >>> rng = np.random.default_rng(0)
-            >>> table, up = rng.normal(size=(20, 3)), rng.normal(size=(6, 3))
-            >>> bool(np.allclose(Moments.of(table).project(up).gram, Moments.of(table @ up.T).gram))
-            True
-        """
+        """Computes the moments of the rows after a linear map: A B^T for a ``matrix`` B, [outputs, columns]."""
         # Rows x become B x: their sum B sum x, their second moments B A^T A B^T.
         wide = np.asarray(matrix, dtype=np.float64)
         return Moments(self.rows, wide @ self.total, wide @ self.gram @ wide.T, self.zero_rows)
@@ -144,12 +137,7 @@ class Moments:
 
 
 def spectrum_of_gram(gram: Square, rows: int, *, noise: float = 0.0) -> Spectrum:
-    """Computes the singular values of any table with this A^T A: at most as many as rows, zero below the noise.
-
-    Example:
-        >>> spectrum_of_gram(np.diag([9.0, 4.0, 1.0]), rows=2).values.tolist()
-        [3.0, 2.0]
-    """
+    """Computes the singular values of any table with this A^T A: at most as many as rows, zero below the noise."""
     squares = np.linalg.eigvalsh(gram)[::-1][: min(rows, gram.shape[0])]
     return Spectrum(np.sqrt(np.where(squares > noise, squares, 0.0)))
 

@@ -150,12 +150,6 @@ def vocabulary_parameters(size: float, approach: Literal[1, 2] = 2) -> float:
 
     Raises:
         InputError: The size is not a finite positive number.
-
-    Example:
-        >>> [round(vocabulary_parameters(7e9, approach) / 4096 / 1000) for approach in (1, 2)]
-        [62, 67]
-        >>> [round(vocabulary_parameters(7e10, approach) / 8192 / 1000) for approach in (1, 2)]
-        [212, 231]
     """
     theory.check_size(size)
     if approach == 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,7 +103,11 @@ def split_in_halves(bench: Bench, seed: int) -> tuple[Bench, Bench]:
     generator = np.random.default_rng([seed, 31])
     prompts, items = (generator.permutation(len(part)) for part in (bench.behavior, bench.helpfulness))
     first, second = (
-        bench.subset(prompts[side::2].tolist(), items[side::2].tolist())  # every second of a random order
+        replace(
+            bench,
+            behavior=[bench.behavior[index] for index in prompts[side::2]],  # every second of a random order
+            helpfulness=[bench.helpfulness[index] for index in items[side::2]],
+        )
         for side in (0, 1)
     )
     return first, second

@@ -32,7 +32,6 @@ from seqtant.stats.intervals import share
 from seqtant.steering.config import TrainConfig
 from seqtant.steering.data import review_data
 from seqtant.steering.data.items import BehaviorPrompt, ContrastPair, Passage, Question
-from seqtant.steering.data.review_data import Review
 from seqtant.steering.inputs import persona_pairs
 from seqtant.steering.sweeping.bench import question_scores
 from seqtant.training import mean_loss
@@ -139,7 +138,7 @@ def _split_texts(config: TrainConfig, context: Context) -> tuple[list[str], list
         reviews = review_data.read_reviews(config.reviews)
     else:
         reviews = [
-            Review(text, good)
+            review_data.Review(text, good)
             for pair in persona_pairs(100, generator)
             for text, good in ((pair.positive, True), (pair.negative, False))
         ]
@@ -198,7 +197,7 @@ def _record_questions(record: Recorder, model: HuggingFaceLM, questions: Sequenc
     encoded = [encode_continuations(model, question.prompt, question.options) for question in asked]
     scores = batch_continuation_log_probs(model, [prompt for prompt, _ in encoded], [ends for _, ends in encoded])
     totals = [np.array([[float(answer.sum()) for answer in own]]) for own in scores]
-    measured = question_scores([0.0], totals, [question.answer for question in asked])
+    measured = question_scores(totals, [question.answer for question in asked])
     chance = measured.chance
     accuracy = share(round(float(measured.right.sum())), len(asked))
     record.value("cloze_accuracy", accuracy.value)
