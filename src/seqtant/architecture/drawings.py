@@ -8,12 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from seqtant.architecture.planning.rules_of_thumb import LAW, RULES
+from seqtant.architecture.theory import Z95
 from seqtant.boundary import size_text
 from seqtant.findings import Cell, Measurement, Result, Table
 from seqtant.report.figures import COLORS, Figure, axes, line
-
-Z95 = 1.96
-"""Standard errors on each side of a 95 % interval."""
 
 
 def plan(result: Result) -> list[Figure]:

@@ -241,6 +241,7 @@ def _record_hard_scores(record: Recorder, bench: Bench, replies: list[Reply], sc
 
 def _record_curves(record: Recorder, swept: _Swept) -> None:
     behavior, helpfulness = swept.scores.behavior, swept.scores.helpfulness
+    rows = []
     for number, strength in enumerate(swept.strengths):
         for key, values in (("alignment", behavior.alignment), ("helpfulness", swept.items)):
             found = mean(values[number])
@@ -248,8 +249,6 @@ def _record_curves(record: Recorder, swept: _Swept) -> None:
             for end, value in (("low", found.low), ("high", found.high)):
                 if value is not None:
                     record.measure(f"{key}_{end}", value, step=strength)
-    rows = []
-    for number, strength in enumerate(swept.strengths):
         own = [reply for reply in swept.replies if reply.strength == strength]
         rows.append(
             (
