@@ -8,9 +8,9 @@ from .config import RankConfig as RankConfig
 from .config import SweepConfig as SweepConfig
 from .instruments.audit import audit as audit
 from .instruments.bounds import bounds as bounds
-from .instruments.bounds import match as match
 from .instruments.embedding_rank import embedding_rank as embedding_rank
 from .instruments.fit import fit as fit
+from .instruments.match import match as match
 from .instruments.plan import plan as plan
 from .instruments.rank import rank as rank
 from .instruments.sweep import sweep as sweep
