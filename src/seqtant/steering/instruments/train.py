@@ -64,6 +64,7 @@ def train(config: TrainConfig, context: Context) -> Result:
         InputError: A file cannot be read, or holds too little.
 
     Example:
+        >>> from dataclasses import replace
         >>> small = TrainConfig.smoke()
         >>> train.run(replace(small, steps=2)).values["parameters"] > 0
         True
