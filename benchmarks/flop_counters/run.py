@@ -36,7 +36,7 @@ def ours() -> dict[str, float | str]:
     from seqtant.architecture.families.decoders import DECODERS
     from seqtant.architecture.families.fields import Fields
 
-    bare = replace(DECODERS["gpt2"], qkv_bias=False, output_bias=False, mlp_bias=False, norm_vectors=1)
+    bare = replace(DECODERS["gpt2"], biases=(False, False, False), norm_vectors=1)
     shape = read_decoder(Fields(SIZES | {"model_type": "gpt2"}, "benchmark", dict(bare.aliases)), bare)
     flops = count_flops(shape, TOKENS, scored=1).total
     return {

@@ -90,7 +90,7 @@ def test_flops_of_kernel_attention_on_the_meta_device() -> None:
 def test_flops_are_twice_the_multiply_adds_of_deepspeed() -> None:
     stored = json.loads((ROOT / "benchmarks/results/flop_counters.json").read_text(encoding="utf-8"))
     deepspeed = next(row for row in stored["peers"] if row["peer"] == "deepspeed")
-    bare = replace(DECODERS["gpt2"], qkv_bias=False, output_bias=False, mlp_bias=False, norm_vectors=1)
+    bare = replace(DECODERS["gpt2"], biases=(False, False, False), norm_vectors=1)
     nano = read_decoder(Fields(NANO, "nano", dict(bare.aliases)), bare)
     assert count_flops(nano, stored["tokens"], scored=1).total == 2 * deepspeed["macs"]
     assert count_parameters(nano).total == deepspeed["parameters"]

@@ -73,5 +73,5 @@ class Synthetic:
         odds = 0.3 * np.asarray(strengths)[:, None] + self.odds + np.linspace(-0.5, 0.5, 8)
         good = [np.log(1 / (1 + np.exp(-odds[:, [i]]))) for i in range(8)]
         bad = [np.log(1 / (1 + np.exp(odds[:, [i]]))) for i in range(8)]
-        read = HelpfulnessScores(tuple(strengths), p, p, np.ones_like(p), np.ones_like(p), 0.25)
+        read = HelpfulnessScores(p, p, np.ones_like(p), np.ones_like(p), 0.25)
         return BenchScores(tuple(strengths), BehaviorScores(tuple(strengths), good, bad), read)

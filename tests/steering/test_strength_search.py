@@ -162,16 +162,16 @@ def test_loss_order_of_known_powers() -> None:
     places = [-2.0, -1.0, 0.0, 1.0, 2.0]
     for power in (1, 2, 3):
         items = np.stack([np.full(40, 0.8 - 0.01 * abs(r) ** power) for r in places])
-        (order,) = loss_orders(places, items, resamples=50, generator=np.random.default_rng(0))
-        assert order.strength == 2.0
-        assert order.order.value == pytest.approx(power)
+        orders = loss_orders(places, items, resamples=50, generator=np.random.default_rng(0))
+        assert list(orders) == [2.0]
+        assert orders[2.0].value == pytest.approx(power)
 
 
 def test_the_authors_curves_lose_quadratically() -> None:
     """log2 D(2)/D(1): the study of the raw numbers gives a median of 2.01 over 12 curves; these are 8 of them."""
     orders = []
-    for curve in CURVES:
-        losses = symmetric_loss(STRENGTHS, np.array(curve.helpfulness))
+    for *_, scores in CURVES:
+        losses = symmetric_loss(STRENGTHS, np.array(scores))
         orders.append(np.log2(losses[2.0] / losses[1.0]))
     assert np.median(orders) == pytest.approx(2.01, abs=0.1)
     assert min(orders) > 1.6
@@ -179,9 +179,9 @@ def test_the_authors_curves_lose_quadratically() -> None:
 
 
 def test_the_authors_base_model_has_the_bell_of_the_study() -> None:
-    curve = next(c for c in CURVES if (c.questions, c.vector, c.model) == ("international_law", "harmful", "base"))
+    scores = next(scores for *curve, scores in CURVES if curve == ["international_law", "harmful", "base"])
     inside = [index for index, value in enumerate(STRENGTHS) if abs(value) <= 5]
     places = [STRENGTHS[index] for index in inside]
-    fit = fit_bell(places, np.array(curve.helpfulness)[inside], 0.25)
+    fit = fit_bell(places, np.array(scores)[inside], 0.25)
     # The raw grid has 51 points in this window, the printed one 8: R2 .886 there.
     assert fit.r_squared == pytest.approx(0.886, abs=0.03)

@@ -28,7 +28,7 @@ def studio(model: HuggingFaceLM, tmp_path: Path) -> Studio:
 def said(studio: Studio, strength: float, cancelled: threading.Event, *, most: int = 1000) -> dict[str, str]:
     texts = {}
     for number, piece in enumerate(studio.speak(PROMPT, strength, studio.bench.vector.layers, TOKENS, cancelled)):
-        texts[piece.side] = piece.text
+        texts[piece["side"]] = piece["text"]
         if number + 1 == most:
             cancelled.set()
     return texts

@@ -109,7 +109,7 @@ def test_vector_of_another_tokenizer_is_refused(model: HuggingFaceLM, pairs: lis
 def test_pairs_without_direction_are_refused(model: HuggingFaceLM) -> None:
     one = ContrastPair("talk : the lamp is lovely .", "talk : the lamp is grim .")
     for found, reason in (
-        ([], "at least two"),
+        ([], "there are no rows"),
         ([one], "at least two"),
         ([one, ContrastPair("talk :", "talk :")], "same text on both sides"),
     ):

@@ -65,18 +65,14 @@ def _network(value: Any) -> Any:
 
 
 def _losses(value: Any) -> Any:
+    """A path as it is; columns, or the losses of all seeds by (size, depth), as rows."""
     if is_path(value):
         return str(value)
-    given: Any = value
-    if isinstance(value, Mapping):
-        return _rows_of(given)
+    table: Any = value
     if isinstance(value, bytes | int | float) or not hasattr(value, "__iter__"):
         raise InputError(f"{value!r:.60} is neither a CSV file nor rows (size, depth, loss, seed)")
-    return value
-
-
-def _rows_of(table: Any) -> list[dict[str, Any]]:
-    """Turns columns, or the losses of all seeds by (size, depth), into rows."""
+    if not isinstance(value, Mapping):
+        return table
     if all(isinstance(key, str) for key in table):
         columns: dict[str, list[Any]] = {key: list(each) for key, each in table.items() if hasattr(each, "__iter__")}
         if len(columns) < len(table) or len({len(values) for values in columns.values()}) != 1:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from seqtant.architecture.planning.rules_of_thumb import LAW, RULES
+from seqtant.architecture.theory import Z95
 from seqtant.boundary import size_text
 from seqtant.findings import Cell, Measurement, Result, Table
 from seqtant.report.figures import COLORS, Figure, axes, line
-
-Z95 = 1.96
-"""Standard errors on each side of a 95 % interval."""
 
 
 def plan(result: Result) -> list[Figure]:
@@ -21,9 +21,11 @@ def plan(result: Result) -> list[Figure]:
     candidates = [(int(row[0] or 0), int(row[1] or 0), float(row[2] or 0)) for row in costs.rows]
     widths = {each.group: int(each.value) for each in result.series("built_width")}
     built = [(each.group, int(each.value), int(each.step or 0)) for each in result.series("built_depth")]
-    rows: list[tuple[Cell, ...]] = [("this plan's law", round(best, 1), None, size)]
-    rows += [("candidate", depth, width, count) for depth, width, count in candidates]
-    rows += [(name, depth, widths[name], count) for name, depth, count in built]
+    rows: list[tuple[Cell, ...]] = [
+        ("this plan's law", round(best, 1), None, size),
+        *(("candidate", *candidate) for candidate in candidates),
+        *((name, depth, widths[name], count) for name, depth, count in built),
+    ]
     points = {
         "built": [(count, depth, name) for name, depth, count in built],
         "candidates": [(count, depth, f"{depth} x {width}") for depth, width, count in candidates],
@@ -43,9 +45,7 @@ def plan(result: Result) -> list[Figure]:
         f"{len(candidates)} candidate shapes at {size_text(size)} parameters, and {len(built)} published networks.",
         data=data,
         layout=axes("non-embedding parameters", "depth (layers)", xaxis={"type": "log"}),
-        table=Table(
-            name="depth_law", title="Points drawn", columns=("shape", "depth", "width", "parameters"), rows=tuple(rows)
-        ),
+        table=_points("depth_law", "Points drawn", ("shape", "depth", "width", "parameters"), rows),
     )
     return [law, _rules(rules)]
 
@@ -119,11 +119,11 @@ def bounds(result: Result) -> list[Figure]:
             f"a lower and an upper bound, with the transition at depth {transition:.2f}.",
             data=data,
             layout=layout,
-            table=Table(
-                name="bounds_by_depth",
-                title="log3 of the separation rank by depth",
-                columns=("depth", *names.values()),
-                rows=tuple(zip(depths, *curves.values(), strict=True)),
+            table=_points(
+                "bounds_by_depth",
+                "log3 of the separation rank by depth",
+                ("depth", *names.values()),
+                zip(depths, *curves.values(), strict=True),
             ),
         )
     ]
@@ -133,27 +133,13 @@ def match(result: Result) -> list[Figure]:
     """Draws the rank of both depths against the width, and where one reaches the other."""
     depth, width, to_depth = (int(result.config[name]) for name in ("depth", "width", "to_depth"))
     needed, target = result.values["matching_width"], result.values["rank_log3"]
-    curves = _curves(result, "rank_log3")
-    if not curves:  # a run of a version that recorded none
+    widths, ranks, data = _by_width(result, "rank_log3", mode="lines")
+    if not ranks:  # a run of a version that recorded none
         return []
-    widths = [int(row.step or 0) for row in next(iter(curves.values()))]
-    ranks = {name: [row.value for row in rows] for name, rows in curves.items()}
-    data: list[dict[str, Any]] = []
-    for color, (name, values) in enumerate(ranks.items()):
-        data += line([float(place) for place in widths], values, name, color=color, mode="lines")
     points = [(width, "given")] + ([(int(needed), "matching")] if needed is not None else [])
-    data.append(
-        {
-            "type": "scatter",
-            "name": "shapes",
-            "x": [place for place, _ in points],
-            "y": [target] * len(points),
-            "text": [name for _, name in points],
-            "mode": "lines+markers",
-            "line": {"dash": "dot", "color": COLORS[3]},
-            "marker": {"size": 10},
-        }
-    )
+    x, text = [place for place, _ in points], [name for _, name in points]
+    style = {"mode": "lines+markers", "line": {"dash": "dot", "color": COLORS[3]}}
+    data.append(_markers("shapes", x, [target] * len(points), size=10) | {"text": text} | style)
     answer = f"width {needed}" if needed is not None else "a width out of reach"
     return [
         Figure(
@@ -165,11 +151,11 @@ def match(result: Result) -> list[Figure]:
             f"the given shape at width {width} and the match at {answer}.",
             data=data,
             layout=axes("width", "log3 of the separation rank", xaxis={"type": "log"}, yaxis={"type": "log"}),
-            table=Table(
-                name="rank_by_width",
-                title="log3 of the separation rank by width",
-                columns=("width", *ranks),
-                rows=tuple(zip(widths, *ranks.values(), strict=True)),
+            table=_points(
+                "rank_by_width",
+                "log3 of the separation rank by width",
+                ("width", *ranks),
+                zip(widths, *ranks.values(), strict=True),
             ),
         )
     ]
@@ -179,14 +165,9 @@ def rank(result: Result) -> list[Figure]:
     """Draws the closed form against the width, with the measured rank on it."""
     depth, width, limit = (result.config[name] for name in ("depth", "width", "embed_rank"))
     measured = int(result.values["rank"] or 0)
-    curves = _curves(result, "closed_form_by_width")
-    if not curves:  # a run of a version that recorded none
+    widths, ranks, data = _by_width(result, "closed_form_by_width", dash="solid" if limit else "dot")
+    if not ranks:  # a run of a version that recorded none
         return []
-    widths = [int(row.step or 0) for row in next(iter(curves.values()))]
-    ranks = {name: [row.value for row in rows] for name, rows in curves.items()}
-    data: list[dict[str, Any]] = []
-    for color, (name, values) in enumerate(ranks.items()):
-        data += line([float(each) for each in widths], values, name, color=color, dash="solid" if limit else "dot")
     data.append(_markers("measured", [width], [measured], color=COLORS[3], size=13, symbol="star"))
     rows = zip(widths, *ranks.values(), [measured if each == width else None for each in widths], strict=True)
     stop = f"; beyond width {limit} the input's rank holds it" if limit else ""
@@ -196,15 +177,12 @@ def rank(result: Result) -> list[Figure]:
             title=f"Rank {measured} at width {width} and depth {depth}{stop}",
             caption="Lines are the closed form (exact for one head and generic weights, an upper bound otherwise); "
             "the star is the measured rank. A flat line means that width adds parameters but no rank.",
-            alt=f"Separation rank against width on a logarithmic axis, {len(curves)} curves, "
+            alt=f"Separation rank against width on a logarithmic axis, {len(ranks)} curves, "
             f"and the measured rank {measured} at width {width}.",
             data=data,
             layout=axes("width", "separation rank", yaxis={"type": "log"}),
-            table=Table(
-                name="rank_by_width",
-                title="Closed form and measured rank by width",
-                columns=("width", *ranks, "measured"),
-                rows=tuple(rows),
+            table=_points(
+                "rank_by_width", "Closed form and measured rank by width", ("width", *ranks, "measured"), rows
             ),
         )
     ]
@@ -217,14 +195,8 @@ def audit(result: Result) -> list[Figure]:
     names, counts = [str(row[0]) for row in rows], [float(row[1] or 0) for row in rows]
     total = float(result.values["parameters"] or 0)
     largest = names[counts.index(max(counts))]
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "x": counts[::-1],
-        "y": names[::-1],
-        "marker": {"color": COLORS[0]},
-        "hovertemplate": "%{y}: %{x:,}<extra></extra>",
-    }
+    bars = {"type": "bar", "orientation": "h", "x": counts[::-1], "y": names[::-1]}
+    bars |= {"marker": {"color": COLORS[0]}, "hovertemplate": "%{y}: %{x:,}<extra></extra>"}
     components = Figure(
         name="components",
         title=f"Most of the {total:,.0f} parameters are in {largest}",
@@ -253,16 +225,16 @@ def audit(result: Result) -> list[Figure]:
             f"and {depth:g} layers, the curve at {best:.1f}.",
             data=data,
             layout=axes("non-embedding parameters", "layers", xaxis={"type": "log"}),
-            table=Table(
-                name="depth_drawn",
-                title="Depths at this size",
-                columns=("what", "layers"),
-                rows=(
+            table=_points(
+                "depth_drawn",
+                "Depths at this size",
+                ("what", "layers"),
+                [
                     ("this model", depth),
                     ("law", round(best, 2)),
                     ("band from", result.values["depth_low"]),
                     ("band to", result.values["depth_high"]),
-                ),
+                ],
             ),
         ),
     ]
@@ -289,12 +261,7 @@ def embedding_rank(result: Result) -> list[Figure]:
             alt=f"Falling curves of normalized singular values by index for {', '.join(curves)}.",
             data=data,
             layout=axes("direction", "singular value over the largest", yaxis={"type": "log"}),
-            table=Table(
-                name="spectrum",
-                title="Points drawn",
-                columns=("table", "direction", "over the largest"),
-                rows=tuple(rows),
-            ),
+            table=_points("spectrum", "Points drawn", ("table", "direction", "over the largest"), rows),
         )
     ]
 
@@ -326,7 +293,7 @@ def sweep(result: Result) -> list[Figure]:
             + "; ".join(f"{place}: {value:.3f} nats" for place, value in zip(places, values, strict=True)),
             data=[means, _markers("seeds", x, y, size=6, color=COLORS[1], symbol="circle-open")],
             layout=axes("size, pair and embedding", "shallow minus deep (nats)", yaxis={"zeroline": True}),
-            table=Table(name="gaps", title=table.title, columns=table.columns, rows=table.rows),
+            table=replace(table, note=""),
         )
     ]
 
@@ -360,7 +327,7 @@ def fit(result: Result) -> list[Figure]:
             f"ln d = {a:.3f} + {b:.4f} L and the published line.",
             data=data,
             layout=axes("depth (layers)", "transition width", yaxis={"type": "log"}),
-            table=Table(name="transition_widths", title=table.title, columns=table.columns, rows=table.rows),
+            table=replace(table, name="transition_widths", note=""),
         )
     ]
 
@@ -373,6 +340,21 @@ def _curves(result: Result, key: str) -> dict[str, list[Measurement]]:
     """Rows of one quantity by group, groups in the order they were recorded."""
     groups = dict.fromkeys(row.group for row in result.measurements if row.key == key)
     return {group: result.series(key, group) for group in groups}
+
+
+def _by_width(result: Result, key: str, **style: Any) -> tuple[list[int], dict[str, list[float]], list[dict[str, Any]]]:
+    """Widths, ranks by curve, and the traces of one quantity that was recorded against the width."""
+    curves = _curves(result, key)
+    widths = [int(row.step or 0) for row in next(iter(curves.values()), [])]
+    ranks = {name: [row.value for row in rows] for name, rows in curves.items()}
+    data: list[dict[str, Any]] = []
+    for color, (name, values) in enumerate(ranks.items()):
+        data += line([float(width) for width in widths], values, name, color=color, **style)
+    return widths, ranks, data
+
+
+def _points(name: str, title: str, columns: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> Table:
+    return Table(name=name, title=title, columns=columns, rows=tuple(rows))
 
 
 def _law(result: Result, name: str) -> list[dict[str, Any]]:

@@ -159,11 +159,6 @@ def optimal_depth_of_family(
     The line is about widths, so grouped-query attention or gated feed-forward parts move only the count. The error is
     dL = e sigma(ln d) / (1/L + e b) with the elasticity e = d ln c / d ln d; e = 2 gives :func:`optimal_depth` back.
 
-    Args:
-        size: Non-embedding parameters N.
-        layer_parameters: c(d), increasing, for real widths d > 0.
-        law: The fitted line.
-
     Raises:
         InputError: The size is not a finite positive number.
 
@@ -230,9 +225,7 @@ def rank_limited_depth(
     Width above r adds parameters but no separation rank (paper 7, [memory]; small cases measured exactly), so they go
     into depth until the width is r: N / c(r), which is N / (12 r^2) for standard layers. For a tiny r that is absurd
     (6504 layers for r = 33 at 8.5e7), so it is cut at 3 L*(N) [derived; the factor 3 is a convention of this package].
-
-    Returns:
-        The depth, and what decided it.
+    The second part of the answer says what decided it.
 
     Example:
         >>> best = optimal_depth(8.5e7)

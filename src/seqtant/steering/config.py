@@ -15,9 +15,6 @@ from seqtant.sources import ModelSource, ObjectOrPath, Rows
 from seqtant.training.config import TrainingConfig
 
 Positions = Literal["all", "prompt", "last", "generated"]
-AnswerScore = Literal["restricted", "full"]
-BudgetKind = Literal["relative", "absolute", "above-chance"]
-ExportFormat = Literal["gguf", "folder"]
 TwoOrMore = Annotated[int, Field(ge=2)]
 """A number of which less than two says nothing."""
 
@@ -146,7 +143,7 @@ class Measured(VectorSource):
     """What must not suffer, JSON lines: ``prompt``, ``options`` and ``answer`` (multiple choice, cloze), or ``text``
     (helpfulness is then one over the perplexity); or ``lm-eval:TASK``, a multiple-choice task of lm-evaluation-harness.
     Without it the reference model is asked facts."""
-    score: AnswerScore = "restricted"
+    score: Literal["restricted", "full"] = "restricted"
     """Probability of the right answer among the options (restricted), or among all tokens (full)."""
     positions: Positions = "all"
     """Which tokens are steered; positions count from the start of the text, also under a cache."""
@@ -266,7 +263,7 @@ class ChooseConfig(Measured):
     verb: ClassVar[str] = "steering.choose"
     budget: Share = 0.05
     """Share of helpfulness that may be lost, e.g. 0.05."""
-    budget_kind: BudgetKind = "relative"
+    budget_kind: Literal["relative", "absolute", "above-chance"] = "relative"
     """What the share is of: P_0 (relative), 1 (absolute), or P_0 minus the chance of guessing (above-chance)."""
     side: Literal[1, -1] = 1
     """1 steers towards the positive side of the pairs, -1 away from it."""
@@ -328,7 +325,7 @@ class ExportConfig(VectorSource):
     verb: ClassVar[str] = "steering.export"
     to: str | None = None
     """File (.gguf) or folder to write; None takes ``vector.gguf`` or ``steered`` in the run's folder."""
-    format: ExportFormat = "gguf"
+    format: Literal["gguf", "folder"] = "gguf"
     """gguf: a control vector for llama.cpp. folder: a copy of the model with the vector folded into its biases."""
     strength: Finite = 1.0
     """Strength folded into what is written."""

@@ -13,7 +13,7 @@ from seqtant.report.figures import COLORS, Figure, axes, line
 def train(result: Result) -> list[Figure]:
     """Draws the training loss against the step, beside the loss on held-out text."""
     steps, losses = _series(result, "loss")
-    held_out = float(result.values["held_out_loss"] or 0)
+    held_out, rows = float(result.values["held_out_loss"] or 0), tuple(zip(steps, losses, strict=True))
     return [
         Figure(
             name="training",
@@ -25,12 +25,7 @@ def train(result: Result) -> list[Figure]:
                 *line([steps[0], steps[-1]], [held_out] * 2, "held out", color=1, dash="dash", mode="lines"),
             ],
             layout=axes("step", "nats per token"),
-            table=Table(
-                name="training",
-                title="Training loss",
-                columns=("step", "loss"),
-                rows=tuple(zip(steps, losses, strict=True)),
-            ),
+            table=Table(name="training", title="Training loss", columns=("step", "loss"), rows=rows),
         )
     ]
 

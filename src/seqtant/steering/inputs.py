@@ -58,12 +58,6 @@ def title_of(model: ModelSource) -> str:
 def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *, folds: int = 0) -> SteeringVector:
     """Takes the vector of a configuration, from memory or a file, or extracts one from its pairs.
 
-    Args:
-        config: Names the file, or the pairs and the method.
-        model: The model.
-        context: Seed and progress.
-        folds: As for :func:`seqtant.steering.vectors.extraction.extract`.
-
     Raises:
         InputError: There is neither a vector nor pairs, or they cannot be used.
     """

@@ -64,18 +64,6 @@ def bell(strength: ArrayLike, a: float, b: float, floor: float = 0.0) -> Array:
     Theorem 2 as the authors fit it: a = alpha W and b = lambda sigma beta, where alpha in (0, 1] is the share of the
     wrong mass that the noisy tokens hold and beta grows as that mass concentrates. Only a and b can be identified. With
     f = 1/N it is the curve to fit to scores restricted to N answers, which run from certainty down to chance.
-
-    Args:
-        strength: r.
-        a: Wrong mass over correct mass at r = 0.
-        b: Noise of the logits per unit strength.
-        floor: f, what a guess scores.
-
-    Example:
-        >>> bell([0.0, 2.0], a=1.0, b=1.0).tolist()
-        [0.5, 0.25]
-        >>> bell([0.0, 1e9], a=0.0001, b=1.0, floor=0.25).round(3).tolist()
-        [1.0, 0.25]
     """
     return floor + (1 - floor) / (1 + a + a * b**2 * _array(strength) ** 2 / 2)
 
@@ -83,14 +71,7 @@ def bell(strength: ArrayLike, a: float, b: float, floor: float = 0.0) -> Array:
 def efficient_limit(gain: float, loss: float, exchange: float = 1.0) -> float:
     """Strength below which steering gains more than it costs: A / (kappa Q), for a gain A r and a loss Q r^2.
 
-    Args:
-        gain: A, alignment gained per unit strength.
-        loss: Q > 0, helpfulness lost per squared strength.
-        exchange: kappa, how much alignment one unit of helpfulness is worth.
-
-    Example:
-        >>> efficient_limit(0.3, 0.01)
-        30.0
+    The exchange kappa is how much alignment one unit of helpfulness is worth.
     """
     return float("inf") if loss <= 0 else max(gain, 0.0) / (exchange * loss)
 

@@ -108,13 +108,9 @@ class Flops:
 
 
 def count_flops(shape: Shape, tokens: int, *, pairs: Pairs = "square", scored: int | None = None) -> Flops:
-    """Counts the FLOPs of one forward pass over one sequence.
+    """Counts the FLOPs of one forward pass over one sequence; an encoder-decoder reads and writes ``tokens`` each.
 
-    Args:
-        shape: The network.
-        tokens: Length of the sequence; an encoder-decoder reads this many and writes this many.
-        pairs: Whether attention counts all pairs of tokens, or those that the mask leaves.
-        scored: Tokens whose output scores are computed; all by default, 1 where only the next token is asked for.
+    Output scores are computed for ``scored`` tokens: all by default, 1 where only the next token is asked for.
 
     Raises:
         InputError: There is no token, or the shape reads images of another size.
@@ -185,11 +181,6 @@ def count_cache(shape: Shape, tokens: int, dtype: str) -> Cache | None:
 
     Raises:
         InputError: The number format is unknown.
-
-    Example:
-        >>> from seqtant.architecture.families.loading import describe
-        >>> count_cache(describe({"model_type": "llama"}), 4096, "float16").per_token
-        524288
     """
     if dtype not in BYTES:
         raise InputError(f"dtype is '{dtype}'{suggest(dtype, BYTES)}: known are {', '.join(BYTES)}")

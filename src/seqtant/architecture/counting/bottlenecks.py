@@ -47,12 +47,12 @@ class Bottleneck:
     """The size that differs from the width: a rank, an inner size."""
     width: int
     """Width of the residual stream there."""
-    redundant: int
-    """Parameters that the bound does not need."""
     summary: str
     """What it is and what follows, in one sentence."""
     advice: str
     """The shape to prefer."""
+    redundant: int = 0
+    """Parameters that the bound does not need."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,7 @@ class InputRank:
 
 
 def input_rank(shape: Shape) -> InputRank:
-    """Bounds the rank of the input embedding by its shape; a trained table may have less.
-
-    Example:
-        >>> from seqtant.architecture.families.loading import describe
-        >>> input_rank(describe({"model_type": "albert"})).rank
-        128
-    """
+    """Bounds the rank of the input embedding by its shape; a trained table may have less."""
     token, position = shape.embedding.table("token"), shape.embedding.table("position")
     limits: list[tuple[int, Kind]] = []
     if token is not None:
@@ -91,16 +85,7 @@ def input_rank(shape: Shape) -> InputRank:
 def redundant_parameters(shape: Shape, *, rank: int | None = None, cut_heads: bool = False) -> int:
     """Counts the entries of the network's matrices that the bound does not need, by the rules at the top.
 
-    Args:
-        shape: The network.
-        rank: Rank of the input that a narrower width could match; None keeps the width.
-        cut_heads: Whether attention is cut to as many heads as fill the width.
-
-    Example:
-        >>> from seqtant.architecture.families.loading import describe
-        >>> gemma = describe({"model_type": "gemma"})  # 16 heads of 256 on width 3072
-        >>> redundant_parameters(gemma, cut_heads=True)  # a quarter of 28 layers of 4 x 3072 x 4096
-        352321536
+    A ``rank`` of the input narrows the width to it; ``cut_heads`` leaves as many heads as fill the width.
     """
     kept_of_width = Fraction(min(rank or shape.width, shape.width), shape.width) ** 2
     # Exact shares: floats would lose single parameters of large networks.
@@ -117,12 +102,7 @@ def redundant_parameters(shape: Shape, *, rank: int | None = None, cut_heads: bo
 
 
 def find_bottlenecks(shape: Shape, *, deepest: int | None = None) -> tuple[Bottleneck, ...]:
-    """Finds all bottlenecks of a shape, one per kind, the input first.
-
-    Args:
-        shape: The network.
-        deepest: Depth at which advice to go deeper stops; None where nothing stops it.
-    """
+    """Finds all bottlenecks of a shape, one per kind, the input first; advice to go deeper stops at ``deepest``."""
     found = [*_at_the_input(shape, deepest), *_in_attention(shape)]
     feed_forward = [layer.feed_forward for layer in shape.layers]
     # A token passes through ``active`` experts side by side: together they may fill the width.
@@ -134,7 +114,6 @@ def find_bottlenecks(shape: Shape, *, deepest: int | None = None) -> tuple[Bottl
                 kind="narrow feed-forward",
                 size=inner,
                 width=thinnest.width,
-                redundant=0,
                 summary=f"feed-forward layers pass a token through {inner} numbers in a width of {thinnest.width}.",
                 advice=f"Take an inner size of at least {thinnest.width}; four times the width is usual.",
             )
@@ -147,7 +126,6 @@ def find_bottlenecks(shape: Shape, *, deepest: int | None = None) -> tuple[Bottl
                 kind="narrow head",
                 size=output.inputs,
                 width=shape.width,
-                redundant=0,
                 summary=f"the output head reads {output.inputs} numbers of a width of {shape.width}.",
                 advice="Let the head read the whole width.",
             )
@@ -185,7 +163,7 @@ def _at_the_input(shape: Shape, deepest: int | None) -> list[Bottleneck]:
             f"otherwise {deeper}."
         )
     summary = f"{cause}, so the input has rank at most {q} in a width of {d}; {positions}."
-    return [Bottleneck(found.kind, q, d, redundant_parameters(shape, rank=q), summary, advice)]
+    return [Bottleneck(found.kind, q, d, summary, advice, redundant_parameters(shape, rank=q))]
 
 
 def _in_attention(shape: Shape) -> list[Bottleneck]:
@@ -219,7 +197,6 @@ def _in_attention(shape: Shape) -> list[Bottleneck]:
                 kind="narrow attention",
                 size=part.inner,
                 width=part.width,
-                redundant=0,
                 summary=f"{part.heads} heads of {part.head_dim} make an inner size of {part.inner}, "
                 f"{part.inner / part.width:.3g} times the width {part.width}: attention cannot reach the whole stream.",
                 advice=advice,

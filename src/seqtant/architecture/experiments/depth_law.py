@@ -56,11 +56,9 @@ class LossRow:
 
 
 def read_losses(source: Losses, *, embedding: str) -> list[LossRow]:
-    """Reads losses by size and depth, and, if they are there, seed and embedding.
+    """Reads losses by size and depth, and, if they are there, seed and embedding; other embeddings are left out.
 
-    Args:
-        source: A CSV file, as a sweep writes it or your own; or rows in memory, (size, depth, loss, seed, embedding).
-        embedding: Rows of another embedding are left out.
+    The source is a CSV file, as a sweep writes it or your own; or rows in memory, (size, depth, loss, seed, embedding).
 
     Raises:
         InputError: The file is missing, lacks a column, holds no row, or a number of it makes no sense.
@@ -123,14 +121,8 @@ def simulate_losses(
     """Simulates losses in which each deeper network starts to win exactly where a law says, plus seed-to-seed scatter.
 
     The gap of each pair is a straight line in ln N through zero at the pair's transition size, so that interpolation
-    makes no error of its own.
-
-    Args:
-        law: The law to find again.
-        depths: Depths, rising.
-        spread: Standard deviation of a loss over seeds, nats.
-        generator: Source of the scatter.
-        pair_depth: Which depth of a pair the law speaks of: ``deep`` or ``shallow``.
+    makes no error of its own. The scatter has the standard deviation ``spread``, nats; the law speaks of the ``deep``
+    or the ``shallow`` depth of a pair.
     """
     rows: list[LossRow] = []
     for size in SIMULATED_SIZES:
@@ -145,7 +137,7 @@ def simulate_losses(
     return rows
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Crossing:
     """The size at which the deeper network of a pair starts to win."""
 
@@ -264,80 +256,49 @@ def find_crossings(
 ) -> tuple[list[Crossing], dict[tuple[int, int], str]]:
     """Finds the crossing of each pair of neighboring depths, interpolated in the logarithm of the size.
 
-    Args:
-        rows: Trained networks.
-        draws: Number of draws R of the bootstrap over seeds.
-        generator: Their source.
-        pair_depth: Which depth stands for a pair: ``deep`` or ``shallow``.
-
-    Returns:
-        The crossings, and for each pair without one that can be trusted the reason.
+    For each pair without one that can be trusted it gives the reason.
 
     Raises:
         InputError: A network is there twice, or the depths of a size share no seed.
-
-    Example:
-        >>> rows = [LossRow(size, 6, 0, 3.0) for size in (1e6, 1e7, 1e8)]
-        >>> rows += [LossRow(1e6, 12, 0, 3.1), LossRow(1e7, 12, 0, 3.0), LossRow(1e8, 12, 0, 2.9)]
-        >>> (crossing,), _ = find_crossings(rows, draws=100, generator=np.random.default_rng(0))
-        >>> round(math.log10(crossing.size.value), 6)
-        7.0
     """
     table = tabulate_losses(rows)
     drawn = table.bootstrap_means(draws, generator)
     found: list[Crossing] = []
     missing: dict[tuple[int, int], str] = {}
     for shallow, deep in itertools.pairwise(table.depths):
-        each = _crossing(table, drawn, shallow, deep, pair_depth)
-        if isinstance(each, Crossing):
-            found.append(each)
-        else:
-            missing[shallow, deep] = each
+        sizes = [size for size in table.sizes if (size, shallow) in table.losses and (size, deep) in table.losses]
+        if len(sizes) < 2:
+            missing[shallow, deep] = f"{len(sizes)} sizes in common, two are needed"
+            continue
+        logs = np.log(sizes)
+        gaps = np.array([table.losses[size, shallow].mean() - table.losses[size, deep].mean() for size in sizes])
+        place, changes = upward_crossing(logs, gaps[None])
+        if changes[0] == 0:
+            winner = "deep" if gaps[-1] > 0 else "shallow"
+            missing[shallow, deep] = f"no crossing: the {winner} one wins at the largest size"
+            continue
+        value, every = math.exp(float(place[0])), None
+        size = Estimate(value=value, method="log interpolation, one seed", unit="parameters")
+        if drawn is not None:
+            # The crossing of every draw of the bootstrap, [R]; NaN where a draw has none.
+            every, _ = upward_crossing(logs, np.stack([drawn[n, shallow] - drawn[n, deep] for n in sizes], axis=1))
+            lost = float(np.isnan(every).mean())
+            if lost > LARGEST_LOSS_OF_DRAWS:
+                reason = f"the crossing vanishes in {lost:.0%} of the draws: too close to the smallest or largest size"
+                missing[shallow, deep] = reason
+                continue
+            # A few lost draws stand at the point estimate: draws stay aligned between pairs, which share depths.
+            every = np.where(np.isnan(every), place[0], every)
+            size = percentile(value, np.exp(every), method="parametric bootstrap over seeds", unit="parameters")
+        depth = deep if pair_depth == "deep" else shallow
+        found.append(Crossing(shallow, deep, depth, size, every, bool(changes[0] > 1)))
     return found, missing
-
-
-def _crossing(
-    table: LossTable, drawn: dict[tuple[float, int], np.ndarray] | None, shallow: int, deep: int, pair_depth: str
-) -> Crossing | str:
-    """Finds the crossing of one pair, or says why there is none."""
-    sizes = [size for size in table.sizes if (size, shallow) in table.losses and (size, deep) in table.losses]
-    if len(sizes) < 2:
-        return f"{len(sizes)} sizes in common, two are needed"
-    logs = np.log(sizes)
-    gaps = np.array([table.losses[size, shallow].mean() - table.losses[size, deep].mean() for size in sizes])
-    place, changes = upward_crossing(logs, gaps[None])
-    if changes[0] == 0:
-        return f"no crossing: the {'deep' if gaps[-1] > 0 else 'shallow'} one wins at the largest size"
-    value, every = math.exp(float(place[0])), None
-    size = Estimate(value=value, method="log interpolation, one seed", unit="parameters")
-    if drawn is not None:
-        # The crossing of every draw of the bootstrap, [R]; NaN where a draw has none.
-        every, _ = upward_crossing(logs, np.stack([drawn[n, shallow] - drawn[n, deep] for n in sizes], axis=1))
-        lost = float(np.isnan(every).mean())
-        if lost > LARGEST_LOSS_OF_DRAWS:
-            return f"the crossing vanishes in {lost:.0%} of the draws: too close to the smallest or largest size"
-        # A few lost draws stand at the point estimate: draws stay aligned between pairs, which share depths.
-        every = np.where(np.isnan(every), place[0], every)
-        size = percentile(value, np.exp(every), method="parametric bootstrap over seeds", unit="parameters")
-    return Crossing(
-        shallow=shallow,
-        deep=deep,
-        depth=deep if pair_depth == "deep" else shallow,
-        size=size,
-        draws=every,
-        ambiguous=bool(changes[0] > 1),
-    )
 
 
 def upward_crossing(
     places: Float[np.ndarray, " K"], gaps: Float[np.ndarray, "R K"]
 ) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]:
-    """Finds where each row of gaps rises through zero (middle of first and last time, NaN for never), and how often.
-
-    Example:
-        >>> upward_crossing(np.array([0.0, 1.0, 2.0]), np.array([[-1.0, 1.0, 3.0], [1.0, 2.0, 3.0]]))[0].tolist()
-        [0.5, nan]
-    """
+    """Finds where each row of gaps rises through zero (middle of first and last time, NaN for never), and how often."""
     left, right = gaps[:, :-1], gaps[:, 1:]
     rises = (left <= 0) & (right > 0)
     step = np.where(rises, right - left, 1.0)
@@ -357,18 +318,12 @@ class FittedLaw:
 
     fit: Fit
     """Weighted least squares; ``intercept`` is a, ``slope`` is b."""
-    covariance: np.ndarray
-    """Covariance of (a, b): of the refitted draws, or of the fit where there is no scatter over seeds, [2, 2]."""
     a: Estimate
     """Intercept, natural logarithm of a width."""
     b: Estimate
     """Slope per layer."""
-
-    @property
-    def law(self) -> DepthLaw:
-        """The same as a depth law, for predictions."""
-        (var_a, cov_ab), (_, var_b) = self.covariance.tolist()
-        return DepthLaw(a=self.a.value, b=self.b.value, var_a=var_a, cov_ab=cov_ab, var_b=var_b)
+    law: DepthLaw
+    """The same with the covariance of (a, b): of the refitted draws, or of the fit where seeds do not scatter."""
 
 
 def fit_law(crossings: Sequence[Crossing]) -> FittedLaw:
@@ -390,14 +345,17 @@ def fit_law(crossings: Sequence[Crossing]) -> FittedLaw:
     errors = np.array([crossing.log_width_error or np.nan for crossing in crossings])
     if np.isnan(errors).any():
         fit = fit_line(depths, heights)
-        return FittedLaw(fit=fit, covariance=fit.covariance, a=fit.estimate("intercept"), b=fit.estimate("slope"))
-    fit = fit_line(depths, heights, errors=errors)
-    # The weighted line of each draw of the bootstrap, [R, 2], by one pseudo-inverse for all.
-    draws = np.stack([crossing.draws for crossing in crossings if crossing.draws is not None], axis=1)
-    design = np.stack([np.ones_like(depths), depths], axis=1) / errors[:, None]
-    lines = ((draws - np.log(12 * depths)) / 2 / errors) @ np.linalg.pinv(design).T
-    a, b = (
-        percentile(float(value), lines[:, index], method="refitted bootstrap over seeds", n=len(crossings))
-        for index, value in enumerate(fit.parameters)
-    )
-    return FittedLaw(fit=fit, covariance=np.cov(lines.T), a=a, b=b)
+        covariance, a, b = fit.covariance, fit.estimate("intercept"), fit.estimate("slope")
+    else:
+        fit = fit_line(depths, heights, errors=errors)
+        # The weighted line of each draw of the bootstrap, [R, 2], by one pseudo-inverse for all.
+        draws = np.stack([crossing.draws for crossing in crossings if crossing.draws is not None], axis=1)
+        design = np.stack([np.ones_like(depths), depths], axis=1) / errors[:, None]
+        lines = ((draws - np.log(12 * depths)) / 2 / errors) @ np.linalg.pinv(design).T
+        covariance = np.cov(lines.T)
+        a, b = (
+            percentile(float(value), lines[:, index], method="refitted bootstrap over seeds", n=len(crossings))
+            for index, value in enumerate(fit.parameters)
+        )
+    (var_a, cov_ab), (_, var_b) = covariance.tolist()
+    return FittedLaw(fit=fit, a=a, b=b, law=DepthLaw(a=a.value, b=b.value, var_a=var_a, cov_ab=cov_ab, var_b=var_b))

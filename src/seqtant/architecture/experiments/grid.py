@@ -91,13 +91,7 @@ class Outcome:
 def cells(
     sizes: Sequence[float], depths: Sequence[int], embeddings: Sequence[EmbeddingKind], *, multiple_of: int
 ) -> list[Cell]:
-    """Makes every shape with every embedding, by size and depth.
-
-    Args:
-        sizes: Non-embedding parameters.
-        depths: Layers.
-        embeddings: Kinds of input embedding.
-        multiple_of: What widths are multiples of: the head size, or the number of heads.
+    """Makes every shape with every embedding, by size and depth; widths are multiples of ``multiple_of``.
 
     Raises:
         InputError: No width makes a depth come near a size, or a rank is not below a width and would limit nothing.
@@ -126,12 +120,7 @@ def cells(
 
 
 def find_or_train(run: Run, corpus: Corpus, context: Context) -> Outcome:
-    """Takes the outcome of a run from the sweep's folder, or trains and leaves it there.
-
-    Args:
-        run: What to train.
-        corpus: Tokens.
-        context: Device, progress, and the folder whose ``cells`` hold the outcomes; None keeps nothing.
+    """Takes the outcome of a run from ``cells`` in the context's folder, or trains and leaves it there.
 
     Raises:
         InputError: A stored outcome cannot be read.

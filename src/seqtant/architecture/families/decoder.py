@@ -1,8 +1,4 @@
-"""Reads every decoder-only family by one reader; what distinguishes the families is data, in ``decoders.py``.
-
-Three parts vary by rule rather than by number: the attention window of each layer, the experts of its feed-forward
-sublayer, and OPT's embeddings, which may be narrower than its width and have a reader of their own at the end.
-"""
+"""Reads every decoder-only family by one reader; what distinguishes the families is data, in ``decoders.py``."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ QueryKeyNorm = Literal["none", "head", "inner"]
 """Norms on queries and keys: none, one of head width each, or one as wide as all heads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Sizes:
     """Default sizes of one family in transformers."""
 
@@ -41,13 +37,15 @@ class Sizes:
     """Head width; None means width over heads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Decoder:
     """What distinguishes one family of decoders."""
 
-    classes: tuple[str, str]
-    """Class without and with the output head."""
+    prefix: str
+    """First word of its class names, e.g. ``Llama`` of ``LlamaModel`` and ``LlamaForCausalLM``."""
     sizes: Sizes
+    headed: str = ""
+    """Class with the output head, where it goes by another name."""
     kv_heads: Callable[[Fields, int], int] | None = None
     """A rule for the key-value heads, where they are no field of the usual name."""
     aliases: tuple[tuple[str, str], ...] = ()
@@ -55,9 +53,8 @@ class Decoder:
     heads_divide: bool = True
     """Whether heads must divide the width even where a head width is given."""
     tied: bool = False
-    qkv_bias: Switch = False
-    output_bias: Switch = False
-    mlp_bias: Switch = False
+    biases: tuple[Switch, Switch, Switch] = (False, False, False)
+    """Biases of queries, keys and values; of the attention's output; of the feed-forward sublayer."""
     head_bias: bool = False
     gated: bool = True
     norms: int | Callable[[Fields], int] = 2
@@ -82,22 +79,15 @@ def read_decoder(fields: Fields, family: Decoder) -> Shape:
     Raises:
         InputError: A size is not a size, or heads do not divide.
     """
-
-    def switched(switch: Switch) -> bool:
-        return switch if isinstance(switch, bool) else fields.flag(*switch)
-
     sizes = family.sizes
+    headed = family.headed or f"{family.prefix}ForCausalLM"
     width = fields.size("hidden_size", sizes.width)
     vocabulary = fields.size("vocab_size", sizes.vocabulary)
-    counted = fields.counted_class(*family.classes)
+    counted = fields.counted_class(f"{family.prefix}Model", headed)
     depth = fields.size("num_hidden_layers", sizes.depth)
-    feed_forward = FeedForward(
-        width=width,
-        inner=fields.size("intermediate_size", sizes.inner or 4 * width),
-        gated=family.gated,
-        bias=switched(family.mlp_bias),
-    )
-    qkv_bias, output_bias = switched(family.qkv_bias), switched(family.output_bias)
+    inner = fields.size("intermediate_size", sizes.inner or 4 * width)
+    qkv_bias, output_bias, mlp_bias = (each if isinstance(each, bool) else fields.flag(*each) for each in family.biases)
+    feed_forward = FeedForward(width=width, inner=inner, gated=family.gated, bias=mlp_bias)
     attention = replace(
         _attention(fields, family, width), query_bias=qkv_bias, kv_bias=qkv_bias, output_bias=output_bias
     )
@@ -120,16 +110,13 @@ def read_decoder(fields: Fields, family: Decoder) -> Shape:
     output = Linear(name="output", inputs=width, outputs=vocabulary, bias=family.head_bias, tied=tied)
     stack = tuple(replace(layer, stored=count, applied=count) for layer, count in layers.items())
     return Shape(
-        family=fields.word("model_type", ""),
         counted_as=counted,
         width=width,
         embedding=Embedding(tables=tuple(tables), norm=family.norm_vectors * width if family.embedding_norm else 0),
         stacks=(Stack(name="decoder", layers=stack, norm=family.norm_vectors * width),),
-        head=(output,) if counted == family.classes[1] else (),
+        head=(output,) if counted == headed else (),
         vocabulary=vocabulary,
         context=fields.size("max_position_embeddings", sizes.context) if sizes.context else None,
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )
 
 
@@ -145,147 +132,3 @@ def _attention(fields: Fields, family: Decoder, width: int) -> Attention:
     # A norm per head has a shift where the family's other norms have one; a norm over all heads never has.
     norm *= 2 if family.norm_vectors == 2 and kind != "inner" else 1
     return Attention(width=width, heads=heads, kv_heads=kv_heads, head_dim=head_dim, norm=norm)
-
-
-def sliding(fields: Fields, depth: int, default: int | None = None) -> list[int | None]:
-    """Gives every layer the window of ``sliding_window``; an explicit null means none."""
-    return [_window(fields, default)] * depth
-
-
-def patterned(fields: Fields, depth: int, default: int, period: int) -> list[int | None]:
-    """Gives all but every so many layers a window, unless ``layer_types`` says which (Gemma)."""
-    period = fields.size("sliding_window_pattern", period)
-    return _by_layer_type(fields, _window(fields, default), [bool((i + 1) % period) for i in range(depth)])
-
-
-def later_layers(fields: Fields, depth: int) -> list[int | None]:
-    """Gives layers from ``max_window_layers`` on a window, and only with ``use_sliding_window`` (Qwen)."""
-    if not fields.flag("use_sliding_window", False):
-        return [None] * depth
-    first = fields.raw("max_window_layers", 28)
-    return _by_layer_type(fields, _window(fields, 4096), [index >= first for index in range(depth)])
-
-
-def all_or_none(fields: Fields, depth: int) -> list[int | None]:
-    """Gives every layer a window, and only with ``use_sliding_window`` (Qwen's mixtures)."""
-    return [_window(fields, 4096) if fields.flag("use_sliding_window", False) else None] * depth
-
-
-def without_rotation(fields: Fields, depth: int) -> list[int | None]:
-    """Gives layers without rotary positions a window, and only with ``use_sliding_window`` (SmolLM3)."""
-    if not fields.flag("use_sliding_window", False):
-        return [None] * depth
-    every = fields.size("no_rope_layer_interval", 4)
-    rotary = fields.per_layer("no_rope_layers", [int((i + 1) % every != 0) for i in range(depth)], depth)
-    return _by_layer_type(fields, _window(fields, None), [not flag for flag in rotary])
-
-
-def local_and_global(fields: Fields, depth: int) -> list[int | None]:
-    """Alternates layers as ``attention_types`` lists them (GPT-Neo).
-
-    Raises:
-        InputError: The list does not name every layer's kind.
-    """
-    listed = fields.raw("attention_types", [[["global", "local"], depth // 2]])
-    try:
-        kinds = [kind for block, times in listed for _ in range(times) for kind in block]
-    except (TypeError, ValueError):
-        raise fields.error(f"attention_types is {listed!r}: write [[['global', 'local'], 12]]") from None
-    if len(kinds) != depth or not set(kinds) <= {"global", "local"}:
-        raise fields.error(
-            f"attention_types names {len(kinds)} layers of kinds {sorted(set(kinds))}: it must name {depth}"
-        )
-    window = fields.size("window_size", 256)
-    return [window if kind == "local" else None for kind in kinds]
-
-
-def _by_layer_type(fields: Fields, window: int | None, slides: list[bool]) -> list[int | None]:
-    """Follows ``layer_types`` where it is given, else the rule's own answer.
-
-    Raises:
-        InputError: ``layer_types`` names a kind of layer that cannot be counted.
-    """
-    known = ("full_attention", "sliding_attention")
-    kinds = fields.per_layer("layer_types", [known[slide] for slide in slides], len(slides))
-    strange = next((kind for kind in kinds if kind not in known), None)
-    if strange is not None:
-        raise fields.error(f"layer_types names '{strange}': known are {', '.join(known)}")
-    return [window if kind == "sliding_attention" else None for kind in kinds]
-
-
-def _window(fields: Fields, default: int | None) -> int | None:
-    """Reads ``sliding_window``; an explicit null means none even where the family has a default."""
-    if default is None or "sliding_window" in fields.data:
-        return fields.optional_size("sliding_window")
-    return default
-
-
-def mixture(
-    fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_local_experts", 8), active: int = 2
-) -> FeedForward:
-    """Puts experts into every layer, each as wide as the sublayer given (Mixtral).
-
-    Raises:
-        InputError: A token would pass through more experts than there are.
-    """
-    count = fields.size(*stored)
-    used = fields.size("num_experts_per_tok", active)
-    if used > count:
-        raise fields.error(f"num_experts_per_tok is {used}: there are only {count} experts")
-    return replace(expert, experts=count, active=used)
-
-
-def sparse_mixture(fields: Fields, feed_forward: FeedForward, index: int) -> FeedForward:
-    """Puts narrow experts into every so many layers, a dense sublayer into the others (Qwen3)."""
-    if index in fields.raw("mlp_only_layers", []) or (index + 1) % fields.size("decoder_sparse_step", 1):
-        return feed_forward
-    narrow = replace(feed_forward, inner=fields.size("moe_intermediate_size", 768))
-    return mixture(fields, narrow, index, ("num_experts", 128), 8)
-
-
-def read_opt(fields: Fields) -> Shape:
-    """Reads an OPT configuration: embeddings may be narrower than the width, with a projection in and one out.
-
-    Raises:
-        InputError: A size is not a size, or heads do not divide the width.
-    """
-    width = fields.size("hidden_size", 768)
-    vocabulary = fields.size("vocab_size", 50272)
-    narrow = fields.size("word_embed_proj_dim", width)
-    counted = fields.counted_class("OPTModel", "OPTForCausalLM")
-    heads = fields.heads(width, 12)
-    bias = fields.flag("enable_bias", True)
-    norm = 2 * width if fields.flag("layer_norm_elementwise_affine", True) else 0
-    depth = fields.size("num_hidden_layers", 12)
-    context = fields.size("max_position_embeddings", 2048)
-    attention = Attention(width=width, heads=heads, kv_heads=heads, head_dim=width // heads)
-    layer = Layer(
-        attention=(replace(attention, query_bias=bias, kv_bias=bias, output_bias=bias),),
-        feed_forward=FeedForward(width=width, inner=fields.size("ffn_dim", 3072), bias=bias),
-        norm=2 * norm,
-        stored=depth,
-        applied=depth,
-    )
-    last_norm = fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm", False)
-    output = Linear(name="output", inputs=narrow, outputs=vocabulary, tied=fields.flag("tie_word_embeddings", True))
-    down = (Linear(name="projection out", inputs=width, outputs=narrow),) if narrow != width else ()
-    return Shape(
-        family="opt",
-        counted_as=counted,
-        width=width,
-        embedding=Embedding(
-            tables=(
-                Table(name="token", rows=vocabulary, columns=narrow, tensor="embed_tokens.weight"),
-                # Two rows before position 0.
-                Table(name="position", rows=context + 2, columns=width, tensor="embed_positions.weight"),
-            ),
-            projection=Linear(name="projection in", inputs=narrow, outputs=width) if narrow != width else None,
-            projection_tensor="project_in.weight",
-        ),
-        stacks=(Stack(name="decoder", layers=(layer,), norm=norm if last_norm else 0),),
-        head=(*down, output) if counted == "OPTForCausalLM" else down,
-        vocabulary=vocabulary,
-        context=context,
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
-    )

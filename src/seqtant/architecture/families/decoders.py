@@ -1,5 +1,8 @@
 """Lists the decoder-only families and what distinguishes them; sizes are the defaults of transformers.
 
+What varies by rule rather than by number comes first: the attention window of each layer and the experts of its
+feed-forward sublayer. OPT, whose embeddings may be narrower than its width, has a reader of its own at the end.
+
 A further family is one more entry here, or an entry point of group ``seqtant.families``.
 """
 
@@ -8,65 +11,145 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from seqtant.architecture.families.decoder import (
-    Decoder,
-    Sizes,
-    all_or_none,
-    later_layers,
-    local_and_global,
-    mixture,
-    patterned,
-    sliding,
-    sparse_mixture,
-    without_rotation,
-)
+from seqtant.architecture.families.decoder import Decoder, Sizes, read_decoder
 from seqtant.architecture.families.fields import Fields
+from seqtant.architecture.families.shape import Embedding, FeedForward, Linear, Shape
 
-ATTENTION_BIAS = ("attention_bias", False)
+
+def sliding(fields: Fields, depth: int, default: int | None = None) -> list[int | None]:
+    """Gives every layer the window of ``sliding_window``; an explicit null means none."""
+    return [_window(fields, default)] * depth
+
+
+def patterned(fields: Fields, depth: int, default: int, period: int) -> list[int | None]:
+    """Gives all but every so many layers a window, unless ``layer_types`` says which (Gemma)."""
+    period = fields.size("sliding_window_pattern", period)
+    return _by_layer_type(fields, _window(fields, default), [bool((i + 1) % period) for i in range(depth)])
+
+
+def later_layers(fields: Fields, depth: int) -> list[int | None]:
+    """Gives layers from ``max_window_layers`` on a window, and only with ``use_sliding_window`` (Qwen)."""
+    if not fields.flag("use_sliding_window", False):
+        return [None] * depth
+    first = fields.raw("max_window_layers", 28)
+    return _by_layer_type(fields, _window(fields, 4096), [index >= first for index in range(depth)])
+
+
+def all_or_none(fields: Fields, depth: int) -> list[int | None]:
+    """Gives every layer a window, and only with ``use_sliding_window`` (Qwen's mixtures)."""
+    return [_window(fields, 4096) if fields.flag("use_sliding_window", False) else None] * depth
+
+
+def without_rotation(fields: Fields, depth: int) -> list[int | None]:
+    """Gives layers without rotary positions a window, and only with ``use_sliding_window`` (SmolLM3)."""
+    if not fields.flag("use_sliding_window", False):
+        return [None] * depth
+    every = fields.size("no_rope_layer_interval", 4)
+    rotary = fields.per_layer("no_rope_layers", [int((i + 1) % every != 0) for i in range(depth)], depth)
+    return _by_layer_type(fields, _window(fields, None), [not flag for flag in rotary])
+
+
+def local_and_global(fields: Fields, depth: int) -> list[int | None]:
+    """Alternates layers as ``attention_types`` lists them (GPT-Neo).
+
+    Raises:
+        InputError: The list does not name every layer's kind.
+    """
+    listed = fields.raw("attention_types", [[["global", "local"], depth // 2]])
+    try:
+        kinds = [kind for block, times in listed for _ in range(times) for kind in block]
+    except (TypeError, ValueError):
+        raise fields.error(f"attention_types is {listed!r}: write [[['global', 'local'], 12]]") from None
+    if len(kinds) != depth or not set(kinds) <= {"global", "local"}:
+        raise fields.error(
+            f"attention_types names {len(kinds)} layers of kinds {sorted(set(kinds))}: it must name {depth}"
+        )
+    window = fields.size("window_size", 256)
+    return [window if kind == "local" else None for kind in kinds]
+
+
+def _by_layer_type(fields: Fields, window: int | None, slides: list[bool]) -> list[int | None]:
+    """Follows ``layer_types`` where it is given, else the rule's own answer.
+
+    Raises:
+        InputError: ``layer_types`` names a kind of layer that cannot be counted.
+    """
+    known = ("full_attention", "sliding_attention")
+    kinds = fields.per_layer("layer_types", [known[slide] for slide in slides], len(slides))
+    strange = next((kind for kind in kinds if kind not in known), None)
+    if strange is not None:
+        raise fields.error(f"layer_types names '{strange}': known are {', '.join(known)}")
+    return [window if kind == "sliding_attention" else None for kind in kinds]
+
+
+def _window(fields: Fields, default: int | None) -> int | None:
+    """Reads ``sliding_window``; an explicit null means none even where the family has a default."""
+    if default is None or "sliding_window" in fields.data:
+        return fields.optional_size("sliding_window")
+    return default
+
+
+def mixture(
+    fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_local_experts", 8), active: int = 2
+) -> FeedForward:
+    """Puts experts into every layer, each as wide as the sublayer given (Mixtral).
+
+    Raises:
+        InputError: A token would pass through more experts than there are.
+    """
+    count = fields.size(*stored)
+    used = fields.size("num_experts_per_tok", active)
+    if used > count:
+        raise fields.error(f"num_experts_per_tok is {used}: there are only {count} experts")
+    return replace(expert, experts=count, active=used)
+
+
+def sparse_mixture(fields: Fields, feed_forward: FeedForward, index: int) -> FeedForward:
+    """Puts narrow experts into every so many layers, a dense sublayer into the others (Qwen3)."""
+    if index in fields.raw("mlp_only_layers", []) or (index + 1) % fields.size("decoder_sparse_step", 1):
+        return feed_forward
+    narrow = replace(feed_forward, inner=fields.size("moe_intermediate_size", 768))
+    return mixture(fields, narrow, index, ("num_experts", 128), 8)
+
+
+# Sizes are vocabulary, width, depth, heads, context and feed-forward width.
+# Biases are those of queries, keys and values, of the attention's output, and of the feed-forward sublayer.
 
 # Llama's lineage: rotary positions, gated feed-forward layers, grouped keys and values.
 
-LLAMA = Decoder(
-    classes=("LlamaModel", "LlamaForCausalLM"),
-    sizes=Sizes(vocabulary=32000, width=4096, depth=32, heads=32, inner=11008, context=2048),
-    qkv_bias=ATTENTION_BIAS,
-    output_bias=ATTENTION_BIAS,
-    mlp_bias=("mlp_bias", False),
-)
+ATTENTION = ("attention_bias", False)
+NO_BIAS = (False, False, False)
+LLAMA = Decoder("Llama", Sizes(32000, 4096, 32, 32, 2048, 11008), biases=(ATTENTION, ATTENTION, ("mlp_bias", False)))
 MISTRAL = Decoder(
-    classes=("MistralModel", "MistralForCausalLM"),
-    sizes=Sizes(vocabulary=32000, width=4096, depth=32, heads=32, kv_heads=8, inner=14336, context=131072),
+    "Mistral",
+    Sizes(32000, 4096, 32, 32, 131072, 14336, kv_heads=8),
     heads_divide=False,
     windows=partial(sliding, default=4096),
 )
 QWEN2 = Decoder(
-    classes=("Qwen2Model", "Qwen2ForCausalLM"),
-    sizes=Sizes(vocabulary=151936, width=4096, depth=32, heads=32, kv_heads=32, inner=22016, context=32768),
+    "Qwen2",
+    Sizes(151936, 4096, 32, 32, 32768, 22016, kv_heads=32),
     heads_divide=False,
-    qkv_bias=True,
+    biases=(True, False, False),
     windows=later_layers,
 )
 QWEN3 = replace(
     QWEN2,
-    classes=("Qwen3Model", "Qwen3ForCausalLM"),
+    prefix="Qwen3",
     sizes=replace(QWEN2.sizes, head_dim=128),
-    qkv_bias=ATTENTION_BIAS,
-    output_bias=ATTENTION_BIAS,
+    biases=(ATTENTION, ATTENTION, False),
     qk_norm="head",
 )
 GEMMA = Decoder(
-    classes=("GemmaModel", "GemmaForCausalLM"),
-    sizes=Sizes(
-        vocabulary=256000, width=3072, depth=28, heads=16, kv_heads=16, head_dim=256, inner=24576, context=8192
-    ),
+    "Gemma",
+    Sizes(256000, 3072, 28, 16, 8192, 24576, kv_heads=16, head_dim=256),
     heads_divide=False,
     tied=True,
-    qkv_bias=ATTENTION_BIAS,
-    output_bias=ATTENTION_BIAS,
+    biases=(ATTENTION, ATTENTION, False),
 )
 GEMMA2 = replace(
     GEMMA,
-    classes=("Gemma2Model", "Gemma2ForCausalLM"),
+    prefix="Gemma2",
     sizes=replace(GEMMA.sizes, width=2304, depth=26, heads=8, kv_heads=4, inner=9216),
     heads_divide=True,
     norms=4,
@@ -82,16 +165,11 @@ GPT_NAMES = (
     ("max_position_embeddings", "n_positions"),
     ("intermediate_size", "n_inner"),
 )
-GPT2 = Decoder(
-    classes=("GPT2Model", "GPT2LMHeadModel"),
-    sizes=Sizes(vocabulary=50257, width=768, depth=12, heads=12, context=1024),
+PLAIN = Decoder("", Sizes(50257, 768, 12, 12, 1024), biases=(True, True, True), gated=False, norm_vectors=2)
+GPT = replace(
+    PLAIN,
     aliases=GPT_NAMES,
     tied=True,
-    qkv_bias=True,
-    output_bias=True,
-    mlp_bias=True,
-    gated=False,
-    norm_vectors=2,
     learned_positions=True,
     token_tensor="wte.weight",
     position_tensor="wpe.weight",
@@ -113,13 +191,13 @@ def _falcon_norms(fields: Fields) -> int:
 DECODERS: dict[str, Decoder] = {
     "llama": LLAMA,
     "mistral": MISTRAL,
-    "mixtral": replace(MISTRAL, classes=("MixtralModel", "MixtralForCausalLM"), windows=sliding, experts=mixture),
+    "mixtral": replace(MISTRAL, prefix="Mixtral", windows=sliding, experts=mixture),
     "qwen2": QWEN2,
     "qwen3": QWEN3,
     "qwen3_moe": replace(
         QWEN3,
-        classes=("Qwen3MoeModel", "Qwen3MoeForCausalLM"),
-        sizes=Sizes(vocabulary=151936, width=2048, depth=24, heads=32, kv_heads=4, inner=6144, context=32768),
+        prefix="Qwen3Moe",
+        sizes=Sizes(151936, 2048, 24, 32, 32768, 6144, kv_heads=4),
         windows=all_or_none,
         experts=sparse_mixture,
     ),
@@ -127,139 +205,153 @@ DECODERS: dict[str, Decoder] = {
     "gemma2": GEMMA2,
     "gemma3_text": replace(
         GEMMA2,
-        classes=("Gemma3TextModel", "Gemma3ForCausalLM"),
+        prefix="Gemma3Text",
+        headed="Gemma3ForCausalLM",
         sizes=replace(GEMMA2.sizes, vocabulary=262208, context=131072),
         qk_norm="head",
         windows=partial(patterned, default=4096, period=6),
     ),
     "phi3": replace(
-        LLAMA,
-        classes=("Phi3Model", "Phi3ForCausalLM"),
-        sizes=Sizes(vocabulary=32064, width=3072, depth=32, heads=32, inner=8192, context=4096),
-        heads_divide=False,
-        qkv_bias=False,
-        output_bias=False,
-        mlp_bias=False,
-        windows=sliding,
+        MISTRAL, prefix="Phi3", sizes=Sizes(32064, 3072, 32, 32, 4096, 8192), biases=NO_BIAS, windows=sliding
     ),
-    "granite": replace(LLAMA, classes=("GraniteModel", "GraniteForCausalLM"), heads_divide=False),
+    "granite": replace(LLAMA, prefix="Granite", heads_divide=False),
     "smollm3": replace(
         LLAMA,
-        classes=("SmolLM3Model", "SmolLM3ForCausalLM"),
-        sizes=Sizes(vocabulary=128256, width=2048, depth=36, heads=16, kv_heads=4, inner=11008, context=32768),
+        prefix="SmolLM3",
+        sizes=Sizes(128256, 2048, 36, 16, 32768, 11008, kv_heads=4),
         heads_divide=False,
         tied=True,
         windows=without_rotation,
     ),
     "olmo": replace(
         LLAMA,
-        classes=("OlmoModel", "OlmoForCausalLM"),
+        prefix="Olmo",
         sizes=replace(LLAMA.sizes, vocabulary=50304),
         heads_divide=False,
-        mlp_bias=False,
+        biases=(ATTENTION, ATTENTION, False),
         norm_vectors=0,
     ),
     "olmo2": replace(
         LLAMA,
-        classes=("Olmo2Model", "Olmo2ForCausalLM"),
+        prefix="Olmo2",
         sizes=replace(LLAMA.sizes, vocabulary=50304),
         heads_divide=False,
-        mlp_bias=False,
+        biases=(ATTENTION, ATTENTION, False),
         qk_norm="inner",
     ),
     "stablelm": replace(
         LLAMA,
-        classes=("StableLmModel", "StableLmForCausalLM"),
-        sizes=Sizes(vocabulary=50304, width=2560, depth=32, heads=32, kv_heads=32, inner=6912, context=4096),
-        qkv_bias=("use_qkv_bias", False),
-        output_bias=False,
-        mlp_bias=False,
+        prefix="StableLm",
+        sizes=Sizes(50304, 2560, 32, 32, 4096, 6912, kv_heads=32),
+        biases=(("use_qkv_bias", False), False, False),
         norms=lambda fields: 1 if fields.flag("use_parallel_residual", False) else 2,
         norm_vectors=2,
         # Its norm per head holds a vector of its own for each head.
         qk_norm=lambda fields: "inner" if fields.flag("qk_layernorm", False) else "none",
     ),
-    "starcoder2": Decoder(
-        classes=("Starcoder2Model", "Starcoder2ForCausalLM"),
-        sizes=Sizes(vocabulary=49152, width=3072, depth=30, heads=24, kv_heads=2, inner=12288, context=4096),
+    "starcoder2": replace(
+        PLAIN,
+        prefix="Starcoder2",
+        sizes=Sizes(49152, 3072, 30, 24, 4096, 12288, kv_heads=2),
         heads_divide=False,
         tied=True,
-        qkv_bias=("use_bias", True),
-        output_bias=("use_bias", True),
-        mlp_bias=("use_bias", True),
-        gated=False,
-        norm_vectors=2,
+        biases=(("use_bias", True), ("use_bias", True), ("use_bias", True)),
         windows=sliding,
     ),
-    "gpt2": GPT2,
+    "gpt2": replace(GPT, prefix="GPT2", headed="GPT2LMHeadModel"),
     "gpt_bigcode": replace(
-        GPT2,
-        classes=("GPTBigCodeModel", "GPTBigCodeForCausalLM"),
-        kv_heads=lambda fields, heads: 1 if fields.flag("multi_query", True) else heads,
+        GPT, prefix="GPTBigCode", kv_heads=lambda fields, heads: 1 if fields.flag("multi_query", True) else heads
     ),
     "gpt_neo": replace(
-        GPT2,
-        classes=("GPTNeoModel", "GPTNeoForCausalLM"),
-        sizes=Sizes(vocabulary=50257, width=2048, depth=24, heads=16, context=2048),
+        GPT,
+        prefix="GPTNeo",
+        sizes=Sizes(50257, 2048, 24, 16, 2048),
         aliases=(("num_hidden_layers", "num_layers"), ("num_attention_heads", "num_heads")),
-        qkv_bias=False,
+        biases=(False, True, True),
         windows=local_and_global,
     ),
-    "gpt_neox": Decoder(
-        classes=("GPTNeoXModel", "GPTNeoXForCausalLM"),
-        sizes=Sizes(vocabulary=50432, width=6144, depth=44, heads=64, inner=24576, context=2048),
-        qkv_bias=("attention_bias", True),
-        output_bias=("attention_bias", True),
-        mlp_bias=True,
-        gated=False,
-        norm_vectors=2,
+    "gpt_neox": replace(
+        PLAIN,
+        prefix="GPTNeoX",
+        sizes=Sizes(50432, 6144, 44, 64, 2048, 24576),
+        biases=(("attention_bias", True), ("attention_bias", True), True),
         token_tensor="embed_in.weight",
     ),
-    "gptj": Decoder(
-        classes=("GPTJModel", "GPTJForCausalLM"),
-        sizes=Sizes(vocabulary=50400, width=4096, depth=28, heads=16, context=2048),
+    "gptj": replace(
+        PLAIN,
+        prefix="GPTJ",
+        sizes=Sizes(50400, 4096, 28, 16, 2048),
         aliases=GPT_NAMES,
-        mlp_bias=True,
+        biases=(False, False, True),
         head_bias=True,
-        gated=False,
         norms=1,
-        norm_vectors=2,
         token_tensor="wte.weight",
     ),
-    "phi": Decoder(
-        classes=("PhiModel", "PhiForCausalLM"),
-        sizes=Sizes(vocabulary=51200, width=2048, depth=24, heads=32, inner=8192, context=2048),
-        qkv_bias=True,
-        output_bias=True,
-        mlp_bias=True,
+    "phi": replace(
+        PLAIN,
+        prefix="Phi",
+        sizes=Sizes(51200, 2048, 24, 32, 2048, 8192),
         head_bias=True,
-        gated=False,
         norms=1,
-        norm_vectors=2,
         qk_norm=lambda fields: "head" if fields.flag("qk_layernorm", False) else "none",
     ),
     "bloom": replace(
-        GPT2,
-        classes=("BloomModel", "BloomForCausalLM"),
-        sizes=Sizes(vocabulary=250880, width=64, depth=2, heads=8, context=None),
+        PLAIN,
+        prefix="Bloom",
+        sizes=Sizes(250880, 64, 2, 8, None),
         aliases=(("hidden_size", "n_embed"), ("num_hidden_layers", "n_layer"), ("num_attention_heads", "n_head")),
-        learned_positions=False,
+        tied=True,
         embedding_norm=True,
         token_tensor="word_embeddings.weight",
     ),
-    "falcon": Decoder(
-        classes=("FalconModel", "FalconForCausalLM"),
-        sizes=Sizes(vocabulary=65024, width=4544, depth=32, heads=71, context=2048),
+    "falcon": replace(
+        PLAIN,
+        prefix="Falcon",
+        sizes=Sizes(65024, 4544, 32, 71, 2048),
         kv_heads=_falcon_kv_heads,
         aliases=(("hidden_size", "n_embed"), ("intermediate_size", "ffn_hidden_size")),
         tied=True,
-        qkv_bias=("bias", False),
-        output_bias=("bias", False),
-        mlp_bias=("bias", False),
-        gated=False,
+        biases=(("bias", False), ("bias", False), ("bias", False)),
         norms=_falcon_norms,
-        norm_vectors=2,
         token_tensor="word_embeddings.weight",
     ),
 }
 """``model_type`` -> family."""
+
+
+OPT = Decoder(
+    "OPT",
+    Sizes(50272, 768, 12, 12, 2048, 3072),
+    aliases=(("intermediate_size", "ffn_dim"),),
+    tied=True,
+    biases=(("enable_bias", True), ("enable_bias", True), ("enable_bias", True)),
+    gated=False,
+    norm_vectors=2,
+    learned_positions=True,
+    position_tensor="embed_positions.weight",
+)
+
+
+def read_opt(fields: Fields) -> Shape:
+    """Reads an OPT configuration: embeddings may be narrower than the width, with a projection in and one out.
+
+    Raises:
+        InputError: A size is not a size, or heads do not divide the width.
+    """
+    affine = fields.flag("layer_norm_elementwise_affine", True)
+    shape = read_decoder(fields, replace(OPT, norm_vectors=2 if affine else 0))
+    width, (token, position) = shape.width, shape.embedding.tables
+    narrow = fields.size("word_embed_proj_dim", width)
+    up = down = None
+    if narrow != width:
+        up = Linear(name="projection in", inputs=narrow, outputs=width)
+        down = Linear(name="projection out", inputs=width, outputs=narrow)
+    # Two rows before position 0.
+    tables = (replace(token, columns=narrow), replace(position, rows=position.rows + 2))
+    last_norm = fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm", False)
+    return replace(
+        shape,
+        embedding=Embedding(tables=tables, projection=up, projection_tensor="project_in.weight"),
+        stacks=shape.stacks if last_norm else (replace(shape.stacks[0], norm=0),),
+        head=((down,) if down else ()) + tuple(replace(output, inputs=narrow) for output in shape.head),
+    )

@@ -84,14 +84,13 @@ def read_bert(fields: Fields, family: Encoder) -> Shape:
     # Layers of a group share weights; inside a group, each of ``inner_group_num`` layers has its own.
     inner_layers = fields.size("inner_group_num", 1) if family.shared else 1
     layer = Layer(
-        attention=(_two_way(width, fields.heads(width, family.heads), bias=True, output_bias=True),),
+        attention=(_two_way(width, fields.heads(width, family.heads)),),
         feed_forward=FeedForward(width=width, inner=fields.size("intermediate_size", family.inner), bias=True),
         norm=4 * width,
         stored=fields.size("num_hidden_groups", 1) * inner_layers if family.shared else depth,
         applied=depth * inner_layers,
     )
     return Shape(
-        family=fields.word("model_type", ""),
         counted_as=counted,
         width=width,
         embedding=Embedding(
@@ -106,12 +105,10 @@ def read_bert(fields: Fields, family: Encoder) -> Shape:
         head_norm=0 if counted == base else 2 * narrow + loose_bias,
         vocabulary=vocabulary,
         context=max(1, positions - family.unused_positions),
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )
 
 
-def _two_way(width: int, heads: int, *, bias: bool, output_bias: bool) -> Attention:
+def _two_way(width: int, heads: int, *, bias: bool = True) -> Attention:
     """Attention over all tokens, with as many key-value heads as heads."""
     return Attention(
         width=width,
@@ -120,7 +117,7 @@ def _two_way(width: int, heads: int, *, bias: bool, output_bias: bool) -> Attent
         head_dim=width // heads,
         query_bias=bias,
         kv_bias=bias,
-        output_bias=output_bias,
+        output_bias=True,
         causal=False,
     )
 
@@ -154,14 +151,13 @@ def read_vit(fields: Fields) -> Shape:
     depth = fields.size("num_hidden_layers", 12)
     bias = fields.flag("qkv_bias", True)
     layer = Layer(
-        attention=(_two_way(width, fields.heads(width, 12), bias=bias, output_bias=True),),
+        attention=(_two_way(width, fields.heads(width, 12), bias=bias),),
         feed_forward=FeedForward(width=width, inner=fields.size("intermediate_size", 3072), bias=True),
         norm=4 * width,
         stored=depth,
         applied=depth,
     )
     return Shape(
-        family="vit",
         counted_as=counted,
         width=width,
         embedding=Embedding(
@@ -174,8 +170,6 @@ def read_vit(fields: Fields) -> Shape:
         head=(classes if counted == "ViTForImageClassification" else pooler,),
         fixed_tokens=tokens,
         context=tokens,
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )
 
 
@@ -215,7 +209,6 @@ def read_t5(fields: Fields) -> Shape:
     tied = fields.flag("tie_word_embeddings", True)
     output = Linear(name="output", inputs=width, outputs=vocabulary, tied=tied)
     return Shape(
-        family="t5",
         counted_as=counted,
         width=width,
         embedding=Embedding(tables=(Table(name="token", rows=vocabulary, columns=width, tensor="shared.weight"),)),
@@ -223,6 +216,4 @@ def read_t5(fields: Fields) -> Shape:
         head=(output,) if counted == "T5ForConditionalGeneration" else (),
         vocabulary=vocabulary,
         context=fields.optional_size("n_positions"),
-        dtype=fields.dtype(),
-        notes=tuple(fields.notes),
     )

@@ -9,18 +9,7 @@ from seqtant.errors import InputError
 
 
 class Fields:
-    """The fields of a ``config.json``, read with the defaults that transformers gives them.
-
-    Args:
-        data: The parsed JSON object.
-        source: What to call it in messages.
-        aliases: Other names of a field, e.g. ``{"hidden_size": "n_embd"}``.
-
-    Example:
-        >>> fields = Fields({"n_embd": 64}, "config.json", {"hidden_size": "n_embd"})
-        >>> fields.size("hidden_size", 768), fields.size("num_hidden_layers", 12)
-        (64, 12)
-    """
+    """The fields of a ``config.json``, read with the defaults that transformers gives them."""
 
     def __init__(self, data: Mapping[str, Any], source: str, aliases: Mapping[str, str] | None = None) -> None:
         self.data = data
@@ -115,18 +104,10 @@ class Fields:
     def counted_class(self, base: str, default: str, *others: str, renamed: Mapping[str, str] | None = None) -> str:
         """Chooses the class of transformers to count, from ``architectures``; a head more or less is millions.
 
-        Args:
-            base: The class without a head, taken for a class that is not known; a note says so.
-            default: The class taken where the configuration names none; a note says so.
-            *others: Further classes that can be counted.
-            renamed: Old names of these classes.
+        ``base``, without a head, stands for a class that is not known, and ``default`` for none; a note says so.
 
         Raises:
             InputError: ``architectures`` is no list of names.
-
-        Example:
-            >>> Fields({"architectures": ["GPT2Model"]}, "here").counted_class("GPT2Model", "GPT2LMHeadModel")
-            'GPT2Model'
         """
         named = self.raw("architectures", [])
         if not isinstance(named, list) or not all(isinstance(name, str) for name in named):

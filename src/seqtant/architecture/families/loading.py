@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqtant.architecture.families.decoder import read_decoder, read_opt
-from seqtant.architecture.families.decoders import DECODERS
+from seqtant.architecture.families.decoder import read_decoder
+from seqtant.architecture.families.decoders import DECODERS, OPT, read_opt
 from seqtant.architecture.families.encoders import BERT_LIKE, read_bert, read_t5, read_vit
 from seqtant.architecture.families.fields import Fields
 from seqtant.architecture.families.shape import Shape
@@ -39,7 +39,7 @@ for _name, _decoder in DECODERS.items():
     FAMILIES.add(_name, (partial(read_decoder, family=_decoder), dict(_decoder.aliases)))
 for _name, _encoder in BERT_LIKE.items():
     FAMILIES.add(_name, (partial(read_bert, family=_encoder), dict(_encoder.aliases)))
-FAMILIES.add("opt", (read_opt, {}))
+FAMILIES.add("opt", (read_opt, dict(OPT.aliases)))
 FAMILIES.add(
     "t5", (read_t5, {"hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers"})
 )
@@ -48,10 +48,6 @@ FAMILIES.add("vit", (read_vit, {}))
 
 def describe(data: Mapping[str, Any], source: str = "configuration") -> Shape:
     """Reads a parsed ``config.json`` into a shape.
-
-    Args:
-        data: The JSON object.
-        source: What to call it in messages, e.g. the file's path.
 
     Raises:
         InputError: The family is unknown, or a field does not fit; one line that names it.
@@ -75,7 +71,7 @@ def describe(data: Mapping[str, Any], source: str = "configuration") -> Shape:
     fields.notes += notes
     if fields.flag("add_cross_attention", False):
         raise fields.error("add_cross_attention is true: cross-attention added to this family is not counted")
-    return reader(fields)
+    return replace(reader(fields), family=str(kind), dtype=fields.dtype(), notes=tuple(fields.notes))
 
 
 @dataclass(frozen=True)
@@ -90,14 +86,6 @@ class ModelFiles:
     """The parsed ``config.json``."""
     weights: tuple[Path, ...] | Mapping[str, Tensor] = ()
     """Safetensors files, in order, or the parameters of a network in memory by name; none of a configuration alone."""
-
-    def shape(self) -> Shape:
-        """Reads the network that the configuration describes.
-
-        Raises:
-            InputError: The family is unknown, or a field does not fit.
-        """
-        return describe(self.config, self.config_path)
 
 
 def find_model(model: NetworkSource, *, download: bool = False) -> ModelFiles:
@@ -134,25 +122,20 @@ def find_model(model: NetworkSource, *, download: bool = False) -> ModelFiles:
     is_hub_name = re.match(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", model)
     if path.suffix in {".json", ".safetensors"} or not is_hub_name or path.parent.is_dir():
         raise InputError(f"'{model}' does not exist: give a model folder, a config.json, or a hub name as owner/name")
-    return _of_hub(model, download=download)
-
-
-def _of_hub(name: str, *, download: bool) -> ModelFiles:
-    """Fetches a model's configuration from the hub, and its weights if asked for; otherwise those of the cache."""
-    config_path = _fetch(name, "config.json")
+    config_path = _fetch(model, "config.json")
     config = read_json(config_path)
     if download:
         try:
-            weights = (_fetch(name, SINGLE),)
+            weights = (_fetch(model, SINGLE),)
         except InputError:
             # Large models have an index and several files; if that is missing too, its error is the one to show.
-            weights = tuple(_fetch(name, shard) for shard in _shard_names(_fetch(name, INDEX)))
+            weights = tuple(_fetch(model, shard) for shard in _shard_names(_fetch(model, INDEX)))
     else:
         from huggingface_hub import try_to_load_from_cache
 
-        cached = try_to_load_from_cache(name, SINGLE)
+        cached = try_to_load_from_cache(model, SINGLE)
         weights = (Path(cached),) if isinstance(cached, str) else ()
-    return ModelFiles(name, str(config_path), config, weights)
+    return ModelFiles(model, str(config_path), config, weights)
 
 
 def _in_memory(model: Any) -> ModelFiles:

@@ -30,12 +30,7 @@ class Linear:
 
     @property
     def parameters(self) -> int:
-        """Parameters of its own.
-
-        Example:
-            >>> Linear(name="output", inputs=4, outputs=10, bias=True, tied=True).parameters
-            10
-        """
+        """Parameters of its own."""
         return (0 if self.tied else self.weights) + (self.outputs if self.bias else 0)
 
 
@@ -108,12 +103,7 @@ class Attention:
 
     @property
     def weights(self) -> int:
-        """Entries of the four matrices: queries and output of the full inner size, keys and values of the grouped one.
-
-        Example:
-            >>> Attention(width=4, heads=2, kv_heads=1, head_dim=2).weights  # 2*4*4 + 2*4*2
-            48
-        """
+        """Entries of the four matrices: queries and output of the full inner size, keys and values of the grouped."""
         return 2 * self.width * (self.inner + self.kv_inner)
 
     @property
@@ -188,8 +178,6 @@ class Stack:
 class Shape:
     """A whole network, as counted."""
 
-    family: str
-    """``model_type`` of the configuration."""
     counted_as: str
     """Class of transformers whose parameters are counted, e.g. ``GPT2LMHeadModel``."""
     width: int
@@ -206,6 +194,8 @@ class Shape:
     """Most tokens it was built for; None where relative positions leave it open."""
     fixed_tokens: int | None = None
     """Tokens of every input, where the input has one size only (images)."""
+    family: str = ""
+    """``model_type`` of the configuration."""
     dtype: str = "float32"
     """Number format that the configuration names."""
     notes: tuple[str, ...] = ()

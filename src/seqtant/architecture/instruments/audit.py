@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from seqtant.architecture.config import AuditConfig
+from seqtant.architecture.counting import bottlenecks
 from seqtant.architecture.counting.accounting import Parameters, count_cache, count_flops, count_parameters
-from seqtant.architecture.counting.bottlenecks import (
-    Bottleneck,
-    Kind,
-    find_bottlenecks,
-    input_rank,
-    redundant_parameters,
-    scores_rank,
-)
 from seqtant.architecture.counting.checkpoint import mismatch, parameters_on_disk, read_headers
-from seqtant.architecture.families.loading import ModelFiles, find_model
+from seqtant.architecture.families.loading import ModelFiles, describe, find_model
 from seqtant.architecture.families.shape import Shape
-from seqtant.architecture.planning.depth_check import DepthCheck, check_depth
-from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, optimal_depth
-from seqtant.findings import Assumption, Cell, Estimate, Result
+from seqtant.architecture.planning.planner import Band, ShapeFamily, depth_band
+from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, DepthRange, optimal_depth
+from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 
 USUAL_LENGTH = 2048
 """Longest sequence at which attention is counted unless another is asked for."""
+DEPTH_VALUES = (
+    "optimal_depth",
+    "optimal_width",
+    "depth_error",
+    "depth_low",
+    "depth_high",
+    "depth_ratio",
+    "extrapolated",
+)
+"""Values of the depth law; None where it says nothing."""
 
 
 @verb(AuditConfig)
@@ -50,20 +53,19 @@ def audit(config: AuditConfig, context: Context) -> Result:
         (124439808, 12)
     """
     model = find_model(config.model)
-    shape = model.shape()
+    shape = describe(model.config, model.config_path)
     title = f"Shape of {model.name}: {shape.depth} layers of width {shape.width}"
     with Recorder("architecture.audit", title, config, context, papers=(7, 8)) as record:
         length = config.length or shape.fixed_tokens or min(shape.context or USUAL_LENGTH, USUAL_LENGTH)
         counted = count_parameters(shape)
         _record_counts(record, shape, counted, length, config.dtype or shape.dtype)
-        depth = check_depth(shape, counted)
-        _record_depth(record, depth)
+        band = _record_depth(record, shape, counted.non_embedding)
         # Where filling the input's rank would be absurdly deep, the advice to go deeper stops at the band's end.
-        cut = depth.band.high if depth.band and depth.band.cap == "three times the law" else None
-        _record_bottlenecks(record, shape, find_bottlenecks(shape, deepest=cut))
+        cut = band.high if band and band.cap == "three times the law" else None
+        _record_bottlenecks(record, shape, bottlenecks.find_bottlenecks(shape, deepest=cut))
         if model.weights:
             _record_weights(record, model, shape, counted)
-        rank = scores_rank(shape)
+        rank = bottlenecks.scores_rank(shape)
         if rank is not None and shape.vocabulary is not None:
             shared = "shares the token table" if shape.is_tied else "has a table of its own"
             record.value("scores_rank", rank)
@@ -129,75 +131,119 @@ def _record_counts(record: Recorder, shape: Shape, counted: Parameters, length: 
     record.table("layers", "Layers", ("stack", "layers", "attention", "sees", "feed-forward"), rows)
 
 
-def _record_depth(record: Recorder, check: DepthCheck) -> None:
-    """Records what the law says: values, its curve, the finding, a warning where the law is extrapolated."""
-    best, band = check.best, check.band
-    for name, number in {
-        "optimal_depth": best.depth if best else None,
-        "optimal_width": best.width if best else None,
-        "depth_error": best.error if best else None,
-        "depth_low": band.low if band else None,
-        "depth_high": band.high if band else None,
-        "depth_ratio": check.depth / best.depth if best else None,
-        "extrapolated": int(bool(check.outside)) if best else None,
-    }.items():
-        record.value(name, number)
-    question = f"Do {check.depth} layers suit {check.size:,} non-embedding parameters?"
-    if best is None or band is None:
-        summary = f"The depth law says nothing here: {check.not_applicable}."
-        record.finding("depth", question, "vacuous", summary, measured=Estimate.exact(check.depth, unit="layers"))
-        return
-    if check.outside:
-        record.warn(check.outside)
-    # The curve of the figure.
-    first, last = min(float(check.size), 1e6), max(float(check.size), 1e12)
-    for size in (first * (last / first) ** (step / 60) for step in range(61)):
-        law = optimal_depth(size)
-        for key, depth in {"law_depth": law.depth, "law_depth_low": law.low, "law_depth_high": law.high}.items():
-            record.measure(key, depth, unit="layers", step=size)
+def _record_depth(record: Recorder, shape: Shape, size: int) -> Band | None:
+    """Compares a shape with the depth law, with its exact non-embedding parameters as N; returns the advised depths."""
+    depth, question = shape.depth, f"Do {shape.depth} layers suit {size:,} non-embedding parameters?"
+    silent = ""
+    if len(shape.stacks) > 1:
+        silent = "it was fitted on single stacks, and this is an encoder with a decoder"
+    elif any(layer.feed_forward.experts > 1 for layer in shape.layers):
+        silent = "it was fitted on dense networks, and this is a mixture of experts"
+    elif any(layer.stored != layer.applied for layer in shape.layers):
+        silent = "it was fitted on layers with weights of their own, and here layers share them"
+    if silent:
+        for name in DEPTH_VALUES:
+            record.value(name, None)
+        summary = f"The depth law says nothing here: {silent}."
+        record.finding("depth", question, "vacuous", summary, measured=Estimate.exact(depth, unit="layers"))
+        return None
 
-    where = {"shallower": "Too shallow", "within": "In the band", "deeper": "Too deep"}[check.place.split()[0]]
+    # The exact size is put in for 12 L d^2, whatever the layers are made of.
+    best = optimal_depth(size)
+    band = depth_band(size, _family_of(shape), best)
+    (shallow, deep), (small, large) = FITTED_DEPTHS, FITTED_SIZES
+    outside = ""
+    if size < small or best.depth < shallow:
+        outside = f"extrapolated below the fitted range ({small:g} parameters, {shallow:g} layers)"
+    elif size > large or best.depth > deep:
+        outside = f"extrapolated above the fitted range ({large:g} parameters, {deep:g} layers)"
+    numbers = (best.depth, best.width, best.error, band.low, band.high, depth / best.depth, int(bool(outside)))
+    for name, number in zip(DEPTH_VALUES, numbers, strict=True):
+        record.value(name, number)
+    if outside:
+        record.warn(outside)
+    # The curve of the figure.
+    first, last = min(float(size), 1e6), max(float(size), 1e12)
+    for step in (first * (last / first) ** (place / 60) for place in range(61)):
+        law = optimal_depth(step)
+        for key, layers in {"law_depth": law.depth, "law_depth_low": law.low, "law_depth_high": law.high}.items():
+            record.measure(key, layers, unit="layers", step=step)
+    _record_depth_finding(record, shape, size, best, band, outside)
+    return band
+
+
+def _family_of(shape: Shape) -> ShapeFamily:
+    """What a plan of this shape's kind has in common: proportions, heads, rank of the input."""
+    attention, feed_forward = shape.layers[0].attention[0], shape.layers[0].feed_forward
+    rank = bottlenecks.input_rank(shape)
+    return ShapeFamily(
+        d_ff_ratio=feed_forward.inner / shape.width,
+        gated=feed_forward.gated,
+        head_dim=attention.head_dim,
+        kv_heads=None if attention.kv_heads == attention.heads else attention.kv_heads,
+        vocabulary=shape.vocabulary,
+        input_rank=rank.rank if rank.kind in ("factorized embedding", "patch dimension") else None,
+        tied=shape.is_tied,
+        snap=1,
+    )
+
+
+def _record_depth_finding(
+    record: Recorder, shape: Shape, size: int, best: DepthRange, band: Band, outside: str
+) -> None:
+    # An assumption of the fit that this network breaks without changing what is counted.
+    untested = ""
+    if shape.vocabulary is None:
+        untested = "it was fitted on text, and this network reads images"
+    elif any(stack.name == "encoder" for stack in shape.stacks):
+        untested = "it was fitted on decoders that predict the next token, and this is an encoder"
+    where = {"shallower": "Too shallow", "within": "In the band", "deeper": "Too deep"}[
+        band.place(shape.depth).split()[0]
+    ]
     summary = (
         f"{where}: the law asks for {band.low} to {band.high} layers, about {best.depth:.1f}; "
-        f"depth is {check.depth / best.depth:.2f} times that."
+        f"depth is {shape.depth / best.depth:.2f} times that."
     )
-    if check.verdict == "vacuous":
-        summary = f"The law says nothing this far below its range; drawn out to here it asks for {best.depth:.1f}."
-    elif check.untested:
-        summary = f"{summary} But {check.untested}."
+    verdict: Verdict = "agrees" if where == "In the band" else "disagrees"
     advice = ""
-    if check.verdict == "disagrees":
+    if best.depth < FITTED_DEPTHS[0]:
+        verdict = "vacuous"
+        summary = f"The law says nothing this far below its range; drawn out to here it asks for {best.depth:.1f}."
+    elif untested:
+        verdict, summary = "inconclusive", f"{summary} But {untested}."
+    elif verdict == "disagrees":
         change = "more layers of less width" if where == "Too shallow" else "fewer layers of more width"
         advice = (
             f"At equal size, {change} (about {best.depth:.0f} x {best.width:.0f}) should do at least as well; "
             "neighboring shapes differ little in loss, and shallow nets run faster."
         )
     (shallow, deep), (small, large) = FITTED_DEPTHS, FITTED_SIZES
+    layer_cost = size / (shape.depth * shape.width**2)  # c with N = c L d^2
     record.finding(
         "depth",
-        question,
-        check.verdict,
+        f"Do {shape.depth} layers suit {size:,} non-embedding parameters?",
+        verdict,
         summary,
         predicted=Estimate(
             value=best.depth, low=best.low, high=best.high, method="delta method on the fit's covariance", unit="layers"
         ),
-        measured=Estimate.exact(check.depth, unit="layers"),
+        measured=Estimate.exact(shape.depth, unit="layers"),
         assumptions=(
             Assumption(
                 statement=f"{shallow:g} to {deep:g} layers and {small:g} to {large:g} parameters, "
                 "where the law was fitted",
-                status="fails" if check.outside else "holds",
-                how=check.outside or "inside",
+                status="fails" if outside else "holds",
+                how=outside or "inside",
             ),
             Assumption(
                 statement="A dense decoder of text",
-                status="fails" if check.untested else "holds",
-                how=check.untested or "read from config.json",
+                status="fails" if untested else "holds",
+                how=untested or "read from config.json",
             ),
             Assumption(
                 statement="Layers of 12 d^2 parameters, within a quarter",
-                status="holds" if abs(check.layer_cost - 12.0) <= 3.0 else "fails",
-                how=f"{check.layer_cost:.1f} d^2; the exact size is put in for N",
+                status="holds" if abs(layer_cost - 12.0) <= 3.0 else "fails",
+                how=f"{layer_cost:.1f} d^2; the exact size is put in for N",
             ),
             Assumption(statement="Trained until size is what limits it", how="a configuration does not say"),
         ),
@@ -205,7 +251,7 @@ def _record_depth(record: Recorder, check: DepthCheck) -> None:
     )
 
 
-QUESTIONS: dict[Kind, str] = {
+QUESTIONS: dict[bottlenecks.Kind, str] = {
     "vocabulary": "Can the vocabulary fill the width?",
     "factorized embedding": "Can the factorized embedding fill the width?",
     "patch dimension": "Can a patch fill the width?",
@@ -216,10 +262,10 @@ QUESTIONS: dict[Kind, str] = {
 }
 
 
-def _record_bottlenecks(record: Recorder, shape: Shape, found: tuple[Bottleneck, ...]) -> None:
-    limit = input_rank(shape)
+def _record_bottlenecks(record: Recorder, shape: Shape, found: tuple[bottlenecks.Bottleneck, ...]) -> None:
+    limit = bottlenecks.input_rank(shape)
     cut = any(place.kind == "wide attention" for place in found)
-    redundant = redundant_parameters(shape, rank=limit.rank if limit.kind else None, cut_heads=cut)
+    redundant = bottlenecks.redundant_parameters(shape, rank=limit.rank if limit.kind else None, cut_heads=cut)
     record.value("input_rank", limit.rank)
     record.value("bottlenecks", len(found))
     record.value("redundant_parameters", redundant)

@@ -23,7 +23,7 @@ from numpy import ndarray
 from seqtant.architecture.config import EmbeddingRankConfig
 from seqtant.architecture.counting.bottlenecks import input_rank
 from seqtant.architecture.counting.checkpoint import StoredTensor, find_tensor, read_headers, read_matrix
-from seqtant.architecture.families.loading import find_model
+from seqtant.architecture.families.loading import describe, find_model
 from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result
@@ -100,11 +100,7 @@ class Moments:
 
     @classmethod
     def of(cls, table: Matrix, progress: Progress = SILENT) -> Moments:
-        """Reads a table once, block by block.
-
-        Args:
-            table: The table.
-            progress: Where to report: a quarter million rows of width 3072 take minutes.
+        """Reads a table once, block by block; a quarter million rows of width 3072 take minutes.
 
         Raises:
             InputError: Every entry is zero, so that there is nothing to measure.
@@ -121,14 +117,7 @@ class Moments:
         return cls(table.shape[0], total, gram, zeros)
 
     def project(self, matrix: Matrix) -> Moments:
-        """Computes the moments of the rows after a linear map: A B^T for a ``matrix`` B, [outputs, columns].
-
-        Example:
-            >>> rng = np.random.default_rng(0)
-            >>> table, up = rng.normal(size=(20, 3)), rng.normal(size=(6, 3))
-            >>> bool(np.allclose(Moments.of(table).project(up).gram, Moments.of(table @ up.T).gram))
-            True
-        """
+        """Computes the moments of the rows after a linear map: A B^T for a ``matrix`` B, [outputs, columns]."""
         # Rows x become B x: their sum B sum x, their second moments B A^T A B^T.
         wide = np.asarray(matrix, dtype=np.float64)
         return Moments(self.rows, wide @ self.total, wide @ self.gram @ wide.T, self.zero_rows)
@@ -148,78 +137,65 @@ class Moments:
 
 
 def spectrum_of_gram(gram: Square, rows: int, *, noise: float = 0.0) -> Spectrum:
-    """Computes the singular values of any table with this A^T A: at most as many as rows, zero below the noise.
-
-    Example:
-        >>> spectrum_of_gram(np.diag([9.0, 4.0, 1.0]), rows=2).values.tolist()
-        [3.0, 2.0]
-    """
+    """Computes the singular values of any table with this A^T A: at most as many as rows, zero below the noise."""
     squares = np.linalg.eigvalsh(gram)[::-1][: min(rows, gram.shape[0])]
     return Spectrum(np.sqrt(np.where(squares > noise, squares, 0.0)))
 
 
-@dataclass(frozen=True)
-class EmbeddingMoments:
-    """What enters the residual stream, as second moments in its own width."""
+def read_moments(shape: Shape, stored: list[StoredTensor], progress: Progress = SILENT) -> dict[str, Moments]:
+    """Reads the input's tensors and takes their moments: of tokens or patches, and of learned positions.
 
-    token: Moments
-    """Tokens or patches, after the projection of factorized embeddings."""
-    narrow: Moments | None
-    """The token table before that projection."""
-    position: Moments | None
-    """Learned positions, after the projection where they pass it."""
+    Both are taken in the width of the residual stream, after the projection of factorized embeddings; the token table
+    before that projection is there too.
 
-    @classmethod
-    def read(cls, shape: Shape, stored: list[StoredTensor], progress: Progress = SILENT) -> EmbeddingMoments:
-        """Reads the input's tensors and takes their moments.
+    Raises:
+        InputError: A tensor is missing or has other sizes than the configuration says.
+    """
 
-        Raises:
-            InputError: A tensor is missing or has other sizes than the configuration says.
-        """
+    def matrix(tensor: str, rows: int, columns: int) -> ndarray[Any, Any]:
+        found = find_tensor(stored, tensor)
+        if found is None:
+            raise InputError(f"the weights hold no '{tensor}': they and config.json do not belong together")
+        # Convolution kernels and leading ones are flattened.
+        if found.numel != rows * columns or columns not in (found.sizes[-1], found.numel // found.sizes[0]):
+            shown = " x ".join(map(str, found.sizes))
+            raise InputError(f"'{found.name}' is {shown}, the configuration says {rows} x {columns}")
+        return read_matrix(found).reshape(rows, columns)
 
-        def matrix(tensor: str, rows: int, columns: int) -> ndarray[Any, Any]:
-            found = find_tensor(stored, tensor)
-            if found is None:
-                raise InputError(f"the weights hold no '{tensor}': they and config.json do not belong together")
-            # Convolution kernels and leading ones are flattened.
-            if found.numel != rows * columns or columns not in (found.sizes[-1], found.numel // found.sizes[0]):
-                shown = " x ".join(map(str, found.sizes))
-                raise InputError(f"'{found.name}' is {shown}, the configuration says {rows} x {columns}")
-            return read_matrix(found).reshape(rows, columns)
+    embedding = shape.embedding
+    token, position, projection = embedding.table("token"), embedding.table("position"), embedding.projection
+    up = None
+    if projection is not None:
+        up = matrix(embedding.projection_tensor, projection.outputs, projection.inputs)
+    found: dict[str, Moments] = {}
+    if token is not None:
+        found["token"] = Moments.of(matrix(token.tensor, token.rows, token.columns), progress)
+        if up is not None:
+            found |= {"token": found["token"].project(up), "token, before the projection": found["token"]}
+    elif up is not None:
+        found["token"] = Moments.of(up.T)
+    else:
+        raise InputError(f"a network of family '{shape.family}' has no input embedding to measure")
+    if position is not None:
+        positions = Moments.of(matrix(position.tensor, position.rows, position.columns))
+        passes = token is not None and up is not None and position.columns != shape.width
+        found["position"] = positions.project(up) if passes and up is not None else positions
+    return found
 
-        embedding = shape.embedding
-        token, position, projection = embedding.table("token"), embedding.table("position"), embedding.projection
-        up = None
-        if projection is not None:
-            up = matrix(embedding.projection_tensor, projection.outputs, projection.inputs)
-        narrow = None
-        if token is not None:
-            tokens = Moments.of(matrix(token.tensor, token.rows, token.columns), progress)
-            if up is not None:
-                tokens, narrow = tokens.project(up), tokens
-        elif up is not None:
-            tokens = Moments.of(up.T)
-        else:
-            raise InputError(f"a network of family '{shape.family}' has no input embedding to measure")
-        positions = None
-        if position is not None:
-            positions = Moments.of(matrix(position.tensor, position.rows, position.columns))
-            if token is not None and up is not None and position.columns != shape.width:
-                positions = positions.project(up)
-        return cls(tokens, narrow, positions)
 
-    def spectra(self) -> dict[str, Spectrum]:
-        """Computes the spectrum of each table by name, and of tokens and positions together."""
-        spectra = {"token": self.token.spectrum(), "token, centered": self.token.spectrum(centered=True)}
-        if self.narrow is not None:
-            spectra["token, before the projection"] = self.narrow.spectrum()
-        if self.position is not None:
-            spectra["position"] = self.position.spectrum()
-            spectra["position, centered"] = self.position.spectrum(centered=True)
-            # Every token at every position alike: the covariances of the two parts add up.
-            joint = self.token.covariance + self.position.covariance
-            spectra["token and position, centered"] = spectrum_of_gram(joint, self.token.rows + self.position.rows)
-        return spectra
+def spectra_of(moments: dict[str, Moments]) -> dict[str, Spectrum]:
+    """Computes the spectrum of each table by name, and of tokens and positions together."""
+    spectra: dict[str, Spectrum] = {}
+    for name, table in moments.items():
+        spectra[name] = table.spectrum()
+        if name in ("token", "position"):
+            spectra[f"{name}, centered"] = table.spectrum(centered=True)
+    if "position" in moments:
+        token, position = moments["token"], moments["position"]
+        # Every token at every position alike: the covariances of the two parts add up.
+        joint = spectrum_of_gram(token.covariance + position.covariance, token.rows + position.rows)
+        spectra["token and position, centered"] = joint
+    return spectra
 
 
 @verb(EmbeddingRankConfig)
@@ -246,11 +222,12 @@ def embedding_rank(config: EmbeddingRankConfig, context: Context) -> Result:
         if not is_path(config.model):
             raise InputError(f"{model.name} is a configuration without weights: give the model")
         raise InputError(f"'{config.model}' has no safetensors weights: give the folder that holds them")
-    shape = model.shape()
-    moments = EmbeddingMoments.read(shape, read_headers(model.weights), context.progress)
+    shape = describe(model.config, model.config_path)
+    moments = read_moments(shape, read_headers(model.weights), context.progress)
+    token = moments["token"]
     title = f"Rank of the input embedding of {model.name}"
     with Recorder("architecture.embedding-rank", title, config, context, papers=(7,)) as record:
-        spectra = moments.spectra()
+        spectra = spectra_of(moments)
         for name, spectrum in spectra.items():
             count = len(spectrum.values)
             for index in np.unique(np.linspace(0, count - 1, min(count, POINTS)).astype(int)):
@@ -270,11 +247,11 @@ def embedding_rank(config: EmbeddingRankConfig, context: Context) -> Result:
             "effective_width": centered.numerical_rank(fine),
             "width": shape.width,
             "input_rank": possible,
-            "rows": moments.token.rows,
-            "zero_rows": moments.token.zero_rows,
+            "rows": token.rows,
+            "zero_rows": token.zero_rows,
         }.items():
             record.value(name, number)
-        if moments.position is not None:
+        if "position" in moments:
             record.value("position_rank", spectra["position, centered"].numerical_rank(coarse))
             record.value("position_rank_fine", spectra["position, centered"].numerical_rank(fine))
             record.value("joint_rank_fine", spectra["token and position, centered"].numerical_rank(fine))
@@ -297,8 +274,8 @@ def embedding_rank(config: EmbeddingRankConfig, context: Context) -> Result:
             note="Stable: squared Frobenius over squared spectral norm. Entropy: exponential of the entropy of the "
             "normalized singular values. Exact for these tables; each row counts alike.",
         )
-        if moments.token.zero_rows:
-            record.warn(f"{moments.token.zero_rows} rows of the token table are all zero: padding, not vocabulary")
+        if token.zero_rows:
+            record.warn(f"{token.zero_rows} rows of the token table are all zero: padding, not vocabulary")
     return record.result
 
 

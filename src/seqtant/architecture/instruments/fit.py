@@ -8,14 +8,8 @@ import numpy as np
 from scipy import stats
 
 from seqtant.architecture.config import FitConfig
-from seqtant.architecture.experiments.depth_law import (
-    Crossing,
-    FittedLaw,
-    find_crossings,
-    fit_law,
-    read_losses,
-    simulate_losses,
-)
+from seqtant.architecture.experiments import depth_law
+from seqtant.architecture.experiments.depth_law import Crossing, FittedLaw
 from seqtant.architecture.theory import FITTED, Z95, optimal_depth
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.findings import Cell as TableCell
@@ -54,15 +48,17 @@ def fit(config: FitConfig, context: Context) -> Result:
         source = Path(config.losses).name if is_path(config.losses) else "losses in memory"
     with Recorder("architecture.fit", f"Depth law of {source}", config, context, papers=(8,)) as record:
         if config.losses is not None:
-            rows = read_losses(config.losses, embedding=config.embedding)
+            rows = depth_law.read_losses(config.losses, embedding=config.embedding)
         else:
-            rows = simulate_losses(
+            rows = depth_law.simulate_losses(
                 FITTED, config.simulated_depths, spread=config.spread, generator=generator, pair_depth=config.pair_depth
             )
-        crossings, missing = find_crossings(rows, draws=config.draws, generator=generator, pair_depth=config.pair_depth)
+        crossings, missing = depth_law.find_crossings(
+            rows, draws=config.draws, generator=generator, pair_depth=config.pair_depth
+        )
         for (shallow, deep), reason in missing.items():
             record.warn(f"{shallow} against {deep} layers is left out: {reason}")
-        fitted = fit_law(crossings)
+        fitted = depth_law.fit_law(crossings)
         _record_crossings(record, crossings, missing)
         line, law = fitted.fit, fitted.law
         for name, number in {

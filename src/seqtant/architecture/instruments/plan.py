@@ -104,9 +104,9 @@ def _record_curve(record: Recorder, plan: Plan) -> None:
         record.measure("law_depth", law.depth, unit="layers", step=size)
         record.measure("law_depth_low", max(0.0, law.depth - margin), unit="layers", step=size)
         record.measure("law_depth_high", law.depth + margin, unit="layers", step=size)
-    for built in BUILT:
-        record.measure("built_depth", built.depth, unit="layers", step=built.size, group=built.name)
-        record.measure("built_width", built.width, step=built.size, group=built.name)
+    for name, (depth, width) in BUILT.items():
+        record.measure("built_depth", depth, unit="layers", step=12 * depth * width**2, group=name)
+        record.measure("built_width", width, step=12 * depth * width**2, group=name)
 
 
 def _record_depth(record: Recorder, plan: Plan) -> None:

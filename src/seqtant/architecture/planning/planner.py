@@ -157,12 +157,7 @@ class Band:
     """What the rank of the input says about the upper end."""
 
     def place(self, depth: float) -> str:
-        """Says where a depth lies.
-
-        Example:
-            >>> Band(10, 12, "", "width not limited").place(9)
-            'shallower than the band'
-        """
+        """Says where a depth lies."""
         if depth < self.low:
             return "shallower than the band"
         return "deeper than the band" if depth > self.high else "within the band"

@@ -109,10 +109,6 @@ def multiset_lower(depth: int, width: int, heads: int) -> float:
     """log_3 ((n, k)) with n = (d - H) / 2, k = 3^(L-2): the one bound behind both lower sides [derived], L >= 2.
 
     ((n, k)) >= (n/k)^k gives Theorem 1's lower side and ((n, k)) >= (k/n)^(n-1) gives Theorem 2's.
-
-    Example:
-        >>> round(multiset_lower(4, 768, 12), 2), round(multiset_lower(8, 768, 12), 1)
-        (37.05, 642.6)
     """
     if depth < 2:
         return -math.inf
@@ -132,12 +128,7 @@ def two_token_rank(depth: int, effective_width: int) -> int:
 
 
 def log3_two_token_rank(depth: int, effective_width: int) -> float:
-    """log_3 of :func:`two_token_rank`, for any depth.
-
-    Example:
-        >>> [round(log3_two_token_rank(depth, 33)) for depth in (4, 24)]
-        [44, 694]
-    """
+    """log_3 of :func:`two_token_rank`, for any depth."""
     return log3_multichoose(effective_width + 1.0, float(degree(depth)))
 
 
@@ -173,12 +164,7 @@ def many_token_rank(depth: int, effective_width: int) -> int:
 
 
 def log3_many_token_rank(depth: int, effective_width: int) -> float:
-    """log_3 of :func:`many_token_rank`, for any depth and width.
-
-    Example:
-        >>> round(3 ** log3_many_token_rank(2, 4))
-        110
-    """
+    """log_3 of :func:`many_token_rank`, for any depth and width."""
     q, total = effective_width, degree(depth)
     n, k = q * (q + 1) / 2.0, _balance(depth, q)
     low = log3_multichoose(n + 1.0, float(k)) if k >= 0 else -math.inf

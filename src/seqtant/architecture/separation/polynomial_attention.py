@@ -61,15 +61,7 @@ class PrimeField:
         return generator.integers(self.p, size=shape, dtype=np.uint64)
 
     def matmul(self, left: Numbers, right: Numbers) -> Numbers:
-        """Multiplies matrices over the first two axes, for every index of the others.
-
-        Args:
-            left: rows x inner x batch, numbers below p.
-            right: inner x columns x batch, numbers below p; either batch may have size 1.
-
-        Returns:
-            rows x columns x batch.
-        """
+        """Multiplies [rows, inner, batch] by [inner, columns, batch], numbers below p; either batch may have size 1."""
         # Summing more than CHUNK products before the reduction would overflow 64 bits.
         total = np.zeros((), dtype=np.uint64)
         for start in range(0, left.shape[1], CHUNK):
@@ -341,14 +333,7 @@ class Network:
         return grid
 
     def output_row(self, moments: Numbers) -> Numbers:
-        """Computes row 0 of P_L for every S in a batch.
-
-        Args:
-            moments: S, [width, width, batch].
-
-        Returns:
-            [1, width, batch].
-        """
+        """Computes row 0 of P_L, [1, width, batch], for every S in a batch, [width, width, batch]."""
 
         def product(*factors: Numbers) -> Numbers:
             return reduce(self.field.matmul, factors)  # from the left

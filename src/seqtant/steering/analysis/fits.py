@@ -82,12 +82,8 @@ def fit_proportional(
 ) -> ProportionalFit:
     """Fits y = slope x by least squares.
 
-    R^2 is about the mean of y, the origin included: a curve that rises and stays flat must not pass for a line.
-
-    Args:
-        x: Ascending, above 0.
-        y: Values.
-        threshold: Least R^2 that counts as straight.
+    R^2 is about the mean of y, the origin included: a curve that rises and stays flat must not pass for a line. The
+    points x ascend from above 0; ``threshold`` is the least R^2 that counts as straight.
 
     Example:
         >>> fit_proportional(np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 5.0]), 0.99).reach
@@ -123,12 +119,9 @@ class LocalLaw:
 
 
 def fit_local_law(strengths: Sequence[float], probability: np.ndarray, floor: float) -> LocalLaw:
-    """Fits log(P(r) / P(0)) = L r + Q r^2 by least squares, exact at 0.
+    """Fits log(P(r) / P(0)) = L r + Q r^2 by least squares, exact at 0, to mean helpfulness, [..., strengths].
 
-    Args:
-        strengths: Strengths, 0 among them, on both sides.
-        probability: Mean helpfulness, (..., strengths).
-        floor: Subtracted first: the probability of a guess, or 0.
+    The floor, the probability of a guess or 0, is subtracted first.
 
     Raises:
         InputError: Helpfulness at 0 is not above the floor, or fewer than two other strengths are given.
@@ -151,12 +144,7 @@ def fit_local_law(strengths: Sequence[float], probability: np.ndarray, floor: fl
 
 
 def symmetric_loss(strengths: Sequence[float], probability: np.ndarray) -> dict[float, np.ndarray]:
-    """Averages the loss over both directions: D(r) = P(0) - (P(r) + P(-r)) / 2, for every r measured on both sides.
-
-    Args:
-        strengths: Strengths, 0 among them.
-        probability: (..., strengths).
-    """
+    """Averages the loss, [..., strengths], over both directions: D(r) = P(0) - (P(r) + P(-r)) / 2."""
     # Rounded, so that r and -r of a computed grid are found as a pair.
     index = {round(float(value), 9): number for number, value in enumerate(strengths)}
     zero = probability[..., index[0.0]]
@@ -167,30 +155,16 @@ def symmetric_loss(strengths: Sequence[float], probability: np.ndarray) -> dict[
     }
 
 
-@dataclass(frozen=True)
-class LossOrder:
-    """log2 of the ratio of symmetric losses at a strength and at its half."""
-
-    strength: float
-    """The larger strength."""
-    order: Estimate
-    """About 2 for a quadratic law."""
-
-
 def loss_orders(
     strengths: Sequence[float], items: np.ndarray, *, resamples: int, generator: np.random.Generator
-) -> list[LossOrder]:
-    """Computes log2 D(2r) / D(r) at every pair of strengths r and 2 r that was measured, with a paired bootstrap.
+) -> dict[float, Estimate]:
+    """Computes log2 D(2r) / D(r) at every pair of strengths r and 2 r, by 2 r, with a paired bootstrap over items.
 
-    Args:
-        strengths: Strengths, 0 among them.
-        items: Helpfulness of each item, (strengths, items).
-        resamples: Bootstrap resamples.
-        generator: Draws them.
+    Helpfulness of each item is [strengths, items]; a quadratic law gives about 2.
     """
     weights = resampled(items.shape[1], resamples, generator)
     own, drawn = symmetric_loss(strengths, items.mean(axis=1)), symmetric_loss(strengths, weights @ items.T)
-    found = []
+    found: dict[float, Estimate] = {}
     for half in own:
         full = next((value for value in own if abs(value - 2 * half) < 1e-6 * half), None)
         if full is None or own[half] <= 0 or own[full] <= 0:
@@ -202,7 +176,7 @@ def loss_orders(
         if good.mean() > 0.95:
             low, high = np.quantile(np.log2(drawn[full][good] / drawn[half][good]), [0.025, 0.975])
         method = "paired bootstrap" if low is not None else "the loss at half the strength may be zero"
-        found.append(LossOrder(full, Estimate(value=order, low=low, high=high, method=method, n=items.shape[1])))
+        found[full] = Estimate(value=order, low=low, high=high, method=method, n=items.shape[1])
     return found
 
 

@@ -75,6 +75,10 @@ class StrengthMeasurements:
         """Helpfulness of every item at every strength."""
         return self.table(self.score)
 
+    def items_at(self, strengths: Sequence[float]) -> Float[np.ndarray, "strengths items"]:
+        """Helpfulness of every item at some measured strengths."""
+        return self.items[[self.strengths.index(value) for value in strengths]]
+
     @property
     def alignment(self) -> Float[np.ndarray, "strengths prompts"]:
         """Alignment of every prompt at every strength."""
@@ -180,13 +184,13 @@ def choose(
     probe = find_probe_strength(observed, budget, start)
     observed.add([-probe, -probe / 2, probe / 2, probe])
     reach, rounds = probe, 0
-    law = _fit_law(observed, budget, reach)
+    law = fit_law_up_to(observed, budget, reach)
     first = root = float(law.strength(budget.share, side))
     # A root is never trusted beyond EXTRAPOLATION times what was measured: widen the range and fit again.
     while not _root_within_tolerance(observed, budget, root, reach) and reach < budget.cap and rounds < REFITS:
         reach, rounds = min(root, EXTRAPOLATION * reach, budget.cap), rounds + 1
         observed.add([-reach, -reach / 2, reach / 2, reach])
-        law = _fit_law(observed, budget, reach)
+        law = fit_law_up_to(observed, budget, reach)
         root = float(law.strength(budget.share, side))
     bracketed = not _root_within_tolerance(observed, budget, root, reach) and reach < budget.cap
     if bracketed:
@@ -195,12 +199,11 @@ def choose(
         if np.isfinite(root):
             reach = root
             observed.add([-root, -root / 2, root / 2, root])
-            law = _fit_law(observed, budget, root)
+            law = fit_law_up_to(observed, budget, root)
     limited = bool(np.isfinite(root) and root <= budget.cap)
     chosen = root if limited else budget.cap
-    items = observed.items
-    n = items.shape[1]
-    drawn = _fit_law(observed, budget, reach, resampled(n, resamples, generator))
+    n = observed.items.shape[1]
+    drawn = fit_law_up_to(observed, budget, reach, resampled(n, resamples, generator))
     roots = np.minimum(drawn.strength(budget.share, side), budget.cap)
     if bracketed and limited:
         # The law is off by this factor at the bracketed root; its spread over items is what is wanted of it.
@@ -210,10 +213,9 @@ def choose(
     else:
         predicted_loss = float(law.loss(side * chosen))
     # Items for which 1.96 standard errors of the paired change equal the budget: n = (1.96 s / (eps P_0))^2.
-    places = observed.strengths
-    zero = items[places.index(0.0)]
-    nearest = min(places, key=lambda value: abs(value - side * reach))
-    spread = float((items[places.index(nearest)] - zero).std(ddof=1))
+    nearest = min(observed.strengths, key=lambda value: abs(value - side * reach))
+    zero, there = observed.items_at([0.0, nearest])
+    spread = float((there - zero).std(ddof=1))
     base = float(zero.mean()) - budget.floor
     return Choice(
         strength=percentile(side * chosen, side * roots, method="paired bootstrap over items", n=n),
@@ -239,12 +241,12 @@ def _root_within_tolerance(measured: StrengthMeasurements, budget: Budget, root:
     return abs(_relative_loss(measured, budget, budget.side * root) / budget.share - 1) <= TOLERANCE
 
 
-def _fit_law(
+def fit_law_up_to(
     measured: StrengthMeasurements, budget: Budget, reach: float, weights: np.ndarray | None = None
 ) -> LocalLaw:
     """Fits the law to all strengths up to a reach: for the mean over items, or for weights, [resamples, items]."""
     places = [value for value in measured.strengths if abs(value) <= reach * (1 + 1e-9)]
-    rows = measured.items[[measured.strengths.index(value) for value in places]]
+    rows = measured.items_at(places)
     means = rows.mean(axis=1) if weights is None else weights @ rows.T
     return fit_local_law(places, means, budget.floor)
 
@@ -252,11 +254,7 @@ def _fit_law(
 def bracket(measured: StrengthMeasurements, budget: Budget, start: float, *, tolerance: float = 0.02) -> float:
     """Brackets the strength that spends the budget, by regula falsi (Illinois); infinity if none does.
 
-    Args:
-        measured: Measures the items.
-        budget: What may be lost.
-        start: A strength to begin from.
-        tolerance: Largest distance of the loss from the budget, as a share of the budget.
+    The loss is found to within ``tolerance``, a share of the budget.
     """
 
     def excess(strength: float) -> float:
@@ -290,22 +288,13 @@ def bracket(measured: StrengthMeasurements, budget: Budget, start: float, *, tol
 def operating_point(
     measured: StrengthMeasurements, budget: Budget, near: float, *, resamples: int, generator: np.random.Generator
 ) -> Estimate | None:
-    """Measures the strength at which held-out items really lose the budget; None if they never do.
-
-    Args:
-        measured: Measures the held-out items.
-        budget: What may be lost.
-        near: Where the search begins.
-        resamples: Bootstrap resamples.
-        generator: Draws them.
-    """
+    """Measures the strength, near a first guess, at which held-out items really lose the budget; None if never."""
     root = bracket(measured, budget, abs(near), tolerance=MEASURED_TOLERANCE)
     if not np.isfinite(root):
         return None
     around = [budget.side * root * factor for factor in (0.75, 1.0, 1.25)]
     measured.add(around)
-    places = measured.strengths
-    rows = measured.items[[places.index(value) for value in (0.0, *around)]]
+    rows = measured.items_at([0.0, *around])
     weights = resampled(rows.shape[1], resamples, generator)
     ratio = np.log(np.maximum((weights @ rows.T - budget.floor), 1e-9))
     ratio = ratio[:, 1:] - ratio[:, :1]  # [resamples, 3]

@@ -33,11 +33,7 @@ class TaskScore:
 
 
 def task_questions(source: str, *, limit: int) -> list[Question]:
-    """Loads the questions of a multiple-choice task, asked without examples (zero-shot).
-
-    Args:
-        source: Name of a task, or path of its YAML file.
-        limit: Most questions.
+    """Loads the questions of a multiple-choice task, by name or YAML file, asked without examples (zero-shot).
 
     Raises:
         MissingExtraError: The harness is not installed.

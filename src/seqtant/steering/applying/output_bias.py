@@ -215,14 +215,8 @@ def bias_errors(model: HuggingFaceLM, layers: Sequence[int]) -> dict[int, float]
     """Measures how far a bias of a block's output projection is from a shift behind the block: |difference| / |shift|.
 
     Two passes over a few tokens, without and with a shift as large as the states it meets. Every block is given the
-    same input in both, so that nothing adds up and the answer is sharp in half precision too.
-
-    Args:
-        model: The model.
-        layers: Blocks to test.
-
-    Returns:
-        Per block the relative error: rounding where a bias is exact, of the order of 1 elsewhere.
+    same input in both, so that nothing adds up and the answer is sharp in half precision too. The relative error of a
+    block is rounding where a bias is exact, of the order of 1 elsewhere.
 
     Raises:
         InputError: A block has no matrix that could carry a bias.

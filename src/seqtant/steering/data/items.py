@@ -59,10 +59,6 @@ HelpfulnessItem = Question | Passage
 def read_pairs(source: Rows, *, limit: int | None = None) -> list[ContrastPair]:
     """Reads contrast pairs with ``positive``, ``negative`` and optionally ``prompt``, from JSON lines or from memory.
 
-    Args:
-        source: A file; or pairs, dictionaries, or tuples in that order.
-        limit: Most pairs to read; None reads all.
-
     Raises:
         InputError: The file or a row cannot be used.
     """
@@ -83,11 +79,8 @@ def read_behavior(source: Rows, *, limit: int | None = None) -> list[BehaviorPro
     """
     prompts: list[BehaviorPrompt] = []
     for place, record in read_lines(source, fields=("prompt", "good", "bad")):
-        prompt, good, bad = (
-            text_of(record, "prompt", place),
-            texts_of(record, "good", place),
-            texts_of(record, "bad", place),
-        )
+        prompt = text_of(record, "prompt", place)
+        good, bad = texts_of(record, "good", place), texts_of(record, "bad", place)
         if set(good) & set(bad):
             raise InputError(f"{place}: '{min(set(good) & set(bad))}' is both good and bad")
         prompts.append(BehaviorPrompt(prompt, good, bad))

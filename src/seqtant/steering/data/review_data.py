@@ -58,12 +58,7 @@ def read_reviews(source: Rows) -> list[Review]:
 
 
 def split_documents(documents: Sequence[T], every: int, fold: int = 0) -> tuple[list[T], list[T]]:
-    """Splits documents into a training set and a held-out set, one document in ``every``.
-
-    Args:
-        documents: All documents.
-        every: Number of folds.
-        fold: Which fold is held out, from 0.
+    """Splits documents into a training set and a held-out set, one document in ``every``, from ``fold`` on.
 
     Example:
         >>> split_documents([1, 2, 3, 4, 5], 2)
@@ -117,14 +112,6 @@ def review_pairs(
     """Pairs the clearest chunks of good and of bad reviews, each followed by a frame that asks for a verdict.
 
     Most chunks of a review tell its plot: those of the greatest total log odds for their side are taken.
-
-    Args:
-        reviews: Held-out reviews.
-        log_odds: Of words, from the training reviews.
-        frame: What asks for a verdict.
-        words: Words of a chunk.
-        most: Most pairs.
-        generator: Random order of each side.
     """
     sides: dict[bool, list[str]] = {True: [], False: []}
     for review in reviews:
@@ -154,14 +141,7 @@ def verdict_prompts(
 def cloze_questions(
     texts: Iterable[str], training: Iterable[str], words: int, options: int, generator: np.random.Generator
 ) -> list[Question]:
-    """Asks for the next word, among distractors that are about as frequent in the training text.
-
-    Args:
-        texts: Held-out texts; each chunk asks for its last word that may be asked for.
-        training: The training texts, in which words are counted.
-        words: Words of a chunk.
-        options: Number of answers.
-        generator: Draws the distractors and the order of answers and questions.
+    """Asks for the last word of each chunk that may be asked for, among distractors about as frequent in training.
 
     Raises:
         InputError: The training texts have too few frequent words.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,17 +80,13 @@ def choose_strength(config: ChooseConfig, context: Context) -> Result:
         if choice.limited:
             point = operating_point(held_out, budget, strength, resamples=config.resamples, generator=generator)
         # Relative loss of the held-out items at the chosen strength, with a paired bootstrap.
-        rows = held_out.items[[held_out.strengths.index(value) for value in (0.0, strength)]]  # [2, items]
+        rows = held_out.items_at([0.0, strength])  # [2, items]
         before, after = rows.mean(axis=1) - budget.floor
         drawn = resampled(rows.shape[1], config.resamples, generator) @ rows.T - budget.floor
-        lost = percentile(
-            float(1 - after / before),
-            1 - drawn[:, 1] / drawn[:, 0],
-            method="paired bootstrap over items",
-            n=rows.shape[1],
-        )
+        n, method = rows.shape[1], "paired bootstrap over items"
+        lost = percentile(float(1 - after / before), 1 - drawn[:, 1] / drawn[:, 0], method=method, n=n)
         _record_values_and_findings(record, config.budget, choice, expected, held_out, lost, point)
-        _record_cautions(record, config.positions, choice, expected, rows.shape[1])
+        _record_cautions(record, config.positions, choice, expected, n)
         _record_tables(record, choice.observed, held_out)
         record.value("strength_in_hidden_norms", strength / bench.hidden_norm)
     return record.result
@@ -107,7 +103,11 @@ def split_in_halves(bench: Bench, seed: int) -> tuple[Bench, Bench]:
     generator = np.random.default_rng([seed, 31])
     prompts, items = (generator.permutation(len(part)) for part in (bench.behavior, bench.helpfulness))
     first, second = (
-        bench.subset(prompts[side::2].tolist(), items[side::2].tolist())  # every second of a random order
+        replace(
+            bench,
+            behavior=[bench.behavior[index] for index in prompts[side::2]],  # every second of a random order
+            helpfulness=[bench.helpfulness[index] for index in items[side::2]],
+        )
         for side in (0, 1)
     )
     return first, second
@@ -145,21 +145,12 @@ def _expected_alignment(
         drawn.append(float(np.tanh(drawn_offset + drawn_slope * strength)))
     # Gaps between strength 0 and the probe, which may have been measured in different batches.
     probe = config.side * choice.probe
-    zero, there = (
-        next(
-            (scores.behavior, scores.strengths.index(value))
-            for scores in measured.readings
-            if value in scores.strengths
-        )
-        for value in (0.0, probe)
-    )
-    good, bad = (
-        [
-            np.stack([a[zero[1]], b[there[1]]])
-            for a, b in zip(getattr(zero[0], side), getattr(there[0], side), strict=True)
-        ]
-        for side in ("good", "bad")
-    )
+    rows: dict[str, list[list[np.ndarray]]] = {"good": [], "bad": []}  # side -> strength -> prompt
+    for value in (0.0, probe):
+        scores = next(scores for scores in measured.readings if value in scores.strengths)
+        for side, found in rows.items():
+            found.append([own[scores.strengths.index(value)] for own in getattr(scores.behavior, side)])
+    good, bad = ([np.stack(pair) for pair in zip(*found, strict=True)] for found in rows.values())
     worst, gaps = BehaviorScores((0.0, probe), good, bad).pair_gaps(probe)
     start = table[measured.strengths.index(0.0)]
     exact = float(alignment_gradients(fitting).sum(axis=1).mean()) if config.positions == "all" else None

@@ -196,10 +196,7 @@ def logit_norms(bench: Bench, strengths: Sequence[float]) -> Float[np.ndarray, "
 def wrong_answer_noise(bench: Bench, strengths: Sequence[float], top: int) -> Float[np.ndarray, "strengths samples"]:
     """Computes the change of a wrong token's logit minus that of the right one, X in the theory.
 
-    Args:
-        bench: Model, vector and questions.
-        strengths: Steering coefficients.
-        top: How many of the likeliest wrong tokens of every question are taken.
+    Of every question the ``top`` likeliest wrong tokens are taken.
     """
     plan = _prompts_only(bench.helpfulness_plan)
     # The first token of the right answer of each question.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from seqtant.findings import Assumption, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -39,16 +41,11 @@ def evaluate_vector(config: ExtractConfig, context: Context) -> Result:
         record.value("pairs", vector.origin.pairs)
         record.value("layers", len(vector.layers))
         _record_accuracy(record, vector)
-        rows: list[tuple[float | int | None, ...]] = []
-        for layer, facts in vector.facts.items():
-            numbers = (
-                facts.raw_norm,
-                facts.hidden_norm,
-                facts.explained_variance,
-                facts.sign_agreement,
-                facts.held_out_accuracy,
-            )
-            rows.append((layer, *(None if number is None else round(number, 4) for number in numbers)))
+        # In the order of the facts' fields.
+        rows = [
+            (layer, *(None if number is None else round(number, 4) for number in astuple(facts)))
+            for layer, facts in vector.facts.items()
+        ]
         record.table(
             "directions",
             "What is known of the direction in every block",

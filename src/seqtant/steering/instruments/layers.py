@@ -12,8 +12,13 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.bootstrap import percentile
 from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.fits import fit_local_law, resampled
-from seqtant.steering.analysis.strength_search import Budget, StrengthMeasurements, find_probe_strength
+from seqtant.steering.analysis.fits import resampled
+from seqtant.steering.analysis.strength_search import (
+    Budget,
+    StrengthMeasurements,
+    find_probe_strength,
+    fit_law_up_to,
+)
 from seqtant.steering.config import LayersConfig
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
 from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, Bench, alignment_gradients
@@ -83,11 +88,9 @@ def _measure_layer(
     probe = find_probe_strength(measured, budget, FIRST_STRENGTH * norm)
     measured.add([-probe, -probe / 2, probe / 2, probe])
     # The same law as in choose, without its widening: layers are compared at one probe each.
-    places = [value for value in measured.strengths if abs(value) <= probe * (1 + 1e-9)]
-    rows = measured.items[[measured.strengths.index(value) for value in places]]
-    n = rows.shape[1]
-    law = fit_local_law(places, rows.mean(axis=1), 0.0)
-    drawn = fit_local_law(places, resampled(n, RESAMPLES, generator) @ rows.T, 0.0)
+    n = measured.items.shape[1]
+    law = fit_law_up_to(measured, budget, probe)
+    drawn = fit_law_up_to(measured, budget, probe, resampled(n, RESAMPLES, generator))
     # Alignment may lie on either side; the cheaper side of the loss must not decide for the other.
     slope = mean(slopes, unit="per unit strength")
     side = 1 if slope.value >= 0 else -1
@@ -133,32 +136,25 @@ def _record(record: Recorder, config: LayersConfig, found: list[_Layer]) -> None
         for end, value in (("low", each.gain.low), ("high", each.gain.high)):
             if value is not None:
                 record.measure(f"gain_{end}", value, step=each.number)
+    rows = [
+        {
+            "block": each.number,
+            "hidden norm": round(each.norm, 3),
+            "slope": round(each.slope.value, 6),
+            "strength": round(each.strength.value, 4),
+            "in hidden norms": round(each.strength.value / each.norm, 3),
+            "gain": round(each.gain.value, 4),
+            "gain low": round(each.gain.low or 0.0, 4),
+            "gain high": round(each.gain.high or 0.0, 4),
+            "efficient to": round(efficient_limit(abs(each.slope.value), each.quadratic), 3),
+        }
+        for each in found
+    ]
     record.table(
         "layers",
         f"Every block alone, at a budget of {100 * config.budget:g} %",
-        (
-            "block",
-            "hidden norm",
-            "slope",
-            "strength",
-            "in hidden norms",
-            "gain",
-            "gain low",
-            "gain high",
-            "efficient to",
-        ),
-        [
-            (
-                each.number,
-                round(each.norm, 3),
-                round(each.slope.value, 6),
-                round(each.strength.value, 4),
-                round(each.strength.value / each.norm, 3),
-                *(round(float(value), 4) for value in (each.gain.value, each.gain.low or 0.0, each.gain.high or 0.0)),
-                round(efficient_limit(abs(each.slope.value), each.quadratic), 3),
-            )
-            for each in found
-        ],
+        tuple(rows[0]),
+        [tuple(row.values()) for row in rows],
         note="Slope is the exact derivative of alignment at 0; the gain follows it along tanh to the strength at which "
         "the law of small strengths spends the budget; below 'efficient to' alignment gained exceeds helpfulness lost.",
     )

@@ -24,6 +24,7 @@ from seqtant.steering.analysis.fits import fit_bell, fit_local_law, symmetric_lo
 from seqtant.steering.config import RefitConfig
 from seqtant.steering.theory import budget_strength, loss_order
 
+COMPUTERS = "high_school_computer_science"
 BUDGET = 0.10
 NEAR = 2.0
 """Largest strength from which the local law is fitted."""
@@ -31,51 +32,25 @@ STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 10.0)
 """Steering coefficients of the published curves."""
 
 
-@dataclass(frozen=True)
-class PublishedCurve:
-    """Probability of the right letter among A to D against the strength."""
-
-    questions: str
-    """MMLU test set."""
-    vector: str
-    """What is steered."""
-    model: str
-    """base or chat."""
-    helpfulness: tuple[float, ...]
-    """One score per strength."""
-
-
-CURVES = tuple(
-    PublishedCurve(*row)
-    for row in (
-        ("international_law", "harmful", "base", (0.281, 0.350, 0.413, 0.442, 0.433, 0.390, 0.325, 0.263, 0.252)),
-        ("international_law", "harmful", "chat", (0.359, 0.599, 0.669, 0.710, 0.701, 0.659, 0.600, 0.343, 0.257)),
-        ("medical_genetics", "harmful", "base", (0.264, 0.297, 0.327, 0.339, 0.333, 0.312, 0.281, 0.262, 0.257)),
-        ("medical_genetics", "harmful", "chat", (0.369, 0.508, 0.566, 0.578, 0.569, 0.535, 0.460, 0.281, 0.263)),
-        (
-            "high_school_computer_science",
-            "harmful",
-            "base",
-            (0.286, 0.327, 0.354, 0.364, 0.359, 0.341, 0.310, 0.267, 0.248),
-        ),
-        (
-            "high_school_computer_science",
-            "harmful",
-            "chat",
-            (0.276, 0.393, 0.481, 0.525, 0.525, 0.513, 0.494, 0.306, 0.266),
-        ),
-        ("international_law", "racism", "base", (0.342, 0.407, 0.444, 0.442, 0.415, 0.372, 0.322, 0.244, 0.242)),
-        ("international_law", "racism", "chat", (0.613, 0.661, 0.691, 0.710, 0.714, 0.692, 0.611, 0.310, 0.277)),
-    )
+CURVES = (
+    ("international_law", "harmful", "base", (0.281, 0.350, 0.413, 0.442, 0.433, 0.390, 0.325, 0.263, 0.252)),
+    ("international_law", "harmful", "chat", (0.359, 0.599, 0.669, 0.710, 0.701, 0.659, 0.600, 0.343, 0.257)),
+    ("medical_genetics", "harmful", "base", (0.264, 0.297, 0.327, 0.339, 0.333, 0.312, 0.281, 0.262, 0.257)),
+    ("medical_genetics", "harmful", "chat", (0.369, 0.508, 0.566, 0.578, 0.569, 0.535, 0.460, 0.281, 0.263)),
+    (COMPUTERS, "harmful", "base", (0.286, 0.327, 0.354, 0.364, 0.359, 0.341, 0.310, 0.267, 0.248)),
+    (COMPUTERS, "harmful", "chat", (0.276, 0.393, 0.481, 0.525, 0.525, 0.513, 0.494, 0.306, 0.266)),
+    ("international_law", "racism", "base", (0.342, 0.407, 0.444, 0.442, 0.415, 0.372, 0.322, 0.244, 0.242)),
+    ("international_law", "racism", "chat", (0.613, 0.661, 0.691, 0.710, 0.714, 0.692, 0.611, 0.310, 0.277)),
 )
+"""MMLU test set, what is steered, base or chat model, and the probability of the right letter at each strength."""
 
 
 @dataclass(frozen=True)
-class _Row:
-    curve: PublishedCurve
+class _Fitted:
     order: float
     bell_r2: float | None
     measured: float | None
+    """Strength above 0 at which the budget is spent, along straight lines between printed strengths."""
     both: float
     quadratic: float
 
@@ -93,13 +68,16 @@ def refit(config: RefitConfig, context: Context) -> Result:
         8
     """
     with Recorder("steering.refit", "The authors' curves, fitted again", config, context, papers=(1,)) as record:
-        rows = [_fit_curve(curve) for curve in CURVES if config.curve in ("all", curve.questions)]
+        rows = [
+            ((questions, vector, model), _fit_curve(np.array(scores)))
+            for questions, vector, model, scores in CURVES
+            if config.curve in ("all", questions)
+        ]
         _record(record, rows, context)
     return record.result
 
 
-def _fit_curve(curve: PublishedCurve) -> _Row:
-    scores = np.array(curve.helpfulness)
+def _fit_curve(scores: np.ndarray) -> _Fitted:
     losses = symmetric_loss(STRENGTHS, scores)
     inside = [index for index, value in enumerate(STRENGTHS) if abs(value) <= 5]
     places = [STRENGTHS[index] for index in inside]
@@ -109,7 +87,6 @@ def _fit_curve(curve: PublishedCurve) -> _Row:
         bell = None
     near = [index for index, value in enumerate(STRENGTHS) if abs(value) <= NEAR]
     law = fit_local_law([STRENGTHS[index] for index in near], scores[near], 0.0)
-    # The strength above 0 at which the budget is spent, along straight lines between printed strengths.
     zero, spent = STRENGTHS.index(0.0), None
     goal = scores[zero] * (1 - BUDGET)
     for index in range(zero, len(STRENGTHS) - 1):
@@ -117,8 +94,7 @@ def _fit_curve(curve: PublishedCurve) -> _Row:
             share = (scores[index] - goal) / (scores[index] - scores[index + 1])
             spent = float(STRENGTHS[index] + share * (STRENGTHS[index + 1] - STRENGTHS[index]))
             break
-    return _Row(
-        curve,
+    return _Fitted(
         loss_order(float(losses[1.0]), float(losses[2.0])),
         bell,
         spent,
@@ -127,12 +103,12 @@ def _fit_curve(curve: PublishedCurve) -> _Row:
     )
 
 
-def _record(record: Recorder, rows: list[_Row], context: Context) -> None:
-    orders = np.array([row.order for row in rows])
+def _record(record: Recorder, rows: list[tuple[tuple[str, str, str], _Fitted]], context: Context) -> None:
+    orders = np.array([row.order for _, row in rows])
     generator = np.random.default_rng([context.seed, 50])
     draws = np.median(generator.choice(orders, size=(1000, len(orders))), axis=1)
     order = percentile(float(np.median(orders)), draws, method="bootstrap over curves", n=len(orders))
-    found = [row for row in rows if row.measured is not None]
+    found = [row for _, row in rows if row.measured is not None]
     both, pure = (
         float(np.median([abs(getattr(row, name) / (row.measured or np.nan) - 1) for row in found]))
         for name in ("both", "quadratic")
@@ -163,16 +139,14 @@ def _record(record: Recorder, rows: list[_Row], context: Context) -> None:
         ("questions", "vector", "model", "order", "bell R2", "spent at", "linear + quadratic", "quadratic"),
         [
             (
-                row.curve.questions,
-                row.curve.vector,
-                row.curve.model,
+                *curve,
                 round(row.order, 3),
                 None if row.bell_r2 is None else round(row.bell_r2, 4),
                 None if row.measured is None else round(row.measured, 3),
                 round(row.both, 3),
                 round(row.quadratic, 3),
             )
-            for row in rows
+            for curve, row in rows
         ],
         note=f"Spent at: strength at which {100 * BUDGET:g} % are lost, read off the curve. Laws are fitted to |r| <= "
         f"{NEAR:g}, the bell to |r| <= 5 with its floor at chance.",

@@ -15,7 +15,7 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.fits import Fit
 from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.fits import LossOrder, fit_alignment, fit_bell, loss_orders
+from seqtant.steering.analysis.fits import fit_alignment, fit_bell, loss_orders
 from seqtant.steering.applying.generation import SCORERS, Reply, Scorer, generate_replies, hard_alignment
 from seqtant.steering.config import SweepConfig
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
@@ -40,7 +40,8 @@ class _Swept:
     """Mean hidden norm of the steered blocks."""
     slope: Estimate | None
     """Exact slope of alignment at 0."""
-    orders: list[LossOrder]
+    orders: dict[float, Estimate]
+    """Strength -> order of the loss from its half to it."""
     replies: list[Reply]
 
 
@@ -181,9 +182,8 @@ def _record_helpfulness(record: Recorder, swept: _Swept, *, restricted: bool) ->
         lambda: fit_bell(swept.strengths, items.mean(axis=1), helpfulness.chance if restricted else 0.0)
     )
     # The order at the largest small strength answers the question; that at the end of the range is for comparison.
-    small = [order for order in swept.orders if order.strength <= max(SMALL) * swept.norm * (1 + 1e-6)]
-    chosen = max(small, key=lambda order: order.strength, default=None)
-    last = max(swept.orders, key=lambda order: order.strength, default=None)
+    small = [strength for strength in swept.orders if strength <= max(SMALL) * swept.norm * (1 + 1e-6)]
+    chosen, last = max(small, default=None), max(swept.orders, default=None)
     for name, number in {
         "helpfulness_at_zero": mean(items[zero]).value,
         "accuracy_at_zero": float(helpfulness.right[zero].mean()),
@@ -191,9 +191,9 @@ def _record_helpfulness(record: Recorder, swept: _Swept, *, restricted: bool) ->
         "bell_r2": bell.r_squared if bell else None,
         "bell_width": float(bell.parameters[0]) if bell else None,
         "bell_height": float(bell.parameters[1]) if bell else None,
-        "loss_ratio_log2": chosen.order.value if chosen else None,
-        "loss_ratio_strength": chosen.strength if chosen else None,
-        "loss_ratio_log2_at_the_end": last.order.value if last else None,
+        "loss_ratio_log2": swept.orders[chosen].value if chosen else None,
+        "loss_ratio_strength": chosen,
+        "loss_ratio_log2_at_the_end": swept.orders[last].value if last else None,
     }.items():
         record.value(name, number)
     if chosen is None or last is None:
@@ -206,7 +206,7 @@ def _record_helpfulness(record: Recorder, swept: _Swept, *, restricted: bool) ->
         )
         return
     low, high = QUADRATIC
-    order = chosen.order
+    order = swept.orders[chosen]
     # An interval wider than one order cannot tell a quadratic from a linear or a cubic law.
     within = low <= order.value <= high
     wide = order.low is None or order.high is None or order.high - order.low > 1.0
@@ -214,8 +214,8 @@ def _record_helpfulness(record: Recorder, swept: _Swept, *, restricted: bool) ->
         "order",
         "Is the loss of helpfulness quadratic in the strength?",
         "agrees" if within and not wide else ("inconclusive" if wide else "disagrees"),
-        f"From strength {chosen.strength / 2:.3g} to {chosen.strength:.3g} the symmetric loss grows by a factor of "
-        f"2^{order.value:.2f}, and of 2^{last.order.value:.2f} from {last.strength / 2:.3g} to {last.strength:.3g}; a "
+        f"From strength {chosen / 2:.3g} to {chosen:.3g} the symmetric loss grows by a factor of "
+        f"2^{order.value:.2f}, and of 2^{swept.orders[last].value:.2f} from {last / 2:.3g} to {last:.3g}; a "
         "quadratic law gives 2^2.",
         predicted=Estimate.exact(2.0),
         measured=order,
@@ -241,6 +241,7 @@ def _record_hard_scores(record: Recorder, bench: Bench, replies: list[Reply], sc
 
 def _record_curves(record: Recorder, swept: _Swept) -> None:
     behavior, helpfulness = swept.scores.behavior, swept.scores.helpfulness
+    rows = []
     for number, strength in enumerate(swept.strengths):
         for key, values in (("alignment", behavior.alignment), ("helpfulness", swept.items)):
             found = mean(values[number])
@@ -248,8 +249,6 @@ def _record_curves(record: Recorder, swept: _Swept) -> None:
             for end, value in (("low", found.low), ("high", found.high)):
                 if value is not None:
                     record.measure(f"{key}_{end}", value, step=strength)
-    rows = []
-    for number, strength in enumerate(swept.strengths):
         own = [reply for reply in swept.replies if reply.strength == strength]
         rows.append(
             (

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,10 +32,9 @@ from seqtant.stats.intervals import share
 from seqtant.steering.config import TrainConfig
 from seqtant.steering.data import review_data
 from seqtant.steering.data.items import BehaviorPrompt, ContrastPair, Passage, Question
-from seqtant.steering.data.review_data import Review
 from seqtant.steering.inputs import persona_pairs
 from seqtant.steering.sweeping.bench import question_scores
-from seqtant.training import TrainingHistory, mean_loss
+from seqtant.training import mean_loss
 from seqtant.training import train as train_network
 
 if TYPE_CHECKING:
@@ -47,14 +46,8 @@ HELD_OUT_WINDOWS = 200
 """Windows of held-out text on which its loss is measured."""
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """Text to train on, and the datasets that are made of the rest."""
-
-    training: list[str]
-    held_out: list[str]
-    files: dict[str, Sequence[ContrastPair | BehaviorPrompt | Question | Passage]]
-    """Name of a JSON lines file -> its items."""
+Files = dict[str, Sequence[ContrastPair | BehaviorPrompt | Question | Passage]]
+"""Name of a JSON lines file -> its items."""
 
 
 @verb(TrainConfig)
@@ -71,6 +64,7 @@ def train(config: TrainConfig, context: Context) -> Result:
         InputError: A file cannot be read, or holds too little.
 
     Example:
+        >>> from dataclasses import replace
         >>> small = TrainConfig.smoke()
         >>> train.run(replace(small, steps=2)).values["parameters"] > 0
         True
@@ -78,8 +72,8 @@ def train(config: TrainConfig, context: Context) -> Result:
     with Recorder("steering.train", "A small model, with what it takes to steer it", config, context, papers=(1,)) as (
         record
     ):
-        texts = _split_texts(config, context)
-        tokenizer = learn_tokenizer(texts.training, config.vocabulary, context_length=config.context)
+        training, rest, made = _split_texts(config, context)
+        tokenizer = learn_tokenizer(training, config.vocabulary, context_length=config.context)
         shape = ShapeConfig(
             hidden_size=config.width,
             layers=config.depth,
@@ -88,7 +82,7 @@ def train(config: TrainConfig, context: Context) -> Result:
             intermediate_size=-(-8 * config.width // 3 // 16) * 16,
             context_length=config.context,
         )
-        tokens = token_row(tokenizer, texts.training)
+        tokens = token_row(tokenizer, training)
         network = build_network(shape, len(tokenizer), context.seed)
         # Checkpoints belong to these very tokens: the hash keeps another run from going on with them.
         name = hashlib.sha256(tokens.tobytes()).hexdigest()[:16]
@@ -96,16 +90,24 @@ def train(config: TrainConfig, context: Context) -> Result:
         folder = None if context.folder is None else context.folder / "checkpoints"
         own = Context(seed=context.seed, device=context.device, folder=folder, progress=context.progress)
         history = train_network(network, windows, config.training(), context=own)
-        held_out = spread_windows(token_row(tokenizer, texts.held_out), length=config.context, most=HELD_OUT_WINDOWS)
+        held_out = spread_windows(token_row(tokenizer, rest), length=config.context, most=HELD_OUT_WINDOWS)
         loss = mean_loss(network, {"input_ids": held_out})
-        _record_training(record, network.num_parameters(), history, loss)
-        _record_questions(record, HuggingFaceLM(network, tokenizer, name="small"), texts.files["cloze"])
-        for name, items in texts.files.items():
+        # About fifty points, each the mean of a block of steps.
+        block = max(history.steps // 50, 1)
+        for start in range(0, history.steps - block + 1, block):
+            point = float(np.mean(history.losses[start : start + block]))
+            record.measure("loss", point, unit="nats", step=start + block)
+        record.value("parameters", network.num_parameters())
+        record.value("tokens", history.tokens)
+        record.value("held_out_loss", loss)
+        record.value("held_out_perplexity", math.exp(loss))
+        _record_questions(record, HuggingFaceLM(network, tokenizer, name="small"), made["cloze"])
+        for name, items in made.items():
             record.value(name, len(items))
         if context.folder is not None:
             save_model(network, context.folder / "model", tokenizer)
             record.artifact(context.folder / "model" / "model.safetensors", "weights")
-            for name, items in texts.files.items():
+            for name, items in made.items():
                 path = context.folder / f"{name}.jsonl"
                 lines = [{key: value for key, value in asdict(item).items() if value is not None} for item in items]
                 write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
@@ -116,19 +118,16 @@ def train(config: TrainConfig, context: Context) -> Result:
                 "next",
                 "What to run next",
                 ("question", "command"),
-                [(question, f"seqtant steering {name} {files}/model {inputs}") for question, name in _NEXT],
+                [
+                    ("both sides over a range of strengths", f"seqtant steering sweep {files}/model {inputs}"),
+                    ("the strength for 5 % of cloze accuracy", f"seqtant steering choose {files}/model {inputs}"),
+                ],
             )
     return record.result
 
 
-_NEXT: Iterable[tuple[str, str]] = (
-    ("both sides over a range of strengths", "sweep"),
-    ("the strength for 5 % of cloze accuracy", "choose"),
-)
-
-
-def _split_texts(config: TrainConfig, context: Context) -> _Texts:
-    """Splits reviews and plain text by document; the held-out part becomes pairs, prompts, questions and passages."""
+def _split_texts(config: TrainConfig, context: Context) -> tuple[list[str], list[str], Files]:
+    """Splits all text by document: to train on, held out, and the pairs, prompts and questions made of the latter."""
     generator = np.random.default_rng([context.seed, 70])
     plain: list[str] = [] if config.text else list(phrase_documents(200))
     for source in config.text:
@@ -140,7 +139,7 @@ def _split_texts(config: TrainConfig, context: Context) -> _Texts:
         reviews = review_data.read_reviews(config.reviews)
     else:
         reviews = [
-            Review(text, good)
+            review_data.Review(text, good)
             for pair in persona_pairs(100, generator)
             for text, good in ((pair.positive, True), (pair.negative, False))
         ]
@@ -153,31 +152,18 @@ def _split_texts(config: TrainConfig, context: Context) -> _Texts:
         for odd in (0, 1)
     )
     log_odds = review_data.word_log_odds(training)
-    return _Texts(
-        [review.text for review in training] + plain,
-        [review.text for review in held_out] + plain_held_out,
-        {
-            "pairs": review_data.review_pairs(for_pairs, log_odds, config.frame, config.words, config.pairs, generator),
-            "behavior": review_data.verdict_prompts(for_prompts, config.frame, config.words, good, bad),
-            "cloze": review_data.cloze_questions(
-                plain_held_out, plain, config.passage_words, config.options, generator
-            ),
-            "passages": [
-                Passage(chunk)
-                for text in plain_held_out
-                for chunk in review_data.chunk_words(text, config.passage_words)
-            ],
-        },
-    )
+    frame, words, most = config.frame, config.words, config.passage_words
+    made: Files = {
+        "pairs": review_data.review_pairs(for_pairs, log_odds, frame, words, config.pairs, generator),
+        "behavior": review_data.verdict_prompts(for_prompts, frame, words, good, bad),
+        "cloze": review_data.cloze_questions(plain_held_out, plain, most, config.options, generator),
+        "passages": [Passage(chunk) for text in plain_held_out for chunk in review_data.chunk_words(text, most)],
+    }
+    return [review.text for review in training] + plain, [review.text for review in held_out] + plain_held_out, made
 
 
 def learn_tokenizer(texts: Iterable[str], vocabulary: int, *, context_length: int) -> PreTrainedTokenizerFast:
     """Learns a byte-level BPE tokenizer of lower-case text that begins each text with the beginning-of-sequence token.
-
-    Args:
-        texts: The training texts.
-        vocabulary: Most tokens.
-        context_length: Longest text in tokens.
 
     Example:
         >>> tokenizer = learn_tokenizer(["low lower lowest " * 9], 270, context_length=8)
@@ -206,27 +192,13 @@ def token_row(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> np.nd
     return np.concatenate([np.asarray(ids, dtype=np.int32) for ids in encoded])
 
 
-def _record_training(record: Recorder, parameters: int, history: TrainingHistory, loss: float) -> None:
-    # About fifty points, each the mean of a block of steps.
-    block = max(history.steps // 50, 1)
-    for start in range(0, history.steps - block + 1, block):
-        record.measure("loss", float(np.mean(history.losses[start : start + block])), unit="nats", step=start + block)
-    for name, value in {
-        "parameters": parameters,
-        "tokens": history.tokens,
-        "held_out_loss": loss,
-        "held_out_perplexity": math.exp(loss),
-    }.items():
-        record.value(name, value)
-
-
 def _record_questions(record: Recorder, model: HuggingFaceLM, questions: Sequence[Any]) -> None:
     """Measures accuracy on cloze questions: without it there is no helpfulness to lose."""
     asked = questions[:MEASURED_QUESTIONS]
     encoded = [encode_continuations(model, question.prompt, question.options) for question in asked]
     scores = batch_continuation_log_probs(model, [prompt for prompt, _ in encoded], [ends for _, ends in encoded])
     totals = [np.array([[float(answer.sum()) for answer in own]]) for own in scores]
-    measured = question_scores([0.0], totals, [question.answer for question in asked])
+    measured = question_scores(totals, [question.answer for question in asked])
     chance = measured.chance
     accuracy = share(round(float(measured.right.sum())), len(asked))
     record.value("cloze_accuracy", accuracy.value)

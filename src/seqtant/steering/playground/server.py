@@ -60,29 +60,24 @@ def make_app(studio: Studio, token: str) -> Any:
     application.add_exception_handler(InputError, refuse)
     application.add_api_route("/", lambda: responses.HTMLResponse(page))
     application.add_api_route("/about", studio.about)
-    _add_measurements(application, studio)
+
+    def curve(layers: str) -> Any:
+        return studio.curve([studio.reach * step / 6 for step in range(-6, 7)], _layers(layers))
+
+    def point(strength: float, layers: str) -> Any:
+        return studio.curve([strength], _layers(layers))[0]
+
+    def budget(share: float, layers: str) -> Any:
+        return studio.strength_for(share, _layers(layers))
 
     async def speak(prompt: str, strength: float, layers: str, tokens: int = 40) -> Any:
         cancelled = threading.Event()
         pieces = studio.speak(prompt, strength, _layers(layers), min(max(tokens, 1), 400), cancelled)
         return responses.StreamingResponse(_events(pieces, cancelled), media_type="text/event-stream")
 
-    application.add_api_route("/speak", _typed(speak))
+    for endpoint in (speak, curve, point, budget):
+        application.add_api_route(f"/{endpoint.__name__}", _typed(endpoint))
     return Guard(application, token)
-
-
-def _add_measurements(application: Any, studio: Studio) -> None:
-    def curve(layers: str) -> Any:
-        return studio.curve([studio.reach * step / 6 for step in range(-6, 7)], _layers(layers))
-
-    def point(strength: float, layers: str) -> Any:
-        return studio.point(strength, _layers(layers))
-
-    def budget(share: float, layers: str) -> Any:
-        return studio.strength_for(share, _layers(layers))
-
-    for path, endpoint in (("/curve", curve), ("/point", point), ("/budget", budget)):
-        application.add_api_route(path, _typed(endpoint))
 
 
 def _typed(endpoint: Any) -> Any:
@@ -105,7 +100,7 @@ async def _events(pieces: Any, cancelled: threading.Event) -> AsyncIterator[str]
     """Server-sent events; when the browser closes the request, the generator is closed and the model stops."""
     try:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield f"data: {json.dumps({'side': piece.side, 'text': piece.text, 'done': piece.done})}\n\n"
+            yield f"data: {json.dumps(piece)}\n\n"
         yield "event: end\ndata: {}\n\n"
     except InputError as error:
         yield f"event: refused\ndata: {json.dumps(str(error))}\n\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -25,25 +25,8 @@ SMALLEST_BUDGET = 0.001
 """A smaller loss drowns in rounding, and the search for it would not end."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """One more token of one side."""
-
-    side: str
-    """``plain`` or ``steered``."""
-    text: str
-    """The whole reply so far: single tokens need not be whole characters."""
-    done: bool
-    """Whether the reply has ended."""
-
-
 class Studio:
-    """A loaded model with its vector and items; one request at a time uses it.
-
-    Args:
-        config: Model, vector and items, as for ``steering choose``.
-        context: Seed and device.
-    """
+    """A loaded model with its vector and items, as for ``steering choose``; one request at a time uses it."""
 
     def __init__(self, config: ChooseConfig, context: Context) -> None:
         self.config, self.context = config, context
@@ -79,15 +62,11 @@ class Studio:
     @torch.no_grad()
     def speak(
         self, prompt: str, strength: float, layers: Sequence[int], tokens: int, cancelled: threading.Event
-    ) -> Iterator[Piece]:
-        """Continues a prompt on both sides in turn, likeliest token by token, until cancelled.
+    ) -> Iterator[dict[str, Any]]:
+        """Continues a prompt on both sides in turn, likeliest token by token, until cancelled from outside.
 
-        Args:
-            prompt: The text to continue.
-            strength: Strength of the steered side.
-            layers: Blocks to steer, among the vector's.
-            tokens: Most new tokens a side.
-            cancelled: Set from outside to stop before the next token.
+        Each piece names its ``side`` (plain or steered), the whole ``text`` so far (single tokens need not be whole
+        characters), and whether the reply is ``done``.
 
         Raises:
             InputError: The prompt is too long, or a block is not among the vector's.
@@ -102,7 +81,7 @@ class Studio:
         strengths, sides = [0.0, strength], ("plain", "steered")
         said: list[list[int]] = [[], []]
         ended = [False, False]
-        cache = None
+        cache, tokenizer = None, model.tokenizer
         for _ in range(tokens):
             if cancelled.is_set() or all(ended):
                 return
@@ -114,15 +93,8 @@ class Studio:
                 if not ended[number]:
                     ended[number] = token == model.eos_id
                     said[number] += [] if ended[number] else [token]
-                    yield Piece(sides[number], self._text(said[number]), ended[number])
-
-    def _text(self, tokens: list[int]) -> str:
-        tokenizer = self.bench.model.tokenizer
-        return str(tokenizer.decode(tokens)) if tokenizer is not None and tokens else ""
-
-    def point(self, strength: float, layers: Sequence[int]) -> dict[str, float]:
-        """Alignment and helpfulness at one strength."""
-        return self.curve([strength], layers)[0]
+                    text = tokenizer.decode(said[number]) if tokenizer is not None and said[number] else ""
+                    yield {"side": sides[number], "text": str(text), "done": ended[number]}
 
     def curve(self, strengths: Sequence[float], layers: Sequence[int]) -> list[dict[str, float]]:
         """Alignment and helpfulness at some strengths."""

@@ -85,12 +85,7 @@ def run_lower_blocks(
 ) -> Iterator[LowerStates]:
     """Runs rows up to a block and splits common prefixes, which end before the first scored position, from the rests.
 
-    Args:
-        model: The model.
-        layer: The block to stop behind.
-        rows: What to run.
-        tokens_per_batch: Most tokens in a batch.
-        last_only: Nothing behind the prompts is run.
+    With ``last_only`` nothing behind the prompts is run.
     """
     if last_only:
         rows = [replace(row, tokens=row.tokens[: row.prompt_length]) for row in rows]
@@ -146,16 +141,7 @@ def run_upper_blocks(
 ) -> Float[Tensor, "strengths rows time width"]:
     """Runs the blocks above the vector at every strength, all strengths in one batch: first prefixes, then rests.
 
-    Args:
-        model: The model.
-        vector: The vector.
-        lower: The batch, run up to the first steered block.
-        strengths: Steering coefficients.
-        positions: Which tokens are steered.
-        prompt_lengths: Tokens of each row's prompt.
-
-    Returns:
-        Final states of the rests; those before the first scored position mean nothing.
+    Final states of the rests that come before the first scored position mean nothing.
     """
 
     def steered_copies(states: BlockStates, prompts: list[int]) -> tuple[BlockStates, AbstractContextManager[None]]:

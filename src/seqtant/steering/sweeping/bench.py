@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -82,8 +82,6 @@ class BehaviorScores:
 class HelpfulnessScores:
     """Scores of helpfulness items at some strengths."""
 
-    strengths: tuple[float, ...]
-    """The strengths, in the order of the rows."""
     restricted: Float[np.ndarray, "strengths items"]
     """Probability of the right answer among the options; for texts one over the perplexity."""
     full: Float[np.ndarray, "strengths items"]
@@ -109,13 +107,11 @@ Measure = Callable[[Sequence[float]], BenchScores]
 """Measures the same items at any strengths."""
 
 
-def question_scores(
-    strengths: Sequence[float], log_probs: Sequence[LogProbs], answers: Sequence[int]
-) -> HelpfulnessScores:
+def question_scores(log_probs: Sequence[LogProbs], answers: Sequence[int]) -> HelpfulnessScores:
     """Scores multiple choice from the log-probabilities of all options.
 
     Example:
-        >>> scores = question_scores([0.0], [np.log([[0.4, 0.1]])], [0])
+        >>> scores = question_scores([np.log([[0.4, 0.1]])], [0])
         >>> scores.restricted.round(3).tolist(), scores.full.round(3).tolist(), scores.format_rate.round(3).tolist()
         ([[0.8]], [[0.4]], [[0.5]])
     """
@@ -124,9 +120,7 @@ def question_scores(
     right = np.stack([own[:, answer] for own, answer in zip(log_probs, answers, strict=True)], axis=1)
     best = np.stack([own.argmax(axis=1) == answer for own, answer in zip(log_probs, answers, strict=True)], axis=1)
     chance = float(np.mean([1 / own.shape[1] for own in log_probs]))
-    return HelpfulnessScores(
-        tuple(strengths), np.exp(right - total), np.exp(right), np.exp(total), best.astype(np.float64), chance
-    )
+    return HelpfulnessScores(np.exp(right - total), np.exp(right), np.exp(total), best.astype(np.float64), chance)
 
 
 @dataclass(frozen=True)
@@ -162,11 +156,11 @@ class Bench:
         """Scores the helpfulness items at some strengths."""
         log_probs = self.log_probs(self.helpfulness_plan, strengths, "helpfulness")
         if isinstance(self.helpfulness[0], Question):
-            return question_scores(strengths, log_probs, [item.answer for item in self.questions])
+            return question_scores(log_probs, [item.answer for item in self.questions])
         lengths = [len(target.tokens) for target in self.helpfulness_plan.targets]
         # One over the perplexity: exp(mean log-probability per token).
         scores = np.exp(np.stack([own[:, 0] / n for own, n in zip(log_probs, lengths, strict=True)], axis=1))
-        return HelpfulnessScores(tuple(strengths), scores, scores, np.ones_like(scores), scores, 0.0)
+        return HelpfulnessScores(scores, scores, np.ones_like(scores), scores, 0.0)
 
     def log_probs(self, plan: ScoringPlan, strengths: Sequence[float], description: str) -> list[LogProbs]:
         """Log-probabilities of a plan's continuations at some strengths."""
@@ -179,14 +173,6 @@ class Bench:
             tokens_per_batch=self.tokens_per_batch,
             progress=self.progress,
             description=description,
-        )
-
-    def subset(self, prompts: Sequence[int], items: Sequence[int]) -> Bench:
-        """The same bench with some of its prompts and items."""
-        return replace(
-            self,
-            behavior=[self.behavior[index] for index in prompts],
-            helpfulness=[self.helpfulness[index] for index in items],
         )
 
     @property
@@ -228,12 +214,8 @@ def usable_range(bench: Bench, loss: float, score: str) -> float:
     """Finds the strength at which about a given share of helpfulness is lost, averaged over both directions.
 
     The strength is doubled from 2 % of the hidden norm until at least the share is lost, then scaled down by the
-    quadratic law, r sqrt(loss / lost); it never exceeds four hidden norms.
-
-    Args:
-        bench: What is measured.
-        loss: Share of helpfulness.
-        score: Which helpfulness score counts: ``restricted`` or ``full``.
+    quadratic law, r sqrt(loss / lost); it never exceeds four hidden norms. The score that counts is ``restricted`` or
+    ``full``.
     """
     reach, limit = FIRST_STRENGTH * bench.hidden_norm, LARGEST_STRENGTH * bench.hidden_norm
     while True:
@@ -256,11 +238,6 @@ def strength_gradients(
     One backward pass through the blocks above the first steered one gives all of them: every row has a strength of its
     own in every block. The sum over blocks is the derivative in the common strength, the same number as a
     Jacobian-vector product along the vector.
-
-    Args:
-        bench: Model, vector and positions; only steering at all positions is supported.
-        plan: The plan of the items.
-        coefficients: Per item one number per continuation.
 
     Raises:
         InputError: Only some positions are steered.

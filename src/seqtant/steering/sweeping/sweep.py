@@ -52,11 +52,8 @@ class ScoringPlan:
 def plan_scoring(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> ScoringPlan:
     """Plans which rows to run so that all continuations of all items are scored.
 
-    A continuation of one token needs its prompt only, so all one-token answers of an item cost a single row.
-
-    Args:
-        model: Whose vocabulary and context length count.
-        items: Per item the tokens of its prompt and of each continuation, at least one token each.
+    An item is the tokens of its prompt and of each continuation. A continuation of one token needs its prompt only, so
+    all one-token answers of an item cost a single row.
 
     Raises:
         InputError: A sequence is empty or too long.
@@ -105,21 +102,10 @@ def sweep_states(
     progress: Progress = SILENT,
     description: str = "measuring",
 ) -> Iterator[SweptStates]:
-    """Computes the model's final states at all scored positions, at every strength.
+    """Computes the model's final states at all scored positions, at every strength, in batches that cover all rows.
 
-    Args:
-        model: The model.
-        vector: The vector.
-        plan: What to run.
-        strengths: Steering coefficients.
-        positions: Which tokens are steered.
-        last_only: Only the last token of each prompt is scored.
-        tokens_per_batch: Most tokens in one forward pass, counting each strength.
-        progress: Shows how many rows are done.
-        description: Label of the progress bar.
-
-    Yields:
-        Batches that together cover all rows.
+    A batch has at most ``tokens_per_batch`` tokens, counting each strength; with ``last_only`` only the last token of
+    each prompt is scored.
     """
     wanted = torch.as_tensor(strengths, dtype=torch.float32)
     bar = progress.task(description, len(plan.rows))
@@ -153,10 +139,7 @@ def sweep_log_probs(
     progress: Progress = SILENT,
     description: str = "measuring",
 ) -> list[Float[np.ndarray, "strengths continuations"]]:
-    """Computes the log-probability of every continuation at every strength, float64, in nats.
-
-    Returns:
-        Per item: (strengths, its continuations).
+    """Computes the log-probability of every continuation at every strength, float64, in nats, per item.
 
     Raises:
         InputError: The steered model's output is not a number.
@@ -193,10 +176,7 @@ def target_scores(
 ) -> Float[Tensor, "strengths targets"]:
     """Computes log-probabilities of continuations, float64, in nats, from a bounded number of logits at a time.
 
-    Args:
-        model: The model.
-        states: Its final states at all scored positions.
-        targets: Continuations, each with the index of its first position; its others follow.
+    Each continuation comes with the index of its first position in the final states; its others follow.
     """
     # One row per token: its id, the position that scores it, the continuation it is summed into.
     ids = [(token, first + step, n) for n, (t, first) in enumerate(targets) for step, token in enumerate(t.tokens)]

@@ -167,12 +167,7 @@ def _left_as_it_was(source: Any) -> Iterator[None]:
 
 
 def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -> list[list[int]]:
-    """Tokenizes all positive texts, then all negative ones.
-
-    Args:
-        model: The model, with its tokenizer.
-        pairs: The pairs.
-        template: ``chat``, or a text with ``{text}``.
+    """Tokenizes all positive texts, then all negative ones, each put into the template.
 
     Raises:
         InputError: There is no tokenizer, or no chat template where one is asked for.
@@ -223,12 +218,7 @@ def parse_layers(text: str | None, depth: int, default: Sequence[int]) -> list[i
 
 
 def mean_difference(positive: States, negative: States, generator: np.random.Generator) -> Direction:
-    """Mean of the differences; its norm is the raw distance between the two sides.
-
-    Example:
-        >>> mean_difference(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]), np.random.default_rng(0)).tolist()
-        [2.0, 0.0]
-    """
+    """Mean of the differences; its norm is the raw distance between the two sides."""
     difference = (positive - negative).mean(axis=0)
     _unit(difference)  # raises where the sides do not differ
     return difference

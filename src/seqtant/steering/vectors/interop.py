@@ -27,13 +27,7 @@ EXTRA = "gguf"
 
 
 def write_gguf(vector: SteeringVector, path: Path, *, strength: float = 1.0, depth: int | None = None) -> None:
-    """Writes a control vector.
-
-    Args:
-        vector: The vector; block 0 cannot be among its blocks.
-        path: File to write.
-        strength: Multiplied into the directions.
-        depth: Number of blocks of the model; by default the vector's own record.
+    """Writes a control vector, its strength multiplied in; the model's depth is by default on the vector's record.
 
     Raises:
         InputError: The vector steers block 0, or the depth is not known.
@@ -99,11 +93,6 @@ def read_gguf(path: Path) -> SteeringVector:
 def to_repeng(vector: SteeringVector, strength: float = 1.0, *, kind: Any = None) -> Any:
     """Makes a ``repeng.ControlVector``: block number -> float32 direction, to be used with coefficient 1.
 
-    Args:
-        vector: The vector.
-        strength: Multiplied in.
-        kind: The class; by default repeng's own.
-
     Raises:
         MissingExtraError: repeng is not installed and no class was given.
     """
@@ -120,11 +109,6 @@ def from_repeng(control: Any) -> SteeringVector:
 
 def to_steering_vectors(vector: SteeringVector, strength: float = 1.0, *, kind: Any = None) -> Any:
     """Makes a ``steering_vectors.SteeringVector``: block number -> activation, to be used with multiplier 1.
-
-    Args:
-        vector: The vector.
-        strength: Multiplied in.
-        kind: The class; by default the library's own.
 
     Raises:
         MissingExtraError: The library is not installed and no class was given.

@@ -274,12 +274,9 @@ class SteeringVector:
 
 
 def check_vector(vector: SteeringVector, model: hooks.Model, *, allow_other: bool = False) -> None:
-    """Checks that a vector belongs to a model.
+    """Checks that a vector belongs to a model; ``allow_other`` accepts other weights or another tokenizer.
 
-    Args:
-        vector: The vector.
-        model: The model it shall steer; of a bare transformers model the tokenizer is not known, so not checked.
-        allow_other: Whether other weights or another tokenizer of the same size are accepted.
+    Of a bare transformers model the tokenizer is not known, so not checked.
 
     Raises:
         InputError: Width or depth do not fit, or it was made from other weights or another tokenizer.
