@@ -70,7 +70,7 @@ def name_of(model: ModelSource) -> str:
         ('tuning', 'organization/model', 'reference')
     """
     if not is_path(model):
-        return str(describe(model)).removeprefix("<").removesuffix(" in memory>")
+        return name_of(re.sub(r"^<(.*) in memory(, sha256 \w+)?>$", r"\1", str(describe(model))))
     folder = Path(str(model)).expanduser()
     return folder.resolve().name if folder.is_absolute() or folder.is_dir() else str(model)
 

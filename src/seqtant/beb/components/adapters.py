@@ -159,7 +159,7 @@ class _AdaptedLM(HuggingFaceLM):
         with acting:
             return super().forward(input_ids, attention_mask, cache=cache, keep=keep, use_cache=use_cache)
 
-    def hidden(self, input_ids: Tensor, *, cache: HuggingFaceCache | None = None) -> Tensor:
+    def hidden(self, input_ids: Tensor, *, cache: HuggingFaceCache | None = None) -> Tensor | None:
         """See :meth:`CausalLM.hidden`."""
         whole = cache is None
         acting = self._owner.whole_pass(self._adapter, input_ids) if whole else self._owner.acting(self._adapter)

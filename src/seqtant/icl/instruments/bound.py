@@ -26,10 +26,6 @@ def bound(config: BoundConfig, context: Context) -> Result:
     max{16 T^2 log^2(1/c2) log(1/delta) / KL^2, 2 log(1/eps) / (KL - t)} shots. Where KL does not exceed t it promises
     nothing. The refined forms stand in :mod:`seqtant.icl.theory`.
 
-    Args:
-        config: The settings, see :class:`BoundConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``shots_paper``, ``shots_refined``, ``shots_tight`` (infinite where vacuous), ``threshold`` and
         ``threshold_refined`` in nats per example, ``vacuous`` and ``vacuous_refined`` as 0 or 1.

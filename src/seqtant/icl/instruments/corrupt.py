@@ -119,10 +119,6 @@ def corrupt(config: CorruptConfig, context: Context) -> Result:
     nearest rival P. Inputs count whatever the labels; the second part turns negative where the labels shown are wrong.
     Predicted from single clean examples, measured on the corrupted ones of prompts.
 
-    Args:
-        config: The settings, see :class:`CorruptConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``accuracy_VARIANT`` for each variant and ``accuracy_no_shots``, the share ``slopes_as_predicted`` of slopes
         that agree with the flip law, ``recognition_score`` (what random labels still give) and ``learning_score``

@@ -29,10 +29,6 @@ def ginc_bayes(config: GincBayesConfig, context: Context) -> Result:
     It predicts by the mixture of the concepts, P(label | prompt) = sum_c P(c | prompt) P_c(label | prompt), with
     transitions smoothed a little, since prompts jump where no concept does.
 
-    Args:
-        config: The settings, see :class:`GincBayesConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``accuracy_N`` and ``posterior_N`` of the true concept after N shots, ``log_odds_per_shot``, and the
         ``cross_entropy`` of documents, the least that any model can reach.

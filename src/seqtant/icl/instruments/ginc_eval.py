@@ -23,10 +23,6 @@ from seqtant.training import TrainingConfig
 def ginc_eval(config: GincEvalConfig, context: Context) -> Result:
     """Asks a trained model and exact Bayes the same prompts and documents of GINC.
 
-    Args:
-        config: The settings, see :class:`GincEvalConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``accuracy_N``, ``bayes_accuracy_N`` and ``bayes_gap_N`` after N shots, ``cross_entropy``,
         ``bayes_cross_entropy`` and ``cross_entropy_gap`` of documents, in nats per symbol.

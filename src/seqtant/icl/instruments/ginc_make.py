@@ -24,10 +24,6 @@ def ginc_make(config: GincMakeConfig, context: Context) -> Result:
     join independent examples of one concept by a delimiter. Parameters are those of the published generator.
     In memory the same data come from :class:`Ginc`, :func:`sample_documents` and :func:`sample_prompts`.
 
-    Args:
-        config: The settings, see :class:`GincMakeConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``symbols``, ``symbols_used``, ``concepts``, the share of ``impossible_moves``; the files are artifacts.
 

@@ -24,10 +24,6 @@ def ginc_train(config: GincTrainConfig, context: Context) -> Result:
 
     With a folder the network is kept in ``model``, and a run that was stopped resumes.
 
-    Args:
-        config: The settings, see :class:`GincTrainConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``cross_entropy``, ``bayes_cross_entropy`` and ``cross_entropy_gap``, ``accuracy_kK_nN`` after N shots of K
         symbols, their ``rise`` from none to many, ``parameters`` and ``symbols_read``.

@@ -43,10 +43,6 @@ def order(config: OrderConfig, context: Context) -> Result:
     For a mixture of tasks whose examples are independent, P(label | examples, query) is the same in every order. The
     vote of the orders is the label with the largest sum of probabilities over them.
 
-    Args:
-        config: The settings, see :class:`OrderConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``accuracy`` of the mean order, ``spread`` from the worst to the best order, ``accuracy_of_vote`` and
         ``gain_of_vote``.

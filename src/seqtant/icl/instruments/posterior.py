@@ -50,10 +50,6 @@ def posterior(config: PosteriorConfig, context: Context) -> Result:
     task's component, P(task | shots) ~ P(task) prod_i P(shot_i | task). Beside it, and independently, stand the weights
     of the tasks in the mixture of their answers that comes nearest to the model's own answers.
 
-    Args:
-        config: The settings, see :class:`PosteriorConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         With a ``prompt`` the ``posterior`` of its likeliest task, and a row per shot and task; else the share ``stuck``
         of prompts on a wrong task, ``slopes_as_predicted`` and how far the ``answers_differ`` from the evidence.

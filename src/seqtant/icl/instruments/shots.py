@@ -94,10 +94,6 @@ def shots(config: ShotsConfig, context: Context) -> Result:
     smallest k from which on that sum stays below ``eps``. Measured is the smallest k whose accuracy in prompts is
     within ``eps`` of that with a many-shot context. Intervals are bootstraps over examples and prompts.
 
-    Args:
-        config: The settings, see :class:`ShotsConfig`; called as a function, these are its arguments.
-        context: Seed, device, folder, progress.
-
     Returns:
         ``predicted_shots`` and ``measured_shots`` of the slowest task, the same with ``_NAME`` for each,
         ``tasks_within_factor`` 1.5, the constants ``c1``, ``c2``, ``c3`` of the lemma, ``shots_paper``, ``bayes_gap``.

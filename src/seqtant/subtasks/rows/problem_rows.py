@@ -176,7 +176,7 @@ def load_rows(source: RowSource, seed: int = 0) -> dict[Split, list[Row]]:
         if unknown:
             raise InputError(f"unknown split '{unknown[0]}'{suggest(unknown[0], SPLITS)}: use {', '.join(SPLITS)}")
         # A split may be empty, all of them may not.
-        given = {split: rows for split in SPLITS if len(rows := source.get(split, ()))}
+        given: dict[Split, Any] = {split: rows for split in SPLITS if len(rows := source.get(split, ()))}
         if not given:
             raise InputError("there are no rows: give at least one")
         found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
