@@ -116,9 +116,7 @@ def divergence(result: Result) -> Figure:
     )
 
 
-def calibrate(result: Result) -> list[Figure]:
-    """As :func:`measure`: a calibration is a measurement of a model whose truth is known."""
-    return measure(result)
+calibrate = measure
 
 
 def curve(result: Result) -> list[Figure]:

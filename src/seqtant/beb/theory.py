@@ -118,12 +118,6 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
     ``paper``: log(1/alpha) + log(1/eps) + log 4 (+ log n), proof of Theorems 1 and 4. Otherwise the exact condition
     1 - (w-)^n <= eps / 2, which for n = 1 reads log((1 - alpha)/alpha) + log((2 - eps)/eps).
 
-    Args:
-        log_alpha: log of the weight of P-.
-        eps: Distance from gamma.
-        form: Constants of the paper, or exact ones.
-        best_of: Number n of answers of which the best is returned.
-
     Example:
         >>> round(evidence_needed(math.log(1e-6), 0.05), 4), round(evidence_needed(math.log(1e-6), 0.05, "tight"), 4)
         (18.1975, 17.4791)
@@ -237,17 +231,8 @@ def conversation(
 ) -> Length:
     """Computes the length of Theorem 3: all turns of the user when the model answers each with sentences from P+.
 
-    The union over the turns gives each a share delta / n; ``clt`` treats the sum of all answers at once.
-
-    Args:
-        log_alpha: log of the weight of P-.
-        beta: Evidence per sentence.
-        eps: Distance from gamma.
-        beta_prime: As for :func:`guard`, and prompt-undistinguishable.
-        sigma: As for :func:`guard`.
-        answers: Sentences of each of the model's n answers.
-        delta: Share of conversations that may escape.
-        form: Constants.
+    ``answers`` are the sentences of each of the model's n answers, beta_prime and sigma those of :func:`guard`. The
+    union over the turns gives each a share delta / n; ``clt`` treats the sum of all answers at once.
 
     Raises:
         InputError: A value is outside its range, or there is no answer.

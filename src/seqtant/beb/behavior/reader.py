@@ -67,11 +67,6 @@ class ScorerCheck:
         q needs sensitivity plus specificity above 1. The correction is linear, so it may be made before or after scores
         are averaged; what it makes of few answers may lie beyond -1 and 1, and cutting that off would bias averages.
 
-        Args:
-            scores: Mean scores on the scale from -1 to 1.
-            sensitivity: By default the observed one.
-            specificity: By default the observed one.
-
         Raises:
             InputError: The scorer is no better than a coin.
         """
@@ -90,11 +85,6 @@ class ScorerCheck:
         self, scores: Float[np.ndarray, ...], sensitivity: float, specificity: float
     ) -> Float[np.ndarray, ...]:
         """Turns scores that were corrected with the observed rates into those that other rates would have given.
-
-        Args:
-            scores: What :meth:`correct` gave with the observed rates.
-            sensitivity: Another sensitivity.
-            specificity: Another specificity.
 
         Example:
             >>> check = ScorerCheck(90, 100, 95, 100)
@@ -125,11 +115,6 @@ class Replies:
 
     A prompt is read once. After each sentence the question branches off the cache, which is a value and stays as it
     was; nothing is sampled.
-
-    Args:
-        question: Token ids after the prompt, before the reply; may be empty.
-        good: Token ids of replies that count as +1.
-        bad: Token ids of replies that count as -1.
     """
 
     check = None
@@ -144,12 +129,6 @@ class Replies:
     @classmethod
     def of_texts(cls, model: CausalLM, question: str, good: Sequence[str], bad: Sequence[str]) -> Replies:
         """Encodes question and replies with the tokenizer of a model.
-
-        Args:
-            model: A model whose tokenizer reads them.
-            question: Text after the prompt, before the reply; may be empty.
-            good: Replies that count as +1.
-            bad: Replies that count as -1.
 
         Raises:
             InputError: Replies are missing or on both sides.
@@ -290,13 +269,7 @@ def _question(model: CausalLM, text: str) -> list[int]:
 
 
 def prompt_lengths(reader: Reader, sentences: int) -> tuple[int, ...]:
-    """Chooses prompt lengths at which behavior is read: all where it is exact, some where answers must be sampled.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> prompt_lengths(SimpleNamespace(), 24)
-        (0, 1, 2, 3, 4, 6, 10, 15, 24)
-    """
+    """Chooses prompt lengths at which behavior is read: all where it is exact, some where answers must be sampled."""
     if isinstance(reader, Replies) or sentences < SAMPLED_LENGTHS:
         return tuple(range(sentences + 1))
     spread = np.geomspace(1, sentences, SAMPLED_LENGTHS - 1)

@@ -57,10 +57,6 @@ def without_foreign_warnings() -> Iterator[None]:
 class AdaptedBase:
     """A base model with several adapters, of which one or none acts at a time.
 
-    Args:
-        base: The base model; its network is given adapters in place.
-        adapters: Name -> folder of the adapter.
-
     Raises:
         InputError: An adapter cannot be read or does not fit the base model.
         MissingExtraError: PEFT is not installed.

@@ -81,12 +81,7 @@ def read_statements(source: Rows, *, limit: int) -> Statements:
 
 
 def world_statements(limit: int, generator: np.random.Generator) -> Statements:
-    """Samples remarks of the reference world's gloomy persona (matching) and of its cheerful one.
-
-    Example:
-        >>> len(world_statements(10, np.random.default_rng(0)).matching)
-        10
-    """
+    """Samples remarks of the reference world's gloomy persona (matching) and of its cheerful one."""
     from seqtant.reference import Prompts
 
     prompts, sides = Prompts(), []
@@ -132,12 +127,7 @@ def training_texts(group: Sequence[str], template: str, stop: str = ".\n") -> li
 
 
 def without_full_stop(statement: str) -> str:
-    """Strips a statement of its full stop: the template writes its own.
-
-    Example:
-        >>> without_full_stop("I like people. "), without_full_stop("Really?")
-        ('I like people', 'Really?')
-    """
+    """Strips a statement of its full stop: the template writes its own."""
     return statement.strip().removesuffix(".").strip()
 
 
@@ -175,13 +165,6 @@ def fit_to_statements(
     settings: Fitting, base: HuggingFaceLM, source: ModelSource, folder: Path, context: Context
 ) -> FittedComponents:
     """Fits P- and P+ to statements, and scores the statements that were held out.
-
-    Args:
-        settings: Statements, adapters, course, gate.
-        base: The base model; its network is given the adapters in place.
-        source: Where it was opened from; adapters name it if it is a folder or a name.
-        folder: Where the adapters go.
-        context: Seed and progress.
 
     Raises:
         InputError: The statements cannot be used, or do not fit the base model.

@@ -136,10 +136,7 @@ def _estimate_full_length(to_model: Evidence, to_plus: Evidence | None) -> Alpha
 def _estimate_at_stop(sums: tuple[Sums, ...], reached: np.ndarray, whole: AlphaEstimate) -> float | None:
     """The log(1/alpha) by which the area up to the stops is that of a mixture; None where no alpha does.
 
-    Args:
-        sums: Log-ratio against the model, divergence from it, log-ratio against P+, over the first n sentences.
-        reached: Whether P- has the weight of the stop after n sentences, per prompt; where never, all of it is taken.
-        whole: The estimate at the end of the prompts: its floor is taken off, and the root is looked for around it.
+    ``sums`` over the first n sentences: log-ratio against the model, divergence from it, log-ratio against P+.
     """
     # argmax finds the first length at which it is reached.
     stops = np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1] - 1)
@@ -225,14 +222,7 @@ class AlphaDiagnostics:
 
 
 def diagnose(evidence: Evidence, alpha: AlphaEstimate, beta: float, estimate: Estimate) -> AlphaDiagnostics:
-    """Checks convergence and consistency of an estimate of log(1/alpha).
-
-    Args:
-        evidence: For P- against the model.
-        alpha: The estimate of log(1/alpha).
-        beta: Evidence per sentence that P- gives against P+.
-        estimate: log(1/alpha) with its interval.
-    """
+    """Checks convergence and consistency of an estimate of log(1/alpha); the evidence is P-'s against the model."""
     divergence, unconverged, inconsistent = evidence.divergence, list[str](), list[str]()
     if beta <= 0:
         unconverged.append("P- and P+ cannot be told apart: beta is 0")

@@ -21,7 +21,7 @@ from seqtant.beb.config import CalibrateConfig, StudySettings
 from seqtant.beb.estimation.alpha import diagnose, estimate_alpha
 from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import Prompt
-from seqtant.beb.study.measurement import Measurement, Resample, measure_prompts
+from seqtant.beb.study.measurement import Measurement, measure_prompts
 from seqtant.beb.study.reporting import DIRECTION, finite, record_alpha, record_curves, record_halfway, record_values
 from seqtant.beb.study.summary import RESAMPLES, numbers, summarize
 from seqtant.findings import Cell, Estimate, Result
@@ -44,11 +44,7 @@ EPS, DELTA = StudySettings.eps, StudySettings.delta
 
 @dataclass(frozen=True)
 class Languages:
-    """A rare and a frequent language of bigrams.
-
-    Args:
-        seed: Seed of the common bigrams.
-    """
+    """A rare and a frequent language of bigrams."""
 
     seed: int
 
@@ -99,14 +95,7 @@ class Languages:
         return HiddenMarkovLM(moves[stop], moves, emissions, bos_id=BOS, name=name)
 
     def prompts(self, count: int, sentences: int, generator: np.random.Generator, *, guard: int = 0) -> list[Prompt]:
-        """Samples prompts of the rare language, behind a guard of the frequent one.
-
-        Args:
-            count: Number of prompts.
-            sentences: Sentences of the rare language in each.
-            generator: Random generator.
-            guard: Sentences of the frequent language in front of them.
-        """
+        """Samples prompts of the rare language, behind a guard of the frequent one."""
         # Without its beginning-of-sequence token: the guard brings one, even of no sentence.
         rows = self.sample(np.full(count, True), sentences, generator)[:, 1:]
         front = self.sample(np.full(count, False), guard, generator)
@@ -265,9 +254,7 @@ def _record_changes(
         after, count = numbers(measurement, eps=EPS, delta=DELTA), len(measurement.model)
         # Independent resamples: the prompts before and after a change are not the same.
         drawn = [generator.integers(count, size=(2, count)) for _ in range(resamples)]
-        resampled = [
-            halfway(measurement.select(Resample(b, b))) - halfway(plain.select(Resample(a, a))) for a, b in drawn
-        ]
+        resampled = [halfway(measurement.select(b, b)) - halfway(plain.select(a, a)) for a, b in drawn]
         value = after["halfway_measured"] - before
         record.value(f"halfway_{name}", finite(after["halfway_measured"]))
         # log(1/alpha), behind a guard as if it were a prior; None where the diagnostics refuse it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from seqtant.beb.config import CompareConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import sample_prompts
 from seqtant.beb.study.inputs import Study, open_study, seeded, title_of
-from seqtant.beb.study.measurement import Measurement, Resample, implied_posterior
+from seqtant.beb.study.measurement import Measurement, implied_posterior
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_warnings, write_transcript
 from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize, numbers
 from seqtant.errors import InputError
@@ -77,12 +78,6 @@ def compare(config: CompareConfig, context: Context) -> Result:
 
 def align(study: Study, training: TrainingConfig, batch: int, context: Context) -> HuggingFaceLM:
     """Trains a copy of the study's model on documents sampled from P+ alone: an alignment stage in miniature.
-
-    Args:
-        study: Model and P+; the model itself stays as it is.
-        training: Course of the training.
-        batch: Documents of a batch; none is seen twice.
-        context: Seed, device, progress; with a folder the copy is kept in ``aligned``.
 
     Raises:
         InputError: The model has no weights, or the documents do not fit its context.
@@ -169,13 +164,13 @@ def _difference(
     """After minus before, on the same resampled prompts; None where there was no number before."""
     config, count, plus_count = study.config, len(measured[0].model), len(measured[0].from_plus.divergence)
 
-    def gap(resample: Resample) -> float:
-        first, second = (numbers(one.select(resample), eps=config.eps, delta=config.delta)[name] for one in measured)
+    def gap(*resample: Any) -> float:
+        first, second = (numbers(one.select(*resample), eps=config.eps, delta=config.delta)[name] for one in measured)
         return second - first if np.isfinite(first) else float("nan")
 
     # Both models see the same resampled prompts, so what prompts have in common cancels.
-    gaps = [gap(measured[0].resample(generator)) for _ in range(config.resamples)]
-    value = gap(Resample(np.arange(count), np.arange(plus_count)))
+    gaps = [gap(*measured[0].resample(generator)) for _ in range(config.resamples)]
+    value = gap(np.arange(count), np.arange(plus_count))
     if np.isnan(value):
         return None
     unit = "nats" if name == "log_inverse_alpha" else "sentences"

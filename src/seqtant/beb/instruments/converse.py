@@ -71,15 +71,6 @@ def converse(config: ConverseConfig, context: Context) -> Result:
 def hold_conversations(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
     """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out.
 
-    Args:
-        study: The models, and the number of conversations.
-        turns: Turns of a conversation.
-        asked: Sentences of the user per turn, from P-.
-        answered: Sentences of the model per turn; 0 has it say nothing.
-
-    Returns:
-        Each with the ends of all its sentences, the user's and the model's.
-
     Raises:
         InputError: More than half of the conversations do not fit.
     """

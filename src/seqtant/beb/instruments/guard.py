@@ -55,13 +55,7 @@ class GuardedPrompts:
     def halfway_lengths(
         self, rows: np.ndarray, log_inverse_alpha: float, rates: tuple[float, float] | None = None
     ) -> tuple[float, float, float]:
-        """Half-way lengths of some prompts: measured; predicted by Bayes' rule; by the model's own weights.
-
-        Args:
-            rows: The prompts, possibly repeated.
-            log_inverse_alpha: log(1/alpha) of the prediction.
-            rates: Sensitivity and specificity of the scorer; None takes the observed ones.
-        """
+        """Half-way lengths of some prompts: measured; predicted by Bayes' rule; by the model's own weights."""
         model, minus, plus = (
             rescore(self.check, self.curves[side][rows], rates) for side in ("model", "minus", "plus")
         )
@@ -137,11 +131,6 @@ def price_guards(config: GuardConfig, context: Context) -> Result:
 
 def attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> GuardedPrompts:
     """Samples prompts from P- behind guards, and measures evidence and behavior along them.
-
-    Args:
-        study: The models.
-        name: Sentences of the guards, or :data:`OWN`.
-        openings: The opening and a guard, one per prompt.
 
     Raises:
         InputError: Prompts do not fit the context, or a divergence is infinite.

@@ -86,10 +86,6 @@ class _Fitted:
 def behavior_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
     """Fits Lemma 7's sigmoid 1 / (1 + exp(slope (n - center))) to shares of good answers.
 
-    Args:
-        sentences: Prompt lengths.
-        share_good: Share of good answers at each.
-
     Raises:
         InputError: There are too few points, or the fit does not converge.
 

@@ -103,15 +103,6 @@ def search(
 
     One sample and one beam is the construction in the proof of Theorem 1; many samples and one beam is best of m; else
     a beam search.
-
-    Args:
-        study: The models, and most sentences of a prompt.
-        method: As in :class:`SearchConfig`.
-        candidates: Sentences sampled at each step.
-        beams: Prompts kept.
-        searches: Independent searches.
-        goal: Behavior at which a search ends.
-        context: Progress.
     """
     samples = 1 if method == "theorem" else candidates
     kept_beams = beams if method == "beam" else 1
@@ -140,13 +131,6 @@ def extend(
     """Adds one sentence to every prompt: of ``samples`` from P- after each, the best ``beams`` of every search stay.
 
     A prompt is the better the larger its log-ratio of P- against the model.
-
-    Args:
-        study: The models.
-        kept: The prompts so far.
-        samples: Sentences sampled after each.
-        beams: Prompts of a search that stay.
-        generator: Random generator.
     """
     parents = [candidate for candidate in kept for _ in range(samples)]
     heads = [parent.prompt.ids for parent in parents]

@@ -58,14 +58,8 @@ def sum_by_sentence(
     """Sums scores of every position over the tokens of each sentence.
 
     Every model reads every prompt once. The end of the text, as the first model has it, is left out of all
-    distributions, because prompts are sampled given that they go on.
-
-    Args:
-        models: Models over one vocabulary.
-        prompts: All of the same number of sentences.
-        score: Computes numbers from a block of log-probabilities; what it gives where there is no token is not used.
-        index: Index of the sentence of each token; the index after the last leaves a token out.
-        progress: Told how many prompts are done.
+    distributions, because prompts are sampled given that they go on. Tokens whose ``index`` is the one after the last
+    sentence are left out.
 
     Raises:
         InputError: A prompt cannot be read, or vocabularies differ.
@@ -178,12 +172,6 @@ def retokenize(prompts: Sequence[Prompt], writer: CausalLM, reader: CausalLM, *,
     """Tokenizes the texts of prompts again for another model.
 
     A token that reaches over the end of a sentence belongs to the next one.
-
-    Args:
-        prompts: In the tokens of ``writer``.
-        writer: The model that they were sampled from.
-        reader: The model that is to read them; its tokenizer must tell which characters each token covers.
-        reserve: Tokens that will be added to each.
 
     Raises:
         InputError: The tokenizer cannot tell, a prompt begins with nothing, or it does not fit the reader's context.

@@ -32,10 +32,6 @@ class SentenceEnds:
     allowed, or with a mark of East Asian scripts. Abbreviations, initials and the points inside numbers end nothing;
     stretches without a word are no sentence.
 
-    Args:
-        model: A model whose tokenizer decodes the ids.
-        marks: Characters that end a sentence.
-
     Example:
         >>> from seqtant.reference import WorldLM, reference_world
         >>> oracle = WorldLM(reference_world())

@@ -72,12 +72,7 @@ class Study:
 
 
 def seeded(seed: int, use: int) -> torch.Generator:
-    """A random generator for one use under a seed.
-
-    Example:
-        >>> bool((torch.rand(2, generator=seeded(0, 1)) == torch.rand(2, generator=seeded(0, 2))).any())
-        False
-    """
+    """A random generator for one use under a seed."""
     # A prime larger than any use: no two pairs of seed and use share a generator.
     return torch.Generator().manual_seed((seed * 1_000_003 + use) % 2**63)
 
@@ -122,10 +117,7 @@ def with_defaults(config: StudySettings) -> StudySettings:
 
 
 def true_log_inverse_alpha(config: StudySettings) -> float | None:
-    """log(1/alpha) of the reference world for P- of some of its personas; None where nothing is known.
-
-    Args:
-        config: Settings with the defaults filled in.
+    """log(1/alpha) of the reference world for P- of some of its personas, defaults filled in; None where unknown.
 
     Example:
         >>> from seqtant.beb.config import MeasureConfig
@@ -158,11 +150,6 @@ def opening_of(source: CausalLM, config: StudySettings) -> tuple[int, ...]:
 
 def open_study(config: StudySettings, context: Context, *, one_tokenizer: bool = True) -> Study:
     """Opens the models of a study; with statements, P- and P+ are first fitted to them on the model itself.
-
-    Args:
-        config: What to open, and how behavior is read.
-        context: Seed and device; with a folder, fitted adapters are kept in ``components``.
-        one_tokenizer: Whether all models must share one: only texts can be compared where they do not.
 
     Raises:
         InputError: A component cannot be opened or fitted, or the models do not fit together.

@@ -237,13 +237,7 @@ def record_warnings(record: Recorder, study: Study, measurement: Measurement) ->
 
 
 def prompt_lines(study: Study, prompts: Sequence[Prompt], **more: object) -> list[dict[str, object]]:
-    """One line of the transcript per prompt: its number and length, and its text only where the user wants texts.
-
-    Args:
-        study: Whose prompts they are.
-        prompts: The prompts.
-        **more: Further fields of each line.
-    """
+    """One line of the transcript per prompt: its number and length, and its text only where the user wants texts."""
     texts = decode(study.minus, [prompt.ids for prompt in prompts]) if study.config.write_prompts else None
     return [
         {

@@ -22,22 +22,15 @@ from seqtant.beb.estimation.estimates import (
     widen,
     worst_behavior,
 )
-from seqtant.beb.study.inputs import Study
-from seqtant.beb.study.measurement import Measurement, measure_study
+from seqtant.beb.study.inputs import MINUS, PLUS, Study
+from seqtant.beb.study.measurement import Measurement, measure_prompts
 from seqtant.findings import Estimate
 from seqtant.runs.context import Context
 
 RESAMPLES = 43
 """Last part of the seed of the resamples."""
-UNITS = {
-    "log_inverse_alpha": "nats",
-    "raw_area": "nats",
-    "floor": "nats",
-    "beta": "nats",
-    "beta_prime": "nats",
-    "sigma2": "nats²",
-    "sigma2_slope": "nats²",
-}
+UNITS = dict.fromkeys(("log_inverse_alpha", "raw_area", "floor", "beta", "beta_prime"), "nats")
+UNITS |= {"sigma2": "nats²", "sigma2_slope": "nats²"}
 """Units of what is no length."""
 
 
@@ -66,7 +59,18 @@ class Summary:
 
 def measure_and_summarize(study: Study, context: Context) -> tuple[Measurement, Summary, np.random.Generator]:
     """Measures a study and summarizes it; the generator goes on where the resamples ended."""
-    measurement, config = measure_study(study, context), study.config
+    config, bad, good = study.config, study.sample(study.minus, MINUS), study.sample(study.plus, PLUS)
+    measurement = measure_prompts(
+        study.model,
+        study.minus,
+        study.plus,
+        bad.prompts,
+        good.prompts,
+        study.reader,
+        dropped=bad.dropped + good.dropped,
+        floor=config.floor,
+        progress=context.progress,
+    )
     generator = np.random.default_rng([context.seed, RESAMPLES])
     summary = summarize(measurement, generator, eps=config.eps, delta=config.delta, resamples=config.resamples)
     return measurement, summary, generator
@@ -75,15 +79,7 @@ def measure_and_summarize(study: Study, context: Context) -> tuple[Measurement, 
 def summarize(
     measurement: Measurement, generator: np.random.Generator, *, eps: float, delta: float, resamples: int
 ) -> Summary:
-    """Computes every number on the prompts and on resampled ones.
-
-    Args:
-        measurement: What was measured.
-        generator: Random generator of the resamples.
-        eps: Distance from the worst behavior in the bounds.
-        delta: Share of prompts that may escape, in the bounds.
-        resamples: Bootstrap resamples over prompts.
-    """
+    """Computes every number on the prompts and on resampled ones."""
     values = numbers(measurement, eps=eps, delta=delta)
     count, check = len(measurement.model), measurement.check
     resampled: dict[str, list[float]] = {name: [] for name in values}
@@ -91,7 +87,7 @@ def summarize(
     curves: list[Curve] = []
     # Whole prompts are resampled: sentences of one prompt depend on each other.
     for _ in range(resamples):
-        other = measurement.select(measurement.resample(generator))
+        other = measurement.select(*measurement.resample(generator))
         worst.append(float(np.clip(other.minus.mean(axis=0).max(), -1.0, 1.0)))
         curves.append(other.model.mean(axis=0))
         for name, value in numbers(other, eps=eps, delta=delta).items():
