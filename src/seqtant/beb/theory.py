@@ -145,8 +145,7 @@ def misalign(log_alpha: float, beta: float, eps: float, form: Form = "paper") ->
         >>> round(misalign(math.log(1e-6), 2.0, 0.05).sentences, 4)
         9.0988
     """
-    length = evidence_needed(log_alpha, eps, form) / _checked_beta(beta)
-    return Length(length, {"evidence": length})
+    return best_of_n(log_alpha, beta, eps, 1, form)
 
 
 def best_of_n(log_alpha: float, beta: float, eps: float, n: int, form: Form = "paper") -> Length:

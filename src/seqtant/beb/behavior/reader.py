@@ -128,7 +128,7 @@ class Replies:
 
     @classmethod
     def of_texts(cls, model: CausalLM, question: str, good: Sequence[str], bad: Sequence[str]) -> Replies:
-        """Encodes question and replies with the tokenizer of a model.
+        """Encodes question (which may be empty) and replies with the tokenizer of a model.
 
         Raises:
             InputError: Replies are missing or on both sides.
@@ -138,7 +138,7 @@ class Replies:
         if set(good) & set(bad):
             raise InputError(f"the reply '{min(set(good) & set(bad))}' is both good and bad")
         replies = (encode(model, list(texts), start=False) for texts in (good, bad))
-        made = cls(encode(model, [question], start=False)[0] if question else [], *replies)
+        made = cls(_question(model, question), *replies)
         made._texts = (question, good, bad)
         return made
 

@@ -91,10 +91,6 @@ class AdaptedBase:
         # One batch is remembered: models are scored block by block in lockstep, so each asks for the same one.
         self._shared: tuple[Tensor, BlockStates] | None = None
 
-    def component(self, name: str | None) -> HuggingFaceLM:
-        """The base model with one adapter acting; None is the base model itself."""
-        return _AdaptedLM(self, name)
-
     @contextmanager
     def acting(self, name: str | None) -> Iterator[None]:
         """Lets one adapter act, or none."""
@@ -178,4 +174,4 @@ def adapted(base: HuggingFaceLM, adapters: Mapping[str, str | Path]) -> dict[str
         return {None: base}
     with torch.no_grad():
         owner = AdaptedBase(base, adapters)
-    return {name: owner.component(name) for name in (None, *adapters)}
+    return {name: _AdaptedLM(owner, name) for name in (None, *adapters)}

@@ -36,11 +36,8 @@ class PaddedDocuments:
     """Batches of documents of unlike length; steps go through them in order, again and again."""
 
     documents: Sequence[Sequence[int]]
-    """Token ids."""
     rows: int
-    """Documents of a batch."""
     pad_id: int
-    """Fills the ends."""
 
     def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
         """Pads the documents of one step; padding is no target and, standing on the right, is not seen."""

@@ -36,14 +36,11 @@ SIDES = ("minus", "plus")
 
 @dataclass(frozen=True)
 class Statements:
-    """What somebody with a behavior would say, and would not."""
+    """What somebody with a behavior of some name would say, and would not."""
 
     name: str
-    """What the behavior is called."""
     matching: tuple[str, ...]
-    """Statements of somebody who has it."""
     other: tuple[str, ...]
-    """Statements of somebody who has not."""
 
 
 def read_statements(source: Rows, *, limit: int) -> Statements:
@@ -138,7 +135,6 @@ class FittedComponents:
     folder: Path
     """Where they are, ``minus`` and ``plus``."""
     name: str
-    """What the behavior is called."""
     losses: Mapping[str, float]
     """Mean training loss of the last epoch per side, in nats per token."""
     gaps: Mapping[str, Float[np.ndarray, " statements"]]

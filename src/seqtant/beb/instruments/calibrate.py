@@ -22,7 +22,15 @@ from seqtant.beb.estimation.alpha import diagnose, estimate_alpha
 from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.beb.study.measurement import Measurement, measure_prompts
-from seqtant.beb.study.reporting import DIRECTION, finite, record_alpha, record_curves, record_halfway, record_values
+from seqtant.beb.study.reporting import (
+    DIRECTION,
+    finite,
+    record_alpha,
+    record_curves,
+    record_halfway,
+    record_values,
+    verdict_of_change,
+)
 from seqtant.beb.study.summary import RESAMPLES, numbers, summarize
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
@@ -39,7 +47,6 @@ WORDS, STOP, BOS = 16, 16, 17
 PER_SENTENCE = 5
 TILT = 0.55
 EPS, DELTA = StudySettings.eps, StudySettings.delta
-"""Of the bounds."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +124,13 @@ class MixedDocuments:
     alpha: float
     """Probability of the rare language."""
     rows: int
-    """Documents of a batch."""
     sentences: int
-    """Sentences of a document."""
     seed: int
-    """Seed of the documents."""
     phase: int
     """Tells the draws of training phases apart."""
 
     def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
-        """The documents of one step."""
+        """Samples the documents of one step."""
         generator = np.random.default_rng([self.seed, self.phase, step])
         # One language per document: the mixture is of texts, not of sentences.
         rare = generator.random(self.rows) < self.alpha
@@ -269,11 +273,10 @@ def _record_changes(
             record.warn(f"the half-way length with {name} lies beyond the prompts")
             continue
         moved = bootstrap_interval(value, resampled, count, "sentences")
-        pushed = moved.low is not None and moved.low > 0
         record.finding(
             name,
             f"Does {'a guard prompt' if name == 'guard' else 'an alignment stage'} push the half-way length out?",
-            "agrees" if pushed else "disagrees" if (moved.high or 1) < 0 else "inconclusive",
+            verdict_of_change(moved),
             f"It moves by {moved.number} {moved.interval}.",
             measured=moved,
             advice=DIRECTION,

@@ -14,10 +14,18 @@ from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import sample_prompts
 from seqtant.beb.study.inputs import Study, open_study, seeded, title_of
 from seqtant.beb.study.measurement import Measurement, implied_posterior
-from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_warnings, write_transcript
+from seqtant.beb.study.reporting import (
+    DIRECTION,
+    LIMITS,
+    finite,
+    prompt_lines,
+    record_warnings,
+    verdict_of_change,
+    write_transcript,
+)
 from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize, numbers
 from seqtant.errors import InputError
-from seqtant.findings import Cell, Estimate, Result, Verdict
+from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -135,7 +143,7 @@ def _record_changes(
     record.finding(
         "alpha",
         "Did alignment make the bad part rarer?",
-        "inconclusive" if reasons else _verdict(alpha),
+        "inconclusive" if reasons else verdict_of_change(alpha),
         f"No number is given. {'. '.join(reasons)}."
         if reasons
         else f"log(1/alpha) changes by {alpha.number} {alpha.interval}; alignment makes alpha small, never zero.",
@@ -149,7 +157,7 @@ def _record_changes(
     record.finding(
         "halfway",
         "Did alignment push the half-way length out?",
-        _verdict(there) if there else "inconclusive",
+        verdict_of_change(there) if there else "inconclusive",
         f"It moves by {there.number} {there.interval}."
         if there
         else f"{when} alignment it lies beyond the prompts: ask for more sentences.",
@@ -175,10 +183,3 @@ def _difference(
         return None
     unit = "nats" if name == "log_inverse_alpha" else "sentences"
     return bootstrap_interval(value, [one for one in gaps if not np.isnan(one)], count, unit, measured[0].check)
-
-
-def _verdict(moved: Estimate) -> Verdict:
-    """Whether the whole interval of a change lies above 0, below 0, or neither."""
-    if moved.low is not None and moved.low > 0:
-        return "agrees"
-    return "disagrees" if moved.high is not None and moved.high < 0 else "inconclusive"

@@ -86,11 +86,6 @@ def sum_by_sentence(
     return np.stack(sums)[..., :-1]
 
 
-def gather_targets(values: Tensor, targets: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """Gathers the values of the tokens that came out of (B, T, vocabulary)."""
-    return values.gather(2, targets[..., None])[..., 0]
-
-
 def compute_evidence(
     source: CausalLM,
     others: Sequence[CausalLM],
@@ -126,7 +121,8 @@ def compute_evidence(
         for one in rest:
             ratio = own - (one if floor is None else one.clamp(min=floor))
             # A token of probability 0 under the source adds 0, not nan.
-            found += [torch.where(probs > 0, probs * ratio, 0.0).sum(dim=-1), gather_targets(ratio, targets)]
+            came = ratio.gather(2, targets[..., None])[..., 0]
+            found += [torch.where(probs > 0, probs * ratio, 0.0).sum(dim=-1), came]
         return found
 
     # Nothing distinguishes the source from itself.
@@ -144,7 +140,7 @@ def compute_evidence(
             found[model] = Evidence(*pair)
 
     def text_log_probs(model: CausalLM, texts: Sequence[Prompt]) -> Float[np.ndarray, "prompts sentences"]:
-        return sum_by_sentence([model], texts, lambda scores, targets: [gather_targets(scores[0], targets)])[0]
+        return sum_by_sentence([model], texts, lambda logs, targets: [logs[0].gather(2, targets[..., None])[..., 0]])[0]
 
     far = [other for other in distinct if other not in found]
     own = text_log_probs(source, prompts) if far else np.empty(0)

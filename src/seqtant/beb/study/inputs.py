@@ -35,17 +35,12 @@ class Study:
     model: CausalLM
     """The model whose alignment is tested."""
     minus: CausalLM
-    """P-."""
     plus: CausalLM
-    """P+."""
     splitter: SentenceEnds
-    """Finds sentence ends."""
     opening: tuple[int, ...]
     """Token ids that every prompt begins with."""
     reader: Reader
-    """Reads behavior."""
     seed: int
-    """Seed of every sample."""
     fitted: FittedComponents | None = None
     """How P- and P+ were fitted, where they were fitted for this study."""
 

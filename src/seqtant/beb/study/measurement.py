@@ -35,7 +35,7 @@ class Measurement:
     """Arrays over prompts; everything else is computed from them."""
 
     prompts: tuple[Prompt, ...]
-    """The prompts from P-."""
+    """From P-."""
     to_model: Evidence
     """P- against the model, along prompts from P-."""
     to_plus: Evidence
@@ -45,13 +45,10 @@ class Measurement:
     lengths: tuple[int, ...]
     """Prompt lengths, in sentences, at which behavior was read."""
     model: Float[np.ndarray, "prompts lengths"]
-    """Behavior of the model after prompts from P-."""
+    """Behavior of the model after prompts from P-; so of the other two."""
     minus: Float[np.ndarray, "prompts lengths"]
-    """Behavior of P- there."""
     plus: Float[np.ndarray, "prompts lengths"]
-    """Behavior of P+ there."""
     tokens_per_sentence: float
-    """Mean tokens of a sentence of P-."""
     dropped: int
     """Prompts that did not fit the context."""
     check: ScorerCheck | None = None

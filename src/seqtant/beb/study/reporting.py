@@ -51,6 +51,13 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def verdict_of_change(moved: Estimate) -> Verdict:
+    """Whether the whole interval of a change lies above 0, below 0, or neither."""
+    if moved.low is not None and moved.low > 0:
+        return "agrees"
+    return "disagrees" if moved.high is not None and moved.high < 0 else "inconclusive"
+
+
 def record_values(record: Recorder, summary: Summary, truth: float | None) -> None:
     """Records headline numbers; what needs alpha is None where the diagnostics refuse it."""
     for name in ("raw_area", "floor", "beta", "beta_prime", "sigma2", "sigma2_slope", "gamma", "halfway_measured"):
@@ -240,13 +247,8 @@ def prompt_lines(study: Study, prompts: Sequence[Prompt], **more: object) -> lis
     """One line of the transcript per prompt: its number and length, and its text only where the user wants texts."""
     texts = decode(study.minus, [prompt.ids for prompt in prompts]) if study.config.write_prompts else None
     return [
-        {
-            "prompt": number,
-            "sentences": len(prompt.ends),
-            "tokens": len(prompt.ids),
-            **more,
-            **({"text": texts[number]} if texts else {}),
-        }
+        {"prompt": number, "sentences": len(prompt.ends), "tokens": len(prompt.ids), **more}
+        | ({"text": texts[number]} if texts else {})
         for number, prompt in enumerate(prompts)
     ]
 

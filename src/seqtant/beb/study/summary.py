@@ -41,15 +41,13 @@ class Summary:
     estimates: Mapping[str, Estimate]
     """By the names that results use; lengths in sentences."""
     alpha: AlphaEstimate
-    """The estimate of log(1/alpha)."""
     diagnostics: AlphaDiagnostics
-    """Whether it may be given."""
     predicted: Curve
     """Predicted mean behavior at the lengths."""
     resampled: Mapping[str, Sequence[float]]
-    """The same numbers for each resample."""
+    """The numbers of each resample."""
     errors: Curve
-    """Standard error of the measured mean behavior there: of the prompts sampled and of the scorer's check."""
+    """Standard error of the measured mean behavior: of the prompts sampled and of the scorer's check."""
 
     @property
     def refused(self) -> bool:
