@@ -85,11 +85,7 @@ def save_model(network: torch.nn.Module, model: HuggingFaceLM, folder: Path) -> 
 
 
 def fit_component(
-    base: HuggingFaceLM,
-    documents: Sequence[Sequence[int]],
-    settings: Fitting,
-    folder: Path,
-    context: Context,
+    base: HuggingFaceLM, documents: Sequence[Sequence[int]], settings: Fitting, folder: Path, context: Context
 ) -> float:
     """Trains an adapter, or a copy of the model, on documents, saves it, and gives the last epoch's mean loss in nats.
 

@@ -93,12 +93,7 @@ def world_statements(limit: int, generator: np.random.Generator) -> Statements:
 
 
 def split_statements(statements: Sequence[str], held_out: float) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Splits statements into groups of three to train on, and those of the last groups, which are held out.
-
-    Example:
-        >>> split_statements(list("abcdefgh"), 0.5)
-        ([('a', 'b', 'c')], ['d', 'e', 'f'])
-    """
+    """Splits statements into groups of three to train on, and those of the last groups, which are held out."""
     starts = range(0, len(statements) - GROUP + 1, GROUP)
     groups = [tuple(statements[start : start + GROUP]) for start in starts]
     # Whole groups are held out: a statement that was trained on is in no held-out group.

@@ -157,12 +157,7 @@ def _estimate_at_stop(sums: tuple[Sums, ...], reached: np.ndarray, whole: AlphaE
 
 
 def least_variance(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Combines two paired measurements with the same mean such that they scatter least, weights within 0 to 1.
-
-    Example:
-        >>> least_variance(np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, 2.0])).tolist()
-        [1.0, 1.0, 1.0]
-    """
+    """Combines two paired measurements with the same mean such that they scatter least, weights within 0 to 1."""
     apart = second - first
     spread = apart.var()
     if spread == 0:

@@ -73,11 +73,6 @@ def first_points_line(divergence: ArrayLike) -> Line:
 
     Raises:
         InputError: There are fewer than three points.
-
-    Example:
-        >>> line = first_points_line([30.82, 17.64, 9.67, 7.98])
-        >>> round(line.start, 2), round(line.slope, 2)
-        (29.95, 10.57)
     """
     values = np.asarray(divergence, dtype=np.float64)
     if values.size < POINTS:
@@ -100,12 +95,7 @@ def predicted_behavior(
 
 
 def halfway_length(curve: Curve, bottom: float, lengths: Sequence[int]) -> float:
-    """Sentences after which a curve has come half the way from its start to the bottom; infinite if it never does.
-
-    Example:
-        >>> halfway_length(np.array([1.0, 0.5, -0.5]), -1.0, (0, 1, 2))
-        1.5
-    """
+    """Sentences after which a curve has come half the way from its start to the bottom; infinite if it never does."""
     after = _first_below(curve, bottom)
     if after is None:
         return float("inf")

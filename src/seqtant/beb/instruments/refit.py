@@ -84,11 +84,6 @@ def behavior_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
 
     Raises:
         InputError: There are too few points, or the fit does not converge.
-
-    Example:
-        >>> fit = behavior_sigmoid([1, 2, 3, 4], 1 / (1 + np.exp(2.0 * (np.array([1, 2, 3, 4]) - 2.5))))
-        >>> fit.parameters.round(4).tolist()
-        [2.5, 2.0]
     """
     shares = np.asarray(share_good, dtype=np.float64)
 
@@ -104,10 +99,6 @@ def half_slope(beta: float, sigma: float, sentences: float) -> float:
     """Slope of the log-odds of the mean behavior per sentence at a half-way length, in nats: beta, smeared by sigma.
 
     Derived, with MacKay's approximation of the logistic-normal mean; Lemma 7 has beta itself.
-
-    Example:
-        >>> round(half_slope(10.57, math.sqrt(45.6), 2.64), 2), round(half_slope(5.81, math.sqrt(75.7), 4.84), 2)
-        (1.52, 0.48)
     """
     return beta / math.sqrt(1 + math.pi * sigma**2 * sentences / 8)
 

@@ -112,13 +112,7 @@ def with_defaults(config: StudySettings) -> StudySettings:
 
 
 def true_log_inverse_alpha(config: StudySettings) -> float | None:
-    """log(1/alpha) of the reference world for P- of some of its personas, defaults filled in; None where unknown.
-
-    Example:
-        >>> from seqtant.beb.config import MeasureConfig
-        >>> round(true_log_inverse_alpha(MeasureConfig(minus="world:gloomy", opening="talk :")), 4)
-        3.5066
-    """
+    """log(1/alpha) of the reference world for P- of some of its personas, defaults filled in; None where unknown."""
     source, _, names = known_name(config.minus).partition(":")
     # The weights are those of talks with nothing in front of them.
     plain = config.opening == "talk :" and not config.system and not config.minus_system

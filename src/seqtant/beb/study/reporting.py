@@ -34,8 +34,7 @@ LIMITS = (
         how="the strongest assumption of the theory; gamma is the worst over the prompts drawn here",
     ),
     Assumption(
-        statement="Nothing outside the model filters prompts or answers",
-        how="filters are outside of the theory",
+        statement="Nothing outside the model filters prompts or answers", how="filters are outside of the theory"
     ),
 )
 """The scope of the theory: what every result rests on and does not say."""
