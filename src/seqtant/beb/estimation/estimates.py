@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from seqtant.beb.behavior.reader import ScorerCheck
-from seqtant.beb.theory import bad_weight
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.stats.intervals import share
@@ -80,18 +79,6 @@ def first_points_line(divergence: ArrayLike) -> Line:
     # Points are counted from 0, so the height is the value at one sentence.
     slope, height = np.polyfit(np.arange(POINTS), values[:POINTS], 1)
     return Line(float(height), float(-slope))
-
-
-def predicted_behavior(
-    log_inverse_alpha: float,
-    log_ratio: Float[np.ndarray, "prompts sentences"],
-    minus: Float[np.ndarray, "prompts lengths"],
-    plus: Float[np.ndarray, "prompts lengths"],
-    lengths: Sequence[int],
-) -> Curve:
-    """Predicts the mean behavior of the mixture, w- B- + w+ B+, from the log-ratios that the prompts really have."""
-    weight = bad_weight(-max(log_inverse_alpha, 1e-9), cumulative_sums(log_ratio)[:, list(lengths)])
-    return (weight * minus + (1 - weight) * plus).mean(axis=0)
 
 
 def halfway_length(curve: Curve, bottom: float, lengths: Sequence[int]) -> float:

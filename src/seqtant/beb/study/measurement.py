@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.beb.behavior.reader import Reader, ScorerCheck, prompt_lengths
-from seqtant.beb.estimation.estimates import halfway_length
+from seqtant.beb.estimation.estimates import Curve, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import (
     Evidence,
     compute_evidence,
@@ -21,6 +21,7 @@ from seqtant.beb.prompts.divergence import (
     sum_by_sentence,
 )
 from seqtant.beb.prompts.sampling import Prompt
+from seqtant.beb.theory import bad_weight
 from seqtant.lm.interface import CausalLM
 from seqtant.progress import SILENT, Progress
 
@@ -58,6 +59,12 @@ class Measurement:
     def own_plus(self) -> Evidence | None:
         """Evidence against P+, or None where P+ is the model itself and adds nothing."""
         return None if self.to_plus is self.to_model else self.to_plus
+
+    def predicted(self, log_inverse_alpha: float) -> Curve:
+        """Mean behavior of the mixture, w- B- + w+ B+, from the log-ratios that the prompts really have."""
+        sums = cumulative_sums(self.to_plus.log_ratio)[:, list(self.lengths)]
+        weight = bad_weight(-max(log_inverse_alpha, 1e-9), sums)
+        return (weight * self.minus + (1 - weight) * self.plus).mean(axis=0)
 
     def resample(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Rates]:
         """Samples prompts with replacement, and rates of the scorer that its check leaves possible."""

@@ -16,7 +16,6 @@ from seqtant.beb.estimation.estimates import (
     extreme_divergence,
     extreme_interval,
     halfway_length,
-    predicted_behavior,
     variance_curve,
     variance_slope,
     widen,
@@ -111,7 +110,7 @@ def summarize(
             low, value, high = sorted((least[name], values[name], most[name]))
             estimates[name] = widen(estimates[name], value - low, high - value)
     diagnostics = diagnose(measurement.to_model, alpha, values["beta"], estimates["log_inverse_alpha"])
-    predicted = _predicted(measurement, alpha.log_inverse_alpha)
+    predicted = measurement.predicted(alpha.log_inverse_alpha)
     return Summary(estimates, alpha, diagnostics, predicted, resampled, np.std(curves, axis=0, ddof=1))
 
 
@@ -135,7 +134,7 @@ def _numbers_from_alpha(
     measurement: Measurement, log_inverse_alpha: float, *, eps: float, delta: float
 ) -> dict[str, float]:
     """log(1/alpha) and what follows from it: the predicted half-way length and the bounds, in sentences."""
-    curve, bottom = _predicted(measurement, log_inverse_alpha), float(measurement.minus.mean())
+    curve, bottom = measurement.predicted(log_inverse_alpha), float(measurement.minus.mean())
     beta = extreme_divergence(measurement.to_plus.divergence, "least")
     sigma2 = float(variance_curve(measurement.to_plus.log_ratio).max())
     names = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
@@ -150,9 +149,3 @@ def _numbers_from_alpha(
         "halfway_predicted": halfway_length(curve, bottom, measurement.lengths),
         **bounds,
     }
-
-
-def _predicted(measurement: Measurement, log_inverse_alpha: float) -> Curve:
-    return predicted_behavior(
-        log_inverse_alpha, measurement.to_plus.log_ratio, measurement.minus, measurement.plus, measurement.lengths
-    )
