@@ -96,11 +96,9 @@ def estimate_alpha(to_model: Evidence, to_plus: Evidence | None) -> AlphaEstimat
 def _estimate_full_length(to_model: Evidence, to_plus: Evidence | None) -> AlphaEstimate:
     """The estimate at the end of the prompts, and the floor.
 
-    Three refinements of the plain area make it as exact as the prompts allow. The summed divergences and the summed
-    log-ratio of a prompt have the same mean, and their combination of least variance is taken. What the prompts have
-    not yet shown is the mean of -log w-, which the log-ratio against P+ gives. And the floor is what the last sentences
-    have beyond what a mixture of that weight would: for an exact mixture it is 0 on every single prompt. The weight
-    that enters both depends on log(1/alpha), which is found by Newton's method.
+    The plain area, refined: sums of divergences and of log-ratios have one mean, and their combination of least
+    variance is taken; what the prompts have not yet shown is the mean of -log w-; the floor is what the last sentences
+    have beyond a mixture of that weight. The weight depends on log(1/alpha), which Newton's method finds.
     """
     divergence, ratio = to_model.divergence, to_model.log_ratio
     sentences = divergence.shape[1]
@@ -174,7 +172,7 @@ class AlphaDiagnostics:
     unconverged: tuple[str, ...]
     """Why the divergence has not converged; empty where it has."""
     inconsistent: tuple[str, ...]
-    """Why the model cannot be a mixture with P-, not even roughly; empty where it can."""
+    """Why the model cannot be a mixture with P-, not even roughly."""
     systematic: float | None
     """Nats by which estimates at different stops differ, as they do not for a mixture; None where there is but one."""
     excess: float

@@ -144,20 +144,18 @@ class _Lab:
     languages: Languages
     reader: Replies
 
-    def generator(self, use: int) -> np.random.Generator:
-        return np.random.default_rng([self.context.seed, use])
-
     def measure(self, model: HuggingFaceLM, *, guard: int = 0) -> Measurement:
         """Measures a model along prompts of the rare language, with sentences of the frequent one in front of them."""
         count, length = self.config.prompts, self.config.sentences - guard
-        use = GUARDED if guard else ATTACK
         # Prompts of the same seed for every model: differences between models are not of the prompts.
-        bright = as_prompts(self.languages.sample(np.full(count, False), length, self.generator(BRIGHT)))
+        seeds = ((self.context.seed, use) for use in (BRIGHT, GUARDED if guard else ATTACK))
+        for_bright, for_dark = map(np.random.default_rng, seeds)
+        bright = as_prompts(self.languages.sample(np.full(count, False), length, for_bright))
         return measure_prompts(
             model,
             self.languages.oracle(rare=True),
             self.languages.oracle(rare=False),
-            self.languages.prompts(count, length, self.generator(use), guard=guard),
+            self.languages.prompts(count, length, for_dark, guard=guard),
             bright,
             self.reader,
         )

@@ -14,15 +14,7 @@ from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import sample_prompts
 from seqtant.beb.study.inputs import Study, open_study, seeded, title_of
 from seqtant.beb.study.measurement import Measurement, implied_posterior
-from seqtant.beb.study.reporting import (
-    DIRECTION,
-    LIMITS,
-    finite,
-    prompt_lines,
-    record_warnings,
-    verdict_of_change,
-    write_transcript,
-)
+from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, record_prompts, verdict_of_change
 from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize, numbers
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Estimate, Result
@@ -79,8 +71,7 @@ def compare(config: CompareConfig, context: Context) -> Result:
         for stage, one in zip(STAGES, measured, strict=True):
             for n, value in zip(one.lengths, one.model.mean(axis=0), strict=True):
                 record.measure("behavior", float(value), step=n, group=stage)
-        record_warnings(record, before, measured[0])
-        write_transcript(record, before, prompt_lines(before, measured[0].prompts))
+        record_prompts(record, before, measured[0])
     return record.result
 
 

@@ -224,8 +224,9 @@ def record_fit(record: Recorder, fitted: FittedComponents) -> None:
     )
 
 
-def record_warnings(record: Recorder, study: Study, measurement: Measurement) -> None:
-    """Warns of dropped prompts, of a P+ that is the model itself, and of different tokenizers."""
+def record_prompts(record: Recorder, study: Study, measurement: Measurement) -> None:
+    """Writes the transcript; warns of dropped prompts, of a P+ that is the model itself, of different tokenizers."""
+    write_transcript(record, study, prompt_lines(study, measurement.prompts))
     if measurement.dropped:
         record.warn(
             f"{measurement.dropped} prompts did not fit the context: those that remain lean to shorter sentences"
