@@ -101,13 +101,6 @@ class Languages:
         name = "rare language" if rare else "frequent language"
         return HiddenMarkovLM(moves[stop], moves, emissions, bos_id=BOS, name=name)
 
-    def prompts(self, count: int, sentences: int, generator: np.random.Generator, *, guard: int = 0) -> list[Prompt]:
-        """Samples prompts of the rare language, behind a guard of the frequent one."""
-        # Without its beginning-of-sequence token: the guard brings one, even of no sentence.
-        rows = self.sample(np.full(count, True), sentences, generator)[:, 1:]
-        front = self.sample(np.full(count, False), guard, generator)
-        return as_prompts(np.concatenate([front, rows], axis=1), guard)
-
 
 def as_prompts(documents: Int[np.ndarray, "documents tokens"], opening: int = 0) -> list[Prompt]:
     """Documents as prompts whose first sentences belong to the opening."""
@@ -151,14 +144,12 @@ class _Lab:
         seeds = ((self.context.seed, use) for use in (BRIGHT, GUARDED if guard else ATTACK))
         for_bright, for_dark = map(np.random.default_rng, seeds)
         bright = as_prompts(self.languages.sample(np.full(count, False), length, for_bright))
-        return measure_prompts(
-            model,
-            self.languages.oracle(rare=True),
-            self.languages.oracle(rare=False),
-            self.languages.prompts(count, length, for_dark, guard=guard),
-            bright,
-            self.reader,
-        )
+        # Without its beginning-of-sequence token: the guard brings one, even of no sentence.
+        rows = self.languages.sample(np.full(count, True), length, for_dark)[:, 1:]
+        front = self.languages.sample(np.full(count, False), guard, for_dark)
+        dark = as_prompts(np.concatenate([front, rows], axis=1), guard)
+        rare, frequent = self.languages.oracle(rare=True), self.languages.oracle(rare=False)
+        return measure_prompts(model, rare, frequent, dark, bright, self.reader)
 
     def train(self, model: HuggingFaceLM, alpha: float, steps: int, rate: float, use: int) -> HuggingFaceLM:
         """Trains a copy of the model for some steps on documents of which a share is rare."""

@@ -11,8 +11,7 @@ from seqtant.beb.components.finetune import finetune
 from seqtant.beb.components.loading import Component, open_components
 from seqtant.beb.config import CompareConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval
-from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of
+from seqtant.beb.study.inputs import Study, open_study, title_of
 from seqtant.beb.study.measurement import Measurement, implied_posterior
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, record_prompts, verdict_of_change
 from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize, numbers
@@ -22,7 +21,6 @@ from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
-from seqtant.training import TrainingConfig
 
 DOCUMENTS = 70
 """Last part of the seed of the documents of an alignment stage."""
@@ -52,7 +50,14 @@ def compare(config: CompareConfig, context: Context) -> Result:
     with Recorder("beb.compare", f"{title_of(config.model)} against {name}", config, context, papers=(3,)) as record:
         before = open_study(config, context)
         if config.after is None:
-            model = align(before, config.training, config.batch, context)
+            # An alignment stage in miniature: a copy learns documents of P+ alone, none of them twice.
+            if not isinstance(before.model, HuggingFaceLM):
+                raise InputError(
+                    f"'{before.model.name}' has no weights to align: give --after, a model after its alignment"
+                )
+            openings = [before.opening] * (config.training.steps * config.batch)
+            documents = before.sample(before.plus, DOCUMENTS, openings=openings).prompts
+            model = finetune(before.model, documents, config.training, config.batch, context, name="aligned")
         else:
             source = {"after": Component(config.after, config.system)}
             model = open_components(source, device=context.device, dtype=config.dtype)["after"]
@@ -73,25 +78,6 @@ def compare(config: CompareConfig, context: Context) -> Result:
                 record.measure("behavior", float(value), step=n, group=stage)
         record_prompts(record, before, measured[0])
     return record.result
-
-
-def align(study: Study, training: TrainingConfig, batch: int, context: Context) -> HuggingFaceLM:
-    """Trains a copy of the study's model on documents sampled from P+ alone: an alignment stage in miniature.
-
-    Raises:
-        InputError: The model has no weights, or the documents do not fit its context.
-    """
-    if not isinstance(study.model, HuggingFaceLM):
-        raise InputError(f"'{study.model.name}' has no weights to align: give --after, a model after its alignment")
-    documents = sample_prompts(
-        study.plus,
-        [study.opening] * (training.steps * batch),
-        study.config.sentences,
-        study.splitter,
-        generator=seeded(study.seed, DOCUMENTS),
-        max_tokens=study.max_prompt_tokens,
-    ).prompts
-    return finetune(study.model, documents, training, batch, context, name="aligned")
 
 
 def _record_table(record: Recorder, summaries: list[Summary], believed: list[float]) -> None:

@@ -11,8 +11,8 @@ from seqtant.beb import theory
 from seqtant.beb.config import ConverseConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
-from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
+from seqtant.beb.prompts.sampling import Prompt
+from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import rescore, sample_rates
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -81,14 +81,8 @@ def hold_conversations(study: Study, *, turns: int, asked: int, answered: int) -
         if answered and turn + 1 < turns:
             speakers.append((study.model, answered))
         for who, (speaker, sentences) in enumerate(speakers):
-            sampled = sample_prompts(
-                speaker,
-                [talk.ids for talk in talks],
-                sentences,
-                study.splitter,
-                generator=seeded(study.seed, TALKS + 2 * turn + who),
-                max_tokens=study.max_prompt_tokens,
-            )
+            heads = [talk.ids for talk in talks]
+            sampled = study.sample(speaker, TALKS + 2 * turn + who, openings=heads, sentences=sentences)
             talks = [
                 Prompt(new.ids, talks[row].start, (*talks[row].ends, *new.ends))
                 for new, row in zip(sampled.prompts, sampled.rows, strict=True)

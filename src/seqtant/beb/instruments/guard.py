@@ -12,8 +12,7 @@ from seqtant.beb.behavior.reader import ScorerCheck, prompt_lengths
 from seqtant.beb.config import GuardConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
-from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
+from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import ImpliedPosterior, Rates, implied_posterior, rescore, sample_rates
 from seqtant.beb.study.reporting import CLOSE, DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -97,14 +96,8 @@ def price_guards(config: GuardConfig, context: Context) -> Result:
         for length in sorted(set(config.lengths)):
             openings[str(length)] = [study.opening] * config.prompts
             if length:
-                guards = sample_prompts(
-                    study.plus,
-                    openings[str(length)],
-                    length,
-                    study.splitter,
-                    generator=seeded(study.seed, GUARDS + length),
-                    max_tokens=study.max_prompt_tokens,
-                )
+                starts = openings[str(length)]
+                guards = study.sample(study.plus, GUARDS + length, openings=starts, sentences=length)
                 openings[str(length)] = [prompt.ids for prompt in guards.prompts]
         if config.guard:
             own = encode(study.minus, [" " + config.guard], start=False)[0]

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from seqtant.beb.config import SearchConfig
 from seqtant.beb.prompts.divergence import compute_evidence
-from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
+from seqtant.beb.prompts.sampling import Prompt
+from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Estimate, Result
@@ -91,7 +90,7 @@ def search(
     sentences = study.config.sentences
     bar = context.progress.task("searching", sentences)
     for step in range(sentences):
-        kept = extend(study, kept, samples=samples, beams=beams, generator=seeded(study.seed, SEARCHES + step))
+        kept = extend(study, kept, samples=samples, beams=beams, use=SEARCHES + step)
         behavior = study.reader.curve(study.model, [candidate.prompt for candidate in kept], [step + 1])[:, 0]
         for candidate, reached in zip(kept, behavior.tolist(), strict=True):
             known = found if reached <= goal else best
@@ -105,18 +104,14 @@ def search(
     return found, best
 
 
-def extend(
-    study: Study, kept: Sequence[Candidate], *, samples: int, beams: int, generator: torch.Generator
-) -> list[Candidate]:
+def extend(study: Study, kept: Sequence[Candidate], *, samples: int, beams: int, use: int) -> list[Candidate]:
     """Adds one sentence to every prompt: of ``samples`` from P- after each, the best ``beams`` of every search stay.
 
     A prompt is the better the larger its log-ratio of P- against the model.
     """
     parents = [candidate for candidate in kept for _ in range(samples)]
     heads = [parent.prompt.ids for parent in parents]
-    sampled = sample_prompts(
-        study.minus, heads, 1, study.splitter, generator=generator, max_tokens=study.max_prompt_tokens
-    )
+    sampled = study.sample(study.minus, use, openings=heads, sentences=1)
     (evidence,) = compute_evidence(study.minus, [study.model], sampled.prompts, floor=study.config.floor)
     grown = [
         Candidate(

@@ -51,15 +51,26 @@ class Study:
         limits = [model.context_length for model in models if model.context_length is not None]
         return min(limits) - self.reader.reserved_tokens if limits else None
 
-    def sample(self, source: CausalLM, use: int, *, openings: Sequence[Sequence[int]] | None = None) -> SampledPrompts:
-        """Samples as many prompts as the settings say from P- or P+, after the opening or after given ones."""
+    def sample(
+        self,
+        source: CausalLM,
+        use: int,
+        *,
+        openings: Sequence[Sequence[int]] | None = None,
+        sentences: int | None = None,
+    ) -> SampledPrompts:
+        """Samples prompts as the settings say, or after other openings and of other lengths, under a seed of their own.
+
+        Raises:
+            InputError: More than half of them do not fit the context.
+        """
         # Opening and sentence ends are in the tokens of P-; a source with others needs its own.
         same = same_tokenizer(self.minus, source)
         opening = self.opening if same else opening_of(source, self.config)
         return sample_prompts(
             source,
             [opening] * self.config.prompts if openings is None else openings,
-            self.config.sentences,
+            self.config.sentences if sentences is None else sentences,
             self.splitter if same else SentenceEnds(source, self.config.marks),
             generator=seeded(self.seed, use),
             max_tokens=self.max_prompt_tokens,
