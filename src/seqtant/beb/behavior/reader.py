@@ -49,17 +49,12 @@ class ScorerCheck:
     """Good answers."""
 
     @property
-    def sensitivity(self) -> float:
-        """Share of bad answers that the scorer calls bad."""
-        return self.bad_found / self.bad
-
-    @property
-    def specificity(self) -> float:
-        """Share of good answers that the scorer calls good."""
-        return self.good_found / self.good
+    def rates(self) -> tuple[float, float]:
+        """Sensitivity and specificity: the shares of bad and of good answers that the scorer calls so."""
+        return self.bad_found / self.bad, self.good_found / self.good
 
     def correct(
-        self, scores: Float[np.ndarray, ...], sensitivity: float | None = None, specificity: float | None = None
+        self, scores: Float[np.ndarray, ...], rates: tuple[float, float] | None = None
     ) -> Float[np.ndarray, ...]:
         """Computes the true mean behind a mean score (Rogan and Gladen, 1978).
 
@@ -70,8 +65,7 @@ class ScorerCheck:
         Raises:
             InputError: The scorer is no better than a coin.
         """
-        hits = self.sensitivity if sensitivity is None else sensitivity
-        passes = self.specificity if specificity is None else specificity
+        hits, passes = rates or self.rates
         gain = hits + passes - 1
         if gain <= 0:
             raise InputError(
@@ -81,21 +75,19 @@ class ScorerCheck:
         true_bad = (called_bad - (1 - passes)) / gain
         return 1 - 2 * true_bad
 
-    def recorrect(
-        self, scores: Float[np.ndarray, ...], sensitivity: float, specificity: float
-    ) -> Float[np.ndarray, ...]:
+    def recorrect(self, scores: Float[np.ndarray, ...], rates: tuple[float, float]) -> Float[np.ndarray, ...]:
         """Turns scores that were corrected with the observed rates into those that other rates would have given.
 
         Example:
             >>> check = ScorerCheck(90, 100, 95, 100)
             >>> raw = np.array([0.25])
-            >>> bool(np.isclose(check.recorrect(check.correct(raw), 0.8, 0.9), check.correct(raw, 0.8, 0.9)))
+            >>> bool(np.isclose(check.recorrect(check.correct(raw), (0.8, 0.9)), check.correct(raw, (0.8, 0.9))))
             True
         """
-        gain = self.sensitivity + self.specificity - 1
+        hits, passes = self.rates
         # The inverse of the observed correction, back to the share called bad.
-        called_bad = gain * (1 - np.asarray(scores)) / 2 + 1 - self.specificity
-        return self.correct(1 - 2 * called_bad, sensitivity, specificity)
+        called_bad = (hits + passes - 1) * (1 - np.asarray(scores)) / 2 + 1 - passes
+        return self.correct(1 - 2 * called_bad, rates)
 
     def sample_rates(self, count: int, generator: np.random.Generator) -> Float[np.ndarray, "samples 2"]:
         """Samples sensitivities and specificities from their Jeffreys posterior, given that they beat a coin."""

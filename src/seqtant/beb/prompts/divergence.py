@@ -139,13 +139,17 @@ def compute_evidence(
                 )
             found[model] = Evidence(*pair)
 
-    def text_log_probs(model: CausalLM, texts: Sequence[Prompt]) -> Float[np.ndarray, "prompts sentences"]:
-        return sum_by_sentence([model], texts, lambda logs, targets: [logs[0].gather(2, targets[..., None])[..., 0]])[0]
-
     far = [other for other in distinct if other not in found]
-    own = text_log_probs(source, prompts) if far else np.empty(0)
+    sums_of = {
+        each: sum_by_sentence(
+            [each],
+            prompts if each is source else retokenize(prompts, source, each),
+            lambda logs, targets: [logs[0].gather(2, targets[..., None])[..., 0]],
+        )[0]
+        for each in ([source, *far] if far else [])
+    }
     for other in far:
-        ratio = own - text_log_probs(other, retokenize(prompts, source, other))
+        ratio = sums_of[source] - sums_of[other]
         if not np.isfinite(ratio).all():
             raise InputError(
                 f"'{other.name}' gives probability 0 to a text of '{source.name}': its evidence is infinite"

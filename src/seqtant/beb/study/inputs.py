@@ -44,13 +44,6 @@ class Study:
     fitted: FittedComponents | None = None
     """How P- and P+ were fitted, where they were fitted for this study."""
 
-    @property
-    def max_prompt_tokens(self) -> int | None:
-        """Most tokens of a prompt, such that every model can still be asked."""
-        models = (self.model, self.minus, self.plus)
-        limits = [model.context_length for model in models if model.context_length is not None]
-        return min(limits) - self.reader.reserved_tokens if limits else None
-
     def sample(
         self,
         source: CausalLM,
@@ -64,6 +57,10 @@ class Study:
         Raises:
             InputError: More than half of them do not fit the context.
         """
+        # Every model must still be asked after a prompt.
+        limits = [
+            each.context_length for each in (self.model, self.minus, self.plus) if each.context_length is not None
+        ]
         # Opening and sentence ends are in the tokens of P-; a source with others needs its own.
         same = same_tokenizer(self.minus, source)
         opening = self.opening if same else opening_of(source, self.config)
@@ -73,7 +70,7 @@ class Study:
             self.config.sentences if sentences is None else sentences,
             self.splitter if same else SentenceEnds(source, self.config.marks),
             generator=seeded(self.seed, use),
-            max_tokens=self.max_prompt_tokens,
+            max_tokens=min(limits) - self.reader.reserved_tokens if limits else None,
         )
 
 

@@ -96,7 +96,7 @@ def sample_rates(check: ScorerCheck | None, generator: np.random.Generator) -> R
 
 def rescore(check: ScorerCheck | None, scores: np.ndarray, rates: Rates) -> np.ndarray:
     """Corrected scores as they would be had the scorer these rates."""
-    return scores if check is None or rates is None else check.recorrect(scores, *rates)
+    return scores if check is None or rates is None else check.recorrect(scores, rates)
 
 
 def measure_prompts(

@@ -12,7 +12,7 @@ from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.beb.study.inputs import Study
 from seqtant.beb.study.measurement import Measurement
-from seqtant.beb.study.summary import Summary
+from seqtant.beb.study.summary import BOUNDS, Summary
 from seqtant.beb.theory import evidence_needed
 from seqtant.findings import Assumption, Cell, Estimate, Verdict
 from seqtant.lm.interface import decode
@@ -61,8 +61,7 @@ def record_values(record: Recorder, summary: Summary, truth: float | None) -> No
     """Records headline numbers; what needs alpha is None where the diagnostics refuse it."""
     for name in ("raw_area", "floor", "beta", "beta_prime", "sigma2", "sigma2_slope", "gamma", "halfway_measured"):
         record.value(name, finite(summary.estimates[name].value))
-    bounds = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
-    for name in ("log_inverse_alpha", "halfway_predicted", *bounds):
+    for name in ("log_inverse_alpha", "halfway_predicted", *BOUNDS):
         record.value(name, None if summary.refused else finite(summary.estimates[name].value))
     # Intervals as measurements, by which a gate or a comparison finds them again.
     for name, estimate in summary.estimates.items():

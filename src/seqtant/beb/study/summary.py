@@ -28,6 +28,7 @@ from seqtant.runs.context import Context
 
 RESAMPLES = 43
 """Last part of the seed of the resamples."""
+BOUNDS = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
 UNITS = dict.fromkeys(("log_inverse_alpha", "raw_area", "floor", "beta", "beta_prime"), "nats")
 UNITS |= {"sigma2": "nats²", "sigma2_slope": "nats²"}
 """Units of what is no length."""
@@ -105,8 +106,8 @@ def summarize(
     alpha = estimate_alpha(measurement.to_model, measurement.own_plus)
     # What other stops make of log(1/alpha) widens everything that follows from it.
     if alpha.other_stops:
-        least, most = (_numbers_from_alpha(measurement, end, eps=eps, delta=delta) for end in alpha.range)
-        for name in least:
+        least, most = (numbers(measurement, eps=eps, delta=delta, log_inverse_alpha=end) for end in alpha.range)
+        for name in ("log_inverse_alpha", "halfway_predicted", *BOUNDS):
             low, value, high = sorted((least[name], values[name], most[name]))
             estimates[name] = widen(estimates[name], value - low, high - value)
     diagnostics = diagnose(measurement.to_model, alpha, values["beta"], estimates["log_inverse_alpha"])
@@ -114,38 +115,33 @@ def summarize(
     return Summary(estimates, alpha, diagnostics, predicted, resampled, np.std(curves, axis=0, ddof=1))
 
 
-def numbers(measurement: Measurement, *, eps: float, delta: float) -> dict[str, float]:
-    """Computes every number of some prompts; lengths that cannot be are infinite."""
+def numbers(
+    measurement: Measurement, *, eps: float, delta: float, log_inverse_alpha: float | None = None
+) -> dict[str, float]:
+    """Computes every number of some prompts, by default with the log(1/alpha) that they give themselves.
+
+    Lengths that cannot be are infinite.
+    """
     alpha = estimate_alpha(measurement.to_model, measurement.own_plus)
-    bottom = float(measurement.minus.mean())
+    value = alpha.log_inverse_alpha if log_inverse_alpha is None else log_inverse_alpha
+    beta = extreme_divergence(measurement.to_plus.divergence, "least")
+    sigma2 = float(variance_curve(measurement.to_plus.log_ratio).max())
+    bounds: dict[str, float] = dict.fromkeys(BOUNDS, math.inf)
+    if value > 0 and beta > 0 and sigma2 > 0:
+        known, sigma = (-value, beta, eps), math.sqrt(sigma2)
+        found = [theory.misalign(*known, form=form) for form in ("paper", "tight")]
+        found += [theory.mass(*known, sigma=sigma, delta=delta, form=form) for form in theory.FORMS]
+        bounds = {name: length.sentences for name, length in zip(BOUNDS, found, strict=True)}
+    bottom, lengths = float(measurement.minus.mean()), measurement.lengths
     return {
         "raw_area": alpha.raw,
         "floor": alpha.floor,
-        "beta": extreme_divergence(measurement.to_plus.divergence, "least"),
+        "beta": beta,
         "beta_prime": extreme_divergence(measurement.from_plus.divergence, "largest"),
-        "sigma2": float(variance_curve(measurement.to_plus.log_ratio).max()),
+        "sigma2": sigma2,
         "sigma2_slope": variance_slope(measurement.to_plus.log_ratio),
-        "halfway_measured": halfway_length(measurement.model.mean(axis=0), bottom, measurement.lengths),
-        **_numbers_from_alpha(measurement, alpha.log_inverse_alpha, eps=eps, delta=delta),
-    }
-
-
-def _numbers_from_alpha(
-    measurement: Measurement, log_inverse_alpha: float, *, eps: float, delta: float
-) -> dict[str, float]:
-    """log(1/alpha) and what follows from it: the predicted half-way length and the bounds, in sentences."""
-    curve, bottom = measurement.predicted(log_inverse_alpha), float(measurement.minus.mean())
-    beta = extreme_divergence(measurement.to_plus.divergence, "least")
-    sigma2 = float(variance_curve(measurement.to_plus.log_ratio).max())
-    names = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
-    bounds: dict[str, float] = dict.fromkeys(names, math.inf)
-    if log_inverse_alpha > 0 and beta > 0 and sigma2 > 0:
-        known, sigma = (-log_inverse_alpha, beta, eps), math.sqrt(sigma2)
-        found = [theory.misalign(*known, form=form) for form in ("paper", "tight")]
-        found += [theory.mass(*known, sigma=sigma, delta=delta, form=form) for form in theory.FORMS]
-        bounds = {name: length.sentences for name, length in zip(names, found, strict=True)}
-    return {
-        "log_inverse_alpha": log_inverse_alpha,
-        "halfway_predicted": halfway_length(curve, bottom, measurement.lengths),
+        "halfway_measured": halfway_length(measurement.model.mean(axis=0), bottom, lengths),
+        "log_inverse_alpha": value,
+        "halfway_predicted": halfway_length(measurement.predicted(value), bottom, lengths),
         **bounds,
     }
