@@ -36,7 +36,7 @@ def bound(config: BoundConfig, context: Context) -> Result:
     Example:
         >>> found = bound(alpha=1e-6, beta=2, eps=0.05, sigma=1.5)
         >>> round(found.values["misalign"], 3), round(found.values["misalign_tight"], 3)
-        (9.099, 8.739)
+        (9.099, 8.74)
     """
     with Recorder("beb.bound", "By how long a prompt alignment fails", config, context, papers=(3,)) as record:
         given = config.alpha is not None or config.log_alpha is not None

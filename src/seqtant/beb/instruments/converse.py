@@ -41,7 +41,7 @@ def converse(config: ConverseConfig, context: Context) -> Result:
     Example:
         >>> found = converse("world", turns=3, asked=2, answered=1, prompts=8, sentences=8, resamples=50)
         >>> [row.step for row in found.series("behavior")]
-        [0, 1, 2, 3]
+        [0.0, 1.0, 2.0, 3.0]
     """
     title = f"Conversations with {title_of(config.model)}"
     with Recorder("beb.converse", title, config, context, papers=(3,)) as record:
