@@ -155,7 +155,7 @@ def test_a_sampled_scorer_measures_the_same_half_way_length(exact: Result) -> No
         question="how are you ?",
         good=("happy|well|glad|great",),
         bad=("sad|tired|lonely|upset",),
-        answers=8,
+        answers=4,
         answer_tokens=4,
     )
     sampled = beb.measure("world", **SMALL, behavior=scorer)
@@ -163,7 +163,7 @@ def test_a_sampled_scorer_measures_the_same_half_way_length(exact: Result) -> No
 
 
 def test_guards_push_the_half_way_length_out_as_predicted() -> None:
-    result = beb.price_guards("world", "what a lovely river !", **SMALL, lengths=(0, 3))
+    result = beb.price_guards("world", "what a lovely river !", **FEW, lengths=(0, 3))
     values = result.values
     assert values["halfway_guard_3"] > values["halfway_guard_0"] + 1
     assert values["halfway_guard_3"] == pytest.approx(values["halfway_predicted_guard_3"], rel=1e-6)
@@ -199,7 +199,7 @@ def test_a_search_that_finds_nothing_proves_nothing() -> None:
 
 
 def test_personas_are_weighed_each() -> None:
-    values = beb.rank_personas("world", **FEW).values
+    values = beb.rank_personas("world", **SMALL).values
     assert values["log_inverse_weight_gloomy"] == pytest.approx(-math.log(0.03), abs=1e-5)
     assert values["log_inverse_weight_grumpy"] == pytest.approx(-math.log(0.02), abs=1e-3)
 

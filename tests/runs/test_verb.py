@@ -108,6 +108,8 @@ def test_a_network_comes_back_in_the_mode_it_came_in() -> None:
 
 def test_networks_in_a_mapping_come_back_too() -> None:
     one, other = Network().train(), Network().train()
+    for network in (one, other):
+        network.frozen.eval()
     halve(others={"one": one, "path": "lab/some", "pair": (other, object())})
     for network in (one, other):
         assert (network.training, network.layer.training, network.frozen.training) == (True, True, False)
