@@ -199,14 +199,12 @@ def _record_price(
     # Only intervals that do not overlap show that the guard delays.
     pushed = measured.low is not None and plain.high is not None and measured.low > plain.high
     # Relative distances from the measured length, by guard.
-    apart, believed = (
-        {
-            name: abs(each[kind].value / each[0].value - 1)
-            for name, each in found.items()
-            if each[kind] is not None and (kind == 1 or finite(each[kind].value) is not None)
-        }
-        for kind in (1, 2)
-    )
+    apart = {name: abs(bayes.value / length.value - 1) for name, (length, bayes, _) in found.items() if bayes}
+    believed = {
+        name: abs(own.value / length.value - 1)
+        for name, (length, _, own) in found.items()
+        if finite(own.value) is not None
+    }
     shown, own = (
         ", ".join(f"{100 * value:.0f} % for {name}" for name, value in distances.items())
         for distances in (apart, believed)
