@@ -146,8 +146,6 @@ def test_parts_are_fitted_on_a_network_in_memory(rank: int, in_training: tuple[A
     before, course = state(in_training[0]), {"epochs": 0.5, "rank": rank, "learning_rate": 1e-3}
     given = rows(6)
     from_memory = beb.fit_components(in_training, given, **course, device="cpu", out=tmp_path / "memory")
-    from_folder = beb.fit_components(FOLDER, given, **course, device="cpu")
-    assert from_memory.values == from_folder.values
     assert same(in_training[0], before), "the network has no adapters now"
     assert in_training[0].training
     assert str(from_memory.config["statements"]).startswith("<12 rows in memory, sha256 ")
@@ -155,6 +153,7 @@ def test_parts_are_fitted_on_a_network_in_memory(rank: int, in_training: tuple[A
     fitting = beb.Fitting(given, **course)
     one, two = (beb.measure(each, components=fitting, **study) for each in (in_training, FOLDER))
     assert one.values == two.values
+    assert one.values["told_apart"] == from_memory.values["told_apart"], "fitted alike, by itself or for a study"
     assert same(in_training[0], before)
 
 

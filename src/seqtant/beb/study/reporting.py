@@ -245,11 +245,12 @@ def record_prompts(record: Recorder, study: Study, measurement: Measurement) -> 
 def prompt_lines(study: Study, prompts: Sequence[Prompt], **more: object) -> list[dict[str, object]]:
     """One line of the transcript per prompt: its number and length, and its text only where the user wants texts."""
     texts = decode(study.minus, [prompt.ids for prompt in prompts]) if study.config.write_prompts else None
-    return [
-        {"prompt": number, "sentences": len(prompt.ends), "tokens": len(prompt.ids), **more}
-        | ({"text": texts[number]} if texts else {})
-        for number, prompt in enumerate(prompts)
-    ]
+    lines: list[dict[str, object]] = []
+    for number, prompt in enumerate(prompts):
+        lines.append({"prompt": number, "sentences": len(prompt.ends), "tokens": len(prompt.ids), **more})
+        if texts:
+            lines[-1]["text"] = texts[number]
+    return lines
 
 
 def write_transcript(record: Recorder, study: Study, lines: Sequence[Mapping[str, object]]) -> None:

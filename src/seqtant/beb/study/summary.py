@@ -29,8 +29,8 @@ from seqtant.runs.context import Context
 RESAMPLES = 43
 """Last part of the seed of the resamples."""
 BOUNDS = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
-UNITS = dict.fromkeys(("log_inverse_alpha", "raw_area", "floor", "beta", "beta_prime"), "nats")
-UNITS |= {"sigma2": "nats²", "sigma2_slope": "nats²"}
+NATS = ("log_inverse_alpha", "raw_area", "floor", "beta", "beta_prime")
+UNITS: dict[str, str] = {**dict.fromkeys(NATS, "nats"), "sigma2": "nats²", "sigma2_slope": "nats²"}
 """Units of what is no length."""
 
 
