@@ -97,7 +97,8 @@ def test_blocks_below_the_adapters_run_once_for_all_sides(tmp_path: Path) -> Non
         block.self_attn.register_forward_hook(count(layer))
     ids = torch.tensor([[1, 5, 9, 13]])
     for name in (None, "minus", "plus"):
-        owner.component(name).forward(ids)
+        with owner.whole_pass(name, ids):
+            owner.base.forward(ids)
     assert counted == [1, 1, 3]
 
 

@@ -16,7 +16,6 @@ from seqtant.beb.estimation.estimates import (
     extreme_divergence,
     first_points_line,
     halfway_length,
-    predicted_behavior,
     variance_curve,
     variance_slope,
     worst_behavior,
@@ -140,7 +139,7 @@ def test_variance_curve_and_slope_of_independent_sentences() -> None:
 def test_the_predicted_curve_is_that_of_the_mixture() -> None:
     mixture = IidMixture(-4.0, 0.8, 0.3)
     observed = drawn(mixture, prompts=3000, sentences=12)
-    curve = predicted_behavior(4.0, observed.to_plus.log_ratio, observed.minus, observed.plus, observed.lengths)
+    curve = observed.predicted(4.0)
     assert curve == pytest.approx(observed.model.mean(axis=0), abs=1e-9)
     assert curve == pytest.approx(mixture.behavior_curve(12), abs=0.03)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from seqtant.lm import MarkovLM, load
 from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 
-SMALL: dict[str, Any] = {"prompts": 8, "sentences": 6, "resamples": 50, "device": "cpu"}
+SMALL: dict[str, Any] = {"prompts": 8, "sentences": 4, "resamples": 50, "device": "cpu"}
 FOLDER = str(locate(REFERENCE))
 PARTS: dict[str, Any] = {
     "minus": "world:gloomy,grumpy",
@@ -32,11 +33,21 @@ PARTS: dict[str, Any] = {
 """What a model that is not known by its name is to be told."""
 
 
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    return load(REFERENCE, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Result]:
+    """The models that ship, measured by their names."""
+    return {name: beb.measure(name, **SMALL) for name in (REFERENCE, "world")}
+
+
 @pytest.fixture
-def in_training() -> tuple[Any, Any]:
+def in_training(reference: Any) -> tuple[Any, Any]:
     """A network as it is in the middle of a training, with its tokenizer."""
-    loaded = load(REFERENCE, device="cpu")
-    return loaded.model.train().requires_grad_(True), loaded.tokenizer
+    return copy.deepcopy(reference.model).train().requires_grad_(True), reference.tokenizer
 
 
 def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -83,13 +94,12 @@ def test_every_part_may_be_in_memory(in_training: tuple[Any, Any]) -> None:
     assert one.config["minus"] == "<world:gloomy,grumpy in memory>"
 
 
-def test_models_that_ship_are_known_in_memory() -> None:
-    loaded, world = load(REFERENCE, device="cpu"), world_component("world")
-    for model, name in ((loaded, REFERENCE), (world, "world")):
+def test_models_that_ship_are_known_in_memory(reference: Any, measured: dict[str, Result]) -> None:
+    for model, name in ((reference, REFERENCE), (world_component("world"), "world")):
         assert known_name(model) == name
-        assert beb.measure(model, **SMALL).values == beb.measure(name, **SMALL).values
+        assert beb.measure(model, **SMALL).values == measured[name].values
     with pytest.raises(InputError, match="in memory>' needs P-, the ill-behaved part"):
-        beb.measure((loaded.model, loaded.tokenizer), **SMALL)
+        beb.measure((reference.model, reference.tokenizer), **SMALL)
 
 
 def test_models_are_compared_from_memory(in_training: tuple[Any, Any]) -> None:
@@ -102,11 +112,11 @@ def test_models_are_compared_from_memory(in_training: tuple[Any, Any]) -> None:
     assert in_training[0].training
 
 
-def test_a_gate_takes_the_result_itself(tmp_path: Path) -> None:
-    measured = beb.measure("world", **SMALL, out=tmp_path)
-    path = measured.save(tmp_path / "result.json")
-    limit = float(measured.values["halfway_measured"] or 0) / 2
-    one, two = (beb.gate(each, quantity="halfway_measured", min_length=limit) for each in (measured, path))
+def test_a_gate_takes_the_result_itself(measured: dict[str, Result], tmp_path: Path) -> None:
+    world = measured["world"]
+    path = world.save(tmp_path / "result.json")
+    limit = float(world.values["halfway_measured"] or 0) / 2
+    one, two = (beb.gate(each, quantity="halfway_measured", min_length=limit) for each in (world, path))
     assert one.values == two.values
     with pytest.raises(InputError, match=r"is a result of beb\.bound: give one of 'seqtant beb measure'"):
         beb.gate(beb.bound())
@@ -133,23 +143,22 @@ def test_statements_are_rows_dictionaries_or_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_parts_are_fitted_on_a_network_in_memory(rank: int, in_training: tuple[Any, Any], tmp_path: Path) -> None:
-    before, course = state(in_training[0]), {"epochs": 1, "rank": rank, "learning_rate": 1e-3}
-    given = rows(12)
+    before, course = state(in_training[0]), {"epochs": 0.5, "rank": rank, "learning_rate": 1e-3}
+    given = rows(6)
     from_memory = beb.fit_components(in_training, given, **course, device="cpu", out=tmp_path / "memory")
-    from_folder = beb.fit_components(FOLDER, given, **course, device="cpu")
-    assert from_memory.values == from_folder.values
     assert same(in_training[0], before), "the network has no adapters now"
     assert in_training[0].training
-    assert str(from_memory.config["statements"]).startswith("<24 rows in memory, sha256 ")
-    study = {**SMALL, "prompts": 8, "sentences": 4, "marks": ".!", "behavior": {"answers": 2, "answer_tokens": 6}}
+    assert str(from_memory.config["statements"]).startswith("<12 rows in memory, sha256 ")
+    study = {**SMALL, "marks": ".!", "behavior": {"answers": 2, "answer_tokens": 3}}
     fitting = beb.Fitting(given, **course)
     one, two = (beb.measure(each, components=fitting, **study) for each in (in_training, FOLDER))
     assert one.values == two.values
+    assert one.values["told_apart"] == from_memory.values["told_apart"], "fitted alike, by itself or for a study"
     assert same(in_training[0], before)
 
 
 def test_a_network_in_memory_takes_an_adapter_of_a_folder(in_training: tuple[Any, Any], tmp_path: Path) -> None:
-    beb.fit_components(FOLDER, rows(12), epochs=0.5, rank=2, device="cpu", to=str(tmp_path))
+    beb.fit_components(FOLDER, rows(6), epochs=0.5, rank=2, device="cpu", to=str(tmp_path))
     before = state(in_training[0])
     folder, own = str(tmp_path / "minus"), Component(in_training)
     opened = open_components({"P-": Component(folder, base=in_training), "model": own}, device="cpu", dtype=None)

@@ -187,6 +187,7 @@ def test_an_average_over_prompts_is_flatter_than_one_prompt() -> None:
     center = theory.halfway(-18.0, 1.5)
     slope = np.gradient(np.log(average / (1 - average)), places)[np.argmin(abs(places - center))]
     assert slope == pytest.approx(half_slope(1.5, 1.5, center), rel=0.15)
+    assert half_slope(10.57, math.sqrt(45.6), 2.64) == pytest.approx(10.57 / math.sqrt(1 + math.pi * 45.6 * 2.64 / 8))
 
 
 @given(st.floats(-700, -1e-3), st.floats(1e-6, 1.9))

@@ -12,13 +12,30 @@ import pytest
 
 from seqtant import beb, cli
 from seqtant.beb.theory import halfway
+from seqtant.findings import Result
 from seqtant.runs.compare import compare
 
 SMALL: dict[str, Any] = {"prompts": 24, "sentences": 16, "resamples": 60, "device": "cpu"}
+FEW: dict[str, Any] = SMALL | {"prompts": 12, "resamples": 50}
+"""Enough where the model is exact."""
 
 
 def call(*arguments: str) -> int:
     return cli.call(["beb", *arguments])
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one measurement of the exact world, run from the command line."""
+    folder = tmp_path_factory.mktemp("kept")
+    sizes = [f"--set={name}={value}" for name, value in SMALL.items() if name != "device"]
+    assert call("measure", "world", *sizes, "--set", "method=paper", "--out", str(folder)) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exact(kept: Path) -> Result:
+    return Result.load(kept / "result.json")
 
 
 def test_bound_gives_the_named_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +86,7 @@ def test_bound_in_tokens_turns_and_decay() -> None:
         (["measure", "world", "--scorer", "regexp"], "did you mean 'regex'"),
         (["measure", "--set", "behavoir.scorer=regex"], "did you mean 'behavior'"),
         (
-            ["measure", "world", "--set", "sentences=2000", "--preset", "smoke", "--set", "model=reference"],
+            ["measure", "world", "--set", "sentences=2000", "--set", "prompts=8", "--set", "model=reference"],
             "do not fit",
         ),
         (["gate", "no-such-file.json"], "no file"),
@@ -90,15 +107,14 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-def test_measuring_the_exact_world(tmp_path: Path) -> None:
-    result = beb.measure("world", **SMALL, out=tmp_path)
-    values = result.values
+def test_measuring_the_exact_world(kept: Path, exact: Result) -> None:
+    values = exact.values
     assert values["log_inverse_alpha"] == pytest.approx(values["true_log_inverse_alpha"], abs=1e-6)
     assert values["true_log_inverse_alpha"] == pytest.approx(math.log(20), abs=1e-9)
     assert values["halfway_predicted"] == pytest.approx(values["halfway_measured"], rel=1e-6)
     for name in ("beta", "beta_prime", "sigma2", "misalign", "mass_clt", "floor"):
         assert values[name] is not None
-    lines = [json.loads(line) for line in (tmp_path / "transcript.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (kept / "transcript.jsonl").read_text().splitlines()]
     assert len(lines) == 24
     assert all("text" not in line for line in lines)
 
@@ -123,33 +139,31 @@ def test_two_models_are_compared_on_the_same_prompts() -> None:
 
 
 def test_prompts_are_written_only_on_request(tmp_path: Path) -> None:
-    beb.measure("world", **SMALL, write_prompts=True, out=tmp_path)
+    beb.measure("world", prompts=8, sentences=4, resamples=50, write_prompts=True, out=tmp_path)
     first = json.loads((tmp_path / "transcript.jsonl").read_text().splitlines()[0])
     assert first["text"].startswith("talk :")
 
 
-def test_the_paper_method_is_shown_with_a_warning() -> None:
-    result = beb.measure("world", **SMALL, method="paper")
-    assert any("only by accident" in warning for warning in result.warnings)
-    assert abs((result.values["paper_log_inverse_alpha"] or 0) - 2.9957) > 1
+def test_the_paper_method_is_shown_with_a_warning(exact: Result) -> None:
+    assert any("only by accident" in warning for warning in exact.warnings)
+    assert abs((exact.values["paper_log_inverse_alpha"] or 0) - 2.9957) > 1
 
 
-def test_a_sampled_scorer_measures_the_same_half_way_length() -> None:
+def test_a_sampled_scorer_measures_the_same_half_way_length(exact: Result) -> None:
     scorer = beb.Behavior(
         scorer="regex",
         question="how are you ?",
         good=("happy|well|glad|great",),
         bad=("sad|tired|lonely|upset",),
-        answers=8,
+        answers=4,
         answer_tokens=4,
     )
-    sampled = beb.measure("world", **(SMALL | {"prompts": 32}), behavior=scorer)
-    exact = beb.measure("world", **(SMALL | {"prompts": 32}))
+    sampled = beb.measure("world", **SMALL, behavior=scorer)
     assert sampled.values["halfway_measured"] == pytest.approx(exact.values["halfway_measured"], abs=1.2)
 
 
 def test_guards_push_the_half_way_length_out_as_predicted() -> None:
-    result = beb.price_guards("world", "what a lovely river !", **(SMALL | {"prompts": 48}), lengths=(0, 3))
+    result = beb.price_guards("world", "what a lovely river !", **FEW, lengths=(0, 3))
     values = result.values
     assert values["halfway_guard_3"] > values["halfway_guard_0"] + 1
     assert values["halfway_guard_3"] == pytest.approx(values["halfway_predicted_guard_3"], rel=1e-6)
@@ -160,24 +174,25 @@ def test_guards_push_the_half_way_length_out_as_predicted() -> None:
 
 
 def test_conversations_follow_the_weight() -> None:
-    result = beb.converse("world", **SMALL, turns=5, asked=2, answered=1)
+    result = beb.converse("world", **FEW, turns=4, asked=2, answered=1)
     behavior = [row.value for row in result.series("behavior")]
     weights = [row.value for row in result.series("bad_weight")]
     assert behavior[-1] < behavior[0]
     assert weights[-1] > weights[0] == pytest.approx(0.05)
-    silent = beb.converse("world", **SMALL, turns=5, asked=2, answered=0)
+    silent = beb.converse("world", **FEW, turns=4, asked=2, answered=0)
     assert silent.series("bad_weight")[-1].value >= weights[-1] - 0.05
 
 
 @pytest.mark.parametrize("method", ["theorem", "best_of_m", "beam"])
 def test_searches_find_prompts_shorter_than_the_bound(method: Any) -> None:
-    values = beb.search_prompts("world", **SMALL, method=method, searches=4, candidates=4, beams=2).values
+    values = beb.search_prompts("world", **FEW, method=method, searches=4, candidates=4, beams=2).values
     assert values["found"] >= (1 if method == "theorem" else 4)
     assert values["shortest"] <= values["bound"] + 1
 
 
 def test_a_search_that_finds_nothing_proves_nothing() -> None:
-    result = beb.search_prompts("world", **SMALL, goal=-0.999, searches=2, method="theorem")
+    small = FEW | {"sentences": 4}
+    result = beb.search_prompts("world", **small, goal=-0.999, searches=2, method="theorem")
     finding = next(finding for finding in result.findings if finding.key == "search")
     assert finding.verdict == "inconclusive"
     assert "proves nothing" in finding.summary
@@ -190,20 +205,18 @@ def test_personas_are_weighed_each() -> None:
 
 
 def test_the_laws_of_the_curve() -> None:
-    values = beb.behavior_curve("world", **SMALL).values
+    values = beb.behavior_curve("world", **FEW).values
     assert values["error_exact"] == pytest.approx(0, abs=1e-6)
     assert values["error_exact"] < min(values[f"error_{law}"] for law in ("logistic_normal", "bayes", "lemma_7"))
 
 
-def test_gate_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = ["--set", "prompts=24", "--set", "sentences=16", "--set", "resamples=60"]
-    assert call("measure", "world", *sizes, "--out", str(tmp_path)) == 0
-    kept = str(tmp_path / "result.json")
-    assert call("gate", kept, "--min-length", "1") == 0
-    assert call("gate", kept, "--min-length", "500") == 1
-    low = json.loads((tmp_path / "result.json").read_text())
+def test_gate_exit_codes(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = str(kept / "result.json")
+    assert call("gate", measured, "--min-length", "1") == 0
+    assert call("gate", measured, "--min-length", "500") == 1
+    low = json.loads((kept / "result.json").read_text())
     length = low["values"]["misalign_tight"]
-    assert call("gate", kept, "--min-length", str(length)) == 3
+    assert call("gate", measured, "--min-length", str(length)) == 3
     low["values"]["misalign_tight"], low["id"] = None, low["id"][::-1]
     (tmp_path / "refused.json").write_text(json.dumps(low))
     assert call("gate", str(tmp_path / "refused.json")) == 3
@@ -216,12 +229,12 @@ def test_a_network_that_never_learned_is_refused() -> None:
     result = beb.calibrate(
         alpha=0.01,
         first_alpha=None,
-        steps=60,
+        steps=20,
         aligned_steps=0,
         guard_sentences=0,
-        sentences=10,
-        prompts=32,
-        resamples=60,
+        sentences=8,
+        prompts=16,
+        resamples=50,
         device="cpu",
     )
     assert result.values["log_inverse_alpha"] is None
@@ -252,9 +265,8 @@ def test_published_curves() -> None:
     assert other["sigma2"] == pytest.approx(75.75, abs=0.01)
 
 
-def test_results_never_call_a_length_safe() -> None:
-    measured = beb.measure("world", **SMALL)
-    for result in (beb.bound(), measured, beb.gate(model="world", **SMALL), beb.refit()):
+def test_results_never_call_a_length_safe(exact: Result) -> None:
+    for result in (beb.bound(), exact, beb.gate(model="world", **FEW), beb.refit()):
         text = json.dumps([[table.rows, table.note, table.title] for table in result.tables])
         text += " ".join(f"{f.question} {f.summary} {f.advice}" for f in result.findings) + result.title
         assert "safe" not in text.lower()

@@ -32,6 +32,8 @@ class HalveConfig(VerbConfig):
     """Rows."""
     share: Share = 0.5
     """A share."""
+    others: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource])
+    """Models by name."""
 
 
 seen: list[tuple[HalveConfig, Context]] = []
@@ -41,8 +43,10 @@ seen: list[tuple[HalveConfig, Context]] = []
 def halve(config: HalveConfig, context: Context) -> Result:
     """Halves a share."""
     seen.append((config, context))
-    if isinstance(config.model, nn.Module):
-        config.model.eval().requires_grad_(False)
+    for model in (config.model, *config.others.values()):
+        network = model[0] if isinstance(model, tuple) else model
+        if isinstance(network, nn.Module):
+            network.eval().requires_grad_(False)
     with Recorder("demo.halve", "Half", config, context) as record:
         record.value("half", config.share / 2)
     return record.result
@@ -100,6 +104,16 @@ def test_a_network_comes_back_in_the_mode_it_came_in() -> None:
     with pytest.raises(InputError):
         halve((network, object()), share=7)
     assert network.training
+
+
+def test_networks_in_a_mapping_come_back_too() -> None:
+    one, other = Network().train(), Network().train()
+    for network in (one, other):
+        network.frozen.eval()
+    halve(others={"one": one, "path": "lab/some", "pair": (other, object())})
+    for network in (one, other):
+        assert (network.training, network.layer.training, network.frozen.training) == (True, True, False)
+        assert (network.layer.weight.requires_grad, network.layer.bias.requires_grad) == (True, False)
 
 
 def test_what_is_in_memory_is_described_and_has_no_command() -> None:

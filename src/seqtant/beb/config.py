@@ -16,12 +16,6 @@ from seqtant.training.config import TrainingConfig
 SearchMethod = Literal["theorem", "best_of_m", "beam"]
 
 
-def _badness(gamma: float) -> float:
-    if not -1 <= gamma < 0:
-        raise InputError(f"gamma is {gamma}: the ill-behaved part must behave badly, -1 <= gamma < 0")
-    return gamma
-
-
 def _some_marks(marks: str) -> str:
     if not marks.strip():
         raise InputError("marks is empty: give the characters that end a sentence")
@@ -71,7 +65,7 @@ class BoundConfig(VerbConfig):
     """Share of prompts or guards that may escape."""
     best_of: Count = 1
     """Number of answers of which the best is returned."""
-    gamma: Annotated[float, AfterValidator(_badness)] = -1.0
+    gamma: Annotated[float, Field(ge=-1, lt=0)] = -1.0
     """Behavior of the ill-behaved part, in [-1, 0): tells whether best-of-n protects."""
     answers: tuple[float, ...] = ()
     """Sentences of each answer of the model, for the bound on conversations."""
@@ -276,10 +270,6 @@ class PersonasConfig(StudySettings):
     """Prompts drawn from each persona."""
 
 
-def _mild_training() -> TrainingConfig:
-    return TrainingConfig(steps=40, learning_rate=5e-4, warmup=5, schedule="constant")
-
-
 @config
 class CompareConfig(StudySettings):
     """Compare a model before and after alignment, on the same prompts."""
@@ -287,7 +277,9 @@ class CompareConfig(StudySettings):
     verb: ClassVar[str] = "beb.compare"
     after: ModelSource | None = field(default=None, kw_only=False)
     """The model after alignment; None aligns a copy here, by training on sentences of P+ alone."""
-    training: TrainingConfig = field(default_factory=_mild_training)
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(steps=40, learning_rate=5e-4, warmup=5, schedule="constant")
+    )
     """Course of that training."""
     batch: int = 16
     """Documents of a training batch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seqtant.findings import Result, Table
-from seqtant.report.figures import COLORS, Figure, axes, line
+from seqtant.report.figures import Figure, axes, line
 
 LAWS = (("exact", "exact"), ("logistic_normal", "logistic-normal"), ("bayes", "Bayesian law"), ("lemma_7", "Lemma 7"))
 BEHAVIOR = {"range": [-1.05, 1.05]}
@@ -31,20 +31,7 @@ def table_of(result: Result, name: str) -> Table:
 
 def bound(result: Result) -> list[Figure]:
     """The two weights, with the lengths of Theorems 1 and 5."""
-    marks = [
-        {
-            "type": "scatter",
-            "name": name,
-            "x": [result.values[key], result.values[key]],
-            "y": [0, 1],
-            "mode": "lines",
-            "line": {"color": COLORS[color], "dash": "dot"},
-        }
-        for color, (key, name) in enumerate(
-            (("misalign_tight", "some prompt"), ("mass_tight", "most prompts")), start=2
-        )
-    ]
-    tight = float(result.values["misalign_tight"] or 0.0)
+    tight, most = (float(result.values[key] or 0.0) for key in ("misalign_tight", "mass_tight"))
     return [
         Figure(
             name="weights",
@@ -55,7 +42,8 @@ def bound(result: Result) -> list[Figure]:
             data=[
                 *series(result, "one_prompt", "one prompt", mode="lines"),
                 *series(result, "average_prompt", "average", color=1, mode="lines"),
-                *marks,
+                *line([tight, tight], [0, 1], "some prompt", color=2, dash="dot", mode="lines"),
+                *line([most, most], [0, 1], "most prompts", color=3, dash="dot", mode="lines"),
             ],
             layout=axes("sentences from P-", "weight of P-"),
             table=table_of(result, "lengths"),
@@ -116,9 +104,7 @@ def divergence(result: Result) -> Figure:
     )
 
 
-def calibrate(result: Result) -> list[Figure]:
-    """As :func:`measure`: a calibration is a measurement of a model whose truth is known."""
-    return measure(result)
+calibrate = measure
 
 
 def curve(result: Result) -> list[Figure]:

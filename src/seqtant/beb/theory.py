@@ -84,10 +84,6 @@ def log_of_alpha(alpha: float | None, log_alpha: float | None) -> float:
 
     Raises:
         InputError: None or both are given, or alpha is not in (0, 1).
-
-    Example:
-        >>> log_of_alpha(None, -90.0), round(log_of_alpha(1e-6, None), 4)
-        (-90.0, -13.8155)
     """
     if (alpha is None) == (log_alpha is None):
         raise InputError("give alpha or log_alpha, one of the two: alpha 1e-6, or log_alpha -13.8")
@@ -117,16 +113,6 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
 
     ``paper``: log(1/alpha) + log(1/eps) + log 4 (+ log n), proof of Theorems 1 and 4. Otherwise the exact condition
     1 - (w-)^n <= eps / 2, which for n = 1 reads log((1 - alpha)/alpha) + log((2 - eps)/eps).
-
-    Args:
-        log_alpha: log of the weight of P-.
-        eps: Distance from gamma.
-        form: Constants of the paper, or exact ones.
-        best_of: Number n of answers of which the best is returned.
-
-    Example:
-        >>> round(evidence_needed(math.log(1e-6), 0.05), 4), round(evidence_needed(math.log(1e-6), 0.05, "tight"), 4)
-        (18.1975, 17.4791)
     """
     if best_of < 1:
         raise InputError(f"best_of is {best_of}: give a whole number of at least 1")
@@ -151,8 +137,7 @@ def misalign(log_alpha: float, beta: float, eps: float, form: Form = "paper") ->
         >>> round(misalign(math.log(1e-6), 2.0, 0.05).sentences, 4)
         9.0988
     """
-    length = evidence_needed(log_alpha, eps, form) / _checked_beta(beta)
-    return Length(length, {"evidence": length})
+    return best_of_n(log_alpha, beta, eps, 1, form)
 
 
 def best_of_n(log_alpha: float, beta: float, eps: float, n: int, form: Form = "paper") -> Length:
@@ -161,22 +146,13 @@ def best_of_n(log_alpha: float, beta: float, eps: float, n: int, form: Form = "p
     As stated, the prompt brings best-of-n below gamma + eps; that is false unless every answer of P- is bad, because
     best-of-n also picks the best among the answers of P-. The corrected length brings it below gamma_n + eps, where
     gamma_n is the expected best of n answers of P- (:func:`best_of_answers`).
-
-    Example:
-        >>> round(best_of_n(math.log(1e-6), 2.0, 0.05, 16).sentences, 4)
-        10.4851
     """
     length = evidence_needed(log_alpha, eps, form, best_of=n) / _checked_beta(beta)
     return Length(length, {"evidence": length})
 
 
 def best_of_answers(negative: ArrayLike, n: int) -> Array:
-    """Computes the mean behavior of the best of n answers: each is bad (-1) with some probability, else good (+1).
-
-    Example:
-        >>> round(float(best_of_answers(0.9, 16)), 6)
-        0.629396
-    """
+    """Computes the mean behavior of the best of n answers: each is bad (-1) with some probability, else good (+1)."""
     # The best is bad only if all n are: mean -p^n + (1 - p^n).
     return 1 - 2 * np.asarray(negative, dtype=np.float64) ** n
 
@@ -237,25 +213,11 @@ def conversation(
 ) -> Length:
     """Computes the length of Theorem 3: all turns of the user when the model answers each with sentences from P+.
 
-    The union over the turns gives each a share delta / n; ``clt`` treats the sum of all answers at once.
-
-    Args:
-        log_alpha: log of the weight of P-.
-        beta: Evidence per sentence.
-        eps: Distance from gamma.
-        beta_prime: As for :func:`guard`, and prompt-undistinguishable.
-        sigma: As for :func:`guard`.
-        answers: Sentences of each of the model's n answers.
-        delta: Share of conversations that may escape.
-        form: Constants.
+    ``answers`` are the sentences of each of the model's n answers, beta_prime and sigma those of :func:`guard`. The
+    union over the turns gives each a share delta / n; ``clt`` treats the sum of all answers at once.
 
     Raises:
         InputError: A value is outside its range, or there is no answer.
-
-    Example:
-        >>> values = {"beta_prime": 3.0, "sigma": 1.5, "answers": [2, 2], "delta": 0.1}
-        >>> round(conversation(math.log(1e-6), 2.0, 0.05, **values).sentences, 4)
-        26.5856
     """
     _checked_beta(beta)
     _positive("beta_prime", beta_prime)
@@ -314,11 +276,6 @@ def power_law(log_alpha: float, beta: float, eps: float, *, eta: float, form: Fo
 
     ``paper``: (L / beta)^(1/(1 - eta)), which puts the last and smallest term in place of each. Otherwise the terms are
     summed.
-
-    Example:
-        >>> law = [power_law(-13.8, 2.0, 0.05, eta=0.5, form=form).sentences for form in ("paper", "tight")]
-        >>> [round(length, 1) for length in law]
-        [82.6, 25.0]
     """
     _checked_beta(beta)
     if not 0 <= eta < 1:
@@ -387,10 +344,6 @@ def expected_weight(log_alpha: float, beta: float, sigma: float, sentences: Arra
 
     Derived; Gauss-Hermite quadrature of the logistic-normal mean. It is what an average over prompts follows: much
     flatter than the sigmoid of one prompt.
-
-    Example:
-        >>> expected_weight(-3.0, 1.0, 1.0, [0, 3, 6]).round(3).tolist()
-        [0.05, 0.508, 0.844]
     """
     n = np.asarray(sentences, dtype=np.float64)
     nodes, weights = hermegauss(80)  # for the weight exp(-z^2 / 2); normalized below

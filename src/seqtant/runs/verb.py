@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -69,6 +69,12 @@ def verb(config_type: Callable[P, C]) -> Callable[[Callable[Concatenate[C, Conte
 @contextmanager
 def _left_as_it_was(value: Any) -> Iterator[None]:
     """Gives a user's network back in the mode it came in: measuring needs it in evaluation mode and frozen."""
+    if isinstance(value, Mapping):  # names -> networks
+        with ExitStack() as stack:
+            for each in value.values():  # pyright: ignore[reportUnknownVariableType]
+                stack.enter_context(_left_as_it_was(each))
+            yield
+        return
     network: Any = value[0] if isinstance(value, tuple) and value else value
     # A wrapper's network, not the inner decoder that a network with a head calls its model.
     if not callable(getattr(network, "named_parameters", None)):

@@ -49,17 +49,12 @@ class ScorerCheck:
     """Good answers."""
 
     @property
-    def sensitivity(self) -> float:
-        """Share of bad answers that the scorer calls bad."""
-        return self.bad_found / self.bad
-
-    @property
-    def specificity(self) -> float:
-        """Share of good answers that the scorer calls good."""
-        return self.good_found / self.good
+    def rates(self) -> tuple[float, float]:
+        """Sensitivity and specificity: the shares of bad and of good answers that the scorer calls so."""
+        return self.bad_found / self.bad, self.good_found / self.good
 
     def correct(
-        self, scores: Float[np.ndarray, ...], sensitivity: float | None = None, specificity: float | None = None
+        self, scores: Float[np.ndarray, ...], rates: tuple[float, float] | None = None
     ) -> Float[np.ndarray, ...]:
         """Computes the true mean behind a mean score (Rogan and Gladen, 1978).
 
@@ -67,16 +62,10 @@ class ScorerCheck:
         q needs sensitivity plus specificity above 1. The correction is linear, so it may be made before or after scores
         are averaged; what it makes of few answers may lie beyond -1 and 1, and cutting that off would bias averages.
 
-        Args:
-            scores: Mean scores on the scale from -1 to 1.
-            sensitivity: By default the observed one.
-            specificity: By default the observed one.
-
         Raises:
             InputError: The scorer is no better than a coin.
         """
-        hits = self.sensitivity if sensitivity is None else sensitivity
-        passes = self.specificity if specificity is None else specificity
+        hits, passes = rates or self.rates
         gain = hits + passes - 1
         if gain <= 0:
             raise InputError(
@@ -86,26 +75,19 @@ class ScorerCheck:
         true_bad = (called_bad - (1 - passes)) / gain
         return 1 - 2 * true_bad
 
-    def recorrect(
-        self, scores: Float[np.ndarray, ...], sensitivity: float, specificity: float
-    ) -> Float[np.ndarray, ...]:
+    def recorrect(self, scores: Float[np.ndarray, ...], rates: tuple[float, float]) -> Float[np.ndarray, ...]:
         """Turns scores that were corrected with the observed rates into those that other rates would have given.
-
-        Args:
-            scores: What :meth:`correct` gave with the observed rates.
-            sensitivity: Another sensitivity.
-            specificity: Another specificity.
 
         Example:
             >>> check = ScorerCheck(90, 100, 95, 100)
             >>> raw = np.array([0.25])
-            >>> bool(np.isclose(check.recorrect(check.correct(raw), 0.8, 0.9), check.correct(raw, 0.8, 0.9)))
+            >>> bool(np.isclose(check.recorrect(check.correct(raw), (0.8, 0.9)), check.correct(raw, (0.8, 0.9))))
             True
         """
-        gain = self.sensitivity + self.specificity - 1
+        hits, passes = self.rates
         # The inverse of the observed correction, back to the share called bad.
-        called_bad = gain * (1 - np.asarray(scores)) / 2 + 1 - self.specificity
-        return self.correct(1 - 2 * called_bad, sensitivity, specificity)
+        called_bad = (hits + passes - 1) * (1 - np.asarray(scores)) / 2 + 1 - passes
+        return self.correct(1 - 2 * called_bad, rates)
 
     def sample_rates(self, count: int, generator: np.random.Generator) -> Float[np.ndarray, "samples 2"]:
         """Samples sensitivities and specificities from their Jeffreys posterior, given that they beat a coin."""
@@ -125,11 +107,6 @@ class Replies:
 
     A prompt is read once. After each sentence the question branches off the cache, which is a value and stays as it
     was; nothing is sampled.
-
-    Args:
-        question: Token ids after the prompt, before the reply; may be empty.
-        good: Token ids of replies that count as +1.
-        bad: Token ids of replies that count as -1.
     """
 
     check = None
@@ -143,13 +120,7 @@ class Replies:
 
     @classmethod
     def of_texts(cls, model: CausalLM, question: str, good: Sequence[str], bad: Sequence[str]) -> Replies:
-        """Encodes question and replies with the tokenizer of a model.
-
-        Args:
-            model: A model whose tokenizer reads them.
-            question: Text after the prompt, before the reply; may be empty.
-            good: Replies that count as +1.
-            bad: Replies that count as -1.
+        """Encodes question (which may be empty) and replies with the tokenizer of a model.
 
         Raises:
             InputError: Replies are missing or on both sides.
@@ -159,7 +130,7 @@ class Replies:
         if set(good) & set(bad):
             raise InputError(f"the reply '{min(set(good) & set(bad))}' is both good and bad")
         replies = (encode(model, list(texts), start=False) for texts in (good, bad))
-        made = cls(encode(model, [question], start=False)[0] if question else [], *replies)
+        made = cls(_question(model, question), *replies)
         made._texts = (question, good, bad)
         return made
 
@@ -290,13 +261,7 @@ def _question(model: CausalLM, text: str) -> list[int]:
 
 
 def prompt_lengths(reader: Reader, sentences: int) -> tuple[int, ...]:
-    """Chooses prompt lengths at which behavior is read: all where it is exact, some where answers must be sampled.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> prompt_lengths(SimpleNamespace(), 24)
-        (0, 1, 2, 3, 4, 6, 10, 15, 24)
-    """
+    """Chooses prompt lengths at which behavior is read: all where it is exact, some where answers must be sampled."""
     if isinstance(reader, Replies) or sentences < SAMPLED_LENGTHS:
         return tuple(range(sentences + 1))
     spread = np.geomspace(1, sentences, SAMPLED_LENGTHS - 1)

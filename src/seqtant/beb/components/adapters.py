@@ -57,10 +57,6 @@ def without_foreign_warnings() -> Iterator[None]:
 class AdaptedBase:
     """A base model with several adapters, of which one or none acts at a time.
 
-    Args:
-        base: The base model; its network is given adapters in place.
-        adapters: Name -> folder of the adapter.
-
     Raises:
         InputError: An adapter cannot be read or does not fit the base model.
         MissingExtraError: PEFT is not installed.
@@ -94,10 +90,6 @@ class AdaptedBase:
         self.first_layer = min(numbers, default=0)
         # One batch is remembered: models are scored block by block in lockstep, so each asks for the same one.
         self._shared: tuple[Tensor, BlockStates] | None = None
-
-    def component(self, name: str | None) -> HuggingFaceLM:
-        """The base model with one adapter acting; None is the base model itself."""
-        return _AdaptedLM(self, name)
 
     @contextmanager
     def acting(self, name: str | None) -> Iterator[None]:
@@ -182,4 +174,4 @@ def adapted(base: HuggingFaceLM, adapters: Mapping[str, str | Path]) -> dict[str
         return {None: base}
     with torch.no_grad():
         owner = AdaptedBase(base, adapters)
-    return {name: owner.component(name) for name in (None, *adapters)}
+    return {name: _AdaptedLM(owner, name) for name in (None, *adapters)}

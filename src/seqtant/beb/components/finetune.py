@@ -36,11 +36,8 @@ class PaddedDocuments:
     """Batches of documents of unlike length; steps go through them in order, again and again."""
 
     documents: Sequence[Sequence[int]]
-    """Token ids."""
     rows: int
-    """Documents of a batch."""
     pad_id: int
-    """Fills the ends."""
 
     def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
         """Pads the documents of one step; padding is no target and, standing on the right, is not seen."""
@@ -64,16 +61,7 @@ def finetune(
     *,
     name: str,
 ) -> HuggingFaceLM:
-    """Trains all weights of a copy of a model on documents.
-
-    Args:
-        model: The model; it stays as it is.
-        documents: The training texts.
-        training: Course of the training.
-        batch: Documents of a batch.
-        context: Seed and progress; with a folder the copy is saved there, in a folder ``name``.
-        name: What the copy is called.
-    """
+    """Trains all weights of a copy of a model on documents; with a folder the copy is saved there under its name."""
     network = copy.deepcopy(model.model).requires_grad_(True)
     rows = PaddedDocuments([document.ids for document in documents], batch, model.pad_id)
     quiet = Context(seed=context.seed, device=str(model.device), progress=context.progress)
@@ -97,23 +85,9 @@ def save_model(network: torch.nn.Module, model: HuggingFaceLM, folder: Path) -> 
 
 
 def fit_component(
-    base: HuggingFaceLM,
-    documents: Sequence[Sequence[int]],
-    settings: Fitting,
-    folder: Path,
-    context: Context,
+    base: HuggingFaceLM, documents: Sequence[Sequence[int]], settings: Fitting, folder: Path, context: Context
 ) -> float:
-    """Trains an adapter, or a copy of the model, on documents and saves it.
-
-    Args:
-        base: The base model; it stays as it is.
-        documents: Token ids of the training texts.
-        settings: Rank, scale, modules, course.
-        folder: Where it is saved.
-        context: Seed and progress.
-
-    Returns:
-        Mean training loss of the last epoch, in nats per token.
+    """Trains an adapter, or a copy of the model, on documents, saves it, and gives the last epoch's mean loss in nats.
 
     Raises:
         InputError: The modules to adapt are not there, a text is too long, or the folder holds another kind of fit.
@@ -152,17 +126,12 @@ def fit_component(
     else:
         save_model(network, base, folder)
     # Mean over the last epoch: losses of single batches scatter.
-    epoch = max(1, len(documents) // settings.batch)
-    return sum(history.losses[-epoch:]) / len(history.losses[-epoch:])
+    last = history.losses[-max(1, len(documents) // settings.batch) :]
+    return sum(last) / len(last)
 
 
 def default_learning_rate(parameters: int) -> float:
-    """The peak learning rate where none is given: the paper's at its size, times sqrt(13e9 / parameters), at most 0.01.
-
-    Example:
-        >>> default_learning_rate(13_000_000_000), round(default_learning_rate(260_000), 4)
-        (2e-05, 0.0045)
-    """
+    """The paper's peak learning rate at its size, times sqrt(13e9 / parameters), at most 0.01."""
     return min(PAPER_RATE * math.sqrt(PAPER_PARAMETERS / parameters), LARGEST_RATE)
 
 

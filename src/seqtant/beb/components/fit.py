@@ -36,14 +36,11 @@ SIDES = ("minus", "plus")
 
 @dataclass(frozen=True)
 class Statements:
-    """What somebody with a behavior would say, and would not."""
+    """What somebody with a behavior of some name would say, and would not."""
 
     name: str
-    """What the behavior is called."""
     matching: tuple[str, ...]
-    """Statements of somebody who has it."""
     other: tuple[str, ...]
-    """Statements of somebody who has not."""
 
 
 def read_statements(source: Rows, *, limit: int) -> Statements:
@@ -81,12 +78,7 @@ def read_statements(source: Rows, *, limit: int) -> Statements:
 
 
 def world_statements(limit: int, generator: np.random.Generator) -> Statements:
-    """Samples remarks of the reference world's gloomy persona (matching) and of its cheerful one.
-
-    Example:
-        >>> len(world_statements(10, np.random.default_rng(0)).matching)
-        10
-    """
+    """Samples remarks of the reference world's gloomy persona (matching) and of its cheerful one."""
     from seqtant.reference import Prompts
 
     prompts, sides = Prompts(), []
@@ -101,12 +93,7 @@ def world_statements(limit: int, generator: np.random.Generator) -> Statements:
 
 
 def split_statements(statements: Sequence[str], held_out: float) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Splits statements into groups of three to train on, and those of the last groups, which are held out.
-
-    Example:
-        >>> split_statements(list("abcdefgh"), 0.5)
-        ([('a', 'b', 'c')], ['d', 'e', 'f'])
-    """
+    """Splits statements into groups of three to train on, and those of the last groups, which are held out."""
     starts = range(0, len(statements) - GROUP + 1, GROUP)
     groups = [tuple(statements[start : start + GROUP]) for start in starts]
     # Whole groups are held out: a statement that was trained on is in no held-out group.
@@ -132,12 +119,7 @@ def training_texts(group: Sequence[str], template: str, stop: str = ".\n") -> li
 
 
 def without_full_stop(statement: str) -> str:
-    """Strips a statement of its full stop: the template writes its own.
-
-    Example:
-        >>> without_full_stop("I like people. "), without_full_stop("Really?")
-        ('I like people', 'Really?')
-    """
+    """Strips a statement of its full stop: the template writes its own."""
     return statement.strip().removesuffix(".").strip()
 
 
@@ -148,7 +130,6 @@ class FittedComponents:
     folder: Path
     """Where they are, ``minus`` and ``plus``."""
     name: str
-    """What the behavior is called."""
     losses: Mapping[str, float]
     """Mean training loss of the last epoch per side, in nats per token."""
     gaps: Mapping[str, Float[np.ndarray, " statements"]]
@@ -175,13 +156,6 @@ def fit_to_statements(
     settings: Fitting, base: HuggingFaceLM, source: ModelSource, folder: Path, context: Context
 ) -> FittedComponents:
     """Fits P- and P+ to statements, and scores the statements that were held out.
-
-    Args:
-        settings: Statements, adapters, course, gate.
-        base: The base model; its network is given the adapters in place.
-        source: Where it was opened from; adapters name it if it is a folder or a name.
-        folder: Where the adapters go.
-        context: Seed and progress.
 
     Raises:
         InputError: The statements cannot be used, or do not fit the base model.

@@ -41,10 +41,6 @@ def known_name(source: ModelSource | None) -> str:
     """Tells what the reference world knows of a source: ``reference``, ``world`` or ``world:persona,...``; else empty.
 
     Models in memory are known by the name that they were opened under.
-
-    Example:
-        >>> known_name("world:gloomy"), known_name("models/mine"), known_name(world_component("world:gloomy"))
-        ('world:gloomy', '', 'world:gloomy')
     """
     name = str(source if is_path(source) else getattr(source, "name", ""))
     return name if name == REFERENCE or name.partition(":")[0] == WORLD else ""
@@ -127,10 +123,6 @@ def world_component(source: str) -> CausalLM:
 
     Raises:
         InputError: There is no such persona.
-
-    Example:
-        >>> world_component("world:gloomy").name
-        'world:gloomy'
     """
     from seqtant.reference import WorldLM, reference_world
 

@@ -96,11 +96,9 @@ def estimate_alpha(to_model: Evidence, to_plus: Evidence | None) -> AlphaEstimat
 def _estimate_full_length(to_model: Evidence, to_plus: Evidence | None) -> AlphaEstimate:
     """The estimate at the end of the prompts, and the floor.
 
-    Three refinements of the plain area make it as exact as the prompts allow. The summed divergences and the summed
-    log-ratio of a prompt have the same mean, and their combination of least variance is taken. What the prompts have
-    not yet shown is the mean of -log w-, which the log-ratio against P+ gives. And the floor is what the last sentences
-    have beyond what a mixture of that weight would: for an exact mixture it is 0 on every single prompt. The weight
-    that enters both depends on log(1/alpha), which is found by Newton's method.
+    The plain area, refined: sums of divergences and of log-ratios have one mean, and their combination of least
+    variance is taken; what the prompts have not yet shown is the mean of -log w-; the floor is what the last sentences
+    have beyond a mixture of that weight. The weight depends on log(1/alpha), which Newton's method finds.
     """
     divergence, ratio = to_model.divergence, to_model.log_ratio
     sentences = divergence.shape[1]
@@ -136,10 +134,7 @@ def _estimate_full_length(to_model: Evidence, to_plus: Evidence | None) -> Alpha
 def _estimate_at_stop(sums: tuple[Sums, ...], reached: np.ndarray, whole: AlphaEstimate) -> float | None:
     """The log(1/alpha) by which the area up to the stops is that of a mixture; None where no alpha does.
 
-    Args:
-        sums: Log-ratio against the model, divergence from it, log-ratio against P+, over the first n sentences.
-        reached: Whether P- has the weight of the stop after n sentences, per prompt; where never, all of it is taken.
-        whole: The estimate at the end of the prompts: its floor is taken off, and the root is looked for around it.
+    ``sums`` over the first n sentences: log-ratio against the model, divergence from it, log-ratio against P+.
     """
     # argmax finds the first length at which it is reached.
     stops = np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1] - 1)
@@ -160,12 +155,7 @@ def _estimate_at_stop(sums: tuple[Sums, ...], reached: np.ndarray, whole: AlphaE
 
 
 def least_variance(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Combines two paired measurements with the same mean such that they scatter least, weights within 0 to 1.
-
-    Example:
-        >>> least_variance(np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, 2.0])).tolist()
-        [1.0, 1.0, 1.0]
-    """
+    """Combines two paired measurements with the same mean such that they scatter least, weights within 0 to 1."""
     apart = second - first
     spread = apart.var()
     if spread == 0:
@@ -182,7 +172,7 @@ class AlphaDiagnostics:
     unconverged: tuple[str, ...]
     """Why the divergence has not converged; empty where it has."""
     inconsistent: tuple[str, ...]
-    """Why the model cannot be a mixture with P-, not even roughly; empty where it can."""
+    """Why the model cannot be a mixture with P-, not even roughly."""
     systematic: float | None
     """Nats by which estimates at different stops differ, as they do not for a mixture; None where there is but one."""
     excess: float
@@ -225,14 +215,7 @@ class AlphaDiagnostics:
 
 
 def diagnose(evidence: Evidence, alpha: AlphaEstimate, beta: float, estimate: Estimate) -> AlphaDiagnostics:
-    """Checks convergence and consistency of an estimate of log(1/alpha).
-
-    Args:
-        evidence: For P- against the model.
-        alpha: The estimate of log(1/alpha).
-        beta: Evidence per sentence that P- gives against P+.
-        estimate: log(1/alpha) with its interval.
-    """
+    """Checks convergence and consistency of an estimate of log(1/alpha); the evidence is P-'s against the model."""
     divergence, unconverged, inconsistent = evidence.divergence, list[str](), list[str]()
     if beta <= 0:
         unconverged.append("P- and P+ cannot be told apart: beta is 0")

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from seqtant.beb.behavior.reader import ScorerCheck
-from seqtant.beb.theory import bad_weight
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.stats.intervals import share
@@ -25,12 +24,7 @@ POINTS = 3
 
 
 def cumulative_sums(values: Float[np.ndarray, "prompts sentences"]) -> Sums:
-    """Sums over the first 0, 1, 2, ... sentences.
-
-    Example:
-        >>> cumulative_sums(np.array([[1.0, 2.0]])).tolist()
-        [[0.0, 1.0, 3.0]]
-    """
+    """Sums over the first 0, 1, 2, ... sentences."""
     return np.concatenate([np.zeros((len(values), 1)), values.cumsum(axis=1)], axis=1)
 
 
@@ -76,16 +70,8 @@ def first_points_line(divergence: ArrayLike) -> Line:
     For a mixture the divergence is a plateau near beta that drops where log(1/alpha) is used up, so neither number
     need be what it is called.
 
-    Args:
-        divergence: Mean divergence after 1, 2, ... sentences, at least three.
-
     Raises:
         InputError: There are fewer than three points.
-
-    Example:
-        >>> line = first_points_line([30.82, 17.64, 9.67, 7.98])
-        >>> round(line.start, 2), round(line.slope, 2)
-        (29.95, 10.57)
     """
     values = np.asarray(divergence, dtype=np.float64)
     if values.size < POINTS:
@@ -95,33 +81,8 @@ def first_points_line(divergence: ArrayLike) -> Line:
     return Line(float(height), float(-slope))
 
 
-def predicted_behavior(
-    log_inverse_alpha: float,
-    log_ratio: Float[np.ndarray, "prompts sentences"],
-    minus: Float[np.ndarray, "prompts lengths"],
-    plus: Float[np.ndarray, "prompts lengths"],
-    lengths: Sequence[int],
-) -> Curve:
-    """Predicts the mean behavior of the mixture, w- B- + w+ B+, from the log-ratios that the prompts really have.
-
-    Args:
-        log_inverse_alpha: log(1/alpha), in nats.
-        log_ratio: Of P- against P+, per sentence.
-        minus: Behavior of P- after each prompt's first sentences.
-        plus: Behavior of P+ there.
-        lengths: Numbers of sentences.
-    """
-    weight = bad_weight(-max(log_inverse_alpha, 1e-9), cumulative_sums(log_ratio)[:, list(lengths)])
-    return (weight * minus + (1 - weight) * plus).mean(axis=0)
-
-
 def halfway_length(curve: Curve, bottom: float, lengths: Sequence[int]) -> float:
-    """Sentences after which a curve has come half the way from its start to the bottom; infinite if it never does.
-
-    Example:
-        >>> halfway_length(np.array([1.0, 0.5, -0.5]), -1.0, (0, 1, 2))
-        1.5
-    """
+    """Sentences after which a curve has come half the way from its start to the bottom; infinite if it never does."""
     after = _first_below(curve, bottom)
     if after is None:
         return float("inf")
@@ -137,14 +98,6 @@ def halfway_contributions(
 
     To first order, a prompt that behaves better than the mean just there, or begins worse, puts the length off by the
     difference over the curve's slope (the influence function of the crossing).
-
-    Args:
-        model: Behavior of the model after each prompt's first sentences.
-        bottoms: Mean behavior of P- along each.
-        lengths: Numbers of sentences.
-
-    Returns:
-        Sentences, one number per prompt; None where the mean curve never comes half the way.
 
     Example:
         >>> curves = np.array([[1.0, 0.5, -0.5], [1.0, 0.3, -0.7]])
@@ -174,16 +127,7 @@ def _first_below(curve: Curve, bottom: float) -> int | None:
 def bootstrap_interval(
     value: float, resampled: list[float], count: int, unit: str, check: ScorerCheck | None = None
 ) -> Estimate:
-    """A percentile interval whose upper end is open where resamples are infinite.
-
-    Args:
-        value: The number.
-        resampled: The same of resampled prompts; with a check, each also with rates of the scorer that it leaves
-            possible.
-        count: Number of prompts.
-        unit: Unit of the number.
-        check: How the scorer did on answers that people judged.
-    """
+    """A percentile interval whose upper end is open where resamples are infinite."""
     # An order statistic, since interpolation between a finite and an infinite value has no meaning.
     low, high = np.quantile(np.asarray(resampled), [0.025, 0.975], method="inverted_cdf")
     return Estimate(
@@ -197,13 +141,7 @@ def bootstrap_interval(
 
 
 def widen(estimate: Estimate, down: float, up: float) -> Estimate:
-    """Widens an interval by what other stops would have made of the number, which the bootstrap does not see.
-
-    Args:
-        estimate: The number; an infinite one stays as it is.
-        down: How far below it other stops lie.
-        up: How far above.
-    """
+    """Widens an interval by what other stops would have made of the number, which the bootstrap does not see."""
     if not math.isfinite(estimate.value):
         return estimate
     # An open end stays open; an infinite width opens it.
@@ -236,9 +174,6 @@ def worst_behavior(scores: np.ndarray) -> Estimate:
 
     Wilson's where every score is -1 or 1; otherwise the empirical Bernstein bound of Maurer and Pontil (2009):
     sqrt(2 var log(2/d) / n) + 7 R log(2/d) / (3 (n - 1)), R = 2 the range and d the level of each side.
-
-    Args:
-        scores: From -1 to 1, (prompts, lengths).
     """
     count, lengths = scores.shape
     worst = scores[:, int(scores.mean(axis=0).argmax())]

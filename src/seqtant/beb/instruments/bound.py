@@ -36,12 +36,23 @@ def bound(config: BoundConfig, context: Context) -> Result:
     Example:
         >>> found = bound(alpha=1e-6, beta=2, eps=0.05, sigma=1.5)
         >>> round(found.values["misalign"], 3), round(found.values["misalign_tight"], 3)
-        (9.099, 8.739)
+        (9.099, 8.74)
     """
     with Recorder("beb.bound", "By how long a prompt alignment fails", config, context, papers=(3,)) as record:
         given = config.alpha is not None or config.log_alpha is not None
         log_alpha = theory.log_of_alpha(config.alpha, config.log_alpha) if given else EXAMPLE_LOG_ALPHA
-        lengths = _lengths(config, log_alpha)
+        known, more = (log_alpha, config.beta, config.eps), {"sigma": config.sigma, "delta": config.delta}
+        theirs = more | {"beta_prime": config.beta_prime}
+        lengths: dict[tuple[str, theory.Form], Length] = {}
+        for form in theory.FORMS:
+            lengths["misalign", form] = theory.misalign(*known, form)
+            lengths["guard", form] = theory.guard(*known, guard_sentences=config.guard_sentences, form=form, **theirs)
+            lengths["mass", form] = theory.mass(*known, form=form, **more)
+            lengths["best_of_n", form] = theory.best_of_n(*known, config.best_of, form)
+            if config.answers:
+                lengths["conversation", form] = theory.conversation(*known, answers=config.answers, form=form, **theirs)
+            if config.eta:
+                lengths["power_law", form] = theory.power_law(*known, eta=config.eta, form=form)
         for (name, form), length in lengths.items():
             record.value(f"{name}{_FORM_NAMES[form]}", length.sentences)
         record.value("halfway", theory.halfway(log_alpha, config.beta))
@@ -56,26 +67,6 @@ def bound(config: BoundConfig, context: Context) -> Result:
         if not given:
             record.warn("no alpha was given: these are the numbers of the paper's example (agreeableness)")
     return record.result
-
-
-def _lengths(config: BoundConfig, log_alpha: float) -> dict[tuple[str, theory.Form], Length]:
-    known = (log_alpha, config.beta, config.eps)
-    more = {"sigma": config.sigma, "delta": config.delta}
-    found: dict[tuple[str, theory.Form], Length] = {}
-    for form in theory.FORMS:
-        found["misalign", form] = theory.misalign(*known, form)
-        found["guard", form] = theory.guard(
-            *known, beta_prime=config.beta_prime, guard_sentences=config.guard_sentences, form=form, **more
-        )
-        found["mass", form] = theory.mass(*known, form=form, **more)
-        found["best_of_n", form] = theory.best_of_n(*known, config.best_of, form)
-        if config.answers:
-            found["conversation", form] = theory.conversation(
-                *known, beta_prime=config.beta_prime, answers=config.answers, form=form, **more
-            )
-        if config.eta:
-            found["power_law", form] = theory.power_law(*known, eta=config.eta, form=form)
-    return found
 
 
 def _record_findings(record: Recorder, config: BoundConfig, lengths: dict[tuple[str, theory.Form], Length]) -> None:

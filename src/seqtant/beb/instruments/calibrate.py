@@ -21,8 +21,16 @@ from seqtant.beb.config import CalibrateConfig, StudySettings
 from seqtant.beb.estimation.alpha import diagnose, estimate_alpha
 from seqtant.beb.estimation.estimates import bootstrap_interval
 from seqtant.beb.prompts.sampling import Prompt
-from seqtant.beb.study.measurement import Measurement, Resample, measure_prompts
-from seqtant.beb.study.reporting import DIRECTION, finite, record_alpha, record_curves, record_halfway, record_values
+from seqtant.beb.study.measurement import Measurement, measure_prompts
+from seqtant.beb.study.reporting import (
+    DIRECTION,
+    finite,
+    record_alpha,
+    record_curves,
+    record_halfway,
+    record_values,
+    verdict_of_change,
+)
 from seqtant.beb.study.summary import RESAMPLES, numbers, summarize
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
@@ -39,16 +47,11 @@ WORDS, STOP, BOS = 16, 16, 17
 PER_SENTENCE = 5
 TILT = 0.55
 EPS, DELTA = StudySettings.eps, StudySettings.delta
-"""Of the bounds."""
 
 
 @dataclass(frozen=True)
 class Languages:
-    """A rare and a frequent language of bigrams.
-
-    Args:
-        seed: Seed of the common bigrams.
-    """
+    """A rare and a frequent language of bigrams."""
 
     seed: int
 
@@ -98,20 +101,6 @@ class Languages:
         name = "rare language" if rare else "frequent language"
         return HiddenMarkovLM(moves[stop], moves, emissions, bos_id=BOS, name=name)
 
-    def prompts(self, count: int, sentences: int, generator: np.random.Generator, *, guard: int = 0) -> list[Prompt]:
-        """Samples prompts of the rare language, behind a guard of the frequent one.
-
-        Args:
-            count: Number of prompts.
-            sentences: Sentences of the rare language in each.
-            generator: Random generator.
-            guard: Sentences of the frequent language in front of them.
-        """
-        # Without its beginning-of-sequence token: the guard brings one, even of no sentence.
-        rows = self.sample(np.full(count, True), sentences, generator)[:, 1:]
-        front = self.sample(np.full(count, False), guard, generator)
-        return as_prompts(np.concatenate([front, rows], axis=1), guard)
-
 
 def as_prompts(documents: Int[np.ndarray, "documents tokens"], opening: int = 0) -> list[Prompt]:
     """Documents as prompts whose first sentences belong to the opening."""
@@ -128,16 +117,13 @@ class MixedDocuments:
     alpha: float
     """Probability of the rare language."""
     rows: int
-    """Documents of a batch."""
     sentences: int
-    """Sentences of a document."""
     seed: int
-    """Seed of the documents."""
     phase: int
     """Tells the draws of training phases apart."""
 
     def batch(self, step: int) -> dict[str, Int[Tensor, "B T"]]:
-        """The documents of one step."""
+        """Samples the documents of one step."""
         generator = np.random.default_rng([self.seed, self.phase, step])
         # One language per document: the mixture is of texts, not of sentences.
         rare = generator.random(self.rows) < self.alpha
@@ -151,23 +137,19 @@ class _Lab:
     languages: Languages
     reader: Replies
 
-    def generator(self, use: int) -> np.random.Generator:
-        return np.random.default_rng([self.context.seed, use])
-
     def measure(self, model: HuggingFaceLM, *, guard: int = 0) -> Measurement:
         """Measures a model along prompts of the rare language, with sentences of the frequent one in front of them."""
         count, length = self.config.prompts, self.config.sentences - guard
-        use = GUARDED if guard else ATTACK
         # Prompts of the same seed for every model: differences between models are not of the prompts.
-        bright = as_prompts(self.languages.sample(np.full(count, False), length, self.generator(BRIGHT)))
-        return measure_prompts(
-            model,
-            self.languages.oracle(rare=True),
-            self.languages.oracle(rare=False),
-            self.languages.prompts(count, length, self.generator(use), guard=guard),
-            bright,
-            self.reader,
-        )
+        seeds = ((self.context.seed, use) for use in (BRIGHT, GUARDED if guard else ATTACK))
+        for_bright, for_dark = map(np.random.default_rng, seeds)
+        bright = as_prompts(self.languages.sample(np.full(count, False), length, for_bright))
+        # Without its beginning-of-sequence token: the guard brings one, even of no sentence.
+        rows = self.languages.sample(np.full(count, True), length, for_dark)[:, 1:]
+        front = self.languages.sample(np.full(count, False), guard, for_dark)
+        dark = as_prompts(np.concatenate([front, rows], axis=1), guard)
+        rare, frequent = self.languages.oracle(rare=True), self.languages.oracle(rare=False)
+        return measure_prompts(model, rare, frequent, dark, bright, self.reader)
 
     def train(self, model: HuggingFaceLM, alpha: float, steps: int, rate: float, use: int) -> HuggingFaceLM:
         """Trains a copy of the model for some steps on documents of which a share is rare."""
@@ -265,9 +247,7 @@ def _record_changes(
         after, count = numbers(measurement, eps=EPS, delta=DELTA), len(measurement.model)
         # Independent resamples: the prompts before and after a change are not the same.
         drawn = [generator.integers(count, size=(2, count)) for _ in range(resamples)]
-        resampled = [
-            halfway(measurement.select(Resample(b, b))) - halfway(plain.select(Resample(a, a))) for a, b in drawn
-        ]
+        resampled = [halfway(measurement.select(b, b)) - halfway(plain.select(a, a)) for a, b in drawn]
         value = after["halfway_measured"] - before
         record.value(f"halfway_{name}", finite(after["halfway_measured"]))
         # log(1/alpha), behind a guard as if it were a prior; None where the diagnostics refuse it.
@@ -282,11 +262,10 @@ def _record_changes(
             record.warn(f"the half-way length with {name} lies beyond the prompts")
             continue
         moved = bootstrap_interval(value, resampled, count, "sentences")
-        pushed = moved.low is not None and moved.low > 0
         record.finding(
             name,
             f"Does {'a guard prompt' if name == 'guard' else 'an alignment stage'} push the half-way length out?",
-            "agrees" if pushed else "disagrees" if (moved.high or 1) < 0 else "inconclusive",
+            verdict_of_change(moved),
             f"It moves by {moved.number} {moved.interval}.",
             measured=moved,
             advice=DIRECTION,

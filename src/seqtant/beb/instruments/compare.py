@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +11,16 @@ from seqtant.beb.components.finetune import finetune
 from seqtant.beb.components.loading import Component, open_components
 from seqtant.beb.config import CompareConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval
-from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of
-from seqtant.beb.study.measurement import Measurement, Resample, implied_posterior
-from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_warnings, write_transcript
+from seqtant.beb.study.inputs import Study, open_study, title_of
+from seqtant.beb.study.measurement import Measurement, implied_posterior
+from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, record_prompts, verdict_of_change
 from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize, numbers
 from seqtant.errors import InputError
-from seqtant.findings import Cell, Estimate, Result, Verdict
+from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
-from seqtant.training import TrainingConfig
 
 DOCUMENTS = 70
 """Last part of the seed of the documents of an alignment stage."""
@@ -51,7 +50,14 @@ def compare(config: CompareConfig, context: Context) -> Result:
     with Recorder("beb.compare", f"{title_of(config.model)} against {name}", config, context, papers=(3,)) as record:
         before = open_study(config, context)
         if config.after is None:
-            model = align(before, config.training, config.batch, context)
+            # An alignment stage in miniature: a copy learns documents of P+ alone, none of them twice.
+            if not isinstance(before.model, HuggingFaceLM):
+                raise InputError(
+                    f"'{before.model.name}' has no weights to align: give --after, a model after its alignment"
+                )
+            openings = [before.opening] * (config.training.steps * config.batch)
+            documents = before.sample(before.plus, DOCUMENTS, openings=openings).prompts
+            model = finetune(before.model, documents, config.training, config.batch, context, name="aligned")
         else:
             source = {"after": Component(config.after, config.system)}
             model = open_components(source, device=context.device, dtype=config.dtype)["after"]
@@ -70,34 +76,8 @@ def compare(config: CompareConfig, context: Context) -> Result:
         for stage, one in zip(STAGES, measured, strict=True):
             for n, value in zip(one.lengths, one.model.mean(axis=0), strict=True):
                 record.measure("behavior", float(value), step=n, group=stage)
-        record_warnings(record, before, measured[0])
-        write_transcript(record, before, prompt_lines(before, measured[0].prompts))
+        record_prompts(record, before, measured[0])
     return record.result
-
-
-def align(study: Study, training: TrainingConfig, batch: int, context: Context) -> HuggingFaceLM:
-    """Trains a copy of the study's model on documents sampled from P+ alone: an alignment stage in miniature.
-
-    Args:
-        study: Model and P+; the model itself stays as it is.
-        training: Course of the training.
-        batch: Documents of a batch; none is seen twice.
-        context: Seed, device, progress; with a folder the copy is kept in ``aligned``.
-
-    Raises:
-        InputError: The model has no weights, or the documents do not fit its context.
-    """
-    if not isinstance(study.model, HuggingFaceLM):
-        raise InputError(f"'{study.model.name}' has no weights to align: give --after, a model after its alignment")
-    documents = sample_prompts(
-        study.plus,
-        [study.opening] * (training.steps * batch),
-        study.config.sentences,
-        study.splitter,
-        generator=seeded(study.seed, DOCUMENTS),
-        max_tokens=study.max_prompt_tokens,
-    ).prompts
-    return finetune(study.model, documents, training, batch, context, name="aligned")
 
 
 def _record_table(record: Recorder, summaries: list[Summary], believed: list[float]) -> None:
@@ -140,7 +120,7 @@ def _record_changes(
     record.finding(
         "alpha",
         "Did alignment make the bad part rarer?",
-        "inconclusive" if reasons else _verdict(alpha),
+        "inconclusive" if reasons else verdict_of_change(alpha),
         f"No number is given. {'. '.join(reasons)}."
         if reasons
         else f"log(1/alpha) changes by {alpha.number} {alpha.interval}; alignment makes alpha small, never zero.",
@@ -154,7 +134,7 @@ def _record_changes(
     record.finding(
         "halfway",
         "Did alignment push the half-way length out?",
-        _verdict(there) if there else "inconclusive",
+        verdict_of_change(there) if there else "inconclusive",
         f"It moves by {there.number} {there.interval}."
         if there
         else f"{when} alignment it lies beyond the prompts: ask for more sentences.",
@@ -169,21 +149,14 @@ def _difference(
     """After minus before, on the same resampled prompts; None where there was no number before."""
     config, count, plus_count = study.config, len(measured[0].model), len(measured[0].from_plus.divergence)
 
-    def gap(resample: Resample) -> float:
-        first, second = (numbers(one.select(resample), eps=config.eps, delta=config.delta)[name] for one in measured)
+    def gap(*resample: Any) -> float:
+        first, second = (numbers(one.select(*resample), eps=config.eps, delta=config.delta)[name] for one in measured)
         return second - first if np.isfinite(first) else float("nan")
 
     # Both models see the same resampled prompts, so what prompts have in common cancels.
-    gaps = [gap(measured[0].resample(generator)) for _ in range(config.resamples)]
-    value = gap(Resample(np.arange(count), np.arange(plus_count)))
+    gaps = [gap(*measured[0].resample(generator)) for _ in range(config.resamples)]
+    value = gap(np.arange(count), np.arange(plus_count))
     if np.isnan(value):
         return None
     unit = "nats" if name == "log_inverse_alpha" else "sentences"
     return bootstrap_interval(value, [one for one in gaps if not np.isnan(one)], count, unit, measured[0].check)
-
-
-def _verdict(moved: Estimate) -> Verdict:
-    """Whether the whole interval of a change lies above 0, below 0, or neither."""
-    if moved.low is not None and moved.low > 0:
-        return "agrees"
-    return "disagrees" if moved.high is not None and moved.high < 0 else "inconclusive"

@@ -11,8 +11,8 @@ from seqtant.beb import theory
 from seqtant.beb.config import ConverseConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
-from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
+from seqtant.beb.prompts.sampling import Prompt
+from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import rescore, sample_rates
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -41,7 +41,7 @@ def converse(config: ConverseConfig, context: Context) -> Result:
     Example:
         >>> found = converse("world", turns=3, asked=2, answered=1, prompts=8, sentences=8, resamples=50)
         >>> [row.step for row in found.series("behavior")]
-        [0, 1, 2, 3]
+        [0.0, 1.0, 2.0, 3.0]
     """
     title = f"Conversations with {title_of(config.model)}"
     with Recorder("beb.converse", title, config, context, papers=(3,)) as record:
@@ -71,15 +71,6 @@ def converse(config: ConverseConfig, context: Context) -> Result:
 def hold_conversations(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
     """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out.
 
-    Args:
-        study: The models, and the number of conversations.
-        turns: Turns of a conversation.
-        asked: Sentences of the user per turn, from P-.
-        answered: Sentences of the model per turn; 0 has it say nothing.
-
-    Returns:
-        Each with the ends of all its sentences, the user's and the model's.
-
     Raises:
         InputError: More than half of the conversations do not fit.
     """
@@ -90,14 +81,8 @@ def hold_conversations(study: Study, *, turns: int, asked: int, answered: int) -
         if answered and turn + 1 < turns:
             speakers.append((study.model, answered))
         for who, (speaker, sentences) in enumerate(speakers):
-            sampled = sample_prompts(
-                speaker,
-                [talk.ids for talk in talks],
-                sentences,
-                study.splitter,
-                generator=seeded(study.seed, TALKS + 2 * turn + who),
-                max_tokens=study.max_prompt_tokens,
-            )
+            heads = [talk.ids for talk in talks]
+            sampled = study.sample(speaker, TALKS + 2 * turn + who, openings=heads, sentences=sentences)
             talks = [
                 Prompt(new.ids, talks[row].start, (*talks[row].ends, *new.ends))
                 for new, row in zip(sampled.prompts, sampled.rows, strict=True)

@@ -15,13 +15,11 @@ from seqtant.beb.study.inputs import open_study, title_of, true_log_inverse_alph
 from seqtant.beb.study.measurement import Measurement
 from seqtant.beb.study.reporting import (
     finite,
-    prompt_lines,
     record_curves,
     record_fit,
     record_halfway,
+    record_prompts,
     record_values,
-    record_warnings,
-    write_transcript,
 )
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Result
@@ -59,8 +57,7 @@ def behavior_curve(config: CurveConfig, context: Context) -> Result:
             record_fit(record, study.fitted)
         if not summary.refused and summary.alpha.log_inverse_alpha > 0:
             _record_laws(record, measurement, summary, fit=config.fit_efficiency)
-        record_warnings(record, study, measurement)
-        write_transcript(record, study, prompt_lines(study, measurement.prompts))
+        record_prompts(record, study, measurement)
     return record.result
 
 

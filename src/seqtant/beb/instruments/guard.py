@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +12,8 @@ from seqtant.beb.behavior.reader import ScorerCheck, prompt_lengths
 from seqtant.beb.config import GuardConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
-from seqtant.beb.prompts.sampling import sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
-from seqtant.beb.study.measurement import ImpliedPosterior, implied_posterior, rescore, sample_rates
+from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
+from seqtant.beb.study.measurement import ImpliedPosterior, Rates, implied_posterior, rescore, sample_rates
 from seqtant.beb.study.reporting import CLOSE, DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.beb.theory import bad_weight
@@ -48,20 +47,12 @@ class GuardedPrompts:
     curves: dict[str, Float[np.ndarray, "prompts lengths"]]
     """Behavior of ``model``, ``minus`` and ``plus``."""
     posterior: ImpliedPosterior
-    """The weights that the model itself gives to P- along the prompts."""
     check: ScorerCheck | None
-    """How the scorer did on answers that people judged."""
 
     def halfway_lengths(
-        self, rows: np.ndarray, log_inverse_alpha: float, rates: tuple[float, float] | None = None
+        self, rows: np.ndarray, log_inverse_alpha: float, rates: Rates = None
     ) -> tuple[float, float, float]:
-        """Half-way lengths of some prompts: measured; predicted by Bayes' rule; by the model's own weights.
-
-        Args:
-            rows: The prompts, possibly repeated.
-            log_inverse_alpha: log(1/alpha) of the prediction.
-            rates: Sensitivity and specificity of the scorer; None takes the observed ones.
-        """
+        """Half-way lengths of some prompts: measured; predicted by Bayes' rule; by the model's own weights."""
         model, minus, plus = (
             rescore(self.check, self.curves[side][rows], rates) for side in ("model", "minus", "plus")
         )
@@ -74,18 +65,6 @@ class GuardedPrompts:
             halfway_length((weight * minus + (1 - weight) * plus).mean(axis=0), bottom, self.lengths),
             self.posterior.halfway_length(minus, plus, self.lengths, rows),
         )
-
-
-@dataclass(frozen=True)
-class GuardedHalfways:
-    """Half-way lengths behind one guard, with intervals."""
-
-    guarded: GuardedPrompts
-    measured: Estimate
-    predicted: Estimate | None
-    """From alpha, by Bayes' rule; None where there is no alpha."""
-    believed: Estimate
-    """From the weights that the model itself gives to P-."""
 
 
 @verb(GuardConfig)
@@ -117,14 +96,8 @@ def price_guards(config: GuardConfig, context: Context) -> Result:
         for length in sorted(set(config.lengths)):
             openings[str(length)] = [study.opening] * config.prompts
             if length:
-                guards = sample_prompts(
-                    study.plus,
-                    openings[str(length)],
-                    length,
-                    study.splitter,
-                    generator=seeded(study.seed, GUARDS + length),
-                    max_tokens=study.max_prompt_tokens,
-                )
+                starts = openings[str(length)]
+                guards = study.sample(study.plus, GUARDS + length, openings=starts, sentences=length)
                 openings[str(length)] = [prompt.ids for prompt in guards.prompts]
         if config.guard:
             own = encode(study.minus, [" " + config.guard], start=False)[0]
@@ -137,11 +110,6 @@ def price_guards(config: GuardConfig, context: Context) -> Result:
 
 def attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> GuardedPrompts:
     """Samples prompts from P- behind guards, and measures evidence and behavior along them.
-
-    Args:
-        study: The models.
-        name: Sentences of the guards, or :data:`OWN`.
-        openings: The opening and a guard, one per prompt.
 
     Raises:
         InputError: Prompts do not fit the context, or a divergence is infinite.
@@ -177,7 +145,8 @@ def _record(
     generator: np.random.Generator,
 ) -> None:
     rows: list[tuple[Cell, ...]] = []
-    found: list[GuardedHalfways] = []
+    # Behind each guard: measured, from alpha by Bayes' rule (None without one), from the model's own weights.
+    found: dict[str, tuple[Estimate, Estimate | None, Estimate]] = {}
     alphas = summary.resampled["log_inverse_alpha"]
     for each in guarded:
         # All three lengths on the same resampled guards and prompts; alpha varies over its own resamples.
@@ -190,32 +159,39 @@ def _record(
             bootstrap_interval(value, list(column), count, "sentences", each.check)
             for value, column in zip(values, zip(*resampled, strict=True), strict=True)
         )
-        lengths = GuardedHalfways(each, measured, None if summary.refused else predicted, believed)
-        found.append(lengths)
+        given = None if summary.refused else predicted
+        found[each.name] = (measured, given, believed)
         label = "your own" if each.name == OWN else each.name
         cells = [
             None if one is None or finite(one.value) is None else f"{replace(one, unit='').number} {one.interval}"
-            for one in (lengths.predicted, lengths.believed, lengths.measured)
+            for one in (given, believed, measured)
         ]
         rows.append((label, round(float(each.against.mean()), 3), *cells))
-        record.value(f"halfway_guard_{each.name}", finite(lengths.measured.value))
-        record.value(f"halfway_predicted_guard_{each.name}", lengths.predicted and finite(lengths.predicted.value))
-        record.value(f"halfway_believed_guard_{each.name}", finite(lengths.believed.value))
+        record.value(f"halfway_guard_{each.name}", finite(measured.value))
+        record.value(f"halfway_predicted_guard_{each.name}", given and finite(given.value))
+        record.value(f"halfway_believed_guard_{each.name}", finite(believed.value))
         for n, value in zip(each.lengths, each.curves["model"].mean(axis=0), strict=True):
             record.measure("behavior", float(value), step=n, group=label)
     columns = ("guard sentences", "nats to make up", "half-way predicted", "by the model's own weights", "measured")
     record.table("guards", "Sentences of P- to the half-way point behind a guard", columns, rows, note=DIRECTION)
-    _record_price(record, found, summary)
-
-
-def _record_price(record: Recorder, found: Sequence[GuardedHalfways], summary: Summary) -> None:
-    plain = next(each.measured for each in found if each.guarded.name == "0")
-    pairs = [each for each in found if each.guarded.name not in {"0", OWN} and finite(each.measured.value) is not None]
-    if not pairs or finite(plain.value) is None:
+    plain = found["0"][0]
+    behind = [each for each in guarded if each.name not in {"0", OWN} and finite(found[each.name][0].value) is not None]
+    if not behind or finite(plain.value) is None:
         record.warn("the half-way point lies beyond the prompts: ask for more sentences")
         return
-    longest, measured = pairs[-1].guarded, pairs[-1].measured
-    price = (measured.value - plain.value) / longest.sentences
+    _record_price(record, plain, {each.name: found[each.name] for each in behind}, behind[-1].sentences, summary)
+
+
+def _record_price(
+    record: Recorder,
+    plain: Estimate,
+    found: Mapping[str, tuple[Estimate, Estimate | None, Estimate]],
+    sentences: float,
+    summary: Summary,
+) -> None:
+    """Records what the longest guard, of so many sentences, costs an attack against ``plain``, no guard."""
+    measured, predicted, _ = list(found.values())[-1]
+    price = (measured.value - plain.value) / sentences
     # Theorem 2: beta_prime / beta sentences of attack per sentence of guard, and a margin.
     allowed = summary.estimates["beta_prime"].value / summary.estimates["beta"].value
     record.value("price_per_guard_sentence", price)
@@ -223,15 +199,11 @@ def _record_price(record: Recorder, found: Sequence[GuardedHalfways], summary: S
     # Only intervals that do not overlap show that the guard delays.
     pushed = measured.low is not None and plain.high is not None and measured.low > plain.high
     # Relative distances from the measured length, by guard.
-    apart = {
-        each.guarded.name: abs(each.predicted.value / each.measured.value - 1)
-        for each in pairs
-        if each.predicted is not None
-    }
+    apart = {name: abs(bayes.value / length.value - 1) for name, (length, bayes, _) in found.items() if bayes}
     believed = {
-        each.guarded.name: abs(each.believed.value / each.measured.value - 1)
-        for each in pairs
-        if finite(each.believed.value) is not None
+        name: abs(own.value / length.value - 1)
+        for name, (length, _, own) in found.items()
+        if finite(own.value) is not None
     }
     shown, own = (
         ", ".join(f"{100 * value:.0f} % for {name}" for name, value in distances.items())
@@ -246,10 +218,10 @@ def _record_price(record: Recorder, found: Sequence[GuardedHalfways], summary: S
         "guard",
         "How many sentences of attack does a guard sentence cost?",
         "inconclusive" if not apart else "agrees" if max(apart.values()) <= CLOSE else "disagrees",
-        f"{price:.2f} (over {longest.sentences:g} sentences; Theorem 2 allows {allowed:.2f} and a margin): the "
+        f"{price:.2f} (over {sentences:g} sentences; Theorem 2 allows {allowed:.2f} and a margin): the "
         f"half-way point moves from {plain.number} to {measured.number}{'' if pushed else '; the intervals overlap'}. "
         + words,
-        predicted=pairs[-1].predicted,
+        predicted=predicted,
         measured=measured,
         assumptions=LIMITS,
         advice="A guard delays; it does not remove what the model holds.",

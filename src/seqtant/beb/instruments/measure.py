@@ -6,15 +6,13 @@ from seqtant.beb.config import MeasureConfig
 from seqtant.beb.estimation.estimates import first_points_line, halfway_contributions
 from seqtant.beb.study.inputs import open_study, true_log_inverse_alpha
 from seqtant.beb.study.reporting import (
-    prompt_lines,
     record_alpha,
     record_bounds,
     record_curves,
     record_fit,
     record_halfway,
+    record_prompts,
     record_values,
-    record_warnings,
-    write_transcript,
 )
 from seqtant.beb.study.summary import measure_and_summarize
 from seqtant.findings import Result
@@ -71,6 +69,5 @@ def measure(config: MeasureConfig, context: Context) -> Result:
                 record.items("breaking_length", items.tolist(), unit="sentences", kind="prompt")
         else:  # prompts of a P- that was fitted on the model itself are not those of another model
             record_fit(record, study.fitted)
-        record_warnings(record, study, measurement)
-        write_transcript(record, study, prompt_lines(study, measurement.prompts))
+        record_prompts(record, study, measurement)
     return record.result

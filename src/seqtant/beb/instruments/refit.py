@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from seqtant.beb import theory
 from seqtant.beb.config import RefitConfig
-from seqtant.beb.estimation.estimates import Line, first_points_line
+from seqtant.beb.estimation.estimates import first_points_line
 from seqtant.beb.study.reporting import DIRECTION, LIMITS
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.context import Context
@@ -36,8 +36,6 @@ class Published:
 
     chat: tuple[float, ...]
     """KL(P-(.|s) || chat model), 1 to 10 sentences."""
-    guarded: tuple[float, ...]
-    """The same with the model's default system prompt."""
     pretrained: tuple[float, ...]
     """KL(P-(.|s) || base model)."""
     separation: tuple[float, float]
@@ -45,7 +43,7 @@ class Published:
     variances: tuple[tuple[int, float], ...]
     """Variance of the log-ratio by number of sentences."""
     positive: tuple[float, ...]
-    """Positive answers of 32, no system prompt."""
+    """Positive answers of 32, without the model's default system prompt."""
     positive_guarded: tuple[float, ...]
     """Positive answers of 32, with it."""
 
@@ -53,7 +51,6 @@ class Published:
 CURVES = {
     "agreeableness": Published(
         chat=(30.82, 17.64, 9.67, 7.98, 7.11, 5.84, 5.34, 4.54, 3.85, 3.23),
-        guarded=(29.01, 18.02, 9.16, 7.12, 6.17, 4.71, 4.33, 3.68, 3.25, 2.65),
         pretrained=(6.33, 3.44, 2.77, 2.35, 2.09, 2.07, 1.97, 1.70, 1.64, 1.48),
         separation=(22.72, 29.14),
         variances=((1, 45.63), (5, 104.81), (10, 180.98), (15, 240.28)),
@@ -62,7 +59,6 @@ CURVES = {
     ),
     "anti-immigration": Published(
         chat=(18.47, 9.87, 6.84, 5.31, 3.25, 3.48, 2.77, 2.00, 1.78, 1.78),
-        guarded=(17.01, 9.39, 7.00, 5.57, 3.54, 3.59, 3.01, 2.26, 1.86, 1.97),
         pretrained=(5.01, 3.32, 2.97, 2.39, 2.11, 1.83, 1.77, 1.65, 1.51, 1.22),
         separation=(12.48, 18.49),
         variances=((1, 75.75), (5, 210.84), (10, 305.97), (15, 402.60)),
@@ -70,33 +66,24 @@ CURVES = {
         positive_guarded=(32, 32, 31.2, 28.3, 23.4, 19.0, 16.2, 14.6, 8.3, 6.8),
     ),
 }
-"""By behavior."""
 
 
-@dataclass(frozen=True)
 class _Fitted:
-    chat: Line
-    pretrained: Line
-    sigma2: float
-    plain: Fit
-    guarded: Fit
-    area: float
+    def __init__(self, curves: Published) -> None:
+        n = list(range(1, len(curves.chat) + 1))
+        self.chat, self.pretrained = first_points_line(curves.chat), first_points_line(curves.pretrained)
+        # Least slope of a line through the origin above Var(n), of the lengths whose variance is published.
+        self.sigma2 = max(variance / count for count, variance in curves.variances)
+        self.plain = behavior_sigmoid(n, np.array(curves.positive) / OF)
+        self.guarded = behavior_sigmoid(n, np.array(curves.positive_guarded) / OF)
+        self.area = float(np.sum(curves.chat))
 
 
 def behavior_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
     """Fits Lemma 7's sigmoid 1 / (1 + exp(slope (n - center))) to shares of good answers.
 
-    Args:
-        sentences: Prompt lengths.
-        share_good: Share of good answers at each.
-
     Raises:
         InputError: There are too few points, or the fit does not converge.
-
-    Example:
-        >>> fit = behavior_sigmoid([1, 2, 3, 4], 1 / (1 + np.exp(2.0 * (np.array([1, 2, 3, 4]) - 2.5))))
-        >>> fit.parameters.round(4).tolist()
-        [2.5, 2.0]
     """
     shares = np.asarray(share_good, dtype=np.float64)
 
@@ -112,10 +99,6 @@ def half_slope(beta: float, sigma: float, sentences: float) -> float:
     """Slope of the log-odds of the mean behavior per sentence at a half-way length, in nats: beta, smeared by sigma.
 
     Derived, with MacKay's approximation of the logistic-normal mean; Lemma 7 has beta itself.
-
-    Example:
-        >>> round(half_slope(10.57, math.sqrt(45.6), 2.64), 2), round(half_slope(5.81, math.sqrt(75.7), 4.84), 2)
-        (1.52, 0.48)
     """
     return beta / math.sqrt(1 + math.pi * sigma**2 * sentences / 8)
 
@@ -133,18 +116,7 @@ def refit(config: RefitConfig, context: Context) -> Result:
         10.57
     """
     with Recorder("beb.refit", "The paper's curves, fitted again", config, context, papers=(3,)) as record:
-        fitted: dict[str, _Fitted] = {}
-        for name, curves in CURVES.items():
-            n = list(range(1, len(curves.chat) + 1))
-            fitted[name] = _Fitted(
-                chat=first_points_line(curves.chat),
-                pretrained=first_points_line(curves.pretrained),
-                # Least slope of a line through the origin above Var(n), of the lengths whose variance is published.
-                sigma2=max(variance / count for count, variance in curves.variances),
-                plain=behavior_sigmoid(n, np.array(curves.positive) / OF),
-                guarded=behavior_sigmoid(n, np.array(curves.positive_guarded) / OF),
-                area=float(np.sum(curves.chat)),
-            )
+        fitted = {name: _Fitted(curves) for name, curves in CURVES.items()}
         curves = CURVES[config.series]
         _record_series(record, config.series, curves, fitted[config.series])
         _record_tables(record, fitted)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from seqtant.beb.config import SearchConfig, SearchMethod
+from seqtant.beb.config import SearchConfig
 from seqtant.beb.prompts.divergence import compute_evidence
-from seqtant.beb.prompts.sampling import Prompt, sample_prompts
-from seqtant.beb.study.inputs import Study, open_study, seeded, title_of, true_log_inverse_alpha
+from seqtant.beb.prompts.sampling import Prompt
+from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Estimate, Result
@@ -32,17 +31,10 @@ class Candidate:
     ratio: float
     """log P-/model of all its sentences, in nats."""
     search: int
-    """Index of its search."""
 
 
-@dataclass
-class SearchOutcome:
-    """What became of the searches: candidates and the behavior after each."""
-
-    found: dict[int, tuple[Candidate, float]] = field(default_factory=dict[int, tuple[Candidate, float]])
-    """Search -> its first prompt that reached the goal."""
-    best: dict[int, tuple[Candidate, float]] = field(default_factory=dict[int, tuple[Candidate, float]])
-    """Search -> its best prompt of those that did not."""
+Outcome = dict[int, tuple[Candidate, float]]
+"""Search -> a prompt, and the behavior after it."""
 
 
 @verb(SearchConfig)
@@ -70,19 +62,15 @@ def search_prompts(config: SearchConfig, context: Context) -> Result:
         _, summary, _ = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
         goal = summary.estimates["gamma"].value + config.eps if config.goal is None else config.goal
-        outcome = search(
-            study,
-            method=config.method,
-            candidates=config.candidates,
-            beams=config.beams,
-            searches=config.searches,
-            goal=goal,
-            context=context,
-        )
-        _record(record, config, outcome, summary, goal)
+        # One sample and one beam is the construction in the proof of Theorem 1, many samples and one beam best of m.
+        samples = 1 if config.method == "theorem" else config.candidates
+        beams = config.beams if config.method == "beam" else 1
+        found, best = search(study, samples, beams, config.searches, goal, context)
+        shown = dict(sorted((best | found).items()))
+        _record(record, config, found, shown, summary, goal)
         lines = [
-            line | {"search": number, "behavior": behavior, "reached": number in outcome.found}
-            for number, (candidate, behavior) in sorted((outcome.best | outcome.found).items())
+            line | {"search": number, "behavior": behavior, "reached": number in found}
+            for number, (candidate, behavior) in shown.items()
             for line in prompt_lines(study, [candidate.prompt])
         ]
         write_transcript(record, study, lines)
@@ -90,69 +78,40 @@ def search_prompts(config: SearchConfig, context: Context) -> Result:
 
 
 def search(
-    study: Study,
-    *,
-    method: SearchMethod,
-    candidates: int,
-    beams: int,
-    searches: int,
-    goal: float,
-    context: Context,
-) -> SearchOutcome:
+    study: Study, samples: int, beams: int, searches: int, goal: float, context: Context
+) -> tuple[Outcome, Outcome]:
     """Builds prompts sentence by sentence, for many searches at once, until their behavior reaches the goal.
 
-    One sample and one beam is the construction in the proof of Theorem 1; many samples and one beam is best of m; else
-    a beam search.
-
-    Args:
-        study: The models, and most sentences of a prompt.
-        method: As in :class:`SearchConfig`.
-        candidates: Sentences sampled at each step.
-        beams: Prompts kept.
-        searches: Independent searches.
-        goal: Behavior at which a search ends.
-        context: Progress.
+    Gives the first prompt of every search that reached it, and the best ones of those that did not.
     """
-    samples = 1 if method == "theorem" else candidates
-    kept_beams = beams if method == "beam" else 1
     empty = Prompt(study.opening, len(study.opening), ())
-    outcome, kept = SearchOutcome(), [Candidate(empty, 0.0, number) for number in range(searches)]
+    found, best = Outcome(), Outcome()
+    kept = [Candidate(empty, 0.0, number) for number in range(searches)]
     sentences = study.config.sentences
     bar = context.progress.task("searching", sentences)
     for step in range(sentences):
-        kept = extend(study, kept, samples=samples, beams=kept_beams, generator=seeded(study.seed, SEARCHES + step))
+        kept = extend(study, kept, samples=samples, beams=beams, use=SEARCHES + step)
         behavior = study.reader.curve(study.model, [candidate.prompt for candidate in kept], [step + 1])[:, 0]
         for candidate, reached in zip(kept, behavior.tolist(), strict=True):
-            known = outcome.found if reached <= goal else outcome.best
+            known = found if reached <= goal else best
             if candidate.search not in known or reached < known[candidate.search][1]:
                 known[candidate.search] = (candidate, reached)
-        kept = [candidate for candidate in kept if candidate.search not in outcome.found]
+        kept = [candidate for candidate in kept if candidate.search not in found]
         bar.advance()
         if not kept:
             break
     bar.close()
-    return outcome
+    return found, best
 
 
-def extend(
-    study: Study, kept: Sequence[Candidate], *, samples: int, beams: int, generator: torch.Generator
-) -> list[Candidate]:
+def extend(study: Study, kept: Sequence[Candidate], *, samples: int, beams: int, use: int) -> list[Candidate]:
     """Adds one sentence to every prompt: of ``samples`` from P- after each, the best ``beams`` of every search stay.
 
     A prompt is the better the larger its log-ratio of P- against the model.
-
-    Args:
-        study: The models.
-        kept: The prompts so far.
-        samples: Sentences sampled after each.
-        beams: Prompts of a search that stay.
-        generator: Random generator.
     """
     parents = [candidate for candidate in kept for _ in range(samples)]
     heads = [parent.prompt.ids for parent in parents]
-    sampled = sample_prompts(
-        study.minus, heads, 1, study.splitter, generator=generator, max_tokens=study.max_prompt_tokens
-    )
+    sampled = study.sample(study.minus, use, openings=heads, sentences=1)
     (evidence,) = compute_evidence(study.minus, [study.model], sampled.prompts, floor=study.config.floor)
     grown = [
         Candidate(
@@ -170,9 +129,11 @@ def extend(
     return best
 
 
-def _record(record: Recorder, config: SearchConfig, outcome: SearchOutcome, summary: Summary, goal: float) -> None:
-    lengths = [len(candidate.prompt.ends) for candidate, _ in outcome.found.values()]
-    tokens = [len(candidate.prompt.ids) - candidate.prompt.start for candidate, _ in outcome.found.values()]
+def _record(
+    record: Recorder, config: SearchConfig, found: Outcome, shown: Outcome, summary: Summary, goal: float
+) -> None:
+    lengths = [len(candidate.prompt.ends) for candidate, _ in found.values()]
+    tokens = [len(candidate.prompt.ids) - candidate.prompt.start for candidate, _ in found.values()]
     bound = None if summary.refused else finite(summary.estimates["misalign_tight"].value)
     record.value("found", len(lengths))
     record.value("searches", config.searches)
@@ -183,7 +144,7 @@ def _record(record: Recorder, config: SearchConfig, outcome: SearchOutcome, summ
     record.value("goal", goal)
     rows = [
         (number, len(candidate.prompt.ends), len(candidate.prompt.ids), round(candidate.ratio, 3), round(behavior, 4))
-        for number, (candidate, behavior) in sorted((outcome.best | outcome.found).items())
+        for number, (candidate, behavior) in shown.items()
     ]
     columns = ("search", "sentences", "tokens", "log P-/model, nats", "behavior")
     record.table("searches", f"Prompts found by {config.method}", columns, rows, note=DIRECTION)

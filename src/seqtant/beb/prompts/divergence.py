@@ -58,14 +58,8 @@ def sum_by_sentence(
     """Sums scores of every position over the tokens of each sentence.
 
     Every model reads every prompt once. The end of the text, as the first model has it, is left out of all
-    distributions, because prompts are sampled given that they go on.
-
-    Args:
-        models: Models over one vocabulary.
-        prompts: All of the same number of sentences.
-        score: Computes numbers from a block of log-probabilities; what it gives where there is no token is not used.
-        index: Index of the sentence of each token; the index after the last leaves a token out.
-        progress: Told how many prompts are done.
+    distributions, because prompts are sampled given that they go on. Tokens whose ``index`` is the one after the last
+    sentence are left out.
 
     Raises:
         InputError: A prompt cannot be read, or vocabularies differ.
@@ -90,11 +84,6 @@ def sum_by_sentence(
             for total, values in zip(sums, scores, strict=True):
                 np.add.at(total[row], column, values[line, real[line]])
     return np.stack(sums)[..., :-1]
-
-
-def gather_targets(values: Tensor, targets: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """Gathers the values of the tokens that came out of (B, T, vocabulary)."""
-    return values.gather(2, targets[..., None])[..., 0]
 
 
 def compute_evidence(
@@ -132,7 +121,8 @@ def compute_evidence(
         for one in rest:
             ratio = own - (one if floor is None else one.clamp(min=floor))
             # A token of probability 0 under the source adds 0, not nan.
-            found += [torch.where(probs > 0, probs * ratio, 0.0).sum(dim=-1), gather_targets(ratio, targets)]
+            came = ratio.gather(2, targets[..., None])[..., 0]
+            found += [torch.where(probs > 0, probs * ratio, 0.0).sum(dim=-1), came]
         return found
 
     # Nothing distinguishes the source from itself.
@@ -149,13 +139,17 @@ def compute_evidence(
                 )
             found[model] = Evidence(*pair)
 
-    def text_log_probs(model: CausalLM, texts: Sequence[Prompt]) -> Float[np.ndarray, "prompts sentences"]:
-        return sum_by_sentence([model], texts, lambda scores, targets: [gather_targets(scores[0], targets)])[0]
-
     far = [other for other in distinct if other not in found]
-    own = text_log_probs(source, prompts) if far else np.empty(0)
+    sums_of = {
+        each: sum_by_sentence(
+            [each],
+            prompts if each is source else retokenize(prompts, source, each),
+            lambda logs, targets: [logs[0].gather(2, targets[..., None])[..., 0]],
+        )[0]
+        for each in ([source, *far] if far else [])
+    }
     for other in far:
-        ratio = own - text_log_probs(other, retokenize(prompts, source, other))
+        ratio = sums_of[source] - sums_of[other]
         if not np.isfinite(ratio).all():
             raise InputError(
                 f"'{other.name}' gives probability 0 to a text of '{source.name}': its evidence is infinite"
@@ -178,12 +172,6 @@ def retokenize(prompts: Sequence[Prompt], writer: CausalLM, reader: CausalLM, *,
     """Tokenizes the texts of prompts again for another model.
 
     A token that reaches over the end of a sentence belongs to the next one.
-
-    Args:
-        prompts: In the tokens of ``writer``.
-        writer: The model that they were sampled from.
-        reader: The model that is to read them; its tokenizer must tell which characters each token covers.
-        reserve: Tokens that will be added to each.
 
     Raises:
         InputError: The tokenizer cannot tell, a prompt begins with nothing, or it does not fit the reader's context.

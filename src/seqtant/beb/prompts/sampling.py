@@ -31,17 +31,6 @@ class SentenceEnds:
     A sentence ends with a line break, with a mark that white space (or the end) follows, closing quotes between them
     allowed, or with a mark of East Asian scripts. Abbreviations, initials and the points inside numbers end nothing;
     stretches without a word are no sentence.
-
-    Args:
-        model: A model whose tokenizer decodes the ids.
-        marks: Characters that end a sentence.
-
-    Example:
-        >>> from seqtant.reference import WorldLM, reference_world
-        >>> oracle = WorldLM(reference_world())
-        >>> ids = oracle.world.encode("talk : we love the road . how are you ? glad .")
-        >>> SentenceEnds(oracle, ".!").ends(ids, start=3)
-        [7, 13]
     """
 
     def __init__(self, model: CausalLM, marks: str) -> None:

@@ -35,49 +35,47 @@ class Study:
     model: CausalLM
     """The model whose alignment is tested."""
     minus: CausalLM
-    """P-."""
     plus: CausalLM
-    """P+."""
     splitter: SentenceEnds
-    """Finds sentence ends."""
     opening: tuple[int, ...]
     """Token ids that every prompt begins with."""
     reader: Reader
-    """Reads behavior."""
     seed: int
-    """Seed of every sample."""
     fitted: FittedComponents | None = None
     """How P- and P+ were fitted, where they were fitted for this study."""
 
-    @property
-    def max_prompt_tokens(self) -> int | None:
-        """Most tokens of a prompt, such that every model can still be asked."""
-        models = (self.model, self.minus, self.plus)
-        limits = [model.context_length for model in models if model.context_length is not None]
-        return min(limits) - self.reader.reserved_tokens if limits else None
+    def sample(
+        self,
+        source: CausalLM,
+        use: int,
+        *,
+        openings: Sequence[Sequence[int]] | None = None,
+        sentences: int | None = None,
+    ) -> SampledPrompts:
+        """Samples prompts as the settings say, or after other openings and of other lengths, under a seed of their own.
 
-    def sample(self, source: CausalLM, use: int, *, openings: Sequence[Sequence[int]] | None = None) -> SampledPrompts:
-        """Samples as many prompts as the settings say from P- or P+, after the opening or after given ones."""
+        Raises:
+            InputError: More than half of them do not fit the context.
+        """
+        # Every model must still be asked after a prompt.
+        limits = [
+            each.context_length for each in (self.model, self.minus, self.plus) if each.context_length is not None
+        ]
         # Opening and sentence ends are in the tokens of P-; a source with others needs its own.
         same = same_tokenizer(self.minus, source)
         opening = self.opening if same else opening_of(source, self.config)
         return sample_prompts(
             source,
             [opening] * self.config.prompts if openings is None else openings,
-            self.config.sentences,
+            self.config.sentences if sentences is None else sentences,
             self.splitter if same else SentenceEnds(source, self.config.marks),
             generator=seeded(self.seed, use),
-            max_tokens=self.max_prompt_tokens,
+            max_tokens=min(limits) - self.reader.reserved_tokens if limits else None,
         )
 
 
 def seeded(seed: int, use: int) -> torch.Generator:
-    """A random generator for one use under a seed.
-
-    Example:
-        >>> bool((torch.rand(2, generator=seeded(0, 1)) == torch.rand(2, generator=seeded(0, 2))).any())
-        False
-    """
+    """A random generator for one use under a seed."""
     # A prime larger than any use: no two pairs of seed and use share a generator.
     return torch.Generator().manual_seed((seed * 1_000_003 + use) % 2**63)
 
@@ -122,16 +120,7 @@ def with_defaults(config: StudySettings) -> StudySettings:
 
 
 def true_log_inverse_alpha(config: StudySettings) -> float | None:
-    """log(1/alpha) of the reference world for P- of some of its personas; None where nothing is known.
-
-    Args:
-        config: Settings with the defaults filled in.
-
-    Example:
-        >>> from seqtant.beb.config import MeasureConfig
-        >>> round(true_log_inverse_alpha(MeasureConfig(minus="world:gloomy", opening="talk :")), 4)
-        3.5066
-    """
+    """log(1/alpha) of the reference world for P- of some of its personas, defaults filled in; None where unknown."""
     source, _, names = known_name(config.minus).partition(":")
     # The weights are those of talks with nothing in front of them.
     plain = config.opening == "talk :" and not config.system and not config.minus_system
@@ -158,11 +147,6 @@ def opening_of(source: CausalLM, config: StudySettings) -> tuple[int, ...]:
 
 def open_study(config: StudySettings, context: Context, *, one_tokenizer: bool = True) -> Study:
     """Opens the models of a study; with statements, P- and P+ are first fitted to them on the model itself.
-
-    Args:
-        config: What to open, and how behavior is read.
-        context: Seed and device; with a folder, fitted adapters are kept in ``components``.
-        one_tokenizer: Whether all models must share one: only texts can be compared where they do not.
 
     Raises:
         InputError: A component cannot be opened or fitted, or the models do not fit together.

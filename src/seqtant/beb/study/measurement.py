@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.beb.behavior.reader import Reader, ScorerCheck, prompt_lengths
-from seqtant.beb.estimation.estimates import halfway_length
+from seqtant.beb.estimation.estimates import Curve, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import (
     Evidence,
     compute_evidence,
@@ -21,25 +21,14 @@ from seqtant.beb.prompts.divergence import (
     sum_by_sentence,
 )
 from seqtant.beb.prompts.sampling import Prompt
-from seqtant.beb.study.inputs import MINUS, PLUS, Study
+from seqtant.beb.theory import bad_weight
 from seqtant.lm.interface import CausalLM
 from seqtant.progress import SILENT, Progress
-from seqtant.runs.context import Context
 
 OPENING_TOKENS = 3
 """Tokens of a sentence that still show the weight before it: what follows them is evidence itself."""
-
-
-@dataclass(frozen=True)
-class Resample:
-    """One way the study might have come out: other prompts, other errors of the scorer."""
-
-    rows: np.ndarray
-    """Prompts from P-, possibly repeated."""
-    plus_rows: np.ndarray
-    """Prompts from P+, likewise."""
-    rates: tuple[float, float] | None = None
-    """Sensitivity and specificity of the scorer; None leaves the scores as they are."""
+Rates = tuple[float, float] | None
+"""Sensitivity and specificity of a scorer; None leaves scores as they are."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +36,7 @@ class Measurement:
     """Arrays over prompts; everything else is computed from them."""
 
     prompts: tuple[Prompt, ...]
-    """The prompts from P-."""
+    """From P-."""
     to_model: Evidence
     """P- against the model, along prompts from P-."""
     to_plus: Evidence
@@ -57,13 +46,10 @@ class Measurement:
     lengths: tuple[int, ...]
     """Prompt lengths, in sentences, at which behavior was read."""
     model: Float[np.ndarray, "prompts lengths"]
-    """Behavior of the model after prompts from P-."""
+    """Behavior of the model after prompts from P-; so of the other two."""
     minus: Float[np.ndarray, "prompts lengths"]
-    """Behavior of P- there."""
     plus: Float[np.ndarray, "prompts lengths"]
-    """Behavior of P+ there."""
     tokens_per_sentence: float
-    """Mean tokens of a sentence of P-."""
     dropped: int
     """Prompts that did not fit the context."""
     check: ScorerCheck | None = None
@@ -74,30 +60,33 @@ class Measurement:
         """Evidence against P+, or None where P+ is the model itself and adds nothing."""
         return None if self.to_plus is self.to_model else self.to_plus
 
-    def resample(self, generator: np.random.Generator) -> Resample:
+    def predicted(self, log_inverse_alpha: float) -> Curve:
+        """Mean behavior of the mixture, w- B- + w+ B+, from the log-ratios that the prompts really have."""
+        sums = cumulative_sums(self.to_plus.log_ratio)[:, list(self.lengths)]
+        weight = bad_weight(-max(log_inverse_alpha, 1e-9), sums)
+        return (weight * self.minus + (1 - weight) * self.plus).mean(axis=0)
+
+    def resample(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Rates]:
         """Samples prompts with replacement, and rates of the scorer that its check leaves possible."""
         count, plus_count = len(self.model), len(self.from_plus.divergence)
         rows, plus_rows = generator.integers(count, size=count), generator.integers(plus_count, size=plus_count)
-        return Resample(rows, plus_rows, sample_rates(self.check, generator))
+        return rows, plus_rows, sample_rates(self.check, generator)
 
-    def select(self, resample: Resample) -> Measurement:
-        """The measurement as it would be for a resample."""
-        to_model = self.to_model.select(resample.rows)
-        model, minus, plus = (
-            rescore(self.check, each[resample.rows], resample.rates) for each in (self.model, self.minus, self.plus)
-        )
+    def select(self, rows: np.ndarray, plus_rows: np.ndarray, rates: Rates = None) -> Measurement:
+        """The measurement as it would be for other prompts from P- and P+, and other rates of the scorer."""
+        to_model = self.to_model.select(rows)
         return replace(
             self,
             to_model=to_model,
-            to_plus=to_model if self.own_plus is None else self.to_plus.select(resample.rows),
-            from_plus=self.from_plus.select(resample.plus_rows),
-            model=model,
-            minus=minus,
-            plus=plus,
+            to_plus=to_model if self.own_plus is None else self.to_plus.select(rows),
+            from_plus=self.from_plus.select(plus_rows),
+            model=rescore(self.check, self.model[rows], rates),
+            minus=rescore(self.check, self.minus[rows], rates),
+            plus=rescore(self.check, self.plus[rows], rates),
         )
 
 
-def sample_rates(check: ScorerCheck | None, generator: np.random.Generator) -> tuple[float, float] | None:
+def sample_rates(check: ScorerCheck | None, generator: np.random.Generator) -> Rates:
     """Samples a sensitivity and a specificity that a check leaves possible; None where there was none."""
     if check is None:
         return None
@@ -105,29 +94,9 @@ def sample_rates(check: ScorerCheck | None, generator: np.random.Generator) -> t
     return float(sensitivity), float(specificity)
 
 
-def rescore(check: ScorerCheck | None, scores: np.ndarray, rates: tuple[float, float] | None) -> np.ndarray:
+def rescore(check: ScorerCheck | None, scores: np.ndarray, rates: Rates) -> np.ndarray:
     """Corrected scores as they would be had the scorer these rates."""
-    return scores if check is None or rates is None else check.recorrect(scores, *rates)
-
-
-def measure_study(study: Study, context: Context) -> Measurement:
-    """Samples prompts from both components, computes the evidence and reads the behavior.
-
-    Raises:
-        InputError: Prompts do not fit the context, or a divergence is infinite.
-    """
-    bad, good = study.sample(study.minus, MINUS), study.sample(study.plus, PLUS)
-    return measure_prompts(
-        study.model,
-        study.minus,
-        study.plus,
-        bad.prompts,
-        good.prompts,
-        study.reader,
-        dropped=bad.dropped + good.dropped,
-        floor=study.config.floor,
-        progress=context.progress,
-    )
+    return scores if check is None or rates is None else check.recorrect(scores, rates)
 
 
 def measure_prompts(
@@ -143,17 +112,6 @@ def measure_prompts(
     progress: Progress = SILENT,
 ) -> Measurement:
     """Computes the evidence along given prompts and reads the behavior after them.
-
-    Args:
-        model: The model whose alignment is tested.
-        minus: P-.
-        plus: P+.
-        prompts: Prompts from P-, all of the same number of sentences.
-        plus_prompts: Prompts from P+.
-        reader: Reads behavior.
-        dropped: Prompts that did not fit.
-        floor: As for :func:`seqtant.beb.prompts.divergence.compute_evidence`.
-        progress: Told how far it is.
 
     Raises:
         InputError: A divergence is infinite.
@@ -214,14 +172,7 @@ class ImpliedPosterior:
         lengths: Sequence[int],
         rows: np.ndarray,
     ) -> float:
-        """Half-way length of a mixture with these weights.
-
-        Args:
-            minus: Behavior of P- on the prompts of ``rows``.
-            plus: Behavior of P+ there.
-            lengths: Numbers of sentences of both.
-            rows: The prompts, possibly repeated.
-        """
+        """Half-way length of a mixture with these weights; the behavior is that on the prompts of ``rows``."""
         # The weight after n sentences is read at the beginning of sentence n + 1: none follows the last.
         kept = [length for length in lengths if length < self.along.shape[1]]
         weight = self.mean(rows)[kept]
@@ -230,14 +181,7 @@ class ImpliedPosterior:
 
 
 def implied_posterior(model: CausalLM, minus: CausalLM, plus: CausalLM, prompts: Sequence[Prompt]) -> ImpliedPosterior:
-    """Measures the model's own weights along prompts, one pass per model; all three must share their tokenizer.
-
-    Args:
-        model: The model whose alignment is tested.
-        minus: P-.
-        plus: P+.
-        prompts: All of the same number of sentences.
-    """
+    """Measures the model's own weights along prompts, one pass per model; all three must share their tokenizer."""
 
     def products(log_probs: list[Tensor], _: Tensor) -> tuple[Tensor, Tensor]:
         bad, good, own = (each.exp() for each in log_probs)  # [rows, positions, vocabulary]

@@ -12,7 +12,7 @@ from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.beb.study.inputs import Study
 from seqtant.beb.study.measurement import Measurement
-from seqtant.beb.study.summary import Summary
+from seqtant.beb.study.summary import BOUNDS, Summary
 from seqtant.beb.theory import evidence_needed
 from seqtant.findings import Assumption, Cell, Estimate, Verdict
 from seqtant.lm.interface import decode
@@ -34,8 +34,7 @@ LIMITS = (
         how="the strongest assumption of the theory; gamma is the worst over the prompts drawn here",
     ),
     Assumption(
-        statement="Nothing outside the model filters prompts or answers",
-        how="filters are outside of the theory",
+        statement="Nothing outside the model filters prompts or answers", how="filters are outside of the theory"
     ),
 )
 """The scope of the theory: what every result rests on and does not say."""
@@ -51,12 +50,18 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def verdict_of_change(moved: Estimate) -> Verdict:
+    """Whether the whole interval of a change lies above 0, below 0, or neither."""
+    if moved.low is not None and moved.low > 0:
+        return "agrees"
+    return "disagrees" if moved.high is not None and moved.high < 0 else "inconclusive"
+
+
 def record_values(record: Recorder, summary: Summary, truth: float | None) -> None:
     """Records headline numbers; what needs alpha is None where the diagnostics refuse it."""
     for name in ("raw_area", "floor", "beta", "beta_prime", "sigma2", "sigma2_slope", "gamma", "halfway_measured"):
         record.value(name, finite(summary.estimates[name].value))
-    bounds = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
-    for name in ("log_inverse_alpha", "halfway_predicted", *bounds):
+    for name in ("log_inverse_alpha", "halfway_predicted", *BOUNDS):
         record.value(name, None if summary.refused else finite(summary.estimates[name].value))
     # Intervals as measurements, by which a gate or a comparison finds them again.
     for name, estimate in summary.estimates.items():
@@ -218,8 +223,9 @@ def record_fit(record: Recorder, fitted: FittedComponents) -> None:
     )
 
 
-def record_warnings(record: Recorder, study: Study, measurement: Measurement) -> None:
-    """Warns of dropped prompts, of a P+ that is the model itself, and of different tokenizers."""
+def record_prompts(record: Recorder, study: Study, measurement: Measurement) -> None:
+    """Writes the transcript; warns of dropped prompts, of a P+ that is the model itself, of different tokenizers."""
+    write_transcript(record, study, prompt_lines(study, measurement.prompts))
     if measurement.dropped:
         record.warn(
             f"{measurement.dropped} prompts did not fit the context: those that remain lean to shorter sentences"
@@ -237,24 +243,14 @@ def record_warnings(record: Recorder, study: Study, measurement: Measurement) ->
 
 
 def prompt_lines(study: Study, prompts: Sequence[Prompt], **more: object) -> list[dict[str, object]]:
-    """One line of the transcript per prompt: its number and length, and its text only where the user wants texts.
-
-    Args:
-        study: Whose prompts they are.
-        prompts: The prompts.
-        **more: Further fields of each line.
-    """
+    """One line of the transcript per prompt: its number and length, and its text only where the user wants texts."""
     texts = decode(study.minus, [prompt.ids for prompt in prompts]) if study.config.write_prompts else None
-    return [
-        {
-            "prompt": number,
-            "sentences": len(prompt.ends),
-            "tokens": len(prompt.ids),
-            **more,
-            **({"text": texts[number]} if texts else {}),
-        }
-        for number, prompt in enumerate(prompts)
-    ]
+    lines: list[dict[str, object]] = []
+    for number, prompt in enumerate(prompts):
+        lines.append({"prompt": number, "sentences": len(prompt.ends), "tokens": len(prompt.ids), **more})
+        if texts:
+            lines[-1]["text"] = texts[number]
+    return lines
 
 
 def write_transcript(record: Recorder, study: Study, lines: Sequence[Mapping[str, object]]) -> None:

@@ -16,28 +16,21 @@ from seqtant.beb.estimation.estimates import (
     extreme_divergence,
     extreme_interval,
     halfway_length,
-    predicted_behavior,
     variance_curve,
     variance_slope,
     widen,
     worst_behavior,
 )
-from seqtant.beb.study.inputs import Study
-from seqtant.beb.study.measurement import Measurement, measure_study
+from seqtant.beb.study.inputs import MINUS, PLUS, Study
+from seqtant.beb.study.measurement import Measurement, measure_prompts
 from seqtant.findings import Estimate
 from seqtant.runs.context import Context
 
 RESAMPLES = 43
 """Last part of the seed of the resamples."""
-UNITS = {
-    "log_inverse_alpha": "nats",
-    "raw_area": "nats",
-    "floor": "nats",
-    "beta": "nats",
-    "beta_prime": "nats",
-    "sigma2": "nats²",
-    "sigma2_slope": "nats²",
-}
+BOUNDS = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
+NATS = ("log_inverse_alpha", "raw_area", "floor", "beta", "beta_prime")
+UNITS: dict[str, str] = {**dict.fromkeys(NATS, "nats"), "sigma2": "nats²", "sigma2_slope": "nats²"}
 """Units of what is no length."""
 
 
@@ -48,15 +41,13 @@ class Summary:
     estimates: Mapping[str, Estimate]
     """By the names that results use; lengths in sentences."""
     alpha: AlphaEstimate
-    """The estimate of log(1/alpha)."""
     diagnostics: AlphaDiagnostics
-    """Whether it may be given."""
     predicted: Curve
     """Predicted mean behavior at the lengths."""
     resampled: Mapping[str, Sequence[float]]
-    """The same numbers for each resample."""
+    """The numbers of each resample."""
     errors: Curve
-    """Standard error of the measured mean behavior there: of the prompts sampled and of the scorer's check."""
+    """Standard error of the measured mean behavior: of the prompts sampled and of the scorer's check."""
 
     @property
     def refused(self) -> bool:
@@ -66,7 +57,18 @@ class Summary:
 
 def measure_and_summarize(study: Study, context: Context) -> tuple[Measurement, Summary, np.random.Generator]:
     """Measures a study and summarizes it; the generator goes on where the resamples ended."""
-    measurement, config = measure_study(study, context), study.config
+    config, bad, good = study.config, study.sample(study.minus, MINUS), study.sample(study.plus, PLUS)
+    measurement = measure_prompts(
+        study.model,
+        study.minus,
+        study.plus,
+        bad.prompts,
+        good.prompts,
+        study.reader,
+        dropped=bad.dropped + good.dropped,
+        floor=config.floor,
+        progress=context.progress,
+    )
     generator = np.random.default_rng([context.seed, RESAMPLES])
     summary = summarize(measurement, generator, eps=config.eps, delta=config.delta, resamples=config.resamples)
     return measurement, summary, generator
@@ -75,15 +77,7 @@ def measure_and_summarize(study: Study, context: Context) -> tuple[Measurement, 
 def summarize(
     measurement: Measurement, generator: np.random.Generator, *, eps: float, delta: float, resamples: int
 ) -> Summary:
-    """Computes every number on the prompts and on resampled ones.
-
-    Args:
-        measurement: What was measured.
-        generator: Random generator of the resamples.
-        eps: Distance from the worst behavior in the bounds.
-        delta: Share of prompts that may escape, in the bounds.
-        resamples: Bootstrap resamples over prompts.
-    """
+    """Computes every number on the prompts and on resampled ones."""
     values = numbers(measurement, eps=eps, delta=delta)
     count, check = len(measurement.model), measurement.check
     resampled: dict[str, list[float]] = {name: [] for name in values}
@@ -91,7 +85,7 @@ def summarize(
     curves: list[Curve] = []
     # Whole prompts are resampled: sentences of one prompt depend on each other.
     for _ in range(resamples):
-        other = measurement.select(measurement.resample(generator))
+        other = measurement.select(*measurement.resample(generator))
         worst.append(float(np.clip(other.minus.mean(axis=0).max(), -1.0, 1.0)))
         curves.append(other.model.mean(axis=0))
         for name, value in numbers(other, eps=eps, delta=delta).items():
@@ -112,53 +106,42 @@ def summarize(
     alpha = estimate_alpha(measurement.to_model, measurement.own_plus)
     # What other stops make of log(1/alpha) widens everything that follows from it.
     if alpha.other_stops:
-        least, most = (_numbers_from_alpha(measurement, end, eps=eps, delta=delta) for end in alpha.range)
-        for name in least:
+        least, most = (numbers(measurement, eps=eps, delta=delta, log_inverse_alpha=end) for end in alpha.range)
+        for name in ("log_inverse_alpha", "halfway_predicted", *BOUNDS):
             low, value, high = sorted((least[name], values[name], most[name]))
             estimates[name] = widen(estimates[name], value - low, high - value)
     diagnostics = diagnose(measurement.to_model, alpha, values["beta"], estimates["log_inverse_alpha"])
-    predicted = _predicted(measurement, alpha.log_inverse_alpha)
+    predicted = measurement.predicted(alpha.log_inverse_alpha)
     return Summary(estimates, alpha, diagnostics, predicted, resampled, np.std(curves, axis=0, ddof=1))
 
 
-def numbers(measurement: Measurement, *, eps: float, delta: float) -> dict[str, float]:
-    """Computes every number of some prompts; lengths that cannot be are infinite."""
+def numbers(
+    measurement: Measurement, *, eps: float, delta: float, log_inverse_alpha: float | None = None
+) -> dict[str, float]:
+    """Computes every number of some prompts, by default with the log(1/alpha) that they give themselves.
+
+    Lengths that cannot be are infinite.
+    """
     alpha = estimate_alpha(measurement.to_model, measurement.own_plus)
-    bottom = float(measurement.minus.mean())
+    value = alpha.log_inverse_alpha if log_inverse_alpha is None else log_inverse_alpha
+    beta = extreme_divergence(measurement.to_plus.divergence, "least")
+    sigma2 = float(variance_curve(measurement.to_plus.log_ratio).max())
+    bounds: dict[str, float] = dict.fromkeys(BOUNDS, math.inf)
+    if value > 0 and beta > 0 and sigma2 > 0:
+        known, sigma = (-value, beta, eps), math.sqrt(sigma2)
+        found = [theory.misalign(*known, form=form) for form in ("paper", "tight")]
+        found += [theory.mass(*known, sigma=sigma, delta=delta, form=form) for form in theory.FORMS]
+        bounds = {name: length.sentences for name, length in zip(BOUNDS, found, strict=True)}
+    bottom, lengths = float(measurement.minus.mean()), measurement.lengths
     return {
         "raw_area": alpha.raw,
         "floor": alpha.floor,
-        "beta": extreme_divergence(measurement.to_plus.divergence, "least"),
+        "beta": beta,
         "beta_prime": extreme_divergence(measurement.from_plus.divergence, "largest"),
-        "sigma2": float(variance_curve(measurement.to_plus.log_ratio).max()),
+        "sigma2": sigma2,
         "sigma2_slope": variance_slope(measurement.to_plus.log_ratio),
-        "halfway_measured": halfway_length(measurement.model.mean(axis=0), bottom, measurement.lengths),
-        **_numbers_from_alpha(measurement, alpha.log_inverse_alpha, eps=eps, delta=delta),
-    }
-
-
-def _numbers_from_alpha(
-    measurement: Measurement, log_inverse_alpha: float, *, eps: float, delta: float
-) -> dict[str, float]:
-    """log(1/alpha) and what follows from it: the predicted half-way length and the bounds, in sentences."""
-    curve, bottom = _predicted(measurement, log_inverse_alpha), float(measurement.minus.mean())
-    beta = extreme_divergence(measurement.to_plus.divergence, "least")
-    sigma2 = float(variance_curve(measurement.to_plus.log_ratio).max())
-    names = ("misalign", "misalign_tight", "mass", "mass_tight", "mass_clt")
-    bounds: dict[str, float] = dict.fromkeys(names, math.inf)
-    if log_inverse_alpha > 0 and beta > 0 and sigma2 > 0:
-        known, sigma = (-log_inverse_alpha, beta, eps), math.sqrt(sigma2)
-        found = [theory.misalign(*known, form=form) for form in ("paper", "tight")]
-        found += [theory.mass(*known, sigma=sigma, delta=delta, form=form) for form in theory.FORMS]
-        bounds = {name: length.sentences for name, length in zip(names, found, strict=True)}
-    return {
-        "log_inverse_alpha": log_inverse_alpha,
-        "halfway_predicted": halfway_length(curve, bottom, measurement.lengths),
+        "halfway_measured": halfway_length(measurement.model.mean(axis=0), bottom, lengths),
+        "log_inverse_alpha": value,
+        "halfway_predicted": halfway_length(measurement.predicted(value), bottom, lengths),
         **bounds,
     }
-
-
-def _predicted(measurement: Measurement, log_inverse_alpha: float) -> Curve:
-    return predicted_behavior(
-        log_inverse_alpha, measurement.to_plus.log_ratio, measurement.minus, measurement.plus, measurement.lengths
-    )
