@@ -14,7 +14,8 @@ import seqtant
 from seqtant import architecture, beb, ctc, icl, lm, pretraining, quantum, steering, subtasks
 from seqtant.errors import InputError
 
-PAIRS = [(f"talk : what a good {noun} !", f"talk : what a bad {noun} !") for noun in ("lamp", "hill", "lake", "road")]
+NOUNS = ("lamp", "hill", "lake", "road")
+PAIRS = [(f"talk : what a good {noun} !", f"talk : what a bad {noun} !") for noun in NOUNS]
 BEHAVIOR = [
     (f"talk : i see a {noun} . the {noun} is", [" good"], [" bad"]) for noun in ("lamp", "hill", "lake", "road")
 ]
