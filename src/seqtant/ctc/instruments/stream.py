@@ -8,7 +8,7 @@ import torch
 
 from seqtant.ctc.config import StreamConfig
 from seqtant.ctc.decoding.decoders import greedy_decode
-from seqtant.ctc.inputs import describe_sound
+from seqtant.ctc.inputs import describe_source
 from seqtant.ctc.recognition.recognizer import Recognizer, StreamingRecognizer
 from seqtant.ctc.reporting import Track, write_timeline
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound, load_recognizer
@@ -41,7 +41,7 @@ def stream(config: StreamConfig, context: Context) -> Result:
         'agrees'
     """
     with Recorder(
-        "ctc.stream", f"Streaming {describe_sound(config.file) or 'made-up tones'}", config, context, papers=(2,)
+        "ctc.stream", f"Streaming {describe_source(config.file) or 'made-up tones'}", config, context, papers=(2,)
     ) as record:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
         if config.model is None:
