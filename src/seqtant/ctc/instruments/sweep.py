@@ -222,7 +222,7 @@ def summarize_point(point: Point, *, seed: int) -> LatencySummary:
         # Student's interval over few seeds does not know that a rate is never below 0.
         wer = replace(wer, low=0.0)
     errors = sum((summary.errors for summary in summaries), WordErrors(0, 0, 0, 0))
-    return LatencySummary(wer, errors, median=None, first=None, **means)
+    return LatencySummary(wer, errors, median=None, first=None, delays=(), **means)
 
 
 def change_of(first: Point, second: Point, *, seed: int) -> Comparison:
