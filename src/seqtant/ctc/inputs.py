@@ -111,10 +111,6 @@ def _recognizer(value: Any) -> Any:
     return value
 
 
-def _sound(value: Any) -> Any:
-    return str(value) if is_path(value) else utterance_of(value)
-
-
 def _speech(value: Any) -> Any:
     from seqtant.ctc.recognition.sources import Speech
 
@@ -202,7 +198,8 @@ else:
     """A folder that ``ctc train`` wrote, or a :class:`Recognizer`."""
     SpeechSource = Annotated[Any, InMemory(), BeforeValidator(_speech), PlainSerializer(describe_source)]
     """A path, a :class:`Speech`, ``train``, ``development`` and ``test`` by name, or test utterances alone."""
-    SoundSource = Annotated[Any, InMemory(), BeforeValidator(_sound), PlainSerializer(describe_source)]
+    Sound = BeforeValidator(lambda value: str(value) if is_path(value) else utterance_of(value))
+    SoundSource = Annotated[Any, InMemory(), Sound, PlainSerializer(describe_source)]
     """A sound file, an ``Utterance``, a ``Recording``, or ``(samples, rate)``."""
     WordsSource = Annotated[Any, InMemory(), BeforeValidator(_words), PlainSerializer(describe_source)]
     """A CTM file, or words by recording."""

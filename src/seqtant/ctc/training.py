@@ -196,7 +196,7 @@ def finetune_recognizer(
     except CollapseError as error:
         collapse = str(error)
         if watch:
-            watch.restore()
+            trained.encoder.load_state_dict(watch.good_weights)
     return Finetuned(trained, collapse, watch)
 
 
@@ -285,10 +285,6 @@ class CollapseGuard:
             raise CollapseError(f"step {step}: {100 * silence:.1f} % of all frames are blank")
         # state_dict holds references to the weights that are being trained: copy them.
         self.good_step, self.good_weights = step, copy.deepcopy(dict(self.recognizer.encoder.state_dict()))
-
-    def restore(self) -> None:
-        """Loads the last good weights."""
-        self.recognizer.encoder.load_state_dict(self.good_weights)
 
 
 def word_error_rate(recognizer: Recognizer, corpus: Corpus) -> float:

@@ -77,7 +77,9 @@ def sweep(config: SweepConfig, context: Context) -> Result:
         _record_tables(record, points, measured, changes)
         _record_monotone(record, points, context.seed)
         if config.zero_steps:
-            same = runs.zero_is_plain()
+            # Align With Purpose at weight 0 must give the weights of plain CTC to the bit.
+            ends = [runs.finetune(context.seed, name, 0.0, steps=config.zero_steps)[0] for name in ("ctc", "awp")]
+            same = same_weights(*ends)
             weights = "the same to the bit" if same else "NOT the same"
             record.value("zero_is_ctc", int(same))
             record.finding(
@@ -139,12 +141,6 @@ class Sweep:
         bar.close()
         return [Point(method, weight, found[method, weight]) for method, weight in plan]
 
-    def zero_is_plain(self) -> bool:
-        """Checks whether Align With Purpose at weight 0 gives the weights of plain CTC to the bit."""
-        steps, seed = self.config.zero_steps, self.context.seed
-        first, second = (self._finetune(seed, method, 0.0, steps=steps)[0] for method in ("ctc", "awp"))
-        return same_weights(first, second)
-
     def timings(self, seed: int, method: str, weight: float) -> list[Timing]:
         """Trains and measures one run, or reads back what it left.
 
@@ -158,14 +154,14 @@ class Sweep:
             except ValidationError as error:
                 raise InputError(f"'{path}' is damaged: delete it to run that part again") from error
         self.context.progress.note(f"seed {seed}: {method} {weight:g}")
-        recognizer, corpora = self._finetune(seed, method, weight, steps=self.config.steps)
+        recognizer, corpora = self.finetune(seed, method, weight, steps=self.config.steps)
         timings = recognizer.timings(corpora.test)
         if path is not None:
             write_text(path, _TIMINGS.dump_json(timings).decode())
             recognizer.save(path.with_suffix(""))
         return timings
 
-    def _finetune(self, seed: int, method: str, weight: float, *, steps: int) -> tuple[Recognizer, Corpora]:
+    def finetune(self, seed: int, method: str, weight: float, *, steps: int) -> tuple[Recognizer, Corpora]:
         """Finetunes from the common checkpoint of a seed: all methods see the same batches."""
         config = self.config
         if self._current is None or self._current[0] != seed:
