@@ -47,9 +47,9 @@ def sweep(result: Result) -> list[Figure]:
 def _bars(rows: list[dict[str, float | None]], value: str, name: str) -> dict[str, object]:
     """Plotly's error bars; a missing end has no bar."""
     bars: dict[str, object] = {"type": "data", "symmetric": False}
-    for side, end in (("array", "high"), ("arrayminus", "low")):
+    for side, end, sign in (("array", "high", 1), ("arrayminus", "low", -1)):
         pairs = [(row[value], row[f"{name} {end}"]) for row in rows]
-        bars[side] = [0.0 if middle is None or edge is None else abs(edge - middle) for middle, edge in pairs]
+        bars[side] = [0.0 if middle is None or edge is None else sign * (edge - middle) for middle, edge in pairs]
     return bars
 
 

@@ -18,15 +18,7 @@ from seqtant.errors import InputError
 
 @dataclass(frozen=True)
 class CTCInput:
-    """One checked batch.
-
-    Args:
-        log_probs: (B, T, V), at least single precision.
-        lengths: Frames per utterance, on the device of ``log_probs``.
-        targets: Reference labels (B, U), 0 beyond each end; None where none were given.
-        target_lengths: Reference tokens per utterance.
-        blank: Index of the blank, 0 or more.
-    """
+    """One checked batch on one device: at least single precision, targets 0 beyond each end, a blank of 0 or more."""
 
     log_probs: Float[Tensor, "B T V"]
     lengths: Int[Tensor, " B"]
@@ -204,13 +196,7 @@ def path_scores(
 
 @dataclass(frozen=True)
 class Collapsed:
-    """The texts of paths: repeats merged, blanks dropped.
-
-    Args:
-        tokens: Labels in order, padded with -1, shape (B, N, T).
-        counts: Tokens per path, shape (B, N).
-        owner: Index of the token a frame belongs to, -1 for blanks and padding, shape (B, N, T).
-    """
+    """The texts of paths, padded with -1; ``owner`` is the token that a frame belongs to, -1 for blanks and padding."""
 
     tokens: Int[Tensor, "B N T"]
     counts: Int[Tensor, "B N"]

@@ -217,13 +217,9 @@ def same_weights(first: Recognizer, second: Recognizer) -> bool:
 
 @dataclass(frozen=True)
 class Peakiness:
-    """How peaked, silent and sure the posteriors of one utterance are.
+    """How peaked, silent and sure (mean entropy of a frame, nats) the posteriors of one utterance are.
 
-    Args:
-        frames_per_token: Mean frames that a sampled path spends on a token; None where none has a token.
-        blank: Mean probability of the blank.
-        entropy: Mean entropy of a frame, nats.
-        first: First non-blank frame of each sampled path, -1 where there is none.
+    ``frames_per_token`` and ``first``, the first non-blank frame or -1, are those of sampled paths.
     """
 
     frames_per_token: float | None
