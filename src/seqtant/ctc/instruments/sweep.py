@@ -302,11 +302,11 @@ def _record_tables(
         deletions = round(100 * found.errors.deletions / found.errors.words, 2)
         late = (interval_cells(each)[0] for each in (found.p90, found.after_end, found.last))
         tails.append((point.method, point.weight, deletions, *late))
-    intervals = ("WER, %", "WER low", "WER high", "delay, ms", "delay low", "delay high")
+    ends = ("WER, %", "WER low", "WER high", "delay, ms", "delay low", "delay high")
     record.table(
         "frontier",
         "Latency against word errors",
-        ("method", "weight", *intervals, "same words, ms", "WER change, points"),
+        ("method", "weight", *ends, "same words, ms", "WER change, points"),
         frontier,
         note="Delays are after the word's start, of correct words; 'same words' is the change on words that plain CTC "
         "got right too. 95 %: over utterances with one seed, Student's t over seeds with several.",
