@@ -126,15 +126,23 @@ def record_words(record: Recorder, delays: Sequence[WordDelay]) -> None:
         )
 
 
-def write_timeline(path: Path, utterance: Utterance, tracks: Mapping[str, Sequence[TimedWord]]) -> Path:
-    """Writes a self-contained page that plays the sound and shows each system's words at the moment they come out."""
+def write_timeline(
+    path: Path, utterance: Utterance, tracks: Mapping[str, Sequence[TimedWord]], *, with_sound: bool = True
+) -> Path:
+    """Writes a self-contained page that plays the sound and shows each system's words at the moment they come out.
+
+    Without the sound only its outline goes into the page.
+    """
     # Imported here: the measurement of CTM files needs neither.
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from scipy.io import wavfile
 
-    buffer = io.BytesIO()
-    integers = np.clip(np.rint(utterance.recording.samples * 32767), -32768, 32767).astype(np.int16)
-    wavfile.write(buffer, utterance.recording.rate, integers)
+    sound = ""
+    if with_sound:
+        buffer = io.BytesIO()
+        integers = np.clip(np.rint(utterance.recording.samples * 32767), -32768, 32767).astype(np.int16)
+        wavfile.write(buffer, utterance.recording.rate, integers)
+        sound = "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
     # The drawn waveform: the loudest amplitude of each of OUTLINE_POINTS equal pieces, scaled to at most 1.
     samples = np.abs(np.asarray(utterance.recording.samples, dtype=np.float64))
     pieces = np.array_split(samples, min(OUTLINE_POINTS, max(len(samples), 1)))
@@ -156,7 +164,7 @@ def write_timeline(path: Path, utterance: Utterance, tracks: Mapping[str, Sequen
         truth=utterance.words,
         # A word such as "</script>" must not end the script that holds it.
         data=json.dumps(data).replace("<", "\\u003c"),
-        sound="data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode(),
+        sound=sound,
     )
     write_text(path, page)
     return path
