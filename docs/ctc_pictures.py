@@ -98,15 +98,15 @@ def timeline(sound: Path, plain: Path, purposeful: Path, path: Path) -> None:
     """Writes the page that plays one utterance, heard by both models, without its sound."""
     # Here and not above: whoever draws the frontier from a record needs no torch.
     from seqtant.ctc.recognition.recognizer import Recognizer, StreamingRecognizer
-    from seqtant.ctc.reporting import Track, write_timeline
+    from seqtant.ctc.reporting import write_timeline
     from seqtant.data.speech import read_manifest
 
     (utterance,) = read_manifest(sound)
-    tracks = []
+    tracks = {}
     for name, folder in (("plain CTC", plain), ("with purpose", purposeful)):
         live = StreamingRecognizer(Recognizer.load(folder))
         live.push(utterance.recording.samples)
-        tracks.append(Track(name, tuple(live.words)))
+        tracks[name] = live.words
     write_timeline(path, utterance, tracks, with_sound=False)
 
 

@@ -9,9 +9,8 @@ import torch
 
 from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.losses.base import Schedule, TrimTail
+from seqtant.ctc.losses.baselines import NBestMWER, PeakFirst, SampledMWER
 from seqtant.ctc.losses.minimum_wer import MinimumWER
-from seqtant.ctc.losses.mwer import NBestMWER, SampledMWER
-from seqtant.ctc.losses.peak_first import PeakFirst
 from seqtant.ctc.losses.registry import METHODS, MethodSettings
 from seqtant.errors import InputError
 from tests.ctc.samples import batch_loss

@@ -10,9 +10,7 @@ import torch
 from seqtant.ctc.lattice.likelihood import alignment_log_sum, ctc_losses, unnormalized_ctc_losses
 from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.losses.base import PlainCTC
-from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
-from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
-from seqtant.ctc.losses.label_prior import LabelPriorCTC
+from seqtant.ctc.losses.baselines import BayesRiskCTC, DelayPenalizedCTC, LabelPriorCTC
 from seqtant.errors import InputError
 from tests.ctc.samples import batch_loss
 

@@ -13,7 +13,7 @@ from seqtant import cli
 from seqtant.ctc import align, decode, diagnose, finetune, latency, stream, sweep, train
 from seqtant.ctc import config as configs
 from seqtant.ctc.instruments.sweep import Sweep, finetune_recognizer
-from seqtant.ctc.reporting import Track, write_timeline
+from seqtant.ctc.reporting import write_timeline
 from seqtant.ctc.training import load_model_and_sound, load_recognizer
 from seqtant.data.audio import Recording, write_wav
 from seqtant.data.speech import TimedWord, read_ctm, write_ctm
@@ -217,7 +217,7 @@ class TestStream:
 
         evil = "</script><b>x"
         utterance = Utterance(evil, Recording(np.zeros(10, np.float32), 8000), (evil,), (TimedWord(evil, 0, 0.001),))
-        page = write_timeline(tmp_path / "p.html", utterance, [Track(evil, (TimedWord(evil, 0, 0),))]).read_text()
+        page = write_timeline(tmp_path / "p.html", utterance, {evil: [TimedWord(evil, 0, 0)]}).read_text()
         assert "<b>" not in page
 
 

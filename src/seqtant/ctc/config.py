@@ -18,11 +18,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Speed = Annotated[float, Field(ge=0.5, le=2)]
 """Playing speed; 1 is as recorded."""
-Several = Annotated[int, Field(ge=2)]
-"""A number of utterances that has a spread."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """Share of an average that each step keeps."""
-Methods = Annotated[Names, Field(min_length=1)]
 
 
 @config
@@ -216,7 +213,7 @@ class SweepConfig(SpeechConfig):
 
     verb: ClassVar[str] = "ctc.sweep"
 
-    methods: Methods = ("ctc", "awp")
+    methods: Annotated[Names, Field(min_length=1)] = ("ctc", "awp")
     """Methods by name; plain CTC is always run, for comparison."""
     weights: tuple[NonNegative, ...] = (0.2, 0.5)
     """Weights of Align With Purpose."""
@@ -298,7 +295,7 @@ class DiagnoseConfig(VerbConfig):
     """Speech to look at, as for training; none: tones; in Python a list of utterances too."""
     test_speaker: str | None = None
     """Speaker whose recordings are looked at."""
-    utterances: Several = 128
+    utterances: Annotated[int, Field(ge=2)] = 128
     """Utterances to look at."""
 
 

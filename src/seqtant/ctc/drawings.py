@@ -14,25 +14,20 @@ def sweep(result: Result) -> list[Figure]:
     table = _table(result, "frontier")
     if table is None:
         return []
-    columns = {name: place for place, name in enumerate(table.columns)}
     traces = []
     for shade, method in enumerate(dict.fromkeys(row[0] for row in table.rows)):
-        rows = [row for row in table.rows if row[0] == method]
-        rows = sorted(rows, key=lambda row: _number(row[columns["delay, ms"]]) or 0.0)
-
-        def column(name: str, rows: list[tuple[Cell, ...]] = rows) -> list[float | None]:
-            return [_number(row[columns[name]]) for row in rows]
-
+        mine = [dict(zip(table.columns, map(_number, row), strict=True)) for row in table.rows if row[0] == method]
+        mine.sort(key=lambda row: row["delay, ms"] or 0.0)
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": str(method),
-                "x": column("delay, ms"),
-                "y": column("WER, %"),
-                "text": [f"weight {row[1]:g}" if isinstance(row[1], int | float) else "" for row in rows],
-                "error_x": _bars(column("delay, ms"), column("delay low"), column("delay high")),
-                "error_y": _bars(column("WER, %"), column("WER low"), column("WER high")),
+                "x": [row["delay, ms"] for row in mine],
+                "y": [row["WER, %"] for row in mine],
+                "text": [f"weight {row['weight']:g}" for row in mine],
+                "error_x": _bars(mine, "delay, ms", "delay"),
+                "error_y": _bars(mine, "WER, %", "WER"),
                 "line": {"color": COLORS[shade % len(COLORS)]},
             }
         )
@@ -49,14 +44,13 @@ def sweep(result: Result) -> list[Figure]:
     ]
 
 
-def _bars(values: list[float | None], lows: list[float | None], highs: list[float | None]) -> dict[str, object]:
+def _bars(rows: list[dict[str, float | None]], value: str, name: str) -> dict[str, object]:
     """Plotly's error bars; a missing end has no bar."""
-
-    def reach(ends: list[float | None], sign: float) -> list[float]:
-        pairs = zip(values, ends, strict=True)
-        return [0.0 if value is None or end is None else sign * (end - value) for value, end in pairs]
-
-    return {"type": "data", "symmetric": False, "array": reach(highs, 1), "arrayminus": reach(lows, -1)}
+    bars: dict[str, object] = {"type": "data", "symmetric": False}
+    for side, end, sign in (("array", "high", 1), ("arrayminus", "low", -1)):
+        pairs = [(row[value], row[f"{name} {end}"]) for row in rows]
+        bars[side] = [0.0 if middle is None or edge is None else sign * (edge - middle) for middle, edge in pairs]
+    return bars
 
 
 def stream(result: Result) -> list[Figure]:

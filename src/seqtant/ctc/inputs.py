@@ -111,10 +111,6 @@ def _recognizer(value: Any) -> Any:
     return value
 
 
-def _sound(value: Any) -> Any:
-    return str(value) if is_path(value) else utterance_of(value)
-
-
 def _speech(value: Any) -> Any:
     from seqtant.ctc.recognition.sources import Speech
 
@@ -156,33 +152,21 @@ def _digest(*parts: Any) -> str:
     return sha256.hexdigest()[:8]
 
 
-def _describe_recognizer(value: Any) -> Any:
-    """A recognizer by a hash of its weights and labels: two that differ are told apart, and nothing is kept of them."""
+def describe_source(value: Any) -> Any:
+    """Writes a source as text for records and titles: paths as they are, objects by what they hold and a hash of it."""
     if value is None or is_path(value):
         return describe(value)
+    if isinstance(value, Mapping):
+        return f"<{len(value)} recordings in memory, sha256 {_digest(sorted(value.items()))}>"
+    if hasattr(value, "recording"):
+        return f"<'{value.id}', {value.recording.seconds:.2f} s in memory, sha256 {_digest(*_parts(value))}>"
+    if hasattr(value, "fingerprint"):
+        return f"<{len(value)} utterances in memory, sha256 {value.fingerprint}>"
+    # A recognizer: two that differ in a weight are told apart, and nothing is kept of them.
     weights = [
         part for name, each in value.encoder.state_dict().items() for part in (name, each.cpu().numpy().tobytes())
     ]
     return f"<recognizer of {len(value.labels.names)} labels in memory, sha256 {_digest(value.labels, *weights)}>"
-
-
-def describe_sound(value: Any) -> Any:
-    """Writes a sound as text for records and titles: a path as it is, an object by name, length and hash."""
-    if value is None or is_path(value):
-        return describe(value)
-    return f"<'{value.id}', {value.recording.seconds:.2f} s in memory, sha256 {_digest(*_parts(value))}>"
-
-
-def _describe_speech(value: Any) -> Any:
-    if value is None or is_path(value):
-        return describe(value)
-    return f"<{len(value)} utterances in memory, sha256 {value.fingerprint}>"
-
-
-def _describe_words(value: Any) -> Any:
-    if value is None or is_path(value):
-        return describe(value)
-    return f"<{len(value)} recordings in memory, sha256 {_digest(sorted(value.items()))}>"
 
 
 def _parts(utterance: Any) -> tuple[Any, ...]:
@@ -210,13 +194,14 @@ if TYPE_CHECKING:
     WordsSource: TypeAlias = str | Path | Mapping[str, Sequence[TimedWord | tuple[str, float, float]]]
     Text: TypeAlias = str | Sequence[str]
 else:
-    RecognizerSource = Annotated[Any, InMemory(), BeforeValidator(_recognizer), PlainSerializer(_describe_recognizer)]
+    RecognizerSource = Annotated[Any, InMemory(), BeforeValidator(_recognizer), PlainSerializer(describe_source)]
     """A folder that ``ctc train`` wrote, or a :class:`Recognizer`."""
-    SpeechSource = Annotated[Any, InMemory(), BeforeValidator(_speech), PlainSerializer(_describe_speech)]
+    SpeechSource = Annotated[Any, InMemory(), BeforeValidator(_speech), PlainSerializer(describe_source)]
     """A path, a :class:`Speech`, ``train``, ``development`` and ``test`` by name, or test utterances alone."""
-    SoundSource = Annotated[Any, InMemory(), BeforeValidator(_sound), PlainSerializer(describe_sound)]
+    Sound = BeforeValidator(lambda value: str(value) if is_path(value) else utterance_of(value))
+    SoundSource = Annotated[Any, InMemory(), Sound, PlainSerializer(describe_source)]
     """A sound file, an ``Utterance``, a ``Recording``, or ``(samples, rate)``."""
-    WordsSource = Annotated[Any, InMemory(), BeforeValidator(_words), PlainSerializer(_describe_words)]
+    WordsSource = Annotated[Any, InMemory(), BeforeValidator(_words), PlainSerializer(describe_source)]
     """A CTM file, or words by recording."""
     Text = Annotated[Any, InMemory(), BeforeValidator(_text)]
     """A text, or its words."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,36 +43,24 @@ def warn_too_short(record: Recorder, names: Sequence[str], total: int) -> None:
 
 def record_summary(record: Recorder, summary: LatencySummary) -> None:
     """Records the numbers of one system, and a table with their intervals."""
-    numbers = {
-        "wer": summary.wer,
-        "mean_delay_ms": summary.after_start,
-        "p50_ms": summary.median,
-        "p90_ms": summary.p90,
-        "mean_delay_after_end_ms": summary.after_end,
-        "first_token_ms": summary.first,
-        "last_token_ms": summary.last,
-    }
-    for name, estimate in numbers.items():
-        record.value(name, None if estimate is None else estimate.value)
-    record.value("substitutions", summary.errors.substitutions)
-    record.value("insertions", summary.errors.insertions)
-    record.value("deletions", summary.errors.deletions)
-    record.value("words", summary.errors.words)
-    meanings = (
-        "word error rate, %",
-        "delay after the word's start: mean, ms",
-        "delay after the word's start: median, ms",
-        "delay after the word's start: 90th percentile, ms",
-        "delay after the word's end: mean, ms",
-        "first emission after the start of speech: mean, ms",
-        "last emission after the end of speech (drain): mean, ms",
+    numbers = (
+        ("wer", summary.wer, "word error rate, %"),
+        ("mean_delay_ms", summary.after_start, "delay after the word's start: mean, ms"),
+        ("p50_ms", summary.median, "delay after the word's start: median, ms"),
+        ("p90_ms", summary.p90, "delay after the word's start: 90th percentile, ms"),
+        ("mean_delay_after_end_ms", summary.after_end, "delay after the word's end: mean, ms"),
+        ("first_token_ms", summary.first, "first emission after the start of speech: mean, ms"),
+        ("last_token_ms", summary.last, "last emission after the end of speech (drain): mean, ms"),
     )
-    rows = [(text, *interval_cells(estimate)) for text, estimate in zip(meanings, numbers.values(), strict=True)]
+    for name, estimate, _ in numbers:
+        record.value(name, None if estimate is None else estimate.value)
+    for name in ("substitutions", "insertions", "deletions", "words"):
+        record.value(name, getattr(summary.errors, name))
     record.table(
         "latency",
         "Word errors and delays",
         ("quantity", "value", "low", "high"),
-        rows,
+        [(meaning, *interval_cells(estimate)) for _, estimate, meaning in numbers],
         note="Delays are those of correctly recognized words; intervals resample whole utterances (95 %).",
     )
 
@@ -139,30 +126,12 @@ def record_words(record: Recorder, delays: Sequence[WordDelay]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Track:
-    """The words that one system recognized.
+def write_timeline(
+    path: Path, utterance: Utterance, tracks: Mapping[str, Sequence[TimedWord]], *, with_sound: bool = True
+) -> Path:
+    """Writes a self-contained page that plays the sound and shows each system's words at the moment they come out.
 
-    Args:
-        name: How it is called on the page.
-        words: Its words; ``start`` is when each came out, in seconds.
-    """
-
-    name: str
-    words: tuple[TimedWord, ...]
-
-
-def write_timeline(path: Path, utterance: Utterance, tracks: Sequence[Track], *, with_sound: bool = True) -> Path:
-    """Writes a self-contained page that plays the sound and shows the words at the moment they come out.
-
-    Args:
-        path: Where to.
-        utterance: The sound, and its true words where they are known.
-        tracks: Words of each system.
-        with_sound: Whether the recording itself goes into the page; without it only its outline does.
-
-    Returns:
-        The same path.
+    Without the sound only its outline goes into the page.
     """
     # Imported here: the measurement of CTM files needs neither.
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -183,7 +152,7 @@ def write_timeline(path: Path, utterance: Utterance, tracks: Sequence[Track], *,
         "outline": [round(float(peak), 4) for peak in peaks / max(float(peaks.max()), 1e-9)],
         "truth": [[word.word, word.start, word.end] for word in utterance.words],
         "tracks": [
-            {"name": track.name, "words": [[word.word, word.start] for word in track.words]} for track in tracks
+            {"name": name, "words": [[word.word, word.start] for word in words]} for name, words in tracks.items()
         ],
     }
     environment = Environment(

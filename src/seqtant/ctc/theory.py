@@ -19,13 +19,6 @@ def first_emission(p: ArrayLike, *, blank: int) -> tuple[float, float]:
 
     ``sum_t t p_t(not blank) prod_{s<t} p_s(blank)``, divided by the probability that anything is emitted.
 
-    Args:
-        p: Posteriors, shape (T, V).
-        blank: Index of the blank.
-
-    Returns:
-        Expected frame index given that something is emitted, and the probability of an empty path.
-
     Raises:
         InputError: No path with a token has any probability.
 
@@ -48,10 +41,6 @@ def expected_removable(p: ArrayLike, *, blank: int) -> float:
     A frame can go when it repeats its left neighbor, and the first frame when it is blank:
     ``p_0(blank) + sum_{t>0} sum_v p_t(v) p_{t-1}(v)``.
 
-    Args:
-        p: Posteriors, shape (T, V).
-        blank: Index of the blank.
-
     Example:
         >>> expected_removable([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], blank=0)
         2.0
@@ -67,13 +56,8 @@ def words_to_resolve(
 
     ``discordant * error_rate * (z / (relative * error_rate))^2``: a word on which the two systems differ moves the
     difference by one, so the difference of the two rates has a variance of about the share of such words per word.
-
-    Args:
-        relative: Relative change to be seen, e.g. 0.04.
-        error_rate: Word error rate of the first system, in (0, 1).
-        discordant: Words on which exactly one system errs, as a share of the first system's errors.
-        level: Two-sided level of the test.
-        power: Probability of seeing the change.
+    ``discordant`` are the words on which exactly one system errs, as a share of the first system's errors; ``level`` is
+    two-sided.
 
     Raises:
         InputError: A rate or change outside (0, 1).

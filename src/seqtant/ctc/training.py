@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,8 @@ from seqtant.ctc.decoding.word_errors import WordErrors, word_errors
 from seqtant.ctc.inputs import RecognizerSource, SoundSource, utterance_of
 from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
-from seqtant.ctc.losses.base import LossTerm, Objective, Schedule
-from seqtant.ctc.losses.registry import MethodSettings, method_of, plain
+from seqtant.ctc.losses.base import LossTerm, Objective, PlainCTC, Schedule
+from seqtant.ctc.losses.registry import MethodSettings, method_of
 from seqtant.ctc.recognition.dataset import Corpus, CorpusBatches, step_seed
 from seqtant.ctc.recognition.recognizer import Recognizer, blank_share
 from seqtant.ctc.recognition.sources import Corpora, load_corpora
@@ -41,26 +42,20 @@ def fit(
     recognizer: Recognizer,
     corpus: Corpus,
     objective: Objective,
-    config: TrainingConfig,
+    optimization: Optimization,
     *,
-    batch_size: int,
+    steps: int,
+    peak: float,
+    warmup: int,
+    schedule: Literal["cosine", "constant"] = "cosine",
     context: Context,
     seed: int,
     callbacks: tuple[Periodic, ...] = (),
     stats: StatsSink | None = None,
 ) -> None:
-    """Trains the encoder in place; the same seed gives the same batches and, on one device, the same weights.
+    """Trains the encoder in place, up to the ``peak`` learning rate; the folder of the context is not used.
 
-    Args:
-        recognizer: What is trained.
-        corpus: Utterances to learn from.
-        objective: What is minimized.
-        config: Steps, learning rate.
-        batch_size: Utterances per step.
-        context: Device and progress; its folder is not used.
-        seed: Of the order of utterances and of the sampled paths.
-        callbacks: What else to do periodically.
-        stats: Takes the statistics of each step.
+    The same seed gives the same batches and paths and, on one device, the same weights.
     """
 
     def loss(model: nn.Module, batch: Batch) -> LossSum:
@@ -76,7 +71,17 @@ def fit(
         return LossSum(result.loss * rows, torch.tensor(float(rows), device=log_probs.device))
 
     objective.train()
-    batches = CorpusBatches(corpus, batch_size, seed=seed, trim=objective.trim)
+    batches = CorpusBatches(corpus, optimization.batch_size, seed=seed, trim=objective.trim)
+    config = TrainingConfig(
+        steps=steps,
+        learning_rate=peak,
+        schedule=schedule,
+        warmup=min(warmup, steps),
+        final_fraction=0.0,
+        weight_decay=0.0,
+        betas=optimization.betas,
+        clip=optimization.clip,
+    )
     context = replace(context, folder=None)
     train(recognizer.encoder, batches, config, loss=loss, context=context, callbacks=callbacks)
 
@@ -113,18 +118,18 @@ def train_recognizer(
     frames = torch.cat(corpora.train.features)  # [frames, bands]
     encoder.set_normalization(frames.mean(0), frames.std(0))
     recognizer = Recognizer(encoder, corpora.labels, corpora.log_mel)
-    schedule = TrainingConfig(
+    fit(
+        recognizer,
+        corpora.train,
+        Objective([PlainCTC(blank=corpora.labels.blank)]),
+        optimization,
         steps=steps,
-        learning_rate=optimization.learning_rate,
+        peak=optimization.learning_rate,
+        warmup=optimization.warmup,
         schedule="cosine" if to_zero else "constant",
-        warmup=min(optimization.warmup, steps),
-        final_fraction=0.0,
-        weight_decay=0.0,
-        betas=optimization.betas,
-        clip=optimization.clip,
+        context=context,
+        seed=seed,
     )
-    objective = plain(0.0, MethodSettings(blank=corpora.labels.blank))
-    fit(recognizer, corpora.train, objective, schedule, batch_size=optimization.batch_size, context=context, seed=seed)
     return recognizer
 
 
@@ -170,23 +175,16 @@ def finetune_recognizer(
     """
     trained = Recognizer(copy.deepcopy(recognizer.encoder), recognizer.labels, recognizer.log_mel)
     watch = CollapseGuard(trained, corpora.development, guard) if guard else None
-    schedule = TrainingConfig(
-        steps=steps,
-        learning_rate=optimization.finetune_rate,
-        warmup=min(10, steps),
-        final_fraction=0.0,
-        weight_decay=0.0,
-        betas=optimization.betas,
-        clip=optimization.clip,
-    )
     collapse = ""
     try:
         fit(
             trained,
             corpora.train,
             objective if isinstance(objective, Objective) else Objective([objective]),
-            schedule,
-            batch_size=optimization.batch_size,
+            optimization,
+            steps=steps,
+            peak=optimization.finetune_rate,
+            warmup=10,
             context=context,
             seed=seed + 10_000,  # another order than that of the training before
             callbacks=(Periodic(watch.settings.every, watch.check),) if watch else (),
@@ -198,7 +196,7 @@ def finetune_recognizer(
     except CollapseError as error:
         collapse = str(error)
         if watch:
-            watch.restore()
+            trained.encoder.load_state_dict(watch.good_weights)
     return Finetuned(trained, collapse, watch)
 
 
@@ -236,11 +234,7 @@ def train_to_start_wer(
     context: Context,
     seed: int,
 ) -> tuple[Recognizer, int, float]:
-    """Trains with plain CTC until the development word error rate is low enough for sampled paths to mean something.
-
-    Returns:
-        The recognizer, the steps it took, and the word error rate (percent) it starts from.
-    """
+    """Trains with plain CTC until sampled paths mean something; gives the model, its steps, its word errors (%)."""
     # Each chunk is a finetuning of its own, with a schedule from start to end and an order of its own.
     steps, chunk = 0, min(100, max(most_steps, 1))
     wer = word_error_rate(recognizer, corpora.development)
@@ -248,7 +242,7 @@ def train_to_start_wer(
         recognizer = finetune_recognizer(
             recognizer,
             corpora,
-            plain(0.0, MethodSettings(blank=corpora.labels.blank)),
+            PlainCTC(blank=corpora.labels.blank),
             optimization,
             steps=chunk,
             context=context,
@@ -264,13 +258,7 @@ class CollapseError(Exception):
 
 
 class CollapseGuard:
-    """Stops a run when word errors or silence explode, and keeps the last good weights.
-
-    Args:
-        recognizer: What is being trained.
-        corpus: Development utterances; the first few of them are used.
-        settings: When a run counts as collapsed.
-    """
+    """Stops a run whose word errors or silence explode on some of the corpus, and keeps the last good weights."""
 
     def __init__(self, recognizer: Recognizer, corpus: Corpus, settings: Guard) -> None:
         self.recognizer, self.settings = recognizer, settings
@@ -298,10 +286,6 @@ class CollapseGuard:
         # state_dict holds references to the weights that are being trained: copy them.
         self.good_step, self.good_weights = step, copy.deepcopy(dict(self.recognizer.encoder.state_dict()))
 
-    def restore(self) -> None:
-        """Loads the last good weights."""
-        self.recognizer.encoder.load_state_dict(self.good_weights)
-
 
 def word_error_rate(recognizer: Recognizer, corpus: Corpus) -> float:
     """Computes the word error rate in percent; needs no word times."""
@@ -318,7 +302,7 @@ def load_recognizer(model: RecognizerSource | None = None, seed: int = 0) -> Rec
         InputError: The folder holds no recognizer.
     """
     if model is None:
-        return _tone_recognizer(seed)
+        return _tones(seed)[0]
     return Recognizer.load(Path(model)) if is_path(model) else model
 
 
@@ -335,7 +319,7 @@ def load_model_and_sound(
         raise InputError(f"model and sound belong together: give {lacking}, or neither for a demonstration")
     recognizer = load_recognizer(model, seed)
     if file is None:
-        return recognizer, _tone_corpora(seed).test.utterances[0]
+        return recognizer, _tones(seed)[1].test.utterances[0]
     words = tuple(text.split())
     if is_path(file):
         return recognizer, Utterance(Path(file).stem, read_audio(Path(file)), words)
@@ -345,13 +329,9 @@ def load_model_and_sound(
 
 
 @cache
-def _tone_corpora(seed: int) -> Corpora:
-    demo = TrainConfig.smoke()
-    return load_corpora(None, demo.utterances, units=demo.units, bands=demo.network.bands, seed=seed)
-
-
-@cache
-def _tone_recognizer(seed: int) -> Recognizer:
+def _tones(seed: int) -> tuple[Recognizer, Corpora]:
     demo, context = TrainConfig.smoke(), Context(device="cpu")
-    corpora = _tone_corpora(seed)
-    return train_recognizer(corpora, demo.network, demo.optimization, steps=demo.base_steps, seed=seed, context=context)
+    corpora = load_corpora(None, demo.utterances, units=demo.units, bands=demo.network.bands, seed=seed)
+    steps = demo.base_steps
+    recognizer = train_recognizer(corpora, demo.network, demo.optimization, steps=steps, seed=seed, context=context)
+    return recognizer, corpora

@@ -10,12 +10,7 @@ from seqtant.optional import require
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a label sequence.
-
-    Args:
-        labels: Its labels.
-        positions: Where they stand in the sequence.
-    """
+    """One word of a label sequence: its labels, and where they stand in the sequence."""
 
     labels: tuple[int, ...]
     positions: tuple[int, ...]

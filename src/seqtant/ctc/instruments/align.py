@@ -6,7 +6,7 @@ import torch
 
 from seqtant.ctc.config import AlignConfig
 from seqtant.ctc.decoding.word_errors import split_words
-from seqtant.ctc.inputs import describe_sound
+from seqtant.ctc.inputs import describe_source
 from seqtant.ctc.lattice.forced_alignment import forced_align
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
 from seqtant.data.speech import TimedWord, write_ctm
@@ -38,7 +38,7 @@ def align(config: AlignConfig, context: Context) -> Result:
         True
     """
     with Recorder(
-        "ctc.align", f"Words in {describe_sound(config.file) or 'made-up tones'}", config, context, papers=(2,)
+        "ctc.align", f"Words in {describe_source(config.file) or 'made-up tones'}", config, context, papers=(2,)
     ) as record:
         recognizer, utterance = load_model_and_sound(
             config.model, config.file, context.seed, text=str(config.text or "")

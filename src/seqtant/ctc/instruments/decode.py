@@ -6,7 +6,7 @@ import torch
 
 from seqtant.ctc.config import DecodeConfig
 from seqtant.ctc.decoding.decoders import BeamDecoder, Hypothesis, greedy_decode
-from seqtant.ctc.inputs import describe_sound
+from seqtant.ctc.inputs import describe_source
 from seqtant.ctc.lattice.forced_alignment import Span
 from seqtant.ctc.lattice.likelihood import ctc_losses
 from seqtant.ctc.lattice.paths import CTCInput
@@ -40,7 +40,7 @@ def decode(config: DecodeConfig, context: Context) -> Result:
         True
     """
     with Recorder(
-        "ctc.decode", f"Words of {describe_sound(config.file) or 'made-up tones'}", config, context, papers=(2,)
+        "ctc.decode", f"Words of {describe_source(config.file) or 'made-up tones'}", config, context, papers=(2,)
     ) as record:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
         if config.model is None:

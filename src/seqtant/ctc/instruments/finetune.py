@@ -65,7 +65,20 @@ def finetune(config: FinetuneConfig, context: Context) -> Result:
         corpora, start = _start(config, context, record)
         before = start.timings(corpora.test)
 
-        attempt = partial(_attempt, config, context, corpora, start, record)
+        def attempt(weight: float) -> Finetuned:
+            context.progress.note(f"{config.method} at weight {weight:g}")
+            return finetune_recognizer(
+                start,
+                corpora,
+                objective_of(config.method, weight, config.purpose, corpora, ramp=config.ramp),
+                config.optimization,
+                steps=config.steps,
+                context=context,
+                seed=context.seed,
+                guard=config.guard,
+                stats=partial(_keep, record, f"{config.method} {weight:g}"),
+            )
+
         if config.budget_wer is None:
             done = attempt(config.weight)
             final, weight = done.recognizer, config.weight
@@ -132,53 +145,20 @@ def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[
     return corpora, recognizer
 
 
-def _attempt(
-    config: FinetuneConfig, context: Context, corpora: Corpora, start: Recognizer, record: Recorder, weight: float
-) -> Finetuned:
-    """Finetunes from the start at one weight and records the course of its statistics."""
-
-    def keep(step: int, stats: Mapping[str, float]) -> None:
-        if step % STATS_EVERY == 0:
-            for name in (name for name in stats if name.endswith(COURSE)):
-                record.measure(name, stats[name], step=step, group=f"{config.method} {weight:g}")
-
-    context.progress.note(f"{config.method} at weight {weight:g}")
-    return finetune_recognizer(
-        start,
-        corpora,
-        objective_of(config.method, weight, config.purpose, corpora, ramp=config.ramp),
-        config.optimization,
-        steps=config.steps,
-        context=context,
-        seed=context.seed,
-        guard=config.guard,
-        stats=keep,
-    )
+def _keep(record: Recorder, group: str, step: int, stats: Mapping[str, float]) -> None:
+    if step % STATS_EVERY == 0:
+        for name in (name for name in stats if name.endswith(COURSE)):
+            record.measure(name, stats[name], step=step, group=group)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One weight that was tried.
-
-    Args:
-        weight: The weight.
-        change: What it changed on the development utterances.
-        within: Whether the upper end of the word-error interval is within the budget.
-        recognizer: The model it made.
-    """
+    """One weight that was tried: what it changed on development utterances, whether within the budget, its model."""
 
     weight: float
     change: Comparison
     within: bool
     recognizer: Recognizer
-
-
-@dataclass(frozen=True)
-class BudgetResult:
-    """All weights tried, in order, and the one that gained the most latency within the budget; None if none did."""
-
-    trials: tuple[Trial, ...]
-    best: Trial | None
 
 
 def max_weight_within_wer_budget(
@@ -188,7 +168,7 @@ def max_weight_within_wer_budget(
     *,
     first_weight: float,
     most_runs: int,
-) -> BudgetResult:
+) -> tuple[list[Trial], Trial | None]:
     """Finds the largest weight within a budget: doubling until it is overspent, then bisecting on a log scale.
 
     Latency and word errors both rise with the weight, so the search is one-dimensional. A weight is within the budget
@@ -200,6 +180,9 @@ def max_weight_within_wer_budget(
         attempt: Trains from that model with a weight; gives the new model, its timings, and whether it collapsed.
         first_weight: Where to begin.
         most_runs: Weights to try.
+
+    Returns:
+        All weights tried, in order, and the one that gained the most latency within the budget; None if none did.
     """
     trials: list[Trial] = []
     # Invariant: good is the largest weight known to be within, bad the smallest known not to be.
@@ -218,8 +201,7 @@ def max_weight_within_wer_budget(
             bad = min(bad, weight)
         weight = 2 * good if bad == float("inf") else (good * bad) ** 0.5 if good else bad / 2
     gains = [(trial.change.delay.value, trial) for trial in trials if trial.within and trial.change.delay is not None]
-    best = min(gains, key=lambda gain: gain[0])[1] if gains else None
-    return BudgetResult(tuple(trials), best)
+    return trials, min(gains, key=lambda gain: gain[0])[1] if gains else None
 
 
 def _search(
@@ -231,14 +213,14 @@ def _search(
         done = attempt(weight)
         return done.recognizer, done.recognizer.timings(corpora.development), bool(done.collapse)
 
-    found = max_weight_within_wer_budget(
+    trials, best = max_weight_within_wer_budget(
         float(config.budget_wer or 0),
         start.timings(corpora.development),
         try_weight,
         first_weight=config.weight,
         most_runs=config.budget_runs,
     )
-    record.value("runs", len(found.trials))
+    record.value("runs", len(trials))
     record.table(
         "trials",
         "Weights tried, measured on development utterances",
@@ -251,14 +233,14 @@ def _search(
                 None if trial.change.delay is None else round(trial.change.delay.value, 1),
                 trial.within,
             )
-            for trial in found.trials
+            for trial in trials
         ],
         note="A weight is within the budget if the upper end of the 95 % interval of its word-error change is.",
     )
-    if found.best is None:
+    if best is None:
         record.warn("No weight tried stayed within the budget: the model is left as it was; raise the budget.")
         return start, 0.0
-    return found.best.recognizer, found.best.weight
+    return best.recognizer, best.weight
 
 
 def _record_budget(record: Recorder, change: Comparison, budget: float) -> None:

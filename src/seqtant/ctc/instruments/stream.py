@@ -8,12 +8,12 @@ import torch
 
 from seqtant.ctc.config import StreamConfig
 from seqtant.ctc.decoding.decoders import greedy_decode
-from seqtant.ctc.inputs import describe_sound
+from seqtant.ctc.inputs import describe_source
 from seqtant.ctc.recognition.recognizer import Recognizer, StreamingRecognizer
-from seqtant.ctc.reporting import Track, write_timeline
+from seqtant.ctc.reporting import write_timeline
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound, load_recognizer
-from seqtant.data.speech import Utterance
-from seqtant.findings import Cell, Estimate, Result
+from seqtant.data.speech import TimedWord, Utterance
+from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
@@ -41,21 +41,20 @@ def stream(config: StreamConfig, context: Context) -> Result:
         'agrees'
     """
     with Recorder(
-        "ctc.stream", f"Streaming {describe_sound(config.file) or 'made-up tones'}", config, context, papers=(2,)
+        "ctc.stream", f"Streaming {describe_source(config.file) or 'made-up tones'}", config, context, papers=(2,)
     ) as record:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
         if config.model is None:
             record.warn(DEMO_WARNING)
-        tracks = [_stream(record, recognizer, utterance, config.chunk_ms, "")]
+        tracks = {"first model": _stream(record, recognizer, utterance, config.chunk_ms, "")}
         if config.against is not None:
-            tracks.append(_stream(record, load_recognizer(config.against), utterance, config.chunk_ms, "_against"))
-        for track in tracks:
-            for word in track.words:
-                record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=track.name)
-        emissions = sorted(((track, word) for track in tracks for word in track.words), key=lambda pair: pair[1].start)
-        rows: list[tuple[Cell, ...]] = [
-            (track.name, word.word, round(1000 * word.start, 1)) for track, word in emissions
-        ]
+            second = load_recognizer(config.against)
+            tracks["second model"] = _stream(record, second, utterance, config.chunk_ms, "_against")
+        emissions = [(name, word) for name, words in tracks.items() for word in words]
+        for name, word in emissions:
+            record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=name)
+        emissions.sort(key=lambda pair: pair[1].start)
+        rows = [(name, word.word, round(1000 * word.start, 1)) for name, word in emissions]
         record.table("emissions", "When each word came out", ("model", "word", "emitted, ms"), rows)
         # For the figure: the waveform's outline, and the true word times where they are known.
         samples, rate = utterance.recording.samples, utterance.recording.rate
@@ -70,7 +69,9 @@ def stream(config: StreamConfig, context: Context) -> Result:
     return record.result
 
 
-def _stream(record: Recorder, recognizer: Recognizer, utterance: Utterance, chunk_ms: float, suffix: str) -> Track:
+def _stream(
+    record: Recorder, recognizer: Recognizer, utterance: Utterance, chunk_ms: float, suffix: str
+) -> list[TimedWord]:
     """Streams one utterance in chunks and compares labels and log-probabilities with those of the whole."""
     samples = utterance.recording.at(recognizer.log_mel.rate).samples
     chunk = max(round(chunk_ms / 1000 * recognizer.log_mel.rate), 1)
@@ -96,4 +97,4 @@ def _stream(record: Recorder, recognizer: Recognizer, utterance: Utterance, chun
         predicted=Estimate.exact(0, "nats", "the network is causal"),
         measured=Estimate.exact(difference, "nats", "largest difference of any log-probability"),
     )
-    return Track("first model" if not suffix else "second model", tuple(words))
+    return words

@@ -15,14 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 from seqtant.ctc.config import SweepConfig
 from seqtant.ctc.decoding.word_errors import WordErrors
 from seqtant.ctc.losses.registry import FEWER_ERRORS, MethodSettings, method_of
-from seqtant.ctc.recognition.latency import Comparison, Timing, compare, discordant, summarize
+from seqtant.ctc.recognition.latency import Comparison, LatencySummary, Timing, compare, discordant, summarize
 from seqtant.ctc.recognition.recognizer import Recognizer, same_weights
 from seqtant.ctc.recognition.sources import Corpora, load_corpora
 from seqtant.ctc.reporting import interval_cells, verdict_of_decrease
 from seqtant.ctc.theory import words_to_resolve
 from seqtant.ctc.training import finetune_recognizer, objective_of, train_recognizer
 from seqtant.errors import InputError
-from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
@@ -65,18 +65,21 @@ def sweep(config: SweepConfig, context: Context) -> Result:
             record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
         runs = Sweep(config, context)
         points = runs.points()
-        measured = [summarize_point(point, points[0], seed=context.seed) for point in points]
-        if measured[0].delay is None:
+        measured = [summarize_point(point, seed=context.seed) for point in points]
+        changes = [None, *(change_of(points[0], point, seed=context.seed) for point in points[1:])]
+        if measured[0].after_start is None:
             record.warn("No delay could be measured: the utterances have no word times, or nothing was recognized.")
-        for point, found in zip(points, measured, strict=True):
-            _record_point(record, point, found)
-        for point, found in zip(points, measured, strict=True):
-            if point.method in FEWER_ERRORS and found.change is not None:
-                _record_errors(record, points[0], point, found.change)
-        _record_table(record, points, measured)
+        for point, found, change in zip(points, measured, changes, strict=True):
+            _record_point(record, point, found, change)
+        for point, change in zip(points, changes, strict=True):
+            if point.method in FEWER_ERRORS and change is not None:
+                _record_errors(record, points[0], point, change)
+        _record_tables(record, points, measured, changes)
         _record_monotone(record, points, context.seed)
         if config.zero_steps:
-            same = runs.zero_is_plain()
+            # Align With Purpose at weight 0 must give the weights of plain CTC to the bit.
+            ends = [runs.finetune(context.seed, name, 0.0, steps=config.zero_steps)[0] for name in ("ctc", "awp")]
+            same = same_weights(*ends)
             weights = "the same to the bit" if same else "NOT the same"
             record.value("zero_is_ctc", int(same))
             record.finding(
@@ -92,13 +95,7 @@ def sweep(config: SweepConfig, context: Context) -> Result:
 
 @dataclass(frozen=True)
 class Point:
-    """One method at one weight.
-
-    Args:
-        method: Its name.
-        weight: Its weight.
-        timings: Of the test utterances, one list per seed.
-    """
+    """One method at one weight, with the timings of the test utterances, one list per seed."""
 
     method: str
     weight: float
@@ -116,36 +113,8 @@ class Point:
         return method if self.method == "ctc" else f"{method}_{self.weight:g}"
 
 
-@dataclass(frozen=True)
-class PointSummary:
-    """Means of a point over seeds, with their intervals.
-
-    Args:
-        wer: Word error rate, percent.
-        delay: Mean delay after the word's start, ms; None where nothing was right.
-        after_end: Mean delay after the word's end, ms.
-        p90: 90th percentile of the delay after the start, ms.
-        last: Last emission after the end of speech, ms.
-        deletions: Share of reference words deleted, percent.
-        change: Paired change against plain CTC; None for plain CTC itself.
-    """
-
-    wer: Estimate
-    delay: Estimate | None
-    after_end: Estimate | None
-    p90: Estimate | None
-    last: Estimate | None
-    deletions: float
-    change: Comparison | None
-
-
 class Sweep:
-    """Runs, or reads back, every point of a sweep.
-
-    Args:
-        config: What is swept.
-        context: Seed, device, progress; with a folder, finished runs are kept there.
-    """
+    """Runs every point of a sweep, or reads back what an earlier run left in the folder of the context."""
 
     def __init__(self, config: SweepConfig, context: Context) -> None:
         self.config, self.context = config, context
@@ -172,12 +141,6 @@ class Sweep:
         bar.close()
         return [Point(method, weight, found[method, weight]) for method, weight in plan]
 
-    def zero_is_plain(self) -> bool:
-        """Checks whether Align With Purpose at weight 0 gives the weights of plain CTC to the bit."""
-        steps, seed = self.config.zero_steps, self.context.seed
-        first, second = (self._finetune(seed, method, 0.0, steps=steps)[0] for method in ("ctc", "awp"))
-        return same_weights(first, second)
-
     def timings(self, seed: int, method: str, weight: float) -> list[Timing]:
         """Trains and measures one run, or reads back what it left.
 
@@ -191,14 +154,14 @@ class Sweep:
             except ValidationError as error:
                 raise InputError(f"'{path}' is damaged: delete it to run that part again") from error
         self.context.progress.note(f"seed {seed}: {method} {weight:g}")
-        recognizer, corpora = self._finetune(seed, method, weight, steps=self.config.steps)
+        recognizer, corpora = self.finetune(seed, method, weight, steps=self.config.steps)
         timings = recognizer.timings(corpora.test)
         if path is not None:
             write_text(path, _TIMINGS.dump_json(timings).decode())
             recognizer.save(path.with_suffix(""))
         return timings
 
-    def _finetune(self, seed: int, method: str, weight: float, *, steps: int) -> tuple[Recognizer, Corpora]:
+    def finetune(self, seed: int, method: str, weight: float, *, steps: int) -> tuple[Recognizer, Corpora]:
         """Finetunes from the common checkpoint of a seed: all methods see the same batches."""
         config = self.config
         if self._current is None or self._current[0] != seed:
@@ -241,31 +204,21 @@ class Sweep:
         return done.recognizer, corpora
 
 
-def summarize_point(point: Point, plain_ctc: Point, *, seed: int) -> PointSummary:
+def summarize_point(point: Point, *, seed: int) -> LatencySummary:
     """Averages over seeds; one seed has intervals over utterances, several have Student's over seeds."""
     summaries = [summarize(timings, seed=seed, draws=DRAWS) for timings in point.timings]
-    totals = [summary.errors for summary in summaries]
-
-    def pooled(name: str, unit: str) -> Estimate | None:
+    if len(summaries) == 1:
+        return summaries[0]
+    means: dict[str, Estimate | None] = {}
+    for name in ("after_start", "after_end", "p90", "last"):
         each = [getattr(summary, name) for summary in summaries]
-        if any(estimate is None for estimate in each):
-            return None
-        return each[0] if len(each) == 1 else mean([estimate.value for estimate in each], unit=unit)
-
-    wer = pooled("wer", "%")
-    assert wer is not None  # every reference holds words: summarize refuses others
+        means[name] = None if None in each else mean([estimate.value for estimate in each], unit="ms")
+    wer = mean([summary.wer.value for summary in summaries], unit="%")
     if wer.low is not None and wer.low < 0:
         # Student's interval over few seeds does not know that a rate is never below 0.
         wer = replace(wer, low=0.0)
-    return PointSummary(
-        wer=wer,
-        delay=pooled("after_start", "ms"),
-        after_end=pooled("after_end", "ms"),
-        p90=pooled("p90", "ms"),
-        last=pooled("last", "ms"),
-        deletions=100 * sum(total.deletions for total in totals) / sum(total.words for total in totals),
-        change=None if point is plain_ctc else change_of(plain_ctc, point, seed=seed),
-    )
+    errors = sum((summary.errors for summary in summaries), WordErrors(0, 0, 0, 0))
+    return LatencySummary(wer, errors, median=None, first=None, delays=(), **means)
 
 
 def change_of(first: Point, second: Point, *, seed: int) -> Comparison:
@@ -281,9 +234,9 @@ def change_of(first: Point, second: Point, *, seed: int) -> Comparison:
     )
 
 
-def _record_point(record: Recorder, point: Point, found: PointSummary) -> None:
+def _record_point(record: Recorder, point: Point, found: LatencySummary, change: Comparison | None) -> None:
     record.value(f"wer_{point.name}", found.wer.value)
-    record.value(f"delay_ms_{point.name}", None if found.delay is None else found.delay.value)
+    record.value(f"delay_ms_{point.name}", None if found.after_start is None else found.after_start.value)
     for seed, timings in enumerate(point.timings):
         words = sum(timing.errors.words for timing in timings)
         errors = sum(timing.errors.total for timing in timings)
@@ -291,9 +244,9 @@ def _record_point(record: Recorder, point: Point, found: PointSummary) -> None:
         record.measure("wer", 100 * errors / words, unit="%", seed=seed, group=point.name)
         if late:
             record.measure("delay", sum(late) / len(late), unit="ms", seed=seed, group=point.name)
-    if found.change is None:
+    if change is None:
         return
-    delay, wer = found.change.delay, found.change.wer
+    delay, wer = change.delay, change.wer
     record.finding(
         f"earlier_{point.name}",
         f"Does {point.method} at {point.weight:g} emit the same words earlier than plain CTC?",
@@ -337,34 +290,24 @@ def _record_errors(record: Recorder, plain_ctc: Point, point: Point, change: Com
     )
 
 
-def _record_table(record: Recorder, points: list[Point], measured: list[PointSummary]) -> None:
-    pairs = list(zip(points, measured, strict=True))
+def _record_tables(
+    record: Recorder, points: list[Point], measured: list[LatencySummary], changes: list[Comparison | None]
+) -> None:
+    frontier: list[tuple[Cell, ...]] = []
+    tails: list[tuple[Cell, ...]] = []
+    for point, found, change in zip(points, measured, changes, strict=True):
+        delay, wer = (None, None) if change is None else (change.delay, change.wer)
+        intervals = (*interval_cells(found.wer), *interval_cells(found.after_start))
+        frontier.append((point.method, point.weight, *intervals, interval_cells(delay)[0], interval_cells(wer)[0]))
+        deletions = round(100 * found.errors.deletions / found.errors.words, 2)
+        late = (interval_cells(each)[0] for each in (found.p90, found.after_end, found.last))
+        tails.append((point.method, point.weight, deletions, *late))
+    ends = ("WER, %", "WER low", "WER high", "delay, ms", "delay low", "delay high")
     record.table(
         "frontier",
         "Latency against word errors",
-        (
-            "method",
-            "weight",
-            "WER, %",
-            "WER low",
-            "WER high",
-            "delay, ms",
-            "delay low",
-            "delay high",
-            "same words, ms",
-            "WER change, points",
-        ),
-        [
-            (
-                point.method,
-                point.weight,
-                *interval_cells(found.wer),
-                *interval_cells(found.delay),
-                None if found.change is None else interval_cells(found.change.delay)[0],
-                None if found.change is None else interval_cells(found.change.wer)[0],
-            )
-            for point, found in pairs
-        ],
+        ("method", "weight", *ends, "same words, ms", "WER change, points"),
+        frontier,
         note="Delays are after the word's start, of correct words; 'same words' is the change on words that plain CTC "
         "got right too. 95 %: over utterances with one seed, Student's t over seeds with several.",
     )
@@ -372,15 +315,7 @@ def _record_table(record: Recorder, points: list[Point], measured: list[PointSum
         "tails",
         "What is lost, and what is latest",
         ("method", "weight", "deletions, %", "p90, ms", "after end, ms", "last token, ms"),
-        [
-            (
-                point.method,
-                point.weight,
-                round(found.deletions, 2),
-                *(interval_cells(each)[0] for each in (found.p90, found.after_end, found.last)),
-            )
-            for point, found in pairs
-        ],
+        tails,
         note="p90: of the delay after the word's start; after end: mean delay after its end; last token: after the "
         "end of speech.",
     )

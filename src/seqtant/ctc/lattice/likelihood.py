@@ -24,9 +24,6 @@ LossFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 def ctc_losses(data: CTCInput) -> Float[Tensor, " B"]:
     """Computes the CTC loss per utterance; 0 without a gradient where the target cannot fit.
 
-    Args:
-        data: A checked batch of log-probabilities with targets.
-
     Example:
         >>> half = torch.full((1, 2, 2), 0.5).log()
         >>> one = torch.tensor([1])
@@ -103,16 +100,8 @@ def alignment_log_sum(
 ) -> Float[Tensor, " B"]:
     """Sums the weights of all alignments of a target, in logs: ``log sum_a exp(sum_t score_t(a_t) + entries)``.
 
-    Args:
-        scores: Score of each label at each frame, any real numbers; log-probabilities give the CTC likelihood.
-        lengths: Frames that count.
-        targets: Tokens, padded.
-        target_lengths: Tokens that count.
-        blank: Index of the blank.
-        entry: Score added when an alignment emits token u first at frame t; a constant, no gradient flows into it.
-
-    Returns:
-        One number per utterance; -inf where no alignment exists.
+    Scores are any real numbers; log-probabilities give the CTC likelihood. ``entry`` is added where an alignment emits
+    token u first at frame t; no gradient flows into it. Where no alignment exists the sum is -inf.
 
     Example:
         >>> half = torch.full((1, 2, 2), 0.5).log()
@@ -206,12 +195,7 @@ def _log_add(*terms: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The difference between a loss's gradient and the exact one.
-
-    Args:
-        error: Largest difference of any component.
-        scale: Largest component of the exact gradient.
-    """
+    """The largest difference of a loss's gradient from the exact one, and the largest component of the exact one."""
 
     error: float
     scale: float

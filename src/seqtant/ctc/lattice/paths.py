@@ -18,15 +18,7 @@ from seqtant.errors import InputError
 
 @dataclass(frozen=True)
 class CTCInput:
-    """One checked batch.
-
-    Args:
-        log_probs: (B, T, V), at least single precision.
-        lengths: Frames per utterance, on the device of ``log_probs``.
-        targets: Reference labels (B, U), 0 beyond each end; None where none were given.
-        target_lengths: Reference tokens per utterance.
-        blank: Index of the blank, 0 or more.
-    """
+    """One checked batch on one device: at least single precision, targets 0 beyond each end, a blank of 0 or more."""
 
     log_probs: Float[Tensor, "B T V"]
     lengths: Int[Tensor, " B"]
@@ -161,16 +153,10 @@ def sample_paths(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, "B N T"]:
-    """Draws every frame's label independently from the model's posterior.
+    """Draws every frame's label independently from the model's posterior; no gradient flows back through the draw.
 
-    Args:
-        log_probs: Log-probabilities; no gradient flows back through the draw.
-        num_samples: Paths per utterance, N.
-        temperature: Flattens (above 1) or sharpens the distribution that is drawn from; never what is scored.
-        generator: Source of randomness, on the device of ``log_probs``.
-
-    Returns:
-        Labels, shape (B, N, T). Frames that hold NaN get label 0: their scores are NaN all the same.
+    The temperature flattens (above 1) or sharpens what is drawn from, never what is scored. Frames that hold NaN get
+    label 0: their scores are NaN all the same.
 
     Example:
         >>> sure = torch.tensor([[[0.0, -torch.inf], [-torch.inf, 0.0]]])
@@ -193,12 +179,8 @@ def path_scores(
 ) -> Float[Tensor, "B N"]:
     """Log-probability of each path, summed over the frames that count.
 
-    Args:
-        log_probs: Log-probabilities; gradients flow into them.
-        paths: Labels.
-        lengths: Frames that count.
-        epsilon: Added to the probability inside the logarithm. 0 is right; the code published with the paper uses
-            1e-7, which cuts every frame off at -16.1 nats.
+    Epsilon is added to the probability inside the logarithm. 0 is right; the code published with the paper uses 1e-7,
+    which cuts every frame off at -16.1 nats.
 
     Example:
         >>> path_scores(torch.tensor([[[-1.0, -2.0], [-3.0, -4.0]]]), torch.tensor([[[0, 1]]]), torch.tensor([2]))
@@ -214,18 +196,10 @@ def path_scores(
 
 @dataclass(frozen=True)
 class Collapsed:
-    """The texts of paths: repeats merged, blanks dropped.
-
-    Args:
-        tokens: Labels in order, padded with -1, shape (B, N, T).
-        counts: Tokens per path, shape (B, N).
-        starts: Whether a frame starts a token, shape (B, N, T).
-        owner: Index of the token a frame belongs to, -1 for blanks and padding, shape (B, N, T).
-    """
+    """The texts of paths, padded with -1; ``owner`` is the token that a frame belongs to, -1 for blanks and padding."""
 
     tokens: Int[Tensor, "B N T"]
     counts: Int[Tensor, "B N"]
-    starts: Bool[Tensor, "B N T"]
     owner: Int[Tensor, "B N T"]
 
 
@@ -245,7 +219,7 @@ def collapse(batch: PathBatch) -> Collapsed:
     slot = torch.where(starts, owner, paths.shape[-1])
     padded = paths.new_full((*paths.shape[:-1], paths.shape[-1] + 1), -1)
     tokens = padded.scatter(-1, slot, paths)[..., :-1]
-    return Collapsed(tokens, starts.sum(-1), starts, owner)
+    return Collapsed(tokens, starts.sum(-1), owner)
 
 
 def previous_labels(paths: Int[Tensor, "B N T"], blank: int) -> Int[Tensor, "B N T"]:

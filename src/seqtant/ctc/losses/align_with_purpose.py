@@ -9,7 +9,7 @@ import torch
 
 from seqtant.ctc.lattice.paths import CTCInput, PathBatch, path_scores, sample_paths
 from seqtant.ctc.losses.base import LossTerm, Schedule, TermLoss, fraction
-from seqtant.ctc.losses.properties import Property, as_property
+from seqtant.ctc.losses.properties import PROPERTIES, Property
 from seqtant.errors import InputError
 
 Score = Literal["frame-mean", "sum"]
@@ -71,7 +71,7 @@ class AlignWithPurpose(LossTerm):
             raise InputError(f"score is '{score}': use 'frame-mean' or 'sum'")
         if reduction not in {"sample-sum", "mean"}:
             raise InputError(f"reduction is '{reduction}': use 'sample-sum' or 'mean'")
-        self.properties = tuple(as_property(item) for item in properties)
+        self.properties = tuple(PROPERTIES[item]() if isinstance(item, str) else item for item in properties)
         self.names = tuple(item if isinstance(item, str) else type(item).__name__ for item in properties)
         each = weight if isinstance(weight, Sequence) else [weight] * len(self.properties)
         if len(each) != len(self.properties):

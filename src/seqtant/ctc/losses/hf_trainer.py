@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.losses.base import LossTerm
 from seqtant.errors import InputError
-
-IGNORED = -100
-"""Label of padding, as in transformers."""
+from seqtant.training.losses import IGNORED
 
 
 class AttachedPurpose:

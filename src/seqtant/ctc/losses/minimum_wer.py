@@ -118,12 +118,7 @@ class MinimumWER:
 def _replace(path: list[int], owner: list[int], wrong: Word, right: Word, blank: int) -> list[int]:
     """Writes the right labels over the frames of the wrong word, and keeps equal neighbors apart by a blank.
 
-    Args:
-        path: Label of each frame.
-        owner: Token that each frame belongs to, -1 for blanks and padding.
-        wrong: Word of the path.
-        right: Word of the reference, of as many labels.
-        blank: Index of the blank.
+    ``owner`` is the token that each frame belongs to, -1 for blanks and padding; both words have as many labels.
     """
     fixed = list(path)
     held = [[frame for frame, token in enumerate(owner) if token == position] for position in wrong.positions]

@@ -69,28 +69,9 @@ PROPERTIES: Registry[type[Property]] = Registry(
 )
 
 
-def as_property(item: Property | str) -> Property:
-    """Returns a property object as it is, or builds the registered one of that name with its defaults.
-
-    Raises:
-        InputError: No property has that name.
-
-    Example:
-        >>> as_property("low-latency").shifts
-        1
-    """
-    return PROPERTIES[item]() if isinstance(item, str) else item
-
-
 @dataclass(frozen=True)
 class PropertyReport:
-    """The result of fuzzing a property.
-
-    Args:
-        paths: Paths tried.
-        changed: Paths that were edited.
-        violations: Number of paths per broken promise; empty if all were kept.
-    """
+    """The numbers of paths tried, of paths edited, and of paths per broken promise; empty if all were kept."""
 
     paths: int
     changed: int

@@ -6,14 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from seqtant.ctc.losses import baselines
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
 from seqtant.ctc.losses.base import Objective, PlainCTC, TrimTail
-from seqtant.ctc.losses.bayes_risk import BayesRiskCTC
-from seqtant.ctc.losses.delay_penalty import DelayPenalizedCTC
-from seqtant.ctc.losses.label_prior import LabelPriorCTC
 from seqtant.ctc.losses.low_latency import Candidates
-from seqtant.ctc.losses.mwer import NBestMWER, SampledMWER
-from seqtant.ctc.losses.peak_first import PeakFirst
 from seqtant.ctc.losses.properties import PROPERTIES
 from seqtant.registry import Registry
 
@@ -65,7 +61,9 @@ def align_with_purpose(names: Sequence[str], weight: float, settings: MethodSett
 
 
 def replace_ctc(
-    loss: type[DelayPenalizedCTC | BayesRiskCTC | LabelPriorCTC], weight: float, settings: MethodSettings
+    loss: type[baselines.DelayPenalizedCTC | baselines.BayesRiskCTC | baselines.LabelPriorCTC],
+    weight: float,
+    settings: MethodSettings,
 ) -> Objective:
     """Builds a loss that stands in for CTC and whose one number is the weight."""
     return Objective([loss(weight, blank=settings.blank)])
@@ -78,19 +76,21 @@ def trim_tail(weight: float, settings: MethodSettings) -> Objective:
 
 def peak_first(weight: float, settings: MethodSettings) -> Objective:
     """Builds CTC and peak-first regularization."""
-    return Objective([PlainCTC(blank=settings.blank), PeakFirst(weight, blank=settings.blank)])
+    return Objective([PlainCTC(blank=settings.blank), baselines.PeakFirst(weight, blank=settings.blank)])
 
 
 def sampled_mwer(weight: float, settings: MethodSettings) -> Objective:
     """Builds CTC and sampled minimum word error rate, which needs two paths at least."""
     samples = max(settings.num_samples, 2)
-    term = SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank)
+    term = baselines.SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank)
     return Objective([PlainCTC(blank=settings.blank), term])
 
 
 def nbest_mwer(weight: float, settings: MethodSettings) -> Objective:
     """Builds CTC and minimum word error rate over n-best lists."""
-    return Objective([PlainCTC(blank=settings.blank), NBestMWER(weight, space=settings.space, blank=settings.blank)])
+    return Objective(
+        [PlainCTC(blank=settings.blank), baselines.NBestMWER(weight, space=settings.space, blank=settings.blank)]
+    )
 
 
 METHODS: Registry[Method] = Registry(
@@ -102,15 +102,15 @@ METHODS: Registry[Method] = Registry(
         "awp-mwer": partial(align_with_purpose, ("minimum-wer",)),
         "awp-both": partial(align_with_purpose, ("low-latency", "minimum-wer")),
         # The weight is the penalty in nats per model frame.
-        "delay-penalty": partial(replace_ctc, DelayPenalizedCTC),
+        "delay-penalty": partial(replace_ctc, baselines.DelayPenalizedCTC),
         "trim-tail": trim_tail,
         "peak-first": peak_first,
         "sampled-mwer": sampled_mwer,
         "nbest-mwer": nbest_mwer,
         # The weight is the risk factor.
-        "bayes-risk": partial(replace_ctc, BayesRiskCTC),
+        "bayes-risk": partial(replace_ctc, baselines.BayesRiskCTC),
         # The weight is the share of the log-prior taken out.
-        "label-prior": partial(replace_ctc, LabelPriorCTC),
+        "label-prior": partial(replace_ctc, baselines.LabelPriorCTC),
     },
 )
 

@@ -100,13 +100,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Utterances with their features and labels, computed once.
-
-    Args:
-        utterances: Where everything else comes from.
-        features: Log-mel frames of each, (T, bands).
-        targets: Labels of each.
-    """
+    """Utterances with the log-mel frames and the labels of each, computed once."""
 
     utterances: list[Utterance]
     features: list[Float[Tensor, "T bands"]]
@@ -150,13 +144,7 @@ class Corpus:
 
 
 class CorpusBatches:
-    """Batches that depend on nothing but the corpus, the seed and the step.
-
-    Args:
-        corpus: Utterances to draw from, without replacement within an epoch.
-        size: Utterances per batch.
-        seed: Of the order.
-        trim: What TrimTail cuts, in feature frames.
+    """Batches, without replacement within an epoch, that depend on nothing but the corpus, the seed and the step.
 
     Example:
         >>> corpus = Corpus([], [torch.zeros(5, 2), torch.zeros(4, 2)], [[1], [1, 1]])

@@ -23,13 +23,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a system recognized in one utterance, and the reference.
+    """What a system recognized in one utterance, and the reference; ``start`` of a recognized word is its emission.
 
-    Args:
-        id: Name of the utterance.
-        hypothesis: Words with the time of their emission as ``start``, seconds.
-        reference: True words with their true times, seconds.
-        is_timed: Whether the true times are known; without them there are word errors and no delays.
+    Where the true times are not known (``is_timed``) there are word errors and no delays.
     """
 
     id: str
@@ -40,15 +36,7 @@ class Transcript:
 
 @dataclass(frozen=True)
 class WordDelay:
-    """One correctly recognized word.
-
-    Args:
-        utterance: Name of the utterance.
-        place: Index of the word in the reference.
-        word: The word.
-        after_start: Emission minus the word's true start, ms.
-        after_end: Emission minus the word's true end, ms.
-    """
+    """One correctly recognized word, by its place in the reference: emission minus true start and true end, ms."""
 
     utterance: str
     place: int
@@ -59,14 +47,10 @@ class WordDelay:
 
 @dataclass(frozen=True)
 class Timing:
-    """Errors and delays of one utterance.
+    """Word errors of one utterance, and the delays of its correct words.
 
-    Args:
-        id: Name of the utterance.
-        errors: Word errors.
-        delays: Delays of the correct words.
-        first: First emission minus the start of speech, ms; None if nothing was emitted.
-        last: Last emission minus the end of speech, ms (drain latency); None if nothing was emitted.
+    ``first`` is the first emission minus the start of speech, ``last`` the last one minus the end of speech (drain
+    latency), in ms; None if nothing was emitted.
     """
 
     id: str
@@ -135,11 +119,6 @@ class LatencySummary:
 
 def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> LatencySummary:
     """Computes word error rate and delays with 95 % intervals, resampling whole utterances.
-
-    Args:
-        timings: One per utterance.
-        seed: Of the bootstrap.
-        draws: Bootstrap samples.
 
     Raises:
         InputError: The references hold no word.
@@ -240,14 +219,7 @@ def _bootstrap(
     *,
     draws: int,
 ) -> Estimate | None:
-    """Estimates a statistic of delays with its interval over utterances; None where there is no delay at all.
-
-    Args:
-        rows: Delays of each utterance, ms.
-        statistic: Of all delays together.
-        rng: Source of the resampling.
-        draws: Bootstrap samples.
-    """
+    """Estimates a statistic of all delays, ms, with its interval over utterances (rows); None where there is none."""
     values = np.array([value for row in rows for value in row], dtype=np.float64)
     owners = np.repeat(np.arange(len(rows)), [len(row) for row in rows])  # utterance of each value
     if not len(values):

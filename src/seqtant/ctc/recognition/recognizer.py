@@ -31,6 +31,9 @@ from seqtant.settings import build, plain
 FORMAT = 1
 """Version of ``recognizer.json``."""
 
+BATCH = 64
+"""Utterances that are scored together."""
+
 
 @dataclass
 class Recognizer:
@@ -64,14 +67,14 @@ class Recognizer:
         return self.encoder.eval()(features[None].to(device), torch.tensor([len(features)]))[0][0].cpu()
 
     @torch.no_grad()
-    def transcribe(self, corpus: Corpus, *, batch: int = 64) -> list[Transcript]:
+    def transcribe(self, corpus: Corpus) -> list[Transcript]:
         """Decodes a corpus greedily: words at their emission times beside the true ones.
 
         Where true times are not known, words alone are given.
         A frame is known at its end, so a label of frame t is emitted at (t + 1) frames; there is no look-ahead.
         """
         transcripts: list[Transcript] = []
-        for chosen, log_probs, lengths in self.score(corpus, batch=batch):
+        for chosen, log_probs, lengths in self.score(corpus):
             decoded = greedy_decode(log_probs, lengths, blank=self.labels.blank)
             for number, spans in zip(chosen, decoded, strict=True):
                 utterance = corpus.utterances[number]
@@ -87,13 +90,13 @@ class Recognizer:
 
     @torch.no_grad()
     def score(
-        self, corpus: Corpus, *, batch: int = 64
+        self, corpus: Corpus
     ) -> Iterable[tuple[Sequence[int], Float[Tensor, "B frames labels"], Int[Tensor, " B"]]]:
         """Computes the log-probabilities of a corpus, batch by batch, in its order."""
         device = next(self.encoder.parameters()).device
         self.encoder.eval()
-        for start in range(0, len(corpus), batch):
-            chosen = range(start, min(start + batch, len(corpus)))
+        for start in range(0, len(corpus), BATCH):
+            chosen = range(start, min(start + BATCH, len(corpus)))
             rows = corpus.collate(chosen)
             log_probs, lengths = self.encoder(rows["features"].to(device), rows["lengths"])
             yield chosen, log_probs.cpu(), lengths
@@ -214,13 +217,9 @@ def same_weights(first: Recognizer, second: Recognizer) -> bool:
 
 @dataclass(frozen=True)
 class Peakiness:
-    """How peaked, silent and sure the posteriors of one utterance are.
+    """How peaked, silent and sure (mean entropy of a frame, nats) the posteriors of one utterance are.
 
-    Args:
-        frames_per_token: Mean frames that a sampled path spends on a token; None where none has a token.
-        blank: Mean probability of the blank.
-        entropy: Mean entropy of a frame, nats.
-        first: First non-blank frame of each sampled path, -1 where there is none.
+    ``frames_per_token`` and ``first``, the first non-blank frame or -1, are those of sampled paths.
     """
 
     frames_per_token: float | None
