@@ -12,10 +12,10 @@ from seqtant.pretraining.config import EpsilonRankConfig
 from seqtant.pretraining.instruments.epsilon_rank import (
     RandomNetwork,
     draw_texts,
+    epsilon_rank,
     in_context_matrix,
     mean_relative_size,
     rank_rows,
-    run,
     sequential_matrix,
     text_gradients,
     truncation_errors,
@@ -110,10 +110,10 @@ def test_truncation_errors_fall_by_the_next_power() -> None:
 
 def test_the_gap_is_told_for_every_network() -> None:
     config = EpsilonRankConfig(depths=(2,), relative_steps=(1e-4,), precisions=(1e-3,), texts=30, networks=3)
-    result = run(config, Context(seed=5))
+    result = epsilon_rank.run(config, Context(seed=5))
     table = next(table for table in result.tables if table.name == "networks")
     assert [row[0] for row in table.rows] == [5, 6, 7]
-    alone = run(replace(config, networks=1), Context(seed=6))
+    alone = epsilon_rank.run(replace(config, networks=1), Context(seed=6))
     row = table.rows[1]
     names = ("in_context_rank_lower", "in_context_rank_upper", "sequential_rank_lower", "sequential_rank_upper")
     assert list(row[1:]) == [alone.values[name] for name in names]
