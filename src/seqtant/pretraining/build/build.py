@@ -74,16 +74,7 @@ class Counts:
 
 
 class Assembly:
-    """Makes the examples of every arm.
-
-    Args:
-        corpus: Segments and vectors.
-        related: Filtered neighbors.
-        settings: Window, share, order, packing.
-        neighbors: Index for the neighbors of documents, which the arm ``tour`` needs.
-        most_similar: Documents more similar than this are near-duplicates.
-        seed: Seed of the choice of anchors, of the controls and of the order.
-    """
+    """Makes the examples of every arm."""
 
     def __init__(
         self,
@@ -200,14 +191,7 @@ def build_folder(
 ) -> tuple[Build, Counts]:
     """Builds training examples; what a killed run has finished is not done again.
 
-    Args:
-        config: What to build.
-        folder: Where artifacts, examples and the manifest go.
-        seed: Seed of the choice of anchors, of the controls and of the order of examples.
-        progress: Reports the progress of each stage.
-
-    Returns:
-        The build, and the counts of what could not be done as asked.
+    Returned are the build, and the counts of what could not be done as asked.
 
     Raises:
         InputError: A source cannot be used, or the folder holds the build of other inputs.

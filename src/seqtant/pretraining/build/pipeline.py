@@ -86,20 +86,11 @@ class EmbeddedCorpus:
 
 
 def embed_corpus(
-    sources: Sources,
-    segment: SegmentSettings,
-    embed: EmbedSettings,
-    workspace: Workspace,
-    run: RunJobs | None = None,
+    sources: Sources, segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace, run: RunJobs | None = None
 ) -> EmbeddedCorpus:
     """Runs the stages that work shard by shard, in order: documents, tokenizer, segments, encoder, vectors.
 
-    Args:
-        sources: Files, folders, documents in memory.
-        segment: Splitter, tokenizer, lengths, test sets.
-        embed: Encoder.
-        workspace: Folder of the artifacts.
-        run: Runs the jobs of the stages ``segments`` and ``vectors``; by default in this process.
+    ``run`` runs the jobs of the stages ``segments`` and ``vectors``; by default in this process.
 
     Raises:
         InputError: A source cannot be read, there is no such tokenizer, splitter or encoder, or the folder holds the
@@ -128,9 +119,6 @@ def open_inputs(
     sources: Sources, segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace
 ) -> tuple[Corpus, Corpus, dict[str, str]]:
     """Opens the corpus and the test sets, and checks every name in the settings before any work is done.
-
-    Returns:
-        The corpus, the test sets, and the fingerprints of both by name.
 
     Raises:
         InputError: Something cannot be opened, or the folder's manifest was written for other inputs.
@@ -284,16 +272,7 @@ def find_neighbors(
     workspace: Workspace,
     progress: Progress = SILENT,
 ) -> RelatedSegments:
-    """Runs the stages that need all vectors at once, in order: neighbors, filtered.
-
-    Args:
-        corpus: The embedded corpus.
-        settings: Index and number of candidates.
-        filters: Which candidates stay.
-        hold_out: One in ``hold_out`` documents is held out.
-        workspace: Folder of the artifacts.
-        progress: Reports the queries done.
-    """
+    """Runs the stages that need all vectors at once, in order: neighbors, filtered."""
     segments = corpus.segments
     distinct = segments.eligible & segments.first_of_hash
     # A zero vector is that of a text in which the encoder knows no word.

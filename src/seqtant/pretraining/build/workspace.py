@@ -87,11 +87,7 @@ class Workspace:
     def once(self, stage: str, inputs: dict[str, Any], suffix: str, make: Callable[[Path], object]) -> Path:
         """Makes an artifact if it does not exist yet.
 
-        Args:
-            stage: Name of the stage.
-            inputs: All that the artifact depends on, as plain JSON data.
-            suffix: Suffix of the file's name.
-            make: Writes the artifact to the path that it is given.
+        ``inputs`` is all that it depends on, as plain JSON data; ``make`` writes it to the path that it is given.
         """
         path = self.path(stage, inputs, suffix)
         with self.timed(stage):
@@ -198,14 +194,7 @@ def run_job(job: Job) -> None:
 
 
 def run_jobs(jobs: Sequence[Job], *, workers: int, name: str, progress: Progress = SILENT) -> None:
-    """Runs the jobs whose artifact does not exist yet.
-
-    Args:
-        jobs: Jobs of one stage.
-        workers: Processes; 1 works in this one.
-        name: Label of the progress bar.
-        progress: Reports the jobs done.
-    """
+    """Runs the jobs whose artifact does not exist yet."""
     pending = [job for job in jobs if not job.path.is_file()]
     if workers == 1 or len(pending) < 2:
         for job in track(pending, progress, name):
@@ -262,9 +251,6 @@ def sample_evenly(texts: Iterable[str], count: int, most: int) -> list[str]:
 def job_step(jobs: Sequence[Job]) -> Any:
     """Makes a datatrove ``PipelineStep`` in which rank r of W runs jobs r, r + W, r + 2W ...
 
-    Args:
-        jobs: Jobs of one stage.
-
     Raises:
         MissingExtraError: datatrove is not installed.
     """
@@ -293,11 +279,6 @@ def job_step(jobs: Sequence[Job]) -> Any:
 
 def run_on_ray(jobs: Sequence[Job], *, concurrency: int, gpus: float = 0.0) -> list[str]:
     """Runs the jobs of one stage on Ray Data and returns the paths of their artifacts.
-
-    Args:
-        jobs: Jobs of one stage, usually of embedding.
-        concurrency: Jobs at a time.
-        gpus: GPUs per job.
 
     Raises:
         MissingExtraError: Ray is not installed.

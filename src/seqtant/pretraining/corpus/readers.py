@@ -145,10 +145,6 @@ class WholeFile(TextFile):
 class TextColumn:
     """The texts of one column of a Parquet file, or of a data set that ``datasets`` saved to a folder.
 
-    Args:
-        path: The file or the folder.
-        field: Name of the column.
-
     Raises:
         InputError: It is neither, or has no such column (on reading: an entry is not a text).
     """

@@ -181,9 +181,6 @@ class ByteTokenizer:
 class FileTokenizer:
     """Tokenizes text with a ``tokenizer.json`` of Hugging Face.
 
-    Args:
-        path: The file.
-
     Raises:
         InputError: The file is missing or broken, or no token can separate.
     """
@@ -231,9 +228,6 @@ def open_tokenizer(tokenizer: ObjectOrPath, written: Path) -> AnyTokenizer:
 
 def tokenizer_json(tokenizer: Any) -> str:
     """Writes a tokenizer in memory as the text of a ``tokenizer.json``.
-
-    Args:
-        tokenizer: A fast tokenizer of transformers, or one of ``tokenizers``.
 
     Raises:
         InputError: It is neither.
@@ -319,15 +313,9 @@ def segment_documents(
 ) -> dict[str, Any]:
     """Splits documents into segments and tokenizes them: a pure function of its arguments.
 
-    Args:
-        texts: Documents of one shard.
-        tokenizer: Tokenizer of the segments.
-        settings: Splitter and lengths.
-        blocked: Hashes of the word n-grams of test sets.
-
-    Returns:
-        Columns: ``document`` (within the shard), ``start`` and ``end`` (characters of the document), ``hash``,
-        ``eligible``, ``blocked``, ``tokens`` (a list per segment). The spans of a document are the document again.
+    Columns: ``document`` (within the shard), ``start`` and ``end`` (characters of the document), ``hash``,
+    ``eligible``, ``blocked``, ``tokens`` (a list per segment). The argument ``blocked`` holds hashes of the word
+    n-grams of test sets.
 
     Raises:
         InputError: The splitter is unknown or loses characters.
@@ -377,10 +365,7 @@ def write_segments(columns: dict[str, Any], path: Path) -> None:
 def read_segments(paths: Sequence[Path], documents: Sequence[int], *, hold_out: int = 0) -> Segments:
     """Reads the segments of all shards into flat arrays.
 
-    Args:
-        paths: One Parquet file per shard.
-        documents: Documents per shard, those without segments included.
-        hold_out: One in ``hold_out`` documents is held out; 0 holds none.
+    ``documents`` counts those of each shard, those without segments included; one in ``hold_out`` is held out.
     """
     parquet: Any = require("pyarrow.parquet", extra="data")
     flat = ("document", "hash", "eligible", "blocked")

@@ -63,11 +63,6 @@ class Evaluation:
 def sample_evaluation(build: Build, most: int, seed: int) -> Evaluation:
     """Samples the held-out text on which models are evaluated.
 
-    Args:
-        build: A build with held-out documents.
-        most: Number of anchors, and largest number of running examples.
-        seed: Seed of the sample.
-
     Raises:
         InputError: The build holds nothing out, or too little.
     """
@@ -165,12 +160,6 @@ def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluatio
 def masked_model(source: ModelSource | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:
     """Loads a masked language model, or copies one in memory; without any, makes a tiny one with fresh weights.
 
-    Args:
-        source: Hugging Face folder; a network of transformers, alone or with its tokenizer; or None.
-        vocabulary: Tokens of the build.
-        window: Tokens of its examples.
-        seed: Seed of the fresh weights.
-
     Raises:
         InputError: The model cannot be loaded, or does not fit the build's tokens or window.
     """
@@ -215,13 +204,6 @@ class MaskedBatches:
     """Masks some tokens of each batch, from seed and step alone.
 
     Of the chosen tokens 80 % become the mask, 10 % a random token, 10 % stay (Devlin et al. 2019).
-
-    Args:
-        batches: Examples.
-        mask: Token id of the mask.
-        vocabulary: Number of tokens.
-        share: Share of the tokens that are chosen.
-        seed: Seed of the choice.
     """
 
     def __init__(self, batches: ExampleBatches, *, mask: int, vocabulary: int, share: float, seed: int) -> None:

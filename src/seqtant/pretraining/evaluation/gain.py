@@ -62,13 +62,7 @@ class Gains:
 def in_context_gains(model: CausalLM, pairs: Sequence[TextPair], *, related: bool = True) -> np.ndarray:
     """Measures the gain from reading a text first: log p(S2 | S1) - log p(S2), per token of S2.
 
-    Args:
-        model: Any causal language model, an oracle included.
-        pairs: The texts.
-        related: Whether S1 is the related text or the control.
-
-    Returns:
-        [pairs], in nats per token.
+    S1 is the related text or else the control.
     """
     gains = []
     for pair in pairs:
@@ -165,13 +159,7 @@ def _loss(model: HuggingFaceLM, start: tuple[int, ...], text: tuple[int, ...]) -
 
 
 def story_pairs(model: CausalLM, count: int, generator: np.random.Generator) -> list[TextPair]:
-    """Samples stories that say where a thing is, and ask for it; the control is about another thing, elsewhere.
-
-    Args:
-        model: Model whose tokenizer is used.
-        count: Number of pairs.
-        generator: Random generator.
-    """
+    """Samples stories that say where a thing is, and ask for it; the control is about another thing, elsewhere."""
     texts: list[tuple[str, str, str]] = []
     for _ in range(count):
         thing, other = generator.choice(len(THINGS), 2, replace=False)

@@ -40,22 +40,11 @@ class Groups:
         return int(self.group[-1]) + 1 if len(self.group) else 0
 
 
-def sentence_groups(
-    segments: Segments,
-    anchors: Int[np.ndarray, " anchors"],
-    found: Neighbors,
-    window: int,
-) -> Groups:
+def sentence_groups(segments: Segments, anchors: Int[np.ndarray, " anchors"], found: Neighbors, window: int) -> Groups:
     """Makes one group per anchor: its neighbors, the least similar first, then the anchor itself.
 
     Neighbors are added, the most similar first, while the group fits into the window; a separator follows each
     segment. Anchors without neighbors make no group.
-
-    Args:
-        segments: The corpus.
-        anchors: Segment of each anchor.
-        found: Neighbors of each anchor, as segments.
-        window: Most tokens of a group.
     """
     # [anchors, k]; a prefix of the neighbors stays: after the first that does not fit, none does.
     sizes = segments.lengths + 1
@@ -70,19 +59,10 @@ def sentence_groups(
     return Groups(group, members[there], last[there])
 
 
-def passage_groups(
-    segments: Segments,
-    anchors: Int[np.ndarray, " anchors"],
-    found: Neighbors,
-    window: int,
-) -> Groups:
+def passage_groups(segments: Segments, anchors: Int[np.ndarray, " anchors"], found: Neighbors, window: int) -> Groups:
     """Makes groups of up to half a window of running text, after the neighbors of its segments, up to the window.
 
-    Args:
-        segments: The corpus.
-        anchors: Segments that have neighbors, in any order; each starts a passage unless an earlier one covered it.
-        found: Neighbors of each anchor, as segments.
-        window: Most tokens of a group.
+    ``anchors`` are segments that have neighbors; each starts a passage unless an earlier one covered it.
     """
     sizes = segments.lengths + 1
     row_of = {int(segment): row for row, segment in enumerate(anchors)}
@@ -141,14 +121,7 @@ def random_groups(
 ) -> tuple[Groups, int]:
     """Replaces every neighbor by a random segment of the same length: the same anchors with unrelated context.
 
-    Args:
-        groups: The related groups.
-        segments: The corpus.
-        pool: Segments that may be drawn.
-        generator: Random generator.
-
-    Returns:
-        The groups, and how many slots kept a related segment: the only one of its length.
+    Counted are the slots that kept a related segment: the only one of its length in ``pool``.
     """
     lengths = segments.lengths
     by_length = pool[np.argsort(lengths[pool], kind="stable")]
@@ -172,13 +145,7 @@ def random_groups(
 def split_groups(groups: Groups, segments: Segments, generator: np.random.Generator) -> tuple[Groups, int]:
     """Permutes the neighbors among slots of equal length: the very same segments with related ones apart.
 
-    Args:
-        groups: The related groups.
-        segments: The corpus.
-        generator: Random generator.
-
-    Returns:
-        The groups, and how many slots kept a related segment: the only one of its length.
+    Counted are the slots that kept a related segment: the only one of its length.
     """
     slots = np.flatnonzero(~groups.anchor)
     lengths = segments.lengths[groups.segment[slots]]
@@ -276,10 +243,7 @@ def running_slices(
 ) -> Slices:
     """Makes examples of given lengths from running text: documents in order, a separator after each.
 
-    Args:
-        segments: The corpus.
-        documents: Documents in order, as indices into ``segments.document_bounds``.
-        lengths: Tokens of each example; less text than that gives fewer examples.
+    ``documents`` are indices into ``segments.document_bounds``; too little text gives fewer examples.
     """
     bounds = segments.offsets[segments.document_bounds]
     starts, stops = bounds[documents], bounds[documents + 1]

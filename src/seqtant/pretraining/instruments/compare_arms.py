@@ -148,12 +148,7 @@ def _record_difference(
 
 
 def mean_over_both(differences: Float[np.ndarray, "seeds rows"], clusters: np.ndarray) -> Estimate:
-    """Estimates the mean with the percentile interval of a bootstrap over seeds and, independently, clusters of rows.
-
-    Args:
-        differences: One row per seed.
-        clusters: Cluster of each column.
-    """
+    """Estimates a mean with the percentile interval of a bootstrap over seeds and, independently, clusters."""
     generator = np.random.default_rng(0)
     names, index = np.unique(clusters, return_inverse=True)
     sums = np.stack([np.bincount(index, weights=row) for row in differences])

@@ -70,13 +70,8 @@ class Facts:
 class FactBatches:
     """Makes the batches of one arm from seed and step alone; arms of one seed show the same facts equally often.
 
-    Args:
-        facts: The facts.
-        arm: ``knn`` shows both facts of an entity in one row; ``random`` those of different entities; ``split`` one
-            fact per row, on twice as many rows.
-        rows: Rows per step in the arms with two facts.
-        joined_share: Share of the rows with a joined fact.
-        seed: Seed of the batches.
+    ``knn`` shows both facts of an entity in one row; ``random`` those of different entities; ``split`` one fact per
+    row, on twice as many rows.
     """
 
     def __init__(self, facts: Facts, arm: ComposeArm, *, rows: int, joined_share: float, seed: int) -> None:

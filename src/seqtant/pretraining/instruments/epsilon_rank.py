@@ -170,17 +170,7 @@ def rank_rows(
     precisions: tuple[float, ...],
     generator: torch.Generator,
 ) -> list[RankRow]:
-    """Bounds the effective ranks of one network, in context and across a gradient step of each length.
-
-    Args:
-        network: The network.
-        vocabulary: Number of tokens.
-        words: Tokens of each text.
-        texts: Number of earlier, and of later texts.
-        relative_steps: Mean length of the step over the norm of the weights.
-        precisions: Precisions relative to the largest output.
-        generator: Random generator of weights and texts.
-    """
+    """Bounds the effective ranks of one network, in context and across a gradient step of each length."""
     weights = network.weights(vocabulary, 2 * words, generator)
     drawn = draw_texts(vocabulary, words, texts, generator)
     gradients = text_gradients(network, weights, drawn)

@@ -116,10 +116,6 @@ def _leading_directions(rows: SparseRows, dimension: int, *, spare: int = 16, ro
 def open_encoder(settings: EmbedSettings, fitted: Path) -> Encoder:
     """Opens the encoder that the settings name.
 
-    Args:
-        settings: Its name and batch size.
-        fitted: File of the fitted ``lsa`` encoder.
-
     Raises:
         InputError: There is none of that name, or it cannot be loaded.
     """
@@ -180,11 +176,6 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
     """Embeds texts as vectors of length 1 in float16: a pure function of texts and encoder.
 
     Texts of similar length share a batch. A text without a known word gets the zero vector: it is nobody's neighbor.
-
-    Args:
-        texts: Segments.
-        encoder: Turns a list of texts into an array.
-        rows: Texts per call.
 
     Raises:
         InputError: The encoder failed, or gave another number of rows, or a number that is not finite.

@@ -102,10 +102,6 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
 
     After Zhao et al. 2024 (arXiv:2402.13991), who retrieve by words.
 
-    Args:
-        vectors: Vectors of length 1, in the order in which documents arrive.
-        buffer: Documents held at a time.
-
     Example:
         >>> vectors = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
         >>> stream_order(vectors, buffer=3).tolist()
