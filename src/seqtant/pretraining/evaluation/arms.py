@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.stats import spearmanr
 from torch import nn
 
 from seqtant.data.json_lines import read_lines, text_of, value_of
@@ -140,21 +141,23 @@ def _token_losses(model: Decoder, sequences: list[np.ndarray], rows: int = 32) -
     return losses
 
 
+def spearman(values: np.ndarray, score: np.ndarray) -> float:
+    """Computes the rank correlation; 0 where either is constant."""
+    if np.ptp(values) == 0 or np.ptp(score) == 0:
+        return 0.0
+    found: Any = spearmanr(values, score)
+    return float(found.statistic)
+
+
 def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluation: Evaluation) -> float:
     """Correlates (Spearman) the cosine of two anchors' averaged token embeddings with whether they share a document."""
-    from scipy.stats import spearmanr
-
     means = np.stack([table[anchor.tokens].mean(axis=0) for anchor in evaluation.anchors])
     means = means - means.mean(axis=0)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     # Every pair of anchors once.
     left, right = np.triu_indices(len(means), 1)
     same = np.array([anchor.document for anchor in evaluation.anchors])
-    together = same[left] == same[right]
-    if together.all() or not together.any():
-        return 0.0
-    found: Any = spearmanr((means @ means.T)[left, right], together)
-    return float(found.statistic)
+    return spearman((means @ means.T)[left, right], (same[left] == same[right]).astype(float))
 
 
 def masked_model(source: ModelSource | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:

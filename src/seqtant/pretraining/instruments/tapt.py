@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.pretraining.build.build import open_or_build
@@ -20,6 +19,7 @@ from seqtant.pretraining.evaluation.arms import (
     pair_similarities,
     read_pairs,
     sample_pairs,
+    spearman,
 )
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -82,13 +82,6 @@ def tapt(config: TaptConfig, context: Context) -> Result:
     return record.result
 
 
-def _spearman(values: np.ndarray, score: np.ndarray) -> float:
-    if np.ptp(values) == 0 or np.ptp(score) == 0:
-        return 0.0
-    found: Any = spearmanr(values, score)
-    return float(found.statistic)
-
-
 def _record(
     record: Recorder,
     config: TaptConfig,
@@ -101,9 +94,9 @@ def _record(
     generator = np.random.default_rng([seed, 9])
     draws = generator.integers(len(pairs.score), size=(500, len(pairs.score)))
     resampled = {
-        arm: np.array([_spearman(values[rows], pairs.score[rows]) for rows in draws]) for arm, values in found.items()
+        arm: np.array([spearman(values[rows], pairs.score[rows]) for rows in draws]) for arm, values in found.items()
     }
-    own = {arm: _spearman(values, pairs.score) for arm, values in found.items()}
+    own = {arm: spearman(values, pairs.score) for arm, values in found.items()}
     for arm, value in own.items():
         record.value(f"{arm}_spearman", value)
         record.measure("spearman", value, group=arm)
