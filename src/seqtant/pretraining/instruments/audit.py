@@ -121,8 +121,7 @@ def _record_attention(record: Recorder, source: ModelSource, built: Build, conte
     from seqtant.pretraining.build.dataset import check_vocabulary, logit_changes, swapped_contexts
 
     model = load(source, device=context.device, tokenizer=False)
-    arm = next((arm for arm in built.arms if arm == "knn"), built.arms[0])
-    contexts = swapped_contexts(built, arm)
+    contexts = swapped_contexts(built, "knn" if "knn" in built.arms else built.arms[0])
     check_vocabulary(model, contexts)
     changes = logit_changes(lambda ids: model.forward(ids.to(model.device)).logits, contexts)
     seen = bool((changes > 0).all())

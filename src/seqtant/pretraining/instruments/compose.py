@@ -172,7 +172,7 @@ def compose(config: ComposeConfig, context: Context) -> Result:
         >>> 0 <= result.values["knn_accuracy"] <= 1
         True
     """
-    seeds = [context.seed + number for number in range(config.seeds)]
+    seeds = range(context.seed, context.seed + config.seeds)
     jobs: list[tuple[ComposeArm, int]] = [(arm, seed) for seed in seeds for arm in ARMS]
     title = f"Joining two facts: {config.seeds} seeds, {config.steps} steps, chance {1 / config.values:g}"
     with Recorder("pretraining.compose", title, config, context, papers=(6,)) as record:
