@@ -37,12 +37,7 @@ from seqtant.errors import InputError
 def weight_degree(depth: int, *, embeddings: bool = False) -> int:
     """Degree D_L of a softmax-free attention network's output in its weights: d_{l+1} = 3 d_l + 4, d_0 = 0.
 
-    Args:
-        depth: Attention layers L.
-        embeddings: Whether the input embeddings count as weights too.
-
-    Returns:
-        2 (3^L - 1), or 3^(L+1) - 2 with the embeddings.
+    It is 2 (3^L - 1), or 3^(L+1) - 2 if the input embeddings count as weights too.
 
     Example:
         >>> [weight_degree(depth) for depth in (1, 2, 3)], weight_degree(3, embeddings=True)
@@ -78,11 +73,7 @@ def surviving_degree(step: float, precision: float, *, most: float = math.inf) -
 
 
 def sequential_log_rank(span: float, degree: int) -> float:
-    """Natural logarithm of the bound C(r+K, K) on the eps-separation rank across one gradient step.
-
-    Args:
-        span: r, at most the number of weights and the number of distinct earlier texts.
-        degree: K of :func:`surviving_degree`.
+    """Natural logarithm of the bound C(r+K, K) on the eps-separation rank across one gradient step; ``span`` is r.
 
     Example:
         >>> round(math.exp(sequential_log_rank(57, 1)), 6)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from seqtant.optional import require
 from seqtant.pretraining.corpus.segments import Segments
-from seqtant.pretraining.examples.packing import Strategy, pack_lengths
+from seqtant.pretraining.examples.packing import pack_lengths
 from seqtant.pretraining.retrieval.neighbors import Neighbors
+from seqtant.pretraining.sections import Order, Strategy
 
-Order = Literal["neighbors-first", "anchor-first", "shuffled"]
 COLUMNS = ("input_ids", "segment_lengths", "segment_ids", "doc_ids", "anchors")
 _ROWS_PER_GROUP = 4096
 
@@ -208,13 +208,9 @@ class Slices:
 
     def followed_by(self, other: Slices) -> Slices:
         """Appends the examples of another, numbered on."""
-        return Slices(
-            np.concatenate([self.example, other.example + self.count]),
-            np.concatenate([self.start, other.start]),
-            np.concatenate([self.stop, other.stop]),
-            np.concatenate([self.separated, other.separated]),
-            np.concatenate([self.anchor, other.anchor]),
-        )
+        names = ("start", "stop", "separated", "anchor")
+        joined = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+        return Slices(np.concatenate([self.example, other.example + self.count]), **joined)
 
 
 def group_slices(groups: Groups, segments: Segments, window: int) -> Slices:
@@ -228,14 +224,13 @@ def group_slices(groups: Groups, segments: Segments, window: int) -> Slices:
     first = np.searchsorted(groups.group, np.arange(groups.count + 1))
     counts = np.diff(first)[packed.document]
     slots = _ranges(first[packed.document], counts)
-    chosen = groups.segment[slots]
-    return Slices(
-        example=np.repeat(packed.sequence, counts),
-        start=segments.offsets[chosen],
-        stop=segments.offsets[chosen + 1],
-        separated=np.ones(len(slots), dtype=bool),
-        anchor=groups.anchor[slots],
-    )
+    return segment_slices(np.repeat(packed.sequence, counts), groups.segment[slots], groups.anchor[slots], segments)
+
+
+def segment_slices(example: np.ndarray, segment: np.ndarray, anchor: np.ndarray, segments: Segments) -> Slices:
+    """Makes a slice of each of the given segments, with a separator."""
+    start, stop = segments.offsets[segment], segments.offsets[segment + 1]
+    return Slices(example, start, stop, np.ones(len(segment), dtype=bool), anchor)
 
 
 def running_slices(

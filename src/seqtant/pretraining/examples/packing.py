@@ -11,14 +11,13 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Int
 
 from seqtant.errors import InputError
-
-Strategy = Literal["best-fit", "tour", "wrapped"]
+from seqtant.pretraining.sections import Strategy
 
 
 @dataclass(frozen=True)
