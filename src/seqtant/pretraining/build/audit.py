@@ -21,7 +21,6 @@ class Distance:
     distance: int
     """Segments apart; 1 is next to each other."""
     pairs: int
-    """Number of such pairs."""
     same_document: float | None
     """Share that comes from one document; None without pairs."""
     near_duplicate: float | None
@@ -35,9 +34,7 @@ class ArmAudit:
     """The counts of one arm, over all examples."""
 
     arm: str
-    """Its name."""
     examples: int
-    """Number of examples."""
     tokens: int
     """Tokens, separators included."""
     fill: float
@@ -65,7 +62,6 @@ class HubAudit:
     """Statistics of how often segments are neighbors."""
 
     largest: int
-    """Largest in-degree."""
     never: float
     """Share that is nobody's neighbor."""
     skewness: float

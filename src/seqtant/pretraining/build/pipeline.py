@@ -74,11 +74,9 @@ class EmbeddedCorpus:
     tokenizer_path: Path
     """File of the tokenizer, if it was trained here or given in memory."""
     tokenizer: AnyTokenizer
-    """The tokenizer."""
     segment_paths: list[Path]
     """Segments of each shard."""
     segments: Segments
-    """All segments."""
     vector_paths: list[Path]
     """Vectors of each shard's eligible segments."""
     vectors: Float[np.ndarray, "segments dimension"]
@@ -232,7 +230,6 @@ class RelatedSegments:
     filtered_path: Path
     """File of the filtered neighbors."""
     filtered: Filtered
-    """Filtered neighbors of each query."""
 
 
 def find_neighbors(

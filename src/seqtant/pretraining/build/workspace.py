@@ -138,16 +138,12 @@ def _is_being_written(partial: Path) -> bool:
 
 @dataclass(frozen=True)
 class SegmentJob:
-    """Splits and tokenizes the documents of one shard."""
+    """Splits and tokenizes the documents of one shard; all paths are files."""
 
     path: Path
-    """File of the segments."""
     texts: Path
-    """File of the shard's documents."""
     settings: SegmentSettings
-    """Splitter, tokenizer, lengths."""
     tokenizer: Path
-    """File of the trained tokenizer."""
     test_texts: tuple[str, ...]
     """Test sets: segments that share a word n-gram with them are blocked."""
 
@@ -161,18 +157,13 @@ class SegmentJob:
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """Embeds the eligible segments of one shard."""
+    """Embeds the eligible segments of one shard with the fitted encoder; all paths are files."""
 
     path: Path
-    """File of the vectors."""
     texts: Path
-    """File of the shard's documents."""
     segments: Path
-    """File of the shard's segments."""
     settings: EmbedSettings
-    """Which encoder."""
     encoder: Path
-    """File of the fitted encoder."""
 
     def make(self, path: Path) -> None:
         """Writes the vectors, one row per eligible segment, in float16."""

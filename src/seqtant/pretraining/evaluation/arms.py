@@ -42,7 +42,6 @@ class Anchor:
     context: Int[np.ndarray, " before"]
     """Tokens of the neighbors, separators included."""
     tokens: Int[np.ndarray, " time"]
-    """Tokens of the segment."""
     known: Bool[np.ndarray, " time"]
     """Tokens that are rare and occur in the context too."""
     document: int
@@ -54,9 +53,7 @@ class Evaluation:
     """Held-out text on which every arm and seed is evaluated."""
 
     anchors: list[Anchor]
-    """Held-out segments."""
     running: list[np.ndarray]
-    """Examples of held-out running text."""
     separator: int
     """Token before a segment that is read alone."""
 
@@ -246,9 +243,7 @@ class SentencePairs:
     """Pairs of sentences with similarity scores."""
 
     first: list[Int[np.ndarray, " time"]]
-    """Tokens of the first sentences."""
     second: list[Int[np.ndarray, " time"]]
-    """Tokens of the second sentences."""
     score: Float[np.ndarray, " pairs"]
     """Similarity, judged by people or by whether both come from one document."""
 

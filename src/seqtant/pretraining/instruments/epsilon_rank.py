@@ -40,11 +40,8 @@ class RandomNetwork:
     """
 
     depth: int
-    """Attention layers."""
     width: int
-    """Width of the residual stream."""
     heads: int
-    """Attention heads."""
     softmax: bool = True
     """Softmax, residual stream and norms; without them a homogeneous polynomial in the weights."""
 
@@ -136,15 +133,13 @@ class RankRow:
     """Bounds on the rank at one depth, for one way to read the earlier text, at one precision."""
 
     depth: int
-    """Layers."""
     relative_step: float | None
     """Length of the gradient step over that of the weights; None for in context."""
     precision: float
     """Precision relative to the largest output."""
     lower: int
-    """Lower bound on the effective separation rank."""
+    """Bounds on the effective separation rank."""
     upper: int
-    """Upper bound."""
 
     @property
     def source(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.pretraining.config import PackConfig
-from seqtant.pretraining.examples.packing import check_lengths, pack_lengths, token_rows
+from seqtant.pretraining.examples.packing import pack_lengths, token_rows
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
@@ -54,7 +54,7 @@ def _checked_lengths(data: Any, name: str) -> np.ndarray:
     for place, length in enumerate(data):
         if isinstance(length, bool) or not isinstance(length, int) or not 0 <= length < 2**31:
             raise InputError(f"{name}, entry {place}, is {length!r}: lengths are whole numbers from 0 to 2^31 - 1")
-    lengths = check_lengths(np.array(data, dtype=np.int64))
+    lengths = np.array(data, dtype=np.int64)
     if not lengths.sum():
         raise InputError(f"{name} holds empty documents only: there is nothing to pack")
     return lengths
@@ -88,14 +88,8 @@ def compare_packing(config: PackConfig, context: Context) -> Result:
             spent = time.process_time() - started
             rows.append((strategy, packed.sequences, packed.fill, packed.tokens, packed.documents_cut, spent))
         _, windows, fill, tokens, cut, spent = next(row for row in rows if row[0] == config.strategy)
-        for name, number in {
-            "sequences": windows,
-            "fill": fill,
-            "tokens_kept": tokens,
-            "documents_cut": cut,
-            "documents": len(lengths),
-            "cpu_seconds": spent,
-        }.items():
+        names = ("sequences", "fill", "tokens_kept", "documents_cut", "documents", "cpu_seconds")
+        for name, number in zip(names, (windows, fill, tokens, cut, len(lengths), spent), strict=True):
             record.value(name, number)
         least = -(-int(lengths.sum()) // config.window)
         record.finding(
