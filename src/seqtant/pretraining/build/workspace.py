@@ -138,7 +138,7 @@ def _is_being_written(partial: Path) -> bool:
 
 @dataclass(frozen=True)
 class SegmentJob:
-    """Splits and tokenizes the documents of one shard; all paths are files."""
+    """Splits and tokenizes the documents of one shard, the file ``texts``, into the file ``path``."""
 
     path: Path
     texts: Path
@@ -157,7 +157,7 @@ class SegmentJob:
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """Embeds the eligible segments of one shard with the fitted encoder; all paths are files."""
+    """Embeds the eligible segments of one shard with the fitted ``encoder`` into the file ``path``."""
 
     path: Path
     texts: Path

@@ -112,12 +112,20 @@ def evaluate(model: Decoder, evaluation: Evaluation) -> Losses:
     # Of the losses of context and anchor, the last are the anchor's.
     own = [line[-len(anchor.tokens) :] for line, anchor in zip(after_losses, anchors, strict=True)]
     known = [line[anchor.known] for line, anchor in zip(alone_losses, anchors, strict=True)]
+    table = model.embedding.get_parameter("weight").numpy()
+    means = np.stack([table[anchor.tokens].mean(axis=0) for anchor in anchors])
+    means = means - means.mean(axis=0)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    # Every pair of anchors once.
+    left, right = np.triu_indices(len(means), 1)
+    document = np.array([anchor.document for anchor in anchors])
+    together = (document[left] == document[right]).astype(float)
     return Losses(
         {
             name: np.array([line.mean() if len(line) else np.nan for line in lines])
             for name, lines in zip(MEASURES, (own, alone_losses, known, running), strict=True)
         },
-        embedding_similarity(model.embedding.get_parameter("weight").numpy(), evaluation),
+        similarity=spearman((means @ means.T)[left, right], together),
     )
 
 
@@ -144,17 +152,6 @@ def spearman(values: np.ndarray, score: np.ndarray) -> float:
         return 0.0
     found: Any = spearmanr(values, score)
     return float(found.statistic)
-
-
-def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluation: Evaluation) -> float:
-    """Correlates (Spearman) the cosine of two anchors' averaged token embeddings with whether they share a document."""
-    means = np.stack([table[anchor.tokens].mean(axis=0) for anchor in evaluation.anchors])
-    means = means - means.mean(axis=0)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    # Every pair of anchors once.
-    left, right = np.triu_indices(len(means), 1)
-    same = np.array([anchor.document for anchor in evaluation.anchors])
-    return spearman((means @ means.T)[left, right], (same[left] == same[right]).astype(float))
 
 
 def masked_model(source: ModelSource | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:

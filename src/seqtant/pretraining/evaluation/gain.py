@@ -199,36 +199,6 @@ def corpus_pairs(
     Raises:
         InputError: A source cannot be used, or has too few segments with related ones in other documents.
     """
-    texts, document = _segments(corpus, generator)
-    if not texts:
-        raise InputError("the corpus has no sentence of six words or more: give more text")
-    vectors = embed(texts, LatentSemanticEncoder.fit(texts, dimension=64, buckets=16384), rows=4096).astype(np.float32)
-    # Four times as many as wanted: some have no neighbor left after the filters.
-    drawn = generator.permutation(len(texts))[: 4 * count]
-    found = exact_neighbors(vectors[drawn], vectors, min(32, len(texts)))
-    kept = filter_neighbors(found, drawn, document, FilterSettings(k=1, hub_cap=2, least_percentile=25)).neighbors.ids
-    rows = np.flatnonzero(kept[:, 0] >= 0)[:count]
-    if len(rows) < 4:
-        raise InputError(f"the corpus gives {len(rows)} pairs of related segments from two documents: give more text")
-    targets, related = drawn[rows], kept[rows, 0]
-    # A random segment of the corpus: it shows what getting used to the style gains.
-    control = generator.integers(len(texts), size=len(rows))
-    start = [model.bos_id] if model.bos_id is not None else encode(model, ["."], start=False)[0]
-    made = _tokenize(
-        model,
-        [(texts[a], texts[b], texts[c]) for a, b, c in zip(related, control, targets, strict=True)],
-        tuple(start),
-        [str(document[target]) for target in targets],
-    )
-    return [
-        TextPair(pair.related[:longest], pair.control[:longest], pair.target[:longest], pair.start, pair.cluster)
-        for pair in made
-        if pair.related and pair.control and pair.target
-    ]
-
-
-def _segments(corpus: Sources, generator: np.random.Generator) -> tuple[list[str], np.ndarray]:
-    """Samples sentences of six words and more, each text once, and returns the document of each too."""
     texts: list[str] = []
     document: list[int] = []
     seen: set[int] = set()
@@ -243,4 +213,29 @@ def _segments(corpus: Sources, generator: np.random.Generator) -> tuple[list[str
         if len(texts) >= _MOST_READ:
             break
     chosen = np.sort(generator.permutation(len(texts))[:_MOST_SEGMENTS])
-    return [texts[index] for index in chosen], np.array(document, dtype=np.int64)[chosen]
+    texts, source = [texts[index] for index in chosen], np.array(document, dtype=np.int64)[chosen]
+    if not texts:
+        raise InputError("the corpus has no sentence of six words or more: give more text")
+    vectors = embed(texts, LatentSemanticEncoder.fit(texts, dimension=64, buckets=16384), rows=4096).astype(np.float32)
+    # Four times as many as wanted: some have no neighbor left after the filters.
+    drawn = generator.permutation(len(texts))[: 4 * count]
+    found = exact_neighbors(vectors[drawn], vectors, min(32, len(texts)))
+    kept = filter_neighbors(found, drawn, source, FilterSettings(k=1, hub_cap=2, least_percentile=25)).neighbors.ids
+    rows = np.flatnonzero(kept[:, 0] >= 0)[:count]
+    if len(rows) < 4:
+        raise InputError(f"the corpus gives {len(rows)} pairs of related segments from two documents: give more text")
+    targets, related = drawn[rows], kept[rows, 0]
+    # A random segment of the corpus: it shows what getting used to the style gains.
+    control = generator.integers(len(texts), size=len(rows))
+    prefix = [model.bos_id] if model.bos_id is not None else encode(model, ["."], start=False)[0]
+    made = _tokenize(
+        model,
+        [(texts[a], texts[b], texts[c]) for a, b, c in zip(related, control, targets, strict=True)],
+        tuple(prefix),
+        [str(source[target]) for target in targets],
+    )
+    return [
+        TextPair(pair.related[:longest], pair.control[:longest], pair.target[:longest], pair.start, pair.cluster)
+        for pair in made
+        if pair.related and pair.control and pair.target
+    ]
