@@ -57,17 +57,6 @@ class ArmAudit:
         return sum(shares) / total if total else None
 
 
-@dataclass(frozen=True)
-class HubAudit:
-    """Statistics of how often segments are neighbors."""
-
-    largest: int
-    never: float
-    """Share that is nobody's neighbor."""
-    skewness: float
-    """Third standardized moment of the in-degrees, the usual measure of hubness; 0 where all are equal."""
-
-
 def audit_arm(build: Build, arm: str, *, distances: int = 6) -> ArmAudit:
     """Audits one arm.
 
@@ -139,8 +128,10 @@ def _pairs(
     )
 
 
-def audit_hubs(build: Build) -> HubAudit:
-    """Counts how often segments are neighbors, after all filters.
+def audit_hubs(build: Build) -> dict[str, float]:
+    """Counts how often segments are neighbors, after all filters: the in-degrees of those that may be.
+
+    The skewness, the third standardized moment, is the usual measure of hubness; it is 0 where all are equal.
 
     Raises:
         InputError: The build's files are missing.
@@ -149,7 +140,8 @@ def audit_hubs(build: Build) -> HubAudit:
     degrees = np.bincount(ids[ids >= 0], minlength=len(build.segments))
     pool = build.segments.eligible & build.segments.first_of_hash & ~build.segments.held_out & ~build.segments.blocked
     counted = degrees[pool]
-    if not len(counted):
-        return HubAudit(0, 1.0, 0.0)
-    skewness = float(stats.skew(counted)) if counted.std() else 0.0
-    return HubAudit(int(counted.max()), _share(counted == 0), skewness)
+    return {
+        "largest_in_degree": int(counted.max(initial=0)),
+        "hub_skewness": float(stats.skew(counted)) if len(counted) and counted.std() else 0.0,
+        "never_neighbor_share": _share(counted == 0) if len(counted) else 1.0,
+    }

@@ -43,13 +43,10 @@ class Corpus:
 
 
 def open_corpus(sources: Sources, *, field: str = "text") -> Corpus:
-    """Opens a corpus.
+    """Opens a corpus: paths, ``reference`` for documents of the reference world, or documents in memory.
 
-    Args:
-        sources: Paths, or ``reference`` for documents of the reference world; or lists of documents in memory: texts,
-            dictionaries, a data set. In a ``.txt`` file documents are separated by blank lines, or by lines
-            ``= Title =`` where it begins with one (WikiText); every ``.txt`` file of a folder is one document.
-        field: Name of the text in JSON lines, Parquet columns and data sets.
+    In a ``.txt`` file documents are separated by blank lines, or by lines ``= Title =`` where it begins with one
+    (WikiText); every ``.txt`` file of a folder is one document. ``field`` names the text in all other kinds.
 
     Raises:
         InputError: A source is missing, empty, of an unknown kind, or named twice.

@@ -212,11 +212,7 @@ AnyTokenizer = ByteTokenizer | FileTokenizer
 
 
 def open_tokenizer(tokenizer: ObjectOrPath, written: Path) -> AnyTokenizer:
-    """Opens a tokenizer.
-
-    Args:
-        tokenizer: ``bytes``; a folder; ``bpe`` for the one trained here, or one in memory, both of which were written.
-        written: File of the tokenizer that was written.
+    """Opens ``bytes``, a folder's tokenizer, or the file ``written`` for ``bpe`` and for one that is in memory.
 
     Raises:
         InputError: It cannot be read.

@@ -127,11 +127,3 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
         best = np.flatnonzero(scores == scores.max())
         place = int(best[np.argmin(held[best])])
     return order
-
-
-def adjacent_similarity(
-    order: Int[np.ndarray, " documents"], vectors: Float[np.ndarray, "documents dimension"]
-) -> Float[np.ndarray, " pairs"]:
-    """Computes the cosine similarity of every two adjacent documents."""
-    left, right = vectors[order[:-1]], vectors[order[1:]]
-    return (left.astype(np.float32) * right.astype(np.float32)).sum(axis=1)
