@@ -167,19 +167,22 @@ def story_pairs(model: CausalLM, count: int, generator: np.random.Generator) -> 
         told, control = TOLD.format(THINGS[thing], PLACES[place]), TOLD.format(THINGS[other], PLACES[elsewhere])
         texts.append((told, control, ASKED.format(THINGS[thing], PLACES[place])))
     title = encode(model, ["story :"])[0]
-    return _tokenize(model, texts, tuple(title), [str(number) for number in range(count)])
+    return _tokenize(model, texts, title, [str(number) for number in range(count)])
 
 
 def _tokenize(
-    model: CausalLM, texts: Sequence[tuple[str, str, str]], start: tuple[int, ...], clusters: Sequence[str]
+    model: CausalLM,
+    texts: Sequence[tuple[str, str, str]],
+    start: Sequence[int],
+    clusters: Sequence[str],
+    longest: int | None = None,
 ) -> list[TextPair]:
+    """Makes a pair of each related text, control and target, cut after ``longest`` tokens; none of an empty text."""
     # With a leading blank: within running text most tokenizers make the blank before a word part of the word.
     ids = encode(model, [f" {text}" for text in chain.from_iterable(texts)], start=False)
-    rows = [tuple(tuple(line) for line in ids[at : at + 3]) for at in range(0, len(ids), 3)]
-    return [
-        TextPair(related=a, control=b, target=c, start=start, cluster=cluster)
-        for (a, b, c), cluster in zip(rows, clusters, strict=True)
-    ]
+    lines = [tuple(line[:longest]) for line in ids]
+    rows = zip(lines[::3], lines[1::3], lines[2::3], clusters, strict=True)
+    return [TextPair(a, b, c, tuple(start), cluster) for a, b, c, cluster in rows if a and b and c]
 
 
 def corpus_pairs(
@@ -212,30 +215,21 @@ def corpus_pairs(
                 document.append(number)
         if len(texts) >= _MOST_READ:
             break
-    chosen = np.sort(generator.permutation(len(texts))[:_MOST_SEGMENTS])
-    texts, source = [texts[index] for index in chosen], np.array(document, dtype=np.int64)[chosen]
+    kept = np.sort(generator.permutation(len(texts))[:_MOST_SEGMENTS])
+    texts, source = [texts[index] for index in kept], np.array(document, dtype=np.int64)[kept]
     if not texts:
         raise InputError("the corpus has no sentence of six words or more: give more text")
     vectors = embed(texts, LatentSemanticEncoder.fit(texts, dimension=64, buckets=16384), rows=4096).astype(np.float32)
     # Four times as many as wanted: some have no neighbor left after the filters.
     drawn = generator.permutation(len(texts))[: 4 * count]
     found = exact_neighbors(vectors[drawn], vectors, min(32, len(texts)))
-    kept = filter_neighbors(found, drawn, source, FilterSettings(k=1, hub_cap=2, least_percentile=25)).neighbors.ids
-    rows = np.flatnonzero(kept[:, 0] >= 0)[:count]
+    near = filter_neighbors(found, drawn, source, FilterSettings(k=1, hub_cap=2, least_percentile=25)).neighbors.ids
+    rows = np.flatnonzero(near[:, 0] >= 0)[:count]
     if len(rows) < 4:
         raise InputError(f"the corpus gives {len(rows)} pairs of related segments from two documents: give more text")
-    targets, related = drawn[rows], kept[rows, 0]
+    targets, related = drawn[rows], near[rows, 0]
     # A random segment of the corpus: it shows what getting used to the style gains.
     control = generator.integers(len(texts), size=len(rows))
     prefix = [model.bos_id] if model.bos_id is not None else encode(model, ["."], start=False)[0]
-    made = _tokenize(
-        model,
-        [(texts[a], texts[b], texts[c]) for a, b, c in zip(related, control, targets, strict=True)],
-        tuple(prefix),
-        [str(source[target]) for target in targets],
-    )
-    return [
-        TextPair(pair.related[:longest], pair.control[:longest], pair.target[:longest], pair.start, pair.cluster)
-        for pair in made
-        if pair.related and pair.control and pair.target
-    ]
+    chosen = [(texts[a], texts[b], texts[c]) for a, b, c in zip(related, control, targets, strict=True)]
+    return _tokenize(model, chosen, prefix, [str(source[target]) for target in targets], longest)
