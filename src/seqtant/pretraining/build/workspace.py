@@ -211,12 +211,7 @@ def _exit_with_parent() -> None:
 
 
 def text_shards(documents: Iterable[str], size: int) -> Iterator[tuple[str, list[str]]]:
-    """Groups documents into shards, each with the SHA-256 of its texts.
-
-    Example:
-        >>> [texts for _, texts in text_shards(["a", "b", "c"], 2)]
-        [['a', 'b'], ['c']]
-    """
+    """Groups documents into shards, each with the SHA-256 of its texts."""
     texts = iter(documents)
     while shard := list(islice(texts, size)):
         digest = hashlib.sha256()
@@ -227,12 +222,7 @@ def text_shards(documents: Iterable[str], size: int) -> Iterator[tuple[str, list
 
 
 def sample_evenly(texts: Iterable[str], count: int, most: int) -> list[str]:
-    """Takes at most ``most`` of ``count`` texts, spread evenly.
-
-    Example:
-        >>> sample_evenly(map(str, range(10)), 10, 3)
-        ['0', '3', '6']
-    """
+    """Takes at most ``most`` of ``count`` texts, spread evenly."""
     if count <= most:
         return list(texts)
     wanted = set((np.arange(most) * count // most).tolist())

@@ -48,15 +48,7 @@ class LatentSemanticEncoder:
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, dimension: int, buckets: int) -> LatentSemanticEncoder:
-        """Fits weights and basis to a sample of texts.
-
-        Example:
-            >>> texts = ["the cat sleeps", "a cat sleeps", "stocks fell sharply", "the stocks fell"]
-            >>> encode = LatentSemanticEncoder.fit(texts, dimension=2, buckets=64)
-            >>> vectors = encode(["cat sleeps", "sleeps a cat", "stocks fell"])
-            >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
-            True
-        """
+        """Fits weights and basis to a sample of texts."""
         counts = _counts(texts, buckets)
         frequency = np.asarray((counts > 0).sum(axis=0)).ravel()
         weights = np.log1p(counts.shape[0] / (1 + frequency)).astype(np.float32)

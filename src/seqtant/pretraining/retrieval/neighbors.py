@@ -65,11 +65,6 @@ def exact_neighbors(
 
     Raises:
         InputError: A vector is not finite.
-
-    Example:
-        >>> found = exact_neighbors(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), 2)
-        >>> found.ids.tolist()
-        [[0, 1], [1, 0], [2, 0]]
     """
     import torch
 
