@@ -167,15 +167,11 @@ def story_pairs(model: CausalLM, count: int, generator: np.random.Generator) -> 
         told, control = TOLD.format(THINGS[thing], PLACES[place]), TOLD.format(THINGS[other], PLACES[elsewhere])
         texts.append((told, control, ASKED.format(THINGS[thing], PLACES[place])))
     title = encode(model, ["story :"])[0]
-    return _tokenize(model, texts, title, [str(number) for number in range(count)])
+    return _tokenize(model, texts, title, [str(number) for number in range(count)], None)
 
 
 def _tokenize(
-    model: CausalLM,
-    texts: Sequence[tuple[str, str, str]],
-    start: Sequence[int],
-    clusters: Sequence[str],
-    longest: int | None = None,
+    model: CausalLM, texts: list[tuple[str, str, str]], start: Sequence[int], clusters: list[str], longest: int | None
 ) -> list[TextPair]:
     """Makes a pair of each related text, control and target, cut after ``longest`` tokens; none of an empty text."""
     # With a leading blank: within running text most tokenizers make the blank before a word part of the word.

@@ -16,7 +16,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, is_path
-from seqtant.stats.intervals import clustered_mean
+from seqtant.stats.intervals import clustered_mean, overlap
 
 _UNIT = "nats per token"
 
@@ -130,17 +130,16 @@ def _record_world(record: Recorder, in_context: Estimate, pairs: list[TextPair])
     """Compares the gain with that of exact inference in the reference world, on the same pairs."""
     from seqtant.reference import WorldLM, reference_world
 
-    truth = clustered_mean(
-        in_context_gains(WorldLM(reference_world()), pairs), [pair.cluster for pair in pairs], unit=_UNIT
-    )
+    gains = in_context_gains(WorldLM(reference_world()), pairs)
+    truth = clustered_mean(gains, [pair.cluster for pair in pairs], unit=_UNIT)
     record.value("world_gain_in_context", truth.value)
-    low, high = in_context.low, in_context.high
+    exact = Estimate.exact(truth.value, unit=_UNIT, method="exact posterior of the world, the same pairs")
     record.finding(
         "world",
         "Does the reference model gain as much as its world allows?",
-        "agrees" if (low is None or low <= truth.value) and (high is None or truth.value <= high) else "disagrees",
+        "agrees" if overlap(exact, in_context) else "disagrees",
         f"{in_context.number} of the {truth.number} that exact inference gains on the same pairs.",
-        predicted=Estimate.exact(truth.value, unit=_UNIT, method="exact posterior of the world, the same pairs"),
+        predicted=exact,
         measured=in_context,
         assumptions=(
             Assumption(
