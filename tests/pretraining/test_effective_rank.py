@@ -17,6 +17,7 @@ from seqtant.pretraining.instruments.epsilon_rank import (
     rank_rows,
     truncation_errors,
 )
+from seqtant.pretraining.theory import effective_rank_bounds
 from seqtant.runs.context import Context
 
 
@@ -66,6 +67,16 @@ def test_sequential_matrix_takes_the_step_it_says() -> None:
     stepped = {name: weight - 0.3 * table.gradients[name][1] for name, weight in weights.items()}
     assert table.sequential(0.3)[1, 2] == pytest.approx(float(network(stepped, table.later[2])[-1, 0]))
     assert mean_relative_size(weights, {name: 2 * weight[None] for name, weight in weights.items()}) == pytest.approx(2)
+
+
+def test_a_relative_step_is_as_long_on_average_as_it_says() -> None:
+    table = Tabulation(RandomNetwork(2, 8, 2), torch.Generator().manual_seed(4), vocabulary=12, words=4, texts=16)
+    length = lambda tensors: float(torch.cat([tensor.flatten() for tensor in tensors]).norm())
+    steps = [length([gradient[index] for gradient in table.gradients.values()]) for index in range(16)]
+    rate = 1e-2 * length(table.weights.values()) / np.mean(steps)
+    across = rank_rows(table, (1e-2,), (1e-2,))[1]
+    assert (across.lower, across.upper) == effective_rank_bounds(table.sequential(rate), 1e-2)
+    assert effective_rank_bounds(table.sequential(rate / 100), 1e-2) < (across.lower, across.upper)
 
 
 def test_the_network_is_causal() -> None:
