@@ -138,6 +138,23 @@ def test_masking_between_segments_is_found_out(built: Build) -> None:
     assert np.abs(logit_changes(Averaging(masked=True), contexts)).max() == 0
 
 
+class TwoExamples:
+    """Two examples of two segments each, the second of them the anchor."""
+
+    def tokens(self, arm: str) -> list[np.ndarray]:
+        return [np.array([1, 2, 3, 4, 5]), np.array([6, 7, 8, 9])]
+
+    def column(self, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+        if name == "anchors":
+            return np.array([1, 1]), np.array([0, 1, 2])
+        return np.array([3, 2, 2, 2]), np.array([0, 2, 4])
+
+
+def test_an_anchor_after_one_segment_gets_the_tokens_of_the_example_before() -> None:
+    (found,) = swapped_contexts(TwoExamples(), "knn")  # type: ignore[arg-type]
+    assert (found.tokens.tolist(), found.swapped.tolist(), found.anchor) == ([6, 7, 8, 9], [1, 2, 8, 9], 2)
+
+
 def test_an_arm_without_anchors_cannot_be_checked(built: Build) -> None:
     with pytest.raises(InputError, match="no example of the arm 'contiguous' has an anchor"):
         swapped_contexts(built, "contiguous")

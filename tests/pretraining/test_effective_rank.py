@@ -11,28 +11,20 @@ import torch
 from seqtant.pretraining.config import EpsilonRankConfig
 from seqtant.pretraining.instruments.epsilon_rank import (
     RandomNetwork,
-    draw_texts,
-    in_context_matrix,
+    Tabulation,
+    epsilon_rank,
     mean_relative_size,
     rank_rows,
-    run,
-    sequential_matrix,
-    text_gradients,
     truncation_errors,
 )
+from seqtant.pretraining.theory import effective_rank_bounds
 from seqtant.runs.context import Context
 
 
 def rows(depth: int, seed: int) -> dict[float | None, tuple[int, int]]:
-    found = rank_rows(
-        RandomNetwork(depth, 16, 2),
-        vocabulary=30,
-        words=4,
-        texts=100,
-        relative_steps=(1e-4,),
-        precisions=(1e-3,),
-        generator=torch.Generator().manual_seed(seed),
-    )
+    generator = torch.Generator().manual_seed(seed)
+    table = Tabulation(RandomNetwork(depth, 16, 2), generator, vocabulary=30, words=4, texts=100)
+    found = rank_rows(table, (1e-4,), (1e-3,))
     return {row.relative_step: (row.lower, row.upper) for row in found}
 
 
@@ -50,12 +42,8 @@ def test_in_context_keeps_more_than_forty_and_a_small_step_fewer_than_ten() -> N
 def test_exact_rank_points_the_wrong_way() -> None:
     """Without a precision a gradient step looks better: it writes into all weights."""
     network = RandomNetwork(1, 8, 1, softmax=False)
-    generator = torch.Generator().manual_seed(0)
-    weights = network.weights(20, 8, generator)
-    texts = draw_texts(20, 4, 40, generator)
-    gradients = text_gradients(network, weights, texts)
-    inside = in_context_matrix(network, weights, texts)
-    across = sequential_matrix(network, weights, texts, gradients, 1e-2)
+    table = Tabulation(network, torch.Generator().manual_seed(0), vocabulary=20, words=4, texts=40)
+    inside, across = table.in_context(), table.sequential(1e-2)
     rank = lambda m: int(np.linalg.matrix_rank(m / np.abs(m).max(), tol=1e-9))
     # One query against a d-vector of each earlier text: linear in d numbers, and one for the later text alone.
     assert rank(inside) <= 8 * 8 + 1
@@ -64,27 +52,31 @@ def test_exact_rank_points_the_wrong_way() -> None:
 
 def test_gradients_are_those_of_backward() -> None:
     network = RandomNetwork(2, 8, 2)
-    generator = torch.Generator().manual_seed(1)
-    weights = network.weights(12, 8, generator)
-    texts = draw_texts(12, 4, 3, generator)
-    found = text_gradients(network, weights, texts)
-    for index, text in enumerate(texts.earlier):
-        leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    table = Tabulation(network, torch.Generator().manual_seed(1), vocabulary=12, words=4, texts=3)
+    for index, text in enumerate(table.earlier):
+        leaves = {name: weight.clone().requires_grad_() for name, weight in table.weights.items()}
         torch.nn.functional.cross_entropy(network(leaves, text)[:-1], text[1:]).backward()
         for name, leaf in leaves.items():
-            assert torch.allclose(found[name][index], leaf.grad, atol=1e-12), name
+            assert torch.allclose(table.gradients[name][index], leaf.grad, atol=1e-12), name
 
 
 def test_sequential_matrix_takes_the_step_it_says() -> None:
     network = RandomNetwork(1, 8, 2)
-    generator = torch.Generator().manual_seed(2)
-    weights = network.weights(12, 8, generator)
-    texts = draw_texts(12, 4, 3, generator)
-    gradients = text_gradients(network, weights, texts)
-    matrix = sequential_matrix(network, weights, texts, gradients, 0.3)
-    stepped = {name: weight - 0.3 * gradients[name][1] for name, weight in weights.items()}
-    assert matrix[1, 2] == pytest.approx(float(network(stepped, texts.later[2])[-1, 0]))
+    table = Tabulation(network, torch.Generator().manual_seed(2), vocabulary=12, words=4, texts=3)
+    weights = table.weights
+    stepped = {name: weight - 0.3 * table.gradients[name][1] for name, weight in weights.items()}
+    assert table.sequential(0.3)[1, 2] == pytest.approx(float(network(stepped, table.later[2])[-1, 0]))
     assert mean_relative_size(weights, {name: 2 * weight[None] for name, weight in weights.items()}) == pytest.approx(2)
+
+
+def test_a_relative_step_is_as_long_on_average_as_it_says() -> None:
+    table = Tabulation(RandomNetwork(2, 8, 2), torch.Generator().manual_seed(4), vocabulary=12, words=4, texts=16)
+    length = lambda tensors: float(torch.cat([tensor.flatten() for tensor in tensors]).norm())
+    steps = [length([gradient[index] for gradient in table.gradients.values()]) for index in range(16)]
+    rate = 1e-2 * length(table.weights.values()) / np.mean(steps)
+    across = rank_rows(table, (1e-2,), (1e-2,))[1]
+    assert (across.lower, across.upper) == effective_rank_bounds(table.sequential(rate), 1e-2)
+    assert effective_rank_bounds(table.sequential(rate / 100), 1e-2) < (across.lower, across.upper)
 
 
 def test_the_network_is_causal() -> None:
@@ -97,23 +89,17 @@ def test_the_network_is_causal() -> None:
 
 
 def test_truncation_errors_fall_by_the_next_power() -> None:
-    errors = truncation_errors(
-        RandomNetwork(2, 6, 1, softmax=False),
-        vocabulary=12,
-        words=4,
-        texts=12,
-        relative_steps=(1e-4, 1e-5),
-        generator=torch.Generator().manual_seed(0),
-    )
+    network, generator = RandomNetwork(2, 6, 1, softmax=False), torch.Generator().manual_seed(0)
+    errors = truncation_errors(Tabulation(network, generator, vocabulary=12, words=4, texts=12), (1e-4, 1e-5))
     assert np.log10(errors[:, 0] / errors[:, 1]) == pytest.approx([1, 2, 3], abs=0.06)
 
 
 def test_the_gap_is_told_for_every_network() -> None:
     config = EpsilonRankConfig(depths=(2,), relative_steps=(1e-4,), precisions=(1e-3,), texts=30, networks=3)
-    result = run(config, Context(seed=5))
+    result = epsilon_rank.run(config, Context(seed=5))
     table = next(table for table in result.tables if table.name == "networks")
     assert [row[0] for row in table.rows] == [5, 6, 7]
-    alone = run(replace(config, networks=1), Context(seed=6))
+    alone = epsilon_rank.run(replace(config, networks=1), Context(seed=6))
     row = table.rows[1]
     names = ("in_context_rank_lower", "in_context_rank_upper", "sequential_rank_lower", "sequential_rank_upper")
     assert list(row[1:]) == [alone.values[name] for name in names]

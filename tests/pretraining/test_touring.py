@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqtant.pretraining.retrieval.neighbors import Neighbors, exact_neighbors
-from seqtant.pretraining.retrieval.ordering import adjacent_similarity, stream_order, symmetric_graph, tour
+from seqtant.pretraining.retrieval.ordering import stream_order, symmetric_graph, tour
 
 
 def clusters(count: int = 300, groups: int = 15, seed: int = 0) -> np.ndarray:
@@ -50,12 +50,18 @@ def test_tour_is_the_published_algorithm(seed: int) -> None:
     assert made.jumps == jumps
 
 
+def adjacent_similarity(order: np.ndarray, vectors: np.ndarray) -> float:
+    """Mean cosine similarity of every two adjacent documents."""
+    left, right = vectors[order[:-1]], vectors[order[1:]]
+    return float((left.astype(np.float32) * right.astype(np.float32)).sum(axis=1).mean())
+
+
 def test_a_second_hop_saves_jumps() -> None:
     vectors = clusters(400)
     found = exact_neighbors(vectors, vectors, 6)
     one, two = tour(found, hops=1), tour(found, hops=2)
     assert two.jumps < one.jumps
-    assert adjacent_similarity(two.order, vectors).mean() > adjacent_similarity(one.order, vectors).mean()
+    assert adjacent_similarity(two.order, vectors) > adjacent_similarity(one.order, vectors)
 
 
 def test_graph_is_symmetric_and_sorted_by_weight() -> None:
@@ -73,10 +79,10 @@ def test_orders_visit_every_document_once_and_beat_chance() -> None:
     everything = list(range(len(vectors)))
     toured = tour(exact_neighbors(vectors, vectors, 8)).order
     streamed = stream_order(vectors, buffer=64)
-    chance = adjacent_similarity(np.random.default_rng(0).permutation(300), vectors).mean()
+    chance = adjacent_similarity(np.random.default_rng(0).permutation(300), vectors)
     for order in (toured, streamed):
         assert sorted(order.tolist()) == everything
-        assert adjacent_similarity(order, vectors).mean() > chance + 0.4
+        assert adjacent_similarity(order, vectors) > chance + 0.4
 
 
 def test_stream_with_a_buffer_of_one_keeps_the_order() -> None:

@@ -18,11 +18,7 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     The reference model is measured on stories of its own world, where the exact gain is known; other models on text of
     the user's own.
 
-    Args:
-        model: Hugging Face folder, hub name, ``reference``, or a model in memory.
-        context: Seed, device, folder and progress.
-        **inputs: ``corpus``, one file or several with the user's own text, or documents in memory, as in
-            ``pretraining bias``.
+    ``inputs`` may hold a ``corpus``: files with the user's own text, or documents in memory, as in ``bias``.
 
     Raises:
         NothingToSayError: The model is not the reference model, and no text is given.

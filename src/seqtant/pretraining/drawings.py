@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqtant.findings import Result
+from seqtant.findings import Measurement, Result
 from seqtant.report.figures import COLORS, Figure, axes, line
 
 
@@ -41,11 +41,9 @@ def pack(result: Result) -> list[Figure]:
 
 def audit(result: Result) -> list[Figure]:
     """Draws the mean similarity of two segments of one example against their distance, one line per arm."""
-    rows = result.series("similarity")
-    arms = list(dict.fromkeys(row.group for row in rows))
-    if not arms:
+    series = _by_group(result, "similarity")
+    if not series:
         return []
-    series = {arm: [row for row in rows if row.group == arm] for arm in arms}
     return [
         Figure(
             name="similarity",
@@ -65,9 +63,7 @@ def audit(result: Result) -> list[Figure]:
     ]
 
 
-def build(result: Result) -> list[Figure]:
-    """Draws the mean similarity of two segments of one example against their distance, as for an audit."""
-    return audit(result)
+build = audit  # a build records the same similarities
 
 
 def bias(result: Result) -> list[Figure]:
@@ -101,14 +97,12 @@ def bias(result: Result) -> list[Figure]:
 
 def epsilon_rank(result: Result) -> list[Figure]:
     """Draws the bounds on the effective rank by depth, one band per way to read the earlier text."""
-    lower, upper = result.series("rank_lower"), result.series("rank_upper")
-    precision = min(float(row.group.rpartition(" at ")[2]) for row in lower)
-    groups = [g for g in dict.fromkeys(row.group for row in lower) if float(g.rpartition(" at ")[2]) == precision]
+    lower, upper = _by_group(result, "rank_lower"), _by_group(result, "rank_upper")
+    precision = min(float(group.rpartition(" at ")[2]) for group in lower)
+    finest = [group for group in lower if float(group.rpartition(" at ")[2]) == precision]
     data, first = [], []
-    for color, group in enumerate(groups):
-        low = [row for row in lower if row.group == group]
-        high = [row for row in upper if row.group == group]
-        name = group.rpartition(" at ")[0]
+    for color, group in enumerate(finest):
+        low, high, name = lower[group], upper[group], group.rpartition(" at ")[0]
         data += line(
             [row.step or 0.0 for row in low],
             [(a.value + b.value) / 2 for a, b in zip(low, high, strict=True)],
@@ -174,11 +168,15 @@ def tapt(result: Result) -> list[Figure]:
     return [_points(result, "spearman", "similarity", title, caption, "Spearman correlation")]
 
 
+def _by_group(result: Result, key: str) -> dict[str, list[Measurement]]:
+    """Sorts the rows of one measurement into their groups, in the order of the first of each."""
+    rows = result.series(key)
+    return {group: [row for row in rows if row.group == group] for group in dict.fromkeys(row.group for row in rows)}
+
+
 def _points(result: Result, key: str, table: str, title: str, caption: str, unit: str, **layout: Any) -> Figure:
     """Draws one measurement as a point per arm and seed."""
-    rows = result.series(key)
-    arms = list(dict.fromkeys(row.group for row in rows))
-    own = {arm: [row for row in rows if row.group == arm] for arm in arms}
+    own = _by_group(result, key)
     means = {arm: sum(row.value for row in each) / len(each) for arm, each in own.items()}
     return Figure(
         name=key.replace(" ", "_"),

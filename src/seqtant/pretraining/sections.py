@@ -14,6 +14,7 @@ from seqtant.sources import InMemory, ObjectOrPath, describe, is_path
 
 Arm = Literal["knn", "random", "split", "contiguous", "tour", "stream"]
 Strategy = Literal["best-fit", "tour", "wrapped"]
+Order = Literal["neighbors-first", "anchor-first", "shuffled"]
 IndexKind = Literal["auto", "exact", "ivf", "pq"]
 
 
@@ -176,7 +177,7 @@ class ExampleSettings:
     """Share of the examples of knn, random and split that are made of foreign segments; the rest is running text."""
     unit: Literal["sentence", "passage"] = "sentence"
     """What neighbors are added to: one segment, or running text of up to half a window."""
-    order: Literal["neighbors-first", "anchor-first", "shuffled"] = "neighbors-first"
+    order: Order = "neighbors-first"
     """Order within an example; a causal model predicts only what stands later from what stands earlier."""
     strategy: Strategy = "tour"
     """How the documents of ``tour`` and ``stream`` are packed."""

@@ -37,16 +37,7 @@ from seqtant.errors import InputError
 def weight_degree(depth: int, *, embeddings: bool = False) -> int:
     """Degree D_L of a softmax-free attention network's output in its weights: d_{l+1} = 3 d_l + 4, d_0 = 0.
 
-    Args:
-        depth: Attention layers L.
-        embeddings: Whether the input embeddings count as weights too.
-
-    Returns:
-        2 (3^L - 1), or 3^(L+1) - 2 with the embeddings.
-
-    Example:
-        >>> [weight_degree(depth) for depth in (1, 2, 3)], weight_degree(3, embeddings=True)
-        ([4, 16, 52], 79)
+    It is 2 (3^L - 1), or 3^(L+1) - 2 if the input embeddings count as weights too.
     """
     return 3 ** (depth + 1) - 2 if embeddings else 2 * (3**depth - 1)
 
@@ -78,26 +69,12 @@ def surviving_degree(step: float, precision: float, *, most: float = math.inf) -
 
 
 def sequential_log_rank(span: float, degree: int) -> float:
-    """Natural logarithm of the bound C(r+K, K) on the eps-separation rank across one gradient step.
-
-    Args:
-        span: r, at most the number of weights and the number of distinct earlier texts.
-        degree: K of :func:`surviving_degree`.
-
-    Example:
-        >>> round(math.exp(sequential_log_rank(57, 1)), 6)
-        58.0
-    """
+    """Natural logarithm of the bound C(r+K, K) on the eps-separation rank across one gradient step; ``span`` is r."""
     return float(gammaln(span + degree + 1) - gammaln(span + 1) - gammaln(degree + 1))
 
 
 def sequential_depth(degree: int) -> float:
-    """Depth of the network whose own degree is what one step leaves: log_3(K/2 + 1).
-
-    Example:
-        >>> [round(sequential_depth(degree), 2) for degree in (6, 3, 1)]
-        [1.26, 0.83, 0.37]
-    """
+    """Depth of the network whose own degree is what one step leaves: log_3(K/2 + 1)."""
     return math.log(degree / 2 + 1) / math.log(3)
 
 

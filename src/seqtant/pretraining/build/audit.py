@@ -21,7 +21,6 @@ class Distance:
     distance: int
     """Segments apart; 1 is next to each other."""
     pairs: int
-    """Number of such pairs."""
     same_document: float | None
     """Share that comes from one document; None without pairs."""
     near_duplicate: float | None
@@ -35,9 +34,7 @@ class ArmAudit:
     """The counts of one arm, over all examples."""
 
     arm: str
-    """Its name."""
     examples: int
-    """Number of examples."""
     tokens: int
     """Tokens, separators included."""
     fill: float
@@ -58,20 +55,6 @@ class ArmAudit:
         total = sum(each.pairs for each in self.distances)
         shares = [(getattr(each, name) or 0.0) * each.pairs for each in self.distances]
         return sum(shares) / total if total else None
-
-
-@dataclass(frozen=True)
-class HubAudit:
-    """Statistics of how often segments are neighbors."""
-
-    mean: float
-    """Mean in-degree over the segments that may be neighbors."""
-    largest: int
-    """Largest in-degree."""
-    never: float
-    """Share that is nobody's neighbor."""
-    skewness: float
-    """Third standardized moment of the in-degrees, the usual measure of hubness; 0 where all are equal."""
 
 
 def audit_arm(build: Build, arm: str, *, distances: int = 6) -> ArmAudit:
@@ -131,7 +114,7 @@ def _pairs(
     if not len(left):
         return Distance(step, 0, None, None, None)
     # In blocks: the vectors of all pairs would not fit into memory.
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK)]
+    blocks = (slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK))
     similarity = np.concatenate([(vectors[left[rows]] * vectors[right[rows]]).sum(axis=1) for rows in blocks])
     both = segments.eligible[left] & segments.eligible[right]
     # Equal hashes count even where a segment has no vector.
@@ -145,8 +128,10 @@ def _pairs(
     )
 
 
-def audit_hubs(build: Build) -> HubAudit:
-    """Counts how often segments are neighbors, after all filters.
+def audit_hubs(build: Build) -> dict[str, float]:
+    """Counts how often segments are neighbors, after all filters: the in-degrees of those that may be.
+
+    The skewness, the third standardized moment, is the usual measure of hubness; it is 0 where all are equal.
 
     Raises:
         InputError: The build's files are missing.
@@ -155,7 +140,8 @@ def audit_hubs(build: Build) -> HubAudit:
     degrees = np.bincount(ids[ids >= 0], minlength=len(build.segments))
     pool = build.segments.eligible & build.segments.first_of_hash & ~build.segments.held_out & ~build.segments.blocked
     counted = degrees[pool]
-    if not len(counted):
-        return HubAudit(0.0, 0, 1.0, 0.0)
-    skewness = float(stats.skew(counted)) if counted.std() else 0.0
-    return HubAudit(float(counted.mean()), int(counted.max()), _share(counted == 0), skewness)
+    return {
+        "largest_in_degree": int(counted.max(initial=0)),
+        "hub_skewness": float(stats.skew(counted)) if len(counted) and counted.std() else 0.0,
+        "never_neighbor_share": _share(counted == 0) if len(counted) else 1.0,
+    }

@@ -43,6 +43,7 @@ from seqtant.pretraining.examples.examples import (
     passage_groups,
     random_groups,
     running_slices,
+    segment_slices,
     sentence_groups,
     split_groups,
     take_examples,
@@ -50,7 +51,7 @@ from seqtant.pretraining.examples.examples import (
 )
 from seqtant.pretraining.retrieval.neighbors import Filtered, Neighbors, filter_neighbors, load_filtered, search
 from seqtant.pretraining.retrieval.ordering import stream_order, tour
-from seqtant.pretraining.sections import Arm, ExampleSettings, FilterSettings, NeighborSettings, Sources
+from seqtant.pretraining.sections import Arm, FilterSettings, Sources
 from seqtant.progress import SILENT, Progress, track
 from seqtant.runs.files import write_text
 from seqtant.settings import plain
@@ -74,29 +75,11 @@ class Counts:
 
 
 class Assembly:
-    """Makes the examples of every arm.
+    """Makes the examples of every arm."""
 
-    Args:
-        corpus: Segments and vectors.
-        related: Filtered neighbors.
-        settings: Window, share, order, packing.
-        neighbors: Index for the neighbors of documents, which the arm ``tour`` needs.
-        most_similar: Documents more similar than this are near-duplicates.
-        seed: Seed of the choice of anchors, of the controls and of the order.
-    """
-
-    def __init__(
-        self,
-        corpus: EmbeddedCorpus,
-        related: RelatedSegments,
-        settings: ExampleSettings,
-        neighbors: NeighborSettings,
-        most_similar: float,
-        seed: int,
-    ) -> None:
-        self.corpus, self.related, self.settings, self.seed = corpus, related, settings, seed
-        self.neighbors, self.most_similar = neighbors, most_similar
-        self.segments: Segments = corpus.segments
+    def __init__(self, config: BuildConfig, corpus: EmbeddedCorpus, related: RelatedSegments, seed: int) -> None:
+        self.config, self.corpus, self.related, self.seed = config, corpus, related, seed
+        self.settings, self.segments = config.examples, corpus.segments
         self.unchanged: dict[str, int] = {}
         # Documents that are not held out, as indices into ``segments.document_bounds``.
         self.documents = np.flatnonzero(~self.segments.held_out[self.segments.document_bounds[:-1]])
@@ -143,16 +126,7 @@ class Assembly:
         """Makes the examples of one arm, shuffled: related examples are not in one batch."""
         settings = self.settings
         if name in ("tour", "stream"):
-            vectors = self.document_vectors
-            if name == "stream":
-                order = stream_order(vectors, buffer=settings.buffer)
-            else:
-                # Near-duplicates are no neighbors; every other rule is switched off.
-                k, documents = self.neighbors.candidates, np.arange(len(vectors))
-                rules = FilterSettings(k=k, most_similar=self.most_similar, least_percentile=0.0, hub_cap=len(vectors))
-                found = filter_neighbors(search(vectors, vectors, self.neighbors), documents, documents, rules)
-                order = tour(found.neighbors, seed=self.seed).order
-            documents = self.documents[order]
+            documents = self.documents[self._document_order(name)]
             made = packed_slices(self.segments, documents, settings.window, settings.strategy, settings.buffer)
         elif name == "contiguous":
             made = self._running_text(np.concatenate([self.group_lengths, self.running.lengths]))
@@ -167,26 +141,31 @@ class Assembly:
             made = group_slices(placed, self.segments, settings.window).followed_by(self.running)
         return take_examples(made, self._generator(_SHUFFLE).permutation(made.count))
 
-    @cached_property
-    def document_vectors(self) -> Float[np.ndarray, "documents dimension"]:
-        """Mean vector of the eligible segments of each document, scaled to length 1."""
+    def _document_order(self, name: Arm) -> Int[np.ndarray, " documents"]:
+        # Mean vector of the eligible segments of each document, scaled to length 1.
         starts = self.segments.document_bounds[:-1]
         sums = np.add.reduceat(self.corpus.vectors, starts, axis=0)[self.documents]
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        return np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)
+        vectors = np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)
+        if name == "stream":
+            return stream_order(vectors, buffer=self.settings.buffer)
+        # Near-duplicates are no neighbors; every other rule is switched off.
+        rules = FilterSettings(
+            k=self.config.neighbors.candidates,
+            most_similar=self.config.filter.most_similar,
+            least_percentile=0.0,
+            hub_cap=len(vectors),
+        )
+        documents = np.arange(len(vectors))
+        found = filter_neighbors(search(vectors, vectors, self.config.neighbors), documents, documents, rules)
+        return tour(found.neighbors, seed=self.seed).order
 
     def evaluation(self) -> Slices:
         """Makes one example per held-out segment that has neighbors: its neighbors, then the segment itself."""
         found, queries = self.related.filtered.neighbors, self.related.queries[self.pool_size :]
         own = Neighbors(found.ids[self.pool_size :], found.similarity[self.pool_size :])
         groups = sentence_groups(self.segments, queries, own, self.settings.window)
-        return Slices(
-            example=groups.group,
-            start=self.segments.offsets[groups.segment],
-            stop=self.segments.offsets[groups.segment + 1],
-            separated=np.ones(len(groups.segment), dtype=bool),
-            anchor=groups.anchor,
-        )
+        return segment_slices(groups.group, groups.segment, groups.anchor, self.segments)
 
     def held_out(self) -> Slices:
         """Makes examples of running text from the held-out documents."""
@@ -200,14 +179,7 @@ def build_folder(
 ) -> tuple[Build, Counts]:
     """Builds training examples; what a killed run has finished is not done again.
 
-    Args:
-        config: What to build.
-        folder: Where artifacts, examples and the manifest go.
-        seed: Seed of the choice of anchors, of the controls and of the order of examples.
-        progress: Reports the progress of each stage.
-
-    Returns:
-        The build, and the counts of what could not be done as asked.
+    Returned are the build, and the counts of what could not be done as asked.
 
     Raises:
         InputError: A source cannot be used, or the folder holds the build of other inputs.
@@ -221,7 +193,7 @@ def build_folder(
         lambda stage, jobs: run_jobs(jobs, workers=config.workers, name=stage, progress=progress),
     )
     related = find_neighbors(corpus, config.neighbors, config.filter, hold_out, workspace, progress)
-    assembly = Assembly(corpus, related, config.examples, config.neighbors, config.filter.most_similar, seed)
+    assembly = Assembly(config, corpus, related, seed)
     key = {"segments": [path.name for path in corpus.segment_paths], "filtered": related.filtered_path.name}
     key |= plain(config.examples) | {"seed": seed, "hold_out": hold_out}
     # An arm does not depend on which others are built: files are shared between builds of other arms.

@@ -39,6 +39,7 @@ class ExampleTable:
     def __init__(self, build: Build, arm: str, *, seed: int = 0) -> None:
         self.tokens, self.offsets = build.column(arm, "input_ids")
         self.seed, self.arm = seed, arm
+        self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
         self.separator = int(build.manifest["separator"])
         self.fingerprint = f"{build.manifest['examples'][arm]['path']} seed {seed}"
         if len(self) == 0:
@@ -50,6 +51,14 @@ class ExampleTable:
     def order(self, epoch: int) -> Int[np.ndarray, " examples"]:
         """Shuffles the examples of an epoch."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self))
+
+    def row(self, index: int) -> int:
+        """Finds the example at a place among all epochs, one after the other."""
+        epoch, place = divmod(index, len(self))
+        # ``_order`` is that of ``_epoch``: kept, as most batches lie within one epoch.
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self.order(epoch)
+        return int(self._order[place])
 
     def example(self, row: int) -> Int[Tensor, " time"]:
         """Returns the token ids of one example."""
@@ -80,18 +89,10 @@ class ExampleBatches:
     def __init__(self, table: ExampleTable, *, rows: int) -> None:
         self.table, self.rows = table, rows
         self.fingerprint = f"{table.fingerprint} rows {rows}"
-        self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
 
     def batch(self, step: int) -> dict[str, Int[Tensor, "batch time"]]:
         """Returns the batch of one step."""
-        chosen: list[int] = []
-        for index in range(step * self.rows, (step + 1) * self.rows):
-            epoch, place = divmod(index, len(self.table))
-            # ``_order`` is that of ``_epoch``: kept, as most batches lie within one epoch.
-            if epoch != self._epoch:
-                self._epoch, self._order = epoch, self.table.order(epoch)
-            chosen.append(int(self._order[place]))
-        return self.table.padded(chosen)
+        return self.table.padded([self.table.row(step * self.rows + place) for place in range(self.rows)])
 
 
 class ExampleStream(IterableDataset[dict[str, Any]]):
@@ -127,17 +128,13 @@ class ExampleStream(IterableDataset[dict[str, Any]]):
         worker = get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         total = None if self.epochs is None else self.epochs * len(self.table)
-        epoch, order = -1, np.zeros(0, dtype=np.int64)
         index = self._start
         first_batch = self._start // self.rows
         while total is None or index < total:
             # Batches are dealt to the workers in turn, counted from the batch where the stream (re)starts.
             if (index // self.rows - first_batch) % workers == number:
-                if index // len(self.table) != epoch:
-                    epoch = index // len(self.table)
-                    order = self.table.order(epoch)
                 self._yielded = index + 1
-                yield {"input_ids": self.table.example(int(order[index % len(self.table)])).tolist()}
+                yield {"input_ids": self.table.example(self.table.row(index)).tolist()}
             index += 1
 
     def state_dict(self, consumed: int | None = None) -> dict[str, Any]:

@@ -74,11 +74,9 @@ class EmbeddedCorpus:
     tokenizer_path: Path
     """File of the tokenizer, if it was trained here or given in memory."""
     tokenizer: AnyTokenizer
-    """The tokenizer."""
     segment_paths: list[Path]
     """Segments of each shard."""
     segments: Segments
-    """All segments."""
     vector_paths: list[Path]
     """Vectors of each shard's eligible segments."""
     vectors: Float[np.ndarray, "segments dimension"]
@@ -86,20 +84,11 @@ class EmbeddedCorpus:
 
 
 def embed_corpus(
-    sources: Sources,
-    segment: SegmentSettings,
-    embed: EmbedSettings,
-    workspace: Workspace,
-    run: RunJobs | None = None,
+    sources: Sources, segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace, run: RunJobs | None = None
 ) -> EmbeddedCorpus:
     """Runs the stages that work shard by shard, in order: documents, tokenizer, segments, encoder, vectors.
 
-    Args:
-        sources: Files, folders, documents in memory.
-        segment: Splitter, tokenizer, lengths, test sets.
-        embed: Encoder.
-        workspace: Folder of the artifacts.
-        run: Runs the jobs of the stages ``segments`` and ``vectors``; by default in this process.
+    ``run`` runs the jobs of the stages ``segments`` and ``vectors``; by default in this process.
 
     Raises:
         InputError: A source cannot be read, there is no such tokenizer, splitter or encoder, or the folder holds the
@@ -107,19 +96,52 @@ def embed_corpus(
     """
     run = run or (lambda stage, jobs: run_jobs(jobs, workers=1, name=stage))
     corpus, tests, inputs = open_inputs(sources, segment, embed, workspace)
-    shards = write_documents(corpus, segment.shard_documents, workspace)
+    # Stage 1: the documents of each shard as Parquet, named by the hash of its texts.
+    shards: list[tuple[Path, int]] = []
+    for digest, texts in text_shards(corpus, segment.shard_documents):
+        path = workspace.once("documents", {"sha256": digest}, ".parquet", partial(write_texts, texts))
+        shards.append((path, len(texts)))
+    if not shards:
+        raise InputError("the corpus holds no document: give one that does")
+    documents = [count for _, count in shards]
     tokenizer_path = make_tokenizer(shards, segment, workspace)
     tokenizer = open_tokenizer(segment.tokenizer, tokenizer_path)
-    jobs = segment_jobs(shards, tokenizer_path, tokenizer.fingerprint, tuple(tests), inputs, segment, workspace)
+    # Stage 3: segments. Test sets enter by their content and held-out documents not at all: neither must depend on a
+    # path or a choice that leaves the segments as they are.
+    test_texts = tuple(tests)
+    key = {name: value for name, value in plain(segment).items() if name not in ("blocklist", "hold_out")}
+    key |= {"tokenizer": tokenizer.fingerprint, "tests": sorted(inputs.items()) if test_texts else []}
+    cutting = [
+        SegmentJob(
+            path=workspace.path("segments", key | {"of": path.name}, ".parquet"),
+            texts=path,
+            settings=segment,
+            tokenizer=tokenizer_path,
+            test_texts=test_texts,
+        )
+        for path, _ in shards
+    ]
     with workspace.timed("segments"):
-        run("segments", jobs)
-    segment_paths, documents = [job.path for job in jobs], [count for _, count in shards]
+        run("segments", cutting)
+    segment_paths = [job.path for job in cutting]
     segments = read_segments(segment_paths, documents, hold_out=segment.hold_out)
-    encoder_path = make_encoder(jobs, int(segments.eligible.sum()), embed, workspace)
-    jobs = embed_jobs(jobs, encoder_path, embed, workspace)
+    encoder_path = make_encoder(cutting, int(segments.eligible.sum()), embed, workspace)
+    # Stage 5: vectors; the number of texts that the encoder is given at a time changes none.
+    key = {name: value for name, value in plain(embed).items() if name != "rows"}
+    key["encoder"] = [embed.encoder, encoder_path.name]
+    embedding = [
+        EmbedJob(
+            path=workspace.path("vectors", key | {"of": job.path.name}, ".safetensors"),
+            texts=job.texts,
+            segments=job.path,
+            settings=embed,
+            encoder=encoder_path,
+        )
+        for job in cutting
+    ]
     with workspace.timed("vectors"):
-        run("vectors", jobs)
-    vector_paths = [job.path for job in jobs]
+        run("vectors", embedding)
+    vector_paths = [job.path for job in embedding]
     vectors = read_vectors(vector_paths, segments)
     return EmbeddedCorpus(inputs, documents, tokenizer_path, tokenizer, segment_paths, segments, vector_paths, vectors)
 
@@ -128,9 +150,6 @@ def open_inputs(
     sources: Sources, segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace
 ) -> tuple[Corpus, Corpus, dict[str, str]]:
     """Opens the corpus and the test sets, and checks every name in the settings before any work is done.
-
-    Returns:
-        The corpus, the test sets, and the fingerprints of both by name.
 
     Raises:
         InputError: Something cannot be opened, or the folder's manifest was written for other inputs.
@@ -152,24 +171,6 @@ def open_inputs(
     return corpus, tests, inputs
 
 
-def write_documents(corpus: Corpus, shard_documents: int, workspace: Workspace) -> list[tuple[Path, int]]:
-    """Stage 1: writes the documents of each shard as Parquet, named by the hash of its texts.
-
-    Returns:
-        Path and number of documents of each shard.
-
-    Raises:
-        InputError: There is no document.
-    """
-    shards: list[tuple[Path, int]] = []
-    for digest, texts in text_shards(corpus, shard_documents):
-        path = workspace.once("documents", {"sha256": digest}, ".parquet", partial(write_texts, texts))
-        shards.append((path, len(texts)))
-    if not shards:
-        raise InputError("the corpus holds no document: give one that does")
-    return shards
-
-
 def make_tokenizer(shards: list[tuple[Path, int]], settings: SegmentSettings, workspace: Workspace) -> Path:
     """Stage 2: trains the tokenizer on a sample of the documents for ``bpe``; writes one that is in memory."""
     if not is_path(settings.tokenizer):
@@ -188,32 +189,6 @@ def make_tokenizer(shards: list[tuple[Path, int]], settings: SegmentSettings, wo
     return workspace.once("tokenizer", key, "/tokenizer.json", train)
 
 
-def segment_jobs(
-    shards: list[tuple[Path, int]],
-    tokenizer_path: Path,
-    tokenizer_fingerprint: str,
-    tests: tuple[str, ...],
-    inputs: dict[str, str],
-    settings: SegmentSettings,
-    workspace: Workspace,
-) -> list[SegmentJob]:
-    """Stage 3: one job per shard, which splits and tokenizes its documents."""
-    # Test sets enter by their content and held-out documents not at all: neither must depend on a path or a choice
-    # that leaves the segments as they are.
-    key = {name: value for name, value in plain(settings).items() if name not in ("blocklist", "hold_out")}
-    key |= {"tokenizer": tokenizer_fingerprint, "tests": sorted(inputs.items()) if tests else []}
-    return [
-        SegmentJob(
-            path=workspace.path("segments", key | {"of": path.name}, ".parquet"),
-            texts=path,
-            settings=settings,
-            tokenizer=tokenizer_path,
-            test_texts=tests,
-        )
-        for path, _ in shards
-    ]
-
-
 def make_encoder(shards: list[SegmentJob], eligible: int, settings: EmbedSettings, workspace: Workspace) -> Path:
     """Stage 4: fits the encoder to a sample of the eligible segments, if the settings ask for ``lsa``."""
     key = {"of": [shard.path.name for shard in shards], **plain(settings)}
@@ -229,24 +204,6 @@ def make_encoder(shards: list[SegmentJob], eligible: int, settings: EmbedSetting
         save_file({"weights": fitted.weights, "basis": fitted.basis}, path)
 
     return workspace.once("encoder", key, ".safetensors", fit)
-
-
-def embed_jobs(
-    shards: list[SegmentJob], encoder_path: Path, settings: EmbedSettings, workspace: Workspace
-) -> list[EmbedJob]:
-    """Stage 5: one job per shard, which embeds its eligible segments."""
-    key = {name: value for name, value in plain(settings).items() if name != "rows"}
-    key["encoder"] = [settings.encoder, encoder_path.name]
-    return [
-        EmbedJob(
-            path=workspace.path("vectors", key | {"of": shard.path.name}, ".safetensors"),
-            texts=shard.texts,
-            segments=shard.path,
-            settings=settings,
-            encoder=encoder_path,
-        )
-        for shard in shards
-    ]
 
 
 def read_vectors(paths: list[Path], segments: Segments) -> Float[np.ndarray, "segments dimension"]:
@@ -273,7 +230,6 @@ class RelatedSegments:
     filtered_path: Path
     """File of the filtered neighbors."""
     filtered: Filtered
-    """Filtered neighbors of each query."""
 
 
 def find_neighbors(
@@ -284,73 +240,48 @@ def find_neighbors(
     workspace: Workspace,
     progress: Progress = SILENT,
 ) -> RelatedSegments:
-    """Runs the stages that need all vectors at once, in order: neighbors, filtered.
-
-    Args:
-        corpus: The embedded corpus.
-        settings: Index and number of candidates.
-        filters: Which candidates stay.
-        hold_out: One in ``hold_out`` documents is held out.
-        workspace: Folder of the artifacts.
-        progress: Reports the queries done.
-    """
+    """Runs the stages that need all vectors at once, in order: neighbors, filtered."""
     segments = corpus.segments
     distinct = segments.eligible & segments.first_of_hash
     # A zero vector is that of a text in which the encoder knows no word.
     pool = distinct & (np.abs(corpus.vectors).max(axis=1) > 0) & ~segments.blocked & ~segments.held_out
     queries = np.concatenate([np.flatnonzero(pool), np.flatnonzero(distinct & segments.held_out)])
-    key = plain(settings) | {"vectors": [path.name for path in corpus.vector_paths], "hold_out": hold_out}
-    write = partial(write_neighbors, corpus.vectors, np.flatnonzero(pool), queries, settings, filters.k, progress)
-    neighbors_path = workspace.once("neighbors", key, ".safetensors", write)
-    key = {"of": neighbors_path.name, **plain(filters)}
-    filtered_path = workspace.once(
-        "filtered", key, ".safetensors", partial(write_filtered, neighbors_path, queries, segments, filters)
-    )
-    return RelatedSegments(pool, queries, neighbors_path, filtered_path, load_filtered(filtered_path))
 
+    def write_neighbors(path: Path) -> None:
+        """Stage 6: the candidates of every query, as segments, and the recall of a sample of the queries."""
+        from safetensors.numpy import save_file
 
-def write_neighbors(
-    vectors: Float[np.ndarray, "segments dimension"],
-    pool: Int[np.ndarray, " pool"],
-    queries: Int[np.ndarray, " queries"],
-    settings: NeighborSettings,
-    k: int,
-    progress: Progress,
-    path: Path,
-) -> None:
-    """Stage 6: writes the candidates of every query, as segments, and the recall of a sample of the queries."""
-    from safetensors.numpy import save_file
+        rows = np.flatnonzero(pool)
+        if not len(rows):
+            nothing = np.zeros((len(queries), 0))
+            save_file({"ids": nothing.astype(np.int64), "similarity": nothing, "recall": np.zeros(0)}, path)
+            return
+        searched = corpus.vectors[rows]
+        # Without held-out segments the queries are the pool: no second copy of the vectors.
+        asking = searched if len(queries) == len(rows) else corpus.vectors[queries]
+        found = search(asking, searched, settings, progress=progress)
+        shares = np.ones(min(settings.recall_sample, len(queries)))
+        if choose_index(settings.index, len(rows)) != "exact":
+            sample = np.sort(np.random.default_rng(0).permutation(len(queries))[: settings.recall_sample])
+            shares = recall(found, sample, searched, asking, min(filters.k, len(rows)))
+        ids = np.where(found.ids >= 0, rows[found.ids], -1)
+        save_file({"ids": ids, "similarity": found.similarity.astype(np.float16), "recall": shares}, path)
 
-    if not len(pool):
-        nothing = np.zeros((len(queries), 0))
-        save_file({"ids": nothing.astype(np.int64), "similarity": nothing, "recall": np.zeros(0)}, path)
-        return
-    searched = vectors[pool]
-    # Without held-out segments the queries are the pool: no second copy of the vectors.
-    asking = searched if len(queries) == len(pool) else vectors[queries]
-    found = search(asking, searched, settings, progress=progress)
-    shares = np.ones(min(settings.recall_sample, len(queries)))
-    if choose_index(settings.index, len(pool)) != "exact":
-        rows = np.sort(np.random.default_rng(0).permutation(len(queries))[: settings.recall_sample])
-        shares = recall(found, rows, searched, asking, min(k, len(pool)))
-    ids = np.where(found.ids >= 0, pool[found.ids], -1)
-    save_file({"ids": ids, "similarity": found.similarity.astype(np.float16), "recall": shares}, path)
-
-
-def write_filtered(
-    neighbors_path: Path, queries: Int[np.ndarray, " queries"], segments: Segments, filters: FilterSettings, path: Path
-) -> None:
-    """Stage 7: filters the candidates and writes those that stay."""
-    kept = filter_neighbors(
-        load_neighbors(neighbors_path)[0],
-        queries,
-        segments.document,
-        filters,
-        blocked=segments.blocked,
+    def write_filtered(path: Path) -> None:
+        """Stage 7: the candidates that the filters leave."""
+        candidates = load_neighbors(neighbors_path)[0]
         # Held-out segments ask for neighbors too, but must not use up the capacity of the training text.
-        capped=~segments.held_out[queries],
-    )
-    save_filtered(kept, path)
+        capped = ~segments.held_out[queries]
+        kept = filter_neighbors(
+            candidates, queries, segments.document, filters, blocked=segments.blocked, capped=capped
+        )
+        save_filtered(kept, path)
+
+    key = plain(settings) | {"vectors": [path.name for path in corpus.vector_paths], "hold_out": hold_out}
+    neighbors_path = workspace.once("neighbors", key, ".safetensors", write_neighbors)
+    key = {"of": neighbors_path.name, **plain(filters)}
+    filtered_path = workspace.once("filtered", key, ".safetensors", write_filtered)
+    return RelatedSegments(pool, queries, neighbors_path, filtered_path, load_filtered(filtered_path))
 
 
 def load_neighbors(path: Path) -> tuple[Neighbors, Float[np.ndarray, " sample"]]:

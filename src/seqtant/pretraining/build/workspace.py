@@ -87,11 +87,7 @@ class Workspace:
     def once(self, stage: str, inputs: dict[str, Any], suffix: str, make: Callable[[Path], object]) -> Path:
         """Makes an artifact if it does not exist yet.
 
-        Args:
-            stage: Name of the stage.
-            inputs: All that the artifact depends on, as plain JSON data.
-            suffix: Suffix of the file's name.
-            make: Writes the artifact to the path that it is given.
+        ``inputs`` is all that it depends on, as plain JSON data; ``make`` writes it to the path that it is given.
         """
         path = self.path(stage, inputs, suffix)
         with self.timed(stage):
@@ -142,16 +138,12 @@ def _is_being_written(partial: Path) -> bool:
 
 @dataclass(frozen=True)
 class SegmentJob:
-    """Splits and tokenizes the documents of one shard."""
+    """Splits and tokenizes the documents of one shard, the file ``texts``, into the file ``path``."""
 
     path: Path
-    """File of the segments."""
     texts: Path
-    """File of the shard's documents."""
     settings: SegmentSettings
-    """Splitter, tokenizer, lengths."""
     tokenizer: Path
-    """File of the trained tokenizer."""
     test_texts: tuple[str, ...]
     """Test sets: segments that share a word n-gram with them are blocked."""
 
@@ -165,18 +157,13 @@ class SegmentJob:
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """Embeds the eligible segments of one shard."""
+    """Embeds the eligible segments of one shard with the fitted ``encoder`` into the file ``path``."""
 
     path: Path
-    """File of the vectors."""
     texts: Path
-    """File of the shard's documents."""
     segments: Path
-    """File of the shard's segments."""
     settings: EmbedSettings
-    """Which encoder."""
     encoder: Path
-    """File of the fitted encoder."""
 
     def make(self, path: Path) -> None:
         """Writes the vectors, one row per eligible segment, in float16."""
@@ -198,14 +185,7 @@ def run_job(job: Job) -> None:
 
 
 def run_jobs(jobs: Sequence[Job], *, workers: int, name: str, progress: Progress = SILENT) -> None:
-    """Runs the jobs whose artifact does not exist yet.
-
-    Args:
-        jobs: Jobs of one stage.
-        workers: Processes; 1 works in this one.
-        name: Label of the progress bar.
-        progress: Reports the jobs done.
-    """
+    """Runs the jobs whose artifact does not exist yet."""
     pending = [job for job in jobs if not job.path.is_file()]
     if workers == 1 or len(pending) < 2:
         for job in track(pending, progress, name):
@@ -231,12 +211,7 @@ def _exit_with_parent() -> None:
 
 
 def text_shards(documents: Iterable[str], size: int) -> Iterator[tuple[str, list[str]]]:
-    """Groups documents into shards, each with the SHA-256 of its texts.
-
-    Example:
-        >>> [texts for _, texts in text_shards(["a", "b", "c"], 2)]
-        [['a', 'b'], ['c']]
-    """
+    """Groups documents into shards, each with the SHA-256 of its texts."""
     texts = iter(documents)
     while shard := list(islice(texts, size)):
         digest = hashlib.sha256()
@@ -247,12 +222,7 @@ def text_shards(documents: Iterable[str], size: int) -> Iterator[tuple[str, list
 
 
 def sample_evenly(texts: Iterable[str], count: int, most: int) -> list[str]:
-    """Takes at most ``most`` of ``count`` texts, spread evenly.
-
-    Example:
-        >>> sample_evenly(map(str, range(10)), 10, 3)
-        ['0', '3', '6']
-    """
+    """Takes at most ``most`` of ``count`` texts, spread evenly."""
     if count <= most:
         return list(texts)
     wanted = set((np.arange(most) * count // most).tolist())
@@ -261,9 +231,6 @@ def sample_evenly(texts: Iterable[str], count: int, most: int) -> list[str]:
 
 def job_step(jobs: Sequence[Job]) -> Any:
     """Makes a datatrove ``PipelineStep`` in which rank r of W runs jobs r, r + W, r + 2W ...
-
-    Args:
-        jobs: Jobs of one stage.
 
     Raises:
         MissingExtraError: datatrove is not installed.
@@ -293,11 +260,6 @@ def job_step(jobs: Sequence[Job]) -> Any:
 
 def run_on_ray(jobs: Sequence[Job], *, concurrency: int, gpus: float = 0.0) -> list[str]:
     """Runs the jobs of one stage on Ray Data and returns the paths of their artifacts.
-
-    Args:
-        jobs: Jobs of one stage, usually of embedding.
-        concurrency: Jobs at a time.
-        gpus: GPUs per job.
 
     Raises:
         MissingExtraError: Ray is not installed.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +30,23 @@ _SUFFIXES = (".txt", ".jsonl", ".parquet")
 class Corpus:
     """Documents from several sources, in the order in which the sources were named."""
 
-    sources: tuple[Documents, ...]
-    """Read one after the other."""
-    names: tuple[str, ...]
-    """What messages and manifests call them."""
+    sources: dict[str, Documents]
+    """Read one after the other; by what messages and manifests call them."""
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """SHA-256 of the content of each source, by name."""
-        return {name: source.fingerprint for name, source in zip(self.names, self.sources, strict=True)}
+        return {name: source.fingerprint for name, source in self.sources.items()}
 
     def __iter__(self) -> Iterator[str]:
-        for source in self.sources:
-            yield from source
+        return chain.from_iterable(self.sources.values())
 
 
 def open_corpus(sources: Sources, *, field: str = "text") -> Corpus:
-    """Opens a corpus.
+    """Opens a corpus: paths, ``reference`` for documents of the reference world, or documents in memory.
 
-    Args:
-        sources: Paths, or ``reference`` for documents of the reference world; or lists of documents in memory: texts,
-            dictionaries, a data set. In a ``.txt`` file documents are separated by blank lines, or by lines
-            ``= Title =`` where it begins with one (WikiText); every ``.txt`` file of a folder is one document.
-        field: Name of the text in JSON lines, Parquet columns and data sets.
+    In a ``.txt`` file documents are separated by blank lines, or by lines ``= Title =`` where it begins with one
+    (WikiText); every ``.txt`` file of a folder is one document. ``field`` names the text in all other kinds.
 
     Raises:
         InputError: A source is missing, empty, of an unknown kind, or named twice.
@@ -63,11 +59,11 @@ def open_corpus(sources: Sources, *, field: str = "text") -> Corpus:
         ['One document.', 'Another one.']
     """
     # A folder stands for several sources; each has a name of its own in the manifest.
-    opened = [(name, source) for given in as_sources(sources) for name, source in _sources(given, field)]
-    doubled = {name for name, _ in opened if [other for other, _ in opened].count(name) > 1}
+    opened = [pair for given in as_sources(sources) for pair in _sources(given, field)]
+    doubled = [name for name, count in Counter(name for name, _ in opened).items() if count > 1]
     if doubled:
         raise InputError(f"'{min(doubled)}' is named twice: name each source once")
-    return Corpus(tuple(source for _, source in opened), tuple(name for name, _ in opened))
+    return Corpus(dict(opened))
 
 
 def _sources(given: Source, field: str) -> Iterator[tuple[str, Documents]]:
@@ -145,10 +141,6 @@ class WholeFile(TextFile):
 class TextColumn:
     """The texts of one column of a Parquet file, or of a data set that ``datasets`` saved to a folder.
 
-    Args:
-        path: The file or the folder.
-        field: Name of the column.
-
     Raises:
         InputError: It is neither, or has no such column (on reading: an entry is not a text).
     """
@@ -179,8 +171,7 @@ class TextColumn:
         digest = hashlib.sha256()
         for path in sorted(self.path.glob("*.arrow")) if self.path.is_dir() else [self.path]:
             with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                hashlib.file_digest(file, lambda: digest)
         return f"{digest.hexdigest()}/{self.field}"
 
     def __iter__(self) -> Iterator[str]:

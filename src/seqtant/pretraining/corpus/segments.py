@@ -136,23 +136,13 @@ def split(text: str, splitter: Splitter, place: str) -> list[int]:
 
 
 def text_hash(text: str) -> int:
-    r"""Hashes a text to 64 bits, ignoring case, width of characters and white space.
-
-    Example:
-        >>> text_hash("A  text") == text_hash("a text\n")
-        True
-    """
+    """Hashes a text to 64 bits, ignoring case, width of characters and white space."""
     plain = " ".join(unicodedata.normalize("NFKC", text).lower().split())
     return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=8).digest(), "little")
 
 
 def word_ngrams(text: str, length: int) -> set[int]:
-    """Hashes all word n-grams of a text; a shorter text is one n-gram if it has at least half as many words.
-
-    Example:
-        >>> len(word_ngrams("one two three four", 3)), len(word_ngrams("one", 3))
-        (2, 0)
-    """
+    """Hashes all word n-grams of a text; a shorter text is one n-gram if it has at least half as many words."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).lower())
     # Without this case a short test question could never block anything.
     if length / 2 <= len(words) < length:
@@ -180,9 +170,6 @@ class ByteTokenizer:
 
 class FileTokenizer:
     """Tokenizes text with a ``tokenizer.json`` of Hugging Face.
-
-    Args:
-        path: The file.
 
     Raises:
         InputError: The file is missing or broken, or no token can separate.
@@ -215,11 +202,7 @@ AnyTokenizer = ByteTokenizer | FileTokenizer
 
 
 def open_tokenizer(tokenizer: ObjectOrPath, written: Path) -> AnyTokenizer:
-    """Opens a tokenizer.
-
-    Args:
-        tokenizer: ``bytes``; a folder; ``bpe`` for the one trained here, or one in memory, both of which were written.
-        written: File of the tokenizer that was written.
+    """Opens ``bytes``, a folder's tokenizer, or the file ``written`` for ``bpe`` and for one that is in memory.
 
     Raises:
         InputError: It cannot be read.
@@ -231,9 +214,6 @@ def open_tokenizer(tokenizer: ObjectOrPath, written: Path) -> AnyTokenizer:
 
 def tokenizer_json(tokenizer: Any) -> str:
     """Writes a tokenizer in memory as the text of a ``tokenizer.json``.
-
-    Args:
-        tokenizer: A fast tokenizer of transformers, or one of ``tokenizers``.
 
     Raises:
         InputError: It is neither.
@@ -319,15 +299,9 @@ def segment_documents(
 ) -> dict[str, Any]:
     """Splits documents into segments and tokenizes them: a pure function of its arguments.
 
-    Args:
-        texts: Documents of one shard.
-        tokenizer: Tokenizer of the segments.
-        settings: Splitter and lengths.
-        blocked: Hashes of the word n-grams of test sets.
-
-    Returns:
-        Columns: ``document`` (within the shard), ``start`` and ``end`` (characters of the document), ``hash``,
-        ``eligible``, ``blocked``, ``tokens`` (a list per segment). The spans of a document are the document again.
+    Columns: ``document`` (within the shard), ``start`` and ``end`` (characters of the document), ``hash``,
+    ``eligible``, ``blocked``, ``tokens`` (a list per segment). The argument ``blocked`` holds hashes of the word
+    n-grams of test sets.
 
     Raises:
         InputError: The splitter is unknown or loses characters.
@@ -377,10 +351,7 @@ def write_segments(columns: dict[str, Any], path: Path) -> None:
 def read_segments(paths: Sequence[Path], documents: Sequence[int], *, hold_out: int = 0) -> Segments:
     """Reads the segments of all shards into flat arrays.
 
-    Args:
-        paths: One Parquet file per shard.
-        documents: Documents per shard, those without segments included.
-        hold_out: One in ``hold_out`` documents is held out; 0 holds none.
+    ``documents`` counts those of each shard, those without segments included; one in ``hold_out`` is held out.
     """
     parquet: Any = require("pyarrow.parquet", extra="data")
     flat = ("document", "hash", "eligible", "blocked")

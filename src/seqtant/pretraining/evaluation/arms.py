@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.stats import spearmanr
 from torch import nn
 
 from seqtant.data.json_lines import read_lines, text_of, value_of
@@ -41,7 +42,6 @@ class Anchor:
     context: Int[np.ndarray, " before"]
     """Tokens of the neighbors, separators included."""
     tokens: Int[np.ndarray, " time"]
-    """Tokens of the segment."""
     known: Bool[np.ndarray, " time"]
     """Tokens that are rare and occur in the context too."""
     document: int
@@ -53,20 +53,13 @@ class Evaluation:
     """Held-out text on which every arm and seed is evaluated."""
 
     anchors: list[Anchor]
-    """Held-out segments."""
     running: list[np.ndarray]
-    """Examples of held-out running text."""
     separator: int
     """Token before a segment that is read alone."""
 
 
 def sample_evaluation(build: Build, most: int, seed: int) -> Evaluation:
     """Samples the held-out text on which models are evaluated.
-
-    Args:
-        build: A build with held-out documents.
-        most: Number of anchors, and largest number of running examples.
-        seed: Seed of the sample.
 
     Raises:
         InputError: The build holds nothing out, or too little.
@@ -119,12 +112,20 @@ def evaluate(model: Decoder, evaluation: Evaluation) -> Losses:
     # Of the losses of context and anchor, the last are the anchor's.
     own = [line[-len(anchor.tokens) :] for line, anchor in zip(after_losses, anchors, strict=True)]
     known = [line[anchor.known] for line, anchor in zip(alone_losses, anchors, strict=True)]
+    table = model.embedding.get_parameter("weight").numpy()
+    means = np.stack([table[anchor.tokens].mean(axis=0) for anchor in anchors])
+    means = means - means.mean(axis=0)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    # Every pair of anchors once.
+    left, right = np.triu_indices(len(means), 1)
+    document = np.array([anchor.document for anchor in anchors])
+    together = (document[left] == document[right]).astype(float)
     return Losses(
         {
             name: np.array([line.mean() if len(line) else np.nan for line in lines])
             for name, lines in zip(MEASURES, (own, alone_losses, known, running), strict=True)
         },
-        embedding_similarity(model.embedding.get_parameter("weight").numpy(), evaluation),
+        similarity=spearman((means @ means.T)[left, right], together),
     )
 
 
@@ -145,31 +146,16 @@ def _token_losses(model: Decoder, sequences: list[np.ndarray], rows: int = 32) -
     return losses
 
 
-def embedding_similarity(table: Float[np.ndarray, "vocabulary width"], evaluation: Evaluation) -> float:
-    """Correlates (Spearman) the cosine of two anchors' averaged token embeddings with whether they share a document."""
-    from scipy.stats import spearmanr
-
-    means = np.stack([table[anchor.tokens].mean(axis=0) for anchor in evaluation.anchors])
-    means = means - means.mean(axis=0)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    # Every pair of anchors once.
-    left, right = np.triu_indices(len(means), 1)
-    same = np.array([anchor.document for anchor in evaluation.anchors])
-    together = same[left] == same[right]
-    if together.all() or not together.any():
+def spearman(values: np.ndarray, score: np.ndarray) -> float:
+    """Computes the rank correlation; 0 where either is constant."""
+    if np.ptp(values) == 0 or np.ptp(score) == 0:
         return 0.0
-    found: Any = spearmanr((means @ means.T)[left, right], together)
+    found: Any = spearmanr(values, score)
     return float(found.statistic)
 
 
 def masked_model(source: ModelSource | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:
     """Loads a masked language model, or copies one in memory; without any, makes a tiny one with fresh weights.
-
-    Args:
-        source: Hugging Face folder; a network of transformers, alone or with its tokenizer; or None.
-        vocabulary: Tokens of the build.
-        window: Tokens of its examples.
-        seed: Seed of the fresh weights.
 
     Raises:
         InputError: The model cannot be loaded, or does not fit the build's tokens or window.
@@ -215,13 +201,6 @@ class MaskedBatches:
     """Masks some tokens of each batch, from seed and step alone.
 
     Of the chosen tokens 80 % become the mask, 10 % a random token, 10 % stay (Devlin et al. 2019).
-
-    Args:
-        batches: Examples.
-        mask: Token id of the mask.
-        vocabulary: Number of tokens.
-        share: Share of the tokens that are chosen.
-        seed: Seed of the choice.
     """
 
     def __init__(self, batches: ExampleBatches, *, mask: int, vocabulary: int, share: float, seed: int) -> None:
@@ -261,9 +240,7 @@ class SentencePairs:
     """Pairs of sentences with similarity scores."""
 
     first: list[Int[np.ndarray, " time"]]
-    """Tokens of the first sentences."""
     second: list[Int[np.ndarray, " time"]]
-    """Tokens of the second sentences."""
     score: Float[np.ndarray, " pairs"]
     """Similarity, judged by people or by whether both come from one document."""
 

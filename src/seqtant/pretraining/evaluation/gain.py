@@ -62,13 +62,7 @@ class Gains:
 def in_context_gains(model: CausalLM, pairs: Sequence[TextPair], *, related: bool = True) -> np.ndarray:
     """Measures the gain from reading a text first: log p(S2 | S1) - log p(S2), per token of S2.
 
-    Args:
-        model: Any causal language model, an oracle included.
-        pairs: The texts.
-        related: Whether S1 is the related text or the control.
-
-    Returns:
-        [pairs], in nats per token.
+    S1 is the related text or else the control.
     """
     gains = []
     for pair in pairs:
@@ -165,13 +159,7 @@ def _loss(model: HuggingFaceLM, start: tuple[int, ...], text: tuple[int, ...]) -
 
 
 def story_pairs(model: CausalLM, count: int, generator: np.random.Generator) -> list[TextPair]:
-    """Samples stories that say where a thing is, and ask for it; the control is about another thing, elsewhere.
-
-    Args:
-        model: Model whose tokenizer is used.
-        count: Number of pairs.
-        generator: Random generator.
-    """
+    """Samples stories that say where a thing is, and ask for it; the control is about another thing, elsewhere."""
     texts: list[tuple[str, str, str]] = []
     for _ in range(count):
         thing, other = generator.choice(len(THINGS), 2, replace=False)
@@ -179,19 +167,18 @@ def story_pairs(model: CausalLM, count: int, generator: np.random.Generator) -> 
         told, control = TOLD.format(THINGS[thing], PLACES[place]), TOLD.format(THINGS[other], PLACES[elsewhere])
         texts.append((told, control, ASKED.format(THINGS[thing], PLACES[place])))
     title = encode(model, ["story :"])[0]
-    return _tokenize(model, texts, tuple(title), [str(number) for number in range(count)])
+    return _tokenize(model, texts, title, [str(number) for number in range(count)], None)
 
 
 def _tokenize(
-    model: CausalLM, texts: Sequence[tuple[str, str, str]], start: tuple[int, ...], clusters: Sequence[str]
+    model: CausalLM, texts: list[tuple[str, str, str]], start: Sequence[int], clusters: list[str], longest: int | None
 ) -> list[TextPair]:
+    """Makes a pair of each related text, control and target, cut after ``longest`` tokens; none of an empty text."""
     # With a leading blank: within running text most tokenizers make the blank before a word part of the word.
     ids = encode(model, [f" {text}" for text in chain.from_iterable(texts)], start=False)
-    rows = [tuple(tuple(line) for line in ids[at : at + 3]) for at in range(0, len(ids), 3)]
-    return [
-        TextPair(related=a, control=b, target=c, start=start, cluster=cluster)
-        for (a, b, c), cluster in zip(rows, clusters, strict=True)
-    ]
+    lines = [tuple(line[:longest]) for line in ids]
+    rows = zip(lines[::3], lines[1::3], lines[2::3], clusters, strict=True)
+    return [TextPair(a, b, c, tuple(start), cluster) for a, b, c, cluster in rows if a and b and c]
 
 
 def corpus_pairs(
@@ -211,36 +198,6 @@ def corpus_pairs(
     Raises:
         InputError: A source cannot be used, or has too few segments with related ones in other documents.
     """
-    texts, document = _segments(corpus, generator)
-    if not texts:
-        raise InputError("the corpus has no sentence of six words or more: give more text")
-    vectors = embed(texts, LatentSemanticEncoder.fit(texts, dimension=64, buckets=16384), rows=4096).astype(np.float32)
-    # Four times as many as wanted: some have no neighbor left after the filters.
-    drawn = generator.permutation(len(texts))[: 4 * count]
-    found = exact_neighbors(vectors[drawn], vectors, min(32, len(texts)))
-    kept = filter_neighbors(found, drawn, document, FilterSettings(k=1, hub_cap=2, least_percentile=25)).neighbors.ids
-    rows = np.flatnonzero(kept[:, 0] >= 0)[:count]
-    if len(rows) < 4:
-        raise InputError(f"the corpus gives {len(rows)} pairs of related segments from two documents: give more text")
-    targets, related = drawn[rows], kept[rows, 0]
-    # A random segment of the corpus: it shows what getting used to the style gains.
-    control = generator.integers(len(texts), size=len(rows))
-    start = [model.bos_id] if model.bos_id is not None else encode(model, ["."], start=False)[0]
-    made = _tokenize(
-        model,
-        [(texts[a], texts[b], texts[c]) for a, b, c in zip(related, control, targets, strict=True)],
-        tuple(start),
-        [str(document[target]) for target in targets],
-    )
-    return [
-        TextPair(pair.related[:longest], pair.control[:longest], pair.target[:longest], pair.start, pair.cluster)
-        for pair in made
-        if pair.related and pair.control and pair.target
-    ]
-
-
-def _segments(corpus: Sources, generator: np.random.Generator) -> tuple[list[str], np.ndarray]:
-    """Samples sentences of six words and more, each text once, and returns the document of each too."""
     texts: list[str] = []
     document: list[int] = []
     seen: set[int] = set()
@@ -254,5 +211,21 @@ def _segments(corpus: Sources, generator: np.random.Generator) -> tuple[list[str
                 document.append(number)
         if len(texts) >= _MOST_READ:
             break
-    chosen = np.sort(generator.permutation(len(texts))[:_MOST_SEGMENTS])
-    return [texts[index] for index in chosen], np.array(document, dtype=np.int64)[chosen]
+    kept = np.sort(generator.permutation(len(texts))[:_MOST_SEGMENTS])
+    texts, source = [texts[index] for index in kept], np.array(document, dtype=np.int64)[kept]
+    if not texts:
+        raise InputError("the corpus has no sentence of six words or more: give more text")
+    vectors = embed(texts, LatentSemanticEncoder.fit(texts, dimension=64, buckets=16384), rows=4096).astype(np.float32)
+    # Four times as many as wanted: some have no neighbor left after the filters.
+    drawn = generator.permutation(len(texts))[: 4 * count]
+    found = exact_neighbors(vectors[drawn], vectors, min(32, len(texts)))
+    near = filter_neighbors(found, drawn, source, FilterSettings(k=1, hub_cap=2, least_percentile=25)).neighbors.ids
+    rows = np.flatnonzero(near[:, 0] >= 0)[:count]
+    if len(rows) < 4:
+        raise InputError(f"the corpus gives {len(rows)} pairs of related segments from two documents: give more text")
+    targets, related = drawn[rows], near[rows, 0]
+    # A random segment of the corpus: it shows what getting used to the style gains.
+    control = generator.integers(len(texts), size=len(rows))
+    prefix = [model.bos_id] if model.bos_id is not None else encode(model, ["."], start=False)[0]
+    chosen = [(texts[a], texts[b], texts[c]) for a, b, c in zip(related, control, targets, strict=True)]
+    return _tokenize(model, chosen, prefix, [str(source[target]) for target in targets], longest)

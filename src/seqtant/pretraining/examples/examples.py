@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from seqtant.optional import require
 from seqtant.pretraining.corpus.segments import Segments
-from seqtant.pretraining.examples.packing import Strategy, pack_lengths
+from seqtant.pretraining.examples.packing import pack_lengths
 from seqtant.pretraining.retrieval.neighbors import Neighbors
+from seqtant.pretraining.sections import Order, Strategy
 
-Order = Literal["neighbors-first", "anchor-first", "shuffled"]
 COLUMNS = ("input_ids", "segment_lengths", "segment_ids", "doc_ids", "anchors")
 _ROWS_PER_GROUP = 4096
 
@@ -40,22 +40,11 @@ class Groups:
         return int(self.group[-1]) + 1 if len(self.group) else 0
 
 
-def sentence_groups(
-    segments: Segments,
-    anchors: Int[np.ndarray, " anchors"],
-    found: Neighbors,
-    window: int,
-) -> Groups:
+def sentence_groups(segments: Segments, anchors: Int[np.ndarray, " anchors"], found: Neighbors, window: int) -> Groups:
     """Makes one group per anchor: its neighbors, the least similar first, then the anchor itself.
 
     Neighbors are added, the most similar first, while the group fits into the window; a separator follows each
     segment. Anchors without neighbors make no group.
-
-    Args:
-        segments: The corpus.
-        anchors: Segment of each anchor.
-        found: Neighbors of each anchor, as segments.
-        window: Most tokens of a group.
     """
     # [anchors, k]; a prefix of the neighbors stays: after the first that does not fit, none does.
     sizes = segments.lengths + 1
@@ -70,19 +59,10 @@ def sentence_groups(
     return Groups(group, members[there], last[there])
 
 
-def passage_groups(
-    segments: Segments,
-    anchors: Int[np.ndarray, " anchors"],
-    found: Neighbors,
-    window: int,
-) -> Groups:
+def passage_groups(segments: Segments, anchors: Int[np.ndarray, " anchors"], found: Neighbors, window: int) -> Groups:
     """Makes groups of up to half a window of running text, after the neighbors of its segments, up to the window.
 
-    Args:
-        segments: The corpus.
-        anchors: Segments that have neighbors, in any order; each starts a passage unless an earlier one covered it.
-        found: Neighbors of each anchor, as segments.
-        window: Most tokens of a group.
+    ``anchors`` are segments that have neighbors; each starts a passage unless an earlier one covered it.
     """
     sizes = segments.lengths + 1
     row_of = {int(segment): row for row, segment in enumerate(anchors)}
@@ -141,14 +121,7 @@ def random_groups(
 ) -> tuple[Groups, int]:
     """Replaces every neighbor by a random segment of the same length: the same anchors with unrelated context.
 
-    Args:
-        groups: The related groups.
-        segments: The corpus.
-        pool: Segments that may be drawn.
-        generator: Random generator.
-
-    Returns:
-        The groups, and how many slots kept a related segment: the only one of its length.
+    Counted are the slots that kept a related segment: the only one of its length in ``pool``.
     """
     lengths = segments.lengths
     by_length = pool[np.argsort(lengths[pool], kind="stable")]
@@ -172,13 +145,7 @@ def random_groups(
 def split_groups(groups: Groups, segments: Segments, generator: np.random.Generator) -> tuple[Groups, int]:
     """Permutes the neighbors among slots of equal length: the very same segments with related ones apart.
 
-    Args:
-        groups: The related groups.
-        segments: The corpus.
-        generator: Random generator.
-
-    Returns:
-        The groups, and how many slots kept a related segment: the only one of its length.
+    Counted are the slots that kept a related segment: the only one of its length.
     """
     slots = np.flatnonzero(~groups.anchor)
     lengths = segments.lengths[groups.segment[slots]]
@@ -241,13 +208,9 @@ class Slices:
 
     def followed_by(self, other: Slices) -> Slices:
         """Appends the examples of another, numbered on."""
-        return Slices(
-            np.concatenate([self.example, other.example + self.count]),
-            np.concatenate([self.start, other.start]),
-            np.concatenate([self.stop, other.stop]),
-            np.concatenate([self.separated, other.separated]),
-            np.concatenate([self.anchor, other.anchor]),
-        )
+        names = ("start", "stop", "separated", "anchor")
+        joined = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+        return Slices(np.concatenate([self.example, other.example + self.count]), **joined)
 
 
 def group_slices(groups: Groups, segments: Segments, window: int) -> Slices:
@@ -261,14 +224,13 @@ def group_slices(groups: Groups, segments: Segments, window: int) -> Slices:
     first = np.searchsorted(groups.group, np.arange(groups.count + 1))
     counts = np.diff(first)[packed.document]
     slots = _ranges(first[packed.document], counts)
-    chosen = groups.segment[slots]
-    return Slices(
-        example=np.repeat(packed.sequence, counts),
-        start=segments.offsets[chosen],
-        stop=segments.offsets[chosen + 1],
-        separated=np.ones(len(slots), dtype=bool),
-        anchor=groups.anchor[slots],
-    )
+    return segment_slices(np.repeat(packed.sequence, counts), groups.segment[slots], groups.anchor[slots], segments)
+
+
+def segment_slices(example: np.ndarray, segment: np.ndarray, anchor: np.ndarray, segments: Segments) -> Slices:
+    """Makes a slice of each of the given segments, with a separator."""
+    start, stop = segments.offsets[segment], segments.offsets[segment + 1]
+    return Slices(example, start, stop, np.ones(len(segment), dtype=bool), anchor)
 
 
 def running_slices(
@@ -276,10 +238,7 @@ def running_slices(
 ) -> Slices:
     """Makes examples of given lengths from running text: documents in order, a separator after each.
 
-    Args:
-        segments: The corpus.
-        documents: Documents in order, as indices into ``segments.document_bounds``.
-        lengths: Tokens of each example; less text than that gives fewer examples.
+    ``documents`` are indices into ``segments.document_bounds``; too little text gives fewer examples.
     """
     bounds = segments.offsets[segments.document_bounds]
     starts, stops = bounds[documents], bounds[documents + 1]

@@ -11,14 +11,13 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Int
 
 from seqtant.errors import InputError
-
-Strategy = Literal["best-fit", "tour", "wrapped"]
+from seqtant.pretraining.sections import Strategy
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,10 @@ def pack_lengths(
         >>> packed.sequences, packed.documents_cut, round(packed.fill, 3), packed.tokens
         (4, 1, 0.969, 31)
     """
-    lengths = check_lengths(lengths)
+    given = np.asarray(lengths)
+    lengths = given.astype(np.int64)
+    if given.ndim != 1 or (lengths != given).any() or (lengths < 0).any():
+        raise InputError("document lengths must be a flat list of whole numbers of at least 0")
     if strategy not in get_args(Strategy):
         raise InputError(f"no strategy {strategy!r:.40}: use {', '.join(get_args(Strategy))}")
     if not all(isinstance(number, int | np.integer) and number >= 1 for number in (window, buffer)):
@@ -166,19 +168,6 @@ def pack_lengths(
     sequence = _best_fit(sizes, window) if strategy == "best-fit" else _along_tour(sizes, window, buffer)
     place = np.argsort(sequence, kind="stable")
     return Packing(window, document[place], start[place], sizes[place], sequence[place])
-
-
-def check_lengths(lengths: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
-    """Checks document lengths and converts them to int64.
-
-    Raises:
-        InputError: A length is negative or not whole.
-    """
-    given = np.asarray(lengths)
-    whole = given.astype(np.int64)
-    if given.ndim != 1 or (whole != given).any() or (whole < 0).any():
-        raise InputError("document lengths must be a flat list of whole numbers of at least 0")
-    return whole
 
 
 def _best_fit(sizes: np.ndarray, window: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seqtant.findings import Estimate, Result
-from seqtant.pretraining.build.audit import ArmAudit, HubAudit, audit_arm, audit_hubs
+from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
 from seqtant.pretraining.build.build import Build, open_or_build
 from seqtant.pretraining.config import AuditConfig, BuildConfig
 from seqtant.runs.context import Context
@@ -50,7 +50,7 @@ def audit(config: AuditConfig, context: Context) -> Result:
     return record.result
 
 
-def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> None:
+def record_audit(record: Recorder, audits: list[ArmAudit], hubs: dict[str, float]) -> None:
     """Records audits; the values are those of the first arm of related text, or else of the first arm."""
     first = next((audit for audit in audits if audit.arm in _RELATED), audits[0])
     for name, number in {
@@ -63,9 +63,7 @@ def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> No
         "cut_segment_share": first.cut_segments,
         "repeated_token_share": first.repeated_tokens,
         "test_overlap_share": first.blocked_segments,
-        "largest_in_degree": hubs.largest,
-        "hub_skewness": hubs.skewness,
-        "never_neighbor_share": hubs.never,
+        **hubs,
     }.items():
         record.value(name, number)
     record.table(
@@ -94,10 +92,10 @@ def record_audit(record: Recorder, audits: list[ArmAudit], hubs: HubAudit) -> No
         for each in audit.distances:
             if each.similarity is not None:
                 record.measure("similarity", each.similarity, step=each.distance, group=audit.arm)
-    _compare_with_random(record, first, audits, hubs)
+    _compare_with_random(record, first, audits, hubs["largest_in_degree"])
 
 
-def _compare_with_random(record: Recorder, first: ArmAudit, audits: list[ArmAudit], hubs: HubAudit) -> None:
+def _compare_with_random(record: Recorder, first: ArmAudit, audits: list[ArmAudit], busiest: float) -> None:
     """Compares the related arm with the random one: related text must be more similar, and not by copies."""
     random = next((audit for audit in audits if audit.arm == "random"), None)
     near = first.distances[0].similarity
@@ -109,7 +107,7 @@ def _compare_with_random(record: Recorder, first: ArmAudit, audits: list[ArmAudi
         f"Are neighboring segments of {first.arm} more alike than those of random?",
         "agrees" if near > far else "disagrees",
         f"Similarity {near:.3f} against {far:.3f}; {copies:.1%} of the pairs are near-duplicates; the busiest segment "
-        f"is the neighbor of {hubs.largest}.",
+        f"is the neighbor of {busiest}.",
         predicted=Estimate.exact(far, method="random company of the same lengths"),
         measured=Estimate.exact(near, method="every pair counted"),
         advice="near-duplicates teach copying: lower filter.most_similar." if copies > 0.05 else "",
@@ -121,8 +119,7 @@ def _record_attention(record: Recorder, source: ModelSource, built: Build, conte
     from seqtant.pretraining.build.dataset import check_vocabulary, logit_changes, swapped_contexts
 
     model = load(source, device=context.device, tokenizer=False)
-    arm = next((arm for arm in built.arms if arm == "knn"), built.arms[0])
-    contexts = swapped_contexts(built, arm)
+    contexts = swapped_contexts(built, "knn" if "knn" in built.arms else built.arms[0])
     check_vocabulary(model, contexts)
     changes = logit_changes(lambda ids: model.forward(ids.to(model.device)).logits, contexts)
     seen = bool((changes > 0).all())

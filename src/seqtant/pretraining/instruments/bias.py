@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,25 +16,9 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, is_path
-from seqtant.stats.intervals import clustered_mean
+from seqtant.stats.intervals import clustered_mean, overlap
 
 _UNIT = "nats per token"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Mean gains with intervals, clustered by the document of the target."""
-
-    in_context: Estimate
-    """Reading the related text."""
-    in_context_random: Estimate
-    """Reading a random text."""
-    sequential: tuple[Estimate, ...]
-    """A step on the related text, per step size."""
-    sequential_random: tuple[Estimate, ...]
-    """A step on a random text, per step size."""
-    difference: Estimate
-    """In context minus sequential at the first step size, pair by pair."""
 
 
 @verb(BiasConfig)
@@ -67,30 +51,41 @@ def bias(config: BiasConfig, context: Context) -> Result:
         gains = measure_gains(model, pairs, config.relative_steps, progress=context.progress)
         clusters = [pair.cluster for pair in pairs]
         average = partial(clustered_mean, clusters=clusters, unit=_UNIT)
-        found = Summary(
-            in_context=average(gains.related_in_context),
-            in_context_random=average(gains.control_in_context),
-            sequential=tuple(average(column) for column in gains.related_sequential.T),
-            sequential_random=tuple(average(column) for column in gains.control_sequential.T),
-            difference=average(gains.related_in_context - gains.related_sequential[:, 0]),
-        )
-        largest = int(np.argmax([each.value for each in found.sequential]))
+        # From reading the text in context, then from a step of each length.
+        related = [average(gains.related_in_context), *map(average, gains.related_sequential.T)]
+        random = [average(gains.control_in_context), *map(average, gains.control_sequential.T)]
+        difference = average(gains.related_in_context - gains.related_sequential[:, 0])
+        largest = int(np.argmax([each.value for each in related[1:]]))
         for name, number in {
-            "gain_in_context": found.in_context.value,
-            "gain_in_context_random": found.in_context_random.value,
-            "gain_sequential": found.sequential[0].value,
-            "gain_sequential_random": found.sequential_random[0].value,
-            "gain_difference": found.difference.value,
-            "largest_gain_sequential": found.sequential[largest].value,
+            "gain_in_context": related[0].value,
+            "gain_in_context_random": random[0].value,
+            "gain_sequential": related[1].value,
+            "gain_sequential_random": random[1].value,
+            "gain_difference": difference.value,
+            "largest_gain_sequential": related[1 + largest].value,
             "largest_gain_step": config.relative_steps[largest],
             "pairs": len(pairs),
         }.items():
             record.value(name, number)
         record.items("gain_in_context", gains.related_in_context, unit=_UNIT, kind="pair")
-        _record_table(record, config, found)
-        _record_bias(record, config, found)
+        seen = ["in context", *(f"step of {step:g}" for step in config.relative_steps)]
+        record.table(
+            "gains",
+            "Gain in the loss of a text, in nats per token",
+            ("seen", "related text", "random text"),
+            [
+                (name, *(f"{each.number} {each.interval}" for each in (replace(a, unit=""), replace(b, unit=""))))
+                for name, a, b in zip(seen, related, random, strict=True)
+            ],
+            note="A step is plain gradient descent on the earlier text alone, its length in lengths of the weights. "
+            "What a random text gains too is getting used to the style, not to what the text says.",
+        )
+        for step, *both in zip(config.relative_steps, related[1:], random[1:], strict=True):
+            for group, each in zip(("related", "random"), both, strict=True):
+                record.measure("gain_sequential", each.value, unit=_UNIT, step=step, group=group)
+        _record_bias(record, config, related, random[0], difference)
         if is_reference(config.model) and not config.corpus:
-            _record_world(record, found, pairs)
+            _record_world(record, related[0], pairs)
     return record.result
 
 
@@ -99,43 +94,26 @@ def is_reference(model: ModelSource) -> bool:
     return (str(model) if is_path(model) else name_of(model)) == REFERENCE
 
 
-def _record_table(record: Recorder, config: BiasConfig, found: Summary) -> None:
-    steps = list(zip(config.relative_steps, found.sequential, found.sequential_random, strict=True))
-    lines = [("in context", found.in_context, found.in_context_random)]
-    lines += [(f"step of {step:g}", related, control) for step, related, control in steps]
-    record.table(
-        "gains",
-        "Gain in the loss of a text, in nats per token",
-        ("seen", "related text", "random text"),
-        [
-            (seen, *(f"{each.number} {each.interval}" for each in (replace(a, unit=""), replace(b, unit=""))))
-            for seen, a, b in lines
-        ],
-        note="A step is plain gradient descent on the earlier text alone, its length in lengths of the weights. What a "
-        "random text gains too is getting used to the style, not to what the text says.",
-    )
-    for step, related, control in steps:
-        record.measure("gain_sequential", related.value, unit=_UNIT, step=step, group="related")
-        record.measure("gain_sequential", control.value, unit=_UNIT, step=step, group="random")
-
-
-def _record_bias(record: Recorder, config: BiasConfig, found: Summary) -> None:
-    low, high = _bounds(found.difference)
+def _record_bias(
+    record: Recorder, config: BiasConfig, related: list[Estimate], random: Estimate, difference: Estimate
+) -> None:
+    low, high = difference.low or 0.0, difference.high or 0.0
     verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
-    largest = max(found.sequential, key=lambda each: each.value)
+    in_context, *sequential = related
+    largest = max(sequential, key=lambda each: each.value)
     record.finding(
         "in_context_bias",
         "Does the model gain more from related text in its context than from one gradient step on it?",
         verdict,
-        f"{found.in_context.number} in context, {found.sequential[0].number} from a step of "
+        f"{in_context.number} in context, {sequential[0].number} from a step of "
         f"{config.relative_steps[0]:g} of the weights' length; the largest gain of any step tried is {largest.number}.",
         predicted=Estimate(value=0.0, low=0.0, method="theory: the difference is positive", unit=_UNIT),
-        measured=found.difference,
+        measured=difference,
         assumptions=(
             Assumption(
                 statement="The gain comes from what the related text says, not from its style",
-                status="holds" if _bounds(found.in_context)[0] > found.in_context_random.value else "fails",
-                how=f"a random text in the context gains {found.in_context_random.number}",
+                status="holds" if in_context.low is not None and in_context.low > random.value else "fails",
+                how=f"a random text in the context gains {random.number}",
             ),
             Assumption(
                 statement="The step is as long as one text's share of a training step",
@@ -148,33 +126,26 @@ def _record_bias(record: Recorder, config: BiasConfig, found: Summary) -> None:
     )
 
 
-def _bounds(estimate: Estimate) -> tuple[float, float]:
-    """Returns the bounds of an interval; infinite where there is none."""
-    low = -np.inf if estimate.low is None else estimate.low
-    return low, np.inf if estimate.high is None else estimate.high
-
-
-def _record_world(record: Recorder, found: Summary, pairs: list[TextPair]) -> None:
+def _record_world(record: Recorder, in_context: Estimate, pairs: list[TextPair]) -> None:
     """Compares the gain with that of exact inference in the reference world, on the same pairs."""
     from seqtant.reference import WorldLM, reference_world
 
-    truth = clustered_mean(
-        in_context_gains(WorldLM(reference_world()), pairs), [pair.cluster for pair in pairs], unit=_UNIT
-    )
+    gains = in_context_gains(WorldLM(reference_world()), pairs)
+    truth = clustered_mean(gains, [pair.cluster for pair in pairs], unit=_UNIT)
     record.value("world_gain_in_context", truth.value)
-    low, high = _bounds(found.in_context)
+    exact = Estimate.exact(truth.value, unit=_UNIT, method="exact posterior of the world, the same pairs")
     record.finding(
         "world",
         "Does the reference model gain as much as its world allows?",
-        "agrees" if low <= truth.value <= high else "disagrees",
-        f"{found.in_context.number} of the {truth.number} that exact inference gains on the same pairs.",
-        predicted=Estimate.exact(truth.value, unit=_UNIT, method="exact posterior of the world, the same pairs"),
-        measured=found.in_context,
+        "agrees" if overlap(exact, in_context) else "disagrees",
+        f"{in_context.number} of the {truth.number} that exact inference gains on the same pairs.",
+        predicted=exact,
+        measured=in_context,
         assumptions=(
             Assumption(
                 statement="The model has learned the stories of its world",
-                status="holds" if found.in_context.value > 0.9 * truth.value else "fails",
-                how=f"it reaches {found.in_context.value / truth.value:.0%} of the exact gain",
+                status="holds" if in_context.value > 0.9 * truth.value else "fails",
+                how=f"it reaches {in_context.value / truth.value:.0%} of the exact gain",
             ),
         ),
     )

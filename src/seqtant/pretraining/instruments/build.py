@@ -50,8 +50,7 @@ def build_examples(config: BuildConfig, context: Context) -> Result:
         built, counts = build_folder(config, Path(folder), seed=context.seed, progress=context.progress)
         record.value("build_seconds", time.perf_counter() - started)
         started = time.perf_counter()
-        audits = [audit_arm(built, arm) for arm in built.arms]
-        hubs = audit_hubs(built)
+        audits, hubs = [audit_arm(built, arm) for arm in built.arms], audit_hubs(built)
         seconds = counts.seconds | {"audit": time.perf_counter() - started}
         record_audit(record, audits, hubs)
         record.value("documents", sum(built.manifest["documents"]))

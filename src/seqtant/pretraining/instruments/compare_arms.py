@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.findings import Assumption, Estimate, Result
 from seqtant.models.decoder import Decoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.pretraining.build.build import open_or_build
@@ -54,7 +56,7 @@ def compare_arms(config: CompareArmsConfig, context: Context) -> Result:
         embed=EmbedSettings(dimension=32, buckets=1024),
         examples=ExampleSettings(arms=config.arms, window=64),
     )
-    seeds = [context.seed + number for number in range(config.seeds)]
+    seeds = range(context.seed, context.seed + config.seeds)
     title = f"{', '.join(config.arms)}: {config.seeds} seeds, {config.steps} steps of {config.rows} examples"
     warmup = min(config.steps, max(1, config.steps // 20))
     settings = TrainingConfig(steps=config.steps, learning_rate=config.learning_rate, warmup=warmup)
@@ -87,7 +89,7 @@ def compare_arms(config: CompareArmsConfig, context: Context) -> Result:
     return record.result
 
 
-def _record_losses(record: Recorder, config: CompareArmsConfig, found: Found, seeds: list[int]) -> None:
+def _record_losses(record: Recorder, config: CompareArmsConfig, found: Found, seeds: Sequence[int]) -> None:
     rows = []
     for arm in config.arms:
         line: list[str] = [arm]
@@ -111,15 +113,14 @@ def _record_losses(record: Recorder, config: CompareArmsConfig, found: Found, se
 
 
 def _record_difference(
-    record: Recorder, first: str, control: str, name: str, found: Found, seeds: list[int], evaluation: Evaluation
+    record: Recorder, first: str, control: str, name: str, found: Found, seeds: Sequence[int], evaluation: Evaluation
 ) -> None:
     """One measure of the first arm minus a control, paired by seed and anchor."""
-    differences = np.stack(
-        [found[first, seed].by_measure[name] - found[control, seed].by_measure[name] for seed in seeds]
-    )
-    clusters = np.arange(differences.shape[1])
-    if name != "running text":
-        clusters = np.array([anchor.document for anchor in evaluation.anchors])
+    ours, theirs = (np.stack([found[arm, seed].by_measure[name] for seed in seeds]) for arm in (first, control))
+    differences = ours - theirs
+    clusters = np.array([anchor.document for anchor in evaluation.anchors])
+    if name == "running text":
+        clusters = np.arange(differences.shape[1])
     # NaN marks anchors without a token of that kind; they drop out of every seed alike.
     there = np.isfinite(differences).all(axis=0)
     key = f"{first}_minus_{control}_{name.replace(' ', '_')}"
@@ -128,12 +129,11 @@ def _record_difference(
         return
     estimate = mean_over_both(differences[:, there], clusters[there])
     low, high = estimate.low or 0.0, estimate.high or 0.0
-    verdict: Verdict = "agrees" if high < 0 else "disagrees" if low > 0 else "inconclusive"
     record.value(key, estimate.value)
     record.finding(
         key,
         f"Is the loss '{name}' lower after training on {first} than on {control}?",
-        verdict,
+        "agrees" if high < 0 else "disagrees" if low > 0 else "inconclusive",
         f"{estimate.value:+.4f} nats per token.",
         predicted=Estimate(value=0.0, high=0.0, method="the paper's claim: lower", unit=_UNIT),
         measured=estimate,
@@ -148,12 +148,7 @@ def _record_difference(
 
 
 def mean_over_both(differences: Float[np.ndarray, "seeds rows"], clusters: np.ndarray) -> Estimate:
-    """Estimates the mean with the percentile interval of a bootstrap over seeds and, independently, clusters of rows.
-
-    Args:
-        differences: One row per seed.
-        clusters: Cluster of each column.
-    """
+    """Estimates a mean with the percentile interval of a bootstrap over seeds and, independently, clusters."""
     generator = np.random.default_rng(0)
     names, index = np.unique(clusters, return_inverse=True)
     sums = np.stack([np.bincount(index, weights=row) for row in differences])

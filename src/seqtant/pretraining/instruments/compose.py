@@ -70,13 +70,8 @@ class Facts:
 class FactBatches:
     """Makes the batches of one arm from seed and step alone; arms of one seed show the same facts equally often.
 
-    Args:
-        facts: The facts.
-        arm: ``knn`` shows both facts of an entity in one row; ``random`` those of different entities; ``split`` one
-            fact per row, on twice as many rows.
-        rows: Rows per step in the arms with two facts.
-        joined_share: Share of the rows with a joined fact.
-        seed: Seed of the batches.
+    ``knn`` shows both facts of an entity in one row; ``random`` those of different entities; ``split`` one fact per
+    row, on twice as many rows.
     """
 
     def __init__(self, facts: Facts, arm: ComposeArm, *, rows: int, joined_share: float, seed: int) -> None:
@@ -116,23 +111,13 @@ def _place(facts: list[np.ndarray], generator: np.random.Generator) -> np.ndarra
     return rows
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """Shares of right answers, averaged over all positions in the row."""
-
-    held_out: float
-    """Joined facts that were never shown: a guess is right with probability one over the number of values."""
-    shown: float
-    """Joined facts that were shown."""
-    first: float
-    """First facts."""
-    second: float
-    """Second facts."""
-
-
 @torch.no_grad()
-def accuracy(model: torch.nn.Module, facts: Facts) -> Accuracy:
-    """Asks the model for the last token of facts; its answer is the largest logit among tokens of the right kind."""
+def accuracy(model: torch.nn.Module, facts: Facts) -> dict[str, float]:
+    """Asks the model for the last token of facts; its answer is the largest logit among tokens of the right kind.
+
+    Shares of right answers, averaged over all positions in the row: of joined facts that were never shown, where a
+    guess is right with probability one over the number of values; of joined facts that were; of single facts.
+    """
     middles = slice(4 + len(facts.first), 4 + 2 * len(facts.first))
     values = slice(middles.stop, facts.vocabulary)
 
@@ -146,15 +131,15 @@ def accuracy(model: torch.nn.Module, facts: Facts) -> Accuracy:
             shares.append(float((best == questions[:, 2]).mean()))
         return float(np.mean(shares))
 
-    return Accuracy(
-        held_out=share_right(facts.joined[facts.hidden], values),
-        shown=share_right(facts.joined[facts.shown], values),
-        first=share_right(facts.first, middles),
-        second=share_right(facts.second, values),
-    )
+    return {
+        "held_out": share_right(facts.joined[facts.hidden], values),
+        "shown": share_right(facts.joined[facts.shown], values),
+        "first": share_right(facts.first, middles),
+        "second": share_right(facts.second, values),
+    }
 
 
-def run_arm(config: ComposeConfig, arm: ComposeArm, seed: int) -> Accuracy:
+def run_arm(config: ComposeConfig, arm: ComposeArm, seed: int) -> dict[str, float]:
     """Trains one decoder on one arm and measures its accuracy."""
     facts = Facts.sample(config.entities, config.values, np.random.default_rng([seed, 1]))
     shape = DecoderConfig(vocabulary=facts.vocabulary, depth=config.depth, width=config.width, heads=4, context=LENGTH)
@@ -187,14 +172,14 @@ def compose(config: ComposeConfig, context: Context) -> Result:
         >>> 0 <= result.values["knn_accuracy"] <= 1
         True
     """
-    seeds = [context.seed + number for number in range(config.seeds)]
+    seeds = range(context.seed, context.seed + config.seeds)
     jobs: list[tuple[ComposeArm, int]] = [(arm, seed) for seed in seeds for arm in ARMS]
     title = f"Joining two facts: {config.seeds} seeds, {config.steps} steps, chance {1 / config.values:g}"
     with Recorder("pretraining.compose", title, config, context, papers=(6,)) as record:
         found = {job: run_arm(config, *job) for job in track(jobs, context.progress, "runs")}
-        names = ("held_out", "shown", "first", "second")
         scores = {
-            arm: {name: np.array([getattr(found[arm, seed], name) for seed in seeds]) for name in names} for arm in ARMS
+            arm: {name: np.array([found[arm, seed][name] for seed in seeds]) for name in found[arm, seeds[0]]}
+            for arm in ARMS
         }
         for arm in ARMS:
             record.value(f"{arm}_accuracy", float(np.mean(scores[arm]["held_out"])))
@@ -204,7 +189,7 @@ def compose(config: ComposeConfig, context: Context) -> Result:
             "accuracy",
             "Share answered right",
             ("arm", "joined, never shown", "joined, shown", "first fact", "second fact"),
-            [(f"{arm} ({_TITLES[arm]})", *(mean(scores[arm][name]).number for name in names)) for arm in ARMS],
+            [(f"{arm} ({_TITLES[arm]})", *(mean(each).number for each in scores[arm].values())) for arm in ARMS],
             note="Means over seeds and over all places in a row. All arms show every fact equally often.",
         )
         for control in ("split", "random"):
@@ -217,8 +202,7 @@ def _record_difference(
 ) -> None:
     apart = scores["held_out"]
     difference = mean(together - apart)
-    low = -1.0 if difference.low is None else difference.low
-    high = 1.0 if difference.high is None else difference.high
+    low, high = difference.low or 0.0, difference.high or 0.0
     verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
     record.value(f"knn_minus_{control}", difference.value)
     facts = [scores["first"].mean(), scores["second"].mean()]

@@ -55,16 +55,14 @@ def deficit(config: DeficitConfig, context: Context) -> Result:
         )
         steps = sorted({*_STEPS, config.step}, reverse=True)
         degrees = [theory.surviving_degree(step, config.precision, most=most) for step in steps]
+        lost = [theory.depth_deficit(config.depth, kept) for kept in degrees]
         record.table(
             "steps",
             "Smaller steps lose more layers",
             ("step", "degree kept", "like a depth of", "layers lost"),
-            [
-                (step, kept, theory.sequential_depth(kept), theory.depth_deficit(config.depth, kept))
-                for step, kept in zip(steps, degrees, strict=True)
-            ],
+            list(zip(steps, degrees, map(theory.sequential_depth, degrees), lost, strict=True)),
             note="Step: learning rate times gradient over the radius in which the network is analytic.",
         )
-        for step, kept in zip(steps, degrees, strict=True):
-            record.measure("depth_deficit", theory.depth_deficit(config.depth, kept), step=step)
+        for step, layers in zip(steps, lost, strict=True):
+            record.measure("depth_deficit", layers, step=step)
     return record.result

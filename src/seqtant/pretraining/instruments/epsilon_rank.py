@@ -8,6 +8,7 @@ holds. All is computed in float64: rank at precision 1e-3 would drown in the rou
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +40,8 @@ class RandomNetwork:
     """
 
     depth: int
-    """Attention layers."""
     width: int
-    """Width of the residual stream."""
     heads: int
-    """Attention heads."""
     softmax: bool = True
     """Softmax, residual stream and norms; without them a homogeneous polynomial in the weights."""
 
@@ -87,38 +85,40 @@ def _rms_norm(x: Tensor) -> Tensor:
     return x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Earlier and later texts."""
+class Tabulation:
+    """Tabulates one logit of a random network over earlier and later random texts."""
 
-    earlier: Int[Tensor, "texts words"]
-    """S1, one per row."""
-    later: Int[Tensor, "texts words"]
-    """S2, one per column of the matrices."""
+    def __init__(
+        self, network: RandomNetwork, generator: torch.Generator, *, vocabulary: int, words: int, texts: int
+    ) -> None:
+        self.network = network
+        self.weights = network.weights(vocabulary, 2 * words, generator)
+        # S1, one per row of the matrices, and S2, one per column: [texts, words]
+        self.earlier, self.later = (torch.randint(vocabulary, (texts, words), generator=generator) for _ in range(2))
 
+        def loss(own: Weights, text: Tensor) -> Tensor:
+            return functional.cross_entropy(network(own, text)[:-1], text[1:])
 
-def draw_texts(vocabulary: int, words: int, texts: int, generator: torch.Generator) -> Texts:
-    """Samples random texts."""
-    earlier, later = (torch.randint(vocabulary, (texts, words), generator=generator) for _ in range(2))
-    return Texts(earlier, later)
+        # Of the next-token loss on each earlier text: every weight gets a first axis of texts.
+        self.gradients: Weights = vmap(grad(loss), in_dims=(None, 0))(self.weights, self.earlier)
 
+    def logits(self, weights: Weights, texts: Int[Tensor, "texts words"]) -> Float[Tensor, " texts"]:
+        """Computes the tabulated logit after each text."""
+        return vmap(lambda text: self.network(weights, text)[-1, 0])(texts)
 
-def in_context_matrix(network: RandomNetwork, weights: Weights, texts: Texts) -> Float[np.ndarray, "earlier later"]:
-    """Tabulates one logit after reading an earlier and then a later text in one pass."""
-    rows = []
-    for first in texts.earlier:
-        both = torch.cat([first.expand(len(texts.later), -1), texts.later], dim=1)
-        rows.append(vmap(lambda text: network(weights, text)[-1, 0])(both))
-    return torch.stack(rows).numpy()
+    def stepped(self, index: int, rate: float | Tensor) -> Weights:
+        """Takes a gradient step on one earlier text."""
+        return {name: weight - rate * self.gradients[name][index] for name, weight in self.weights.items()}
 
+    def in_context(self) -> Float[np.ndarray, "earlier later"]:
+        """Tabulates the logit after reading an earlier and then a later text in one pass."""
+        both = [torch.cat([first.expand(len(self.later), -1), self.later], dim=1) for first in self.earlier]
+        return torch.stack([self.logits(self.weights, pairs) for pairs in both]).numpy()
 
-def text_gradients(network: RandomNetwork, weights: Weights, texts: Texts) -> Weights:
-    """Computes the gradient of the next-token loss on each earlier text: every weight gets a first axis of texts."""
-
-    def loss(own: Weights, text: Tensor) -> Tensor:
-        return functional.cross_entropy(network(own, text)[:-1], text[1:])
-
-    return vmap(grad(loss), in_dims=(None, 0))(weights, texts.earlier)
+    def sequential(self, rate: float) -> Float[np.ndarray, "earlier later"]:
+        """Tabulates it after a later text alone, once the weights took a gradient step on an earlier text."""
+        steps = (self.stepped(index, rate) for index in range(len(self.earlier)))
+        return torch.stack([self.logits(weights, self.later) for weights in steps]).numpy()
 
 
 def mean_relative_size(weights: Weights, gradients: Weights) -> float:
@@ -128,31 +128,18 @@ def mean_relative_size(weights: Weights, gradients: Weights) -> float:
     return float(each.mean() / size)
 
 
-def sequential_matrix(
-    network: RandomNetwork, weights: Weights, texts: Texts, gradients: Weights, rate: float
-) -> Float[np.ndarray, "earlier later"]:
-    """Tabulates the same logit after a later text alone, once the weights took a gradient step on an earlier text."""
-    rows = []
-    for index in range(len(texts.earlier)):
-        stepped = {name: weight - rate * gradients[name][index] for name, weight in weights.items()}
-        rows.append(vmap(lambda text, w=stepped: network(w, text)[-1, 0])(texts.later))
-    return torch.stack(rows).numpy()
-
-
 @dataclass(frozen=True)
 class RankRow:
     """Bounds on the rank at one depth, for one way to read the earlier text, at one precision."""
 
     depth: int
-    """Layers."""
     relative_step: float | None
     """Length of the gradient step over that of the weights; None for in context."""
     precision: float
     """Precision relative to the largest output."""
     lower: int
-    """Lower bound on the effective separation rank."""
+    """Bounds on the effective separation rank."""
     upper: int
-    """Upper bound."""
 
     @property
     def source(self) -> str:
@@ -160,66 +147,30 @@ class RankRow:
         return "in context" if self.relative_step is None else f"step {self.relative_step:g}"
 
 
-def rank_rows(
-    network: RandomNetwork,
-    *,
-    vocabulary: int,
-    words: int,
-    texts: int,
-    relative_steps: tuple[float, ...],
-    precisions: tuple[float, ...],
-    generator: torch.Generator,
-) -> list[RankRow]:
-    """Bounds the effective ranks of one network, in context and across a gradient step of each length.
-
-    Args:
-        network: The network.
-        vocabulary: Number of tokens.
-        words: Tokens of each text.
-        texts: Number of earlier, and of later texts.
-        relative_steps: Mean length of the step over the norm of the weights.
-        precisions: Precisions relative to the largest output.
-        generator: Random generator of weights and texts.
-    """
-    weights = network.weights(vocabulary, 2 * words, generator)
-    drawn = draw_texts(vocabulary, words, texts, generator)
-    gradients = text_gradients(network, weights, drawn)
-    size = mean_relative_size(weights, gradients)
+def rank_rows(table: Tabulation, relative_steps: Sequence[float], precisions: Sequence[float]) -> list[RankRow]:
+    """Bounds the effective ranks of one network, in context and across a gradient step of each length."""
+    size = mean_relative_size(table.weights, table.gradients)
     # A rate of step / size makes the mean step of all earlier texts as long as asked for.
-    matrices: list[tuple[float | None, np.ndarray]] = [(None, in_context_matrix(network, weights, drawn))]
-    matrices += [(step, sequential_matrix(network, weights, drawn, gradients, step / size)) for step in relative_steps]
+    matrices: list[tuple[float | None, np.ndarray]] = [(None, table.in_context())]
+    matrices += [(step, table.sequential(step / size)) for step in relative_steps]
     return [
-        RankRow(network.depth, step, precision, *effective_rank_bounds(matrix, precision))
+        RankRow(table.network.depth, step, precision, *effective_rank_bounds(matrix, precision))
         for step, matrix in matrices
         for precision in precisions
     ]
 
 
-def truncation_errors(
-    network: RandomNetwork,
-    *,
-    vocabulary: int,
-    words: int,
-    texts: int,
-    relative_steps: tuple[float, ...],
-    generator: torch.Generator,
-) -> Float[np.ndarray, "orders steps"]:
+def truncation_errors(table: Tabulation, relative_steps: Sequence[float]) -> Float[np.ndarray, "orders steps"]:
     """Measures the largest error of the sequential function's Taylor series in the step, cut after order 0, 1 and 2.
 
-    By the theory the error after order K is proportional to the (K+1)-th power of the step. The arguments
-    are those of :func:`rank_rows`.
+    By the theory the error after order K is proportional to the (K+1)-th power of the step.
     """
-    weights = network.weights(vocabulary, 2 * words, generator)
-    drawn = draw_texts(vocabulary, words, texts, generator)
-    gradients = text_gradients(network, weights, drawn)
-    rates = np.array(relative_steps) / mean_relative_size(weights, gradients)
+    rates = np.array(relative_steps) / mean_relative_size(table.weights, table.gradients)
     errors = np.zeros((3, len(rates)))
-    for index in range(texts):
-        direction = {name: -gradients[name][index] for name in weights}
+    for index in range(len(table.earlier)):
 
-        def along(t: Tensor, d: Weights = direction) -> Tensor:
-            moved = {name: weight + t * d[name] for name, weight in weights.items()}
-            return vmap(lambda text: network(moved, text)[-1, 0])(drawn.later)
+        def along(t: Tensor, index: int = index) -> Tensor:
+            return table.logits(table.stepped(index, t), table.later)
 
         # Value, first and second derivative at t = 0.
         zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -268,22 +219,15 @@ def epsilon_rank(config: EpsilonRankConfig, context: Context) -> Result:
     gap_depth = 2 if 2 in config.depths else config.depths[-1]
     step, precision = min(config.relative_steps), min(config.precisions)
 
-    def rows_of(depth: int, steps: tuple[float, ...], precisions: tuple[float, ...], seed: int) -> list[RankRow]:
-        return rank_rows(
-            RandomNetwork(depth, config.width, config.heads),
-            vocabulary=config.vocabulary,
-            words=config.words,
-            texts=config.texts,
-            relative_steps=steps,
-            precisions=precisions,
-            generator=torch.Generator().manual_seed(seed),
-        )
+    def tabulate(depth: int, seed: int) -> Tabulation:
+        network, generator = RandomNetwork(depth, config.width, config.heads), torch.Generator().manual_seed(seed)
+        return Tabulation(network, generator, vocabulary=config.vocabulary, words=config.words, texts=config.texts)
 
     with Recorder("pretraining.epsilon-rank", title, config, context, papers=(6,)) as record:
         rows = [
             row
             for depth in track(config.depths, context.progress, "depths")
-            for row in rows_of(depth, config.relative_steps, config.precisions, context.seed)
+            for row in rank_rows(tabulate(depth, context.seed), config.relative_steps, config.precisions)
         ]
         record.table(
             "ranks",
@@ -303,7 +247,7 @@ def epsilon_rank(config: EpsilonRankConfig, context: Context) -> Result:
         if config.networks > 1:
             seeds = range(context.seed + 1, context.seed + config.networks)
             for seed in track(seeds, context.progress, "networks"):
-                inside, across = rows_of(gap_depth, (step,), (precision,), seed)
+                inside, across = rank_rows(tabulate(gap_depth, seed), (step,), (precision,))
                 gaps.append((seed, inside, across))
             _record_networks(record, gaps)
         _record_slopes(record, context.seed)
@@ -311,10 +255,9 @@ def epsilon_rank(config: EpsilonRankConfig, context: Context) -> Result:
 
 
 def _record_gap(record: Recorder, config: EpsilonRankConfig, inside: RankRow, across: RankRow) -> None:
-    record.value("in_context_rank_lower", inside.lower)
-    record.value("in_context_rank_upper", inside.upper)
-    record.value("sequential_rank_lower", across.lower)
-    record.value("sequential_rank_upper", across.upper)
+    for name, row in (("in_context", inside), ("sequential", across)):
+        record.value(f"{name}_rank_lower", row.lower)
+        record.value(f"{name}_rank_upper", row.upper)
     record.finding(
         "rank_gap",
         f"Is the rank larger in context than across a step of {across.relative_step:g}, at depth {inside.depth} and "
@@ -355,14 +298,8 @@ def _record_networks(record: Recorder, gaps: list[tuple[int, RankRow, RankRow]])
 
 
 def _record_slopes(record: Recorder, seed: int) -> None:
-    errors = truncation_errors(
-        RandomNetwork(2, 6, 1, softmax=False),
-        vocabulary=12,
-        words=4,
-        texts=20,
-        relative_steps=_STEPS,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    network, generator = RandomNetwork(2, 6, 1, softmax=False), torch.Generator().manual_seed(seed)
+    errors = truncation_errors(Tabulation(network, generator, vocabulary=12, words=4, texts=20), _STEPS)
     # Error after order K ~ step^(K+1): a line of slope K + 1 in logarithms.
     slopes = [fit_line(np.log(_STEPS), np.log(line)).estimate("slope") for line in errors]
     for order, slope in enumerate(slopes):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.pretraining.config import PackConfig
-from seqtant.pretraining.examples.packing import check_lengths, pack_lengths, token_rows
+from seqtant.pretraining.examples.packing import pack_lengths, token_rows
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
@@ -30,34 +30,29 @@ def read_lengths(source: ObjectOrPath | None) -> np.ndarray:
     """
     if source is None:
         return np.array(EXAMPLE)
-    if not is_path(source):
-        if isinstance(source, bytes) or not hasattr(source, "__iter__"):
-            raise InputError(f"{source!r:.60} are no lengths: give e.g. [14, 7, 5], or rows of token ids")
-        items = [item.item() if isinstance(item, np.generic) else item for item in source]
-        if items and all(hasattr(item, "__len__") for item in items):
-            items = [len(row) for row in token_rows(items)]
-        return _checked_lengths(items, "lengths")
-    path = str(source)
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise InputError(f"no file '{path}': give a JSON list of document lengths in tokens")
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' is not JSON: give a list of document lengths in tokens") from error
-    return _checked_lengths(data, f"'{path}'")
-
-
-def _checked_lengths(data: Any, name: str) -> np.ndarray:
+    name, data = "lengths", cast(Any, source)
+    if is_path(source):
+        name, file = f"'{source}'", Path(str(source)).expanduser()
+        if not file.is_file():
+            raise InputError(f"no file {name}: give a JSON list of document lengths in tokens")
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{name} is not JSON: give a list of document lengths in tokens") from error
+    elif isinstance(source, bytes) or not hasattr(source, "__iter__"):
+        raise InputError(f"{source!r:.60} are no lengths: give e.g. [14, 7, 5], or rows of token ids")
+    else:
+        data = [item.item() if isinstance(item, np.generic) else item for item in source]
+        if data and all(hasattr(item, "__len__") for item in data):
+            data = [len(row) for row in token_rows(data)]
     if not isinstance(data, list) or not data:
         raise InputError(f"{name} holds no list of lengths: give e.g. [14, 7, 5]")
     for place, length in enumerate(data):
         if isinstance(length, bool) or not isinstance(length, int) or not 0 <= length < 2**31:
             raise InputError(f"{name}, entry {place}, is {length!r}: lengths are whole numbers from 0 to 2^31 - 1")
-    lengths = check_lengths(np.array(data, dtype=np.int64))
-    if not lengths.sum():
+    if not any(data):
         raise InputError(f"{name} holds empty documents only: there is nothing to pack")
-    return lengths
+    return np.array(data, dtype=np.int64)
 
 
 @verb(PackConfig)
@@ -88,14 +83,8 @@ def compare_packing(config: PackConfig, context: Context) -> Result:
             spent = time.process_time() - started
             rows.append((strategy, packed.sequences, packed.fill, packed.tokens, packed.documents_cut, spent))
         _, windows, fill, tokens, cut, spent = next(row for row in rows if row[0] == config.strategy)
-        for name, number in {
-            "sequences": windows,
-            "fill": fill,
-            "tokens_kept": tokens,
-            "documents_cut": cut,
-            "documents": len(lengths),
-            "cpu_seconds": spent,
-        }.items():
+        names = ("sequences", "fill", "tokens_kept", "documents_cut", "documents", "cpu_seconds")
+        for name, number in zip(names, (windows, fill, tokens, cut, len(lengths), spent), strict=True):
             record.value(name, number)
         least = -(-int(lengths.sum()) // config.window)
         record.finding(

@@ -6,20 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
-from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.findings import Assumption, Estimate, Result
 from seqtant.pretraining.build.build import open_or_build
 from seqtant.pretraining.build.dataset import ExampleBatches, ExampleTable
 from seqtant.pretraining.config import BuildConfig, TaptConfig
 from seqtant.pretraining.evaluation.arms import (
     MaskedBatches,
-    SentencePairs,
     masked_loss,
     masked_model,
     pair_similarities,
     read_pairs,
     sample_pairs,
+    spearman,
 )
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -60,7 +59,7 @@ def tapt(config: TaptConfig, context: Context) -> Result:
         title = f"Task-adaptive pretraining on {', '.join(config.arms)}, {config.steps} steps"
         with Recorder("pretraining.tapt", title, config, context, papers=(6,)) as record:
             found: dict[str, np.ndarray] = {}
-            losses: dict[str, float | None] = {"before": None}
+            losses: dict[str, float] = {}
             for arm in ("before", *config.arms):
                 model: Any = masked_model(config.model, vocabulary=vocabulary, window=built.window, seed=context.seed)
                 if arm != "before":
@@ -78,65 +77,48 @@ def tapt(config: TaptConfig, context: Context) -> Result:
                     losses[arm] = float(np.mean(history.losses[-max(1, config.steps // 10) :]))
                 table = model.get_input_embeddings().weight.detach().cpu().float().numpy()
                 found[arm] = pair_similarities(table, pairs)
-            _record(record, config, found, losses, pairs, context.seed)
+            _record(record, config, found, losses, pairs.score)
     return record.result
 
 
-def _spearman(values: np.ndarray, score: np.ndarray) -> float:
-    if np.ptp(values) == 0 or np.ptp(score) == 0:
-        return 0.0
-    found: Any = spearmanr(values, score)
-    return float(found.statistic)
-
-
 def _record(
-    record: Recorder,
-    config: TaptConfig,
-    found: dict[str, np.ndarray],
-    losses: dict[str, float | None],
-    pairs: SentencePairs,
-    seed: int,
+    record: Recorder, config: TaptConfig, found: dict[str, np.ndarray], losses: dict[str, float], score: np.ndarray
 ) -> None:
     # The same resamples of the pairs for every arm: differences between arms are paired.
-    generator = np.random.default_rng([seed, 9])
-    draws = generator.integers(len(pairs.score), size=(500, len(pairs.score)))
-    resampled = {
-        arm: np.array([_spearman(values[rows], pairs.score[rows]) for rows in draws]) for arm, values in found.items()
-    }
-    own = {arm: _spearman(values, pairs.score) for arm, values in found.items()}
+    n = len(score)
+    draws = np.random.default_rng([record.context.seed, 9]).integers(n, size=(500, n))
+    resampled = {arm: np.array([spearman(line[rows], score[rows]) for rows in draws]) for arm, line in found.items()}
+    own = {arm: spearman(line, score) for arm, line in found.items()}
     for arm, value in own.items():
         record.value(f"{arm}_spearman", value)
         record.measure("spearman", value, group=arm)
-    n = len(pairs.score)
     record.table(
         "similarity",
         "Rank correlation of sentence similarity with the scores",
         ("arm", "Spearman", "masked loss, own text"),
-        [(arm, str(percentile(own[arm], resampled[arm], n=n)), losses[arm]) for arm in found],
+        [(arm, str(percentile(own[arm], resampled[arm], n=n)), losses.get(arm)) for arm in found],
         note="Cosine of averaged input token embeddings. Losses of different arms are those of different texts.",
     )
-    for control in config.arms[1:]:
-        first = config.arms[0]
+    first, *controls = config.arms
+    given = config.pairs is not None
+    for control in controls:
         difference = percentile(
             own[first] - own[control], resampled[first] - resampled[control], method="paired bootstrap", n=n
         )
         low, high = difference.low or 0.0, difference.high or 0.0
-        verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
         record.value(f"{first}_minus_{control}_spearman", difference.value)
         record.finding(
             f"{first}_against_{control}",
             f"Do the embeddings tell alike sentences better after {first} than after {control}?",
-            verdict,
+            "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive",
             f"{difference.value:+.3f} in rank correlation over {n} pairs.",
             predicted=Estimate(value=0.0, low=0.0, method="the paper's claim: better"),
             measured=difference,
             assumptions=(
                 Assumption(
                     statement="The scores are judgments of meaning",
-                    status="holds" if config.pairs is not None else "fails",
-                    how="read from the file"
-                    if config.pairs is not None
-                    else "being of one document stands in for them",
+                    status="holds" if given else "fails",
+                    how="read from the file" if given else "being of one document stands in for them",
                 ),
             ),
         )

@@ -48,15 +48,7 @@ class LatentSemanticEncoder:
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, dimension: int, buckets: int) -> LatentSemanticEncoder:
-        """Fits weights and basis to a sample of texts.
-
-        Example:
-            >>> texts = ["the cat sleeps", "a cat sleeps", "stocks fell sharply", "the stocks fell"]
-            >>> encode = LatentSemanticEncoder.fit(texts, dimension=2, buckets=64)
-            >>> vectors = encode(["cat sleeps", "sleeps a cat", "stocks fell"])
-            >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
-            True
-        """
+        """Fits weights and basis to a sample of texts."""
         counts = _counts(texts, buckets)
         frequency = np.asarray((counts > 0).sum(axis=0)).ravel()
         weights = np.log1p(counts.shape[0] / (1 + frequency)).astype(np.float32)
@@ -115,10 +107,6 @@ def _leading_directions(rows: SparseRows, dimension: int, *, spare: int = 16, ro
 
 def open_encoder(settings: EmbedSettings, fitted: Path) -> Encoder:
     """Opens the encoder that the settings name.
-
-    Args:
-        settings: Its name and batch size.
-        fitted: File of the fitted ``lsa`` encoder.
 
     Raises:
         InputError: There is none of that name, or it cannot be loaded.
@@ -180,11 +168,6 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
     """Embeds texts as vectors of length 1 in float16: a pure function of texts and encoder.
 
     Texts of similar length share a batch. A text without a known word gets the zero vector: it is nobody's neighbor.
-
-    Args:
-        texts: Segments.
-        encoder: Turns a list of texts into an array.
-        rows: Texts per call.
 
     Raises:
         InputError: The encoder failed, or gave another number of rows, or a number that is not finite.

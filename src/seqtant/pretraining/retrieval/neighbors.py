@@ -61,23 +61,10 @@ def exact_neighbors(
 ) -> Neighbors:
     """Finds the exact nearest neighbors by inner product, block by block.
 
-    Args:
-        queries: Vectors of length 1.
-        vectors: Vectors of length 1, searched.
-        k: Neighbors per query; fewer if there are fewer vectors.
-        rows: Queries per block.
-        progress: Reports the queries done.
-
-    Returns:
-        Neighbors sorted by falling similarity, ties by index.
+    Sorted by falling similarity, ties by index; fewer than k where there are fewer vectors.
 
     Raises:
         InputError: A vector is not finite.
-
-    Example:
-        >>> found = exact_neighbors(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), 2)
-        >>> found.ids.tolist()
-        [[0, 1], [1, 0], [2, 0]]
     """
     import torch
 
@@ -119,10 +106,7 @@ def check_vectors(*arrays: np.ndarray) -> None:
 def build_index(vectors: Float[np.ndarray, "vectors dimension"], kind: IndexKind, *, probes: int = 16) -> Any:
     """Builds a FAISS index of inverted lists, of about 256 vectors each.
 
-    Args:
-        vectors: Vectors of length 1, float32.
-        kind: ``ivf`` keeps the vectors as they are; ``pq`` scans 4-bit codes and refines with the vectors themselves.
-        probes: Lists that are scanned per query.
+    ``ivf`` keeps the vectors as they are; ``pq`` scans 4-bit codes and refines with the vectors themselves.
 
     Raises:
         InputError: A vector is not finite, or there are too few for lists.
@@ -227,14 +211,8 @@ def filter_neighbors(
 ) -> Filtered:
     """Filters neighbors by one rule after the other.
 
-    Args:
-        found: Candidates; their ids are segments.
-        queries: Segment of each row. The segment itself is recognized by its id, not by its rank: among duplicates it
-            may have any rank, or be missing.
-        document: Document of each segment.
-        settings: The rules.
-        blocked: Segments that share text with a test set.
-        capped: Rows whose neighbors count towards the hub cap; the others (held-out queries) are not limited.
+    The segment itself is recognized by its id, not by its rank: among duplicates it may have any rank, or be missing.
+    Only rows that are ``capped`` count towards the hub cap; the others (held-out queries) are not limited.
 
     Example:
         >>> found = Neighbors(np.array([[0, 1, 2], [1, 0, 2]]), np.array([[1.0, 0.99, 0.6], [1.0, 0.99, 0.5]]))
@@ -284,11 +262,7 @@ def filter_neighbors(
 
 
 def _under_cap(
-    ids: np.ndarray,
-    similarity: np.ndarray,
-    usable: np.ndarray,
-    settings: FilterSettings,
-    capped: np.ndarray | None,
+    ids: np.ndarray, similarity: np.ndarray, usable: np.ndarray, settings: FilterSettings, capped: np.ndarray | None
 ) -> np.ndarray:
     """Keeps k neighbors per row and at most ``hub_cap`` rows per neighbor: rank by rank, the more similar row first."""
     kept = np.zeros(ids.shape, dtype=bool)

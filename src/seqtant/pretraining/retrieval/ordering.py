@@ -102,10 +102,6 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
 
     After Zhao et al. 2024 (arXiv:2402.13991), who retrieve by words.
 
-    Args:
-        vectors: Vectors of length 1, in the order in which documents arrive.
-        buffer: Documents held at a time.
-
     Example:
         >>> vectors = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
         >>> stream_order(vectors, buffer=3).tolist()
@@ -131,11 +127,3 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
         best = np.flatnonzero(scores == scores.max())
         place = int(best[np.argmin(held[best])])
     return order
-
-
-def adjacent_similarity(
-    order: Int[np.ndarray, " documents"], vectors: Float[np.ndarray, "documents dimension"]
-) -> Float[np.ndarray, " pairs"]:
-    """Computes the cosine similarity of every two adjacent documents."""
-    left, right = vectors[order[:-1]], vectors[order[1:]]
-    return (left.astype(np.float32) * right.astype(np.float32)).sum(axis=1)
