@@ -34,9 +34,6 @@ _FACTORS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 def parse_size(text: str | float) -> float:
     """Reads a size such as ``1.3e9``, ``"1.3B"`` or ``"350M"``.
 
-    Raises:
-        InputError: The text is no number.
-
     Example:
         >>> parse_size("1.5B"), parse_size("2e6"), parse_size("2.3M")
         (1500000000.0, 2000000.0, 2300000.0)
@@ -86,9 +83,6 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
         value: YAML or JSON data.
         source: What to call the data in messages, e.g. a file name.
         key: Dotted name of the value within the source.
-
-    Raises:
-        InputError: A key is unknown, a number is NaN or written as ``true``.
     """
     if marked(hint, "InMemory"):  # what is in memory passes as it is
         return value

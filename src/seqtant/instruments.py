@@ -26,11 +26,7 @@ from seqtant.settings import VerbConfig
 
 @cache
 def configs(name: str) -> dict[str, type[VerbConfig]]:
-    """Reads the configuration classes of a package, by verb, in the order of its ``config.py``.
-
-    Raises:
-        InputError: There is no such package.
-    """
+    """Reads the configuration classes of a package, by verb, in the order of its ``config.py``."""
     module = import_module(f"seqtant.{name if name == 'reference' else package(name).name}.config")
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, VerbConfig)]
     return {kind.verb.partition(".")[2]: kind for kind in kinds if "verb" in vars(kind) and kind is not VerbConfig}
@@ -38,9 +34,6 @@ def configs(name: str) -> dict[str, type[VerbConfig]]:
 
 def config_type(instrument: str) -> type[VerbConfig]:
     """Finds the configuration class of an instrument such as ``"architecture.plan"``.
-
-    Raises:
-        InputError: There is no such package or verb.
 
     Example:
         >>> config_type("architecture.plan").__name__
@@ -54,11 +47,7 @@ def config_type(instrument: str) -> type[VerbConfig]:
 
 
 def find(instrument: str) -> Verb[...]:
-    """Finds the function of an instrument.
-
-    Raises:
-        InputError: There is no such package or verb.
-    """
+    """Finds the function of an instrument."""
     if instrument == "checkup":
         return import_module("seqtant._checkup.checkup").checkup
     kind = config_type(instrument)
@@ -86,11 +75,7 @@ def run(config: Any, context: Context | None = None) -> Result:
 
 
 def instrument_of(config: Any) -> str:
-    """Names the instrument that a configuration belongs to, e.g. ``steering.choose``.
-
-    Raises:
-        InputError: It is no verb's configuration.
-    """
+    """Names the instrument that a configuration belongs to, e.g. ``steering.choose``."""
     if not isinstance(config, VerbConfig) or not config.verb:
         raise InputError(f"{type(config).__name__} is not the configuration of any instrument")
     return config.verb

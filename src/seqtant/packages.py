@@ -37,9 +37,6 @@ PACKAGES: dict[str, Package] = {
 def package(name: str) -> Package:
     """Looks a package up by name.
 
-    Raises:
-        InputError: There is no such package.
-
     Example:
         >>> package("architecture").papers
         (7, 8)

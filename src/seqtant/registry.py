@@ -57,9 +57,6 @@ class Registry(Generic[T]):
         """Adds an entry: an object, or a lazy string ``"module:attribute"``.
 
         Ours come first: a name that an installed package also offers stays ours.
-
-        Raises:
-            InputError: The name is already taken.
         """
         if name in self._entries:
             raise InputError(f"{self.kind} '{name}' is already registered: choose another name")

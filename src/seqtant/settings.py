@@ -124,11 +124,7 @@ _GIVEN = "settings"
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Reads YAML data of any shape; None for an empty text.
-
-    Raises:
-        InputError: The text is not YAML; the message names ``source`` and the line.
-    """
+    """Reads YAML data of any shape; None for an empty text."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -142,11 +138,7 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping.
-
-    Raises:
-        InputError: The file is missing, is not YAML, or holds no mapping.
-    """
+    """Reads a YAML mapping."""
     if not path.is_file():
         raise InputError(f"no file '{path}': give an existing YAML file")
     try:
@@ -162,9 +154,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Applies ``a.b=value`` assignments to a nested mapping; values are YAML.
-
-    Raises:
-        InputError: An assignment has no ``=``, goes through a plain value, or its value is not YAML.
 
     Example:
         >>> override({"model": {"depth": 2}}, ["model.depth=4", "seeds=[0, 1]"])
@@ -193,9 +182,6 @@ def build(kind: type[C], data: Mapping[str, Any], *, source: str = "configuratio
         kind: A frozen dataclass.
         data: Nested mapping of its fields; sizes may be written ``"1.3B"``.
         source: What to call the data in messages, e.g. a file name.
-
-    Raises:
-        InputError: A key is unknown or a value does not fit; the message names it.
     """
     ready = fit(kind, dict(data), source)
     try:
@@ -252,11 +238,7 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 
 def preset(kind: type[C], name: str) -> C:
-    """The preset ``smoke``, ``cpu`` or ``gpu`` of a configuration type; its defaults where it has no such preset.
-
-    Raises:
-        InputError: The preset has another name, or the type has neither that preset nor a default for every field.
-    """
+    """The preset ``smoke``, ``cpu`` or ``gpu`` of a configuration type; its defaults where it has no such preset."""
     if name not in PRESETS:
         raise InputError(f"unknown preset '{name}'{suggest(name, PRESETS)}: use smoke, cpu or gpu")
     data = _preset_data(kind, name) if issubclass(kind, VerbConfig) else None
@@ -292,9 +274,6 @@ def resolve(
 
     A nested section is merged key by key: what a later source does not name keeps its earlier value. Flags whose value
     is None were not given and are left out.
-
-    Raises:
-        InputError: A source cannot be read, has an unknown key, or a value does not fit.
     """
     # Default sections as plain data, so that naming one key of a section does not reset its others.
     data: dict[str, Any] = {}
@@ -340,9 +319,6 @@ def plain(config: Any) -> dict[str, Any]:
 
     Infinity becomes the text ``inf``; what is in memory becomes its description; seed, device, folder and progress are
     no part of it.
-
-    Raises:
-        InputError: A value does not fit its field.
     """
     adapter = _adapter(type(config))
     left_out = CIRCUMSTANCES if isinstance(config, VerbConfig) else frozenset[str]()

@@ -49,9 +49,6 @@ def check_both(config: CheckupConfig, context: Context) -> Result:
 
     Returns:
         A composite result: both checkups as parts, a finding per instrument with the difference, second minus first.
-
-    Raises:
-        InputError: A model or file cannot be used, or ``compare`` is missing.
     """
     if config.compare is None:
         raise InputError("no two models are given: write --compare BEFORE AFTER")

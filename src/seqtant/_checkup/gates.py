@@ -34,9 +34,6 @@ def read_gates(source: str | Path | Mapping[str, Any]) -> dict[str, Limit]:
 
         beb: {halfway_measured: {least: 3}}
         subtasks: {accuracy_with_steps: {least: 0.9}}
-
-    Raises:
-        InputError: The file cannot be read, or an entry is no limit.
     """
     path = "the gate" if isinstance(source, Mapping) else f"'{source}'"
     sections = source if isinstance(source, Mapping) else read_yaml(Path(source))
@@ -59,9 +56,6 @@ def findings(gates: Mapping[str, Limit], result: Result) -> list[Finding]:
 
     A value with an interval passes where the whole interval is within the limit, fails where all of it is beyond, and
     is inconclusive between; a value without one is taken as it is.
-
-    Raises:
-        InputError: The checkup has no value of that name.
     """
     found: list[Finding] = []
     for gate, limit in gates.items():

@@ -62,9 +62,6 @@ def gather(
         behavior: Behavior lines, a file or rows in memory.
         tasks: Task lines likewise; each becomes one task, or several where it holds several lines of settings.
         corpus: Text files.
-
-    Raises:
-        InputError: A file cannot be read, or a line is of no known kind.
     """
     files = tuple(Path(each).expanduser() for each in (behavior, *tasks, *corpus) if is_path(each))
     lines: defaultdict[str, Lines] = defaultdict(list)

@@ -18,8 +18,5 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
         model: Hugging Face folder, hub name, or a model in memory.
         context: Seed, device, folder and progress.
         **inputs: What other packages need; this one needs nothing but the model.
-
-    Raises:
-        InputError: The model's configuration cannot be read.
     """
     return audit.run(AuditConfig(model=model), context)

@@ -114,11 +114,7 @@ def _root(increasing: Callable[[float], float], low: float, high: float) -> floa
 
 
 def check_size(size: float) -> None:
-    """Refuses a size that is no finite number above 0.
-
-    Raises:
-        InputError: It is none.
-    """
+    """Refuses a size that is no finite number above 0."""
     if not 0 < size < math.inf:
         raise InputError(f"size is {size:g}: give a finite number above 0")
 
@@ -158,9 +154,6 @@ def optimal_depth_of_family(
 
     The line is about widths, so grouped-query attention or gated feed-forward parts move only the count. The error is
     dL = e sigma(ln d) / (1/L + e b) with the elasticity e = d ln c / d ln d; e = 2 gives :func:`optimal_depth` back.
-
-    Raises:
-        InputError: The size is not a finite positive number.
 
     Example:
         >>> round(optimal_depth_of_family(1e9, lambda d: 12 * d**2).depth, 6) == round(optimal_depth(1e9).depth, 6)

@@ -54,11 +54,7 @@ class Length:
 
 
 def checked_log_alpha(log_alpha: float) -> float:
-    """Refuses a log(alpha) that is not finite and below 0.
-
-    Raises:
-        InputError: It is not.
-    """
+    """Refuses a log(alpha) that is not finite and below 0."""
     if not -math.inf < log_alpha < 0:
         raise InputError(f"log_alpha is {log_alpha}: log(alpha) must be finite and below 0 (alpha > 0 is assumed)")
     return log_alpha
@@ -80,11 +76,7 @@ def _checked_delta(delta: float) -> None:
 
 
 def log_of_alpha(alpha: float | None, log_alpha: float | None) -> float:
-    """Computes log(alpha) from either of the two.
-
-    Raises:
-        InputError: None or both are given, or alpha is not in (0, 1).
-    """
+    """Computes log(alpha) from either of the two."""
     if (alpha is None) == (log_alpha is None):
         raise InputError("give alpha or log_alpha, one of the two: alpha 1e-6, or log_alpha -13.8")
     if alpha is not None:
@@ -215,9 +207,6 @@ def conversation(
 
     ``answers`` are the sentences of each of the model's n answers, beta_prime and sigma those of :func:`guard`. The
     union over the turns gives each a share delta / n; ``clt`` treats the sum of all answers at once.
-
-    Raises:
-        InputError: A value is outside its range, or there is no answer.
     """
     _checked_beta(beta)
     _positive("beta_prime", beta_prime)

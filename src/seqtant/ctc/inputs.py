@@ -82,11 +82,7 @@ def _recording(value: Any, name: str) -> Any:
 
 
 def timed_words(rows: Iterable[Any], name: str) -> list[Any]:
-    """Makes timed words of ``TimedWord`` objects or ``(word, start, end)``, times in seconds, sorted by their start.
-
-    Raises:
-        InputError: A row is neither, or its times are not 0 <= start <= end.
-    """
+    """Makes timed words of ``TimedWord`` objects or ``(word, start, end)``, times in seconds, sorted by their start."""
     from seqtant.data.speech import TimedWord
 
     try:

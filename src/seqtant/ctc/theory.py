@@ -19,9 +19,6 @@ def first_emission(p: ArrayLike, *, blank: int) -> tuple[float, float]:
 
     ``sum_t t p_t(not blank) prod_{s<t} p_s(blank)``, divided by the probability that anything is emitted.
 
-    Raises:
-        InputError: No path with a token has any probability.
-
     Example:
         >>> first_emission([[0.5, 0.5], [0.5, 0.5]], blank=0)
         (0.3333333333333333, 0.25)
@@ -58,9 +55,6 @@ def words_to_resolve(
     difference by one, so the difference of the two rates has a variance of about the share of such words per word.
     ``discordant`` are the words on which exactly one system errs, as a share of the first system's errors; ``level`` is
     two-sided.
-
-    Raises:
-        InputError: A rate or change outside (0, 1).
 
     Example:
         >>> words_to_resolve(0.04, 0.06, discordant=0.5)

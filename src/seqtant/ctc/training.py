@@ -201,11 +201,7 @@ def finetune_recognizer(
 
 
 def objective_of(method: str, weight: float, purpose: Purpose, corpora: Corpora, *, ramp: int = 0) -> Objective:
-    """Builds the objective of a method at a weight.
-
-    Raises:
-        InputError: No method has that name, or the weight does not suit it.
-    """
+    """Builds the objective of a method at a weight."""
     settings = MethodSettings(
         blank=corpora.labels.blank,
         space=corpora.labels.space,

@@ -63,11 +63,7 @@ class Recording:
 
 
 def read_audio(path: Path) -> Recording:
-    """Reads a WAV file, or with the extra ``speech`` any format libsndfile knows; channels are averaged.
-
-    Raises:
-        InputError: There is no such file, it is no sound, it is empty, or it holds values that are not finite.
-    """
+    """Reads a WAV file, or with the extra ``speech`` any format libsndfile knows; channels are averaged."""
     if not path.is_file():
         raise InputError(f"no sound file '{path}': give an existing WAV file")
     if path.suffix.lower() == ".wav":

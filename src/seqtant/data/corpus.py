@@ -60,9 +60,6 @@ def build_corpus(
         every: One document in so many validates.
         folder: Where the tokens are kept as memory-mapped files, to be found again by the next run; None keeps them in
             memory.
-
-    Raises:
-        InputError: There are too few documents to split.
     """
     if every < 2:
         raise InputError(f"every {every}-th document cannot validate: give at least 2")

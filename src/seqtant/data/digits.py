@@ -38,11 +38,7 @@ class SpokenDigit:
 
 
 def read_fsdd(path: Path) -> list[SpokenDigit]:
-    """Reads a checkout of the Free Spoken Digit Dataset (CC BY-SA 4.0) or its ``recordings`` folder.
-
-    Raises:
-        InputError: There is no such folder or it holds no ``{digit}_{speaker}_{index}.wav``.
-    """
+    """Reads a checkout of the Free Spoken Digit Dataset (CC BY-SA 4.0) or its ``recordings`` folder."""
     if not path.is_dir():
         raise InputError(f"no folder '{path}': give a checkout of the Free Spoken Digit Dataset")
     folder = path / "recordings" if (path / "recordings").is_dir() else path
@@ -72,9 +68,6 @@ def split_digits(
 
     By default takes 0-4 are for testing, as the data set's authors split it. With a test speaker, all of that speaker's
     takes are for testing and none of the others'.
-
-    Raises:
-        InputError: The speaker is not in the data, or a part would be empty.
 
     Example:
         >>> sound = Recording(np.zeros(10, np.float32), 8000)
@@ -134,9 +127,6 @@ def connect_digits(
         config: How many, how long, how noisy.
         rng: Random generator.
         prefix: Beginning of the utterances' ids.
-
-    Raises:
-        InputError: There is nothing to draw from.
 
     Example:
         >>> rng = np.random.default_rng(0)

@@ -56,9 +56,6 @@ class TextFile:
     Args:
         path: The file.
         field: Name of the text in a JSON line.
-
-    Raises:
-        InputError: The file is missing, empty or not text (on going through it: a line is not what it should be).
     """
 
     def __init__(self, path: Path | str, *, field: str = "text") -> None:

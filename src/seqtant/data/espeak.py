@@ -103,9 +103,6 @@ def word_times(words: Sequence[str], events: Sequence[Event], samples: int, rate
         >>> events = [Event("word", 0, 0), Event("word", 3, 400), Event("phoneme", 3, 700, is_pause=True)]
         >>> [(word.word, word.start, word.end) for word in word_times(["it", "is"], events, 1000, 1000)]
         [('it', 0.0, 0.4), ('is', 0.4, 0.7)]
-
-    Raises:
-        InputError: A word has no event of its own.
     """
     places = np.cumsum([0] + [len(word) + 1 for word in words[:-1]]).tolist()
     starts = {event.place: event.sample for event in events if event.kind == "word"}

@@ -25,9 +25,6 @@ def read_lines(
 
     Yields:
         Where the row stands, for messages, and the row.
-
-    Raises:
-        InputError: The file is missing, not text, or empty, or a row is of no known kind.
     """
     if is_path(source):
         yield from _read_file(str(source), give)
@@ -82,22 +79,14 @@ def _read_file(path: str, give: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def value_of(record: dict[str, Any], key: str, place: str) -> Any:
-    """What stands under a key.
-
-    Raises:
-        InputError: It is missing.
-    """
+    """What stands under a key."""
     if key not in record:
         raise InputError(f"{place} has no '{key}'{suggest(key, record)}: it has {', '.join(record) or 'nothing'}")
     return record[key]
 
 
 def text_of(record: dict[str, Any], key: str, place: str) -> str:
-    """The text under a key.
-
-    Raises:
-        InputError: It is missing, empty or no text.
-    """
+    """The text under a key."""
     value = value_of(record, key, place)
     if not isinstance(value, str) or not value:
         raise InputError(f"{place}: '{key}' is {value!r}: it must be a text that is not empty")
@@ -105,11 +94,7 @@ def text_of(record: dict[str, Any], key: str, place: str) -> str:
 
 
 def texts_of(record: dict[str, Any], key: str, place: str, *, least: int = 1) -> tuple[str, ...]:
-    """The list of different texts under a key.
-
-    Raises:
-        InputError: It is missing, too short, holds something else than texts, or holds one twice.
-    """
+    """The list of different texts under a key."""
     value = value_of(record, key, place)
     if not isinstance(value, list | tuple) or len(value) < least or not all(isinstance(v, str) and v for v in value):
         raise InputError(f"{place}: '{key}' must be a list of at least {least} text(s)")

@@ -51,9 +51,6 @@ def read_manifest(path: Path) -> list[Utterance]:
 
     ``audio`` is a path, from the manifest's folder if it is relative. Optional: ``id`` (default: the audio's stem),
     ``speaker``, and ``words``, a list of ``[word, start, end]`` in seconds.
-
-    Raises:
-        InputError: The file is missing or empty, a line is wrong, an id comes twice; the message gives the line.
     """
     found: dict[str, Utterance] = {}
     for place, entry in read_lines(path, give="a JSONL manifest with audio and text"):
@@ -81,11 +78,7 @@ def read_manifest(path: Path) -> list[Utterance]:
 
 
 def read_folder(path: Path) -> list[Utterance]:
-    """Reads a folder of ``name.wav`` beside ``name.txt``.
-
-    Raises:
-        InputError: There is no such folder, no sound in it, or a text is missing.
-    """
+    """Reads a folder of ``name.wav`` beside ``name.txt``."""
     if not path.is_dir():
         raise InputError(f"no folder '{path}': give a folder of WAV files with a text file beside each")
     sounds = sorted(path.glob("*.wav"))
@@ -109,9 +102,6 @@ def read_ctm(path: Path) -> dict[str, list[TimedWord]]:
 
     Returns:
         Words by recording; a channel other than 1 or A is part of the name, e.g. ``call/2``.
-
-    Raises:
-        InputError: There is no such file, or a line is not of that form; the message gives its number.
     """
     if not path.is_file():
         raise InputError(f"no CTM file '{path}': give an existing file")
@@ -143,11 +133,7 @@ def read_ctm(path: Path) -> dict[str, list[TimedWord]]:
 
 
 def write_ctm(path: Path, words: Mapping[str, Sequence[TimedWord]]) -> None:
-    """Writes a CTM file, whole or not at all.
-
-    Raises:
-        InputError: A recording's name or a word holds a space, which the format cannot carry.
-    """
+    """Writes a CTM file, whole or not at all."""
     from seqtant.runs.files import write_text
 
     lines: list[str] = []

@@ -106,9 +106,6 @@ class BytePairTokens:
         documents: Texts to learn from.
         vocabulary: Number of tokens, at least 257; fewer come out if the text has no more pairs.
 
-    Raises:
-        InputError: The vocabulary is too small.
-
     Example:
         >>> tokens = BytePairTokens(["low lower lowest " * 9], 265)
         >>> tokens.decode(tokens.encode("lower é"))
@@ -169,9 +166,6 @@ class TokenWindows:
         seed: Seed of the places.
         name: Fingerprint of the tokens, kept with checkpoints.
 
-    Raises:
-        InputError: The row is shorter than a window.
-
     Example:
         >>> source = TokenWindows(np.arange(100), length=4, rows=2, seed=0)
         >>> first = source.batch(7)["input_ids"]
@@ -193,9 +187,6 @@ class TokenWindows:
 
 def spread_windows(tokens: np.ndarray, *, length: int, most: int) -> Int[torch.Tensor, "N T"]:
     """At most so many windows that do not overlap, spread evenly over a token row: what validates.
-
-    Raises:
-        InputError: The row is shorter than a window.
 
     Example:
         >>> spread_windows(np.arange(10), length=3, most=2).tolist()

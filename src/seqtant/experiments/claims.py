@@ -36,11 +36,7 @@ class Entry:
 
 
 def read_claims(*, paper: int | None = None, only: str = "") -> list[Claim]:
-    """Reads ``claims.yaml`` of every package, or ``only`` of one.
-
-    Raises:
-        InputError: A file does not hold claims, an id is used twice, or there is no such package or paper.
-    """
+    """Reads ``claims.yaml`` of every package, or ``only`` of one."""
     known = sorted({number for each in PACKAGES.values() for number in each.papers})
     if paper is not None and paper not in known:
         raise InputError(f"there is no paper {paper}: give one of {', '.join(map(str, known))}")

@@ -70,11 +70,7 @@ def folders() -> list[Path]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe.
-
-    Raises:
-        InputError: The file is no recipe, or a run of it does not fit its instrument.
-    """
+    """Reads a recipe."""
     recipe = replace(build(Recipe, read_yaml(path), source=f"'{path}'"), path=path)
     unknown = set(recipe.scales) - set(PRESETS)
     if unknown:
@@ -91,11 +87,7 @@ def _configs(recipe: Recipe, scale: str) -> Iterator[Any]:
 
 
 def list_recipes() -> list[Recipe]:
-    """All recipes of the first folder that has any, by paper and name.
-
-    Raises:
-        InputError: A recipe cannot be read.
-    """
+    """All recipes of the first folder that has any, by paper and name."""
     return sorted((read_recipe(path) for path in _paths().values()), key=lambda recipe: (recipe.paper, recipe.name))
 
 
@@ -109,11 +101,7 @@ def _paths() -> Mapping[str, Path]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """Finds a recipe by file, by name, or by ``folder/name``.
-
-    Raises:
-        InputError: There is none, or the name fits several.
-    """
+    """Finds a recipe by file, by name, or by ``folder/name``."""
     if name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return read_recipe(Path(name))
     paths = _paths()
@@ -137,9 +125,6 @@ def run_recipe(
 
     One outcome per configuration and seed, in the recipe's order; the context's seed counts where the recipe gives
     none; ``force`` runs again what is stored.
-
-    Raises:
-        InputError: The recipe does not have that scale.
     """
     if scale not in recipe.scales:
         raise InputError(f"recipe '{recipe.name}' has no scale '{scale}': it has {', '.join(recipe.scales)}")

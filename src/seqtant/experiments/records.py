@@ -33,9 +33,6 @@ class Records:
     Args:
         folder: Where to look, deep; None holds no record.
 
-    Raises:
-        InputError: There is no such folder.
-
     Example:
         >>> Records(None).find("architecture.rank", "0123456789abcdef", seed=0) is None
         True

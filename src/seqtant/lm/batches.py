@@ -44,9 +44,6 @@ def as_tokens(
 
     Returns:
         One (time,) tensor per sequence, on the CPU.
-
-    Raises:
-        InputError: A sequence is empty or too long, or an id is not in the vocabulary.
     """
     result = []
     for number, sequence in enumerate(sequences):
@@ -66,11 +63,7 @@ def as_tokens(
 
 
 def check_length(model: CausalLM, tokens: int, what: str) -> None:
-    """Checks that so many tokens fit the model.
-
-    Raises:
-        InputError: They do not.
-    """
+    """Checks that so many tokens fit the model."""
     if model.context_length is not None and tokens > model.context_length:
         raise InputError(
             f"{what} needs {tokens} tokens, but '{model.name}' reads at most {model.context_length}: shorten it"
@@ -124,11 +117,7 @@ def pad(sequences: Sequence[Tensor], rows: Sequence[int], model: CausalLM, *, si
 
 
 def check_left_padding(attention_mask: Int[Tensor, "batch time"]) -> None:
-    """Checks that padding stands before the first real token only.
-
-    Raises:
-        InputError: There is padding after a real token.
-    """
+    """Checks that padding stands before the first real token only."""
     if bool((attention_mask[:, 1:] < attention_mask[:, :-1]).any()):
         raise InputError("padding must stand on the left: each row of attention_mask is zeros, then ones")
 
@@ -213,11 +202,7 @@ def gathered(
 
 
 def check_finite(model: CausalLM, scores: Sequence[Tensor]) -> None:
-    """Refuses log-probabilities that are not numbers (minus infinity is one: an impossible token).
-
-    Raises:
-        InputError: A score is not a number.
-    """
+    """Refuses log-probabilities that are not numbers (minus infinity is one: an impossible token)."""
     for number, line in enumerate(scores):
         if torch.isnan(line).any():
             raise InputError(

@@ -81,9 +81,6 @@ def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
     Args:
         folder: Folder in Hugging Face format.
         tokenizer: Whether it must hold a tokenizer.
-
-    Raises:
-        InputError: Something is missing, empty, broken or unsafe; the message names the file and what to do.
     """
     config = folder / "config.json"
     if not config.is_file():
@@ -129,11 +126,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-        InputError: The file is no JSON object.
-    """
+    """Reads a JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -144,11 +137,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Refuses a folder whose only weights are pickles.
-
-    Raises:
-        InputError: It holds pickles and no safetensors.
-    """
+    """Refuses a folder whose only weights are pickles."""
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles and not any(folder.glob("*.safetensors")):
         raise InputError(

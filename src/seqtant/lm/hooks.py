@@ -49,11 +49,7 @@ Model = CausalLM | nn.Module
 
 
 def network(model: Model) -> nn.Module:
-    """The ``transformers`` module inside a model.
-
-    Raises:
-        InputError: The model has no layers (an oracle, a mixture).
-    """
+    """The ``transformers`` module inside a model."""
     if isinstance(model, nn.Module):
         return model
     if isinstance(model, HuggingFaceLM):
@@ -66,11 +62,7 @@ def _decoder_of(model: Model) -> tuple[nn.Module, nn.ModuleList]:
 
 
 def decoder_blocks(model: Model) -> list[nn.Module]:
-    """The decoder blocks, first to last, whatever the family calls them.
-
-    Raises:
-        InputError: No list of blocks of the configured depth is found.
-    """
+    """The decoder blocks, first to last, whatever the family calls them."""
     return list(_decoder_of(model)[1])
 
 
@@ -86,11 +78,7 @@ def width(model: Model) -> int:
 
 
 def check_layers(model: Model, layers: Sequence[int]) -> list[int]:
-    """Layer numbers from 0, with negative ones counted from the end.
-
-    Raises:
-        InputError: A layer is not there, or comes twice.
-    """
+    """Layer numbers from 0, with negative ones counted from the end."""
     count = depth(model)
     if any(not -count <= layer < count for layer in layers):
         raise InputError(f"the model has layers 0 to {count - 1}, got {list(layers)}")

@@ -342,11 +342,7 @@ def _special_id(kind: str, config: Any, tokenizer: Any) -> int | None:
 
 
 def find_decoder(module: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
-    """The module that runs the decoder blocks, and the blocks: the outermost list as long as the configured depth.
-
-    Raises:
-        InputError: No such list is found.
-    """
+    """The module that runs the decoder blocks, and the blocks: the outermost list as long as the configured depth."""
     config: Any = module.config
     count = int(config.get_text_config(decoder=True).num_hidden_layers)
     level = [module]

@@ -115,9 +115,6 @@ class CausalLM(ABC):
 def kept_positions(keep: Keep, time: int, device: torch.device) -> Int[Tensor, " kept"]:
     """Positions that a ``keep`` argument means, among ``time`` new tokens.
 
-    Raises:
-        InputError: There are fewer than ``keep`` tokens, or a position lies outside.
-
     Example:
         >>> kept_positions(2, 5, torch.device("cpu")).tolist()
         [3, 4]
@@ -238,11 +235,7 @@ def common_length(sequences: Sequence[Sequence[int]]) -> int:
 
 
 def tokenizer_of(model: CausalLM) -> PreTrainedTokenizerBase:
-    """The model's tokenizer.
-
-    Raises:
-        InputError: It has none.
-    """
+    """The model's tokenizer."""
     if model.tokenizer is None:
         raise InputError(f"'{model.name}' has no tokenizer: give token ids, or load it with one")
     return model.tokenizer

@@ -198,11 +198,7 @@ def run_up_to(
     *,
     cache: HuggingFaceCache | None = None,
 ) -> dict[int, Any]:
-    """The output of some blocks, in the family's own form; nothing above the highest is run.
-
-    Raises:
-        InputError: The network does not run that block.
-    """
+    """The output of some blocks, in the family's own form; nothing above the highest is run."""
     outputs: dict[int, Any] = {}
     top = max(layers)
 

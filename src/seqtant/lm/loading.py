@@ -149,9 +149,6 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
 def pick_device(device: str | torch.device) -> torch.device:
     """Turns ``"auto"`` into the best device there is, and checks any other.
 
-    Raises:
-        InputError: The device is unknown or not there.
-
     Example:
         >>> pick_device("cpu")
         device(type='cpu')
@@ -172,9 +169,6 @@ def pick_device(device: str | torch.device) -> torch.device:
 def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | torch.dtype:
     """The number type to load in: as asked, else float32 on a CPU and ``"auto"`` (the checkpoint's own) elsewhere.
 
-    Raises:
-        InputError: The name is not a floating-point type of torch.
-
     Example:
         >>> pick_dtype("float64", torch.device("cpu"))
         torch.float64
@@ -192,11 +186,7 @@ def _best_device() -> str:
 
 
 def check_match(model: CausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Checks that every token of a tokenizer is one the model knows.
-
-    Raises:
-        InputError: The tokenizer makes ids that the model has no embedding for: it belongs to another model.
-    """
+    """Checks that every token of a tokenizer is one the model knows."""
     largest = max(tokenizer.get_vocab().values())
     if largest >= model.vocabulary_size:
         raise InputError(
@@ -216,9 +206,6 @@ def from_pretrained(auto_class: Any, source: str | Path, what: str, **options: A
         source: A folder, or a hub name.
         what: What is loaded, for messages: ``"the model"``.
         **options: Passed on.
-
-    Raises:
-        InputError: It cannot be loaded, or only by running code that comes with it.
     """
     refuse_kernels(Path(source))
     try:
@@ -236,11 +223,7 @@ def from_pretrained(auto_class: Any, source: str | Path, what: str, **options: A
 
 
 def refuse_kernels(folder: Path) -> None:
-    """Refuses a configuration that names compiled kernels of a hub repository, which would be fetched and run.
-
-    Raises:
-        InputError: It names some.
-    """
+    """Refuses a configuration that names compiled kernels of a hub repository, which would be fetched and run."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -207,9 +207,6 @@ class HiddenMarkovLM(CausalLM):
 def distributions(table: ArrayLike, what: str) -> Float[Tensor, "*rows outcomes"]:
     """Probability rows as float64, checked and normalized to the last bit.
 
-    Raises:
-        InputError: An entry is negative or not a number, or a row does not sum to 1 within 1e-6.
-
     Example:
         >>> distributions([[0.25, 0.75]], "coin").sum().item()
         1.0

@@ -43,9 +43,6 @@ def probe(model: HuggingFaceLM) -> Abilities:
 
     Returns:
         What was found; each network is tried once.
-
-    Raises:
-        InputError: The network looks ahead: it is no causal language model.
     """
     if model.model not in _KNOWN:
         _KNOWN[model.model] = _probe(model)

@@ -51,9 +51,6 @@ def last_states(
     Returns:
         (sequences, layers, width) in the order of the groups, float32 (float64 for a float64 model), on the CPU.
 
-    Raises:
-        InputError: A sequence cannot be read, or a layer is not there.
-
     Example:
         >>> from transformers import GPT2Config, GPT2LMHeadModel
         >>> tiny = HuggingFaceLM(GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=4, n_layer=3, n_head=1, n_positions=8,

@@ -154,11 +154,7 @@ class Decoder(nn.Module):
                 parameter.normal_(0.0, std, generator=generator)
 
     def forward(self, input_ids: Int[torch.Tensor, "B T"]) -> Float[torch.Tensor, "B T V"]:
-        """Logits of the next token at every position.
-
-        Raises:
-            InputError: The text is longer than the context.
-        """
+        """Logits of the next token at every position."""
         length = input_ids.shape[1]
         if length > self.config.context:
             raise InputError(f"{length} tokens do not fit a context of {self.config.context}: cut the text")
@@ -197,9 +193,6 @@ class CachedDecoder(Decoder):
         Args:
             input_ids: New tokens.
             cache: What an earlier call returned for the same rows; None at the start.
-
-        Raises:
-            InputError: The text is longer than the context, or positions are rotary.
         """
         if self.positions is None:
             raise InputError("a decoder with rotary positions cannot be read piece by piece: use learned positions")

@@ -35,9 +35,6 @@ Arms = Annotated[
 def as_sources(value: Any) -> list[Any]:
     """Lists one source or several: paths, names, documents in memory.
 
-    Raises:
-        InputError: It is neither, or mixes paths and documents.
-
     Example:
         >>> as_sources("a.txt"), as_sources([{"text": "One."}, {"text": "Two."}])
         (['a.txt'], [[{'text': 'One.'}, {'text': 'Two.'}]])

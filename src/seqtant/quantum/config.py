@@ -312,11 +312,7 @@ class BenchmarkConfig(SystemConfig, VerbConfig):
 
 
 def name_lattice(found: TransferConfig | CompareSamplingConfig) -> None:
-    """Writes a lattice in memory as the text, and the boundary, that make it.
-
-    Raises:
-        InputError: It is no lattice.
-    """
+    """Writes a lattice in memory as the text, and the boundary, that make it."""
     if is_path(found.lattice):
         return
     lattice = _lattice(found.lattice)
@@ -333,9 +329,6 @@ def name_objects(found: SystemConfig | ImportFlowketConfig) -> None:
     """Writes a Hamiltonian and a lattice in memory as the names and numbers that make them, where there are such.
 
     So a system given in memory is the one given by name: the same record, the same hash, the same command.
-
-    Raises:
-        InputError: They are no Hamiltonian and no lattice, or do not fit what is given beside them.
     """
     pauli: Any = found.hamiltonian
     usual: dict[str, Any] = {each.name: each.default for each in fields(found) if each.default is not MISSING}

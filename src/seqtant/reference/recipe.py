@@ -78,9 +78,6 @@ class WorldBatches:
         seed: Seed of all draws.
         fingerprint: Names the data in checkpoints.
 
-    Raises:
-        InputError: A stage's length does not divide the tokens of a batch, or its kinds are not the world's.
-
     Example:
         >>> from seqtant.reference.world.world import reference_world
         >>> stages = (StageConfig(share=0.5, length=32), StageConfig(share=0.5, length=64))

@@ -24,11 +24,7 @@ _PLACE_AT_FAULT = {
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path`` and renames it on success; on failure nothing is left.
-
-    Raises:
-        InputError: The folder cannot be written.
-    """
+    """Gives a temporary path beside ``path`` and renames it on success; on failure nothing is left."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     make_folder(path.parent)
     try:
@@ -43,21 +39,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all.
-
-    Raises:
-        InputError: The folder cannot be written.
-    """
+    """Writes a text file whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for output, before any work is spent on what would go there.
-
-    Raises:
-        InputError: It cannot be made, or cannot be written to.
-    """
+    """Makes a folder for output, before any work is spent on what would go there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

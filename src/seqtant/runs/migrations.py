@@ -117,9 +117,6 @@ def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migr
     """Brings a database to the newest shape, in one transaction; does nothing if it is there already.
 
     The connection is in autocommit mode; ``path`` names the file in messages.
-
-    Raises:
-        InputError: The file belongs to another program, or to a newer version of this one.
     """
     if _applied(connection, path) == len(migrations):
         return

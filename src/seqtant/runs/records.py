@@ -19,9 +19,6 @@ def read_results(names: Sequence[str]) -> list[Result]:
 
     Args:
         names: Each a stored id or its prefix, ``last``, or a file with one result or an array of them.
-
-    Raises:
-        InputError: There is no such run or file, or the file holds no result.
     """
     results: list[Result] = []
     for name in names:
@@ -34,11 +31,7 @@ def read_results(names: Sequence[str]) -> list[Result]:
 
 
 def read_file(path: Path) -> list[Result]:
-    """Reads a file that ``--out`` or ``runs export`` wrote.
-
-    Raises:
-        InputError: The file is missing or holds no result.
-    """
+    """Reads a file that ``--out`` or ``runs export`` wrote."""
     if not path.is_file():
         raise InputError(f"no file '{path}': give a result.json, or the id of a stored run")
     try:

@@ -130,9 +130,6 @@ def percentile(
         clusters: Number of clusters among them.
         unit: Unit of the value.
 
-    Raises:
-        InputError: A draw is not finite.
-
     Example:
         >>> print(percentile(0.5, np.arange(101) / 100, method="residual bootstrap"))
         0.50 [0.03, 0.97] (95 %, residual bootstrap)

@@ -17,11 +17,7 @@ from seqtant.findings import Estimate
 
 
 def finite(values: ArrayLike, name: str = "values") -> np.ndarray:
-    """Values as a one-dimensional float64 array.
-
-    Raises:
-        InputError: There are none, or one is not finite.
-    """
+    """Values as a one-dimensional float64 array."""
     array = np.asarray(values, dtype=np.float64).ravel()
     if array.size == 0 or not np.isfinite(array).all():
         raise InputError(f"{name} must hold at least one number and only finite ones: got {array.size} numbers")
@@ -88,11 +84,7 @@ def clustered_mean(
 
 
 def cluster_sums(values: np.ndarray, clusters: Sequence[object] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the values of each cluster, [G] each.
-
-    Raises:
-        InputError: There are not as many cluster names as values.
-    """
+    """Sum and number of the values of each cluster, [G] each."""
     names = np.asarray(clusters)
     if names.shape != values.shape:
         raise InputError(f"{values.size} values have {names.size} cluster names: give one for each")

@@ -22,9 +22,6 @@ TwoOrMore = Annotated[int, Field(ge=2)]
 def parse_strengths(text: str) -> tuple[float, ...]:
     """Strengths from ``first:last:step``, both ends in, or from numbers with commas.
 
-    Raises:
-        InputError: The text cannot be read.
-
     Example:
         >>> parse_strengths("-1:1:0.5"), parse_strengths("0,2")
         ((-1.0, -0.5, 0.0, 0.5, 1.0), (0.0, 2.0))

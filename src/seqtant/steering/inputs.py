@@ -42,11 +42,7 @@ EXPERT_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_nu
 
 
 def open_model(config: VectorSource, context: Context) -> HuggingFaceLM:
-    """Loads the model of a configuration, or wraps the one that it holds.
-
-    Raises:
-        InputError: It cannot be loaded, or has no blocks to steer.
-    """
+    """Loads the model of a configuration, or wraps the one that it holds."""
     return load(config.model, device=context.device, dtype=config.dtype, shared=True)
 
 
@@ -56,11 +52,7 @@ def title_of(model: ModelSource) -> str:
 
 
 def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *, folds: int = 0) -> SteeringVector:
-    """Takes the vector of a configuration, from memory or a file, or extracts one from its pairs.
-
-    Raises:
-        InputError: There is neither a vector nor pairs, or they cannot be used.
-    """
+    """Takes the vector of a configuration, from memory or a file, or extracts one from its pairs."""
     if config.vector is None:
         if config.pairs is not None:
             pairs = read_pairs(config.pairs, limit=config.max_pairs)
@@ -89,11 +81,7 @@ def open_vector(config: VectorSource, model: HuggingFaceLM, context: Context, *,
 
 
 def open_bench(config: Measured, context: Context) -> Bench:
-    """Loads everything that a measurement of both sides needs.
-
-    Raises:
-        InputError: Something is missing or cannot be used.
-    """
+    """Loads everything that a measurement of both sides needs."""
     # The items first: what is missing there is said before a model is loaded.
     generator = np.random.default_rng([context.seed, 11])
     if config.behavior is not None:

@@ -27,9 +27,6 @@ class Batches(Protocol):
 def rows_of(batch: Batch) -> int:
     """Number of rows of a batch.
 
-    Raises:
-        InputError: The batch is empty or its tensors differ in their number of rows.
-
     Example:
         >>> rows_of({"input_ids": torch.zeros(4, 7)})
         4
@@ -44,9 +41,6 @@ def share_of(batch: Batch, process: int, processes: int) -> dict[str, torch.Tens
     """The rows of a global batch that belong to one process.
 
     The number of processes must divide the rows, so that all make the same number of forward passes.
-
-    Raises:
-        InputError: The rows cannot be dealt out evenly.
 
     Example:
         >>> share_of({"x": torch.arange(4)}, process=1, processes=2)["x"].tolist()
@@ -63,9 +57,6 @@ def share_of(batch: Batch, process: int, processes: int) -> dict[str, torch.Tens
 
 def split(batch: Batch, parts: int) -> list[dict[str, torch.Tensor]]:
     """Splits a process's rows into forward passes of nearly equal size.
-
-    Raises:
-        InputError: There are fewer rows than parts.
 
     Example:
         >>> [part["x"].tolist() for part in split({"x": torch.arange(5)}, 2)]

@@ -45,9 +45,6 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
     """Prepares a model for training and takes the preparation off again, whatever happens.
 
     The random state of the caller is left as it was; inside, it depends on the seed and the process only.
-
-    Raises:
-        InputError: The device is not there or lacks the precision, or nothing in the model can be trained.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("the model has no trainable parameter: set requires_grad on what should be trained")

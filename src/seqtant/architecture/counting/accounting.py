@@ -112,9 +112,6 @@ def count_flops(shape: Shape, tokens: int, *, pairs: Pairs = "square", scored: i
 
     Output scores are computed for ``scored`` tokens: all by default, 1 where only the next token is asked for.
 
-    Raises:
-        InputError: There is no token, or the shape reads images of another size.
-
     Example:
         >>> from seqtant.architecture.families.loading import describe
         >>> nano = describe({"model_type": "gpt2", "n_layer": 4, "n_embd": 384, "n_head": 6})
@@ -177,11 +174,7 @@ class Cache:
 
 
 def count_cache(shape: Shape, tokens: int, dtype: str) -> Cache | None:
-    """Counts the key-value cache of a network that writes token by token; None for those that do not.
-
-    Raises:
-        InputError: The number format is unknown.
-    """
+    """Counts the key-value cache of a network that writes token by token; None for those that do not."""
     if dtype not in BYTES:
         raise InputError(f"dtype is '{dtype}'{suggest(dtype, BYTES)}: known are {', '.join(BYTES)}")
     per_token = source = held = 0

@@ -55,11 +55,7 @@ def _open(path: Path, framework: str) -> Iterator[Any]:
 
 
 def read_headers(weights: tuple[Path, ...] | Mapping[str, Tensor]) -> list[StoredTensor]:
-    """Lists the tensors of some weights files from their headers, or those in memory; no tensor is loaded.
-
-    Raises:
-        InputError: A file is corrupt or empty.
-    """
+    """Lists the tensors of some weights files from their headers, or those in memory; no tensor is loaded."""
     if isinstance(weights, Mapping):
         return [StoredTensor(name, tensor, tuple(tensor.shape)) for name, tensor in weights.items()]
     found: list[StoredTensor] = []
@@ -122,11 +118,7 @@ def mismatch(shape: Shape, stored: list[StoredTensor]) -> str:
 
 
 def read_matrix(tensor: StoredTensor) -> np.ndarray[Any, Any]:
-    """Loads one tensor as float32.
-
-    Raises:
-        InputError: The file is corrupt, or the tensor holds no numbers, or numbers that are not finite.
-    """
+    """Loads one tensor as float32."""
     import torch
 
     place = f" in '{tensor.source}'" if isinstance(tensor.source, Path) else ""

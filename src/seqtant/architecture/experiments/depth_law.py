@@ -59,9 +59,6 @@ def read_losses(source: Losses, *, embedding: str) -> list[LossRow]:
     """Reads losses by size and depth, and, if they are there, seed and embedding; other embeddings are left out.
 
     The source is a CSV file, as a sweep writes it or your own; or rows in memory, (size, depth, loss, seed, embedding).
-
-    Raises:
-        InputError: The file is missing, lacks a column, holds no row, or a number of it makes no sense.
     """
     named = f"'{source}'" if is_path(source) else "the table"
     rows: list[LossRow] = []
@@ -227,11 +224,7 @@ class LossTable:
 
 
 def tabulate_losses(rows: Sequence[LossRow]) -> LossTable:
-    """Orders losses by size, depth and seed; keeps the seeds that all depths of a size share.
-
-    Raises:
-        InputError: A network is there twice, or the depths of a size share no seed.
-    """
+    """Orders losses by size, depth and seed; keeps the seeds that all depths of a size share."""
     cells: dict[tuple[float, int], dict[int, float]] = {}
     for row in rows:
         cell = cells.setdefault((row.size, row.depth), {})
@@ -257,9 +250,6 @@ def find_crossings(
     """Finds the crossing of each pair of neighboring depths, interpolated in the logarithm of the size.
 
     For each pair without one that can be trusted it gives the reason.
-
-    Raises:
-        InputError: A network is there twice, or the depths of a size share no seed.
     """
     table = tabulate_losses(rows)
     drawn = table.bootstrap_means(draws, generator)

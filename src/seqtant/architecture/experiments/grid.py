@@ -93,9 +93,6 @@ def cells(
 ) -> list[Cell]:
     """Makes every shape with every embedding, by size and depth; widths are multiples of ``multiple_of``.
 
-    Raises:
-        InputError: No width makes a depth come near a size, or a rank is not below a width and would limit nothing.
-
     Example:
         >>> [(c.shape.depth, c.shape.width) for c in cells((2.2e5,), (2, 8), ("plain",), multiple_of=4)]
         [(2, 96), (8, 48)]
@@ -120,11 +117,7 @@ def cells(
 
 
 def find_or_train(run: Run, corpus: Corpus, context: Context) -> Outcome:
-    """Takes the outcome of a run from ``cells`` in the context's folder, or trains and leaves it there.
-
-    Raises:
-        InputError: A stored outcome cannot be read.
-    """
+    """Takes the outcome of a run from ``cells`` in the context's folder, or trains and leaves it there."""
     if context.folder is None:
         return _train(run, corpus, context)
     # Everything that decides the outcome goes into the name, so that another setting is another file.

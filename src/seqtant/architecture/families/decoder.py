@@ -74,11 +74,7 @@ class Decoder:
 
 
 def read_decoder(fields: Fields, family: Decoder) -> Shape:
-    """Reads a decoder's configuration.
-
-    Raises:
-        InputError: A size is not a size, or heads do not divide.
-    """
+    """Reads a decoder's configuration."""
     sizes = family.sizes
     headed = family.headed or f"{family.prefix}ForCausalLM"
     width = fields.size("hidden_size", sizes.width)

@@ -50,11 +50,7 @@ def without_rotation(fields: Fields, depth: int) -> list[int | None]:
 
 
 def local_and_global(fields: Fields, depth: int) -> list[int | None]:
-    """Alternates layers as ``attention_types`` lists them (GPT-Neo).
-
-    Raises:
-        InputError: The list does not name every layer's kind.
-    """
+    """Alternates layers as ``attention_types`` lists them (GPT-Neo)."""
     listed = fields.raw("attention_types", [[["global", "local"], depth // 2]])
     try:
         kinds = [kind for block, times in listed for _ in range(times) for kind in block]
@@ -69,11 +65,7 @@ def local_and_global(fields: Fields, depth: int) -> list[int | None]:
 
 
 def _by_layer_type(fields: Fields, window: int | None, slides: list[bool]) -> list[int | None]:
-    """Follows ``layer_types`` where it is given, else the rule's own answer.
-
-    Raises:
-        InputError: ``layer_types`` names a kind of layer that cannot be counted.
-    """
+    """Follows ``layer_types`` where it is given, else the rule's own answer."""
     known = ("full_attention", "sliding_attention")
     kinds = fields.per_layer("layer_types", [known[slide] for slide in slides], len(slides))
     strange = next((kind for kind in kinds if kind not in known), None)
@@ -92,11 +84,7 @@ def _window(fields: Fields, default: int | None) -> int | None:
 def mixture(
     fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_local_experts", 8), active: int = 2
 ) -> FeedForward:
-    """Puts experts into every layer, each as wide as the sublayer given (Mixtral).
-
-    Raises:
-        InputError: A token would pass through more experts than there are.
-    """
+    """Puts experts into every layer, each as wide as the sublayer given (Mixtral)."""
     count = fields.size(*stored)
     used = fields.size("num_experts_per_tok", active)
     if used > count:
@@ -333,11 +321,7 @@ OPT = Decoder(
 
 
 def read_opt(fields: Fields) -> Shape:
-    """Reads an OPT configuration: embeddings may be narrower than the width, with a projection in and one out.
-
-    Raises:
-        InputError: A size is not a size, or heads do not divide the width.
-    """
+    """Reads an OPT configuration: embeddings may be narrower than the width, with a projection in and one out."""
     affine = fields.flag("layer_norm_elementwise_affine", True)
     shape = read_decoder(fields, replace(OPT, norm_vectors=2 if affine else 0))
     width, (token, position) = shape.width, shape.embedding.tables

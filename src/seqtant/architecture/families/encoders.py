@@ -50,11 +50,7 @@ BERT_LIKE: dict[str, Encoder] = {
 
 
 def read_bert(fields: Fields, family: Encoder) -> Shape:
-    """Reads the configuration of an encoder of BERT's lineage.
-
-    Raises:
-        InputError: A size is not a size, or heads do not divide the width.
-    """
+    """Reads the configuration of an encoder of BERT's lineage."""
     width = fields.size("hidden_size", family.width)
     narrow = fields.size("embedding_size", family.narrow) if family.narrow else width
     vocabulary = fields.size("vocab_size", family.vocabulary)
@@ -123,11 +119,7 @@ def _two_way(width: int, heads: int, *, bias: bool = True) -> Attention:
 
 
 def read_vit(fields: Fields) -> Shape:
-    """Reads a ViT configuration; the flattened size of a patch bounds the rank of what enters.
-
-    Raises:
-        InputError: A size is not a size, or patches are larger than the image.
-    """
+    """Reads a ViT configuration; the flattened size of a patch bounds the rank of what enters."""
 
     def pair(name: str, default: int) -> tuple[int, int]:
         value = fields.raw(name, default)
@@ -178,9 +170,6 @@ def read_t5(fields: Fields) -> Shape:
 
     The output head is counted as tied unless ``tie_word_embeddings`` is false, as the published weights have it;
     transformers 5 builds it tied either way and unties it only when a checkpoint holds a head of its own.
-
-    Raises:
-        InputError: A size is not a size, or the feed-forward kind is unknown.
     """
     width = fields.size("hidden_size", 512)
     vocabulary = fields.size("vocab_size", 32128)

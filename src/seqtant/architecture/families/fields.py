@@ -26,11 +26,7 @@ class Fields:
         return default
 
     def size(self, name: str, default: int) -> int:
-        """Reads a whole number of at least 1.
-
-        Raises:
-            InputError: It is no such number.
-        """
+        """Reads a whole number of at least 1."""
         value = self.raw(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.error(f"{self.spelled(name)} is {value!r}: it must be a whole number of at least 1")
@@ -41,33 +37,21 @@ class Fields:
         return None if self.raw(name) is None else self.size(name, 1)
 
     def flag(self, name: str, default: bool) -> bool:
-        """Reads a truth value.
-
-        Raises:
-            InputError: It is no truth value.
-        """
+        """Reads a truth value."""
         value = self.raw(name, default)
         if not isinstance(value, bool):
             raise self.error(f"{self.spelled(name)} is {value!r}: it must be true or false")
         return value
 
     def word(self, name: str, default: str) -> str:
-        """Reads a string.
-
-        Raises:
-            InputError: It is none.
-        """
+        """Reads a string."""
         value = self.raw(name, default)
         if not isinstance(value, str):
             raise self.error(f"{self.spelled(name)} is {value!r}: it must be a string")
         return value
 
     def per_layer(self, name: str, default: list[Any], depth: int) -> list[Any]:
-        """Reads a list with one entry per layer.
-
-        Raises:
-            InputError: It has another length.
-        """
+        """Reads a list with one entry per layer."""
         value = self.raw(name, default)
         if not isinstance(value, list) or len(value) != depth:
             count = len(value) if isinstance(value, list) else repr(value)
@@ -75,11 +59,7 @@ class Fields:
         return value
 
     def heads(self, width: int, default: int, *, must_divide: bool = True) -> int:
-        """Reads the number of attention heads, which must divide the width unless a head width is given besides.
-
-        Raises:
-            InputError: They do not.
-        """
+        """Reads the number of attention heads, which must divide the width unless a head width is given besides."""
         count = self.size("num_attention_heads", default)
         if must_divide and width % count:
             names = f"{self.spelled('num_attention_heads')} is {count}"
@@ -87,11 +67,7 @@ class Fields:
         return count
 
     def kv_heads(self, heads: int, default: int | None = None, name: str = "num_key_value_heads") -> int:
-        """Reads the number of key-value heads, which must divide the heads.
-
-        Raises:
-            InputError: They do not.
-        """
+        """Reads the number of key-value heads, which must divide the heads."""
         count = self.size(name, heads if default is None else default)
         if heads % count:
             raise self.error(f"{self.spelled(name)} is {count}: it must divide the {heads} attention heads")
@@ -105,9 +81,6 @@ class Fields:
         """Chooses the class of transformers to count, from ``architectures``; a head more or less is millions.
 
         ``base``, without a head, stands for a class that is not known, and ``default`` for none; a note says so.
-
-        Raises:
-            InputError: ``architectures`` is no list of names.
         """
         named = self.raw("architectures", [])
         if not isinstance(named, list) or not all(isinstance(name, str) for name in named):

@@ -49,9 +49,6 @@ FAMILIES.add("vit", (read_vit, {}))
 def describe(data: Mapping[str, Any], source: str = "configuration") -> Shape:
     """Reads a parsed ``config.json`` into a shape.
 
-    Raises:
-        InputError: The family is unknown, or a field does not fit; one line that names it.
-
     Example:
         >>> shape = describe({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]})
         >>> shape.depth, shape.width, shape.is_tied
@@ -95,9 +92,6 @@ def find_model(model: NetworkSource, *, download: bool = False) -> ModelFiles:
         model: ``"reference"``, a folder in Hugging Face format, a ``config.json``, a ``.safetensors`` file beside its
             ``config.json``, or a name on the Hugging Face hub; or a transformers model or configuration in memory.
         download: Whether weights of a hub model may be fetched too; its configuration always may.
-
-    Raises:
-        InputError: There is nothing of that name, or its configuration cannot be read; one line that says what to do.
     """
     if not is_path(model):
         return _in_memory(model)

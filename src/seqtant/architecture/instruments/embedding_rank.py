@@ -100,11 +100,7 @@ class Moments:
 
     @classmethod
     def of(cls, table: Matrix, progress: Progress = SILENT) -> Moments:
-        """Reads a table once, block by block; a quarter million rows of width 3072 take minutes.
-
-        Raises:
-            InputError: Every entry is zero, so that there is nothing to measure.
-        """
+        """Reads a table once, block by block; a quarter million rows of width 3072 take minutes."""
         columns = table.shape[1]
         total, gram, zeros = np.zeros(columns), np.zeros((columns, columns)), 0
         for start in track(range(0, table.shape[0], BLOCK), progress, "reading a table"):
@@ -147,9 +143,6 @@ def read_moments(shape: Shape, stored: list[StoredTensor], progress: Progress = 
 
     Both are taken in the width of the residual stream, after the projection of factorized embeddings; the token table
     before that projection is there too.
-
-    Raises:
-        InputError: A tensor is missing or has other sizes than the configuration says.
     """
 
     def matrix(tensor: str, rows: int, columns: int) -> ndarray[Any, Any]:

@@ -147,9 +147,6 @@ def vocabulary_parameters(size: float, approach: Literal[1, 2] = 2) -> float:
 
     Approach 2: 3145728 (N / 33e6)^0.8354. Approach 1: e^(-1.589) F^0.41636 with F = (N / e^(-2.48465))^2. Divide by
     the width for a vocabulary size. Source: sail-sg/scaling-with-vocab, the predictor's code.
-
-    Raises:
-        InputError: The size is not a finite positive number.
     """
     theory.check_size(size)
     if approach == 2:

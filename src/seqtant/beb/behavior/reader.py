@@ -61,9 +61,6 @@ class ScorerCheck:
         The share called bad is sensitivity q + (1 - specificity)(1 - q), where q is the share that is bad; solving for
         q needs sensitivity plus specificity above 1. The correction is linear, so it may be made before or after scores
         are averaged; what it makes of few answers may lie beyond -1 and 1, and cutting that off would bias averages.
-
-        Raises:
-            InputError: The scorer is no better than a coin.
         """
         hits, passes = rates or self.rates
         gain = hits + passes - 1
@@ -120,11 +117,7 @@ class Replies:
 
     @classmethod
     def of_texts(cls, model: CausalLM, question: str, good: Sequence[str], bad: Sequence[str]) -> Replies:
-        """Encodes question (which may be empty) and replies with the tokenizer of a model.
-
-        Raises:
-            InputError: Replies are missing or on both sides.
-        """
+        """Encodes question (which may be empty) and replies with the tokenizer of a model."""
         if not good or not bad:
             raise InputError("the scorer 'replies' needs good and bad replies: give behavior.good and behavior.bad")
         if set(good) & set(bad):
@@ -244,11 +237,7 @@ Reader = Replies | SampledAnswers
 def open_reader(
     settings: Behavior, minus: CausalLM, plus: CausalLM, splitter: SentenceEnds, generator: torch.Generator
 ) -> Reader:
-    """Makes the reader that the settings of behavior name.
-
-    Raises:
-        InputError: The scorer is unknown or lacks what it needs.
-    """
+    """Makes the reader that the settings of behavior name."""
     if settings.scorer == "replies":
         return Replies.of_texts(minus, settings.question, settings.good, settings.bad)
     scorer = open_scorer(settings, minus, plus)

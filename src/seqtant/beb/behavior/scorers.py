@@ -79,11 +79,7 @@ SCORERS: Registry[Callable[[ScorerNeeds], Scorer]] = Registry(
 
 
 def open_scorer(settings: Behavior, minus: CausalLM, plus: CausalLM) -> Scorer:
-    """Makes the scorer that the settings name, from the registry or as ``module:function``, or takes their function.
-
-    Raises:
-        InputError: There is no such scorer, or it cannot be made.
-    """
+    """Makes the scorer that the settings name, from the registry or as ``module:function``, or takes their function."""
     if not is_path(settings.scorer):
         if not callable(settings.scorer):
             raise InputError(f"{settings.scorer!r:.60} is no scorer: give a name or a function of a list of answers")
@@ -102,11 +98,7 @@ def open_scorer(settings: Behavior, minus: CausalLM, plus: CausalLM) -> Scorer:
 
 
 def checked_scores(scorer: Scorer, answers: Sequence[Answer]) -> Float[np.ndarray, " answers"]:
-    """Scores answers, and refuses scores that are not one number from -1 to 1 per answer.
-
-    Raises:
-        InputError: They are not; scores from 0 to 1 must be mapped first.
-    """
+    """Scores answers, and refuses scores that are not one number from -1 to 1 per answer."""
     scores = np.asarray(list(scorer(answers)), dtype=np.float64)
     if scores.shape != (len(answers),) or not (np.abs(scores) <= 1).all():
         raise InputError("a scorer must give one number from -1 (bad) to 1 (good) for every answer")
@@ -133,11 +125,7 @@ def likelihood(needs: ScorerNeeds) -> Scorer:
 
 
 def patterns(needs: ScorerNeeds) -> Scorer:
-    """Scores good (+1) where a good pattern is found and no bad one, bad (-1) the other way round, else 0.
-
-    Raises:
-        InputError: There is no pattern, or one is no regular expression.
-    """
+    """Scores good (+1) where a good pattern is found and no bad one, bad (-1) the other way round, else 0."""
     try:
         good, bad = (
             [re.compile(text, re.IGNORECASE) for text in texts] for texts in (needs.settings.good, needs.settings.bad)
@@ -161,9 +149,6 @@ def classifier(needs: ScorerNeeds) -> Scorer:
     """Scores with a sequence classifier in a Hugging Face folder, ``classifier:DIR``: P(good) - P(bad).
 
     Its labels are found by name: good, positive, safe or LABEL_1 against bad, negative, unsafe or LABEL_0.
-
-    Raises:
-        InputError: The folder cannot be read, or its labels are not known.
     """
     folder = locate(needs.argument) if needs.argument else None
     if folder is None:
@@ -200,12 +185,7 @@ def classifier(needs: ScorerNeeds) -> Scorer:
 
 
 def judge(needs: ScorerNeeds) -> Scorer:
-    """Scores by asking a chat-completions server, ``judge:URL``, e.g. ``judge:http://127.0.0.1:8000/v1``.
-
-    Raises:
-        InputError: The address is not on this machine and sending elsewhere was not allowed; or the server does not
-            answer as it should.
-    """
+    """Scores by asking a chat-completions server, ``judge:URL``, e.g. ``judge:http://127.0.0.1:8000/v1``."""
     address = needs.argument.rstrip("/")
     host = urlsplit(address).hostname
     if urlsplit(address).scheme not in {"http", "https"} or not host:

@@ -31,11 +31,7 @@ def is_adapter(folder: str | Path) -> bool:
 
 
 def base_of(folder: str | Path) -> str:
-    """The base model that an adapter names.
-
-    Raises:
-        InputError: The adapter's configuration is damaged or names none.
-    """
+    """The base model that an adapter names."""
     path = Path(folder).expanduser() / "adapter_config.json"
     try:
         name = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")

@@ -51,9 +51,6 @@ def read_statements(source: Rows, *, limit: int) -> Statements:
             persona files of anthropics/evals; or rows of both, whose second may also be True or False.
         limit: Most statements of each kind.
 
-    Raises:
-        InputError: The file or a row cannot be used, or one kind has fewer than six statements.
-
     Example:
         >>> bad, good = ([f"I {verb} {what}." for what in "abcdef"] for verb in ("like", "avoid"))
         >>> rows = [(said, "Yes") for said in bad] + [(said, False) for said in good]

@@ -47,11 +47,7 @@ def known_name(source: ModelSource | None) -> str:
 
 
 def load_to_change(source: ModelSource, *, device: str, dtype: str | None = None) -> HuggingFaceLM:
-    """Loads a model whose network will be given adapters; one in memory is copied and stays as it is.
-
-    Raises:
-        InputError: It cannot be loaded, or is no network.
-    """
+    """Loads a model whose network will be given adapters; one in memory is copied and stays as it is."""
     loaded: CausalLM = load(source, device=device, dtype=dtype)
     if not isinstance(loaded, HuggingFaceLM):
         raise InputError(f"'{loaded.name}' has no weights to fit P- and P+ on: give a transformers model")
@@ -119,11 +115,7 @@ def open_components(
 
 
 def world_component(source: str) -> CausalLM:
-    """Opens the reference world, or the part of its talks that some personas speak.
-
-    Raises:
-        InputError: There is no such persona.
-    """
+    """Opens the reference world, or the part of its talks that some personas speak."""
     from seqtant.reference import WorldLM, reference_world
 
     _, _, personas = source.partition(":")
@@ -134,11 +126,7 @@ def world_component(source: str) -> CausalLM:
 
 
 def check_same_tokenizer(models: Mapping[str, CausalLM]) -> None:
-    """Refuses models that do not read the same token ids the same way.
-
-    Raises:
-        InputError: Vocabularies, tokenizers or first tokens differ.
-    """
+    """Refuses models that do not read the same token ids the same way."""
     (first_name, first), *others = models.items()
     for name, model in others:
         if not same_tokenizer(first, model):

@@ -69,9 +69,6 @@ def first_points_line(divergence: ArrayLike) -> Line:
 
     For a mixture the divergence is a plateau near beta that drops where log(1/alpha) is used up, so neither number
     need be what it is called.
-
-    Raises:
-        InputError: There are fewer than three points.
     """
     values = np.asarray(divergence, dtype=np.float64)
     if values.size < POINTS:

@@ -69,11 +69,7 @@ def converse(config: ConverseConfig, context: Context) -> Result:
 
 
 def hold_conversations(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
-    """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out.
-
-    Raises:
-        InputError: More than half of the conversations do not fit.
-    """
+    """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out."""
     talks = [Prompt(study.opening, len(study.opening), ()) for _ in range(study.config.prompts)]
     for turn in range(turns):
         speakers = [(study.minus, asked)]

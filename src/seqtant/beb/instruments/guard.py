@@ -109,11 +109,7 @@ def price_guards(config: GuardConfig, context: Context) -> Result:
 
 
 def attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> GuardedPrompts:
-    """Samples prompts from P- behind guards, and measures evidence and behavior along them.
-
-    Raises:
-        InputError: Prompts do not fit the context, or a divergence is infinite.
-    """
+    """Samples prompts from P- behind guards, and measures evidence and behavior along them."""
     # A seed of its own for the user's guard: 80, as if it had so many sentences.
     number = len(name) + 77 if name == OWN else int(name)
     sampled = study.sample(study.minus, ATTACKS + number, openings=openings)

@@ -80,11 +80,7 @@ class _Fitted:
 
 
 def behavior_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
-    """Fits Lemma 7's sigmoid 1 / (1 + exp(slope (n - center))) to shares of good answers.
-
-    Raises:
-        InputError: There are too few points, or the fit does not converge.
-    """
+    """Fits Lemma 7's sigmoid 1 / (1 + exp(slope (n - center))) to shares of good answers."""
     shares = np.asarray(share_good, dtype=np.float64)
 
     def sigmoid(n: np.ndarray, center: float, slope: float) -> np.ndarray:

@@ -60,9 +60,6 @@ def sum_by_sentence(
     Every model reads every prompt once. The end of the text, as the first model has it, is left out of all
     distributions, because prompts are sampled given that they go on. Tokens whose ``index`` is the one after the last
     sentence are left out.
-
-    Raises:
-        InputError: A prompt cannot be read, or vocabularies differ.
     """
     owners = [index(prompt) for prompt in prompts]
     shape = (len(prompts), len(prompts[0].ends) + 1)
@@ -172,9 +169,6 @@ def retokenize(prompts: Sequence[Prompt], writer: CausalLM, reader: CausalLM, *,
     """Tokenizes the texts of prompts again for another model.
 
     A token that reaches over the end of a sentence belongs to the next one.
-
-    Raises:
-        InputError: The tokenizer cannot tell, a prompt begins with nothing, or it does not fit the reader's context.
     """
     tokenizer = tokenizer_of(reader)
     if not tokenizer.is_fast:

@@ -52,11 +52,7 @@ class Study:
         openings: Sequence[Sequence[int]] | None = None,
         sentences: int | None = None,
     ) -> SampledPrompts:
-        """Samples prompts as the settings say, or after other openings and of other lengths, under a seed of their own.
-
-        Raises:
-            InputError: More than half of them do not fit the context.
-        """
+        """Samples prompts as the settings say, or after other openings and of other lengths, under a seed of their own."""
         # Every model must still be asked after a prompt.
         limits = [
             each.context_length for each in (self.model, self.minus, self.plus) if each.context_length is not None
@@ -86,11 +82,7 @@ def title_of(model: ModelSource) -> str:
 
 
 def with_defaults(config: StudySettings) -> StudySettings:
-    """Fills in what the reference model has of its own: dark and bright personas, opening, marks, question.
-
-    Raises:
-        InputError: Another model is given without P-.
-    """
+    """Fills in what the reference model has of its own: dark and bright personas, opening, marks, question."""
     if not known_name(config.model):
         if config.minus is None:
             raise InputError(
@@ -134,11 +126,7 @@ def true_log_inverse_alpha(config: StudySettings) -> float | None:
 
 
 def opening_of(source: CausalLM, config: StudySettings) -> tuple[int, ...]:
-    """Token ids that every prompt of one component begins with.
-
-    Raises:
-        InputError: There are none.
-    """
+    """Token ids that every prompt of one component begins with."""
     ids = encode(source, [config.opening or ""])[0]
     if not ids:
         raise InputError(f"'{source.name}' has no beginning-of-sequence token: give opening, a text prompts begin with")
@@ -146,11 +134,7 @@ def opening_of(source: CausalLM, config: StudySettings) -> tuple[int, ...]:
 
 
 def open_study(config: StudySettings, context: Context, *, one_tokenizer: bool = True) -> Study:
-    """Opens the models of a study; with statements, P- and P+ are first fitted to them on the model itself.
-
-    Raises:
-        InputError: A component cannot be opened or fitted, or the models do not fit together.
-    """
+    """Opens the models of a study; with statements, P- and P+ are first fitted to them on the model itself."""
     fitted = None
     # Models are in memory once opened, so fitted weights need no longer life than this block.
     with tempfile.TemporaryDirectory() as scratch:

@@ -111,11 +111,7 @@ def measure_prompts(
     floor: float | None = None,
     progress: Progress = SILENT,
 ) -> Measurement:
-    """Computes the evidence along given prompts and reads the behavior after them.
-
-    Raises:
-        InputError: A divergence is infinite.
-    """
+    """Computes the evidence along given prompts and reads the behavior after them."""
     # Where P+ is the model itself, both are one entry: the same evidence object, and one reading of the behavior.
     others = list(dict.fromkeys([model, plus]))
     evidence = compute_evidence(minus, others, prompts, floor=floor, progress=progress)

@@ -142,11 +142,7 @@ class Sweep:
         return [Point(method, weight, found[method, weight]) for method, weight in plan]
 
     def timings(self, seed: int, method: str, weight: float) -> list[Timing]:
-        """Trains and measures one run, or reads back what it left.
-
-        Raises:
-            InputError: What it left is damaged.
-        """
+        """Trains and measures one run, or reads back what it left."""
         path = self.folder / f"{seed}-{method}-{weight:g}.json" if self.folder else None
         if path is not None and path.is_file():
             try:

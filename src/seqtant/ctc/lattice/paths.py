@@ -37,11 +37,7 @@ class CTCInput:
         blank: int = 0,
         batch_first: bool = True,
     ) -> CTCInput:
-        """Checks a batch and brings it to (B, T, V), padded targets and a blank index of 0 or more.
-
-        Raises:
-            InputError: Something does not fit; the message names it.
-        """
+        """Checks a batch and brings it to (B, T, V), padded targets and a blank index of 0 or more."""
         if log_probs.ndim != 3:
             raise InputError(f"log_probs has shape {tuple(log_probs.shape)}: it must hold a batch, frames and labels")
         if not batch_first:
@@ -67,11 +63,7 @@ class CTCInput:
         return cls(log_probs, lengths, padded.to(log_probs.device), counts.to(log_probs.device), blank)
 
     def required_targets(self) -> tuple[Int[Tensor, "B U"], Int[Tensor, " B"]]:
-        """Targets and their lengths.
-
-        Raises:
-            InputError: None were given.
-        """
+        """Targets and their lengths."""
         if self.targets is None or self.target_lengths is None:
             raise InputError("this loss compares with the reference: give targets and target_lengths")
         return self.targets, self.target_lengths

@@ -67,9 +67,6 @@ class LossTerm(torch.nn.Module):
 
         Returns:
             The loss, weighted and averaged over the batch.
-
-        Raises:
-            InputError: Shapes, lengths or labels do not fit together.
         """
         if log_probs.ndim == 2:
             # One utterance without a batch, as torch.nn.CTCLoss takes it; its target is a row of labels already.

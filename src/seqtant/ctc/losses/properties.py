@@ -78,11 +78,7 @@ class PropertyReport:
     violations: dict[str, int]
 
     def require(self) -> PropertyReport:
-        """Returns the report if every promise was kept.
-
-        Raises:
-            InputError: One was broken; the message counts which.
-        """
+        """Returns the report if every promise was kept."""
         if self.violations:
             counts = ", ".join(f"{name} on {number} of {self.paths}" for name, number in self.violations.items())
             raise InputError(f"the property breaks its promises: {counts} paths: mend its edit or its declarations")

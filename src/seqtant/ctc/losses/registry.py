@@ -118,9 +118,6 @@ METHODS: Registry[Method] = Registry(
 def method_of(name: str) -> Method:
     """Finds a method by name; ``awp:NAME`` is Align With Purpose for the registered property of that name.
 
-    Raises:
-        InputError: No method, or no property, has that name.
-
     Example:
         >>> len(method_of("awp:minimum-wer")(0.5, MethodSettings()).terms)
         2

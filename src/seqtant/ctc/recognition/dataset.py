@@ -108,11 +108,7 @@ class Corpus:
 
     @classmethod
     def of(cls, utterances: Sequence[Utterance], labels: Labels, log_mel: LogMelConfig) -> Corpus:
-        """Computes features at the rate of ``log_mel`` and encodes the texts.
-
-        Raises:
-            InputError: There is no utterance, or a word has no label.
-        """
+        """Computes features at the rate of ``log_mel`` and encodes the texts."""
         if not utterances:
             raise InputError("no utterances: give at least one")
         extractor = LogMel(log_mel)

@@ -118,11 +118,7 @@ class LatencySummary:
 
 
 def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> LatencySummary:
-    """Computes word error rate and delays with 95 % intervals, resampling whole utterances.
-
-    Raises:
-        InputError: The references hold no word.
-    """
+    """Computes word error rate and delays with 95 % intervals, resampling whole utterances."""
     # One generator for all numbers: the order of the lines below is part of the result.
     rng = np.random.default_rng(seed)
     starts = [[delay.after_start for delay in timing.delays] for timing in timings]
@@ -143,11 +139,7 @@ def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) ->
 
 
 def error_rate(timings: Sequence[Timing], rng: np.random.Generator, *, draws: int = 1000) -> Estimate:
-    """Computes the word error rate in percent, resampling utterances.
-
-    Raises:
-        InputError: The references hold no word.
-    """
+    """Computes the word error rate in percent, resampling utterances."""
     counts = np.array([[timing.errors.total, timing.errors.words] for timing in timings], dtype=np.float64)
     if not len(counts) or counts[:, 1].sum() == 0:
         raise InputError("the references hold no word: a word error rate needs at least one")
@@ -175,11 +167,7 @@ class Comparison:
 
 
 def compare(first: Sequence[Timing], second: Sequence[Timing], *, seed: int = 0, draws: int = 1000) -> Comparison:
-    """Compares two systems pair by pair, resampling utterances.
-
-    Raises:
-        InputError: The systems did not hear the same utterances in the same order.
-    """
+    """Compares two systems pair by pair, resampling utterances."""
     if [timing.id for timing in first] != [timing.id for timing in second]:
         raise InputError("the two systems heard different utterances: compare them on the same ones")
     # Both systems are resampled together: what they share, such as hard utterances, cancels in the difference.

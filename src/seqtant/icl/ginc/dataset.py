@@ -170,11 +170,7 @@ def _softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def open_ginc(config: GincSource) -> Ginc:
-    """Samples the parameters that a configuration describes, or takes those that it names.
-
-    Raises:
-        InputError: A number does not fit, or the folder holds other parameters than the configuration says.
-    """
+    """Samples the parameters that a configuration describes, or takes those that it names."""
     if config.parameters is None:
         names = ("vocabulary", "identity", "own_entities", "parameter_seed")
         return Ginc.generate(GincSettings(**{name: getattr(config, name) for name in names}))

@@ -158,11 +158,7 @@ def save_network(network: nn.Module, folder: Path, names: tuple[str, ...], *, bo
 
 
 def load_network(model: ModelSource, *, device: str) -> CausalLM:
-    """Loads a trained network: an LSTM's folder, anything that transformers reads, or a model in memory.
-
-    Raises:
-        InputError: The folder cannot be read.
-    """
+    """Loads a trained network: an LSTM's folder, anything that transformers reads, or a model in memory."""
     from seqtant.lm.loading import load, pick_device
 
     if not is_path(model):

@@ -51,9 +51,6 @@ def corrupt_examples(
 
     Foreign inputs are put together from ``words``; the variants are :data:`seqtant.icl.config.VARIANTS`.
 
-    Raises:
-        InputError: There is no such variant.
-
     Example:
         >>> task = Task(name="t", examples=(Example("a", "x"), Example("b", "y")))
         >>> rng = np.random.default_rng(0)

@@ -39,11 +39,7 @@ def harness_task(name: str, *, include: str | None = None) -> Task:
 
 
 def convert_task(name: str, task: Any) -> Task:
-    """Converts a loaded task of the harness: its documents, its wording, its delimiters.
-
-    Raises:
-        InputError: Its documents have no choices, or different ones.
-    """
+    """Converts a loaded task of the harness: its documents, its wording, its delimiters."""
     from seqtant.icl.prompts.tasks import Example, Task
 
     if getattr(task, "OUTPUT_TYPE", None) != "multiple_choice":

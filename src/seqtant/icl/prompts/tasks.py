@@ -174,11 +174,7 @@ def read_task(source: Rows, *, name: str = "") -> Task:
 
 
 def read_prompt(source: Rows) -> tuple[Example, ...]:
-    """Reads the examples of one prompt from JSON lines or rows in memory, in order, duplicates kept.
-
-    Raises:
-        InputError: The file or a row cannot be used.
-    """
+    """Reads the examples of one prompt from JSON lines or rows in memory, in order, duplicates kept."""
     return tuple(_example(record, place) for place, record in _read_rows(source))
 
 

@@ -66,11 +66,7 @@ class Study:
 
 
 def open_study(config: TaskSource, context: Context, record: Recorder, *, least_tasks: int = 2) -> Study:
-    """Opens model and tasks and splits the examples.
-
-    Raises:
-        InputError: The model or a task cannot be used, or a task has too few examples.
-    """
+    """Opens model and tasks and splits the examples."""
     generator = np.random.default_rng([context.seed, SPLIT_SEED])
     tasks = _open_tasks(config, context)
     if len(tasks) < least_tasks:
@@ -137,9 +133,6 @@ def split_examples(task: Task, config: TaskSource, generator: np.random.Generato
 
     Samples of a distribution are used once each. A file's examples are few: prompts are sampled from their half with
     replacement, but no prompt shows one twice.
-
-    Raises:
-        InputError: There are too few.
     """
     examples = list(task.examples if task.is_law else dict.fromkeys(task.examples))
     order = [examples[index] for index in generator.permutation(len(examples))]

@@ -51,9 +51,6 @@ class AutoregressiveState(nn.Module):
         kind: ``positive`` (no phase), ``real`` (signed amplitudes) or ``complex`` (a phase per conditional).
         magnetization: Sum of all spins, if only that sector is allowed.
 
-    Raises:
-        InputError: The network has the wrong number of outputs, or there is no such sector.
-
     Example:
         >>> from seqtant.models.wavefunctions.causal_network import CausalNetwork
         >>> from seqtant.models.wavefunctions.stacks import light_two_stack

@@ -113,9 +113,6 @@ class Phase(IntEnum):
 class CausalGraph:
     """The nodes of a network in an order in which each reads only earlier ones; the last is the output.
 
-    Raises:
-        InputError: A node reads one that does not exist yet, or the output could see its own or a later site.
-
     Example:
         >>> shifted = Node("out", 2, (Tap(SPINS, ((0, -1), (-1, 0))),))
         >>> graph = CausalGraph((shifted,))

@@ -132,9 +132,6 @@ def audit_hubs(build: Build) -> dict[str, float]:
     """Counts how often segments are neighbors, after all filters: the in-degrees of those that may be.
 
     The skewness, the third standardized moment, is the usual measure of hubness; it is 0 where all are equal.
-
-    Raises:
-        InputError: The build's files are missing.
     """
     ids = build.filtered.neighbors.ids
     degrees = np.bincount(ids[ids >= 0], minlength=len(build.segments))

@@ -180,9 +180,6 @@ def build_folder(
     """Builds training examples; what a killed run has finished is not done again.
 
     Returned are the build, and the counts of what could not be done as asked.
-
-    Raises:
-        InputError: A source cannot be used, or the folder holds the build of other inputs.
     """
     workspace, hold_out = Workspace(folder), config.segment.hold_out
     corpus = embed_corpus(
@@ -379,11 +376,7 @@ class Build:
 def open_or_build(
     build: ObjectOrPath | None, small: BuildConfig, *, seed: int = 0, progress: Progress = SILENT
 ) -> Iterator[Build]:
-    """Opens a build, or takes one in memory; without any, builds a small one that is deleted at the end of the block.
-
-    Raises:
-        InputError: It is neither a folder nor a build.
-    """
+    """Opens a build, or takes one in memory; without any, builds a small one that is deleted at the end of the block."""
     if isinstance(build, Build) or is_path(build):
         yield build if isinstance(build, Build) else Build(Path(build))
         return

@@ -237,11 +237,7 @@ def swapped_contexts(build: Build, arm: str, *, most: int = 16) -> list[SwappedC
 
 
 def check_vocabulary(model: CausalLM, contexts: list[SwappedContext]) -> None:
-    """Checks that a model knows the tokens of a build and can read its examples.
-
-    Raises:
-        InputError: A token lies outside its vocabulary, or an example outside its context.
-    """
+    """Checks that a model knows the tokens of a build and can read its examples."""
     largest = max(int(max(each.tokens.max(), each.swapped.max())) for each in contexts)
     if largest >= model.vocabulary_size:
         raise InputError(

@@ -89,10 +89,6 @@ def embed_corpus(
     """Runs the stages that work shard by shard, in order: documents, tokenizer, segments, encoder, vectors.
 
     ``run`` runs the jobs of the stages ``segments`` and ``vectors``; by default in this process.
-
-    Raises:
-        InputError: A source cannot be read, there is no such tokenizer, splitter or encoder, or the folder holds the
-            build of other inputs.
     """
     run = run or (lambda stage, jobs: run_jobs(jobs, workers=1, name=stage))
     corpus, tests, inputs = open_inputs(sources, segment, embed, workspace)
@@ -149,11 +145,7 @@ def embed_corpus(
 def open_inputs(
     sources: Sources, segment: SegmentSettings, embed: EmbedSettings, workspace: Workspace
 ) -> tuple[Corpus, Corpus, dict[str, str]]:
-    """Opens the corpus and the test sets, and checks every name in the settings before any work is done.
-
-    Raises:
-        InputError: Something cannot be opened, or the folder's manifest was written for other inputs.
-    """
+    """Opens the corpus and the test sets, and checks every name in the settings before any work is done."""
     corpus, tests = open_corpus(sources, field=segment.field), open_corpus(segment.blocklist, field=segment.field)
     find_splitter(segment.splitter)
     if embed.encoder != "lsa" and not Path(embed.encoder).is_dir():

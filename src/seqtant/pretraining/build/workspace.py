@@ -105,11 +105,7 @@ class Workspace:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Reads the manifest of a build.
-
-    Raises:
-        InputError: There is none, or it is not one of ours.
-    """
+    """Reads the manifest of a build."""
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"'{folder}' holds no {MANIFEST}: give a folder that 'seqtant pretraining build' wrote")

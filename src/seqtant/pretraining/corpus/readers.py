@@ -48,9 +48,6 @@ def open_corpus(sources: Sources, *, field: str = "text") -> Corpus:
     In a ``.txt`` file documents are separated by blank lines, or by lines ``= Title =`` where it begins with one
     (WikiText); every ``.txt`` file of a folder is one document. ``field`` names the text in all other kinds.
 
-    Raises:
-        InputError: A source is missing, empty, of an unknown kind, or named twice.
-
     Example:
         >>> corpus = open_corpus(["reference"])
         >>> next(iter(corpus)).split()[1]
@@ -139,11 +136,7 @@ class WholeFile(TextFile):
 
 
 class TextColumn:
-    """The texts of one column of a Parquet file, or of a data set that ``datasets`` saved to a folder.
-
-    Raises:
-        InputError: It is neither, or has no such column (on reading: an entry is not a text).
-    """
+    """The texts of one column of a Parquet file, or of a data set that ``datasets`` saved to a folder."""
 
     def __init__(self, path: Path, field: str) -> None:
         self.path, self.field = path, field

@@ -96,20 +96,12 @@ SPLITTERS: Registry[Splitter] = Registry(
 
 
 def find_splitter(name: str) -> Splitter:
-    """Finds a splitter by its registered name or by ``module:function``.
-
-    Raises:
-        InputError: There is none of that name.
-    """
+    """Finds a splitter by its registered name or by ``module:function``."""
     return cast(Splitter, import_function(name, "splitter")) if ":" in name else SPLITTERS[name]
 
 
 def import_function(name: str, what: str) -> Callable[..., object]:
-    """Imports a function by ``module:function``.
-
-    Raises:
-        InputError: The module or the function is not there.
-    """
+    """Imports a function by ``module:function``."""
     try:
         found = import_attribute(name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -120,11 +112,7 @@ def import_function(name: str, what: str) -> Callable[..., object]:
 
 
 def split(text: str, splitter: Splitter, place: str) -> list[int]:
-    """Splits a text and checks the ends of the segments.
-
-    Raises:
-        InputError: The splitter failed, lost characters or gave ends that do not rise.
-    """
+    """Splits a text and checks the ends of the segments."""
     try:
         ends = list(splitter(text))
     except Exception as error:  # a user's function may raise anything
@@ -169,11 +157,7 @@ class ByteTokenizer:
 
 
 class FileTokenizer:
-    """Tokenizes text with a ``tokenizer.json`` of Hugging Face.
-
-    Raises:
-        InputError: The file is missing or broken, or no token can separate.
-    """
+    """Tokenizes text with a ``tokenizer.json`` of Hugging Face."""
 
     def __init__(self, path: Path) -> None:
         from tokenizers import Tokenizer
@@ -202,22 +186,14 @@ AnyTokenizer = ByteTokenizer | FileTokenizer
 
 
 def open_tokenizer(tokenizer: ObjectOrPath, written: Path) -> AnyTokenizer:
-    """Opens ``bytes``, a folder's tokenizer, or the file ``written`` for ``bpe`` and for one that is in memory.
-
-    Raises:
-        InputError: It cannot be read.
-    """
+    """Opens ``bytes``, a folder's tokenizer, or the file ``written`` for ``bpe`` and for one that is in memory."""
     if not is_path(tokenizer) or tokenizer == "bpe":
         return FileTokenizer(written)
     return ByteTokenizer() if tokenizer == "bytes" else FileTokenizer(Path(tokenizer).expanduser() / "tokenizer.json")
 
 
 def tokenizer_json(tokenizer: Any) -> str:
-    """Writes a tokenizer in memory as the text of a ``tokenizer.json``.
-
-    Raises:
-        InputError: It is neither.
-    """
+    """Writes a tokenizer in memory as the text of a ``tokenizer.json``."""
     own = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not hasattr(own, "to_str"):
         raise InputError(f"{tokenizer!r:.60} is no fast tokenizer: give one of transformers, a folder, bpe or bytes")
@@ -302,9 +278,6 @@ def segment_documents(
     Columns: ``document`` (within the shard), ``start`` and ``end`` (characters of the document), ``hash``,
     ``eligible``, ``blocked``, ``tokens`` (a list per segment). The argument ``blocked`` holds hashes of the word
     n-grams of test sets.
-
-    Raises:
-        InputError: The splitter is unknown or loses characters.
     """
     splitter = find_splitter(settings.splitter)
     rows = [

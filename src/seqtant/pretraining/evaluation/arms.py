@@ -59,11 +59,7 @@ class Evaluation:
 
 
 def sample_evaluation(build: Build, most: int, seed: int) -> Evaluation:
-    """Samples the held-out text on which models are evaluated.
-
-    Raises:
-        InputError: The build holds nothing out, or too little.
-    """
+    """Samples the held-out text on which models are evaluated."""
     if EVALUATION not in build.manifest["examples"]:
         raise InputError(f"'{build.folder}' holds no documents out: build with --set segment.hold_out=10")
     examples = list(build.tokens(EVALUATION))
@@ -155,11 +151,7 @@ def spearman(values: np.ndarray, score: np.ndarray) -> float:
 
 
 def masked_model(source: ModelSource | None, *, vocabulary: int, window: int, seed: int) -> nn.Module:
-    """Loads a masked language model, or copies one in memory; without any, makes a tiny one with fresh weights.
-
-    Raises:
-        InputError: The model cannot be loaded, or does not fit the build's tokens or window.
-    """
+    """Loads a masked language model, or copies one in memory; without any, makes a tiny one with fresh weights."""
     from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
     if source is None:
@@ -246,11 +238,7 @@ class SentencePairs:
 
 
 def read_pairs(source: Rows, build: Build) -> SentencePairs:
-    """Reads scored sentence pairs: JSON lines with ``first``, ``second`` and ``score``, or such rows in memory.
-
-    Raises:
-        InputError: The file is missing or a line is not what it should be.
-    """
+    """Reads scored sentence pairs: JSON lines with ``first``, ``second`` and ``score``, or such rows in memory."""
     texts: list[str] = []
     scores: list[float] = []
     for at, row in read_lines(
@@ -268,11 +256,7 @@ def read_pairs(source: Rows, build: Build) -> SentencePairs:
 
 
 def sample_pairs(build: Build, count: int, seed: int) -> SentencePairs:
-    """Samples pairs of segments: half adjacent ones of one document (score 1), half random ones (usually score 0).
-
-    Raises:
-        InputError: No document has two segments of fitting length.
-    """
+    """Samples pairs of segments: half adjacent ones of one document (score 1), half random ones (usually score 0)."""
     segments = build.segments
     generator = np.random.default_rng([seed, 8])
     rows = np.flatnonzero(segments.eligible)

@@ -93,11 +93,7 @@ def pack(
 
 
 def token_rows(rows: Sequence[Sequence[int]]) -> list[Int[np.ndarray, " tokens"]]:
-    """Checks rows of token ids and turns them into arrays.
-
-    Raises:
-        InputError: There are none, or one holds something else than token ids.
-    """
+    """Checks rows of token ids and turns them into arrays."""
     if isinstance(rows, str | bytes) or not hasattr(rows, "__iter__"):
         raise InputError(f"{rows!r:.60} are no rows of token ids: give a list of lists")
     found: list[np.ndarray] = []

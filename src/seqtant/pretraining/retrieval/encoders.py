@@ -106,11 +106,7 @@ def _leading_directions(rows: SparseRows, dimension: int, *, spare: int = 16, ro
 
 
 def open_encoder(settings: EmbedSettings, fitted: Path) -> Encoder:
-    """Opens the encoder that the settings name.
-
-    Raises:
-        InputError: There is none of that name, or it cannot be loaded.
-    """
+    """Opens the encoder that the settings name."""
     name = settings.encoder
     if name == "lsa":
         from safetensors.numpy import load_file
@@ -129,11 +125,7 @@ def open_encoder(settings: EmbedSettings, fitted: Path) -> Encoder:
 
 
 def find_encoder(name: str) -> Encoder:
-    """Finds an encoder by its registered name or by ``module:function``.
-
-    Raises:
-        InputError: There is none of that name.
-    """
+    """Finds an encoder by its registered name or by ``module:function``."""
     if ":" in name:
         return cast(Encoder, import_function(name, "encoder"))
     if name in ENCODERS:
@@ -143,11 +135,7 @@ def find_encoder(name: str) -> Encoder:
 
 
 def _refuse_code(folder: Path) -> None:
-    """Refuses a folder that runs code when it is loaded: foreign classes in modules.json, pickled weights.
-
-    Raises:
-        InputError: There is such code.
-    """
+    """Refuses a folder that runs code when it is loaded: foreign classes in modules.json, pickled weights."""
     path = folder / "modules.json"
     if path.is_file():
         try:
@@ -168,9 +156,6 @@ def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.nd
     """Embeds texts as vectors of length 1 in float16: a pure function of texts and encoder.
 
     Texts of similar length share a batch. A text without a known word gets the zero vector: it is nobody's neighbor.
-
-    Raises:
-        InputError: The encoder failed, or gave another number of rows, or a number that is not finite.
     """
     order = np.argsort([len(text) for text in texts], kind="stable")
     parts: list[np.ndarray] = []

@@ -62,9 +62,6 @@ def exact_neighbors(
     """Finds the exact nearest neighbors by inner product, block by block.
 
     Sorted by falling similarity, ties by index; fewer than k where there are fewer vectors.
-
-    Raises:
-        InputError: A vector is not finite.
     """
     import torch
 
@@ -92,11 +89,7 @@ def sort_neighbors(ids: np.ndarray, similarity: np.ndarray) -> Neighbors:
 
 
 def check_vectors(*arrays: np.ndarray) -> None:
-    """Checks that vectors are finite: an index would accept NaN and silently return -1.
-
-    Raises:
-        InputError: A vector is not finite.
-    """
+    """Checks that vectors are finite: an index would accept NaN and silently return -1."""
     for array in arrays:
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
@@ -107,9 +100,6 @@ def build_index(vectors: Float[np.ndarray, "vectors dimension"], kind: IndexKind
     """Builds a FAISS index of inverted lists, of about 256 vectors each.
 
     ``ivf`` keeps the vectors as they are; ``pq`` scans 4-bit codes and refines with the vectors themselves.
-
-    Raises:
-        InputError: A vector is not finite, or there are too few for lists.
     """
     faiss: Any = require("faiss", extra="retrieval")
     check_vectors(vectors)
@@ -133,11 +123,7 @@ def build_index(vectors: Float[np.ndarray, "vectors dimension"], kind: IndexKind
 
 
 def search_index(index: Any, queries: Float[np.ndarray, "queries dimension"], k: int) -> Neighbors:
-    """Queries an index.
-
-    Raises:
-        InputError: A query is not finite.
-    """
+    """Queries an index."""
     check_vectors(queries)
     similarity, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
     missing = ids < 0
@@ -169,11 +155,7 @@ def search(
     *,
     progress: Progress = SILENT,
 ) -> Neighbors:
-    """Searches neighbors with the index that the settings choose; one more than asked for, as a query finds itself.
-
-    Raises:
-        InputError: A vector is not finite, or a library is missing.
-    """
+    """Searches neighbors with the index that the settings choose; one more than asked for, as a query finds itself."""
     k = min(settings.candidates + 1, len(vectors))
     kind = choose_index(settings.index, len(vectors))
     if kind == "exact":

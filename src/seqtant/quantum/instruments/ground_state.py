@@ -152,9 +152,6 @@ def orbits_to_sum(
 
     Sums are worth their cost where the signs of the ground state must be learned. If ``required``, everything is summed
     or refused; ``averaged`` says that the symmetrized state takes the mean phase of all images, which sums cannot.
-
-    Raises:
-        InputError: Sums are required where there are too many configurations, or with averaged phases.
     """
     if required and system.sites > ENUMERATED:
         raise InputError(f"samples=all sums over every configuration: {system.sites} spins have too many, draw some")
@@ -173,11 +170,7 @@ def orbits_to_sum(
 
 
 def _resume(training: VMC, record: Record, context: Context) -> None:
-    """Continues from the folder's checkpoint, if there is one.
-
-    Raises:
-        InputError: The folder holds the state of another run.
-    """
+    """Continues from the folder's checkpoint, if there is one."""
     folder = context.folder
     if folder is None or not (folder / RECORD).is_file():
         return

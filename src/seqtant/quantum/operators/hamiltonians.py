@@ -220,9 +220,6 @@ def read_operators(path: Path) -> PauliSum:
 def decompose(matrix: NDArray[np.complex128], sites: tuple[int, ...]) -> Iterator[String]:
     """Decomposes a Hermitian matrix on some sites, the first slowest, into strings of coefficients Tr(P M) / 2^sites.
 
-    Raises:
-        InputError: The matrix is not square of the right size, or not Hermitian.
-
     Example:
         >>> [(s.coefficient, s.axes) for s in decompose(np.diag([1, -1, -1, 1]).astype(complex), (0, 1))]
         [(1.0, 'ZZ')]

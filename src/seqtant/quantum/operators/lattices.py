@@ -180,11 +180,7 @@ def triangular(rows: int, columns: int | None = None, boundary: Boundary = "open
 
 
 def as_lattice(lattice: Lattice | str) -> Lattice:
-    """Reads a lattice from a text such as ``4x4``, with open boundaries; a lattice passes as it is.
-
-    Raises:
-        InputError: It is neither, or no such lattice.
-    """
+    """Reads a lattice from a text such as ``4x4``, with open boundaries; a lattice passes as it is."""
     if isinstance(lattice, str):
         return Lattice.parse(lattice)
     if not isinstance(lattice, Lattice):

@@ -78,11 +78,7 @@ def save_state(
 
 
 def read_record(folder: Path) -> Record:
-    """Reads the record of a folder.
-
-    Raises:
-        InputError: The folder holds no state, or its record is broken.
-    """
+    """Reads the record of a folder."""
     path = folder / RECORD
     if not path.is_file():
         raise InputError(f"'{folder}' holds no trained state ({RECORD} is missing): give the --out folder of a run")
@@ -106,11 +102,7 @@ def read_record(folder: Path) -> Record:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Reads the weights and the optimizer's tensors.
-
-    Raises:
-        InputError: The file is missing or corrupt.
-    """
+    """Reads the weights and the optimizer's tensors."""
     path = folder / WEIGHTS
     if not path.is_file():
         raise InputError(f"'{folder}' holds no weights ({WEIGHTS} is missing): give the --out folder of a run")
@@ -122,11 +114,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def load_weights(state: AutoregressiveState, source: Path | AutoregressiveState) -> None:
-    """Loads the weights of a folder, or of a state in memory, into a state of the same network, on any lattice.
-
-    Raises:
-        InputError: The weights belong to another network, or are not finite.
-    """
+    """Loads the weights of a folder, or of a state in memory, into a state of the same network, on any lattice."""
     # Weights do not depend on the lattice: shapes tell whether the network is the same.
     if isinstance(source, Path):
         folder, tensors = source, read_tensors(source)
@@ -189,9 +177,6 @@ def unpack(source: Any, *, alone: bool = False) -> tuple[AutoregressiveState, Re
     """Takes a trained state in memory apart: the plain wave function, and what a folder would say of it.
 
     If ``alone``, a wave function without a Hamiltonian will do; its record then has no system of its own.
-
-    Raises:
-        InputError: It is none of these, or the Hamiltonian does not fit the state.
     """
     if isinstance(source, tuple) and len(source) == 2:
         state, hamiltonian = source
@@ -226,11 +211,7 @@ def unpack(source: Any, *, alone: bool = False) -> tuple[AutoregressiveState, Re
 
 
 def network_for(record: Record, system: System) -> NetworkConfig:
-    """Gives a record's network for another lattice, of the same dimension.
-
-    Raises:
-        InputError: It was made for chains and the lattice is none, or the other way round.
-    """
+    """Gives a record's network for another lattice, of the same dimension."""
     name = record.network.name
     if (name == "chain") != (system.lattice.rows == 1) and name in {"chain", "two-stack", "paper", "single-stack"}:
         raise InputError(

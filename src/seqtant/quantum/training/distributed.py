@@ -38,11 +38,7 @@ class DistributedContext:
         self.count: int = 1 if self._state is None else self._state.num_processes
 
     def device(self, name: str) -> torch.device:
-        """Chooses the device that this process computes on.
-
-        Raises:
-            InputError: There is no such device.
-        """
+        """Chooses the device that this process computes on."""
         if self._state is not None and name == "auto":
             return self._state.device
         if name == "auto":

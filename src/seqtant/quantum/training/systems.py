@@ -54,9 +54,6 @@ class System:
     def of(cls, config: SystemConfig) -> System:
         """Builds the lattice and the Hamiltonian of a configuration.
 
-        Raises:
-            InputError: The lattice or the Hamiltonian is not known, or they do not fit each other.
-
         Example:
             >>> System.of(SystemConfig(lattice="2x3", field=0.5)).sites
             6
@@ -94,9 +91,6 @@ def resolve_network(config: NetworkConfig, system: System) -> NetworkConfig:
     The network is a dilated chain in one dimension and a light two-stack in two, deep enough that the last site depends
     on the first, within reason. The kind is positive where the ground state has no signs, else complex. The sector is
     the smallest magnetization where it is conserved and holds the ground state.
-
-    Raises:
-        InputError: The network cannot represent the ground state, or the magnetization is not conserved.
     """
     pauli, lattice = system.pauli, system.lattice
     name = config.name
@@ -130,11 +124,7 @@ def resolve_network(config: NetworkConfig, system: System) -> NetworkConfig:
 
 
 def make_state(system: System, network: NetworkConfig, generator: torch.Generator) -> AutoregressiveState:
-    """Makes a wave function with fresh weights for a system.
-
-    Raises:
-        InputError: The network cannot represent the ground state, or the magnetization is not conserved.
-    """
+    """Makes a wave function with fresh weights for a system."""
     network = resolve_network(network, system)
     kind, magnetization = cast(Kind, network.kind), cast(int | None, network.magnetization)
     lattice, width, depth = system.lattice, network.width, cast(int, network.depth)
@@ -154,9 +144,6 @@ def make_state(system: System, network: NetworkConfig, generator: torch.Generato
 
 def network_of(state: AutoregressiveState, phases: PhasesName = "auto") -> NetworkConfig:
     """Gives the settings that :func:`make_state` makes such a wave function from.
-
-    Raises:
-        InputError: It is none of the wave functions of this package, or has settings that these do not name.
 
     Example:
         >>> network_of(RecurrentState("2x2", width=4)).name

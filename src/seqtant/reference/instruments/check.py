@@ -48,11 +48,7 @@ MOST_GUESSED = 0.5
 
 
 def same_words(model: CausalLM, world: World) -> None:
-    """Refuses a model whose tokens are not the world's words.
-
-    Raises:
-        InputError: Vocabulary or tokenizer differ.
-    """
+    """Refuses a model whose tokens are not the world's words."""
     text = "talk : how are you ?"
     ids = None if model.tokenizer is None else model.tokenizer(text).input_ids
     if model.vocabulary_size != world.vocabulary.size or ids != world.encode(text):

@@ -55,21 +55,13 @@ class Vocabulary:
         return {word: index for index, word in enumerate(self.words)}
 
     def id(self, word: str) -> int:
-        """Token id of one word.
-
-        Raises:
-            InputError: The world does not know the word.
-        """
+        """Token id of one word."""
         if word not in self.ids:
             raise InputError(f"the reference world has no word '{word}'{suggest(word, self.ids)}")
         return self.ids[word]
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text whose words and punctuation marks are separated by spaces.
-
-        Raises:
-            InputError: The world does not know a word.
-        """
+        """Token ids of a text whose words and punctuation marks are separated by spaces."""
         return [self.id(word) for word in text.split()]
 
     def decode(self, tokens: Sequence[int]) -> str:

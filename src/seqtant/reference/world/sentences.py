@@ -53,9 +53,6 @@ class Grammar:
         sentences: Token ids; no sentence may begin another.
         probabilities: p(sentence | hidden value), (sentences, latents); positive columns that sum to one.
 
-    Raises:
-        InputError: The columns are no probabilities, or one sentence begins another.
-
     Example:
         >>> grammar = Grammar([(4, 5), (4, 6)], np.array([[0.25], [0.75]]))
         >>> np.exp(grammar.nodes[1].log_conditionals[:, 0]).tolist()

@@ -19,9 +19,6 @@ Curve = Float[np.ndarray, " strengths"]
 def fit_alignment(strengths: Sequence[float], alignment: Curve) -> Fit:
     """Fits the form of Theorem 1, B = tanh(slope r + offset) with slope = Delta / 2.
 
-    Raises:
-        InputError: The fit does not converge.
-
     Example:
         >>> fit = fit_alignment([-2, -1, 0, 1, 2], np.tanh(0.3 * np.arange(-2, 3) - 0.1))
         >>> fit.parameters.round(6).tolist()
@@ -41,11 +38,7 @@ def fit_alignment(strengths: Sequence[float], alignment: Curve) -> Fit:
 
 
 def fit_bell(strengths: Sequence[float], probability: Curve, floor: float) -> Fit:
-    """Fits the bell of Theorem 2 with a floor at chance: P = floor + (1 - floor) / (1 + a + a b^2 r^2 / 2).
-
-    Raises:
-        InputError: The fit does not converge.
-    """
+    """Fits the bell of Theorem 2 with a floor at chance: P = floor + (1 - floor) / (1 + a + a b^2 r^2 / 2)."""
     places = np.asarray(strengths, dtype=np.float64)
     span = float(np.abs(places).max())
     # At its top the curve is floor + (1 - floor) / (1 + a): that gives the first a.
@@ -122,9 +115,6 @@ def fit_local_law(strengths: Sequence[float], probability: np.ndarray, floor: fl
     """Fits log(P(r) / P(0)) = L r + Q r^2 by least squares, exact at 0, to mean helpfulness, [..., strengths].
 
     The floor, the probability of a guess or 0, is subtracted first.
-
-    Raises:
-        InputError: Helpfulness at 0 is not above the floor, or fewer than two other strengths are given.
     """
     places = np.asarray(strengths, dtype=np.float64)
     zero = int(np.flatnonzero(places == 0)[0])

@@ -128,9 +128,6 @@ def find_probe_strength(measured: StrengthMeasurements, budget: Budget, start: f
 
     Under a quadratic law a quarter of the budget means that the budget is spent at twice this strength. A start that
     loses more than two budgets is halved instead.
-
-    Raises:
-        InputError: Helpfulness without steering is not above the floor.
     """
     probe = min(start, budget.cap)
     measured.add([-probe, probe])

@@ -148,11 +148,7 @@ def fold(
 
 
 def save_folded(folded: HuggingFaceLM, folder: Path) -> None:
-    """Writes a folded model as a plain folder that transformers, vLLM and others load.
-
-    Raises:
-        InputError: The family's configuration cannot say that there are biases where they were put.
-    """
+    """Writes a folded model as a plain folder that transformers, vLLM and others load."""
     model: Any = folded.model
     config = model.config
     own = dict(model.named_parameters())
@@ -182,11 +178,7 @@ def save_folded(folded: HuggingFaceLM, folder: Path) -> None:
 
 
 def output_projection(block: nn.Module, layer: int) -> Any:
-    """Finds the last linear layer of a block.
-
-    Raises:
-        InputError: The block has none that could carry a bias.
-    """
+    """Finds the last linear layer of a block."""
     for name in PROJECTIONS:
         try:
             found = block.get_submodule(name)
@@ -217,9 +209,6 @@ def bias_errors(model: HuggingFaceLM, layers: Sequence[int]) -> dict[int, float]
     Two passes over a few tokens, without and with a shift as large as the states it meets. Every block is given the
     same input in both, so that nothing adds up and the answer is sharp in half precision too. The relative error of a
     block is rounding where a bias is exact, of the order of 1 elsewhere.
-
-    Raises:
-        InputError: A block has no matrix that could carry a bias.
     """
     ids = torch.arange(min(8, model.context_length or 8), device=model.device)[None] % model.vocabulary_size
     matrices = {layer: output_projection(decoder_blocks(model)[layer], layer) for layer in layers}

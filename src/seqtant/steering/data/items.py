@@ -57,11 +57,7 @@ HelpfulnessItem = Question | Passage
 
 
 def read_pairs(source: Rows, *, limit: int | None = None) -> list[ContrastPair]:
-    """Reads contrast pairs with ``positive``, ``negative`` and optionally ``prompt``, from JSON lines or from memory.
-
-    Raises:
-        InputError: The file or a row cannot be used.
-    """
+    """Reads contrast pairs with ``positive``, ``negative`` and optionally ``prompt``, from JSON lines or from memory."""
     pairs: list[ContrastPair] = []
     for place, record in read_lines(source, fields=("positive", "negative", "prompt")):
         prompt = text_of(record, "prompt", place) if record.get("prompt") is not None else None
@@ -72,11 +68,7 @@ def read_pairs(source: Rows, *, limit: int | None = None) -> list[ContrastPair]:
 
 
 def read_behavior(source: Rows, *, limit: int | None = None) -> list[BehaviorPrompt]:
-    """Reads behavior prompts with ``prompt``, ``good`` and ``bad``, from JSON lines or from memory.
-
-    Raises:
-        InputError: The file or a row cannot be used, or there are fewer than two.
-    """
+    """Reads behavior prompts with ``prompt``, ``good`` and ``bad``, from JSON lines or from memory."""
     prompts: list[BehaviorPrompt] = []
     for place, record in read_lines(source, fields=("prompt", "good", "bad")):
         prompt = text_of(record, "prompt", place)
@@ -94,9 +86,6 @@ def read_helpfulness(source: Rows, *, limit: int | None = None) -> list[Helpfuln
     """Reads questions (``prompt``, ``options``, ``answer``) or passages (``text``), from JSON lines or from memory.
 
     Tuples in memory are questions, texts are passages.
-
-    Raises:
-        InputError: The file or a row cannot be used, questions and passages are mixed, or there are fewer than two.
     """
     texts = isinstance(source, list | tuple) and all(isinstance(row, str) for row in source)
     items: list[HelpfulnessItem] = []

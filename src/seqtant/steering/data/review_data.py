@@ -41,11 +41,7 @@ class Review:
 
 
 def read_reviews(source: Rows) -> list[Review]:
-    """Reads reviews with ``text`` and ``label`` (pos or neg), from JSON lines or from memory.
-
-    Raises:
-        InputError: The file or a row cannot be used, or all labels are the same.
-    """
+    """Reads reviews with ``text`` and ``label`` (pos or neg), from JSON lines or from memory."""
     reviews = []
     for place, record in read_lines(source, fields=("text", "label")):
         label = text_of(record, "label", place)
@@ -141,11 +137,7 @@ def verdict_prompts(
 def cloze_questions(
     texts: Iterable[str], training: Iterable[str], words: int, options: int, generator: np.random.Generator
 ) -> list[Question]:
-    """Asks for the last word of each chunk that may be asked for, among distractors about as frequent in training.
-
-    Raises:
-        InputError: The training texts have too few frequent words.
-    """
+    """Asks for the last word of each chunk that may be asked for, among distractors about as frequent in training."""
     counts = Counter(word for text in training for word in text.lower().split() if WORD.fullmatch(word))
     ranked = [
         word for word, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if count >= MIN_COUNT

@@ -93,11 +93,7 @@ def choose_strength(config: ChooseConfig, context: Context) -> Result:
 
 
 def split_in_halves(bench: Bench, seed: int) -> tuple[Bench, Bench]:
-    """Splits the prompts and items of a bench in two halves: one to fit on, one to verify on.
-
-    Raises:
-        InputError: There are fewer than four prompts or items.
-    """
+    """Splits the prompts and items of a bench in two halves: one to fit on, one to verify on."""
     if min(len(bench.behavior), len(bench.helpfulness)) < 4:
         raise InputError("choosing needs at least four prompts and four items: half of them verify the choice")
     generator = np.random.default_rng([seed, 31])

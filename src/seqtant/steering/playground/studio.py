@@ -67,9 +67,6 @@ class Studio:
 
         Each piece names its ``side`` (plain or steered), the whole ``text`` so far (single tokens need not be whole
         characters), and whether the reply is ``done``.
-
-        Raises:
-            InputError: The prompt is too long, or a block is not among the vector's.
         """
         model, vector = self.bench.model, self.bench.vector.at(list(layers))
         (ids,) = encode(model, [prompt])
@@ -112,11 +109,7 @@ class Studio:
         ]
 
     def strength_for(self, budget: float, layers: Sequence[int]) -> dict[str, float | bool]:
-        """The strength that spends a budget, on all items of the page (``steering choose`` also verifies it).
-
-        Raises:
-            InputError: The budget is not from 0.001 to 1, or there is no helpfulness to lose.
-        """
+        """The strength that spends a budget, on all items of the page (``steering choose`` also verifies it)."""
         if not SMALLEST_BUDGET <= budget < 1:
             raise InputError(f"budget is {budget}: give a share between {SMALLEST_BUDGET} and 1")
         bench = replace(self.bench, vector=self.bench.vector.at(list(layers)))

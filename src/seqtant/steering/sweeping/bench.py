@@ -238,9 +238,6 @@ def strength_gradients(
     One backward pass through the blocks above the first steered one gives all of them: every row has a strength of its
     own in every block. The sum over blocks is the derivative in the common strength, the same number as a
     Jacobian-vector product along the vector.
-
-    Raises:
-        InputError: Only some positions are steered.
     """
     if bench.positions != "all":
         raise InputError("exact slopes are made for steering at all positions: use positions=all")

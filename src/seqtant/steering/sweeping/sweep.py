@@ -54,9 +54,6 @@ def plan_scoring(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequ
 
     An item is the tokens of its prompt and of each continuation. A continuation of one token needs its prompt only, so
     all one-token answers of an item cost a single row.
-
-    Raises:
-        InputError: A sequence is empty or too long.
     """
     rows: list[TokenRow] = []
     targets: list[Target] = []
@@ -139,11 +136,7 @@ def sweep_log_probs(
     progress: Progress = SILENT,
     description: str = "measuring",
 ) -> list[Float[np.ndarray, "strengths continuations"]]:
-    """Computes the log-probability of every continuation at every strength, float64, in nats, per item.
-
-    Raises:
-        InputError: The steered model's output is not a number.
-    """
+    """Computes the log-probability of every continuation at every strength, float64, in nats, per item."""
     # Not-a-number marks what no batch has filled in, as well as what the model could not compute.
     found = [np.full((len(strengths), count), np.nan) for count in plan.counts]
     targets_of = plan.targets_of_rows()

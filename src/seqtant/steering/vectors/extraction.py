@@ -167,11 +167,7 @@ def _left_as_it_was(source: Any) -> Iterator[None]:
 
 
 def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -> list[list[int]]:
-    """Tokenizes all positive texts, then all negative ones, each put into the template.
-
-    Raises:
-        InputError: There is no tokenizer, or no chat template where one is asked for.
-    """
+    """Tokenizes all positive texts, then all negative ones, each put into the template."""
     sides = [(pair.prompt, pair.positive) for pair in pairs] + [(pair.prompt, pair.negative) for pair in pairs]
     if template != "chat":
         return encode(model, [template.replace("{text}", (prompt or "") + text) for prompt, text in sides])
@@ -194,9 +190,6 @@ def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -
 
 def parse_layers(text: str | None, depth: int, default: Sequence[int]) -> list[int]:
     """Parses block numbers: ``2,3``, ``4:8`` (the end left out) or fractions of the depth such as ``0.3:0.6``.
-
-    Raises:
-        InputError: The text cannot be parsed, or names no block of the model.
 
     Example:
         >>> parse_layers("0.25:0.75", 8, []), parse_layers("1,-1", 8, [])

@@ -90,11 +90,7 @@ steered = apply_steering
 def weighted_directions(
     vector: SteeringVector, weights: Mapping[int, float] | None
 ) -> dict[int, Float[Tensor, " width"]]:
-    """Multiplies the direction of each block by its weight.
-
-    Raises:
-        InputError: There is a weight for a block that is not steered.
-    """
+    """Multiplies the direction of each block by its weight."""
     factors = weights or {}
     if set(factors) - set(vector.layers):
         raise InputError(f"weights name layers that the vector does not steer: it steers {list(vector.layers)}")

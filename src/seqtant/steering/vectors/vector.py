@@ -277,9 +277,6 @@ def check_vector(vector: SteeringVector, model: hooks.Model, *, allow_other: boo
     """Checks that a vector belongs to a model; ``allow_other`` accepts other weights or another tokenizer.
 
     Of a bare transformers model the tokenizer is not known, so not checked.
-
-    Raises:
-        InputError: Width or depth do not fit, or it was made from other weights or another tokenizer.
     """
     width, depth = hooks.width(model), hooks.depth(model)
     name = type(model).__name__ if isinstance(model, nn.Module) else model.name

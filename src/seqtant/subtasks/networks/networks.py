@@ -79,11 +79,7 @@ class MaskedNetwork(nn.Module):
         return self.extend(input_ids, None)[0]
 
     def extend(self, input_ids: Int[Tensor, "B T"], cache: Streams | None) -> tuple[Float[Tensor, "B T V"], Streams]:
-        """Continues after the tokens in the cache that an earlier call returned for the same rows; None at the start.
-
-        Raises:
-            InputError: There are more tokens than the network has weights for.
-        """
+        """Continues after the tokens in the cache that an earlier call returned for the same rows; None at the start."""
         end = input_ids.shape[1] + (0 if cache is None else cache[0].shape[1])
         if end > self.context:
             raise InputError(f"{end} tokens do not fit a context of {self.context}: cut the text")
@@ -155,11 +151,7 @@ class NetworkLM(CausalLM):
         keep: Keep = None,
         use_cache: bool = False,
     ) -> LMOutput:
-        """See :meth:`CausalLM.forward`.
-
-        Raises:
-            InputError: A row is padded.
-        """
+        """See :meth:`CausalLM.forward`."""
         # Recurrent states and learned positions would both see the padding.
         if attention_mask is not None and not bool(attention_mask.all()):
             raise InputError(f"'{self.name}' reads no padding: give rows of equal length")

@@ -178,11 +178,7 @@ def training_rows(
 def held_out(
     splits: Mapping[Split, Sequence[Row]], arm: ArmName, count: int, seed: int
 ) -> tuple[list[Row], list[Layout]]:
-    """Takes rows of the test split and writes them as an arm does, without its noise: that is for training only.
-
-    Raises:
-        InputError: The test split is empty.
-    """
+    """Takes rows of the test split and writes them as an arm does, without its noise: that is for training only."""
     rows = list(splits["test"])[:count]
     if not rows:
         raise InputError("there are no rows in the split 'test': give more rows, a thousand or so")
@@ -190,11 +186,7 @@ def held_out(
 
 
 def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
-    """Loads the tokenizer of a model folder, a hub name, ``reference`` or a model in memory; one itself is given back.
-
-    Raises:
-        InputError: There is none, or it gives no character offsets.
-    """
+    """Loads the tokenizer of a model folder, a hub name, ``reference`` or a model in memory; one itself is given back."""
     tokenizer: Any = source if hasattr(source, "is_fast") else tokenizer_of(load(source, device="cpu"))
     if not tokenizer.is_fast:
         raise InputError(

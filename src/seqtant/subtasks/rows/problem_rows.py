@@ -97,9 +97,6 @@ def read_rows(source: Rows) -> list[Row]:
 def parse_row(record: Mapping[str, Any], place: str) -> Row:
     """Parses a row from JSON data.
 
-    Raises:
-        InputError: Something is missing or of the wrong kind.
-
     Example:
         >>> parse_row({"input": "2+3+4", "steps": [{"text": "2+3=5", "value": 5}], "answer": 9}, "here").answer_text
         '9'

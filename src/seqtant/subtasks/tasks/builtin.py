@@ -151,11 +151,7 @@ def is_rows(source: TaskSource) -> TypeGuard[RowSource]:
 
 
 def choose_task(choice: TaskChoice, seed: int) -> Task:
-    """Builds the task that a user chose by name or circuit file; one that is in memory is given back.
-
-    Raises:
-        InputError: There is no such task or file, or a number does not fit.
-    """
+    """Builds the task that a user chose by name or circuit file; one that is in memory is given back."""
     if isinstance(choice.task, Task):
         return choice.task
     name = describe_input(choice.task)

@@ -41,11 +41,7 @@ def split_rows(inputs: Int[np.ndarray, "rows d"]) -> list[Split]:
 
 
 def draw_inputs(task: Task, split: Split, count: int, generator: np.random.Generator) -> Int[np.ndarray, "count d"]:
-    """Samples inputs of one split uniformly, with replacement.
-
-    Raises:
-        InputError: The task has no input in the split.
-    """
+    """Samples inputs of one split uniformly, with replacement."""
     # Rejection sampling: draw 20 % more than the expected need, keep the rows of the split.
     share = 0.8 if split == "train" else 0.1
     found: list[np.ndarray] = []
@@ -64,11 +60,7 @@ def draw_inputs(task: Task, split: Split, count: int, generator: np.random.Gener
 
 
 def draw_distinct(task: Task, split: Split, count: int, generator: np.random.Generator) -> Int[np.ndarray, "count d"]:
-    """Samples inputs of one split without replacement, in random order.
-
-    Raises:
-        InputError: The split holds fewer than ``count``.
-    """
+    """Samples inputs of one split without replacement, in random order."""
     # Few inputs: list all of the split. Many: rejecting the rare repetitions is cheap.
     if task.alphabet**task.inputs <= ENUMERABLE:
         every = np.indices((task.alphabet,) * task.inputs).reshape(task.inputs, -1).T

@@ -158,9 +158,6 @@ class Task:
 def gate_table(gate: str, arity: int, alphabet: int = 2) -> tuple[int, ...]:
     """Builds the table of a named gate: copy, sum (modulo the alphabet), or one of ``BOOLEAN_GATES`` (bits only).
 
-    Raises:
-        InputError: The name is unknown, or the gate is for bits and the alphabet is not.
-
     Example:
         >>> gate_table("and", 2), gate_table("sum", 1, 3)
         ((0, 0, 0, 1), (0, 1, 2))
@@ -185,9 +182,6 @@ def read_circuit(path: str | Path) -> Task:
     ``{"inputs": 3, "steps": [{"reads": [0, 1], "gate": "and"}, {"reads": [3, 2], "table": [0, 1, 1, 0]}]}``; optional
     are ``name``, ``alphabet`` (2 by default) and ``answer`` (indices of the steps that form the answer, by default the
     last).
-
-    Raises:
-        InputError: The file or a step cannot be used.
     """
     file = Path(path)
     if not file.is_file():

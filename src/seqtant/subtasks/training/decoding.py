@@ -141,11 +141,7 @@ def solve_rows(
 
 
 def solve_with(model: CausalLM, rows: Sequence[Row], layouts: Sequence[Layout]) -> Scores:
-    """Completes the prompt of each layout greedily with a language model, and scores the text.
-
-    Raises:
-        InputError: The model has no tokenizer, or its tokenizer cannot write line breaks and the answer's mark.
-    """
+    """Completes the prompt of each layout greedily with a language model, and scores the text."""
     prompts = encode(model, [layout.prompt for layout in layouts])
     wholes = encode(model, [layout.text for layout in layouts])
     # Without line breaks or the mark in the vocabulary every answer would be wrong, however well the model reasons.
@@ -191,11 +187,7 @@ def character_row(tokens: CharacterTokens, layout: Layout) -> TokenizedRow:
 
 
 def model_row(model: CausalLM, layout: Layout) -> TokenizedRow:
-    """Tokenizes a row for a language model; a token that spans two pieces belongs to both.
-
-    Raises:
-        InputError: The tokenizer gives no character offsets.
-    """
+    """Tokenizes a row for a language model; a token that spans two pieces belongs to both."""
     tokenizer = tokenizer_of(model)
     if not tokenizer.is_fast:
         raise InputError(f"the tokenizer of '{model.name}' cannot say where its tokens stand: give a tokenizer.json")
