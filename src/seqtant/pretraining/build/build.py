@@ -376,7 +376,7 @@ class Build:
 def open_or_build(
     build: ObjectOrPath | None, small: BuildConfig, *, seed: int = 0, progress: Progress = SILENT
 ) -> Iterator[Build]:
-    """Opens a build, or takes one in memory; without any, builds a small one that is deleted at the end of the block."""
+    """Opens a build, or takes one in memory; without any, builds a small one that is deleted at the end."""
     if isinstance(build, Build) or is_path(build):
         yield build if isinstance(build, Build) else Build(Path(build))
         return
