@@ -4,7 +4,7 @@
 # Guess, written first: tokenizer.json is the whole tokenizer; tokenizer_class chooses the wrapper around it,
 #   and the tokens are those that the tokenizers library gives for the same file.
 # Versions: transformers 5.24.0 (no torch needed), tokenizers 0.23.3.
-# Behavior: for GPT2Tokenizer, Qwen2Tokenizer, GPTNeoXTokenizer and RobertaTokenizer only vocabulary and merges
+# Behavior: for GPT2Tokenizer, Qwen2Tokenizer and GPTNeoXTokenizer only vocabulary and merges
 #   are kept; the file's normalizer and its pre-tokenizer's prefix space are replaced by the family's own,
 #   in silence. With PreTrainedTokenizerFast, or LlamaTokenizer (which is refused with a warning), the
 #   file is obeyed. A lowercased corpus' tokenizer then cuts capitals to single bytes.
