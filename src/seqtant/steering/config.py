@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -38,13 +38,6 @@ def parse_strengths(text: str) -> tuple[float, ...]:
     return tuple(round(first + step * number, 12) for number in range(count + 1))
 
 
-def _as_numbers(value: Any) -> Any:
-    """Text or an array as numbers."""
-    if isinstance(value, str):
-        return parse_strengths(value)
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _layers_as_text(value: Any) -> Any:
     """Block numbers as the text that a flag would take, so that both ways leave the same record."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -57,44 +50,56 @@ def _layers_as_text(value: Any) -> Any:
     return ",".join(map(str, numbers))
 
 
-def _no_centered_pca(method: str) -> str:
-    if method == "centered-pca":
-        raise InputError(
-            "method is centered-pca: centering the differences of ordered pairs subtracts their mean, which is the "
-            "signal itself; use mean, pca (not centered) or repe (order shuffled, then centered)"
-        )
-    return method
+def _refuse(unfit: Callable[[Any], bool], message: str) -> AfterValidator:
+    """Refuses what does not fit a setting; a field in braces in the message stands for the value."""
+
+    def checked(value: Any) -> Any:
+        if unfit(value):
+            raise InputError(message.format(value))
+        return value
+
+    return AfterValidator(checked)
 
 
-def _has_place(template: str) -> str:
-    if template != "chat" and "{text}" not in template:
-        raise InputError(f"template {template!r} has no place for {{text}}: write e.g. 'Question: {{text}}'")
-    return template
-
-
-def _of_both_signs(strengths: tuple[float, ...]) -> tuple[float, ...]:
-    if len(set(strengths)) < 5 or 0.0 not in strengths:
-        raise InputError("strengths need 0 and at least four others, e.g. --strengths=-2:2:0.5")
-    return strengths
-
-
-def _positive(strengths: tuple[float, ...]) -> tuple[float, ...]:
-    if len(strengths) < 3 or min(strengths) <= 0:
-        raise InputError("strengths of a diagnosis must be at least three positive numbers")
-    return strengths
-
-
-Strengths = Annotated[tuple[Finite, ...], Listed(), BeforeValidator(_as_numbers)]
+_as_numbers = BeforeValidator(
+    lambda value: parse_strengths(value) if isinstance(value, str) else getattr(value, "tolist", lambda: value)()
+)
+Strengths = Annotated[tuple[Finite, ...], Listed(), _as_numbers]
 """Numbers, an array, or a text such as ``-1:1:0.5`` or ``0,2``."""
-SweepStrengths = Annotated[Strengths, AfterValidator(_of_both_signs)]
+SweepStrengths = Annotated[
+    Strengths,
+    _refuse(
+        lambda strengths: len(set(strengths)) < 5 or 0.0 not in strengths,
+        "strengths need 0 and at least four others, e.g. --strengths=-2:2:0.5",
+    ),
+]
 """Strengths on both sides of 0, 0 among them."""
-PositiveStrengths = Annotated[Strengths, AfterValidator(_positive)]
+PositiveStrengths = Annotated[
+    Strengths,
+    _refuse(
+        lambda strengths: len(strengths) < 3 or min(strengths) <= 0,
+        "strengths of a diagnosis must be at least three positive numbers",
+    ),
+]
 """At least three strengths above 0."""
 Layers = Annotated[str, BeforeValidator(_layers_as_text)]
 """``2,3``, ``4:8``, ``0.3:0.6``; or block numbers."""
-Method = Annotated[Literal["mean", "pca", "repe", "probe", "random", "centered-pca"], AfterValidator(_no_centered_pca)]
+Method = Annotated[
+    Literal["mean", "pca", "repe", "probe", "random", "centered-pca"],
+    _refuse(
+        lambda method: method == "centered-pca",
+        "method is centered-pca: centering the differences of ordered pairs subtracts their mean, which is the signal "
+        "itself; use mean, pca (not centered) or repe (order shuffled, then centered)",
+    ),
+]
 """How a direction is drawn from pairs."""
-Template = Annotated[str, AfterValidator(_has_place)]
+Template = Annotated[
+    str,
+    _refuse(
+        lambda template: template != "chat" and "{text}" not in template,
+        "template {!r} has no place for {{text}}: write e.g. 'Question: {{text}}'",
+    ),
+]
 """``chat``, or a text with ``{text}``."""
 Prompts = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """Texts, or one text."""

@@ -72,17 +72,18 @@ def _rows(value: Any, kind: str = "neither a file nor a list of rows") -> Any:
     return list(cast("Iterator[Any]", value)) if isinstance(value, Iterator) else value
 
 
-def _task(value: Any) -> Any:
-    return value if _is_task(value) else _rows(value, "no task: give a name, a file, a Task or a list of rows")
-
-
 if TYPE_CHECKING:
     RowSource: TypeAlias = str | Path | Sequence[Any] | Mapping[str, Sequence[Any]]
     TaskSource: TypeAlias = Task | RowSource
 else:
     RowSource = Annotated[Any, InMemory(), BeforeValidator(_rows), PlainSerializer(describe_input)]
     """A file, a folder, ``arithmetic``; or rows, alone or as a mapping of ``train``, ``validation`` and ``test``."""
-    TaskSource = Annotated[Any, InMemory(), BeforeValidator(_task), PlainSerializer(describe_input)]
+    _task_or_rows = BeforeValidator(
+        lambda value: (
+            value if _is_task(value) else _rows(value, "no task: give a name, a file, a Task or a list of rows")
+        )
+    )
+    TaskSource = Annotated[Any, InMemory(), _task_or_rows, PlainSerializer(describe_input)]
     """A task by name, its file or a :class:`Task`; or rows as in ``RowSource``."""
 
 

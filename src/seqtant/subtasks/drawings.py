@@ -15,66 +15,53 @@ def compare(result: Result) -> list[Figure]:
     arms = list(dict.fromkeys(row.group for row in result.series("answer")))
     if not arms:
         return []
-    drawn = [_learning_curves(result, arms), _times(result, arms)]
-    return drawn + ([_step_curves(result)] if result.series("step_accuracy") else [])
-
-
-def _learning_curves(result: Result, arms: list[str]) -> Figure:
-    data: list[dict[str, Any]] = []
-    cells: list[tuple[str, float, float, float, float]] = []
+    curves: list[dict[str, Any]] = []
+    points: list[tuple[str, float, float, float, float]] = []
     for color, arm in enumerate(arms):
         rows = result.series("answer", arm)
         updates = sorted({row.step or 0.0 for row in rows})
         values = np.array([[row.value for row in rows if row.step == update] for update in updates])  # [updates, seeds]
         mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
-        data += line(updates, mean.tolist(), arm, color=color, low=low.tolist(), high=high.tolist(), mode="lines")
-        cells += [(arm, *each) for each in zip(updates, mean.tolist(), low.tolist(), high.tolist(), strict=True)]
+        curves += line(updates, mean.tolist(), arm, color=color, low=low.tolist(), high=high.tolist(), mode="lines")
+        points += [(arm, *each) for each in zip(updates, mean.tolist(), low.tolist(), high.tolist(), strict=True)]
     seeds, columns = len({row.seed for row in result.series("answer")}), ("arm", "updates", "mean", "worst", "best")
-    return Figure(
+    learning = Figure(
         name="curves",
         title="Right answers while learning, on the network's own steps",
         caption=f"Mean over seeds ({seeds}) on validation inputs; bands from the worst to the best seed.",
         alt=f"Share of right answers against updates for {', '.join(arms)}.",
-        data=data,
+        data=curves,
         layout=axes("updates", "right answers", yaxis={"range": [0, 1.03]}),
-        table=Table(name="curves", title="Learning curves", columns=columns, rows=tuple(cells)),
+        table=Table(name="curves", title="Learning curves", columns=columns, rows=tuple(points)),
     )
-
-
-def _marks(name: str, x: list[Any], y: list[Any], color: int, **marker: Any) -> dict[str, Any]:
-    marker = {**marker, "color": COLORS[color % len(COLORS)]}
-    return {"type": "scatter", "name": name, "x": x, "y": y, "mode": "markers", "marker": marker}
-
-
-def _times(result: Result, arms: list[str]) -> Figure:
-    data: list[dict[str, Any]] = []
-    cells: list[tuple[str, int, float, bool]] = []
+    marks: list[dict[str, Any]] = []
+    runs: list[tuple[str, int, float, bool]] = []
     for color, arm in enumerate(arms):
         # Censored runs are drawn open, at the budget.
         kinds = (("updates_to_90", "circle", "reached"), ("censored_at", "triangle-right-open", "not yet"))
         for key, symbol, name in kinds:
-            rows = result.series(key, arm)
-            if rows:
-                cells += [(arm, row.seed or 0, row.value, key == "updates_to_90") for row in rows]
-                values = [row.value for row in rows]
-                data.append(_marks(f"{arm}, {name}", values, [arm] * len(rows), color, size=13, symbol=symbol))
-    reached = sum(cell[3] for cell in cells)
-    return Figure(
+            reaching = result.series(key, arm)
+            if reaching:
+                runs += [(arm, row.seed or 0, row.value, key == "updates_to_90") for row in reaching]
+                values = [row.value for row in reaching]
+                marks.append(_marks(f"{arm}, {name}", values, [arm] * len(reaching), color, size=13, symbol=symbol))
+    reached = sum(run[3] for run in runs)
+    times = Figure(
         name="times",
-        title=f"{reached} of {len(cells)} runs reach 90 % within the budget",
+        title=f"{reached} of {len(runs)} runs reach 90 % within the budget",
         caption="One mark per seed. A dot is the first look with 90 % of the answers right; an open triangle is a "
         "run that had not got there when its updates were spent: its time is longer than shown.",
         alt=f"Updates to 90 % right answers for {', '.join(arms)}, with runs that did not reach it marked.",
-        data=data,
+        data=marks,
         layout=axes("updates to 90 % right answers", "", xaxis={"rangemode": "tozero"}, yaxis={"type": "category"}),
         table=Table(
-            name="times", title="Updates to 90 %", columns=("arm", "seed", "updates", "reached"), rows=tuple(cells)
+            name="times", title="Updates to 90 %", columns=("arm", "seed", "updates", "reached"), rows=tuple(runs)
         ),
     )
-
-
-def _step_curves(result: Result) -> Figure:
+    # Accuracy per step is measured for the first seed, where steps are written.
     steps = list(dict.fromkeys(row.group for row in result.series("step_accuracy")))
+    if not steps:
+        return [learning, times]
     data: list[dict[str, Any]] = []
     cells: list[tuple[str, float, float]] = []
     for step in steps:
@@ -82,7 +69,7 @@ def _step_curves(result: Result) -> Figure:
         updates, values = [row.step or 0.0 for row in rows], [row.value for row in rows]
         data += line(updates, values, f"step {step}", color=int(step), mode="lines")
         cells += list(zip([step] * len(rows), updates, values, strict=True))
-    return Figure(
+    step_curves = Figure(
         name="steps",
         title="Steps are found one by one; the answer waits for the last of them",
         caption="Accuracy of each step given the true earlier ones, first seed.",
@@ -93,39 +80,20 @@ def _step_curves(result: Result) -> Figure:
             name="step_curves", title="Accuracy per step", columns=("step", "updates", "accuracy"), rows=tuple(cells)
         ),
     )
+    return [learning, times, step_curves]
+
+
+def _marks(name: str, x: list[Any], y: list[Any], color: int, **marker: Any) -> dict[str, Any]:
+    marker = {**marker, "color": COLORS[color % len(COLORS)]}
+    return {"type": "scatter", "name": name, "x": x, "y": y, "mode": "markers", "marker": marker}
 
 
 def train(result: Result) -> list[Figure]:
     """Draws each step on own and on true steps, and the first errors."""
-    return _steps(result) if result.series("own_steps") else []
-
-
-def eval(result: Result) -> list[Figure]:
-    """Draws what :func:`train` draws, or steps against direct answers."""
-    drawn = train(result)
-    if result.series("accuracy"):
-        data: list[dict[str, Any]] = []
-        for color, group in enumerate(("own steps", "at once")):
-            keys = ("accuracy", "accuracy_low", "accuracy_high")
-            values, low, high = ([row.value for row in result.series(key, group)] for key in keys)
-            steps = [row.step or 0.0 for row in result.series("accuracy", group)]
-            data += line(steps, values, group, color=color, low=low, high=high)
-        direct = Figure(
-            name="direct",
-            title="Right answers with and without steps, by number of steps",
-            caption="Bands are Wilson's 95 % intervals.",
-            alt="Accuracy on own steps and at once against the number of steps of a problem.",
-            data=data,
-            layout=axes("steps of a problem", "right answers", yaxis={"range": [0, 1.03]}),
-            table=next(table for table in result.tables if table.name == "problems"),
-        )
-        drawn.append(direct)
-    return drawn
-
-
-def _steps(result: Result) -> list[Figure]:
-    table = next(table for table in result.tables if table.name == "steps")
     own, true = result.series("own_steps"), result.series("true_steps")
+    if not own:
+        return []
+    table = next(table for table in result.tables if table.name == "steps")
     data = line([row.step or 0.0 for row in own], [row.value for row in own], "on own steps")
     if true:
         data += line([row.step or 0.0 for row in true], [row.value for row in true], "given true steps", color=1)
@@ -152,6 +120,29 @@ def _steps(result: Result) -> list[Figure]:
         table=table,
     )
     return [accuracies, first_errors]
+
+
+def eval(result: Result) -> list[Figure]:
+    """Draws what :func:`train` draws, or steps against direct answers."""
+    drawn = train(result)
+    if result.series("accuracy"):
+        data: list[dict[str, Any]] = []
+        for color, group in enumerate(("own steps", "at once")):
+            keys = ("accuracy", "accuracy_low", "accuracy_high")
+            values, low, high = ([row.value for row in result.series(key, group)] for key in keys)
+            steps = [row.step or 0.0 for row in result.series("accuracy", group)]
+            data += line(steps, values, group, color=color, low=low, high=high)
+        direct = Figure(
+            name="direct",
+            title="Right answers with and without steps, by number of steps",
+            caption="Bands are Wilson's 95 % intervals.",
+            alt="Accuracy on own steps and at once against the number of steps of a problem.",
+            data=data,
+            layout=axes("steps of a problem", "right answers", yaxis={"range": [0, 1.03]}),
+            table=next(table for table in result.tables if table.name == "problems"),
+        )
+        drawn.append(direct)
+    return drawn
 
 
 def probe(result: Result) -> list[Figure]:

@@ -126,8 +126,8 @@ class Choice:
 def find_probe_strength(measured: StrengthMeasurements, budget: Budget, start: float) -> float:
     """Doubles a strength until it is informative: a quarter of the budget is lost on either side, or alignment moves.
 
-    Under a quadratic law a quarter of the budget means that the budget is spent at twice this strength. A start that
-    loses more than two budgets is halved instead.
+    Alignment moves where it changes by 0.1 while a sixteenth of the budget is lost. Under a quadratic law a quarter of
+    the budget means that it is spent at twice this strength. A start that loses more than two budgets is halved.
     """
     probe = min(start, budget.cap)
     measured.add([-probe, probe])
@@ -136,24 +136,21 @@ def find_probe_strength(measured: StrengthMeasurements, budget: Budget, start: f
             "helpfulness without steering is not above chance: there is nothing to lose; give items that the model can "
             "answer"
         )
-    while probe < budget.cap and not _probe_is_informative(measured, budget, probe):
+    while probe < budget.cap:
+        if max(_relative_loss(measured, budget, probe), _relative_loss(measured, budget, -probe)) >= budget.share / 4:
+            break
+        # Where alignment moves and helpfulness hardly, larger probes would leave the range of the linear law.
+        alignment = measured.table(lambda scores: scores.behavior.alignment.mean(axis=1))
+        places = measured.strengths
+        moved = max(abs(alignment[places.index(value)] - alignment[places.index(0.0)]) for value in (-probe, probe))
+        if moved >= 0.1 and _relative_loss(measured, budget, budget.side * probe) >= budget.share / 16:
+            break
         probe = min(2 * probe, budget.cap)
         measured.add([-probe, probe])
     while _relative_loss(measured, budget, budget.side * probe) > 2 * budget.share and probe > start * 2.0**-20:
         probe /= 2
         measured.add([-probe, probe])
     return probe
-
-
-def _probe_is_informative(measured: StrengthMeasurements, budget: Budget, probe: float) -> bool:
-    """Whether a quarter of the budget is lost on a side, or alignment moves by 0.1 while a sixteenth is lost."""
-    if max(_relative_loss(measured, budget, probe), _relative_loss(measured, budget, -probe)) >= budget.share / 4:
-        return True
-    # Where alignment moves and helpfulness hardly, larger probes would leave the range of the linear law.
-    alignment = measured.table(lambda scores: scores.behavior.alignment.mean(axis=1))
-    places = measured.strengths
-    moved = [abs(alignment[places.index(value)] - alignment[places.index(0.0)]) for value in (-probe, probe)]
-    return max(moved) >= 0.1 and _relative_loss(measured, budget, budget.side * probe) >= budget.share / 16
 
 
 def _relative_loss(measured: StrengthMeasurements, budget: Budget, strength: float) -> float:

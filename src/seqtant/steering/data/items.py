@@ -57,7 +57,7 @@ HelpfulnessItem = Question | Passage
 
 
 def read_pairs(source: Rows, *, limit: int | None = None) -> list[ContrastPair]:
-    """Reads contrast pairs, with ``positive``, ``negative`` and perhaps ``prompt``, from JSON lines or memory."""
+    """Reads contrast pairs with ``positive``, ``negative`` and optionally ``prompt``, from JSON lines or memory."""
     pairs: list[ContrastPair] = []
     for place, record in read_lines(source, fields=("positive", "negative", "prompt")):
         prompt = text_of(record, "prompt", place) if record.get("prompt") is not None else None

@@ -38,7 +38,18 @@ def generate_side_by_side(config: ApplyConfig, context: Context) -> Result:
     """
     title = f"Steered replies of {title_of(config.model)}"
     with Recorder("steering.apply", title, config, context, papers=(1,)) as record:
-        prompts = _prompts(config, context)
+        prompts, further = list(config.prompt), config.prompts_file
+        if further is not None and (not is_path(further) or str(further).endswith(".jsonl")):
+            prompts += [text_of(line, "prompt", place) for place, line in read_lines(further, fields=("prompt",))]
+        elif further is not None:
+            path = Path(further)
+            if not path.is_file():
+                raise InputError(f"no file '{path}': give prompts, one a line or as JSON lines")
+            prompts += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not prompts and title_of(config.model) != REFERENCE:
+            raise InputError("no prompt: give one or more with --prompt TEXT, or --prompts-file FILE")
+        # The reference model has prompts of its own.
+        prompts = prompts or [item.prompt for item in mood_questions(4, np.random.default_rng([context.seed, 12]))]
         model = open_model(config, context)
         vector = open_vector(config, model, context)
         replies = generate_replies(
@@ -71,20 +82,3 @@ def generate_side_by_side(config: ApplyConfig, context: Context) -> Result:
             note="Coherence is the mean log-probability per token, in nats, under the model without steering.",
         )
     return record.result
-
-
-def _prompts(config: ApplyConfig, context: Context) -> list[str]:
-    """Prompts of the flags and of the file or rows; the reference model has its own."""
-    prompts, further = list(config.prompt), config.prompts_file
-    if further is not None and (not is_path(further) or str(further).endswith(".jsonl")):
-        prompts += [text_of(line, "prompt", place) for place, line in read_lines(further, fields=("prompt",))]
-    elif further is not None:
-        path = Path(further)
-        if not path.is_file():
-            raise InputError(f"no file '{path}': give prompts, one a line or as JSON lines")
-        prompts += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if prompts:
-        return prompts
-    if title_of(config.model) != REFERENCE:
-        raise InputError("no prompt: give one or more with --prompt TEXT, or --prompts-file FILE")
-    return [item.prompt for item in mood_questions(4, np.random.default_rng([context.seed, 12]))]

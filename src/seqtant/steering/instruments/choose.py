@@ -68,7 +68,19 @@ def choose_strength(config: ChooseConfig, context: Context) -> Result:
             StrengthMeasurements(half, lambda scores: getattr(scores.helpfulness, config.score))
             for half in (fitting_bench, held_out_bench)
         )
-        budget = _budget(config, fitting_bench, fitting)
+        # The budget is a share of helpfulness without steering above a floor, whatever kind the user gave.
+        scores = fitting.add([])
+        base = fitting.mean(0.0)
+        share = config.budget / base if config.budget_kind == "absolute" else config.budget
+        if not share < 1:
+            raise InputError(f"an absolute budget of {config.budget:g} is all the helpfulness there is ({base:.3g})")
+        above_chance = config.budget_kind == "above-chance" and config.score == "restricted"
+        budget = Budget(
+            share=share,
+            floor=scores.helpfulness.chance if above_chance else 0.0,
+            side=config.side,
+            cap=config.cap * fitting_bench.hidden_norm,
+        )
         generator = np.random.default_rng([context.seed, 30])
         start = min(FIRST_STRENGTH * bench.hidden_norm, budget.cap)
         choice = choose(fitting, budget, start, resamples=config.resamples, generator=generator)
@@ -86,7 +98,18 @@ def choose_strength(config: ChooseConfig, context: Context) -> Result:
         n, method = rows.shape[1], "paired bootstrap over items"
         lost = percentile(float(1 - after / before), 1 - drawn[:, 1] / drawn[:, 0], method=method, n=n)
         _record_values_and_findings(record, config.budget, choice, expected, held_out, lost, point)
-        _record_cautions(record, config.positions, choice, expected, n)
+        if choice.items_needed > n:
+            record.warn(
+                f"{n} held-out items are few: {choice.items_needed} would tell the loss from the budget; give more"
+            )
+        exact, slope = expected.exact_slope, expected.slope
+        if exact is not None and abs(exact) > 1e-4 and abs(slope / exact - 1) > 0.2:
+            record.warn(
+                f"the slope of alignment over the measured strengths ({slope:.3g}) is not the exact one at 0 "
+                f"({exact:.3g}): the probe strengths are beyond the range of the linear law"
+            )
+        if config.positions != "all":
+            record.warn("no exact slope: it is made for steering at all positions only")
         _record_tables(record, choice.observed, held_out)
         record.value("strength_in_hidden_norms", strength / bench.hidden_norm)
     return record.result
@@ -107,22 +130,6 @@ def split_in_halves(bench: Bench, seed: int) -> tuple[Bench, Bench]:
         for side in (0, 1)
     )
     return first, second
-
-
-def _budget(config: ChooseConfig, bench: Bench, fitting: StrengthMeasurements) -> Budget:
-    """The budget as a share of helpfulness without steering above a floor, whatever kind the user gave."""
-    scores = fitting.add([])
-    base = fitting.mean(0.0)
-    share = config.budget / base if config.budget_kind == "absolute" else config.budget
-    if not share < 1:
-        raise InputError(f"an absolute budget of {config.budget:g} is all the helpfulness there is ({base:.3g})")
-    above_chance = config.budget_kind == "above-chance" and config.score == "restricted"
-    return Budget(
-        share=share,
-        floor=scores.helpfulness.chance if above_chance else 0.0,
-        side=config.side,
-        cap=config.cap * bench.hidden_norm,
-    )
 
 
 def _expected_alignment(
@@ -272,23 +279,6 @@ def _verdict(choice: Choice, point: Estimate | None) -> Verdict:
     ends = (strength.low, strength.high, point.low, point.high)
     low, high, other_low, other_high = (float(end) for end in ends if end is not None)
     return "inconclusive" if low <= other_high and other_low <= high else "disagrees"
-
-
-def _record_cautions(
-    record: Recorder, positions: str, choice: Choice, expected: _ExpectedAlignment, count: int
-) -> None:
-    if choice.items_needed > count:
-        record.warn(
-            f"{count} held-out items are few: {choice.items_needed} would tell the loss from the budget; give more"
-        )
-    exact, slope = expected.exact_slope, expected.slope
-    if exact is not None and abs(exact) > 1e-4 and abs(slope / exact - 1) > 0.2:
-        record.warn(
-            f"the slope of alignment over the measured strengths ({slope:.3g}) is not the exact one at 0 "
-            f"({exact:.3g}): the probe strengths are beyond the range of the linear law"
-        )
-    if positions != "all":
-        record.warn("no exact slope: it is made for steering at all positions only")
 
 
 def _record_tables(record: Recorder, fitting: StrengthMeasurements, held_out: StrengthMeasurements) -> None:

@@ -55,7 +55,25 @@ def diagnose(config: DiagnoseConfig, context: Context) -> Result:
             reach = usable_range(bench, LOSS, config.score)
             strengths = [reach * step / 6 for step in range(1, 7)]
         record_warnings(record, bench, strengths)
-        _check_linearity(record, bench, strengths, config.fit)
+        # A1: the norm of the change of the logits after behavior prompts, in proportion to the strength.
+        norms = logit_norms(bench, strengths)
+        line = fit_proportional(np.array(strengths), norms.mean(axis=1), config.fit)
+        record.value("norm_slope", line.slope)
+        record.value("norm_r2", line.r_squared)
+        record.value("norm_range", line.reach)
+        for strength, row in zip(strengths, norms, strict=True):
+            record.measure("logit_norm", float(row.mean()), step=strength)
+        holds = line.reach > 0
+        record.finding(
+            "linearity",
+            "Does the change of the logits grow in proportion to the strength (A1)?",
+            "agrees" if holds else "disagrees",
+            f"Up to strength {line.reach:.3g} with R2 of at least {config.fit}; R2 {line.r_squared:.4f} up to "
+            f"{max(strengths):.3g}.",
+            predicted=Estimate(value=1.0, method="R2 of exact proportion"),
+            measured=Estimate(value=line.r_squared, method="least squares through 0", n=len(strengths)),
+            assumptions=(Assumption(statement=LINEAR, status="holds" if holds else "fails", how="measured here"),),
+        )
         _check_margin(record, bench, strengths)
         if isinstance(bench.helpfulness[0], Question):
             _check_noise(record, config, bench, strengths)
@@ -64,28 +82,6 @@ def diagnose(config: DiagnoseConfig, context: Context) -> Result:
                 "A3 is about questions with a right answer; helpfulness is measured on texts, so it is not checked"
             )
     return record.result
-
-
-def _check_linearity(record: Recorder, bench: Bench, strengths: Sequence[float], threshold: float) -> None:
-    """A1: the norm of the change of the logits after behavior prompts, in proportion to the strength."""
-    norms = logit_norms(bench, strengths)
-    line = fit_proportional(np.array(strengths), norms.mean(axis=1), threshold)
-    record.value("norm_slope", line.slope)
-    record.value("norm_r2", line.r_squared)
-    record.value("norm_range", line.reach)
-    for strength, row in zip(strengths, norms, strict=True):
-        record.measure("logit_norm", float(row.mean()), step=strength)
-    holds = line.reach > 0
-    record.finding(
-        "linearity",
-        "Does the change of the logits grow in proportion to the strength (A1)?",
-        "agrees" if holds else "disagrees",
-        f"Up to strength {line.reach:.3g} with R2 of at least {threshold}; R2 {line.r_squared:.4f} up to "
-        f"{max(strengths):.3g}.",
-        predicted=Estimate(value=1.0, method="R2 of exact proportion"),
-        measured=Estimate(value=line.r_squared, method="least squares through 0", n=len(strengths)),
-        assumptions=(Assumption(statement=LINEAR, status="holds" if holds else "fails", how="measured here"),),
-    )
 
 
 def _check_margin(record: Recorder, bench: Bench, strengths: Sequence[float]) -> None:

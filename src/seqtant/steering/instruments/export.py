@@ -38,7 +38,16 @@ def export(config: ExportConfig, context: Context) -> Result:
     """
     title = f"Steering vector of {title_of(config.model)} for others"
     with Recorder("steering.export", title, config, context, papers=(1,)) as record:
-        target = _target(config, context)
+        if config.to is not None:
+            target = Path(config.to).expanduser()
+        elif context.folder is not None:
+            target = context.folder / NAMES[config.format]
+        else:
+            raise InputError("say where to write: --to PATH or --out DIR")
+        if config.format == "folder" and target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+            raise InputError(f"'{target}' is not empty: give a folder that does not exist yet")
+        if config.format == "gguf" and target.suffix != ".gguf":
+            raise InputError(f"'{target}' does not end in .gguf: llama.cpp finds control vectors by that name")
         model = open_model(config, context)
         vector = open_vector(config, model, context)
         if config.format == "gguf":
@@ -65,17 +74,3 @@ def export(config: ExportConfig, context: Context) -> Result:
             else "The folder always steers, at all positions and at no cost.",
         )
     return record.result
-
-
-def _target(config: ExportConfig, context: Context) -> Path:
-    if config.to is not None:
-        target = Path(config.to).expanduser()
-    elif context.folder is not None:
-        target = context.folder / NAMES[config.format]
-    else:
-        raise InputError("say where to write: --to PATH or --out DIR")
-    if config.format == "folder" and target.exists() and any(target.iterdir() if target.is_dir() else [target]):
-        raise InputError(f"'{target}' is not empty: give a folder that does not exist yet")
-    if config.format == "gguf" and target.suffix != ".gguf":
-        raise InputError(f"'{target}' does not end in .gguf: llama.cpp finds control vectors by that name")
-    return target

@@ -11,7 +11,6 @@ from seqtant.runs.verb import verb
 from seqtant.stats.intervals import share
 from seqtant.steering.config import ExtractConfig
 from seqtant.steering.inputs import open_model, open_vector, title_of
-from seqtant.steering.vectors.vector import SteeringVector
 
 
 @verb(ExtractConfig)
@@ -38,9 +37,39 @@ def evaluate_vector(config: ExtractConfig, context: Context) -> Result:
     with Recorder("steering.extract", title, config, context, papers=(1,)) as record:
         model = open_model(config, context)
         vector = open_vector(config, model, context, folds=config.folds)
-        record.value("pairs", vector.origin.pairs)
+        pairs = vector.origin.pairs
+        record.value("pairs", pairs)
         record.value("layers", len(vector.layers))
-        _record_accuracy(record, vector)
+        best = max(vector.layers, key=lambda layer: vector.facts[layer].held_out_accuracy or 0.0)
+        chosen = vector.facts[best]
+        # A vector from a file may not say how well it tells the sides apart.
+        if chosen.held_out_accuracy is not None:
+            accuracy = share(round(chosen.held_out_accuracy * pairs), pairs)
+            for name, number in {
+                "best_layer": best,
+                "best_accuracy": accuracy.value,
+                "raw_norm": chosen.raw_norm,
+                "hidden_norm": chosen.hidden_norm,
+            }.items():
+                record.value(name, number)
+            sound = accuracy.low is not None and accuracy.low > 0.5
+            record.finding(
+                "separation",
+                "Does the direction tell the two sides of pairs apart that it was not made from?",
+                "agrees" if sound else "inconclusive",
+                f"Best in block {best}: {100 * accuracy.value:.0f} % of {pairs} pairs, each by a direction made from "
+                "others.",
+                measured=accuracy,
+                assumptions=(
+                    Assumption(
+                        statement="The sides differ in the behavior and in nothing else", how="the pairs must see to"
+                    ),
+                ),
+                advice=""
+                if sound
+                else "Give more pairs, or pairs that differ more, or other layers; a direction that cannot "
+                "tell the sides apart will steer something else.",
+            )
         # In the order of the facts' fields.
         rows = [
             (layer, *(None if number is None else round(number, 4) for number in astuple(facts)))
@@ -59,35 +88,3 @@ def evaluate_vector(config: ExtractConfig, context: Context) -> Result:
             vector.save(path)
             record.artifact(path, "steering vector")
     return record.result
-
-
-def _record_accuracy(record: Recorder, vector: SteeringVector) -> None:
-    """Records the best block by held-out accuracy; nothing for a vector from a file without that number."""
-    pairs = vector.origin.pairs
-    best = max(vector.layers, key=lambda layer: vector.facts[layer].held_out_accuracy or 0.0)
-    facts = vector.facts[best]
-    if facts.held_out_accuracy is None:
-        return
-    accuracy = share(round(facts.held_out_accuracy * pairs), pairs)
-    for name, number in {
-        "best_layer": best,
-        "best_accuracy": accuracy.value,
-        "raw_norm": facts.raw_norm,
-        "hidden_norm": facts.hidden_norm,
-    }.items():
-        record.value(name, number)
-    sound = accuracy.low is not None and accuracy.low > 0.5
-    record.finding(
-        "separation",
-        "Does the direction tell the two sides of pairs apart that it was not made from?",
-        "agrees" if sound else "inconclusive",
-        f"Best in block {best}: {100 * accuracy.value:.0f} % of {pairs} pairs, each by a direction made from others.",
-        measured=accuracy,
-        assumptions=(
-            Assumption(statement="The sides differ in the behavior and in nothing else", how="the pairs must see to"),
-        ),
-        advice=""
-        if sound
-        else "Give more pairs, or pairs that differ more, or other layers; a direction that cannot "
-        "tell the sides apart will steer something else.",
-    )

@@ -21,7 +21,7 @@ from seqtant.steering.analysis.strength_search import (
 )
 from seqtant.steering.config import LayersConfig
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
-from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, Bench, alignment_gradients
+from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, alignment_gradients
 from seqtant.steering.theory import efficient_limit
 
 RESAMPLES = 500
@@ -66,50 +66,47 @@ def compare_layers(config: LayersConfig, context: Context) -> Result:
         bench = open_bench(config, context)
         record_warnings(record, bench, [])
         slopes = alignment_gradients(bench)  # [prompts, layers]
-        found = []
+        found: list[_Layer] = []
         bar = context.progress.task("layers", len(bench.vector.layers))
         for column, layer in enumerate(bench.vector.layers):
             own = replace(bench, vector=bench.vector.at([layer]))
             generator = np.random.default_rng([context.seed, 40, layer])
-            found.append(_measure_layer(own, config.budget, config.score, slopes[:, column], generator))
+            norm = own.hidden_norm
+            budget = Budget(share=config.budget, cap=LARGEST_STRENGTH * norm)
+            measured = StrengthMeasurements(own, lambda scores: getattr(scores.helpfulness, config.score))
+            probe = find_probe_strength(measured, budget, FIRST_STRENGTH * norm)
+            measured.add([-probe, -probe / 2, probe / 2, probe])
+            # The same law as in choose, without its widening: layers are compared at one probe each.
+            n = measured.items.shape[1]
+            law = fit_law_up_to(measured, budget, probe)
+            drawn = fit_law_up_to(measured, budget, probe, resampled(n, RESAMPLES, generator))
+            # Alignment may lie on either side; the cheaper side of the loss must not decide for the other.
+            slope = mean(slopes[:, column], unit="per unit strength")
+            side = 1 if slope.value >= 0 else -1
+            value = min(float(law.strength(config.budget, side)), budget.cap)
+            roots = np.minimum(drawn.strength(config.budget, side), budget.cap)
+            # Along B(r) = tanh(arctanh B_0 + slope r / (1 - B_0^2)), which has the exact slope at 0.
+            start = measured.alignment[measured.strengths.index(0.0)]
+            line = slopes[:, column] / np.maximum(1 - start**2, 1e-9)
+            # A prompt whose alignment is +-1 to rounding has no arctanh.
+            odds = np.arctanh(np.clip(start, -1 + 1e-12, 1 - 1e-12))
+            gain, *gains = (
+                float((np.tanh(odds + side * line * root) - start).mean()) for root in (value, *roots[:200])
+            )
+            found.append(
+                _Layer(
+                    layer,
+                    norm,
+                    slope,
+                    percentile(value, roots, method="paired bootstrap over items", n=n),
+                    percentile(gain, gains, method="paired bootstrap over items", n=n),
+                    -float(law.quadratic),
+                )
+            )
             bar.advance()
         bar.close()
         _record(record, config, found)
     return record.result
-
-
-def _measure_layer(
-    bench: Bench, share: float, score: str, slopes: np.ndarray, generator: np.random.Generator
-) -> _Layer:
-    """Predicts the gain of alignment at the strength that spends the budget, steering one block alone."""
-    norm = bench.hidden_norm
-    budget = Budget(share=share, cap=LARGEST_STRENGTH * norm)
-    measured = StrengthMeasurements(bench, lambda scores: getattr(scores.helpfulness, score))
-    probe = find_probe_strength(measured, budget, FIRST_STRENGTH * norm)
-    measured.add([-probe, -probe / 2, probe / 2, probe])
-    # The same law as in choose, without its widening: layers are compared at one probe each.
-    n = measured.items.shape[1]
-    law = fit_law_up_to(measured, budget, probe)
-    drawn = fit_law_up_to(measured, budget, probe, resampled(n, RESAMPLES, generator))
-    # Alignment may lie on either side; the cheaper side of the loss must not decide for the other.
-    slope = mean(slopes, unit="per unit strength")
-    side = 1 if slope.value >= 0 else -1
-    value = min(float(law.strength(share, side)), budget.cap)
-    roots = np.minimum(drawn.strength(share, side), budget.cap)
-    # Along B(r) = tanh(arctanh B_0 + slope r / (1 - B_0^2)), which has the exact slope at 0.
-    start = measured.alignment[measured.strengths.index(0.0)]
-    line = slopes / np.maximum(1 - start**2, 1e-9)
-    # A prompt whose alignment is +-1 to rounding has no arctanh.
-    odds = np.arctanh(np.clip(start, -1 + 1e-12, 1 - 1e-12))
-    gain, *gains = (float((np.tanh(odds + side * line * root) - start).mean()) for root in (value, *roots[:200]))
-    return _Layer(
-        bench.vector.layers[0],
-        norm,
-        slope,
-        percentile(value, roots, method="paired bootstrap over items", n=n),
-        percentile(gain, gains, method="paired bootstrap over items", n=n),
-        -float(law.quadratic),
-    )
 
 
 def _record(record: Recorder, config: LayersConfig, found: list[_Layer]) -> None:

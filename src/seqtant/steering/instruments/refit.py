@@ -10,6 +10,7 @@ to three digits.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,39 +69,40 @@ def refit(config: RefitConfig, context: Context) -> Result:
         8
     """
     with Recorder("steering.refit", "The authors' curves, fitted again", config, context, papers=(1,)) as record:
-        rows = [
-            ((questions, vector, model), _fit_curve(np.array(scores)))
-            for questions, vector, model, scores in CURVES
-            if config.curve in ("all", questions)
-        ]
+        rows: list[tuple[tuple[str, str, str], _Fitted]] = []
+        for questions, vector, model, printed in CURVES:
+            if config.curve not in ("all", questions):
+                continue
+            scores = np.array(printed)
+            losses = symmetric_loss(STRENGTHS, scores)
+            inside = [index for index, value in enumerate(STRENGTHS) if abs(value) <= 5]
+            places = [STRENGTHS[index] for index in inside]
+            try:
+                bell = fit_bell(places, scores[inside], 0.25).r_squared
+            except InputError:
+                bell = None
+            near = [index for index, value in enumerate(STRENGTHS) if abs(value) <= NEAR]
+            law = fit_local_law([STRENGTHS[index] for index in near], scores[near], 0.0)
+            zero = STRENGTHS.index(0.0)
+            goal = scores[zero] * (1 - BUDGET)
+            spent = next(
+                (
+                    float(left + (scores[index] - goal) / (scores[index] - scores[index + 1]) * (right - left))
+                    for index, (left, right) in enumerate(itertools.pairwise(STRENGTHS))
+                    if index >= zero and scores[index] > goal >= scores[index + 1]
+                ),
+                None,
+            )
+            fitted = _Fitted(
+                loss_order(float(losses[1.0]), float(losses[2.0])),
+                bell,
+                spent,
+                float(law.strength(BUDGET, 1)),
+                float(budget_strength(0.0, law.quadratic, BUDGET)),
+            )
+            rows.append(((questions, vector, model), fitted))
         _record(record, rows, context)
     return record.result
-
-
-def _fit_curve(scores: np.ndarray) -> _Fitted:
-    losses = symmetric_loss(STRENGTHS, scores)
-    inside = [index for index, value in enumerate(STRENGTHS) if abs(value) <= 5]
-    places = [STRENGTHS[index] for index in inside]
-    try:
-        bell = fit_bell(places, scores[inside], 0.25).r_squared
-    except InputError:
-        bell = None
-    near = [index for index, value in enumerate(STRENGTHS) if abs(value) <= NEAR]
-    law = fit_local_law([STRENGTHS[index] for index in near], scores[near], 0.0)
-    zero, spent = STRENGTHS.index(0.0), None
-    goal = scores[zero] * (1 - BUDGET)
-    for index in range(zero, len(STRENGTHS) - 1):
-        if scores[index] > goal >= scores[index + 1]:
-            share = (scores[index] - goal) / (scores[index] - scores[index + 1])
-            spent = float(STRENGTHS[index] + share * (STRENGTHS[index + 1] - STRENGTHS[index]))
-            break
-    return _Fitted(
-        loss_order(float(losses[1.0]), float(losses[2.0])),
-        bell,
-        spent,
-        float(law.strength(BUDGET, 1)),
-        float(budget_strength(0.0, law.quadratic, BUDGET)),
-    )
 
 
 def _record(record: Recorder, rows: list[tuple[tuple[str, str, str], _Fitted]], context: Context) -> None:

@@ -19,7 +19,7 @@ from seqtant.steering.analysis.fits import fit_alignment, fit_bell, loss_orders
 from seqtant.steering.applying.generation import SCORERS, Reply, Scorer, generate_replies, hard_alignment
 from seqtant.steering.config import SweepConfig
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
-from seqtant.steering.sweeping.bench import Bench, BenchScores, alignment_gradients, usable_range
+from seqtant.steering.sweeping.bench import BenchScores, alignment_gradients, usable_range
 from seqtant.steering.theory import LINEAR, MARGIN, NOISE, UNCHECKED
 
 QUADRATIC = (1.8, 2.3)
@@ -77,7 +77,29 @@ def sweep(config: SweepConfig, context: Context) -> Result:
             reach, half = usable_range(bench, config.loss, config.score), (config.points - 1) // 2
             strengths = [reach * step / half for step in range(-half, half + 1)]
         record_warnings(record, bench, strengths)
-        swept = _measure(config, context, bench, strengths)
+        norm, reach = bench.hidden_norm, max(map(abs, strengths))
+        # Beside the strengths asked for, pairs r and 2 r of small ones for the order of the loss.
+        small = [share * norm for share in SMALL if share * norm <= reach]
+        finer = sorted({*strengths, *small, *(-strength for strength in small)})
+        scores = bench(finer)
+        items = getattr(scores.helpfulness, config.score)
+        slope = None
+        if config.positions == "all":
+            slope = mean(alignment_gradients(bench).sum(axis=1), unit="per unit strength")
+        orders = loss_orders(finer, items, resamples=1000, generator=np.random.default_rng([context.seed, 20]))
+        replies: list[Reply] = []
+        if config.coherence_prompts:
+            replies = generate_replies(
+                bench.model,
+                bench.vector,
+                [item.prompt for item in bench.behavior[: config.coherence_prompts]],
+                strengths,
+                tokens=config.reply_tokens,
+                positions=config.positions,
+                tokens_per_batch=config.tokens_per_batch,
+                progress=context.progress,
+            )
+        swept = _Swept(scores, finer, items, norm, slope, orders, replies)
         record.value("hidden_norm", swept.norm)
         record.value("largest_strength", max(strengths))
         _record_alignment(record, swept)
@@ -86,35 +108,21 @@ def sweep(config: SweepConfig, context: Context) -> Result:
             record.measure("coherence", reply.log_prob, unit="nats per token", step=reply.strength)
             record.measure("distinct", reply.distinct, unit="share", step=reply.strength)
         if scorer is not None:
-            _record_hard_scores(record, bench, swept.replies, scorer)
+            rows = []
+            for strength in sorted({reply.strength for reply in swept.replies}):
+                own = [reply for reply in swept.replies if reply.strength == strength]
+                found = hard_alignment([scorer(bench.behavior[reply.prompt], reply.text) for reply in own])
+                rows.append((strength, found.value, found.low, found.high, len(own)))
+                record.measure("hard_alignment", found.value, step=strength)
+            record.table(
+                "hard_scores",
+                "Scores of generated replies",
+                ("strength", "score", "low", "high", "replies"),
+                rows,
+                note="Saturated scores are kept away from +-1 by half a reply; no slope can be read off them.",
+            )
         _record_curves(record, swept)
     return record.result
-
-
-def _measure(config: SweepConfig, context: Context, bench: Bench, strengths: list[float]) -> _Swept:
-    norm, reach = bench.hidden_norm, max(map(abs, strengths))
-    # Beside the strengths asked for, pairs r and 2 r of small ones for the order of the loss.
-    small = [share * norm for share in SMALL if share * norm <= reach]
-    finer = sorted({*strengths, *small, *(-strength for strength in small)})
-    scores = bench(finer)
-    items = getattr(scores.helpfulness, config.score)
-    slope = None
-    if config.positions == "all":
-        slope = mean(alignment_gradients(bench).sum(axis=1), unit="per unit strength")
-    orders = loss_orders(finer, items, resamples=1000, generator=np.random.default_rng([context.seed, 20]))
-    replies: list[Reply] = []
-    if config.coherence_prompts:
-        replies = generate_replies(
-            bench.model,
-            bench.vector,
-            [item.prompt for item in bench.behavior[: config.coherence_prompts]],
-            strengths,
-            tokens=config.reply_tokens,
-            positions=config.positions,
-            tokens_per_batch=config.tokens_per_batch,
-            progress=context.progress,
-        )
-    return _Swept(scores, finer, items, norm, slope, orders, replies)
 
 
 def _record_alignment(record: Recorder, swept: _Swept) -> None:
@@ -122,8 +130,16 @@ def _record_alignment(record: Recorder, swept: _Swept) -> None:
     start = mean(alignment[zero])
     means = alignment.mean(axis=1)
     # The S is judged where helpfulness is usable; the whole range is fitted for comparison.
-    window = _usable(swept)
     places = np.array(swept.strengths)
+    sizes = np.abs(places)
+    helpful = swept.items.mean(axis=1)
+    base = helpful[zero]
+    lost = {r: 1 - float(helpful[np.isclose(sizes, r)].mean()) / base for r in sizes}
+    # Everything from the first unusable strength on is out, even where helpfulness recovers by luck.
+    limit = min((r for r in sizes if lost[r] > USABLE), default=np.inf)
+    inside = sizes < limit
+    # A curve of two parameters through fewer points says nothing.
+    window = inside if inside.sum() >= 5 else np.ones_like(inside)
     fit = _fit_or_none(lambda: fit_alignment(places[window].tolist(), means[window]))
     whole = _fit_or_none(lambda: fit_alignment(swept.strengths, means))
     for name, number in {
@@ -160,19 +176,6 @@ def _record_alignment(record: Recorder, swept: _Swept) -> None:
         assumptions=(Assumption(statement=LINEAR, how=UNCHECKED), Assumption(statement=MARGIN, how=UNCHECKED)),
         advice="" if good else "Look at the coherence: where replies fall apart, the S-curve turns back.",
     )
-
-
-def _usable(swept: _Swept) -> np.ndarray:
-    """Mask of the strengths at which helpfulness, averaged over both directions, loses at most ``USABLE``."""
-    places = np.abs(np.array(swept.strengths))
-    means = swept.items.mean(axis=1)
-    base = means[swept.strengths.index(0.0)]
-    lost = {r: 1 - float(means[np.isclose(places, r)].mean()) / base for r in places}
-    # Everything from the first unusable strength on is out, even where helpfulness recovers by luck.
-    limit = min((r for r in places if lost[r] > USABLE), default=np.inf)
-    inside = places < limit
-    # A curve of two parameters through fewer points says nothing.
-    return inside if inside.sum() >= 5 else np.ones_like(inside)
 
 
 def _record_helpfulness(record: Recorder, swept: _Swept, *, restricted: bool) -> None:
@@ -220,22 +223,6 @@ def _record_helpfulness(record: Recorder, swept: _Swept, *, restricted: bool) ->
         predicted=Estimate.exact(2.0),
         measured=order,
         assumptions=(Assumption(statement=NOISE, how=UNCHECKED),),
-    )
-
-
-def _record_hard_scores(record: Recorder, bench: Bench, replies: list[Reply], scorer: Scorer) -> None:
-    rows = []
-    for strength in sorted({reply.strength for reply in replies}):
-        own = [reply for reply in replies if reply.strength == strength]
-        found = hard_alignment([scorer(bench.behavior[reply.prompt], reply.text) for reply in own])
-        rows.append((strength, found.value, found.low, found.high, len(own)))
-        record.measure("hard_alignment", found.value, step=strength)
-    record.table(
-        "hard_scores",
-        "Scores of generated replies",
-        ("strength", "score", "low", "high", "replies"),
-        rows,
-        note="Saturated scores are kept away from +-1 by half a reply; no slope can be read off them.",
     )
 
 

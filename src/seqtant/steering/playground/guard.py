@@ -51,12 +51,16 @@ class Guard:
             return
         cookie = f"seqtant-{(scope.get('server') or ('', 0))[1]}"
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if self._fits(given):
+        if secrets.compare_digest(given.encode(), self._token.encode()):
             # The token leaves the address bar at once; the fragment, which holds the page's state, stays.
             kept = f"{cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
             await _answer(send, 303, "", (b"location", b"/"), (b"set-cookie", kept.encode()))
             return
-        if not self._fits(_cookie(headers.get("cookie", ""), cookie)):
+        try:
+            held = SimpleCookie(headers.get("cookie", "")).get(cookie)
+        except CookieError:
+            held = None
+        if not secrets.compare_digest((held.value if held else "").encode(), self._token.encode()):
             await _answer(send, 403, "open the address that the command printed: it carries this start's token")
             return
 
@@ -67,12 +71,13 @@ class Guard:
 
         await self._application(scope, receive, send_with_headers)
 
-    def _fits(self, given: str) -> bool:
-        return secrets.compare_digest(given.encode(), self._token.encode())
-
 
 def _refusal(headers: dict[str, str]) -> str:
-    if not _is_loopback(f"//{headers.get('host', '')}"):
+    try:
+        name = urlsplit(f"//{headers.get('host', '')}").hostname
+    except ValueError:
+        name = None
+    if name not in LOOPBACK:
         return "this page answers to 127.0.0.1 and localhost only"
     # Browsers say where a request comes from; programs such as curl say nothing and need the token all the same.
     if headers.get("sec-fetch-site", "none") not in _OWN_SITES:
@@ -81,21 +86,6 @@ def _refusal(headers: dict[str, str]) -> str:
     if origin is not None and urlsplit(origin).netloc != headers["host"]:
         return "this page takes no requests from other sites"
     return ""
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return urlsplit(address).hostname in LOOPBACK
-    except ValueError:
-        return False
-
-
-def _cookie(header: str, name: str) -> str:
-    try:
-        found = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return found.value if found else ""
 
 
 async def _answer(send: Any, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:

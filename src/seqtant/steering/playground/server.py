@@ -54,10 +54,9 @@ def make_app(studio: Studio, token: str) -> Any:
     application = fastapi.FastAPI(title="Seqtant steering", docs_url=None, redoc_url=None, openapi_url=None)
     page = (files("seqtant.steering.playground") / "page.html").read_text(encoding="utf-8")
 
-    async def refuse(request: Any, error: InputError) -> Any:
-        return responses.JSONResponse({"error": str(error)}, status_code=422)
-
-    application.add_exception_handler(InputError, refuse)
+    application.add_exception_handler(
+        InputError, lambda request, error: responses.JSONResponse({"error": str(error)}, status_code=422)
+    )
     application.add_api_route("/", lambda: responses.HTMLResponse(page))
     application.add_api_route("/about", studio.about)
 
@@ -75,17 +74,14 @@ def make_app(studio: Studio, token: str) -> Any:
         pieces = studio.speak(prompt, strength, _layers(layers), min(max(tokens, 1), 400), cancelled)
         return responses.StreamingResponse(_events(pieces, cancelled), media_type="text/event-stream")
 
-    for endpoint in (speak, curve, point, budget):
-        application.add_api_route(f"/{endpoint.__name__}", _typed(endpoint))
+    # FastAPI reads annotations of local functions only if they are types, not text.
+    types = {"str": str, "float": float, "int": int}
+    endpoints: tuple[Any, ...] = (speak, curve, point, budget)
+    for endpoint in endpoints:
+        told = endpoint.__annotations__
+        endpoint.__annotations__ = {name: types[kind] for name, kind in told.items() if name != "return"}
+        application.add_api_route(f"/{endpoint.__name__}", endpoint)
     return Guard(application, token)
-
-
-def _typed(endpoint: Any) -> Any:
-    """FastAPI reads annotations of local functions only if they are types, not text."""
-    types = {"str": str, "float": float, "int": int, "Any": Any}
-    endpoint.__annotations__ = {name: types[kind] for name, kind in endpoint.__annotations__.items()}
-    del endpoint.__annotations__["return"]
-    return endpoint
 
 
 def _layers(text: str) -> list[int]:

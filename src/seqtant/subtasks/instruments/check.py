@@ -13,7 +13,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
-from seqtant.subtasks.config import CheckConfig, RowSource, describe_input
+from seqtant.subtasks.config import CheckConfig, describe_input
 from seqtant.subtasks.rows.layout import load_tokenizer
 from seqtant.subtasks.rows.problem_rows import Row, load_rows
 from seqtant.subtasks.rows.validation import KINDS, Violation, check_rows
@@ -41,7 +41,18 @@ def check(config: CheckConfig, context: Context) -> Result:
     """
     name = describe_input(config.rows)
     splits = load_rows(config.rows, context.seed)
-    task = _task_from_manifest(config.rows)
+    # The task stands in the manifest that `make` wrote beside the rows.
+    task = None
+    if is_path(config.rows):
+        place = Path(config.rows)
+        manifest = (place if place.is_dir() else place.parent) / "manifest.json"
+        if manifest.is_file() and place.exists():
+            try:
+                data = json.loads(manifest.read_text(encoding="utf-8"))
+            except (UnicodeDecodeError, json.JSONDecodeError) as error:
+                raise InputError(f"'{manifest}' is not JSON: mend it or move it away") from error
+            circuit = data.get("circuit") if isinstance(data, dict) else None
+            task = from_circuit(circuit, name=str(manifest)) if circuit else None
     tokenizer = load_tokenizer(config.tokenizer) if config.tokenizer else None
     with Recorder("subtasks.check", f"Steps of {name}", config, context, papers=(5,)) as record:
         found = check_rows(splits, max_arity=config.max_arity, task=task, tokenizer=tokenizer)
@@ -93,19 +104,3 @@ def _record(record: Recorder, rows: list[Row], found: list[Violation], task: Tas
             lines.append((violation.kind, violation.place, violation.detail))
     if lines:
         record.table("examples", "Examples", ("kind", "place", "what"), lines)
-
-
-def _task_from_manifest(rows: RowSource) -> Task | None:
-    """Reads the task from the manifest that ``make`` wrote beside the rows, if there is one."""
-    if not is_path(rows):
-        return None
-    place = Path(rows)
-    manifest = (place if place.is_dir() else place.parent) / "manifest.json"
-    if not manifest.is_file() or not place.exists():
-        return None
-    try:
-        data = json.loads(manifest.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"'{manifest}' is not JSON: mend it or move it away") from error
-    circuit = data.get("circuit") if isinstance(data, dict) else None
-    return from_circuit(circuit, name=str(manifest)) if circuit else None

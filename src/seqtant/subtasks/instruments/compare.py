@@ -72,7 +72,25 @@ def compare(config: CompareConfig, context: Context) -> Result:
                 _record_curve(record, trials[-1], config)
                 bar.advance()
         bar.close()
-        _record_arms(record, config, trials)
+        # One line per arm, over all seeds.
+        rows = []
+        for arm in config.arms:
+            own = [trial for trial in trials if trial.arm == arm]
+            accuracy = _accuracy(own)
+            nineties = [trial.fitted.updates_to(0.9) for trial in own]
+            chain = float(np.mean([trial.scores.chain.mean() for trial in own]))
+            change = max(trial.fitted.weight_change for trial in own)
+            seconds = sum(trial.fitted.cpu_seconds for trial in own)
+            record.value(f"accuracy_{arm}", accuracy.value)
+            record.value(f"training_cpu_seconds_{arm}", seconds)
+            reached = sum(each is not None for each in nineties)
+            median = median_updates(nineties)
+            longest = f"> {config.updates}" if median is None else f"{median:.0f}"
+            shares = (accuracy.value, accuracy.low, accuracy.high, chain)
+            rows.append((arm, *shares, f"{reached} of {len(own)}", longest, change))
+        columns = ("arm", "answers right", "low", "high", "end to end", "seeds at 90 %", "median updates to 90 %")
+        note = "On unseen inputs and the network's own steps."
+        record.table("arms", "Every way to write solutions", (*columns, "weight change"), rows, note=note)
         stepwise = [trial for trial in trials if trial.arm == "steps"]
         without = [t for t in trials if t.arm == "answer"] or [t for t in trials if t.arm == "pause"]
         if stepwise:
@@ -150,28 +168,6 @@ def median_updates(reached: Sequence[int | None]) -> float | None:
     # A censored run is infinite: the median is finite as long as more than half got there.
     found = float(np.median([math.inf if each is None else each for each in reached]))
     return found if math.isfinite(found) else None
-
-
-def _record_arms(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:
-    """Records one line per arm, over all seeds."""
-    rows = []
-    for arm in config.arms:
-        own = [trial for trial in trials if trial.arm == arm]
-        accuracy = _accuracy(own)
-        nineties = [trial.fitted.updates_to(0.9) for trial in own]
-        chain = float(np.mean([trial.scores.chain.mean() for trial in own]))
-        change = max(trial.fitted.weight_change for trial in own)
-        seconds = sum(trial.fitted.cpu_seconds for trial in own)
-        record.value(f"accuracy_{arm}", accuracy.value)
-        record.value(f"training_cpu_seconds_{arm}", seconds)
-        reached = sum(each is not None for each in nineties)
-        median = median_updates(nineties)
-        longest = f"> {config.updates}" if median is None else f"{median:.0f}"
-        shares = (accuracy.value, accuracy.low, accuracy.high, chain)
-        rows.append((arm, *shares, f"{reached} of {len(own)}", longest, change))
-    columns = ("arm", "answers right", "low", "high", "end to end", "seeds at 90 %", "median updates to 90 %")
-    note = "On unseen inputs and the network's own steps."
-    record.table("arms", "Every way to write solutions", (*columns, "weight change"), rows, note=note)
 
 
 def _conclude_steps(record: Recorder, config: CompareConfig, trials: Sequence[Trial]) -> None:

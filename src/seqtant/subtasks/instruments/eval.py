@@ -24,13 +24,11 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
 from seqtant.stats.intervals import share
-from seqtant.subtasks.config import ArmName, EvalConfig, RowSource
+from seqtant.subtasks.config import ArmName, EvalConfig
 from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained
 from seqtant.subtasks.rows.layout import held_out
 from seqtant.subtasks.rows.problem_rows import load_rows
-from seqtant.subtasks.tasks.arms import Arm
 from seqtant.subtasks.tasks.splits import draw_inputs
-from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import chain_accuracy
 from seqtant.subtasks.training.decoding import (
     Scores,
@@ -70,9 +68,25 @@ def evaluate(config: EvalConfig, context: Context) -> Result:
     """
     name = describe(config.model)
     with Recorder("subtasks.eval", f"{name_of(config.model)} on its own steps", config, context, papers=(5,)) as record:
-        trained = _trained(config.model)
+        # What `train` or `fit_network` trained, in a folder or in memory; None for language models.
+        trained: TrainedNetwork | None = None
+        if is_path(config.model):
+            folder = Path(config.model)
+            trained = load_trained(folder) if (folder / RECORD).is_file() else None
+        else:
+            held: Any = getattr(config.model, "trained", config.model)
+            trained = held if isinstance(held, TrainedNetwork) else None
         if trained is not None and trained.task is not None and trained.arm is not None:
-            _evaluate_on_task(record, config, trained, trained.task, trained.arm, context)
+            task, arm = trained.task, trained.arm
+            if config.rows is not None:
+                raise InputError(f"'{describe(config.model)}' was trained on {task.name}: leave --rows out")
+            inputs = draw_inputs(task, "test", config.test_rows, np.random.default_rng([context.seed, 3]))
+            generator = torch.Generator().manual_seed(context.seed)
+            own = solve(trained.model, task, arm, inputs, decode=config.decode, generator=generator)
+            teacher = solve(trained.model, task, arm, inputs, decode="teacher")
+            record_steps(record, [str(step) for step in arm.written], own, teacher)
+            record_exposure(record, own, teacher, task if trained.arm_name == "steps" else None, context.seed)
+            _record_answer(record, own)
         elif trained is None and config.rows is None and not is_reference(config.model):
             raise InputError(f"'{name}' is not what 'subtasks train' wrote: for a language model give --rows to solve")
         elif config.decode != "free":
@@ -82,7 +96,15 @@ def evaluate(config: EvalConfig, context: Context) -> Result:
         elif trained is not None:
             _evaluate_on_rows(record, config, trained, context)
         elif config.rows is not None:
-            _evaluate_language_model(record, config, config.rows, context)
+            model, count = load(config.model, device=context.device, shared=True), config.test_rows
+            splits = load_rows(config.rows, context.seed)
+            rows, layouts = held_out(splits, "steps", count, context.seed)
+            scores = solve_with(model, rows, layouts)
+            teacher = teacher_forced(model, [model_row(model, layout) for layout in layouts])
+            record_row_steps(record, scores, teacher, context.seed)
+            _record_answer(record, scores)
+            direct = solve_with(model, *held_out(splits, "answer", count, context.seed))
+            record.value("accuracy_direct", direct.answer_accuracy.value)
         else:
             _evaluate_reference(record, config, context)
     return record.result
@@ -91,28 +113,6 @@ def evaluate(config: EvalConfig, context: Context) -> Result:
 def is_reference(model: ModelSource) -> bool:
     """Whether a model is the one that ships, by its name or loaded by :func:`seqtant.lm.load`."""
     return (str(model) if is_path(model) else name_of(model)) == REFERENCE
-
-
-def _trained(model: Any) -> TrainedNetwork | None:
-    """The network that ``train`` or ``fit_network`` trained, in memory or in a folder; None for language models."""
-    if is_path(model):
-        return load_trained(Path(model)) if (Path(model) / RECORD).is_file() else None
-    found = getattr(model, "trained", model)
-    return found if isinstance(found, TrainedNetwork) else None
-
-
-def _evaluate_on_task(
-    record: Recorder, config: EvalConfig, trained: TrainedNetwork, task: Task, arm: Arm, context: Context
-) -> None:
-    if config.rows is not None:
-        raise InputError(f"'{describe(config.model)}' was trained on {task.name}: leave --rows out")
-    inputs = draw_inputs(task, "test", config.test_rows, np.random.default_rng([context.seed, 3]))
-    generator = torch.Generator().manual_seed(context.seed)
-    own = solve(trained.model, task, arm, inputs, decode=config.decode, generator=generator)
-    teacher = solve(trained.model, task, arm, inputs, decode="teacher")
-    record_steps(record, [str(step) for step in arm.written], own, teacher)
-    record_exposure(record, own, teacher, task if trained.arm_name == "steps" else None, context.seed)
-    _record_answer(record, own)
 
 
 def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetwork, context: Context) -> None:
@@ -132,18 +132,6 @@ def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetw
     teacher = teacher_forced(model, [character_row(tokens, layout) for layout in layouts], tokens)
     record_row_steps(record, scores, teacher, context.seed)
     _record_answer(record, scores)
-
-
-def _evaluate_language_model(record: Recorder, config: EvalConfig, given: RowSource, context: Context) -> None:
-    model, count = load(config.model, device=context.device, shared=True), config.test_rows
-    splits = load_rows(given, context.seed)
-    rows, layouts = held_out(splits, "steps", count, context.seed)
-    scores = solve_with(model, rows, layouts)
-    teacher = teacher_forced(model, [model_row(model, layout) for layout in layouts])
-    record_row_steps(record, scores, teacher, context.seed)
-    _record_answer(record, scores)
-    direct = solve_with(model, *held_out(splits, "answer", count, context.seed))
-    record.value("accuracy_direct", direct.answer_accuracy.value)
 
 
 def _record_answer(record: Recorder, scores: Scores) -> None:

@@ -13,7 +13,7 @@ from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import describe
 from seqtant.subtasks.config import SolveGf2Config
-from seqtant.subtasks.oracles import Elimination, eliminate
+from seqtant.subtasks.oracles import eliminate
 from seqtant.subtasks.rows.problem_rows import read_rows
 from seqtant.subtasks.tasks.builtin import draw_subset
 from seqtant.subtasks.theory import full_rank_probability
@@ -59,36 +59,34 @@ def solve_gf2(config: SolveGf2Config, context: Context) -> Result:
         numbers = {"recovered": int(found), "samples": len(answers), "bits": inputs.shape[1], "rank": solution.rank}
         for key, number in numbers.items():
             record.value(key, number)
-        _conclude(record, config, solution, found, inputs.shape)
+        samples, bits = inputs.shape
+        full_rank = full_rank_probability(bits, samples)
+        clean = config.noise == 0
+        fits, article = ("holds", "a") if solution.consistent else ("fails", "no")
+        if not solution.consistent:
+            sentence = "No subset fits every sample: some answers are wrong, or they are no parity."
+        elif found:
+            sentence = f"The subset of {len(solution.subset or ())} of {bits} bits is found from {samples} samples."
+        else:
+            sentence = f"The samples have rank {solution.rank} of {bits}: more than one subset fits."
+        record.finding(
+            "elimination",
+            "Is the hidden subset there to be found, whatever gradients do?",
+            "agrees"
+            if found == (full_rank > 0.5 and clean)
+            else ("disagrees" if clean and full_rank > 0.5 else "vacuous"),
+            sentence,
+            predicted=Estimate.exact(full_rank if clean else 0.0, unit="probability"),
+            measured=Estimate.exact(float(found)),
+            assumptions=(
+                Assumption(
+                    statement="Answers are free of noise.", status=fits, how=f"{article} subset fits all samples"
+                ),
+            ),
+            advice="" if found else "Take more samples; with wrong answers among them elimination has no chance.",
+        )
         if solution.subset is not None:
-            bits = solution.subset
-            listed = ", ".join(map(str, bits[:16])) + (f" and {len(bits) - 16} more" if len(bits) > 16 else "")
-            record.table("subset", "Bits of the subset", ("size", "bits"), [(len(bits), listed)])
+            hidden = solution.subset
+            listed = ", ".join(map(str, hidden[:16])) + (f" and {len(hidden) - 16} more" if len(hidden) > 16 else "")
+            record.table("subset", "Bits of the subset", ("size", "bits"), [(len(hidden), listed)])
     return record.result
-
-
-def _conclude(
-    record: Recorder, config: SolveGf2Config, solution: Elimination, found: bool, shape: tuple[int, ...]
-) -> None:
-    samples, bits = shape
-    full_rank = full_rank_probability(bits, samples)
-    clean = config.noise == 0
-    fits, verb = ("holds", "a") if solution.consistent else ("fails", "no")
-    if not solution.consistent:
-        sentence = "No subset fits every sample: some answers are wrong, or they are no parity."
-    elif found:
-        sentence = f"The subset of {len(solution.subset or ())} of {bits} bits is found from {samples} samples."
-    else:
-        sentence = f"The samples have rank {solution.rank} of {bits}: more than one subset fits."
-    record.finding(
-        "elimination",
-        "Is the hidden subset there to be found, whatever gradients do?",
-        "agrees" if found == (full_rank > 0.5 and clean) else ("disagrees" if clean and full_rank > 0.5 else "vacuous"),
-        sentence,
-        predicted=Estimate.exact(full_rank if clean else 0.0, unit="probability"),
-        measured=Estimate.exact(float(found)),
-        assumptions=(
-            Assumption(statement="Answers are free of noise.", status=fits, how=f"{verb} subset fits all samples"),
-        ),
-        advice="" if found else "Take more samples; with wrong answers among them elimination has no chance.",
-    )

@@ -21,7 +21,7 @@ from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
-from seqtant.subtasks.config import RowSource, TrainConfig, describe_input
+from seqtant.subtasks.config import TrainConfig, describe_input
 from seqtant.subtasks.networks.checkpoint import save_trained
 from seqtant.subtasks.rows.layout import arm_layouts, held_out, training_rows
 from seqtant.subtasks.rows.problem_rows import Row, load_rows
@@ -60,26 +60,36 @@ def train(config: TrainConfig, context: Context) -> Result:
     title = f"{what} on {describe_input(config.task)}, {config.arm}"
     with Recorder("subtasks.train", title, config, context, papers=(5,)) as record:
         within = replace(context, folder=None if context.folder is None else context.folder / "checkpoints")
+        seed = within.seed
+        options: dict[str, Any] = {"network": config.network, "optimization": config.optimization}
+        options |= {"updates": config.updates, "evaluate_every": config.evaluate_every, "seed": seed, "context": within}
         if config.base is not None:
             _finetune(record, config, config.base, within)
         elif is_rows(config.task):
-            _train_on_rows(record, config, config.task, within)
+            if config.network.kind == "elman" and config.network.trained is None:
+                raise InputError("rows are texts: give --network decoder or lstm, or --set network.trained=all")
+            splits = load_rows(config.task, seed)
+            fitted = fit_rows(splits, config.arm, noise=config.settings.noise, **options)
+            for point in fitted.curve:
+                record.measure("answer", point.answer, step=point.update, seed=seed, group=config.arm)
+                record.measure("chain", point.chain, step=point.update, seed=seed, group=config.arm)
+            rows, layouts = held_out(splits, config.arm, config.test_rows, seed)
+            scores = fitted.solve(rows, layouts)
+            teacher = teacher_forced(
+                fitted.model, [character_row(fitted.tokens, each) for each in layouts], fitted.tokens
+            )
+            record_row_steps(record, scores, teacher, seed)
+            _conclude(record, scores, fitted)
         else:
-            _train_on_task(record, config, within)
+            _train_on_task(record, config, options)
     return record.result
 
 
-def _options(config: TrainConfig, within: Context) -> dict[str, Any]:
-    """What a task and rows are fitted with alike."""
-    options = {"network": config.network, "optimization": config.optimization, "updates": config.updates}
-    return options | {"evaluate_every": config.evaluate_every, "seed": within.seed, "context": within}
-
-
-def _train_on_task(record: Recorder, config: TrainConfig, within: Context) -> None:
-    seed = within.seed
+def _train_on_task(record: Recorder, config: TrainConfig, options: dict[str, Any]) -> None:
+    seed = options["seed"]
     task = choose_task(config, seed)
     arm = arm_of(config.arm, task, config.settings, seed)
-    fitted = fit_network(task, arm, **_options(config, within))
+    fitted = fit_network(task, arm, **options)
     free, teacher = final_scores(fitted, config.test_rows, seed)
     for point in fitted.curve:
         record.measure("answer", point.answer, step=point.update, seed=seed, group=config.arm)
@@ -88,22 +98,6 @@ def _train_on_task(record: Recorder, config: TrainConfig, within: Context) -> No
     record_steps(record, [str(step) for step in arm.written], free, teacher)
     record_exposure(record, free, teacher, task if config.arm == "steps" else None, seed)
     _conclude(record, free, fitted)
-
-
-def _train_on_rows(record: Recorder, config: TrainConfig, source: RowSource, within: Context) -> None:
-    if config.network.kind == "elman" and config.network.trained is None:
-        raise InputError("rows are texts: give --network decoder or lstm, or --set network.trained=all")
-    seed = within.seed
-    splits = load_rows(source, seed)
-    fitted = fit_rows(splits, config.arm, noise=config.settings.noise, **_options(config, within))
-    for point in fitted.curve:
-        for key, value in (("answer", point.answer), ("chain", point.chain)):
-            record.measure(key, value, step=point.update, seed=seed, group=config.arm)
-    rows, layouts = held_out(splits, config.arm, config.test_rows, seed)
-    scores = fitted.solve(rows, layouts)
-    teacher = teacher_forced(fitted.model, [character_row(fitted.tokens, each) for each in layouts], fitted.tokens)
-    record_row_steps(record, scores, teacher, seed)
-    _conclude(record, scores, fitted)
 
 
 def _conclude(record: Recorder, free: Scores, fitted: Fitted) -> None:

@@ -79,7 +79,7 @@ class MaskedNetwork(nn.Module):
         return self.extend(input_ids, None)[0]
 
     def extend(self, input_ids: Int[Tensor, "B T"], cache: Streams | None) -> tuple[Float[Tensor, "B T V"], Streams]:
-        """Continues after the tokens of the cache that an earlier call returned for the same rows, if any."""
+        """Continues after the tokens in the cache an earlier call returned for the same rows; None at first."""
         end = input_ids.shape[1] + (0 if cache is None else cache[0].shape[1])
         if end > self.context:
             raise InputError(f"{end} tokens do not fit a context of {self.context}: cut the text")

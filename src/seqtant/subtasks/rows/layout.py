@@ -186,7 +186,7 @@ def held_out(
 
 
 def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
-    """Loads the tokenizer of a folder, a hub name, ``reference`` or a model in memory; gives one itself back."""
+    """Loads the tokenizer of a model folder, a hub name, ``reference`` or a model in memory; one itself is returned."""
     tokenizer: Any = source if hasattr(source, "is_fast") else tokenizer_of(load(source, device="cpu"))
     if not tokenizer.is_fast:
         raise InputError(

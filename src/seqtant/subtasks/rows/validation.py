@@ -76,7 +76,16 @@ def check_rows(
     rows = [row for split in splits.values() for row in split]
     found = [violation for row in rows for violation in _check_form(row, max_arity)]
     found += [violation for row in rows for violation in _recompute(row, task)]
-    found += [*_contradictions(rows), *_copied_answers(rows)]
+    found += _contradictions(rows)
+    # An input item, or a step before the last, that is the answer in every row; below 20 rows, or with one answer
+    # throughout, agreement may be a coincidence.
+    shapes = {(row.items, len(row.steps)) for row in rows if not isinstance(row.input, str)}
+    if len(shapes) == 1 and len(rows) >= 20 and len({row.answer_text for row in rows}) >= 2:
+        items, steps = next(iter(shapes))
+        for column in range(items + steps - 1):
+            values = (str([*row.input, *(s.value for s in row.steps)][column]) for row in rows)
+            if all(value == row.answer_text for value, row in zip(values, rows, strict=True)):
+                found.append(Violation("answer_leak", "every row", f"position {column} is the answer"))
     # The first place of every input; each later place is a violation.
     first: dict[str, tuple[Split, str]] = {}
     for split, members in splits.items():
@@ -86,7 +95,15 @@ def check_rows(
                 kind = "duplicate" if there == split else "split_overlap"
                 found.append(Violation(kind, row.place, f"same input as {place} ({there})"))
     if tokenizer is not None:
-        found += [violation for row in rows for violation in _merged_tokens(row, tokenizer)]
+        for row in rows:
+            layout = lay_out(row)
+            offsets = tokenizer(layout.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+            # Merged: a piece begins strictly inside the token.
+            found += [
+                Violation("token_merge", row.place, f"{layout.text[start:end]!r} spans two pieces")
+                for start, end in offsets
+                if any(start < border < end for border, _ in layout.pieces)
+            ]
     return found
 
 
@@ -152,30 +169,6 @@ def _contradictions(rows: Sequence[Row]) -> Iterator[Violation]:
             if value != step.value:
                 both = f"{step.value!r} here, {value!r} in {place}"
                 yield Violation("contradiction", f"{row.place}, step {number}", both)
-
-
-def _copied_answers(rows: Sequence[Row]) -> Iterator[Violation]:
-    """Finds an input item, or a step before the last, that is the answer in every row."""
-    shapes = {(row.items, len(row.steps)) for row in rows if not isinstance(row.input, str)}
-    answers = {row.answer_text for row in rows}
-    # Below 20 rows, or with one answer throughout, agreement may be a coincidence.
-    if len(shapes) != 1 or len(rows) < 20 or len(answers) < 2:
-        return
-    items, steps = next(iter(shapes))
-    for column in range(items + steps - 1):
-        values = (str([*row.input, *(s.value for s in row.steps)][column]) for row in rows)
-        if all(value == row.answer_text for value, row in zip(values, rows, strict=True)):
-            yield Violation("answer_leak", "every row", f"position {column} is the answer")
-
-
-def _merged_tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> Iterator[Violation]:
-    layout = lay_out(row)
-    offsets = tokenizer(layout.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    starts = {start for start, _ in layout.pieces}
-    for start, end in offsets:
-        # Merged: a piece begins strictly inside the token.
-        if any(start < border < end for border in starts):
-            yield Violation("token_merge", row.place, f"{layout.text[start:end]!r} spans two pieces")
 
 
 def wrong_equations(text: str) -> list[str]:

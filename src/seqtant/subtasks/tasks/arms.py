@@ -33,10 +33,6 @@ class Arm:
         """Number of tokens a network needs: the alphabet, and the pause token where there is one."""
         return task.alphabet + (self.pauses > 0)
 
-    def length(self, task: Task) -> int:
-        """Number of tokens of a whole row: input, pauses and written steps."""
-        return task.inputs + self.pauses + len(self.written)
-
     def prompt(self, task: Task, inputs: Int[np.ndarray, "rows d"]) -> Int[np.ndarray, "rows prompt"]:
         """Appends the pauses to the input."""
         return np.pad(inputs, ((0, 0), (0, self.pauses)), constant_values=task.alphabet)

@@ -166,7 +166,7 @@ def fit_network(
     """
     network, optimization = network or NetworkConfig(), optimization or OptimizationConfig()
     arm = arm_of(arm, task, seed=seed) if isinstance(arm, str) else arm
-    vocabulary, length = arm.vocabulary(task), arm.length(task)
+    vocabulary, length = arm.vocabulary(task), task.inputs + arm.pauses + len(arm.written)
     fresh = build_network(network, vocabulary=vocabulary, context=length, seed=seed)
     trained = TrainedNetwork(
         network=fresh, config=network, vocabulary=vocabulary, context=length, arm_name=arm.name, task=task, arm=arm

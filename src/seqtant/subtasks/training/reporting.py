@@ -45,13 +45,13 @@ def record_exposure(record: Recorder, free: Scores, teacher: Scores, task: Task 
     """Records the exposure gap: right solutions predicted from teacher-forced steps minus those on own steps."""
     # Rows have different numbers of steps: the product of accuracies is averaged over the patterns that occur.
     patterns, counts = np.unique(teacher.present, axis=0, return_counts=True)
-
-    def whole_solution(accuracies: np.ndarray) -> float:
-        chains = [chain_accuracy(accuracies[pattern]) for pattern in patterns]
-        return float(np.average(chains, weights=counts))
-
+    predicted = _resampled(
+        teacher,
+        lambda shares: float(np.average([chain_accuracy(shares[pattern]) for pattern in patterns], weights=counts)),
+        "product of step accuracies",
+        seed,
+    )
     measured = free.chain_accuracy
-    predicted = _resampled(teacher, whole_solution, "product of step accuracies", seed)
     gap = predicted.value - measured.value
     # Where neither expects a single right solution, two zeros agree on nothing.
     vacuous = max(measured.value, predicted.value) * len(free.answer) < 1
