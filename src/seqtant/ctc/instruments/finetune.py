@@ -97,27 +97,7 @@ def finetune(config: FinetuneConfig, context: Context) -> Result:
         record.value("wer_before", summary.wer.value)
         record.value("mean_delay_ms_before", None if summary.after_start is None else summary.after_start.value)
         if config.budget_wer is not None:
-            spent = change.wer
-            inside = spent.value <= config.budget_wer
-            sure = spent.low is not None and spent.low > config.budget_wer
-            record.value("bought_ms", 0.0 if change.delay is None else -change.delay.value)
-            record.value("spent_points", spent.value)
-            record.finding(
-                "budget",
-                f"Does the model stay within {config.budget_wer:g} points of word error rate on held-out utterances?",
-                "agrees" if inside else "disagrees" if sure else "inconclusive",
-                f"Spent {spent.value:.2f} points"
-                + ("" if change.delay is None else f" and bought {-change.delay.value:.0f} ms of mean delay."),
-                predicted=Estimate(value=config.budget_wer, method="the budget: at most this", unit="points"),
-                measured=spent,
-                assumptions=(
-                    Assumption(
-                        statement="No held-out utterance took part in the search",
-                        status="holds",
-                        how="weights are chosen on development utterances made of other recordings",
-                    ),
-                ),
-            )
+            _record_budget(record, change, config.budget_wer)
         if context.folder is not None:
             final.save(context.folder / "model")
             record.artifact(context.folder / "model" / "model.safetensors", "recognizer")
@@ -268,3 +248,27 @@ def _search(
         record.warn("No weight tried stayed within the budget: the model is left as it was; raise the budget.")
         return start, 0.0
     return best.recognizer, best.weight
+
+
+def _record_budget(record: Recorder, change: Comparison, budget: float) -> None:
+    spent = change.wer
+    inside = spent.value <= budget
+    sure = spent.low is not None and spent.low > budget
+    record.value("bought_ms", 0.0 if change.delay is None else -change.delay.value)
+    record.value("spent_points", spent.value)
+    record.finding(
+        "budget",
+        f"Does the model stay within {budget:g} points of word error rate on held-out utterances?",
+        "agrees" if inside else "disagrees" if sure else "inconclusive",
+        f"Spent {spent.value:.2f} points"
+        + ("" if change.delay is None else f" and bought {-change.delay.value:.0f} ms of mean delay."),
+        predicted=Estimate(value=budget, method="the budget: at most this", unit="points"),
+        measured=spent,
+        assumptions=(
+            Assumption(
+                statement="No held-out utterance took part in the search",
+                status="holds",
+                how="weights are chosen on development utterances made of other recordings",
+            ),
+        ),
+    )

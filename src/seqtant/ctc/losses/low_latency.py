@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.ctc.lattice.paths import PathBatch, previous_labels
@@ -56,7 +56,18 @@ class LowLatency:
         frames = torch.arange(T, device=batch.paths.device)
         paths, changed = batch.paths, torch.zeros(batch.paths.shape[:2], dtype=torch.bool, device=batch.paths.device)
         for _ in range(self.shifts):
-            removable = self._removable(PathBatch(paths, batch.lengths, batch.blank))
+            removable = paths == previous_labels(paths, batch.blank)
+            if self.candidates == "published":
+                ranks = removable.cumsum(-1)
+                removable = removable & (ranks < ranks[..., -1:])
+            else:
+                emitted = paths != batch.blank
+                removable = removable & batch.valid
+                if self.candidates == "tokens":
+                    removable = removable & emitted
+                elif self.candidates == "before-last":
+                    # A running maximum from the right: a token at this frame or at a later one.
+                    removable = removable & (emitted & batch.valid).flip(-1).cummax(-1).values.flip(-1)
             # One candidate per path, drawn uniformly: its frame, and whether there was one; each [B, N].
             ranks = removable.to(torch.int32).cumsum(-1, dtype=torch.int32)
             total = ranks[..., -1]
@@ -78,19 +89,3 @@ class LowLatency:
         """Sums the indices of all frames that belong to a token."""
         emitted = (batch.paths != batch.blank) & batch.valid
         return (emitted * torch.arange(batch.paths.shape[-1], device=batch.paths.device)).sum(-1).double()
-
-    def _removable(self, batch: PathBatch) -> Bool[Tensor, "B N T"]:
-        paths = batch.paths
-        repeats = paths == previous_labels(paths, batch.blank)
-        if self.candidates == "published":
-            ranks = repeats.cumsum(-1)
-            return repeats & (ranks < ranks[..., -1:])
-        repeats = repeats & batch.valid
-        if self.candidates == "any":
-            return repeats
-        emitted = paths != batch.blank
-        if self.candidates == "tokens":
-            return repeats & emitted
-        # A running maximum from the right: a token at this frame or at a later one.
-        later_or_now = (emitted & batch.valid).flip(-1).cummax(-1).values.flip(-1)
-        return repeats & later_or_now

@@ -40,11 +40,6 @@ Method = Callable[[float, MethodSettings], Objective]
 """Builds the objective of one weight."""
 
 
-def plain(weight: float, settings: MethodSettings) -> Objective:
-    """Builds CTC alone; the weight means nothing."""
-    return Objective([PlainCTC(blank=settings.blank)])
-
-
 def align_with_purpose(names: Sequence[str], weight: float, settings: MethodSettings) -> Objective:
     """Builds CTC and Align With Purpose for one registered property or several, all at the same weight."""
     kinds = [PROPERTIES[name] for name in names]
@@ -69,11 +64,6 @@ def replace_ctc(
     return Objective([loss(weight, blank=settings.blank)])
 
 
-def trim_tail(weight: float, settings: MethodSettings) -> Objective:
-    """Builds CTC on trimmed input; the weight is the longest cut in seconds."""
-    return Objective([PlainCTC(blank=settings.blank)], trim=TrimTail(round(weight * settings.feature_rate)))
-
-
 def add_to_ctc(term: Callable[[float, MethodSettings], LossTerm], weight: float, settings: MethodSettings) -> Objective:
     """Builds CTC and one more loss."""
     return Objective([PlainCTC(blank=settings.blank), term(weight, settings)])
@@ -83,13 +73,16 @@ METHODS: Registry[Method] = Registry(
     "CTC method",
     group="seqtant.ctc_methods",
     entries={
-        "ctc": plain,
+        "ctc": lambda weight, of: Objective([PlainCTC(blank=of.blank)]),
         "awp": partial(align_with_purpose, ("low-latency",)),
         "awp-mwer": partial(align_with_purpose, ("minimum-wer",)),
         "awp-both": partial(align_with_purpose, ("low-latency", "minimum-wer")),
         # The weight is the penalty in nats per model frame.
         "delay-penalty": partial(replace_ctc, baselines.DelayPenalizedCTC),
-        "trim-tail": trim_tail,
+        # The weight is the longest cut in seconds.
+        "trim-tail": lambda weight, of: Objective(
+            [PlainCTC(blank=of.blank)], trim=TrimTail(round(weight * of.feature_rate))
+        ),
         "peak-first": partial(add_to_ctc, lambda weight, of: baselines.PeakFirst(weight, blank=of.blank)),
         # A baseline needs two paths at least.
         "sampled-mwer": partial(

@@ -19,7 +19,6 @@ from seqtant.icl.scoring.evidence import (
     bayes_gap,
     first_shots,
     identified_share,
-    mixture_probs,
     resample_shots,
     separate,
 )
@@ -164,7 +163,10 @@ def _measure_task(config: ShotsConfig, context: Context, study: Study, number: i
     # The plateau: the same queries asked with the task known, after its many-shot contexts instead of the prompt.
     known = prompted.labels[number].argmax(axis=1).reshape(labels.shape) == labels
     log_posterior = accumulate(prompted, study.log_prior, len(split.prompts))
-    mixture = mixture_probs(log_posterior, prompted)
+    # The mixture of tasks predicts each label, the query's own input counted as evidence too.
+    joint = log_posterior + prompted.inputs.reshape(log_posterior.shape)
+    joint = joint - np.logaddexp.reduce(joint, axis=0)
+    mixture = np.exp(np.logaddexp.reduce(joint[..., None] + prompted.labels.reshape(*joint.shape, -1), axis=0))
     separation = separate(single, number, study.label_numbers(split.single), study.log_prior)
     curve = ShotCurve(known.astype(float) - right)
     # One generator: predictions are resampled over examples first, then measurements over prompts.
@@ -217,7 +219,10 @@ def _record_tables(record: Recorder, study: Study, found: list[TaskShots]) -> No
         separation, nearest = task.separation, task.separation.nearest
         nats = [float(each[:, nearest].mean()) for each in (separation.ratios, separation.input_ratios)]
         numbers = [round(each, 2) for each in (*nats, task.shift, task.margin)]
-        shots = [_shots_cell(each) for each in (task.predicted, task.measured)]
+        shots: list[str] = []
+        for each in (task.predicted, task.measured):
+            low, high = (format_number(each.value if end is None else end) for end in (each.low, each.high))
+            shots.append(format_number(each.value) + ("" if low == high else f" [{low}, {high}]"))
         rival = study.tasks[separation.rivals[nearest]].name
         rows.append((task.name, rival, *numbers, *shots, "yes" if task.agrees else "no"))
         predicted, counted = task.identification
@@ -241,11 +246,6 @@ def _record_tables(record: Recorder, study: Study, found: list[TaskShots]) -> No
         note="No shot, most shots, plateau: accuracy. Bayes gap: KL(mixture of tasks || model) of the label after most "
         "shots, in nats. Mixture: shots that the exact mixture of the components needs in the same prompts.",
     )
-
-
-def _shots_cell(estimate: Estimate) -> str:
-    low, high = (format_number(end if end is not None else estimate.value) for end in (estimate.low, estimate.high))
-    return format_number(estimate.value) + ("" if low == high else f" [{low}, {high}]")
 
 
 def _record_findings(record: Recorder, config: ShotsConfig, study: Study, found: list[TaskShots]) -> None:
