@@ -16,7 +16,14 @@ def sweep(result: Result) -> list[Figure]:
         return []
     traces = []
     for shade, method in enumerate(dict.fromkeys(row[0] for row in table.rows)):
-        mine = [dict(zip(table.columns, map(_number, row), strict=True)) for row in table.rows if row[0] == method]
+        mine = [
+            {
+                name: float(cell) if isinstance(cell, int | float) else None
+                for name, cell in zip(table.columns, row, strict=True)
+            }
+            for row in table.rows
+            if row[0] == method
+        ]
         mine.sort(key=lambda row: row["delay, ms"] or 0.0)
         traces.append(
             {
@@ -146,7 +153,3 @@ def finetune(result: Result) -> list[Figure]:
 
 def _table(result: Result, name: str) -> Table | None:
     return next((table for table in result.tables if table.name == name), None)
-
-
-def _number(cell: Cell) -> float | None:
-    return float(cell) if isinstance(cell, int | float) else None

@@ -10,14 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from seqtant.ctc.recognition.latency import Comparison, LatencySummary, WordDelay
+from seqtant.ctc.recognition.latency import Comparison, LatencySummary
 from seqtant.data.speech import TimedWord, Utterance
 from seqtant.findings import Assumption, Estimate, Verdict
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
-
-WORDS_SHOWN = 40
-"""Rows of the table of words."""
 
 OUTLINE_POINTS = 900
 """Columns of the drawn waveform."""
@@ -110,20 +107,6 @@ def _in_words(change: Estimate | None, unit: str, less: str, more: str) -> str:
     if change is None:
         return "No word was right in both systems"
     return f"{abs(change.value):.3g} {unit} {less if change.value < 0 else more}"
-
-
-def record_words(record: Recorder, delays: Sequence[WordDelay]) -> None:
-    """Records every delay as a raw row, and the latest words as a table."""
-    for delay in delays:
-        record.measure("delay", delay.after_start, unit="ms", group=delay.word)
-    late = sorted(delays, key=lambda delay: -delay.after_start)[:WORDS_SHOWN]
-    if late:
-        record.table(
-            "words",
-            f"The {len(late)} latest words",
-            ("recording", "word", "after start, ms", "after end, ms"),
-            [(d.utterance, d.word, round(d.after_start, 1), round(d.after_end, 1)) for d in late],
-        )
 
 
 def write_timeline(

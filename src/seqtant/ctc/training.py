@@ -220,35 +220,6 @@ def objective_of(method: str, weight: float, purpose: Purpose, corpora: Corpora,
     return objective
 
 
-def train_to_start_wer(
-    recognizer: Recognizer,
-    corpora: Corpora,
-    *,
-    start_wer: float,
-    most_steps: int,
-    optimization: Optimization,
-    context: Context,
-    seed: int,
-) -> tuple[Recognizer, int, float]:
-    """Trains with plain CTC until sampled paths mean something; gives the model, its steps, its word errors (%)."""
-    # Each chunk is a finetuning of its own, with a schedule from start to end and an order of its own.
-    steps, chunk = 0, min(100, max(most_steps, 1))
-    wer = word_error_rate(recognizer, corpora.development)
-    while wer > start_wer and steps + chunk <= most_steps:
-        recognizer = finetune_recognizer(
-            recognizer,
-            corpora,
-            PlainCTC(blank=corpora.labels.blank),
-            optimization,
-            steps=chunk,
-            context=context,
-            seed=seed + steps,
-        ).recognizer
-        steps += chunk
-        wer = word_error_rate(recognizer, corpora.development)
-    return recognizer, steps, wer
-
-
 class CollapseError(Exception):
     """The run collapsed; the guard holds the last good weights."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from seqtant.data.documents import Documents
-from seqtant.data.tokens import TokenKind, learn_tokens
+from seqtant.data.tokens import BytePairTokens, ByteTokens, CharacterTokens, TokenKind
 from seqtant.errors import InputError
 from seqtant.runs.files import whole_file, write_text
 
@@ -69,7 +69,11 @@ def build_corpus(
 
     if next(texts(True), None) is None:
         raise InputError(f"the text has fewer than {every} documents: one in {every} must validate; give more text")
-    tokens = learn_tokens(kind, texts(False), vocabulary=vocabulary)
+    if kind == "bytes":
+        tokens = ByteTokens()
+    else:
+        # What validates must not be learned from.
+        tokens = CharacterTokens(texts(False)) if kind == "characters" else BytePairTokens(texts(False), vocabulary)
     name = hashlib.sha256(f"{documents.fingerprint} {tokens.fingerprint} {every}".encode()).hexdigest()[:16]
     number = np.dtype(np.uint16 if tokens.vocabulary <= 2**16 else np.uint32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,30 +16,8 @@ from seqtant.errors import InputError
 TokenKind = Literal["bytes", "characters", "bpe"]
 
 
-class Tokens(Protocol):
-    """A way to write text as numbers; the number ``separator`` stands between documents."""
-
-    vocabulary: int
-    """Number of tokens, the separator included."""
-    separator: int
-    """Token between documents."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells two tokenizers apart."""
-        ...
-
-    def encode(self, text: str) -> Sequence[int] | np.ndarray:
-        """Numbers of a text, without separator."""
-        ...
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Text of some numbers; separators are left out."""
-        ...
-
-
 class ByteTokens:
-    """The 256 bytes of UTF-8 and a separator.
+    """The 256 bytes of UTF-8 and a separator, which as in all of them stands between documents.
 
     Example:
         >>> ByteTokens().encode("aé").tolist(), ByteTokens().vocabulary
@@ -141,19 +119,6 @@ class BytePairTokens:
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of some tokens."""
         return self._tokenizer.decode([token for token in tokens if token != self.separator])
-
-
-def learn_tokens(kind: TokenKind, documents: Iterable[str], *, vocabulary: int = 2000) -> Tokens:
-    """Makes a tokenizer of a kind, learned from documents where it learns.
-
-    Args:
-        kind: ``bytes``, ``characters`` or ``bpe``.
-        documents: Training texts only: what validates must not be learned from.
-        vocabulary: Size for ``bpe``.
-    """
-    if kind == "bytes":
-        return ByteTokens()
-    return CharacterTokens(documents) if kind == "characters" else BytePairTokens(documents, vocabulary)
 
 
 class TokenWindows:

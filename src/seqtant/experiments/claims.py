@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,20 +41,18 @@ def read_claims(*, paper: int | None = None, only: str = "") -> list[Claim]:
     if paper is not None and paper not in known:
         raise InputError(f"there is no paper {paper}: give one of {', '.join(map(str, known))}")
     chosen = [package(only)] if only else list(PACKAGES.values())
-    claims = [claim for each in chosen for claim in _claims_of(each.name)]
+    claims: list[Claim] = []
+    for each in chosen:
+        spec = find_spec(f"seqtant.{each.name}")
+        for path in (Path(folder) / "claims.yaml" for folder in (spec and spec.submodule_search_locations) or ()):
+            listed = (read_yaml(path).get("claims") or []) if path.is_file() else []
+            for number, data in enumerate(listed, start=1):
+                source = f"{each.name}/claims.yaml, claim {data.get('id', number)}"
+                claims.append(build(Claim, data, source=source))
     twice = [id for id, times in Counter(claim.id for claim in claims).items() if times > 1]
     if twice:
         raise InputError(f"claim '{twice[0]}' is listed twice in claims.yaml: give each its own id")
     return [claim for claim in claims if paper in (None, claim.paper)]
-
-
-def _claims_of(name: str) -> Iterator[Claim]:
-    spec = find_spec(f"seqtant.{name}")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "claims.yaml"
-        if path.is_file():
-            for number, data in enumerate(read_yaml(path).get("claims") or []):
-                yield build(Claim, data, source=f"{name}/claims.yaml, claim {data.get('id', number + 1)}")
 
 
 def check_claims(

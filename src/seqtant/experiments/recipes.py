@@ -61,14 +61,6 @@ class Outcome:
     """Whether it was stored before."""
 
 
-def folders() -> list[Path]:
-    """Where recipes are looked for: ``recipes`` here, in the installed package, and in the source tree."""
-    package = Path(seqtant.__file__).parent
-    candidates = [Path("recipes"), package / "recipes", package.parents[1] / "recipes"]
-    unique = {folder.resolve(): folder for folder in reversed(candidates) if folder.is_dir()}
-    return list(reversed(unique.values()))
-
-
 def read_recipe(path: Path) -> Recipe:
     """Reads a recipe."""
     recipe = replace(build(Recipe, read_yaml(path), source=f"'{path}'"), path=path)
@@ -92,8 +84,9 @@ def list_recipes() -> list[Recipe]:
 
 
 def _paths() -> Mapping[str, Path]:
-    """Recipe files by ``folder/name``."""
-    for folder in folders():
+    """Recipe files by ``folder/name``, of ``recipes`` here, in the installed package, or in the source tree."""
+    package = Path(seqtant.__file__).parent
+    for folder in (Path("recipes"), package / "recipes", package.parents[1] / "recipes"):
         found = {f"{path.parent.name}/{path.stem}": path for path in sorted(folder.glob("*/*.yaml"))}
         if found:
             return found

@@ -59,15 +59,10 @@ class DecoderConfig:
         return matrices + (2 * self.depth + 1) * self.width
 
     @property
-    def embedding_parameters(self) -> int:
-        """Parameters of the input embedding, the learned positions and the output head."""
+    def parameters(self) -> int:
+        """All parameters: the layers, the input embedding, the learned positions and the output head."""
         rank = self.embedding_rank
         table = self.vocabulary * self.width if rank is None else rank * (self.vocabulary + self.width)
         positions = self.context * self.width if self.positions == "learned" else 0
         head = 0 if self.tied else self.vocabulary * self.width
-        return table + positions + head
-
-    @property
-    def parameters(self) -> int:
-        """All parameters."""
-        return self.block_parameters + self.embedding_parameters
+        return self.block_parameters + table + positions + head

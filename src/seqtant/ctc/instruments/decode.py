@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from seqtant.ctc.config import DecodeConfig
-from seqtant.ctc.decoding.decoders import BeamDecoder, Hypothesis, greedy_decode
+from seqtant.ctc.decoding.decoders import BeamDecoder, greedy_decode
 from seqtant.ctc.inputs import describe_source
 from seqtant.ctc.lattice.forced_alignment import Span
 from seqtant.ctc.lattice.likelihood import ctc_losses
@@ -58,9 +58,25 @@ def decode(config: DecodeConfig, context: Context) -> Result:
             text = glue.join(labels.names[label] for label in hypothesis.labels)
             rows.append((f"beam {rank}", text, round(hypothesis.score, 4)))
         record.table("hypotheses", "What was heard", ("decoder", "text", "log-probability, nats"), rows)
-        _record_exactness(record, log_probs, found[0], labels.blank)
+        # The beam's score is a lower bound, since a beam drops alignments: the exact sum tells how much is lost.
+        best = found[0]
+        tokens, frames = torch.tensor([best.labels], dtype=torch.long), torch.tensor([len(log_probs)])
+        data = CTCInput.of(log_probs[None], frames, tokens, torch.tensor([len(best.labels)]), blank=labels.blank)
+        exact = -float(ctc_losses(data))
+        kept = abs(exact - best.score) < 0.05
+        record.value("log_probability", best.score)
+        record.value("log_probability_lost", exact - best.score)
+        record.finding(
+            "exact",
+            "Did the beam keep the alignments that matter?",
+            "agrees" if kept else "disagrees",
+            f"The beam's score misses {exact - best.score:.3g} nats of the sum over all alignments.",
+            predicted=Estimate.exact(exact, "nats", "sum over all alignments"),
+            measured=Estimate.exact(best.score, "nats", "sum over the alignments the beam kept"),
+            advice="" if kept else "Widen the beam.",
+        )
         # A beam knows when a label begins, not how long it lasts: spans of one frame.
-        emitted = zip(found[0].labels, found[0].frames, strict=True)
+        emitted = zip(best.labels, best.frames, strict=True)
         spans = [Span(label, frame, frame + 1, 0.0) for label, frame in emitted]
         words = labels.words(spans, frame_seconds=recognizer.frame_seconds)
         record.value("words", len(words))
@@ -75,26 +91,3 @@ def decode(config: DecodeConfig, context: Context) -> Result:
             write_ctm(context.folder / "words.ctm", {utterance.id.replace(" ", "_"): words})
             record.artifact(context.folder / "words.ctm", "words")
     return record.result
-
-
-def _record_exactness(record: Recorder, log_probs: torch.Tensor, best: Hypothesis, blank: int) -> None:
-    """Compares the beam's score, a lower bound since a beam drops alignments, with the exact one."""
-    data = CTCInput.of(
-        log_probs[None],
-        torch.tensor([len(log_probs)]),
-        torch.tensor([best.labels], dtype=torch.long),
-        torch.tensor([len(best.labels)]),
-        blank=blank,
-    )
-    exact = -float(ctc_losses(data))
-    record.value("log_probability", best.score)
-    record.value("log_probability_lost", exact - best.score)
-    record.finding(
-        "exact",
-        "Did the beam keep the alignments that matter?",
-        "agrees" if abs(exact - best.score) < 0.05 else "disagrees",
-        f"The beam's score misses {exact - best.score:.3g} nats of the sum over all alignments.",
-        predicted=Estimate.exact(exact, "nats", "sum over all alignments"),
-        measured=Estimate.exact(best.score, "nats", "sum over the alignments the beam kept"),
-        advice="" if abs(exact - best.score) < 0.05 else "Widen the beam.",
-    )

@@ -49,6 +49,10 @@ def diagnose(config: DiagnoseConfig, context: Context) -> Result:
     """
     if (config.model is None) != (config.data is None):
         raise InputError("model and data belong together: give both, or neither for a demonstration")
+
+    def pytorch(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+        return functional.ctc_loss(scores.transpose(0, 1), targets, lengths, counts, reduction="sum")
+
     with Recorder("ctc.diagnose", "What the model's output looks like", config, context, papers=(2,)) as record:
         recognizer = load_recognizer(config.model, context.seed)
         if config.model is None:
@@ -57,7 +61,34 @@ def diagnose(config: DiagnoseConfig, context: Context) -> Result:
         speech = load_speech(config.data, utterances, seed=context.seed, test_speaker=config.test_speaker)
         corpus = Corpus.of(speech.test[: config.utterances], recognizer.labels, recognizer.log_mel)
         _record_output(record, recognizer, corpus, context.seed)
-        _record_gradients(record)
+        # PyTorch's gradient where it is right and where it is wrong, and the exact form where that is wrong.
+        checks = {
+            "PyTorch on log-softmax": check_ctc_gradient(pytorch),
+            "PyTorch on scores that are not normalized": check_ctc_gradient(pytorch, normalized=False),
+            "unnormalized_ctc_losses on the same": check_ctc_gradient(
+                lambda *batch: unnormalized_ctc_losses(CTCInput.of(*batch)).sum(), normalized=False
+            ),
+        }
+        record.value("gradient_error_normalized", checks["PyTorch on log-softmax"].error)
+        record.value("gradient_error_unnormalized", checks["PyTorch on scores that are not normalized"].error)
+        record.table(
+            "gradients",
+            "Gradient of the CTC loss against the exact one",
+            ("loss", "largest error", "largest component", "right"),
+            [(name, check.error, round(check.scale, 4), check.is_right) for name, check in checks.items()],
+            note="A bonus, penalty or prior added to log-probabilities makes them unnormalized.",
+        )
+        right = checks["PyTorch on log-softmax"].is_right
+        record.finding(
+            "gradient",
+            "Has PyTorch's CTC loss the right gradient for a log-softmax?",
+            "agrees" if right else "disagrees",
+            "It has; for scores that are not normalized it has not, and unnormalized_ctc_losses should be used."
+            if right
+            else "It has not, on this build of PyTorch.",
+            predicted=Estimate.exact(0, method="posteriors of the lattice"),
+            measured=Estimate.exact(checks["PyTorch on log-softmax"].error, method="largest difference"),
+        )
         warn_without_timestamps(record, corpus.without_timestamps, len(corpus))
         record_summary(record, summarize(recognizer.timings(corpus), seed=context.seed))
     return record.result
@@ -109,39 +140,4 @@ def _record_output(record: Recorder, recognizer: Recognizer, corpus: Corpus, see
         "Measured is the mean difference between the first emission of sampled paths and its expectation.",
         predicted=Estimate.exact(0, "ms", "closed form on the same posteriors"),
         measured=differences,
-    )
-
-
-def _record_gradients(record: Recorder) -> None:
-    """Checks PyTorch's CTC gradient where it is right and where it is wrong, and the exact form where that is wrong."""
-
-    def pytorch(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
-        return functional.ctc_loss(scores.transpose(0, 1), targets, lengths, counts, reduction="sum")
-
-    checks = {
-        "PyTorch on log-softmax": check_ctc_gradient(pytorch),
-        "PyTorch on scores that are not normalized": check_ctc_gradient(pytorch, normalized=False),
-        "unnormalized_ctc_losses on the same": check_ctc_gradient(
-            lambda *batch: unnormalized_ctc_losses(CTCInput.of(*batch)).sum(), normalized=False
-        ),
-    }
-    record.value("gradient_error_normalized", checks["PyTorch on log-softmax"].error)
-    record.value("gradient_error_unnormalized", checks["PyTorch on scores that are not normalized"].error)
-    record.table(
-        "gradients",
-        "Gradient of the CTC loss against the exact one",
-        ("loss", "largest error", "largest component", "right"),
-        [(name, check.error, round(check.scale, 4), check.is_right) for name, check in checks.items()],
-        note="A bonus, penalty or prior added to log-probabilities makes them unnormalized.",
-    )
-    right = checks["PyTorch on log-softmax"].is_right
-    record.finding(
-        "gradient",
-        "Has PyTorch's CTC loss the right gradient for a log-softmax?",
-        "agrees" if right else "disagrees",
-        "It has; for scores that are not normalized it has not, and unnormalized_ctc_losses should be used."
-        if right
-        else "It has not, on this build of PyTorch.",
-        predicted=Estimate.exact(0, method="posteriors of the lattice"),
-        measured=Estimate.exact(checks["PyTorch on log-softmax"].error, method="largest difference"),
     )

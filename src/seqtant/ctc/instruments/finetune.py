@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from seqtant.ctc.config import FinetuneConfig
+from seqtant.ctc.losses.base import PlainCTC
 from seqtant.ctc.losses.registry import MethodSettings, method_of
 from seqtant.ctc.recognition.latency import Comparison, Timing, compare, summarize
 from seqtant.ctc.recognition.recognizer import Recognizer, too_short_for_target
@@ -18,7 +19,7 @@ from seqtant.ctc.training import (
     load_recognizer,
     objective_of,
     train_recognizer,
-    train_to_start_wer,
+    word_error_rate,
 )
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
@@ -126,15 +127,21 @@ def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[
     warn_too_short(record, too_short_for_target(recognizer, corpora.train), len(corpora.train))
     if config.data is None:
         record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
-    recognizer, steps, wer = train_to_start_wer(
-        recognizer,
-        corpora,
-        start_wer=config.start_wer,
-        most_steps=config.start_steps,
-        optimization=config.optimization,
-        context=context,
-        seed=context.seed,
-    )
+    # Until sampled paths mean something: each chunk has a schedule from start to end and an order of its own.
+    steps, chunk = 0, min(100, max(config.start_steps, 1))
+    wer = word_error_rate(recognizer, corpora.development)
+    while wer > config.start_wer and steps + chunk <= config.start_steps:
+        recognizer = finetune_recognizer(
+            recognizer,
+            corpora,
+            PlainCTC(blank=corpora.labels.blank),
+            config.optimization,
+            steps=chunk,
+            context=context,
+            seed=context.seed + steps,
+        ).recognizer
+        steps += chunk
+        wer = word_error_rate(recognizer, corpora.development)
     record.value("start_steps", steps)
     record.value("start_wer", wer)
     if wer > config.start_wer:

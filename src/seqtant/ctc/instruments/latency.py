@@ -9,7 +9,7 @@ import numpy as np
 from seqtant.ctc.config import LatencyConfig
 from seqtant.ctc.inputs import WordsSource, timed_words
 from seqtant.ctc.recognition.latency import Timing, Transcript, compare, measure_timing, summarize
-from seqtant.ctc.reporting import record_comparison, record_summary, record_words
+from seqtant.ctc.reporting import record_comparison, record_summary
 from seqtant.data.digits import WORDS
 from seqtant.data.speech import TimedWord, read_ctm
 from seqtant.errors import InputError
@@ -21,6 +21,9 @@ from seqtant.sources import is_path
 
 KNOWN_DELAY_MS = 180.0
 """Delay of the made-up system that stands in where no files are given."""
+
+WORDS_SHOWN = 40
+"""Rows of the table of words."""
 
 Words = dict[str, list[TimedWord]]
 
@@ -48,7 +51,20 @@ def latency(config: LatencyConfig, context: Context) -> Result:
     """
     with Recorder("ctc.latency", "How late are the words?", config, context, papers=(2,)) as record:
         if config.hyp is None or config.ref is None:
-            hypothesis, reference = _made_up(context.seed)
+            # Twenty recordings of five words, and a system that is late by a known mean and errs now and then.
+            rng = np.random.default_rng([context.seed, 7])
+            hypothesis, reference = Words(), Words()
+            for number in range(20):
+                starts = 0.3 + 0.6 * np.arange(5)
+                spoken = rng.integers(10, size=5)
+                # Words are late by a normal delay of known mean, one in twenty is wrong.
+                late = KNOWN_DELAY_MS / 1000 + rng.normal(0, 0.03, size=5)
+                recognized = np.where(rng.random(5) < 0.05, (spoken + 1) % 10, spoken)
+                name = f"made-up-{number:02d}"
+                reference[name] = [TimedWord(WORDS[w], t, t + 0.4) for w, t in zip(spoken, starts, strict=True)]
+                hypothesis[name] = [
+                    TimedWord(WORDS[w], t, t + 0.03) for w, t in zip(recognized, starts + late, strict=True)
+                ]
         else:
             hypothesis, reference = _read(config.hyp), _read(config.ref)
         timings = _timings(hypothesis, reference, "hyp")
@@ -76,7 +92,16 @@ def latency(config: LatencyConfig, context: Context) -> Result:
             record_comparison(
                 record, compare(timings, others, seed=context.seed, draws=config.draws), "the second system"
             )
-        record_words(record, summary.delays)
+        for delay in summary.delays:
+            record.measure("delay", delay.after_start, unit="ms", group=delay.word)
+        late = sorted(summary.delays, key=lambda delay: -delay.after_start)[:WORDS_SHOWN]
+        if late:
+            record.table(
+                "words",
+                f"The {len(late)} latest words",
+                ("recording", "word", "after start, ms", "after end, ms"),
+                [(d.utterance, d.word, round(d.after_start, 1), round(d.after_end, 1)) for d in late],
+            )
     return record.result
 
 
@@ -96,20 +121,3 @@ def _timings(hypothesis: Words, reference: Words, name: str) -> list[Timing]:
         measure_timing(Transcript(key, tuple(hypothesis.get(key, ())), tuple(words)))
         for key, words in reference.items()
     ]
-
-
-def _made_up(seed: int) -> tuple[Words, Words]:
-    """Makes up twenty recordings of five words, and a system that is late by a known mean and errs now and then."""
-    rng = np.random.default_rng([seed, 7])
-    reference: Words = {}
-    hypothesis: Words = {}
-    for number in range(20):
-        starts = 0.3 + 0.6 * np.arange(5)
-        spoken = rng.integers(10, size=5)
-        # Words are late by a normal delay of known mean, one in twenty is wrong.
-        late = KNOWN_DELAY_MS / 1000 + rng.normal(0, 0.03, size=5)
-        recognized = np.where(rng.random(5) < 0.05, (spoken + 1) % 10, spoken)
-        name = f"made-up-{number:02d}"
-        reference[name] = [TimedWord(WORDS[w], t, t + 0.4) for w, t in zip(spoken, starts, strict=True)]
-        hypothesis[name] = [TimedWord(WORDS[w], t, t + 0.03) for w, t in zip(recognized, starts + late, strict=True)]
-    return hypothesis, reference

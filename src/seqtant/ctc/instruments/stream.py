@@ -9,10 +9,10 @@ import torch
 from seqtant.ctc.config import StreamConfig
 from seqtant.ctc.decoding.decoders import greedy_decode
 from seqtant.ctc.inputs import describe_source
-from seqtant.ctc.recognition.recognizer import Recognizer, StreamingRecognizer
+from seqtant.ctc.recognition.recognizer import StreamingRecognizer
 from seqtant.ctc.reporting import write_timeline
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound, load_recognizer
-from seqtant.data.speech import TimedWord, Utterance
+from seqtant.data.speech import TimedWord
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -46,10 +46,38 @@ def stream(config: StreamConfig, context: Context) -> Result:
         recognizer, utterance = load_model_and_sound(config.model, config.file, context.seed)
         if config.model is None:
             record.warn(DEMO_WARNING)
-        tracks = {"first model": _stream(record, recognizer, utterance, config.chunk_ms, "")}
+        models = {"first model": recognizer}
         if config.against is not None:
-            second = load_recognizer(config.against)
-            tracks["second model"] = _stream(record, second, utterance, config.chunk_ms, "_against")
+            models["second model"] = load_recognizer(config.against)
+        tracks: dict[str, list[TimedWord]] = {}
+        for name, model in models.items():
+            # In chunks, then labels and log-probabilities beside those of the whole.
+            suffix = "" if name == "first model" else "_against"
+            sound = utterance.recording.at(model.log_mel.rate).samples
+            chunk = max(round(config.chunk_ms / 1000 * model.log_mel.rate), 1)
+            streaming, started = StreamingRecognizer(model), time.process_time()
+            pieces = [streaming.push(sound[at : at + chunk]) for at in range(0, len(sound), chunk)]
+            seconds = time.process_time() - started
+            whole = model.log_probs(utterance)
+            difference = float((torch.cat(pieces) - whole).abs().max()) if len(whole) else 0.0
+            same = [span.label for span in streaming.spans] == [
+                span.label
+                for span in greedy_decode(whole[None], torch.tensor([len(whole)]), blank=model.labels.blank)[0]
+            ]
+            tracks[name] = words = streaming.words
+            record.value(f"words{suffix}", len(words))
+            record.value(f"first_word_ms{suffix}", 1000 * words[0].start if words else None)
+            record.value(f"last_word_ms{suffix}", 1000 * words[-1].start if words else None)
+            record.value(f"stream_difference{suffix}", difference)
+            record.value(f"compute_seconds_per_second{suffix}", seconds / utterance.recording.seconds)
+            record.finding(
+                f"same{suffix}",
+                f"Does the stream say what the whole recording says{', by the second model' if suffix else ''}?",
+                "agrees" if same and difference < 1e-3 else "disagrees",
+                f"Chunks of {config.chunk_ms:g} ms give {'the same' if same else 'OTHER'} labels.",
+                predicted=Estimate.exact(0, "nats", "the network is causal"),
+                measured=Estimate.exact(difference, "nats", "largest difference of any log-probability"),
+            )
         emissions = [(name, word) for name, words in tracks.items() for word in words]
         for name, word in emissions:
             record.measure(f"emitted {word.word}", 1000 * word.start, unit="ms", group=name)
@@ -67,34 +95,3 @@ def stream(config: StreamConfig, context: Context) -> Result:
             context.folder.mkdir(parents=True, exist_ok=True)
             record.artifact(write_timeline(context.folder / "timeline.html", utterance, tracks), "page")
     return record.result
-
-
-def _stream(
-    record: Recorder, recognizer: Recognizer, utterance: Utterance, chunk_ms: float, suffix: str
-) -> list[TimedWord]:
-    """Streams one utterance in chunks and compares labels and log-probabilities with those of the whole."""
-    samples = utterance.recording.at(recognizer.log_mel.rate).samples
-    chunk = max(round(chunk_ms / 1000 * recognizer.log_mel.rate), 1)
-    stream, started = StreamingRecognizer(recognizer), time.process_time()
-    pieces = [stream.push(samples[at : at + chunk]) for at in range(0, len(samples), chunk)]
-    seconds = time.process_time() - started
-    whole = recognizer.log_probs(utterance)
-    difference = float((torch.cat(pieces) - whole).abs().max()) if len(whole) else 0.0
-    same = [span.label for span in stream.spans] == [
-        span.label for span in greedy_decode(whole[None], torch.tensor([len(whole)]), blank=recognizer.labels.blank)[0]
-    ]
-    words = stream.words
-    record.value(f"words{suffix}", len(words))
-    record.value(f"first_word_ms{suffix}", 1000 * words[0].start if words else None)
-    record.value(f"last_word_ms{suffix}", 1000 * words[-1].start if words else None)
-    record.value(f"stream_difference{suffix}", difference)
-    record.value(f"compute_seconds_per_second{suffix}", seconds / utterance.recording.seconds)
-    record.finding(
-        f"same{suffix}",
-        f"Does the stream say what the whole recording says{', by the second model' if suffix else ''}?",
-        "agrees" if same and difference < 1e-3 else "disagrees",
-        f"Chunks of {chunk_ms:g} ms give {'the same' if same else 'OTHER'} labels.",
-        predicted=Estimate.exact(0, "nats", "the network is causal"),
-        measured=Estimate.exact(difference, "nats", "largest difference of any log-probability"),
-    )
-    return words

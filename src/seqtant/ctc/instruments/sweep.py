@@ -22,7 +22,7 @@ from seqtant.ctc.reporting import interval_cells, verdict_of_decrease
 from seqtant.ctc.theory import words_to_resolve
 from seqtant.ctc.training import finetune_recognizer, objective_of, train_recognizer
 from seqtant.errors import InputError
-from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
+from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Recorder
@@ -75,7 +75,20 @@ def sweep(config: SweepConfig, context: Context) -> Result:
             if point.method in FEWER_ERRORS and change is not None:
                 _record_errors(record, points[0], point, change)
         _record_tables(record, points, measured, changes)
-        _record_monotone(record, points, context.seed)
+        # More weight must mean earlier words: each step between neighbors in weight, from plain CTC on, is a decrease.
+        rising = sorted((point for point in points if point.method == "awp"), key=lambda point: point.weight)
+        chain = [points[0], *(point for point in rising if point.weight > 0)]
+        if len(chain) >= 3:
+            steps = [change_of(a, b, seed=context.seed).delay for a, b in pairwise(chain)]
+            verdicts = {verdict_of_decrease(step) for step in steps}
+            order = " > ".join(f"{point.weight:g}" for point in reversed(chain[1:]))
+            record.finding(
+                "monotone",
+                "Is more weight always earlier?",
+                "agrees" if verdicts == {"agrees"} else "disagrees" if "disagrees" in verdicts else "inconclusive",
+                f"{order} > plain CTC; measured: the smallest step between two neighbors.",
+                measured=max((step for step in steps if step is not None), key=lambda step: step.value, default=None),
+            )
         if config.zero_steps:
             # Align With Purpose at weight 0 must give the weights of plain CTC to the bit.
             ends = [runs.finetune(context.seed, name, 0.0, steps=config.zero_steps)[0] for name in ("ctc", "awp")]
@@ -314,27 +327,4 @@ def _record_tables(
         tails,
         note="p90: of the delay after the word's start; after end: mean delay after its end; last token: after the "
         "end of speech.",
-    )
-
-
-def _record_monotone(record: Recorder, points: list[Point], seed: int) -> None:
-    """Records whether more weight means earlier words, step by step through the weights of Align With Purpose."""
-    # Neighbors in weight, from plain CTC on: each step must be a decrease of the delay beyond its interval.
-    rising = sorted((point for point in points if point.method == "awp"), key=lambda point: point.weight)
-    chain = [points[0], *(point for point in rising if point.weight > 0)]
-    if len(chain) < 3:
-        return
-    steps = [change_of(a, b, seed=seed).delay for a, b in pairwise(chain)]
-    verdicts = {verdict_of_decrease(step) for step in steps}
-    verdict: Verdict = (
-        "agrees" if verdicts == {"agrees"} else "disagrees" if "disagrees" in verdicts else "inconclusive"
-    )
-    smallest = max((step for step in steps if step is not None), key=lambda step: step.value, default=None)
-    record.finding(
-        "monotone",
-        "Is more weight always earlier?",
-        verdict,
-        " > ".join(f"{point.weight:g}" for point in reversed(chain[1:]))
-        + " > plain CTC; measured: the smallest step between two neighbors.",
-        measured=smallest,
     )

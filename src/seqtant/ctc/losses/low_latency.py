@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.ctc.lattice.paths import PathBatch, previous_labels
@@ -48,14 +48,34 @@ class LowLatency:
     def edit(self, batch: PathBatch, generator: torch.Generator | None = None) -> Edit:
         """Makes one earlier path of each path; paths with nothing to remove stay as they are."""
         T = batch.paths.shape[-1]
+        if not T:
+            return Edit(batch.paths, torch.zeros(batch.paths.shape[:2], dtype=torch.bool, device=batch.paths.device))
         # The published code knows no lengths: it shifts the padding along with the rest.
         ends = torch.full_like(batch.lengths, T) if self.candidates == "published" else batch.lengths
         last = ends[:, None, None] - 1
         frames = torch.arange(T, device=batch.paths.device)
         paths, changed = batch.paths, torch.zeros(batch.paths.shape[:2], dtype=torch.bool, device=batch.paths.device)
         for _ in range(self.shifts):
-            removable = self._removable(PathBatch(paths, batch.lengths, batch.blank))
-            index, found = _draw(removable, generator)  # [B, N]
+            removable = paths == previous_labels(paths, batch.blank)
+            if self.candidates == "published":
+                ranks = removable.cumsum(-1)
+                removable = removable & (ranks < ranks[..., -1:])
+            else:
+                emitted = paths != batch.blank
+                removable = removable & batch.valid
+                if self.candidates == "tokens":
+                    removable = removable & emitted
+                elif self.candidates == "before-last":
+                    # A running maximum from the right: a token at this frame or at a later one.
+                    removable = removable & (emitted & batch.valid).flip(-1).cummax(-1).values.flip(-1)
+            # One candidate per path, drawn uniformly: its frame, and whether there was one; each [B, N].
+            ranks = removable.to(torch.int32).cumsum(-1, dtype=torch.int32)
+            total = ranks[..., -1]
+            uniform = torch.rand(total.shape, generator=generator, device=total.device)
+            # The product may round up to the total itself: that draw belongs to the last candidate.
+            rank = torch.minimum((uniform * total).to(torch.int32), (total - 1).clamp(min=0))
+            # The candidate of a rank stands behind all frames whose running count has not passed that rank.
+            index, found = (ranks <= rank[..., None]).sum(-1), total > 0
             # Everything behind the deleted frame moves one frame earlier, a blank comes in at the end, padding stays.
             moves = (frames >= index[..., None]) & (frames < last) & found[..., None]
             following = torch.cat([paths[..., 1:], paths[..., :1]], -1)
@@ -69,35 +89,3 @@ class LowLatency:
         """Sums the indices of all frames that belong to a token."""
         emitted = (batch.paths != batch.blank) & batch.valid
         return (emitted * torch.arange(batch.paths.shape[-1], device=batch.paths.device)).sum(-1).double()
-
-    def _removable(self, batch: PathBatch) -> Bool[Tensor, "B N T"]:
-        paths = batch.paths
-        repeats = paths == previous_labels(paths, batch.blank)
-        if self.candidates == "published":
-            ranks = repeats.cumsum(-1)
-            return repeats & (ranks < ranks[..., -1:])
-        repeats = repeats & batch.valid
-        if self.candidates == "any":
-            return repeats
-        emitted = paths != batch.blank
-        if self.candidates == "tokens":
-            return repeats & emitted
-        # A running maximum from the right: a token at this frame or at a later one.
-        later_or_now = (emitted & batch.valid).flip(-1).cummax(-1).values.flip(-1)
-        return repeats & later_or_now
-
-
-def _draw(
-    candidates: Bool[Tensor, "B N T"], generator: torch.Generator | None
-) -> tuple[Int[Tensor, "B N"], Bool[Tensor, "B N"]]:
-    """Draws one candidate per path uniformly: its frame, and whether there was one."""
-    ranks = candidates.to(torch.int32).cumsum(-1, dtype=torch.int32)
-    if not ranks.shape[-1]:
-        nothing = ranks.sum(-1)
-        return nothing.long(), nothing > 0
-    total = ranks[..., -1]
-    uniform = torch.rand(total.shape, generator=generator, device=total.device)
-    # The product may round up to the total itself: that draw belongs to the last candidate.
-    rank = torch.minimum((uniform * total).to(torch.int32), (total - 1).clamp(min=0))
-    # The candidate of a rank stands behind all frames whose running count has not passed that rank.
-    return (ranks <= rank[..., None]).sum(-1), total > 0

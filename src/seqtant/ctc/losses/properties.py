@@ -112,12 +112,24 @@ def check_property(
     while tried < paths:
         batch = random_paths(min(64, -(-(paths - tried) // 8)), 8, frames, labels, generator)
         edit = rule.edit(batch, torch.Generator().manual_seed(seed + tried))
-        found = _violations(rule, batch, edit)
-        if "shape or type" not in found:
+        before, shape = batch.paths, batch.paths.shape
+        if edit.paths.shape != shape or edit.paths.dtype != before.dtype or edit.changed.shape != shape[:2]:
+            broken = {"shape or type": torch.ones(shape[:2], dtype=torch.bool)}
+        else:
+            after = PathBatch(edit.paths, batch.lengths, batch.blank, batch.targets, batch.target_lengths)
+            differs = edit.paths != before
+            broken = {
+                "frames beyond the end": (differs & ~batch.valid).any(-1),
+                "changed flag": differs.any(-1) != edit.changed,
+                "negative labels": (edit.paths < 0).any(-1),
+                "cost not lower": edit.changed & ~(rule.cost(after) < rule.cost(batch)),
+            }
+            if rule.keeps_text:
+                broken["text changed"] = (collapse(after).tokens != collapse(batch).tokens).any(-1)
             again = rule.edit(batch, torch.Generator().manual_seed(seed + tried))
-            found["another edit with the same generator"] = int((again.paths != edit.paths).any(-1).sum())
-        for name, number in found.items():
-            counts[name] = counts.get(name, 0) + number
+            broken["another edit with the same generator"] = (again.paths != edit.paths).any(-1)
+        for name, bad in broken.items():
+            counts[name] = counts.get(name, 0) + int(bad.sum())
         tried += batch.paths.shape[0] * batch.paths.shape[1]
         edited += int(edit.changed.sum())
     return PropertyReport(tried, edited, {name: number for name, number in counts.items() if number})
@@ -149,21 +161,3 @@ def random_paths(utterances: int, samples: int, frames: int, labels: int, genera
     replaced = torch.rand(tokens.shape, generator=generator) < 0.25
     targets = torch.where(replaced, other, tokens).clamp(min=0)
     return PathBatch(paths, lengths, blank, targets, collapsed.counts[:, 0])
-
-
-def _violations(rule: Property, batch: PathBatch, edit: Edit) -> dict[str, int]:
-    """Counts the paths of one batch on which a promise is broken."""
-    before = batch.paths
-    if edit.paths.shape != before.shape or edit.paths.dtype != before.dtype or edit.changed.shape != before.shape[:2]:
-        return {"shape or type": before.shape[0] * before.shape[1]}
-    after = PathBatch(edit.paths, batch.lengths, batch.blank, batch.targets, batch.target_lengths)
-    differs = edit.paths != before
-    found = {
-        "frames beyond the end": (differs & ~batch.valid).any(-1),
-        "changed flag": differs.any(-1) != edit.changed,
-        "negative labels": (edit.paths < 0).any(-1),
-        "cost not lower": edit.changed & ~(rule.cost(after) < rule.cost(batch)),
-    }
-    if rule.keeps_text:
-        found["text changed"] = (collapse(after).tokens != collapse(batch).tokens).any(-1)
-    return {name: int(bad.sum()) for name, bad in found.items()}

@@ -8,7 +8,7 @@ from functools import partial
 
 from seqtant.ctc.losses import baselines
 from seqtant.ctc.losses.align_with_purpose import AlignWithPurpose
-from seqtant.ctc.losses.base import Objective, PlainCTC, TrimTail
+from seqtant.ctc.losses.base import LossTerm, Objective, PlainCTC, TrimTail
 from seqtant.ctc.losses.low_latency import Candidates
 from seqtant.ctc.losses.properties import PROPERTIES
 from seqtant.registry import Registry
@@ -40,11 +40,6 @@ Method = Callable[[float, MethodSettings], Objective]
 """Builds the objective of one weight."""
 
 
-def plain(weight: float, settings: MethodSettings) -> Objective:
-    """Builds CTC alone; the weight means nothing."""
-    return Objective([PlainCTC(blank=settings.blank)])
-
-
 def align_with_purpose(names: Sequence[str], weight: float, settings: MethodSettings) -> Objective:
     """Builds CTC and Align With Purpose for one registered property or several, all at the same weight."""
     kinds = [PROPERTIES[name] for name in names]
@@ -69,44 +64,36 @@ def replace_ctc(
     return Objective([loss(weight, blank=settings.blank)])
 
 
-def trim_tail(weight: float, settings: MethodSettings) -> Objective:
-    """Builds CTC on trimmed input; the weight is the longest cut in seconds."""
-    return Objective([PlainCTC(blank=settings.blank)], trim=TrimTail(round(weight * settings.feature_rate)))
-
-
-def peak_first(weight: float, settings: MethodSettings) -> Objective:
-    """Builds CTC and peak-first regularization."""
-    return Objective([PlainCTC(blank=settings.blank), baselines.PeakFirst(weight, blank=settings.blank)])
-
-
-def sampled_mwer(weight: float, settings: MethodSettings) -> Objective:
-    """Builds CTC and sampled minimum word error rate, which needs two paths at least."""
-    samples = max(settings.num_samples, 2)
-    term = baselines.SampledMWER(weight, num_samples=samples, space=settings.space, blank=settings.blank)
-    return Objective([PlainCTC(blank=settings.blank), term])
-
-
-def nbest_mwer(weight: float, settings: MethodSettings) -> Objective:
-    """Builds CTC and minimum word error rate over n-best lists."""
-    return Objective(
-        [PlainCTC(blank=settings.blank), baselines.NBestMWER(weight, space=settings.space, blank=settings.blank)]
-    )
+def add_to_ctc(term: Callable[[float, MethodSettings], LossTerm], weight: float, settings: MethodSettings) -> Objective:
+    """Builds CTC and one more loss."""
+    return Objective([PlainCTC(blank=settings.blank), term(weight, settings)])
 
 
 METHODS: Registry[Method] = Registry(
     "CTC method",
     group="seqtant.ctc_methods",
     entries={
-        "ctc": plain,
+        "ctc": lambda weight, of: Objective([PlainCTC(blank=of.blank)]),
         "awp": partial(align_with_purpose, ("low-latency",)),
         "awp-mwer": partial(align_with_purpose, ("minimum-wer",)),
         "awp-both": partial(align_with_purpose, ("low-latency", "minimum-wer")),
         # The weight is the penalty in nats per model frame.
         "delay-penalty": partial(replace_ctc, baselines.DelayPenalizedCTC),
-        "trim-tail": trim_tail,
-        "peak-first": peak_first,
-        "sampled-mwer": sampled_mwer,
-        "nbest-mwer": nbest_mwer,
+        # The weight is the longest cut in seconds.
+        "trim-tail": lambda weight, of: Objective(
+            [PlainCTC(blank=of.blank)], trim=TrimTail(round(weight * of.feature_rate))
+        ),
+        "peak-first": partial(add_to_ctc, lambda weight, of: baselines.PeakFirst(weight, blank=of.blank)),
+        # A baseline needs two paths at least.
+        "sampled-mwer": partial(
+            add_to_ctc,
+            lambda weight, of: baselines.SampledMWER(
+                weight, num_samples=max(of.num_samples, 2), space=of.space, blank=of.blank
+            ),
+        ),
+        "nbest-mwer": partial(
+            add_to_ctc, lambda weight, of: baselines.NBestMWER(weight, space=of.space, blank=of.blank)
+        ),
         # The weight is the risk factor.
         "bayes-risk": partial(replace_ctc, baselines.BayesRiskCTC),
         # The weight is the share of the log-prior taken out.

@@ -121,12 +121,20 @@ def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) ->
     """Computes word error rate and delays with 95 % intervals, resampling whole utterances."""
     # One generator for all numbers: the order of the lines below is part of the result.
     rng = np.random.default_rng(seed)
+    counts = np.array([[timing.errors.total, timing.errors.words] for timing in timings], dtype=np.float64)
+    if not len(counts) or counts[:, 1].sum() == 0:
+        raise InputError("the references hold no word: a word error rate needs at least one")
+    drawn = counts[rng.integers(len(counts), size=(draws, len(counts)))].sum(1)  # [draws, (errors, words)]
+    # A ratio of sums, not a mean of rates: long utterances weigh more, and none may be empty.
+    rates = 100 * drawn[:, 0] / np.maximum(drawn[:, 1], 1)
+    value = 100 * counts[:, 0].sum() / counts[:, 1].sum()
+    wer = _interval(value, rates, n=int(counts[:, 1].sum()), clusters=len(counts), unit="%")
     starts = [[delay.after_start for delay in timing.delays] for timing in timings]
     ends = [[delay.after_end for delay in timing.delays] for timing in timings]
     firsts = [[timing.first] if timing.first is not None else [] for timing in timings]
     lasts = [[timing.last] if timing.last is not None else [] for timing in timings]
     return LatencySummary(
-        wer=error_rate(timings, rng, draws=draws),
+        wer=wer,
         errors=sum((timing.errors for timing in timings), WordErrors(0, 0, 0, 0)),
         after_start=_bootstrap(starts, np.mean, rng, draws=draws),
         after_end=_bootstrap(ends, np.mean, rng, draws=draws),
@@ -136,18 +144,6 @@ def summarize(timings: Sequence[Timing], *, seed: int = 0, draws: int = 1000) ->
         last=_bootstrap(lasts, np.mean, rng, draws=draws),
         delays=tuple(delay for timing in timings for delay in timing.delays),
     )
-
-
-def error_rate(timings: Sequence[Timing], rng: np.random.Generator, *, draws: int = 1000) -> Estimate:
-    """Computes the word error rate in percent, resampling utterances."""
-    counts = np.array([[timing.errors.total, timing.errors.words] for timing in timings], dtype=np.float64)
-    if not len(counts) or counts[:, 1].sum() == 0:
-        raise InputError("the references hold no word: a word error rate needs at least one")
-    drawn = counts[rng.integers(len(counts), size=(draws, len(counts)))].sum(1)  # [draws, (errors, words)]
-    # A ratio of sums, not a mean of rates: long utterances weigh more, and none may be empty.
-    rates = 100 * drawn[:, 0] / np.maximum(drawn[:, 1], 1)
-    value = 100 * counts[:, 0].sum() / counts[:, 1].sum()
-    return _interval(value, rates, n=int(counts[:, 1].sum()), clusters=len(counts), unit="%")
 
 
 @dataclass(frozen=True)

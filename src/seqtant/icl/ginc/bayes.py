@@ -20,7 +20,6 @@ from seqtant.lm.oracles import HiddenMarkovLM
 from seqtant.lm.scoring import next_token_log_probs, token_log_probs
 from seqtant.progress import SILENT, Progress
 from seqtant.runs.recorder import Recorder
-from seqtant.stats.fits import fit_line
 from seqtant.stats.intervals import mean, share
 
 ONE_BATCH = 2**31
@@ -117,18 +116,6 @@ def true_posterior(log_posterior: np.ndarray, prompts: Prompts) -> Float[np.ndar
     # A maximum over the true concept alone: those out of distribution have numbers past the mixture's components.
     mine = np.arange(log_posterior.shape[2]) == prompts.concepts[:, None]
     return np.exp(np.where(mine[:, None], log_posterior, -np.inf).max(axis=2))
-
-
-def log_odds_slope(log_posterior: np.ndarray, prompts: Prompts, most: int) -> Estimate | None:
-    """Fits the mean gain per shot of the true concept's log-odds against its best rival; None for under 3 points."""
-    # Maxima over a masked axis: the true concept alone, and the best of the others.
-    mine = np.arange(log_posterior.shape[2]) == prompts.concepts[:, None]
-    own = np.where(mine[:, None], log_posterior, -np.inf).max(axis=2)
-    rival = np.where(mine[:, None], -np.inf, log_posterior).max(axis=2)
-    odds = (own - rival)[:, : most + 1]
-    if odds.shape[1] < 3 or not np.isfinite(odds).all():
-        return None
-    return fit_line(np.arange(odds.shape[1]), odds.mean(axis=0)).estimate("slope", unit="nats per shot")
 
 
 def record_loss(

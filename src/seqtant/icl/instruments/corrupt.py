@@ -147,7 +147,26 @@ def corrupt(config: CorruptConfig, context: Context) -> Result:
         zero = share(int(right.sum()), len(right))
         _record_accuracy(record, study, found, zero)
         _record_slopes(record, found)
-        _record_gains(record, study, found, zero)
+        # Recognition: what random labels still give. Learning: what meaningless labels give beyond guessing.
+        guessing = float(np.mean([1 / len(task.usual) for task in study.tasks]))
+        for name, variant, floor, what in (
+            ("recognition", "random", zero.value, "no examples"),
+            ("learning", "abstract", guessing, "chance"),
+        ):
+            own = [each.right for each in found if each.variant == variant]
+            if not own:
+                continue
+            gain = mean(np.concatenate(own).astype(float) - floor)
+            record.value(f"{name}_score", gain.value)
+            labels = "random" if variant == "random" else "meaningless"
+            record.finding(
+                f"{name}_score",
+                f"Does the model gain from examples with {labels} labels?",
+                "agrees" if (gain.low or 0) > 0 else "disagrees" if (gain.high or 0) < 0 else "inconclusive",
+                f"{100 * gain.value:.1f} points above {what}.",
+                predicted=Estimate(value=0.0, low=0.0, method="a gain"),
+                measured=gain,
+            )
     return record.result
 
 
@@ -157,7 +176,35 @@ def _measure_variant(
     task, split = study.tasks[number], study.splits[number]
     words = [word for example in split.single for word in example.input.split()]
     prompts = [corrupt_examples(variant, task, prompt, words, generator) for prompt in split.prompts]
-    right = _answers(config, study, task, variant, prompts, [prompt[-1].label for prompt in split.prompts])
+    # Whether the likeliest label of each prompt's query is the right one.
+    asked, written, encoder = task, prompts, study.encoder
+    answers = [prompt[-1].label for prompt in prompts]
+    if variant == "abstract":
+        names = list(config.abstract or task.abstract or [chr(ord("A") + number) for number in range(26)])
+        if len(names) < len(task.usual):
+            raise InputError(f"{len(task.usual)} labels need as many abstract words, {len(names)} are given: give more")
+        # Labels that are only noise keep their word, and labels of other tasks are not ranked.
+        renamed = {label: label for label in task.labels} | dict(zip(task.usual, names, strict=False))
+        asked = rename_labels(asked, renamed)
+        encoder = PromptEncoder(
+            study.model, tuple(renamed[label] for label in study.encoder.labels if label in renamed)
+        )
+        written = [[Example(each.input, renamed[each.label]) for each in prompt] for prompt in prompts]
+        answers = [renamed[label] for label in answers]
+    if variant in PARTIAL:
+        # The template without its input or label: text before the input stays, text between the two goes.
+        before, _, after = asked.template.partition("{label}")
+        lead = before.partition("{input}")[0]
+        shot = lead + ("{label}" if variant == "labels_only" else "{input}") + after + asked.delimiter
+        encoded = []
+        for place, prompt in enumerate(written):
+            texts = [shot.replace("{input}", each.input).replace("{label}", each.label) for each in prompt[:-1]]
+            query = asked.write(prompt[-1])
+            encoded.append(encoder.encode_query(asked, asked.opening + "".join(texts), query, (place, 0)))
+    else:
+        encoded = encoder.encode_prompts([asked] * len(written), written)
+    log_probs = label_log_probs(study.model, encoded, tokens_per_batch=config.tokens_per_batch)[:, -1]
+    right = np.array(encoder.labels)[log_probs.argmax(axis=1)] == np.array(answers)
     shown = label_probs(variant, task, split.single, study.encoder.labels)
     if shown is None:
         return VariantResult(task.name, variant, right)
@@ -171,37 +218,6 @@ def _measure_variant(
     owner = np.repeat(np.arange(len(prompts)), study.shots)
     slope = clustered_mean(scores.whole[number] - scores.whole[rival], owner, unit="nats per shot")
     return VariantResult(task.name, variant, right, slope, mean(law, unit="nats per shot"))
-
-
-def _answers(
-    config: CorruptConfig, study: Study, task: Task, variant: str, prompts: list[list[Example]], right: list[str]
-) -> np.ndarray:
-    """Whether the likeliest label of each prompt's query is the right one."""
-    encoder = study.encoder
-    if variant == "abstract":
-        names = list(config.abstract or task.abstract or [chr(ord("A") + number) for number in range(26)])
-        if len(names) < len(task.usual):
-            raise InputError(f"{len(task.usual)} labels need as many abstract words, {len(names)} are given: give more")
-        # Labels that are only noise keep their word, and labels of other tasks are not ranked.
-        words = {label: label for label in task.labels} | dict(zip(task.usual, names, strict=False))
-        task = rename_labels(task, words)
-        encoder = PromptEncoder(study.model, tuple(words[label] for label in study.encoder.labels if label in words))
-        prompts = [[Example(example.input, words[example.label]) for example in prompt] for prompt in prompts]
-        right = [words[label] for label in right]
-    if variant in PARTIAL:
-        # The template without its input or label: text before the input stays, text between the two goes.
-        before, _, after = task.template.partition("{label}")
-        lead = before.partition("{input}")[0]
-        shot = lead + ("{label}" if variant == "labels_only" else "{input}") + after + task.delimiter
-        encoded = []
-        for number, prompt in enumerate(prompts):
-            shown = [shot.replace("{input}", each.input).replace("{label}", each.label) for each in prompt[:-1]]
-            query = task.write(prompt[-1])
-            encoded.append(encoder.encode_query(task, task.opening + "".join(shown), query, (number, 0)))
-    else:
-        encoded = encoder.encode_prompts([task] * len(prompts), prompts)
-    log_probs = label_log_probs(study.model, encoded, tokens_per_batch=config.tokens_per_batch)[:, -1]
-    return np.array(encoder.labels)[log_probs.argmax(axis=1)] == np.array(right)
 
 
 def _record_accuracy(record: Recorder, study: Study, found: list[VariantResult], zero: Estimate) -> None:
@@ -254,29 +270,6 @@ def _record_slopes(record: Recorder, found: list[VariantResult]) -> None:
         measured=Estimate(value=float(np.mean(close)), method="share of slopes", n=len(close)),
         assumptions=(Assumption(statement="Examples are independent given the task.", how="see icl shots: drift"),),
     )
-
-
-def _record_gains(record: Recorder, study: Study, found: list[VariantResult], zero: Estimate) -> None:
-    """Recognition: what random labels still give. Learning: what meaningless labels give beyond guessing."""
-    guessing = float(np.mean([1 / len(task.usual) for task in study.tasks]))
-    for name, variant, floor, what in (
-        ("recognition", "random", zero.value, "no examples"),
-        ("learning", "abstract", guessing, "chance"),
-    ):
-        own = [each.right for each in found if each.variant == variant]
-        if not own:
-            continue
-        gain = mean(np.concatenate(own).astype(float) - floor)
-        record.value(f"{name}_score", gain.value)
-        labels = "random" if variant == "random" else "meaningless"
-        record.finding(
-            f"{name}_score",
-            f"Does the model gain from examples with {labels} labels?",
-            "agrees" if (gain.low or 0) > 0 else "disagrees" if (gain.high or 0) < 0 else "inconclusive",
-            f"{100 * gain.value:.1f} points above {what}.",
-            predicted=Estimate(value=0.0, low=0.0, method="a gain"),
-            measured=gain,
-        )
 
 
 def _interval(estimate: Estimate) -> str:

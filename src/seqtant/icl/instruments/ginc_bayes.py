@@ -10,7 +10,6 @@ from seqtant.icl.ginc.bayes import (
     ONE_BATCH,
     bayes_model,
     cross_entropy,
-    log_odds_slope,
     predict_prompts,
     record_accuracy,
     true_posterior,
@@ -19,6 +18,7 @@ from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
+from seqtant.stats.fits import fit_line
 from seqtant.stats.intervals import mean
 
 
@@ -67,7 +67,13 @@ def ginc_bayes(config: GincBayesConfig, context: Context) -> Result:
         log_probs, log_posterior = predict_prompts(mixture, prompts, progress=context.progress)
         right = log_probs.argmax(axis=2) == prompts.labels
         rates = record_accuracy(record, right, config.shots, config.labels)
-        slope = log_odds_slope(log_posterior, prompts, most=min(8, max(config.shots)))
+        # Gain per shot of the true concept's log-odds against its best rival: maxima over masked axes.
+        mine = np.arange(log_posterior.shape[2]) == prompts.concepts[:, None]
+        own = np.where(mine[:, None], log_posterior, -np.inf).max(axis=2)
+        rival = np.where(mine[:, None], -np.inf, log_posterior).max(axis=2)
+        odds, slope = (own - rival)[:, : min(8, max(config.shots)) + 1], None
+        if odds.shape[1] >= 3 and np.isfinite(odds).all():
+            slope = fit_line(np.arange(odds.shape[1]), odds.mean(axis=0)).estimate("slope", unit="nats per shot")
         _record_prompts(record, config, rates, true_posterior(log_posterior, prompts), slope)
     return record.result
 

@@ -8,10 +8,9 @@ from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.icl.config import GincEvalConfig, GincNetwork
 from seqtant.icl.ginc.bayes import bayes_model, predict_prompts, query_log_probs, record_accuracy, record_loss
-from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
+from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
 from seqtant.icl.ginc.networks import load_network, train_network, wrap_network
 from seqtant.lm.folder import name_of
-from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
@@ -40,7 +39,24 @@ def ginc_eval(config: GincEvalConfig, context: Context) -> Result:
     title = f"{name} on GINC-{config.vocabulary}, {config.example_length} symbols per example"
     with Recorder("icl.ginc-eval", title, config, context, papers=(4,)) as record:
         ginc = open_ginc(config)
-        model = _open_model(config, context, ginc, record)
+        if config.model is not None:
+            model = load_network(config.model, device=context.device)
+        else:
+            record.warn("no model was given: a tiny one was trained for a moment, to show what is measured")
+            network, _ = train_network(
+                GincNetwork(name="lstm", layers=1, width=48),
+                ginc,
+                TrainingConfig(steps=60, learning_rate=1e-2, warmup=5),
+                length=128,
+                rows=8,
+                context=Context(seed=context.seed, device="cpu"),
+            )
+            model = wrap_network(network, bos_id=config.vocabulary, name="tiny lstm")
+        if not config.vocabulary <= model.vocabulary_size <= config.vocabulary + 1:
+            raise InputError(
+                f"'{model.name}' knows {model.vocabulary_size} tokens, GINC-{config.vocabulary} has "
+                f"{config.vocabulary}: give a model that was trained on it"
+            )
         limit = model.context_length or 10**9
         fitting = [number for number in config.shots if (number + 1) * (config.example_length + 1) <= limit]
         if not fitting:
@@ -69,28 +85,6 @@ def ginc_eval(config: GincEvalConfig, context: Context) -> Result:
         right, ideal = (log_probs.argmax(axis=2) == prompts.labels for log_probs in (ours, best))
         _compare(record, config, fitting, right, ideal)
     return record.result
-
-
-def _open_model(config: GincEvalConfig, context: Context, ginc: Ginc, record: Recorder) -> CausalLM:
-    if config.model is not None:
-        model = load_network(config.model, device=context.device)
-    else:
-        record.warn("no model was given: a tiny one was trained for a moment, to show what is measured")
-        network, _ = train_network(
-            GincNetwork(name="lstm", layers=1, width=48),
-            ginc,
-            TrainingConfig(steps=60, learning_rate=1e-2, warmup=5),
-            length=128,
-            rows=8,
-            context=Context(seed=context.seed, device="cpu"),
-        )
-        model = wrap_network(network, bos_id=config.vocabulary, name="tiny lstm")
-    if not config.vocabulary <= model.vocabulary_size <= config.vocabulary + 1:
-        raise InputError(
-            f"'{model.name}' knows {model.vocabulary_size} tokens, GINC-{config.vocabulary} has {config.vocabulary}: "
-            "give a model that was trained on it"
-        )
-    return model
 
 
 def _compare(record: Recorder, config: GincEvalConfig, shots: list[int], right: np.ndarray, ideal: np.ndarray) -> None:

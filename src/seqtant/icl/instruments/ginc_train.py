@@ -9,9 +9,8 @@ import numpy as np
 from seqtant.findings import Estimate, Result
 from seqtant.icl.config import GincTrainConfig
 from seqtant.icl.ginc.bayes import query_log_probs, record_accuracy, record_loss
-from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
+from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
 from seqtant.icl.ginc.networks import PROMPT_SEED, VALIDATION_SEED, save_network, train_network, wrap_network
-from seqtant.lm.interface import CausalLM
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
@@ -69,34 +68,30 @@ def ginc_train(config: GincTrainConfig, context: Context) -> Result:
             question="How far is the trained network from the exact Bayes predictor on documents?",
             summary="{ours:.3f} nats per symbol against {best:.3f} of exact Bayes.",
         )
-        _record_prompts(record, config, context, ginc, model)
+        rows = []
+        for length in config.example_lengths:
+            generator = np.random.default_rng([context.seed, PROMPT_SEED, length])
+            prompts = sample_prompts(ginc, config.prompts, max(config.shots), length, generator)
+            log_probs = query_log_probs(model, prompts, ginc.settings.vocabulary, progress=context.progress)
+            right = log_probs.argmax(axis=2) == prompts.labels
+            rates = record_accuracy(record, right, config.shots, f"{length} symbols")
+            for number, rate in rates.items():
+                record.value(f"accuracy_k{length}_n{number}", rate.value)
+            rows.append((length, *(round(100 * rate.value, 1) for rate in rates.values())))
+            if length < max(config.example_lengths):
+                continue
+            # The gain from no shots to the mean of the larger half of shot numbers, prompt by prompt.
+            asked = right[:, list(config.shots)]  # [prompts, numbers of shots]
+            gain = mean(asked[:, asked.shape[1] // 2 :].mean(axis=1) - asked[:, 0])
+            record.value("rise", gain.value)
+            record.finding(
+                "rise",
+                f"Does accuracy rise with the number of shots at {length} symbols per example?",
+                "agrees" if (gain.low or 0) > 0 else "disagrees" if (gain.high or 0) < 0 else "inconclusive",
+                f"With many shots accuracy is {100 * gain.value:.1f} points above that with none.",
+                predicted=Estimate(value=0.0, low=0.0, method="it rises"),
+                measured=replace(gain, method="paired by prompt, Student t"),
+            )
+        columns = ("example length", *(f"{number} shots" for number in config.shots))
+        record.table("accuracy", "Accuracy in context, per cent", columns, rows)
     return record.result
-
-
-def _record_prompts(record: Recorder, config: GincTrainConfig, context: Context, ginc: Ginc, model: CausalLM) -> None:
-    rows = []
-    for length in config.example_lengths:
-        generator = np.random.default_rng([context.seed, PROMPT_SEED, length])
-        prompts = sample_prompts(ginc, config.prompts, max(config.shots), length, generator)
-        log_probs = query_log_probs(model, prompts, ginc.settings.vocabulary, progress=context.progress)
-        right = log_probs.argmax(axis=2) == prompts.labels
-        rates = record_accuracy(record, right, config.shots, f"{length} symbols")
-        for number, rate in rates.items():
-            record.value(f"accuracy_k{length}_n{number}", rate.value)
-        rows.append((length, *(round(100 * rate.value, 1) for rate in rates.values())))
-        if length < max(config.example_lengths):
-            continue
-        # The gain from no shots to the mean of the larger half of shot numbers, prompt by prompt.
-        asked = right[:, list(config.shots)]  # [prompts, numbers of shots]
-        gain = mean(asked[:, asked.shape[1] // 2 :].mean(axis=1) - asked[:, 0])
-        record.value("rise", gain.value)
-        record.finding(
-            "rise",
-            f"Does accuracy rise with the number of shots at {length} symbols per example?",
-            "agrees" if (gain.low or 0) > 0 else "disagrees" if (gain.high or 0) < 0 else "inconclusive",
-            f"With many shots accuracy is {100 * gain.value:.1f} points above that with none.",
-            predicted=Estimate(value=0.0, low=0.0, method="it rises"),
-            measured=replace(gain, method="paired by prompt, Student t"),
-        )
-    columns = ("example length", *(f"{number} shots" for number in config.shots))
-    record.table("accuracy", "Accuracy in context, per cent", columns, rows)

@@ -10,9 +10,8 @@ from jaxtyping import Int
 
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.icl.config import OrderConfig
-from seqtant.icl.prompts.tasks import Example
 from seqtant.icl.scoring.scores import label_log_probs_after
-from seqtant.icl.scoring.study import ORDER_SEED, Study, open_study
+from seqtant.icl.scoring.study import ORDER_SEED, open_study
 from seqtant.lm.folder import name_of
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -62,11 +61,21 @@ def order(config: OrderConfig, context: Context) -> Result:
         rows: list[tuple[Cell, ...]] = []
         found: list[np.ndarray] = []
         bar = context.progress.task("sets of examples", len(study.tasks) * config.prompts)
-        for number, task in enumerate(study.tasks):
+        for number, (task, split) in enumerate(zip(study.tasks, study.splits, strict=True)):
             generator = np.random.default_rng([context.seed, ORDER_SEED, number])
             accuracies, voted = [], []
-            for prompt in study.splits[number].prompts:
-                log_probs, labels = _ask(config, study, number, prompt[:-1], generator)
+            for prompt in split.prompts:
+                shots = prompt[:-1]
+                # A small file may hold nothing but the shots: then all its examples may be asked.
+                pool = [example for example in split.single if example not in shots] or list(task.examples)
+                queries = [pool[i] for i in generator.permutation(len(pool))[: config.queries]]
+                orders = sample_orders(len(shots), config.orders, generator)
+                contexts = [study.encoder.encode_context(task, [shots[i] for i in order]) for order in orders]
+                encoded = study.encoder.encode_examples(task, queries)
+                log_probs = label_log_probs_after(
+                    study.model, contexts, encoded, tokens_per_batch=config.tokens_per_batch
+                )
+                labels = study.label_numbers(queries)
                 accuracies.append((log_probs.argmax(axis=2) == labels).mean(axis=1))
                 # The vote: the likeliest label of the sum of all orders' probabilities.
                 voted.append((np.logaddexp.reduce(log_probs, axis=0).argmax(axis=1) == labels).mean())
@@ -80,21 +89,6 @@ def order(config: OrderConfig, context: Context) -> Result:
         bar.close()
         _record(record, config, rows, np.concatenate(found, axis=1))
     return record.result
-
-
-def _ask(
-    config: OrderConfig, study: Study, number: int, shots: list[Example], generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities (orders, queries, labels) and the right labels; every order's examples are read once."""
-    task = study.tasks[number]
-    # A small file may hold nothing but the shots: then all its examples may be asked.
-    pool = [example for example in study.splits[number].single if example not in shots] or list(task.examples)
-    queries = [pool[i] for i in generator.permutation(len(pool))[: config.queries]]
-    orders = sample_orders(len(shots), config.orders, generator)
-    contexts = [study.encoder.encode_context(task, [shots[i] for i in order]) for order in orders]
-    encoded = study.encoder.encode_examples(task, queries)
-    log_probs = label_log_probs_after(study.model, contexts, encoded, tokens_per_batch=config.tokens_per_batch)
-    return log_probs, study.label_numbers(queries)
 
 
 def _record(record: Recorder, config: OrderConfig, rows: list[tuple[Cell, ...]], values: np.ndarray) -> None:

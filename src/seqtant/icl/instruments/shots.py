@@ -19,7 +19,6 @@ from seqtant.icl.scoring.evidence import (
     bayes_gap,
     first_shots,
     identified_share,
-    mixture_probs,
     resample_shots,
     separate,
 )
@@ -114,7 +113,30 @@ def shots(config: ShotsConfig, context: Context) -> Result:
     with Recorder("icl.shots", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
         found = [_measure_task(config, context, study, number) for number in range(len(study.tasks))]
-        _record_values(record, config, study, found)
+        record.value("predicted_shots", max(task.predicted.value for task in found))
+        record.value("measured_shots", max(task.measured.value for task in found))
+        for task in found:
+            record.value(f"predicted_shots_{task.name}", task.predicted.value)
+            record.value(f"measured_shots_{task.name}", task.measured.value)
+        record.value("tasks_within_factor", sum(task.agrees for task in found) / len(found))
+        # The constants of Lemma 1 as measured: c1 from the largest drift, c2 from the rarest token, c3 from the prior.
+        c1 = math.exp(-max(task.largest_drift for task in found))
+        c2 = min(task.rarest for task in found)
+        divergence = min(float(task.separation.divergences.min()) for task in found)
+        record.value("c1", c1)
+        record.value("c2", c2)
+        record.value("c3", float(np.exp(study.log_prior.min())))
+        record.value("smallest_divergence", divergence)
+        record.value("bayes_gap", float(np.mean([task.gap[-1] for task in found])))
+        length = max(
+            len(example.ids)
+            for task, split in zip(study.tasks, study.splits, strict=True)
+            for example in study.encoder.encode_examples(task, split.single)
+        )
+        if divergence > 0 and c2 < 1:
+            bound = theory.lemma1(min(c1, 1.0), c2, length, divergence, config.eps, config.delta)
+            record.value("shots_paper", bound.shots)
+            record.value("threshold", bound.threshold)
         _record_tables(record, study, found)
         for task in found:
             for shots in range(len(task.accuracy)):
@@ -141,7 +163,10 @@ def _measure_task(config: ShotsConfig, context: Context, study: Study, number: i
     # The plateau: the same queries asked with the task known, after its many-shot contexts instead of the prompt.
     known = prompted.labels[number].argmax(axis=1).reshape(labels.shape) == labels
     log_posterior = accumulate(prompted, study.log_prior, len(split.prompts))
-    mixture = mixture_probs(log_posterior, prompted)
+    # The mixture of tasks predicts each label, the query's own input counted as evidence too.
+    joint = log_posterior + prompted.inputs.reshape(log_posterior.shape)
+    joint = joint - np.logaddexp.reduce(joint, axis=0)
+    mixture = np.exp(np.logaddexp.reduce(joint[..., None] + prompted.labels.reshape(*joint.shape, -1), axis=0))
     separation = separate(single, number, study.label_numbers(split.single), study.log_prior)
     curve = ShotCurve(known.astype(float) - right)
     # One generator: predictions are resampled over examples first, then measurements over prompts.
@@ -151,7 +176,17 @@ def _measure_task(config: ShotsConfig, context: Context, study: Study, number: i
         for count, size in ((separation.accuracy_shots, len(split.single)), (curve.shots, len(curve.losses)))
     )
     identified = identified_share(np.exp(log_posterior[number]), config.eps)
-    drift = _drift(config, study, number)
+    # Drift log P(first) + log P(second) - log P(both) of pairs of examples after each task's first context: 0 where
+    # examples are independent given the task; shape (tasks, pairs), in nats.
+    pairs = [(index, (index + 1) % len(split.single)) for index in range(min(config.pairs, len(split.single)))]
+    lone = study.encoder.encode_examples(task, split.single)
+    # Neighboring pairs share examples: each single one is scored once, ``index`` leads back to the pairs.
+    singles, index = np.unique([pair for both in pairs for pair in both], return_inverse=True)
+    lines = [lone[i].ids for i in singles] + [lone[a].ids + lone[b].ids for a, b in pairs]
+    first = [own[0] for own in study.contexts]
+    totals = score_lines(study.model, first, lines, tokens_per_batch=config.tokens_per_batch)  # [tasks, lines]
+    alone = totals[:, : len(singles)][:, index].reshape(len(totals), len(pairs), 2).sum(axis=2)
+    drift = alone - totals[:, len(singles) :]
     rival = separation.rivals[separation.nearest]
     ordered = np.sort(np.exp(single.labels[number]), axis=1)
     return TaskShots(
@@ -177,50 +212,6 @@ def _measure_task(config: ShotsConfig, context: Context, study: Study, number: i
     )
 
 
-def _drift(config: ShotsConfig, study: Study, number: int) -> np.ndarray:
-    """Drift log P(first) + log P(second) - log P(both) of pairs of examples after each task's first context.
-
-    It is 0 where examples are independent given the task. Shape (tasks, pairs), in nats.
-    """
-    examples = study.splits[number].single
-    pairs = [(index, (index + 1) % len(examples)) for index in range(min(config.pairs, len(examples)))]
-    encoded = study.encoder.encode_examples(study.tasks[number], examples)
-    # Neighboring pairs share examples: each single one is scored once, ``index`` leads back to the pairs.
-    singles, index = np.unique([pair for both in pairs for pair in both], return_inverse=True)
-    lines = [encoded[i].ids for i in singles] + [encoded[a].ids + encoded[b].ids for a, b in pairs]
-    first = [own[0] for own in study.contexts]
-    scores = score_lines(study.model, first, lines, tokens_per_batch=config.tokens_per_batch)  # [tasks, lines]
-    alone = scores[:, : len(singles)][:, index].reshape(len(scores), len(pairs), 2).sum(axis=2)
-    return alone - scores[:, len(singles) :]
-
-
-def _record_values(record: Recorder, config: ShotsConfig, study: Study, found: list[TaskShots]) -> None:
-    record.value("predicted_shots", max(task.predicted.value for task in found))
-    record.value("measured_shots", max(task.measured.value for task in found))
-    for task in found:
-        record.value(f"predicted_shots_{task.name}", task.predicted.value)
-        record.value(f"measured_shots_{task.name}", task.measured.value)
-    record.value("tasks_within_factor", sum(task.agrees for task in found) / len(found))
-    # The constants of Lemma 1 as measured: c1 from the largest drift, c2 from the rarest token, c3 from the prior.
-    c1 = math.exp(-max(task.largest_drift for task in found))
-    c2 = min(task.rarest for task in found)
-    divergence = min(float(task.separation.divergences.min()) for task in found)
-    record.value("c1", c1)
-    record.value("c2", c2)
-    record.value("c3", float(np.exp(study.log_prior.min())))
-    record.value("smallest_divergence", divergence)
-    record.value("bayes_gap", float(np.mean([task.gap[-1] for task in found])))
-    length = max(
-        len(example.ids)
-        for task, split in zip(study.tasks, study.splits, strict=True)
-        for example in study.encoder.encode_examples(task, split.single)
-    )
-    if divergence > 0 and c2 < 1:
-        bound = theory.lemma1(min(c1, 1.0), c2, length, divergence, config.eps, config.delta)
-        record.value("shots_paper", bound.shots)
-        record.value("threshold", bound.threshold)
-
-
 def _record_tables(record: Recorder, study: Study, found: list[TaskShots]) -> None:
     rows: list[tuple[Cell, ...]] = []
     identification: list[tuple[Cell, ...]] = []
@@ -228,7 +219,10 @@ def _record_tables(record: Recorder, study: Study, found: list[TaskShots]) -> No
         separation, nearest = task.separation, task.separation.nearest
         nats = [float(each[:, nearest].mean()) for each in (separation.ratios, separation.input_ratios)]
         numbers = [round(each, 2) for each in (*nats, task.shift, task.margin)]
-        shots = [_shots_cell(each) for each in (task.predicted, task.measured)]
+        shots: list[str] = []
+        for each in (task.predicted, task.measured):
+            low, high = (format_number(each.value if end is None else end) for end in (each.low, each.high))
+            shots.append(format_number(each.value) + ("" if low == high else f" [{low}, {high}]"))
         rival = study.tasks[separation.rivals[nearest]].name
         rows.append((task.name, rival, *numbers, *shots, "yes" if task.agrees else "no"))
         predicted, counted = task.identification
@@ -252,11 +246,6 @@ def _record_tables(record: Recorder, study: Study, found: list[TaskShots]) -> No
         note="No shot, most shots, plateau: accuracy. Bayes gap: KL(mixture of tasks || model) of the label after most "
         "shots, in nats. Mixture: shots that the exact mixture of the components needs in the same prompts.",
     )
-
-
-def _shots_cell(estimate: Estimate) -> str:
-    low, high = (format_number(end if end is not None else estimate.value) for end in (estimate.low, estimate.high))
-    return format_number(estimate.value) + ("" if low == high else f" [{low}, {high}]")
 
 
 def _record_findings(record: Recorder, config: ShotsConfig, study: Study, found: list[TaskShots]) -> None:
@@ -294,6 +283,21 @@ def _record_findings(record: Recorder, config: ShotsConfig, study: Study, found:
                 f"The exact mixture of the components needs {format_number(task.mixture)} shots in the same prompts: "
                 "means and variances of single examples do not tell enough. Give more examples."
             )
+        # Drift is judged beside the evidence that it would take away or fake.
+        ratios, drift, gap = task.separation.ratios[:, task.separation.nearest], task.shift, task.gap[-1]
+        evidence = bootstrap(np.mean, ratios, generator=np.random.default_rng(0), resamples=config.resamples)
+        separated, small = (evidence.low or 0) > 0, abs(drift) < 0.25 * abs(evidence.value)
+        told = f"{evidence.number} nats per example {evidence.interval}"
+        beside = f"mean drift {drift:.2f} nats per example beside {evidence.value:.2f}"
+        checks = (
+            (separated, "Single examples tell the task from its nearest rival.", told),
+            (small, "Examples are independent across the delimiter, given the task.", beside),
+            (
+                gap < 0.1,
+                "The model behaves as the mixture of its tasks.",
+                f"Bayes gap {gap:.3f} nats per label after {study.shots} shots",
+            ),
+        )
         record.finding(
             f"shots_{task.name}",
             f"How many shots does '{task.name}' need?",
@@ -301,25 +305,8 @@ def _record_findings(record: Recorder, config: ShotsConfig, study: Study, found:
             summary,
             predicted=task.predicted,
             measured=task.measured,
-            assumptions=_check_assumptions(task, study, config),
+            assumptions=tuple(
+                Assumption(statement=text, status="holds" if ok else "fails", how=how) for ok, text, how in checks
+            ),
             advice=advice,
         )
-
-
-def _check_assumptions(task: TaskShots, study: Study, config: ShotsConfig) -> tuple[Assumption, ...]:
-    # Drift is judged beside the evidence that it would take away or fake.
-    ratios, drift, gap = task.separation.ratios[:, task.separation.nearest], task.shift, task.gap[-1]
-    mean = bootstrap(np.mean, ratios, generator=np.random.default_rng(0), resamples=config.resamples)
-    separated, small = (mean.low or 0) > 0, abs(drift) < 0.25 * abs(mean.value)
-    evidence = f"{mean.number} nats per example {mean.interval}"
-    beside = f"mean drift {drift:.2f} nats per example beside {mean.value:.2f}"
-    checks = (
-        (separated, "Single examples tell the task from its nearest rival.", evidence),
-        (small, "Examples are independent across the delimiter, given the task.", beside),
-        (
-            gap < 0.1,
-            "The model behaves as the mixture of its tasks.",
-            f"Bayes gap {gap:.3f} nats per label after {study.shots} shots",
-        ),
-    )
-    return tuple(Assumption(statement=text, status="holds" if ok else "fails", how=how) for ok, text, how in checks)

@@ -92,16 +92,6 @@ def accumulate(
     return joint - np.logaddexp.reduce(joint, axis=0)
 
 
-def mixture_probs(
-    log_posterior: Float[np.ndarray, "tasks prompts queries"], scores: Components
-) -> Float[np.ndarray, "prompts queries labels"]:
-    """Predicts each query's label by the mixture of tasks, the query's own input counted as evidence too."""
-    shape = log_posterior.shape
-    joint = log_posterior + scores.inputs.reshape(shape)
-    joint = joint - np.logaddexp.reduce(joint, axis=0)
-    return np.exp(np.logaddexp.reduce(joint[..., None] + scores.labels.reshape(*shape, -1), axis=0))
-
-
 def bayes_gap(
     predicted: Float[np.ndarray, "prompts queries labels"], log_probs: Float[np.ndarray, "prompts queries labels"]
 ) -> Float[np.ndarray, "prompts queries"]:

@@ -100,31 +100,30 @@ def _score_by_segments(model: CausalLM, prompts: Sequence[EncodedPrompt]) -> Flo
         batch = pad(pieces, range(len(prompts)), model, side="left")
         output = model.forward(batch.input_ids, batch.mask, cache=cache, keep=1, use_cache=True)
         cache, past = output.cache, ends
-        labels = [prompt.label_ids[query] for prompt in prompts]
-        columns.append(_label_scores(model, output.logits[:, -1], cache, labels))
+        labels_of_rows = [prompt.label_ids[query] for prompt in prompts]
+        # A label's first token, plus the rest over a copied cache.
+        first = torch.log_softmax(output.logits[:, -1].double(), dim=-1).cpu()
+        scores = torch.stack(
+            [line[[ids[0] for ids in labels]] for line, labels in zip(first, labels_of_rows, strict=True)]
+        )
+        longer = [
+            (row, column, ids)
+            for row, labels in enumerate(labels_of_rows)
+            for column, ids in enumerate(labels)
+            if len(ids) > 1
+        ]
+        if longer:
+            batch = pad([torch.tensor(ids) for *_, ids in longer], range(len(longer)), model, side="right")
+            owner = torch.tensor([row for row, *_ in longer], device=model.device)
+            rest = model.forward(batch.input_ids[:, :-1], cache=model.select_rows(cache, owner)).logits
+            tokens = gathered(rest, batch.input_ids[:, 1:])  # [labels, tokens after the first]
+            # Padding behind a shorter label adds nothing.
+            inside = torch.arange(1, batch.input_ids.shape[1], device=tokens.device) < batch.lengths[:, None]
+            sums = torch.where(inside, tokens, 0.0).sum(dim=1).cpu()
+            for (row, column, _), value in zip(longer, sums, strict=True):
+                scores[row, column] += value
+        columns.append(scores)
     return torch.stack(columns, dim=1)
-
-
-def _label_scores(
-    model: CausalLM, logits: Tensor, cache: object, label_ids: Sequence[Sequence[Ids]]
-) -> Float[Tensor, "rows labels"]:
-    """Log-probability of every label after its row's prefix: its first token, plus the rest over a copied cache."""
-    first = torch.log_softmax(logits.double(), dim=-1).cpu()
-    scores = torch.stack([line[[ids[0] for ids in labels]] for line, labels in zip(first, label_ids, strict=True)])
-    longer = [
-        (row, column, ids) for row, labels in enumerate(label_ids) for column, ids in enumerate(labels) if len(ids) > 1
-    ]
-    if longer:
-        batch = pad([torch.tensor(ids) for *_, ids in longer], range(len(longer)), model, side="right")
-        owner = torch.tensor([row for row, *_ in longer], device=model.device)
-        rest = model.forward(batch.input_ids[:, :-1], cache=model.select_rows(cache, owner)).logits
-        tokens = gathered(rest, batch.input_ids[:, 1:])  # [labels, tokens after the first]
-        # Padding behind a shorter label adds nothing.
-        inside = torch.arange(1, batch.input_ids.shape[1], device=tokens.device) < batch.lengths[:, None]
-        sums = torch.where(inside, tokens, 0.0).sum(dim=1).cpu()
-        for (row, column, _), value in zip(longer, sums, strict=True):
-            scores[row, column] += value
-    return scores
 
 
 @dataclass(frozen=True)

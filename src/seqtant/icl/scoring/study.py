@@ -68,7 +68,31 @@ class Study:
 def open_study(config: TaskSource, context: Context, record: Recorder, *, least_tasks: int = 2) -> Study:
     """Opens model and tasks and splits the examples."""
     generator = np.random.default_rng([context.seed, SPLIT_SEED])
-    tasks = _open_tasks(config, context)
+    given: Any = config.tasks
+    if not given and not knows_games(config.model):
+        raise InputError(
+            f"which tasks shall '{describe(config.model)}' be shown? give two or more: --tasks a.jsonl --tasks b.jsonl"
+        )
+    games: dict[str, Task] = {}
+    if not given or any(is_path(each) and str(each) in game_names() for each in given):
+        # As many samples as are used, so that none is used twice.
+        needed = config.contexts * config.context_shots + config.examples + config.prompts * (config.shots + 1)
+        sampling = np.random.default_rng([context.seed, SAMPLE_SEED])
+        games = {task.name: task for task in reference_tasks(needed, sampling)}
+    tasks: list[Task] = []
+    for each in given or games.values():
+        if not is_path(each):
+            tasks.append(each)
+        elif str(each).startswith("harness:"):
+            from seqtant.icl.prompts.lm_eval import harness_task
+
+            tasks.append(harness_task(str(each).removeprefix("harness:")))
+        elif each in TASKS:
+            tasks.append(TASKS[str(each)]())
+        elif each in games and not Path(each).is_file():
+            tasks.append(games[str(each)])
+        else:
+            tasks.append(read_task(each))
     if len(tasks) < least_tasks:
         raise InputError(f"{len(tasks)} task is given: give at least {least_tasks}, so that there is one to tell apart")
     if len({task.name for task in tasks}) < len(tasks):
@@ -96,36 +120,6 @@ def knows_games(model: ModelSource) -> bool:
     from seqtant.reference.oracle import WorldLM
 
     return isinstance(model, WorldLM) or getattr(model, "name", None) == REFERENCE
-
-
-def _open_tasks(config: TaskSource, context: Context) -> list[Task]:
-    """The tasks of a configuration; by default the games of the reference world."""
-    given: Any = config.tasks
-    if not given and not knows_games(config.model):
-        raise InputError(
-            f"which tasks shall '{describe(config.model)}' be shown? give two or more: --tasks a.jsonl --tasks b.jsonl"
-        )
-    games: dict[str, Task] = {}
-    if not given or any(is_path(each) and str(each) in game_names() for each in given):
-        # As many samples as are used, so that none is used twice.
-        needed = config.contexts * config.context_shots + config.examples + config.prompts * (config.shots + 1)
-        generator = np.random.default_rng([context.seed, SAMPLE_SEED])
-        games = {task.name: task for task in reference_tasks(needed, generator)}
-    tasks: list[Task] = []
-    for each in given or games.values():
-        if not is_path(each):
-            tasks.append(each)
-        elif str(each).startswith("harness:"):
-            from seqtant.icl.prompts.lm_eval import harness_task
-
-            tasks.append(harness_task(str(each).removeprefix("harness:")))
-        elif each in TASKS:
-            tasks.append(TASKS[str(each)]())
-        elif each in games and not Path(each).is_file():
-            tasks.append(games[str(each)])
-        else:
-            tasks.append(read_task(each))
-    return tasks
 
 
 def split_examples(task: Task, config: TaskSource, generator: np.random.Generator) -> TaskSplit:

@@ -46,9 +46,6 @@ class CausalState(AutoregressiveState):
 
     network: CausalNetwork
 
-    def __init__(self, network: CausalNetwork, kind: Kind = "positive", magnetization: int | None = None) -> None:
-        super().__init__(network, kind, magnetization)
-
     @torch.no_grad()
     def log_ratios(self, spins: Tensor, moves: tuple[Move, ...], method: str | None = None) -> tuple[Tensor, Tensor]:
         """Computes log-ratios psi(s') / psi(s) for configurations s' that differ from s by flipped sites.

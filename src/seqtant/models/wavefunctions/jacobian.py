@@ -83,10 +83,8 @@ def jacobian(state: AutoregressiveState | SymmetrizedState, spins: Tensor) -> It
         parameters = {name: p.detach() for name, p in state.named_parameters()}
 
         def part(number: int) -> Tensor:
-            def one(values: dict[str, Tensor], configuration: Tensor) -> Tensor:
-                return functional_call(state, values, (configuration[None],))[number][0]
-
-            rows = [vmap(grad(one), (None, 0))(parameters, s) for s in spins.to(torch.float64).split(VMAP_CHUNK)]
+            slope = grad(lambda values, one: functional_call(state, values, (one[None],))[number][0])
+            rows = [vmap(slope, (None, 0))(parameters, s) for s in spins.to(torch.float64).split(VMAP_CHUNK)]
             return torch.cat([torch.cat([row[name].flatten(1) for name in parameters], dim=1) for row in rows])
 
         yield Block(tuple(parameters), part(0), part(1) if state.has_phase else None)

@@ -112,19 +112,39 @@ class Plan:
     @classmethod
     def make(cls, graph: CausalGraph, shape: tuple[int, int], group: MoveGroup) -> Plan:
         """Follows the flips through the network's offsets, clips at the boundary, drops what no output reads."""
-        touched = _touched(graph, shape, group)
+        rows, columns = shape
+        # Forward: what the flips reach, clipped to the lattice.
+        reached: dict[str, set[Offset]] = {SPINS: set(group.offsets)}
+        for node in graph.nodes:
+            hit: set[Offset] = set().union(*(reached[skip] for skip in node.skips))
+            for tap in node.taps:
+                hit |= {(a - c, b - d) for a, b in reached[tap.source] for c, d in tap.offsets}
+            inside = {at: _valid(at, group, columns) for at in hit if 0 <= at[0] + group.row < rows}
+            reached[node.name] = {at for at, (first, last) in inside.items() if first < last}
+        # Backward: what the reached outputs depend on.
+        wanted: dict[str, set[Offset]] = {name: set() for name in reached}
+        wanted[graph.output.name] = reached[graph.output.name]
+        for node in reversed(graph.nodes):
+            for tap in node.taps:
+                wanted[tap.source] |= {(a + c, b + d) for a, b in wanted[node.name] for c, d in tap.offsets}
+            for skip in node.skips:
+                wanted[skip] |= wanted[node.name]
+        # The flipped spins are all kept: propagation starts from them.
+        kept = {name: at if name == SPINS else at & wanted[name] for name, at in reached.items()}
+        # Touched offsets of every node, each with its place in the arrays.
+        touched = {name: {at: n for n, at in enumerate(sorted(offsets))} for name, offsets in kept.items()}
         cells: dict[str, tuple[Cell, ...]] = {}
         work = calls = 0
         for node in graph.nodes:
             found: list[Cell] = []
             for at in touched[node.name]:
-                low, high = _valid(at, group, shape[1])
+                low, high = _valid(at, group, columns)
                 products: list[Product] = []
                 for t, tap in enumerate(node.taps):
                     for k, (up, across) in enumerate(tap.offsets):
                         read = (at[0] + up, at[1] + across)
                         # Both the feature and what it reads must lie on the lattice.
-                        a, b = _valid(read, group, shape[1])
+                        a, b = _valid(read, group, columns)
                         a, b = max(a, low), min(b, high)
                         if read in touched[tap.source] and a < b:
                             products.append(Product(tap.source, touched[tap.source][read], t, k, a, b))
@@ -134,30 +154,6 @@ class Plan:
                 calls += len(products) + len(skips) + 3
             cells[node.name] = tuple(found)
         return cls(group, cells, work, calls)
-
-
-def _touched(graph: CausalGraph, shape: tuple[int, int], group: MoveGroup) -> dict[str, dict[Offset, int]]:
-    """Finds the touched offsets of every node, each with its place in the arrays."""
-    rows, columns = shape
-    # Forward: what the flips reach, clipped to the lattice.
-    reached: dict[str, set[Offset]] = {SPINS: set(group.offsets)}
-    for node in graph.nodes:
-        found: set[Offset] = set().union(*(reached[skip] for skip in node.skips))
-        for tap in node.taps:
-            found |= {(a - c, b - d) for a, b in reached[tap.source] for c, d in tap.offsets}
-        inside = {at: _valid(at, group, columns) for at in found if 0 <= at[0] + group.row < rows}
-        reached[node.name] = {at for at, (low, high) in inside.items() if low < high}
-    # Backward: what the reached outputs depend on.
-    wanted: dict[str, set[Offset]] = {name: set() for name in reached}
-    wanted[graph.output.name] = reached[graph.output.name]
-    for node in reversed(graph.nodes):
-        for tap in node.taps:
-            wanted[tap.source] |= {(a + c, b + d) for a, b in wanted[node.name] for c, d in tap.offsets}
-        for skip in node.skips:
-            wanted[skip] |= wanted[node.name]
-    # The flipped spins are all kept: propagation starts from them.
-    kept = {name: at if name == SPINS else at & wanted[name] for name, at in reached.items()}
-    return {name: {offset: n for n, offset in enumerate(sorted(offsets))} for name, offsets in kept.items()}
 
 
 def _valid(offset: Offset, group: MoveGroup, columns: int) -> tuple[int, int]:

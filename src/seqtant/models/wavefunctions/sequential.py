@@ -176,7 +176,12 @@ class TransformerNetwork(nn.Module):
         self.narrow = nn.ParameterList(weight(2 * width, width, 0.3) for _ in range(depth))
         self.head = weight(width, channels)
         self.head_bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("positions", waves(shape, width), persistent=False)
+        # Sines and cosines of row and column at wavelengths from 2 to 64 sites: [sites, width].
+        rows, columns = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
+        frequencies = 2 * math.pi / torch.logspace(1, 6, width // 4, base=2.0)
+        angles = [axis.flatten()[:, None] * frequencies for axis in (rows, columns)]
+        waves = torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
+        self.register_buffer("positions", waves, persistent=False)
 
     def inputs(self, before: Tensor, above: Tensor, site: slice) -> Tensor:
         """Embeds the spins before and above (zero where there is none) as features (batch, sites, width)."""
@@ -243,16 +248,3 @@ class TransformerCache:
         """Reorders or repeats the configurations of the batch."""
         self._spins = self._spins[index]
         self._past = [None if past is None else (past[0][index], past[1][index]) for past in self._past]
-
-
-def waves(shape: tuple[int, int], width: int) -> Tensor:
-    """Sines and cosines of row and column at wavelengths from 2 to 64 sites, shape (sites, width).
-
-    Example:
-        >>> waves((2, 3), 8).shape
-        torch.Size([6, 8])
-    """
-    rows, columns = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
-    frequencies = 2 * math.pi / torch.logspace(1, 6, width // 4, base=2.0)
-    angles = [axis.flatten()[:, None] * frequencies for axis in (rows, columns)]
-    return torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
