@@ -76,7 +76,23 @@ def sweep(config: SweepConfig, context: Context) -> Result:
             record.warn(
                 f"the best learning rate is at the end of those tried, a better one may lie beyond: {', '.join(edge)}"
             )
-        _record_gaps(record, found)
+        rows: list[tuple[TableCell, ...]] = []
+        several = len({(gap.shallow, gap.deep) for gap in found}) > 1
+        for gap in found:
+            gain = gap.estimate
+            for seed, difference in zip(gap.seeds, gap.differences, strict=True):
+                record.measure("gap", difference, unit="nats", seed=seed, group=_key(gap, several=True))
+            record.value(f"gap_{_key(gap, several=several)}", gain.value)
+            shallow, deep = (f"{shape.depth} x {shape.width}" for shape in (gap.shallow, gap.deep))
+            interval = (gain.value, gain.low, gain.high)
+            rows.append((gap.shallow.size, shallow, deep, str(gap.embedding), *interval, _winner(gain)))
+        record.table(
+            "gaps",
+            "Shallow minus deep at equal size",
+            ("size", "shallow", "deep", "embedding", "gap (nats)", "low", "high", "wins"),
+            rows,
+            "Paired by seed: both networks see the same batches. Above 0 the deep one is better.",
+        )
         for gap in found:
             if gap.embedding == found[0].embedding:
                 _record_law(record, gap, config)
@@ -170,26 +186,6 @@ def _record_losses(record: Recorder, outcomes: list[Outcome], folder: Path | Non
         (*columns, "loss (nats/token)", "low", "high", "bits per byte"),
         summary,
         f"Mean over {len(outcomes) // len(by_cell)} seeds with Student's 95 % interval.",
-    )
-
-
-def _record_gaps(record: Recorder, found: list[Gap]) -> None:
-    rows: list[tuple[TableCell, ...]] = []
-    several = len({(gap.shallow, gap.deep) for gap in found}) > 1
-    for gap in found:
-        gain = gap.estimate
-        for seed, difference in zip(gap.seeds, gap.differences, strict=True):
-            record.measure("gap", difference, unit="nats", seed=seed, group=_key(gap, several=True))
-        record.value(f"gap_{_key(gap, several=several)}", gain.value)
-        shallow, deep = (f"{shape.depth} x {shape.width}" for shape in (gap.shallow, gap.deep))
-        interval = (gain.value, gain.low, gain.high)
-        rows.append((gap.shallow.size, shallow, deep, str(gap.embedding), *interval, _winner(gain)))
-    record.table(
-        "gaps",
-        "Shallow minus deep at equal size",
-        ("size", "shallow", "deep", "embedding", "gap (nats)", "low", "high", "wins"),
-        rows,
-        "Paired by seed: both networks see the same batches. Above 0 the deep one is better.",
     )
 
 
