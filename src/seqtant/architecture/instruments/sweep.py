@@ -56,7 +56,16 @@ def sweep(config: SweepConfig, context: Context) -> Result:
         step = config.head_size or config.heads
         grid = cells(config.sizes, config.depths, config.embeddings, multiple_of=step)
         corpus = build_corpus(documents_of(config), config.tokens, vocabulary=config.vocab, folder=context.folder)
-        rates = {cell: _learning_rate(cell, config, corpus, context) for cell in grid}
+        # Of several learning rates, each network's best in a shorter run of its own seed.
+        rates = dict.fromkeys(grid, config.learning_rates[0])
+        for cell in grid if len(config.learning_rates) > 1 else ():
+            trials = [
+                run_of(cell, config, corpus.vocabulary, rate, 1000 * context.seed, config.tuning_steps)
+                for rate in config.learning_rates
+            ]
+            bar = track(trials, context.progress, f"learning rate of {cell}", len(trials))
+            best = min((find_or_train(each, corpus, context) for each in bar), key=lambda outcome: outcome.loss)
+            rates[cell] = best.run.training.learning_rate
         # Seeds 1000 s + 1, 1000 s + 2, ...; 1000 s itself chose the learning rates and is not used again.
         runs = [
             run_of(cell, config, corpus.vocabulary, rates[cell], 1000 * context.seed + number, config.steps)
@@ -134,21 +143,6 @@ def run_of(cell: Cell, config: SweepConfig, vocabulary: int, rate: float, seed: 
         precision=config.precision,
     )
     return Run(cell, network, training, config.rows, config.validation_windows, seed)
-
-
-def _learning_rate(cell: Cell, config: SweepConfig, corpus: Corpus, context: Context) -> float:
-    """Chooses the learning rate with the lowest validation loss in a shorter run of its own seed."""
-    if len(config.learning_rates) == 1:
-        return config.learning_rates[0]
-    trials = [
-        run_of(cell, config, corpus.vocabulary, rate, 1000 * context.seed, config.tuning_steps)
-        for rate in config.learning_rates
-    ]
-    tried = [
-        find_or_train(trial, corpus, context)
-        for trial in track(trials, context.progress, f"learning rate of {cell}", len(trials))
-    ]
-    return min(tried, key=lambda outcome: outcome.loss).run.training.learning_rate
 
 
 def _record_losses(record: Recorder, outcomes: list[Outcome], folder: Path | None) -> None:
