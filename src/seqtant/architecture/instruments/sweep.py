@@ -10,7 +10,7 @@ from seqtant.architecture.config import SweepConfig
 from seqtant.architecture.experiments.grid import Cell, Gap, Outcome, Run, cells, find_or_train, gaps
 from seqtant.architecture.theory import FITTED, FITTED_DEPTHS, FITTED_SIZES
 from seqtant.boundary import size_text
-from seqtant.data.corpus import Corpus, build_corpus
+from seqtant.data.corpus import build_corpus
 from seqtant.data.documents import Documents, TextFile, TextList
 from seqtant.data.espeak import phrase_documents
 from seqtant.data.json_lines import read_lines, text_of
