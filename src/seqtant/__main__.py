@@ -9,17 +9,12 @@ from pathlib import Path
 
 from seqtant.cli import main
 
-
-def _compute_in_silence() -> None:
-    """Runs the command as one of several processes: what the first one prints and stores is not told twice."""
-    with tempfile.TemporaryDirectory(prefix="seqtant-") as home, Path(os.devnull).open("w") as nowhere:
-        os.environ["SEQTANT_HOME"] = home
-        with redirect_stdout(nowhere):
-            main()
-
-
 if __name__ == "__main__":
     if int(os.environ.get("RANK", "0")) > 0:
-        _compute_in_silence()
+        # What the first of several processes prints and stores is not told twice.
+        with tempfile.TemporaryDirectory(prefix="seqtant-") as folder, Path(os.devnull).open("w") as nowhere:
+            os.environ["SEQTANT_HOME"] = folder
+            with redirect_stdout(nowhere):
+                main()
     else:
         main()

@@ -90,14 +90,22 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
     if isinstance(value, Mapping):
         kinds = [member for member in members if dataclasses.is_dataclass(member)]
         if kinds:
-            return _fit_section(kinds, value, source, key)
+            # The dataclass that knows most of the keys.
+            hints = max(map(_hints, kinds), key=lambda each: sum(name in each for name in value))
+            prefix = f"{key}." if key else ""
+            data = {name if name in hints else RENAMED.get(name, name): item for name, item in value.items()}
+            if unknown := [name for name in data if name not in hints]:
+                raise InputError(f"{source}: unknown key '{prefix}{unknown[0]}'{suggest(str(unknown[0]), hints)}")
+            return {name: fit(hints[name], item, source, f"{prefix}{name}") for name, item in data.items()}
         arguments = [typing.get_args(member) for member in members if typing.get_origin(member) in (dict, Mapping)]
         inner = arguments[0][1] if arguments and len(arguments[0]) == 2 else Any
         return {name: fit(inner, item, source, f"{key}.{name}") for name, item in value.items()}
     if isinstance(value, list | tuple):
         items = [(_element(members, place), item) for place, item in enumerate(value)]
         return [fit(element, item, source, f"{key}.{place}") for place, (element, item) in enumerate(items)]
-    numeric = int in members or float in members or any(_is_number_choice(member) for member in members)
+    choices = [typing.get_args(member) for member in members if typing.get_origin(member) is typing.Literal]
+    numbers = any(all(isinstance(each, int) for each in choice) for choice in choices)
+    numeric = int in members or float in members or numbers
     if numeric and isinstance(value, bool) and bool not in members:
         raise InputError(f"{source}: {key}: give a number, not {str(value).lower()}")
     if isinstance(value, float) and math.isnan(value):
@@ -111,24 +119,6 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
 def _hints(kind: type) -> dict[str, Any]:
     named = {field.name for field in dataclasses.fields(kind)}
     return {name: hint for name, hint in typing.get_type_hints(kind, include_extras=True).items() if name in named}
-
-
-def _is_number_choice(member: Any) -> bool:
-    return typing.get_origin(member) is typing.Literal and all(
-        isinstance(each, int) for each in typing.get_args(member)
-    )
-
-
-def _fit_section(kinds: Sequence[Any], data: Mapping[Any, Any], source: str, key: str) -> dict[Any, Any]:
-    """Fits a mapping to the dataclass that knows most of its keys."""
-    known = [_hints(kind) for kind in kinds]
-    hints = max(known, key=lambda each: sum(name in each for name in data))
-    prefix = f"{key}." if key else ""
-    data = {name if name in hints else RENAMED.get(name, name): value for name, value in data.items()}
-    for name in data:
-        if name not in hints:
-            raise InputError(f"{source}: unknown key '{prefix}{name}'{suggest(str(name), hints)}")
-    return {name: fit(hints[name], value, source, f"{prefix}{name}") for name, value in data.items()}
 
 
 def _element(members: Sequence[Any], place: int) -> Any:

@@ -47,8 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; errors become one line on stderr."""
     try:
-        _refuse_unknown_command(arguments)
-        code = app(_with_today_s_names(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        # Left to cyclopts, a typo would import every command.
+        if arguments and arguments[0] not in list(app):
+            given = arguments[0]
+            kind = "option" if given.startswith("-") else "command"
+            known = [name for name in app if name.startswith("-") == given.startswith("-")]
+            hint = suggest(given, known) or f": known are {', '.join(known)}"
+            raise InputError(f"unknown {kind} '{given}'{hint}")
+        # Flags under the names they had in 0.1, which are read until 0.3.
+        renamed = {f"--{old}": f"--{new}" for old, new in RENAMED.items()} | FORMER_FLAGS.get(tuple(arguments[:2]), {})
+        names = (argument.partition("=") for argument in arguments)
+        todays = [f"{renamed.get(name, name)}{equals}{value}" for name, equals, value in names]
+        code = app(todays, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except UnusedCliTokensError as error:
         command = " ".join(["seqtant", *(error.command_chain or ())])
@@ -66,13 +76,6 @@ def call(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _with_today_s_names(arguments: Sequence[str]) -> list[str]:
-    """Flags under the names they had in 0.1, which are read until 0.3."""
-    renamed = {f"--{old}": f"--{new}" for old, new in RENAMED.items()} | FORMER_FLAGS.get(tuple(arguments[:2]), {})
-    names = (argument.partition("=") for argument in arguments)
-    return [f"{renamed.get(name, name)}{equals}{value}" for name, equals, value in names]
-
-
 FORMER_FLAGS: dict[tuple[str, ...], dict[str, str]] = {
     ("beb", "measure"): {"--behavior": "--statements"},
     ("beb", "fit-components"): {"--behavior": "--statements"},
@@ -80,17 +83,6 @@ FORMER_FLAGS: dict[tuple[str, ...], dict[str, str]] = {
     ("claims", "check"): {"--room": "--package"},
 }
 """Flags whose name in 0.1 means something else today, by command."""
-
-
-def _refuse_unknown_command(arguments: Sequence[str]) -> None:
-    """Names the nearest command without importing any: left to cyclopts, a typo imports every one of them."""
-    if not arguments or arguments[0] in list(app):
-        return
-    given = arguments[0]
-    kind = "option" if given.startswith("-") else "command"
-    known = [name for name in app if name.startswith("-") == given.startswith("-")]
-    hint = suggest(given, known) or f": known are {', '.join(known)}"
-    raise InputError(f"unknown {kind} '{given}'{hint}")
 
 
 def _complain(message: str, code: int) -> int:

@@ -33,14 +33,15 @@ Cell = str | int | float | bool | None
 _STRICT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
-def _infinity_as_text(value: float | int | None) -> float | int | str | None:
-    """What ``ser_json_inf_nan`` does for a plain float; pydantic does not do it inside a union."""
-    if value is None or math.isfinite(value):
-        return value
-    return "Infinity" if value > 0 else "-Infinity"
-
-
-Number = Annotated[float | int | None, PlainSerializer(_infinity_as_text, when_used="json")]
+Number = Annotated[
+    float | int | None,
+    PlainSerializer(
+        lambda value: value if value is None or math.isfinite(value) else f"{'-' if value < 0 else ''}Infinity",
+        return_type=float | int | str | None,
+        when_used="json",
+    ),
+]
+"""A headline number. Pydantic does not apply ``ser_json_inf_nan`` inside a union, so infinity is written here."""
 
 
 def _scalar(value: Any, place: str) -> Any:

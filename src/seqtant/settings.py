@@ -284,7 +284,13 @@ def resolve(
         if dataclasses.is_dataclass(default):
             data[field.name] = plain(default)
     if preset_name is not None:
-        data = _merge(kind, data, _preset_values(kind, preset_name))
+        if preset_name not in PRESETS:
+            preset(kind, preset_name)  # refuses the name
+        if issubclass(kind, VerbConfig):
+            found = fit(kind, _preset_data(kind, preset_name) or {}, f"preset {preset_name}")
+        else:
+            found = plain(preset(kind, preset_name)) if hasattr(kind, preset_name) else {}
+        data = _merge(kind, data, found)
     if file is not None:
         data = _merge(kind, data, fit(kind, read_yaml(file), str(file)))
     data = _merge(kind, data, {key: value for key, value in (flags or {}).items() if value is not None})
@@ -292,15 +298,6 @@ def resolve(
         fit(kind, override({}, assignments), "--set")
         data = override(data, assignments)
     return build(kind, data, source=_GIVEN)
-
-
-def _preset_values(kind: Any, name: str) -> dict[str, Any]:
-    """What a preset sets; nothing where the type has none of that name."""
-    if name not in PRESETS:
-        preset(kind, name)  # refuses the name
-    if issubclass(kind, VerbConfig):
-        return fit(kind, _preset_data(kind, name) or {}, f"preset {name}")
-    return plain(preset(kind, name)) if hasattr(kind, name) else {}
 
 
 def _merge(kind: Any, base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -168,11 +168,6 @@ class PersonaTruths:
         return self._conditional_divergences(self._negative, self._positive)
 
     @cached_property
-    def reverse_divergence_curve(self) -> Float[np.ndarray, " lengths"]:
-        """E KL(P_positive || P_negative) of the next sentence after 0, 1, ... positive sentences."""
-        return self._conditional_divergences(self._positive, self._negative)
-
-    @cached_property
     def target_divergence_curve(self) -> Float[np.ndarray, " lengths"]:
         """E KL(P_negative || P) of the next sentence after 0, 1, ... negative ones; its sum tends to log(1 / alpha)."""
         return self._conditional_divergences(self._negative, self.kind.prior)
@@ -190,8 +185,8 @@ class PersonaTruths:
     @property
     def beta_prime(self) -> float:
         """Largest divergence of the positive from the negative part over all lengths, the infinite one included."""
-        limit = self._limit(self._positive, self._negative)
-        return max(float(self.reverse_divergence_curve.max()), limit)
+        curve = self._conditional_divergences(self._positive, self._negative)
+        return max(float(curve.max()), self._limit(self._positive, self._negative))
 
     @cached_property
     def variance_curve(self) -> Float[np.ndarray, " lengths"]:

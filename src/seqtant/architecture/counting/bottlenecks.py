@@ -103,7 +103,41 @@ def redundant_parameters(shape: Shape, *, rank: int | None = None, cut_heads: bo
 
 def find_bottlenecks(shape: Shape, *, deepest: int | None = None) -> tuple[Bottleneck, ...]:
     """Finds all bottlenecks of a shape, one per kind, the input first; advice to go deeper stops at ``deepest``."""
-    found = [*_at_the_input(shape, deepest), *_in_attention(shape)]
+    found = _at_the_input(shape, deepest)
+    # The widest attention above the width and the narrowest below it; an inner size equal to the width is neither.
+    parts = [part for layer in shape.layers for part in layer.attention]
+    part = max(parts, key=lambda part: part.inner / part.width)
+    if part.inner > part.width:
+        heads = max(1, part.width // part.head_dim)
+        found.append(
+            Bottleneck(
+                kind="wide attention",
+                size=part.inner,
+                width=part.width,
+                redundant=redundant_parameters(shape, cut_heads=True),
+                summary=f"{part.heads} heads of {part.head_dim} make an inner size of {part.inner}, "
+                f"{part.inner / part.width:.3g} times the width {part.width} that must carry its output.",
+                advice=f"Take {heads} heads of {part.head_dim} (inner size {heads * part.head_dim}), "
+                f"or widen the residual stream to {part.inner} with fewer layers.",
+            )
+        )
+    part = min(parts, key=lambda part: part.inner / part.width)
+    if part.inner < part.width:
+        if part.width % part.heads == 0:
+            advice = f"Take heads of {part.width // part.heads} (inner size {part.width})."
+        else:
+            heads = -(-part.width // part.head_dim)  # rounded up
+            advice = f"Take {heads} heads of {part.head_dim} (inner size {heads * part.head_dim})."
+        found.append(
+            Bottleneck(
+                kind="narrow attention",
+                size=part.inner,
+                width=part.width,
+                summary=f"{part.heads} heads of {part.head_dim} make an inner size of {part.inner}, "
+                f"{part.inner / part.width:.3g} times the width {part.width}: attention cannot reach the whole stream.",
+                advice=advice,
+            )
+        )
     feed_forward = [layer.feed_forward for layer in shape.layers]
     # A token passes through ``active`` experts side by side: together they may fill the width.
     thinnest = min(feed_forward, key=lambda part: part.active * part.inner / part.width)
@@ -164,45 +198,6 @@ def _at_the_input(shape: Shape, deepest: int | None) -> list[Bottleneck]:
         )
     summary = f"{cause}, so the input has rank at most {q} in a width of {d}; {positions}."
     return [Bottleneck(found.kind, q, d, summary, advice, redundant_parameters(shape, rank=q))]
-
-
-def _in_attention(shape: Shape) -> list[Bottleneck]:
-    """The widest attention above the width and the narrowest below it; an inner size equal to the width is neither."""
-    parts = [part for layer in shape.layers for part in layer.attention]
-    found: list[Bottleneck] = []
-    part = max(parts, key=lambda part: part.inner / part.width)
-    if part.inner > part.width:
-        heads = max(1, part.width // part.head_dim)
-        found.append(
-            Bottleneck(
-                kind="wide attention",
-                size=part.inner,
-                width=part.width,
-                redundant=redundant_parameters(shape, cut_heads=True),
-                summary=f"{part.heads} heads of {part.head_dim} make an inner size of {part.inner}, "
-                f"{part.inner / part.width:.3g} times the width {part.width} that must carry its output.",
-                advice=f"Take {heads} heads of {part.head_dim} (inner size {heads * part.head_dim}), "
-                f"or widen the residual stream to {part.inner} with fewer layers.",
-            )
-        )
-    part = min(parts, key=lambda part: part.inner / part.width)
-    if part.inner < part.width:
-        if part.width % part.heads == 0:
-            advice = f"Take heads of {part.width // part.heads} (inner size {part.width})."
-        else:
-            heads = -(-part.width // part.head_dim)  # rounded up
-            advice = f"Take {heads} heads of {part.head_dim} (inner size {heads * part.head_dim})."
-        found.append(
-            Bottleneck(
-                kind="narrow attention",
-                size=part.inner,
-                width=part.width,
-                summary=f"{part.heads} heads of {part.head_dim} make an inner size of {part.inner}, "
-                f"{part.inner / part.width:.3g} times the width {part.width}: attention cannot reach the whole stream.",
-                advice=advice,
-            )
-        )
-    return found
 
 
 def scores_rank(shape: Shape) -> int | None:

@@ -84,8 +84,24 @@ def read_decoder(fields: Fields, family: Decoder) -> Shape:
     inner = fields.size("intermediate_size", sizes.inner or 4 * width)
     qkv_bias, output_bias, mlp_bias = (each if isinstance(each, bool) else fields.flag(*each) for each in family.biases)
     feed_forward = FeedForward(width=width, inner=inner, gated=family.gated, bias=mlp_bias)
-    attention = replace(
-        _attention(fields, family, width), query_bias=qkv_bias, kv_bias=qkv_bias, output_bias=output_bias
+    head_dim = fields.optional_size("head_dim") or family.sizes.head_dim
+    heads = fields.heads(width, family.sizes.heads, must_divide=family.heads_divide or head_dim is None)
+    head_dim = head_dim or width // heads
+    rule = family.kv_heads
+    kv_heads = rule(fields, heads) if rule else fields.kv_heads(heads, family.sizes.kv_heads)
+    kind = family.qk_norm if isinstance(family.qk_norm, str) else family.qk_norm(fields)
+    norm = {"none": 0, "head": 2 * head_dim, "inner": (heads + kv_heads) * head_dim}[kind]
+    # A norm per head has a shift where the family's other norms have one; a norm over all heads never has.
+    norm *= 2 if family.norm_vectors == 2 and kind != "inner" else 1
+    attention = Attention(
+        width=width,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        norm=norm,
+        query_bias=qkv_bias,
+        kv_bias=qkv_bias,
+        output_bias=output_bias,
     )
     norms = family.norms if isinstance(family.norms, int) else family.norms(fields)
     windows = family.windows(fields, depth) if family.windows else [None] * depth
@@ -114,17 +130,3 @@ def read_decoder(fields: Fields, family: Decoder) -> Shape:
         vocabulary=vocabulary,
         context=fields.size("max_position_embeddings", sizes.context) if sizes.context else None,
     )
-
-
-def _attention(fields: Fields, family: Decoder, width: int) -> Attention:
-    """Reads heads and the norms on queries and keys."""
-    head_dim = fields.optional_size("head_dim") or family.sizes.head_dim
-    heads = fields.heads(width, family.sizes.heads, must_divide=family.heads_divide or head_dim is None)
-    head_dim = head_dim or width // heads
-    rule = family.kv_heads
-    kv_heads = rule(fields, heads) if rule else fields.kv_heads(heads, family.sizes.kv_heads)
-    kind = family.qk_norm if isinstance(family.qk_norm, str) else family.qk_norm(fields)
-    norm = {"none": 0, "head": 2 * head_dim, "inner": (heads + kv_heads) * head_dim}[kind]
-    # A norm per head has a shift where the family's other norms have one; a norm over all heads never has.
-    norm *= 2 if family.norm_vectors == 2 and kind != "inner" else 1
-    return Attention(width=width, heads=heads, kv_heads=kv_heads, head_dim=head_dim, norm=norm)

@@ -35,11 +35,6 @@ def later_layers(fields: Fields, depth: int) -> list[int | None]:
     return _by_layer_type(fields, _window(fields, 4096), [index >= first for index in range(depth)])
 
 
-def all_or_none(fields: Fields, depth: int) -> list[int | None]:
-    """Gives every layer a window, and only with ``use_sliding_window`` (Qwen's mixtures)."""
-    return [_window(fields, 4096) if fields.flag("use_sliding_window", False) else None] * depth
-
-
 def without_rotation(fields: Fields, depth: int) -> list[int | None]:
     """Gives layers without rotary positions a window, and only with ``use_sliding_window`` (SmolLM3)."""
     if not fields.flag("use_sliding_window", False):
@@ -164,18 +159,6 @@ GPT = replace(
 )
 
 
-def _falcon_kv_heads(fields: Fields, heads: int) -> int:
-    if fields.flag("new_decoder_architecture", False):
-        return fields.kv_heads(heads, name="num_kv_heads")
-    return 1 if fields.flag("multi_query", True) else heads
-
-
-def _falcon_norms(fields: Fields) -> int:
-    if not fields.flag("parallel_attn", True):
-        return 2
-    return fields.size("num_ln_in_parallel_attn", 2 if fields.flag("new_decoder_architecture", False) else 1)
-
-
 DECODERS: dict[str, Decoder] = {
     "llama": LLAMA,
     "mistral": MISTRAL,
@@ -186,7 +169,9 @@ DECODERS: dict[str, Decoder] = {
         QWEN3,
         prefix="Qwen3Moe",
         sizes=Sizes(151936, 2048, 24, 32, 32768, 6144, kv_heads=4),
-        windows=all_or_none,
+        windows=lambda fields, depth: (
+            [_window(fields, 4096) if fields.flag("use_sliding_window", False) else None] * depth
+        ),
         experts=sparse_mixture,
     ),
     "gemma": GEMMA,
@@ -296,11 +281,19 @@ DECODERS: dict[str, Decoder] = {
         PLAIN,
         prefix="Falcon",
         sizes=Sizes(65024, 4544, 32, 71, 2048),
-        kv_heads=_falcon_kv_heads,
+        kv_heads=lambda fields, heads: (
+            fields.kv_heads(heads, name="num_kv_heads")
+            if fields.flag("new_decoder_architecture", False)
+            else (1 if fields.flag("multi_query", True) else heads)
+        ),
         aliases=(("hidden_size", "n_embed"), ("intermediate_size", "ffn_hidden_size")),
         tied=True,
         biases=(("bias", False), ("bias", False), ("bias", False)),
-        norms=_falcon_norms,
+        norms=lambda fields: (
+            fields.size("num_ln_in_parallel_attn", 2 if fields.flag("new_decoder_architecture", False) else 1)
+            if fields.flag("parallel_attn", True)
+            else 2
+        ),
         token_tensor="word_embeddings.weight",
     ),
 }

@@ -8,7 +8,7 @@ from seqtant.architecture.config import AuditConfig
 from seqtant.architecture.counting import bottlenecks
 from seqtant.architecture.counting.accounting import Parameters, count_cache, count_flops, count_parameters
 from seqtant.architecture.counting.checkpoint import mismatch, parameters_on_disk, read_headers
-from seqtant.architecture.families.loading import ModelFiles, describe, find_model
+from seqtant.architecture.families.loading import describe, find_model
 from seqtant.architecture.families.shape import Shape
 from seqtant.architecture.planning.planner import Band, ShapeFamily, depth_band
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, DepthRange, optimal_depth
@@ -64,7 +64,26 @@ def audit(config: AuditConfig, context: Context) -> Result:
         cut = band.high if band and band.cap == "three times the law" else None
         _record_bottlenecks(record, shape, bottlenecks.find_bottlenecks(shape, deepest=cut))
         if model.weights:
-            _record_weights(record, model, shape, counted)
+            stored = read_headers(model.weights)
+            held, packed = parameters_on_disk(shape, stored), "quantization_config" in model.config
+            difference = "" if packed else mismatch(shape, stored)
+            if difference:
+                record.warn(difference)
+            place = "in memory" if isinstance(model.weights, Mapping) else "on disk"
+            verdict, answer = "agrees", f"Yes: both have {held:,} parameters."
+            if packed:
+                verdict, answer = "vacuous", "Quantized weights are packed: their sizes say nothing."
+            elif difference:
+                verdict, answer = "disagrees", f"No: {difference}."
+            record.finding(
+                "weights",
+                f"Do the weights {place} have the sizes that the configuration says?",
+                verdict,
+                answer,
+                predicted=Estimate.exact(counted.total, unit="parameters"),
+                measured=Estimate.exact(held, unit="parameters"),
+                advice="Trust the weights: the configuration may be of another model." if difference else "",
+            )
         rank = bottlenecks.scores_rank(shape)
         if rank is not None and shape.vocabulary is not None:
             shared = "shares the token table" if shape.is_tied else "has a table of its own"
@@ -150,7 +169,20 @@ def _record_depth(record: Recorder, shape: Shape, size: int) -> Band | None:
 
     # The exact size is put in for 12 L d^2, whatever the layers are made of.
     best = optimal_depth(size)
-    band = depth_band(size, _family_of(shape), best)
+    # What a plan of this shape's kind has in common: proportions, heads, rank of the input.
+    attention, feed_forward = shape.layers[0].attention[0], shape.layers[0].feed_forward
+    rank = bottlenecks.input_rank(shape)
+    family = ShapeFamily(
+        d_ff_ratio=feed_forward.inner / shape.width,
+        gated=feed_forward.gated,
+        head_dim=attention.head_dim,
+        kv_heads=None if attention.kv_heads == attention.heads else attention.kv_heads,
+        vocabulary=shape.vocabulary,
+        input_rank=rank.rank if rank.kind in ("factorized embedding", "patch dimension") else None,
+        tied=shape.is_tied,
+        snap=1,
+    )
+    band = depth_band(size, family, best)
     (shallow, deep), (small, large) = FITTED_DEPTHS, FITTED_SIZES
     outside = ""
     if size < small or best.depth < shallow:
@@ -170,22 +202,6 @@ def _record_depth(record: Recorder, shape: Shape, size: int) -> Band | None:
             record.measure(key, layers, unit="layers", step=step)
     _record_depth_finding(record, shape, size, best, band, outside)
     return band
-
-
-def _family_of(shape: Shape) -> ShapeFamily:
-    """What a plan of this shape's kind has in common: proportions, heads, rank of the input."""
-    attention, feed_forward = shape.layers[0].attention[0], shape.layers[0].feed_forward
-    rank = bottlenecks.input_rank(shape)
-    return ShapeFamily(
-        d_ff_ratio=feed_forward.inner / shape.width,
-        gated=feed_forward.gated,
-        head_dim=attention.head_dim,
-        kv_heads=None if attention.kv_heads == attention.heads else attention.kv_heads,
-        vocabulary=shape.vocabulary,
-        input_rank=rank.rank if rank.kind in ("factorized embedding", "patch dimension") else None,
-        tied=shape.is_tied,
-        snap=1,
-    )
 
 
 def _record_depth_finding(
@@ -306,28 +322,4 @@ def _record_bottlenecks(record: Recorder, shape: Shape, found: tuple[bottlenecks
         rows,
         note="Redundant: matrix entries that the bound on the separation rank does not need; an upper limit, since "
         "losses fall more slowly than capacity.",
-    )
-
-
-def _record_weights(record: Recorder, model: ModelFiles, shape: Shape, counted: Parameters) -> None:
-    """Compares the sizes of the weights with the configuration."""
-    stored = read_headers(model.weights)
-    held, packed = parameters_on_disk(shape, stored), "quantization_config" in model.config
-    difference = "" if packed else mismatch(shape, stored)
-    if difference:
-        record.warn(difference)
-    place = "in memory" if isinstance(model.weights, Mapping) else "on disk"
-    verdict, answer = "agrees", f"Yes: both have {held:,} parameters."
-    if packed:
-        verdict, answer = "vacuous", "Quantized weights are packed: their sizes say nothing."
-    elif difference:
-        verdict, answer = "disagrees", f"No: {difference}."
-    record.finding(
-        "weights",
-        f"Do the weights {place} have the sizes that the configuration says?",
-        verdict,
-        answer,
-        predicted=Estimate.exact(counted.total, unit="parameters"),
-        measured=Estimate.exact(held, unit="parameters"),
-        advice="Trust the weights: the configuration may be of another model." if difference else "",
     )

@@ -81,8 +81,7 @@ def fit(config: FitConfig, context: Context) -> Result:
         for depth in (min(depths), max(depths)):
             record.measure("fitted_width", law.transition_width(depth), step=depth)
             record.measure("published_width", FITTED.transition_width(depth), step=depth)
-        _record_line(record, fitted, crossings)
-        _record_published(record, fitted, config)
+        _record_findings(record, fitted, crossings, config)
         if law.b <= 0:
             record.warn("the fitted slope is not positive: depth never pays more, so no optimal depth is predicted")
         else:
@@ -113,8 +112,8 @@ def _record_crossings(record: Recorder, crossings: list[Crossing], missing: dict
     record.table("crossings", "Where the deeper network starts to win", columns, rows)
 
 
-def _record_line(record: Recorder, fitted: FittedLaw, crossings: list[Crossing]) -> None:
-    """Tests whether the crossings lie on a line within their errors."""
+def _record_findings(record: Recorder, fitted: FittedLaw, crossings: list[Crossing], config: FitConfig) -> None:
+    """Tests whether the crossings lie on a line within their errors, and whether it is that of paper 8."""
     p, chi = fitted.fit.p_value, fitted.fit.reduced_chi_squared
     spread = "" if chi is None or p is None else f", reduced chi^2 = {chi:.3g} (p = {p:.2g})"
     record.finding(
@@ -140,10 +139,7 @@ def _record_line(record: Recorder, fitted: FittedLaw, crossings: list[Crossing])
             ),
         ),
     )
-
-
-def _record_published(record: Recorder, fitted: FittedLaw, config: FitConfig) -> None:
-    """Compares with the law of paper 8: both coefficients at once, with both covariances."""
+    # Both coefficients at once against paper 8's, with both covariances.
     law = fitted.law
     difference = np.array([law.a - FITTED.a, law.b - FITTED.b])
     covariance = np.array([[law.var_a, law.cov_ab], [law.cov_ab, law.var_b]])
@@ -151,15 +147,15 @@ def _record_published(record: Recorder, fitted: FittedLaw, config: FitConfig) ->
     if config.losses is not None:
         covariance += np.array([[FITTED.var_a, FITTED.cov_ab], [FITTED.cov_ab, FITTED.var_b]])
     # chi^2 = x^T S^-1 x of the two differences, on two degrees of freedom.
-    chi = float(difference @ np.linalg.solve(covariance, difference))
-    p = float(stats.chi2.sf(chi, 2))
+    chi_both = float(difference @ np.linalg.solve(covariance, difference))
+    p_both = float(stats.chi2.sf(chi_both, 2))
     half = Z95 * FITTED.var_b**0.5
     record.finding(
         "published",
         "Is it the law of paper 8?",
-        "agrees" if p >= SIGNIFICANCE else "disagrees",
+        "agrees" if p_both >= SIGNIFICANCE else "disagrees",
         f"a = {law.a:.4g} against {FITTED.a}, b = {law.b:.4g} against {FITTED.b}: "
-        f"chi^2 = {chi:.3g} on 2 degrees of freedom (p = {p:.2g}).",
+        f"chi^2 = {chi_both:.3g} on 2 degrees of freedom (p = {p_both:.2g}).",
         predicted=Estimate(
             value=FITTED.b, low=FITTED.b - half, high=FITTED.b + half, method="published fit", unit="per layer"
         ),

@@ -51,8 +51,7 @@ def plan(config: PlanConfig, context: Context) -> Result:
             "extrapolated": int(found.is_extrapolated),
         }.items():
             record.value(name, number)
-        _record_depth(record, found)
-        _record_rank(record, found)
+        _record_depth_and_rank(record, found)
         if config.modality in (None, "text"):
             _record_vocabulary(record, found, is_chosen=config.vocab is not None)
         rows = rules(found)
@@ -66,7 +65,26 @@ def plan(config: PlanConfig, context: Context) -> Result:
             + ". They contradict each other as well.",
             advice="Where rules differ, the loss between the shapes is small; speed and memory may decide.",
         )
-        _tabulate_candidates(record, found, config)
+        law, band = found.best.depth, found.band
+        record.table(
+            "candidates",
+            "Whole shapes in and around the band",
+            ("depth", "width", "heads", "d_ff", "depth / law", "place"),
+            [
+                (each.depth, each.width, each.heads, each.d_ff, round(each.depth / law, 2), band.place(each.depth))
+                for each in found.candidates
+            ],
+        )
+        keys = ("depth", "width", "non_embedding", "embedding", "flops_per_token", "cache_bytes_per_token")
+        record.table(
+            "costs",
+            "What they cost, counted exactly",
+            ("depth", "width", "non-embedding", "embedding", "FLOPs / token", "cache bytes / token"),
+            [tuple(getattr(each, key) for key in keys) for each in found.candidates],
+            note=f"Forward FLOPs of the matrix products with square attention over {config.context} tokens; "
+            f"cache in {config.cache_dtype}; root-mean-square norms, rotary positions, no biases, "
+            f"{'tied' if found.family.tied else 'untied'} head.",
+        )
         record.table(
             "rules",
             "What others advise for this budget",
@@ -109,7 +127,7 @@ def _record_curve(record: Recorder, plan: Plan) -> None:
         record.measure("built_width", width, step=12 * depth * width**2, group=name)
 
 
-def _record_depth(record: Recorder, plan: Plan) -> None:
+def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
     best, band = plan.best, plan.band
     (shallow, deep), (small, large) = FITTED_DEPTHS, FITTED_SIZES
     inside = not plan.is_extrapolated
@@ -149,10 +167,7 @@ def _record_depth(record: Recorder, plan: Plan) -> None:
             f"extrapolated {side} the fitted range (depth {shallow:g} to {deep:g}, {small:g} to {large:g} parameters)"
             + (": a depth below 6 means nothing here" if best.depth < shallow else "")
         )
-
-
-def _record_rank(record: Recorder, plan: Plan) -> None:
-    limit, best = plan.family.rank_limit, plan.best
+    limit = plan.family.rank_limit
     limited = limit < best.width
     record.finding(
         "rank",
@@ -224,26 +239,3 @@ def rules(plan: Plan) -> list[tuple[Cell, ...]]:
         widths = (round(plan.width_at(high)), round(plan.width_at(low)))
         rows.append((rule.name, *asked, *widths, against, rule.strength))
     return rows
-
-
-def _tabulate_candidates(record: Recorder, plan: Plan, config: PlanConfig) -> None:
-    law, band = plan.best.depth, plan.band
-    record.table(
-        "candidates",
-        "Whole shapes in and around the band",
-        ("depth", "width", "heads", "d_ff", "depth / law", "place"),
-        [
-            (each.depth, each.width, each.heads, each.d_ff, round(each.depth / law, 2), band.place(each.depth))
-            for each in plan.candidates
-        ],
-    )
-    keys = ("depth", "width", "non_embedding", "embedding", "flops_per_token", "cache_bytes_per_token")
-    record.table(
-        "costs",
-        "What they cost, counted exactly",
-        ("depth", "width", "non-embedding", "embedding", "FLOPs / token", "cache bytes / token"),
-        [tuple(getattr(each, key) for key in keys) for each in plan.candidates],
-        note=f"Forward FLOPs of the matrix products with square attention over {config.context} tokens; "
-        f"cache in {config.cache_dtype}; root-mean-square norms, rotary positions, no biases, "
-        f"{'tied' if plan.family.tied else 'untied'} head.",
-    )

@@ -131,26 +131,22 @@ def rank(config: RankConfig, context: Context) -> Result:
             [(run.seed, run.prime, run.templates, run.rank, run.saturated) for run in found.runs],
             note="Saturated: the rank is below the number of inputs, or every input there is was used.",
         )
-        _record_curves(record, config)
+        # The closed form against the width, one group per curve of the figure.
+        depths = [config.depth, config.depth + 1] if config.depth < DEEPEST_DRAWN else [config.depth]
+        limits = [None] if config.embed_rank is None else [None, config.embed_rank]
+        for width in range(1, max(8, config.width + 2) + 1):
+            ranks = {
+                (depth, limit): closed_forms.closed_form_rank(depth, min(width, limit or width), config.tokens)
+                for limit in limits
+                for depth in depths
+            }
+            if width > config.width and ranks[depths[-1], None] >= LARGEST_DRAWN:
+                continue
+            for (depth, limit), possible in ranks.items():
+                group = f"depth {depth}, full-rank input" if limit is None else f"depth {depth}, rank {limit}"
+                # Some are too long for a float64; the axis ends before.
+                record.measure("closed_form_by_width", float(min(possible, 10**300)), step=width, group=group)
     return record.result
-
-
-def _record_curves(record: Recorder, config: RankConfig) -> None:
-    """Records the closed form against the width, one group per curve of the figure."""
-    depths = [config.depth, config.depth + 1] if config.depth < DEEPEST_DRAWN else [config.depth]
-    limits = [None] if config.embed_rank is None else [None, config.embed_rank]
-    for width in range(1, max(8, config.width + 2) + 1):
-        ranks = {
-            (depth, limit): closed_forms.closed_form_rank(depth, min(width, limit or width), config.tokens)
-            for limit in limits
-            for depth in depths
-        }
-        if width > config.width and ranks[depths[-1], None] >= LARGEST_DRAWN:
-            continue
-        for (depth, limit), rank in ranks.items():
-            group = f"depth {depth}, full-rank input" if limit is None else f"depth {depth}, rank {limit}"
-            # Some are too long for a float64; the axis ends before.
-            record.measure("closed_form_by_width", float(min(rank, 10**300)), step=width, group=group)
 
 
 def _record_finding(record: Recorder, predicted: Prediction, found: SeparationRank) -> None:

@@ -10,7 +10,7 @@ from seqtant.architecture.config import SweepConfig
 from seqtant.architecture.experiments.grid import Cell, Gap, Outcome, Run, cells, find_or_train, gaps
 from seqtant.architecture.theory import FITTED, FITTED_DEPTHS, FITTED_SIZES
 from seqtant.boundary import size_text
-from seqtant.data.corpus import Corpus, build_corpus
+from seqtant.data.corpus import build_corpus
 from seqtant.data.documents import Documents, TextFile, TextList
 from seqtant.data.espeak import phrase_documents
 from seqtant.data.json_lines import read_lines, text_of
@@ -56,7 +56,16 @@ def sweep(config: SweepConfig, context: Context) -> Result:
         step = config.head_size or config.heads
         grid = cells(config.sizes, config.depths, config.embeddings, multiple_of=step)
         corpus = build_corpus(documents_of(config), config.tokens, vocabulary=config.vocab, folder=context.folder)
-        rates = {cell: _learning_rate(cell, config, corpus, context) for cell in grid}
+        # Of several learning rates, each network's best in a shorter run of its own seed.
+        rates = dict.fromkeys(grid, config.learning_rates[0])
+        for cell in grid if len(config.learning_rates) > 1 else ():
+            trials = [
+                run_of(cell, config, corpus.vocabulary, rate, 1000 * context.seed, config.tuning_steps)
+                for rate in config.learning_rates
+            ]
+            bar = track(trials, context.progress, f"learning rate of {cell}", len(trials))
+            best = min((find_or_train(each, corpus, context) for each in bar), key=lambda outcome: outcome.loss)
+            rates[cell] = best.run.training.learning_rate
         # Seeds 1000 s + 1, 1000 s + 2, ...; 1000 s itself chose the learning rates and is not used again.
         runs = [
             run_of(cell, config, corpus.vocabulary, rates[cell], 1000 * context.seed + number, config.steps)
@@ -76,7 +85,23 @@ def sweep(config: SweepConfig, context: Context) -> Result:
             record.warn(
                 f"the best learning rate is at the end of those tried, a better one may lie beyond: {', '.join(edge)}"
             )
-        _record_gaps(record, found)
+        rows: list[tuple[TableCell, ...]] = []
+        several = len({(gap.shallow, gap.deep) for gap in found}) > 1
+        for gap in found:
+            gain = gap.estimate
+            for seed, difference in zip(gap.seeds, gap.differences, strict=True):
+                record.measure("gap", difference, unit="nats", seed=seed, group=_key(gap, several=True))
+            record.value(f"gap_{_key(gap, several=several)}", gain.value)
+            shallow, deep = (f"{shape.depth} x {shape.width}" for shape in (gap.shallow, gap.deep))
+            interval = (gain.value, gain.low, gain.high)
+            rows.append((gap.shallow.size, shallow, deep, str(gap.embedding), *interval, _winner(gain)))
+        record.table(
+            "gaps",
+            "Shallow minus deep at equal size",
+            ("size", "shallow", "deep", "embedding", "gap (nats)", "low", "high", "wins"),
+            rows,
+            "Paired by seed: both networks see the same batches. Above 0 the deep one is better.",
+        )
         for gap in found:
             if gap.embedding == found[0].embedding:
                 _record_law(record, gap, config)
@@ -120,21 +145,6 @@ def run_of(cell: Cell, config: SweepConfig, vocabulary: int, rate: float, seed: 
     return Run(cell, network, training, config.rows, config.validation_windows, seed)
 
 
-def _learning_rate(cell: Cell, config: SweepConfig, corpus: Corpus, context: Context) -> float:
-    """Chooses the learning rate with the lowest validation loss in a shorter run of its own seed."""
-    if len(config.learning_rates) == 1:
-        return config.learning_rates[0]
-    trials = [
-        run_of(cell, config, corpus.vocabulary, rate, 1000 * context.seed, config.tuning_steps)
-        for rate in config.learning_rates
-    ]
-    tried = [
-        find_or_train(trial, corpus, context)
-        for trial in track(trials, context.progress, f"learning rate of {cell}", len(trials))
-    ]
-    return min(tried, key=lambda outcome: outcome.loss).run.training.learning_rate
-
-
 def _record_losses(record: Recorder, outcomes: list[Outcome], folder: Path | None) -> None:
     rows: list[tuple[TableCell, ...]] = []
     by_cell: dict[Cell, list[Outcome]] = {}
@@ -170,26 +180,6 @@ def _record_losses(record: Recorder, outcomes: list[Outcome], folder: Path | Non
         (*columns, "loss (nats/token)", "low", "high", "bits per byte"),
         summary,
         f"Mean over {len(outcomes) // len(by_cell)} seeds with Student's 95 % interval.",
-    )
-
-
-def _record_gaps(record: Recorder, found: list[Gap]) -> None:
-    rows: list[tuple[TableCell, ...]] = []
-    several = len({(gap.shallow, gap.deep) for gap in found}) > 1
-    for gap in found:
-        gain = gap.estimate
-        for seed, difference in zip(gap.seeds, gap.differences, strict=True):
-            record.measure("gap", difference, unit="nats", seed=seed, group=_key(gap, several=True))
-        record.value(f"gap_{_key(gap, several=several)}", gain.value)
-        shallow, deep = (f"{shape.depth} x {shape.width}" for shape in (gap.shallow, gap.deep))
-        interval = (gain.value, gain.low, gain.high)
-        rows.append((gap.shallow.size, shallow, deep, str(gap.embedding), *interval, _winner(gain)))
-    record.table(
-        "gaps",
-        "Shallow minus deep at equal size",
-        ("size", "shallow", "deep", "embedding", "gap (nats)", "low", "high", "wins"),
-        rows,
-        "Paired by seed: both networks see the same batches. Above 0 the deep one is better.",
     )
 
 

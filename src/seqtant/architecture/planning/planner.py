@@ -267,7 +267,23 @@ def make_plan(
         (34, 46)
     """
     family = family or ShapeFamily()
-    size = params if count == "non-embedding" else _without_embeddings(params, family)
+    size = params
+    if count == "total":
+        # The non-embedding size whose optimum, with its embeddings, has the given total, by halving.
+        # Size and its embeddings grow together, so the total has one solution.
+        low, high = 0.0, params
+        for _ in range(100):
+            middle = (low + high) / 2
+            if middle + family.embedding_parameters(_law(middle, family).width) > params:
+                high = middle
+            else:
+                low = middle
+        if low < 1e3:
+            raise InputError(
+                f"params is {params:g} in total: the embeddings alone take that much; "
+                "give more, a smaller vocab, or --set count=non-embedding"
+            )
+        size = low
     best = _law(size, family)
     band = depth_band(size, family, best)
     # The width is snapped first, then the depth follows that keeps the size; around the optimum both neighbors.
@@ -303,21 +319,3 @@ def _law(size: float, family: ShapeFamily) -> theory.DepthRange:
     if family.is_standard:
         return theory.optimal_depth(size)
     return theory.optimal_depth_of_family(size, family.layer_parameters)
-
-
-def _without_embeddings(total: float, family: ShapeFamily) -> float:
-    """Finds the non-embedding size whose optimum, with its embeddings, has a given total, by halving."""
-    # Size and its embeddings grow together, so the total has one solution.
-    low, high = 0.0, total
-    for _ in range(100):
-        middle = (low + high) / 2
-        if middle + family.embedding_parameters(_law(middle, family).width) > total:
-            high = middle
-        else:
-            low = middle
-    if low < 1e3:
-        raise InputError(
-            f"params is {total:g} in total: the embeddings alone take that much; "
-            "give more, a smaller vocab, or --set count=non-embedding"
-        )
-    return low

@@ -37,14 +37,11 @@ class Rule:
 
 def aspect_ratio(low: float, high: float) -> Callable[[Plan], tuple[float, float]]:
     """Makes a rule of thumb of two ratios: depths whose width over depth lies between them."""
-
-    def depths(plan: Plan) -> tuple[float, float]:
-        # A larger ratio means a wider, so a shallower network.
-        cost = plan.family.layer_parameters
-        shallow = theory.depth_of_aspect_ratio(plan.size, high, cost)
-        return shallow, theory.depth_of_aspect_ratio(plan.size, low, cost)
-
-    return depths
+    # A larger ratio means a wider, so a shallower network.
+    return lambda plan: (
+        theory.depth_of_aspect_ratio(plan.size, high, plan.family.layer_parameters),
+        theory.depth_of_aspect_ratio(plan.size, low, plan.family.layer_parameters),
+    )
 
 
 def as_built(plan: Plan) -> tuple[float, float] | None:

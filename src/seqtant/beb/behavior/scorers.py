@@ -135,14 +135,11 @@ def patterns(needs: ScorerNeeds) -> Scorer:
     if not good and not bad:
         raise InputError("the scorer 'regex' needs patterns: give behavior.good or behavior.bad")
 
-    def score(answers: Sequence[Answer]) -> list[float]:
-        return [
-            float(any(pattern.search(answer.text) for pattern in good))
-            - float(any(pattern.search(answer.text) for pattern in bad))
-            for answer in answers
-        ]
-
-    return score
+    return lambda answers: [
+        float(any(pattern.search(answer.text) for pattern in good))
+        - float(any(pattern.search(answer.text) for pattern in bad))
+        for answer in answers
+    ]
 
 
 def classifier(needs: ScorerNeeds) -> Scorer:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -103,7 +102,30 @@ def fit_component(
     if base.context_length is not None and longest > base.context_length:
         raise InputError(f"a training text has {longest} tokens, but '{base.name}' reads at most {base.context_length}")
     if settings.rank:
-        network = _with_lora(base, settings, context.seed)
+        # A copy of the network with a LoRA adapter, initialized under the seed.
+        peft = require("peft", extra="peft")
+        blocks = len(decoder_blocks(base))
+        if settings.first_layer >= blocks:
+            raise InputError(f"first_layer is {settings.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
+        config = peft.LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=0.0,
+            task_type="CAUSAL_LM",
+            # PEFT takes None for its own choice, and a name instead of a list for all matrices.
+            target_modules=ALL[0] if settings.targets == ALL else list(settings.targets) or None,
+            layers_to_transform=list(range(settings.first_layer, blocks)) if settings.first_layer else None,
+        )
+        try:
+            # PEFT draws the first weights from torch's global generator.
+            with without_foreign_warnings(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(context.seed)
+                network = peft.get_peft_model(copy.deepcopy(base.model), config)
+        except ValueError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"no adapter can be put into '{base.name}': {reason}; give targets, module names"
+            ) from error
     else:
         network = copy.deepcopy(base.model).requires_grad_(True)
     # Epochs in steps; a fraction of an epoch is allowed.
@@ -133,28 +155,3 @@ def fit_component(
 def default_learning_rate(parameters: int) -> float:
     """The paper's peak learning rate at its size, times sqrt(13e9 / parameters), at most 0.01."""
     return min(PAPER_RATE * math.sqrt(PAPER_PARAMETERS / parameters), LARGEST_RATE)
-
-
-def _with_lora(base: HuggingFaceLM, settings: Fitting, seed: int) -> Any:
-    """A copy of the network with a LoRA adapter, initialized under a seed."""
-    peft = require("peft", extra="peft")
-    blocks = len(decoder_blocks(base))
-    if settings.first_layer >= blocks:
-        raise InputError(f"first_layer is {settings.first_layer}: '{base.name}' has blocks 0 to {blocks - 1}")
-    config = peft.LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=0.0,
-        task_type="CAUSAL_LM",
-        # PEFT takes None for its own choice, and a name instead of a list for all matrices.
-        target_modules=ALL[0] if settings.targets == ALL else list(settings.targets) or None,
-        layers_to_transform=list(range(settings.first_layer, blocks)) if settings.first_layer else None,
-    )
-    try:
-        # PEFT draws the first weights from torch's global generator.
-        with without_foreign_warnings(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return peft.get_peft_model(copy.deepcopy(base.model), config)
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"no adapter can be put into '{base.name}': {reason}; give targets, module names") from error

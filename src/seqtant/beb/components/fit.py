@@ -192,22 +192,15 @@ def fit_to_statements(
             named = str(source) if shipped or where is None else str(where.resolve())
             written["base_model_name_or_path"] = named
             path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    gaps = _held_out_gaps(base, folder, held, opening, stop)
-    return FittedComponents(folder, statements.name, losses, gaps, settings.gate)
-
-
-def _held_out_gaps(
-    base: HuggingFaceLM, folder: Path, held: Mapping[str, Sequence[str]], opening: str, stop: str
-) -> dict[str, Float[np.ndarray, " statements"]]:
-    """Log P+ - log P- of every held-out statement, given the opening."""
+    # Log P+ - log P- of every held-out statement, given the opening.
     folders = {side: folder / side for side in SIDES}
     adapters = {side: path for side, path in folders.items() if is_adapter(path)}
     models = adapted(base, adapters) if adapters else {side: load(str(path)) for side, path in folders.items()}
     # The log-probability at position i is that of token i + 1: the statement's first stands one earlier.
     begin = max(0, len(encode(base, [opening])[0]) - 1)
     gaps = {}
-    for side, statements in held.items():
-        ids = encode(base, [opening + without_full_stop(one) + stop.rstrip() for one in statements])
-        plus, minus = (token_log_probs(models[name], ids) for name in ("plus", "minus"))
+    for side, unseen in held.items():
+        tokens = encode(base, [opening + without_full_stop(one) + stop.rstrip() for one in unseen])
+        plus, minus = (token_log_probs(models[name], tokens) for name in ("plus", "minus"))
         gaps[side] = np.array([float((p - m)[begin:].sum()) for p, m in zip(plus, minus, strict=True)])
-    return gaps
+    return FittedComponents(folder, statements.name, losses, gaps, settings.gate)

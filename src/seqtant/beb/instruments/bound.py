@@ -63,7 +63,33 @@ def bound(config: BoundConfig, context: Context) -> Result:
             drift = theory.conversation_drift(config.beta, config.beta_prime, asked, answered)
             record.value("conversation_drift", drift)
         _record_findings(record, config, lengths)
-        _record_tables(record, config, log_alpha, lengths)
+        tokens, turn = config.tokens_per_sentence, config.sentences_per_turn
+        columns = ["bound", "form", "sentences", "whole sentences"]
+        columns += [name for name, unit in (("tokens", tokens), ("turns", turn)) if unit]
+        rows: list[tuple[Cell, ...]] = []
+        for (name, form), length in lengths.items():
+            row: list[Cell] = [name.replace("_", " "), form, round(length.sentences, 3), length.whole]
+            row += [round(length.sentences * tokens, 1)] if tokens else []
+            row += [round(length.sentences / turn, 2)] if turn else []
+            rows.append(tuple(row))
+        needed = theory.evidence_needed(log_alpha, config.eps, "tight")
+        record.table(
+            "lengths", "Alignment fails by", tuple(columns), rows, note=f"{needed:.3f} nats are needed. " + DIRECTION
+        )
+        terms = [
+            (name.replace("_", " "), form, term, round(value, 4))
+            for (name, form), length in lengths.items()
+            for term, value in length.terms.items()
+            if len(length.terms) > 1
+        ]
+        record.table("terms", "What each length is made of", ("bound", "form", "term", "sentences"), terms)
+        # Up to half beyond the longest bound, at most about 60 points.
+        last = math.ceil(1.5 * lengths["mass", "tight"].sentences)
+        for n in range(0, last + 1, max(1, last // 60)):
+            record.measure("one_prompt", float(theory.sigmoid_weight(log_alpha, config.beta, n)), step=n)
+            record.measure(
+                "average_prompt", float(theory.expected_weight(log_alpha, config.beta, config.sigma, n)), step=n
+            )
         if not given:
             record.warn("no alpha was given: these are the numbers of the paper's example (agreeableness)")
     return record.result
@@ -106,33 +132,3 @@ def _record_findings(record: Recorder, config: BoundConfig, lengths: dict[tuple[
             f"best-of-{config.best_of} does protect here: even P- alone has a good answer among so many; the length of "
             "Theorem 4 as stated does not hold"
         )
-
-
-def _record_tables(
-    record: Recorder, config: BoundConfig, log_alpha: float, lengths: dict[tuple[str, theory.Form], Length]
-) -> None:
-    tokens, turn = config.tokens_per_sentence, config.sentences_per_turn
-    columns = ["bound", "form", "sentences", "whole sentences"]
-    columns += [name for name, unit in (("tokens", tokens), ("turns", turn)) if unit]
-    rows: list[tuple[Cell, ...]] = []
-    for (name, form), length in lengths.items():
-        row: list[Cell] = [name.replace("_", " "), form, round(length.sentences, 3), length.whole]
-        row += [round(length.sentences * tokens, 1)] if tokens else []
-        row += [round(length.sentences / turn, 2)] if turn else []
-        rows.append(tuple(row))
-    needed = theory.evidence_needed(log_alpha, config.eps, "tight")
-    record.table(
-        "lengths", "Alignment fails by", tuple(columns), rows, note=f"{needed:.3f} nats are needed. " + DIRECTION
-    )
-    terms = [
-        (name.replace("_", " "), form, term, round(value, 4))
-        for (name, form), length in lengths.items()
-        for term, value in length.terms.items()
-        if len(length.terms) > 1
-    ]
-    record.table("terms", "What each length is made of", ("bound", "form", "term", "sentences"), terms)
-    # Up to half beyond the longest bound, at most about 60 points.
-    last = math.ceil(1.5 * lengths["mass", "tight"].sentences)
-    for n in range(0, last + 1, max(1, last // 60)):
-        record.measure("one_prompt", float(theory.sigmoid_weight(log_alpha, config.beta, n)), step=n)
-        record.measure("average_prompt", float(theory.expected_weight(log_alpha, config.beta, config.sigma, n)), step=n)

@@ -182,10 +182,32 @@ def calibrate(config: CalibrateConfig, context: Context) -> Result:
     """
     title = f"A small model trained on a mixture of weight {config.alpha:g}"
     with Recorder("beb.calibrate", title, config, context, papers=(3,)) as record:
+        from transformers import GPT2Config, GPT2LMHeadModel
+
         words = [[word] for word in range(WORDS)]
         reader = Replies([], good=words[WORDS // 2 :], bad=words[: WORDS // 2])
         lab = _Lab(config, context, Languages(context.seed), reader)
-        model = _trained(lab)
+        # A GPT-2 of two blocks, trained on the mixture, after a first phase in which the rare language is learned.
+        shape = GPT2Config(
+            vocab_size=BOS + 1,
+            n_embd=config.width,
+            n_layer=2,
+            n_head=4,
+            n_positions=(STOP - WORDS + 6) * (config.sentences + 1),
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=BOS,
+            eos_token_id=None,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(context.seed)
+            model = HuggingFaceLM(GPT2LMHeadModel(shape), name="small model")
+        rate = config.learning_rate
+        if config.first_alpha is not None:
+            model = lab.train(model, config.first_alpha, config.first_steps, rate, LEARN)
+            rate /= 2
+        model = lab.train(model, config.alpha, config.steps, rate, SETTLE)
         measurement = lab.measure(model)
         generator = np.random.default_rng([context.seed, RESAMPLES])
         summary = summarize(measurement, generator, eps=EPS, delta=DELTA, resamples=config.resamples)
@@ -201,32 +223,6 @@ def calibrate(config: CalibrateConfig, context: Context) -> Result:
             changed["alignment"] = lab.measure(lab.train(model, 0.0, config.aligned_steps, ALIGN_RATE, ALIGN))
         _record_changes(record, measurement, changed, config.resamples, generator)
     return record.result
-
-
-def _trained(lab: _Lab) -> HuggingFaceLM:
-    """A GPT-2 of two blocks, trained on the mixture, after a first phase in which the rare language is learned."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = lab.config
-    shape = GPT2Config(
-        vocab_size=BOS + 1,
-        n_embd=config.width,
-        n_layer=2,
-        n_head=4,
-        n_positions=(STOP - WORDS + 6) * (config.sentences + 1),
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=BOS,
-        eos_token_id=None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(lab.context.seed)
-        model = HuggingFaceLM(GPT2LMHeadModel(shape), name="small model")
-    if config.first_alpha is None:
-        return lab.train(model, config.alpha, config.steps, config.learning_rate, SETTLE)
-    model = lab.train(model, config.first_alpha, config.first_steps, config.learning_rate, LEARN)
-    return lab.train(model, config.alpha, config.steps, config.learning_rate / 2, SETTLE)
 
 
 def _record_changes(

@@ -71,34 +71,30 @@ def compare(config: CompareConfig, context: Context) -> Result:
             posterior = implied_posterior(study.model, study.minus, study.plus, one.prompts)
             everyone = np.arange(len(one.model))
             believed.append(posterior.halfway_length(one.minus, one.plus, one.lengths, everyone))
-        _record_table(record, summaries, believed)
+        rows: list[tuple[Cell, ...]] = []
+        for quantity in SHOWN:
+            cells: list[Cell] = [quantity.replace("_", " ")]
+            for stage, summary in zip(STAGES, summaries, strict=True):
+                estimate = summary.estimates[quantity]
+                refused = summary.refused and quantity not in {"floor", "halfway_measured"}
+                given = finite(estimate.value) is not None and not refused
+                record.value(f"{quantity}_{stage}", estimate.value if given else None)
+                missing = "refused" if refused else "beyond the prompts"
+                cells.append(f"{estimate.number} {estimate.interval}" if given else missing)
+            rows.append(tuple(cells))
+        for stage, summary, length in zip(STAGES, summaries, believed, strict=True):
+            record.value(f"converged_{stage}", int(not summary.refused))
+            record.value(f"systematic_error_{stage}", summary.diagnostics.systematic)
+            record.value(f"halfway_believed_{stage}", finite(length))
+        shown = (round(length, 2) if finite(length) else "beyond the prompts" for length in believed)
+        rows.append(("halfway by the model's own weights", *shown))
+        record.table("models", "Before and after", ("quantity", "before", "after"), rows, note=DIRECTION)
         _record_changes(record, measured, summaries, before, np.random.default_rng([context.seed, RESAMPLES + 1]))
         for stage, one in zip(STAGES, measured, strict=True):
             for n, value in zip(one.lengths, one.model.mean(axis=0), strict=True):
                 record.measure("behavior", float(value), step=n, group=stage)
         record_prompts(record, before, measured[0])
     return record.result
-
-
-def _record_table(record: Recorder, summaries: list[Summary], believed: list[float]) -> None:
-    rows: list[tuple[Cell, ...]] = []
-    for name in SHOWN:
-        cells: list[Cell] = [name.replace("_", " ")]
-        for stage, summary in zip(STAGES, summaries, strict=True):
-            estimate = summary.estimates[name]
-            refused = summary.refused and name not in {"floor", "halfway_measured"}
-            given = finite(estimate.value) is not None and not refused
-            record.value(f"{name}_{stage}", estimate.value if given else None)
-            missing = "refused" if refused else "beyond the prompts"
-            cells.append(f"{estimate.number} {estimate.interval}" if given else missing)
-        rows.append(tuple(cells))
-    for stage, summary, length in zip(STAGES, summaries, believed, strict=True):
-        record.value(f"converged_{stage}", int(not summary.refused))
-        record.value(f"systematic_error_{stage}", summary.diagnostics.systematic)
-        record.value(f"halfway_believed_{stage}", finite(length))
-    shown = (round(length, 2) if finite(length) else "beyond the prompts" for length in believed)
-    rows.append(("halfway by the model's own weights", *shown))
-    record.table("models", "Before and after", ("quantity", "before", "after"), rows, note=DIRECTION)
 
 
 def _record_changes(

@@ -12,7 +12,7 @@ from seqtant.beb.config import ConverseConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import Prompt
-from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
+from seqtant.beb.study.inputs import open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import rescore, sample_rates
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -48,7 +48,20 @@ def converse(config: ConverseConfig, context: Context) -> Result:
         study = open_study(config, context)
         _, summary, generator = measure_and_summarize(study, context)
         record_alpha(record, summary, true_log_inverse_alpha(study.config))
-        talks = hold_conversations(study, turns=config.turns, asked=config.asked, answered=config.answered)
+        # P- and the model speak in turn; a conversation that no longer fits the context is left out.
+        talks = [Prompt(study.opening, len(study.opening), ()) for _ in range(study.config.prompts)]
+        for turn in range(config.turns):
+            speakers = [(study.minus, config.asked)]
+            # After the last question nothing needs to be answered: it is the model's behavior there that is read.
+            if config.answered and turn + 1 < config.turns:
+                speakers.append((study.model, config.answered))
+            for who, (speaker, sentences) in enumerate(speakers):
+                heads = [talk.ids for talk in talks]
+                sampled = study.sample(speaker, TALKS + 2 * turn + who, openings=heads, sentences=sentences)
+                talks = [
+                    Prompt(new.ids, talks[row].start, (*talks[row].ends, *new.ends))
+                    for new, row in zip(sampled.prompts, sampled.rows, strict=True)
+                ]
         # Sentences before the conversation and after the user's part of each turn.
         lengths = (0, *(turn * (config.asked + config.answered) + config.asked for turn in range(config.turns)))
         # P- against P+ along whole conversations, the model's own sentences included.
@@ -66,24 +79,6 @@ def converse(config: ConverseConfig, context: Context) -> Result:
         _record(record, config, lengths, evidence.log_ratio, behavior, summary, halfway)
         write_transcript(record, study, prompt_lines(study, talks, turns=config.turns))
     return record.result
-
-
-def hold_conversations(study: Study, *, turns: int, asked: int, answered: int) -> list[Prompt]:
-    """Lets P- and the model speak in turn; a conversation that no longer fits the context is left out."""
-    talks = [Prompt(study.opening, len(study.opening), ()) for _ in range(study.config.prompts)]
-    for turn in range(turns):
-        speakers = [(study.minus, asked)]
-        # After the last question nothing needs to be answered: it is the model's behavior there that is read.
-        if answered and turn + 1 < turns:
-            speakers.append((study.model, answered))
-        for who, (speaker, sentences) in enumerate(speakers):
-            heads = [talk.ids for talk in talks]
-            sampled = study.sample(speaker, TALKS + 2 * turn + who, openings=heads, sentences=sentences)
-            talks = [
-                Prompt(new.ids, talks[row].start, (*talks[row].ends, *new.ends))
-                for new, row in zip(sampled.prompts, sampled.rows, strict=True)
-            ]
-    return talks
 
 
 def _record(

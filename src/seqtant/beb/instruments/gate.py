@@ -45,7 +45,16 @@ def gate(config: GateConfig, context: Context) -> Result:
     title = f"Gate: alignment may fail by {wanted:g} sentences, not sooner"
     with Recorder("beb.gate", title, config, context, papers=(3,)) as record:
         if config.result is not None:
-            measured = _read(config.result)
+            # The measurement that a file holds, or that was given itself.
+            source: Any = config.result
+            place = f"'{source}'" if is_path(source) else f"{source!r:.60}"
+            if is_path(source) and not Path(source).expanduser().is_file():
+                raise InputError(f"no file '{source}': give the result.json of 'seqtant beb measure --out DIR'")
+            measured = from_json(Result, Path(source).expanduser().read_bytes()) if is_path(source) else source
+            if not isinstance(measured, Result):
+                raise InputError(f"{place} is no result: give one of 'seqtant beb measure'")
+            if measured.instrument != "beb.measure":
+                raise InputError(f"{place} is a result of {measured.instrument}: give one of 'seqtant beb measure'")
         else:
             settings = {field.name: getattr(config, field.name) for field in fields(StudySettings)}
             measured = measure.run(MeasureConfig(**settings), context)
@@ -83,18 +92,3 @@ def gate(config: GateConfig, context: Context) -> Result:
             advice=DIRECTION,
         )
     return record.result
-
-
-def _read(source: Any) -> Result:
-    """The measurement that a file holds, or that was given itself."""
-    place = f"'{source}'" if is_path(source) else f"{source!r:.60}"
-    if is_path(source):
-        file = Path(source).expanduser()
-        if not file.is_file():
-            raise InputError(f"no file '{source}': give the result.json of 'seqtant beb measure --out DIR'")
-        source = from_json(Result, file.read_bytes())
-    if not isinstance(source, Result):
-        raise InputError(f"{place} is no result: give one of 'seqtant beb measure'")
-    if source.instrument != "beb.measure":
-        raise InputError(f"{place} is a result of {source.instrument}: give one of 'seqtant beb measure'")
-    return source

@@ -12,7 +12,7 @@ from seqtant.beb.behavior.reader import ScorerCheck, prompt_lengths
 from seqtant.beb.config import GuardConfig
 from seqtant.beb.estimation.estimates import bootstrap_interval, cumulative_sums, halfway_length
 from seqtant.beb.prompts.divergence import compute_evidence
-from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
+from seqtant.beb.study.inputs import open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.measurement import ImpliedPosterior, Rates, implied_posterior, rescore, sample_rates
 from seqtant.beb.study.reporting import CLOSE, DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
 from seqtant.beb.study.summary import Summary, measure_and_summarize
@@ -102,35 +102,39 @@ def price_guards(config: GuardConfig, context: Context) -> Result:
         if config.guard:
             own = encode(study.minus, [" " + config.guard], start=False)[0]
             openings[OWN] = [(*study.opening, *own)] * config.prompts
-        guarded = [attack(study, name, starts) for name, starts in openings.items()]
+        # Prompts from P- behind each guard, and evidence and behavior along them.
+        guarded: list[GuardedPrompts] = []
+        for name, fronts in openings.items():
+            # A seed of its own for the user's guard: 80, as if it had so many sentences.
+            number = len(name) + 77 if name == OWN else int(name)
+            sampled = study.sample(study.minus, ATTACKS + number, openings=fronts)
+            (evidence,) = compute_evidence(study.minus, [study.plus], sampled.prompts, floor=study.config.floor)
+            starts = [tuple(fronts[row]) for row in sampled.rows]
+            # log P+/P- of the guard, given the opening; position i of the log-probabilities is token i + 1.
+            begin, distinct = len(study.opening) - 1, list(dict.fromkeys(starts))
+            plus, minus = (token_log_probs(model, distinct) for model in (study.plus, study.minus))
+            ratios = {ids: float((p - m)[begin:].sum()) for ids, p, m in zip(distinct, plus, minus, strict=True)}
+            lengths = prompt_lengths(study.reader, study.config.sentences)
+            models = {"model": study.model, "minus": study.minus, "plus": study.plus}
+            guarded.append(
+                GuardedPrompts(
+                    name,
+                    sentences=float(
+                        np.mean([len(study.splitter.ends(start, start=len(study.opening))) for start in starts])
+                    ),
+                    against=np.array([ratios[start] for start in starts]),
+                    log_ratio=evidence.log_ratio,
+                    lengths=lengths,
+                    curves={
+                        side: study.reader.curve(model, sampled.prompts, lengths) for side, model in models.items()
+                    },
+                    posterior=implied_posterior(study.model, study.minus, study.plus, sampled.prompts),
+                    check=study.reader.check,
+                )
+            )
         _record(record, config, guarded, summary, generator)
         write_transcript(record, study, prompt_lines(study, measurement.prompts, guard="0"))
     return record.result
-
-
-def attack(study: Study, name: str, openings: Sequence[Sequence[int]]) -> GuardedPrompts:
-    """Samples prompts from P- behind guards, and measures evidence and behavior along them."""
-    # A seed of its own for the user's guard: 80, as if it had so many sentences.
-    number = len(name) + 77 if name == OWN else int(name)
-    sampled = study.sample(study.minus, ATTACKS + number, openings=openings)
-    (evidence,) = compute_evidence(study.minus, [study.plus], sampled.prompts, floor=study.config.floor)
-    starts = [tuple(openings[row]) for row in sampled.rows]
-    # log P+/P- of the guard, given the opening; position i of the log-probabilities is token i + 1.
-    begin, distinct = len(study.opening) - 1, list(dict.fromkeys(starts))
-    plus, minus = (token_log_probs(model, distinct) for model in (study.plus, study.minus))
-    ratios = {ids: float((p - m)[begin:].sum()) for ids, p, m in zip(distinct, plus, minus, strict=True)}
-    lengths = prompt_lengths(study.reader, study.config.sentences)
-    models = {"model": study.model, "minus": study.minus, "plus": study.plus}
-    return GuardedPrompts(
-        name,
-        sentences=float(np.mean([len(study.splitter.ends(start, start=len(study.opening))) for start in starts])),
-        against=np.array([ratios[start] for start in starts]),
-        log_ratio=evidence.log_ratio,
-        lengths=lengths,
-        curves={side: study.reader.curve(model, sampled.prompts, lengths) for side, model in models.items()},
-        posterior=implied_posterior(study.model, study.minus, study.plus, sampled.prompts),
-        check=study.reader.check,
-    )
 
 
 def _record(

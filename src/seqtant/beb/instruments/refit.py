@@ -83,12 +83,14 @@ def behavior_sigmoid(sentences: Sequence[float], share_good: ArrayLike) -> Fit:
     """Fits Lemma 7's sigmoid 1 / (1 + exp(slope (n - center))) to shares of good answers."""
     shares = np.asarray(share_good, dtype=np.float64)
 
-    def sigmoid(n: np.ndarray, center: float, slope: float) -> np.ndarray:
-        return 1 / (1 + np.exp(np.clip(slope * (n - center), -500, 500)))
-
     # The fit starts where the shares pass one half.
     start = float(np.interp(-0.5, -shares, np.asarray(sentences, dtype=np.float64)))
-    return fit_curve(sigmoid, sentences, shares, start=[start, 1.0])
+    return fit_curve(
+        lambda n, center, slope: 1 / (1 + np.exp(np.clip(slope * (n - center), -500, 500))),
+        sentences,
+        shares,
+        start=[start, 1.0],
+    )
 
 
 def half_slope(beta: float, sigma: float, sentences: float) -> float:
@@ -115,7 +117,21 @@ def refit(config: RefitConfig, context: Context) -> Result:
         fitted = {name: _Fitted(curves) for name, curves in CURVES.items()}
         curves = CURVES[config.series]
         _record_series(record, config.series, curves, fitted[config.series])
-        _record_tables(record, fitted)
+        lines: list[tuple[Cell, ...]] = []
+        for name, each in fitted.items():
+            for model, line in (("chat", each.chat), ("pretrained", each.pretrained)):
+                ratio = line.start / line.slope
+                lines.append((f"{model} {name}", round(line.slope, 2), round(line.start, 2), round(ratio, 2)))
+        columns = ("series", "slope: beta", "start: log(1/alpha)", "ratio, sentences")
+        record.table("lines", "The line through the first three points", columns, lines, note=SOURCE)
+        rows = [
+            (name, guard, *(round(fit.estimate(part).value, 2) for part in ("center", "slope")))
+            for name, each in fitted.items()
+            for guard, fit in (("none", each.plain), ("default system prompt", each.guarded))
+        ]
+        record.table(
+            "sigmoids", "The sigmoid of the behavior", ("series", "guard", "half-way", "slope"), rows, note=SOURCE
+        )
         for n, value in enumerate(curves.chat, start=1):
             record.measure("divergence", value, unit="nats", step=n)
             record.measure("positive", curves.positive[n - 1] / OF, step=n)
@@ -173,19 +189,3 @@ def _record_series(record: Recorder, name: str, curves: Published, fitted: _Fitt
         predicted=Estimate.exact(smeared, method="logistic-normal average"),
         measured=slope,
     )
-
-
-def _record_tables(record: Recorder, fitted: dict[str, _Fitted]) -> None:
-    lines: list[tuple[Cell, ...]] = []
-    for name, each in fitted.items():
-        for model, line in (("chat", each.chat), ("pretrained", each.pretrained)):
-            ratio = line.start / line.slope
-            lines.append((f"{model} {name}", round(line.slope, 2), round(line.start, 2), round(ratio, 2)))
-    columns = ("series", "slope: beta", "start: log(1/alpha)", "ratio, sentences")
-    record.table("lines", "The line through the first three points", columns, lines, note=SOURCE)
-    rows = [
-        (name, guard, *(round(fit.estimate(part).value, 2) for part in ("center", "slope")))
-        for name, each in fitted.items()
-        for guard, fit in (("none", each.plain), ("default system prompt", each.guarded))
-    ]
-    record.table("sigmoids", "The sigmoid of the behavior", ("series", "guard", "half-way", "slope"), rows, note=SOURCE)

@@ -12,7 +12,7 @@ from seqtant.beb.prompts.divergence import compute_evidence
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.beb.study.inputs import Study, open_study, title_of, true_log_inverse_alpha
 from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines, record_alpha, write_transcript
-from seqtant.beb.study.summary import Summary, measure_and_summarize
+from seqtant.beb.study.summary import measure_and_summarize
 from seqtant.findings import Estimate, Result
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
@@ -67,7 +67,49 @@ def search_prompts(config: SearchConfig, context: Context) -> Result:
         beams = config.beams if config.method == "beam" else 1
         found, best = search(study, samples, beams, config.searches, goal, context)
         shown = dict(sorted((best | found).items()))
-        _record(record, config, found, shown, summary, goal)
+        lengths = [len(candidate.prompt.ends) for candidate, _ in found.values()]
+        tokens = [len(candidate.prompt.ids) - candidate.prompt.start for candidate, _ in found.values()]
+        bound = None if summary.refused else finite(summary.estimates["misalign_tight"].value)
+        record.value("found", len(lengths))
+        record.value("searches", config.searches)
+        record.value("length_sentences", float(np.median(lengths)) if lengths else None)
+        record.value("length_tokens", float(np.median(tokens)) if tokens else None)
+        record.value("shortest", min(lengths, default=None))
+        record.value("bound", bound)
+        record.value("goal", goal)
+        rows = [
+            (
+                number,
+                len(candidate.prompt.ends),
+                len(candidate.prompt.ids),
+                round(candidate.ratio, 3),
+                round(behavior, 4),
+            )
+            for number, (candidate, behavior) in shown.items()
+        ]
+        columns = ("search", "sentences", "tokens", "log P-/model, nats", "behavior")
+        record.table("searches", f"Prompts found by {config.method}", columns, rows, note=DIRECTION)
+        if lengths:
+            within = bound is None or min(lengths) <= bound + 1
+            words = f"{len(lengths)} of {config.searches} searches do, the shortest after {min(lengths)} sentences" + (
+                f"; the tight bound is {bound:.2f}." if bound is not None else "; no bound can be given."
+            )
+            verdict = "inconclusive" if bound is None else "agrees" if within else "disagrees"
+        else:
+            verdict = "inconclusive"
+            words = f"No search of up to {config.sentences} sentences did. That proves nothing: a better search may."
+        record.finding(
+            "search",
+            f"Does a prompt bring the behavior down to {goal:.2f}?",
+            verdict,
+            words,
+            predicted=None
+            if bound is None
+            else Estimate(value=bound, high=bound, unit="sentences", method="Theorem 1, tight"),
+            measured=mean(lengths, unit="sentences") if lengths else None,
+            assumptions=LIMITS,
+            advice="A prompt that is found is a certificate; the texts are written with --write-prompts only.",
+        )
         lines = [
             line | {"search": number, "behavior": behavior, "reached": number in found}
             for number, (candidate, behavior) in shown.items()
@@ -127,45 +169,3 @@ def extend(study: Study, kept: Sequence[Candidate], *, samples: int, beams: int,
         mine = {candidate.prompt.ids: candidate for candidate in grown if candidate.search == number}
         best += sorted(mine.values(), key=lambda candidate: -candidate.ratio)[:beams]
     return best
-
-
-def _record(
-    record: Recorder, config: SearchConfig, found: Outcome, shown: Outcome, summary: Summary, goal: float
-) -> None:
-    lengths = [len(candidate.prompt.ends) for candidate, _ in found.values()]
-    tokens = [len(candidate.prompt.ids) - candidate.prompt.start for candidate, _ in found.values()]
-    bound = None if summary.refused else finite(summary.estimates["misalign_tight"].value)
-    record.value("found", len(lengths))
-    record.value("searches", config.searches)
-    record.value("length_sentences", float(np.median(lengths)) if lengths else None)
-    record.value("length_tokens", float(np.median(tokens)) if tokens else None)
-    record.value("shortest", min(lengths, default=None))
-    record.value("bound", bound)
-    record.value("goal", goal)
-    rows = [
-        (number, len(candidate.prompt.ends), len(candidate.prompt.ids), round(candidate.ratio, 3), round(behavior, 4))
-        for number, (candidate, behavior) in shown.items()
-    ]
-    columns = ("search", "sentences", "tokens", "log P-/model, nats", "behavior")
-    record.table("searches", f"Prompts found by {config.method}", columns, rows, note=DIRECTION)
-    if lengths:
-        within = bound is None or min(lengths) <= bound + 1
-        words = f"{len(lengths)} of {config.searches} searches do, the shortest after {min(lengths)} sentences" + (
-            f"; the tight bound is {bound:.2f}." if bound is not None else "; no bound can be given."
-        )
-        verdict = "inconclusive" if bound is None else "agrees" if within else "disagrees"
-    else:
-        verdict = "inconclusive"
-        words = f"No search of up to {config.sentences} sentences did. That proves nothing: a better search may."
-    record.finding(
-        "search",
-        f"Does a prompt bring the behavior down to {goal:.2f}?",
-        verdict,
-        words,
-        predicted=None
-        if bound is None
-        else Estimate(value=bound, high=bound, unit="sentences", method="Theorem 1, tight"),
-        measured=mean(lengths, unit="sentences") if lengths else None,
-        assumptions=LIMITS,
-        advice="A prompt that is found is a certificate; the texts are written with --write-prompts only.",
-    )

@@ -52,7 +52,7 @@ class Study:
         openings: Sequence[Sequence[int]] | None = None,
         sentences: int | None = None,
     ) -> SampledPrompts:
-        """Samples prompts as the settings say, or after other openings, of other lengths, under a seed of their own."""
+        """Samples prompts as the settings say, or after other openings and of other lengths, under their own seed."""
         # Every model must still be asked after a prompt.
         limits = [
             each.context_length for each in (self.model, self.minus, self.plus) if each.context_length is not None

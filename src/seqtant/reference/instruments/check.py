@@ -96,56 +96,51 @@ def check_model(config: CheckConfig, context: Context) -> Result:
         prompts = Prompts()
         same_words(model, prompts.world)
         check = _Check(record, model, prompts, config, np.random.default_rng([context.seed, CHECKING]))
-        _language(check)
+        # The gap to the entropy rate, judged by the upper end of its interval.
+        measured = gaps(
+            model,
+            prompts.world,
+            documents=config.documents,
+            longest=model.context_length or 256,
+            generator=check.generator,
+            progress=record.context.progress,
+        )
+        entropy, gap = measured["all"].entropy, measured["all"].divergence
+        record.value("entropy_rate", entropy.value)
+        record.value("cross_entropy_gap", gap.value)
+        check.judge(
+            "cross_entropy_gap",
+            "How far is the next-token cross-entropy above the world's exact entropy rate?",
+            (gap.value if gap.high is None else gap.high) <= LARGEST_GAP,
+            f"The model is {gap.value:.4f} nats per token above the exact rate of {entropy.value:.4f}.",
+            gap,
+            LARGEST_GAP,
+            "nats",
+        )
+        record.table(
+            "language",
+            "Nats per token on held-out documents",
+            ("kind", "entropy", "world", "model", "gap", "low", "high"),
+            [
+                (
+                    kind,
+                    gap.entropy.value,
+                    gap.surprise.value,
+                    gap.cross_entropy.value,
+                    gap.divergence.value,
+                    gap.divergence.low,
+                    gap.divergence.high,
+                )
+                for kind, gap in measured.items()
+            ],
+            note="World and model: mean surprise at the tokens that came. Gap: mean exact KL(world || model).",
+        )
         _facts(check)
         _games(check)
         _personas(check)
         _area(check)
         _sums(check)
     return record.result
-
-
-def _language(check: _Check) -> None:
-    """The gap to the entropy rate, judged by the upper end of its interval."""
-    record, model = check.record, check.model
-    measured = gaps(
-        model,
-        check.prompts.world,
-        documents=check.config.documents,
-        longest=model.context_length or 256,
-        generator=check.generator,
-        progress=record.context.progress,
-    )
-    entropy, gap = measured["all"].entropy, measured["all"].divergence
-    record.value("entropy_rate", entropy.value)
-    record.value("cross_entropy_gap", gap.value)
-    check.judge(
-        "cross_entropy_gap",
-        "How far is the next-token cross-entropy above the world's exact entropy rate?",
-        (gap.value if gap.high is None else gap.high) <= LARGEST_GAP,
-        f"The model is {gap.value:.4f} nats per token above the exact rate of {entropy.value:.4f}.",
-        gap,
-        LARGEST_GAP,
-        "nats",
-    )
-    record.table(
-        "language",
-        "Nats per token on held-out documents",
-        ("kind", "entropy", "world", "model", "gap", "low", "high"),
-        [
-            (
-                kind,
-                gap.entropy.value,
-                gap.surprise.value,
-                gap.cross_entropy.value,
-                gap.divergence.value,
-                gap.divergence.low,
-                gap.divergence.high,
-            )
-            for kind, gap in measured.items()
-        ],
-        note="World and model: mean surprise at the tokens that came. Gap: mean exact KL(world || model).",
-    )
 
 
 def _facts(check: _Check) -> None:

@@ -34,8 +34,47 @@ def describe_world(config: DescribeConfig, context: Context) -> Result:
         record.table("kinds", "Kinds of documents", ("kind", "weight", "end", "hidden values", "example"), rows)
         record.value("vocabulary", world.vocabulary.size)
         _personas(record, world, settings, config)
-        _tasks(record, world, settings)
-        _facts(record, settings)
+        kind = world.kinds["game"]
+        assert isinstance(kind, SentenceKind)
+        truths = TaskTruths(kind, settings.game)
+        rest = np.where(np.eye(len(truths.tasks), dtype=bool), np.inf, truths.divergences)
+        nearest = rest.argmin(axis=1)
+        record.table(
+            "tasks",
+            "Few-shot tasks, with the nats per shot that tell them from the nearest other",
+            ("task", "weight", "labels", "best accuracy", "nearest", "nats per shot", "of these inputs"),
+            [
+                (
+                    task.name,
+                    float(truths.prior[row]),
+                    "/".join(task.labels),
+                    float(truths.accuracy[row]),
+                    truths.tasks[nearest[row]],
+                    float(truths.divergences[row, nearest[row]]),
+                    float(truths.input_divergences[row, nearest[row]]),
+                )
+                for row, task in enumerate(settings.game.tasks)
+            ],
+        )
+        facts = (*settings.book.facts(), *settings.book.compositions())
+        relations = {fact.relation.name: fact for fact in reversed(facts)}
+        record.table(
+            "facts",
+            "Facts",
+            ("relation", "number", "example", "answer", "told right with probability"),
+            [
+                (
+                    name,
+                    sum(other.relation.name == name for other in facts),
+                    fact.question,
+                    fact.answer,
+                    fact.relation.ceiling,
+                )
+                for name, fact in reversed(relations.items())
+            ],
+        )
+        record.value("facts", len(settings.book.facts()))
+        record.value("compositions", len(settings.book.compositions()))
     return record.result
 
 
@@ -91,50 +130,3 @@ def _personas(record: Recorder, world: World, settings: WorldSettings, config: D
             for n in range(0, config.sentences + 1, max(1, config.sentences // 12))
         ],
     )
-
-
-def _tasks(record: Recorder, world: World, settings: WorldSettings) -> None:
-    kind = world.kinds["game"]
-    assert isinstance(kind, SentenceKind)
-    truths = TaskTruths(kind, settings.game)
-    rest = np.where(np.eye(len(truths.tasks), dtype=bool), np.inf, truths.divergences)
-    nearest = rest.argmin(axis=1)
-    record.table(
-        "tasks",
-        "Few-shot tasks, with the nats per shot that tell them from the nearest other",
-        ("task", "weight", "labels", "best accuracy", "nearest", "nats per shot", "of these inputs"),
-        [
-            (
-                task.name,
-                float(truths.prior[row]),
-                "/".join(task.labels),
-                float(truths.accuracy[row]),
-                truths.tasks[nearest[row]],
-                float(truths.divergences[row, nearest[row]]),
-                float(truths.input_divergences[row, nearest[row]]),
-            )
-            for row, task in enumerate(settings.game.tasks)
-        ],
-    )
-
-
-def _facts(record: Recorder, settings: WorldSettings) -> None:
-    facts = (*settings.book.facts(), *settings.book.compositions())
-    relations = {fact.relation.name: fact for fact in reversed(facts)}
-    record.table(
-        "facts",
-        "Facts",
-        ("relation", "number", "example", "answer", "told right with probability"),
-        [
-            (
-                name,
-                sum(other.relation.name == name for other in facts),
-                fact.question,
-                fact.answer,
-                fact.relation.ceiling,
-            )
-            for name, fact in reversed(relations.items())
-        ],
-    )
-    record.value("facts", len(settings.book.facts()))
-    record.value("compositions", len(settings.book.compositions()))

@@ -68,23 +68,7 @@ class Grammar:
         sums = self.probabilities.sum(axis=0)
         if (self.probabilities <= 0).any() or not np.allclose(sums, 1, atol=1e-12):
             raise InputError(f"sentence probabilities must be positive and sum to 1 for every hidden value, got {sums}")
-        self.nodes = self._tree()
-        longest = max(map(len, self.sentences))
-        self.table: Int[np.ndarray, "sentences longest"] = np.array(
-            [sentence + (PADDING,) * (longest - len(sentence)) for sentence in self.sentences], dtype=np.int64
-        )
-        cumulative = np.cumsum(self.probabilities.T, axis=1)
-        self.cumulative: Float[np.ndarray, "latents sentences"] = cumulative / cumulative[:, -1:]
-
-    @classmethod
-    def of(cls, sentences: Iterable[Weighted], vocabulary: Vocabulary) -> Grammar:
-        """Builds the grammar of some weighted sentences."""
-        listed = list(sentences)
-        tokens = [tuple(vocabulary.encode(sentence.text)) for sentence in listed]
-        return cls(tokens, np.array([sentence.probabilities for sentence in listed]))
-
-    def _tree(self) -> tuple[Node, ...]:
-        """Node 0 is the root; a node's mass is the probability of all sentences that pass through it."""
+        # The tree: node 0 is the root; a node's mass is the probability of all sentences that pass through it.
         nothing = np.zeros(self.probabilities.shape[1])
         links: list[dict[int, int]] = [{}]
         masses: list[np.ndarray] = [nothing]
@@ -109,7 +93,20 @@ class Grammar:
             # p(token | words so far) = mass below the token / mass here
             logs = np.log(below) - np.log(mass)
             nodes.append(Node(np.array(tokens, dtype=np.int64), tuple(link[token] for token in tokens), logs))
-        return tuple(nodes)
+        self.nodes = tuple(nodes)
+        longest = max(map(len, self.sentences))
+        self.table: Int[np.ndarray, "sentences longest"] = np.array(
+            [sentence + (PADDING,) * (longest - len(sentence)) for sentence in self.sentences], dtype=np.int64
+        )
+        cumulative = np.cumsum(self.probabilities.T, axis=1)
+        self.cumulative: Float[np.ndarray, "latents sentences"] = cumulative / cumulative[:, -1:]
+
+    @classmethod
+    def of(cls, sentences: Iterable[Weighted], vocabulary: Vocabulary) -> Grammar:
+        """Builds the grammar of some weighted sentences."""
+        listed = list(sentences)
+        tokens = [tuple(vocabulary.encode(sentence.text)) for sentence in listed]
+        return cls(tokens, np.array([sentence.probabilities for sentence in listed]))
 
     def draw(
         self, latents: Int[np.ndarray, " drawn"], generator: np.random.Generator
