@@ -208,7 +208,7 @@ def from_pretrained(auto_class: Any, source: str | Path, what: str, **options: A
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        config = None  # hub names have no file here; broken files are told by whoever reads them
+        config = {}  # hub names have no file here; broken files are told by whoever reads them
     for key in _ATTENTION if isinstance(config, dict) else ():
         if "/" in json.dumps(config.get(key)):
             raise InputError(

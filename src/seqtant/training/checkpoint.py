@@ -62,7 +62,7 @@ def save(folder: Path, session: Session, config: TrainingConfig, history: Traini
         kept: dict[str, torch.Tensor] = {}
         aliases: dict[str, str] = {}
         first: dict[tuple[int, torch.Size], str] = {}
-        for name, tensor in weights.items():
+        for name, tensor in cast("dict[str, torch.Tensor]", weights).items():
             place = (tensor.data_ptr(), tensor.shape)
             if tensor.numel() and place in first:
                 aliases[name] = first[place]
