@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.errors import GateError, InconclusiveError, InputError, suggest
-from seqtant.findings import Estimate, Finding, Result, Verdict
+from seqtant.findings import Finding, Result, Verdict
 from seqtant.settings import build, read_yaml
 
 
@@ -58,8 +58,16 @@ def findings(gates: Mapping[str, Limit], result: Result) -> list[Finding]:
     is inconclusive between; a value without one is taken as it is.
     """
     found: list[Finding] = []
+    # Of two models, the second is the one to be released.
+    sections = {part.package: part for part in result.walk() if part.package != "checkup"}
     for gate, limit in gates.items():
-        value = _value(gate, result)
+        section, _, name = gate.partition(".")
+        if section not in sections:
+            raise InputError(f"gate {gate}: no section '{section}' was run{suggest(section, sections)}")
+        value = sections[section].estimate(name)
+        if value is None:
+            known = suggest(name, sections[section].values)
+            raise InputError(f"gate {gate}: '{section}' has no value '{name}'{known}")
         low = value.value if value.low is None else value.low
         high = value.value if value.high is None else value.high
         least = -math.inf if limit.least is None else limit.least
@@ -79,19 +87,6 @@ def findings(gates: Mapping[str, Limit], result: Result) -> list[Finding]:
                 measured=value,
             )
         )
-    return found
-
-
-def _value(gate: str, result: Result) -> Estimate:
-    section, _, name = gate.partition(".")
-    # Of two models, the second is the one to be released.
-    sections = {part.package: part for part in result.walk() if part.package != "checkup"}
-    if section not in sections:
-        raise InputError(f"gate {gate}: no section '{section}' was run{suggest(section, sections)}")
-    found = sections[section].estimate(name)
-    if found is None:
-        known = suggest(name, sections[section].values)
-        raise InputError(f"gate {gate}: '{section}' has no value '{name}'{known}")
     return found
 
 

@@ -67,14 +67,39 @@ def gather(
     lines: defaultdict[str, Lines] = defaultdict(list)
     for place, record in read_lines(behavior) if behavior is not None else ():
         lines[_kind(record, BEHAVIOR, place)].append(record)
-    shown = [task for source in tasks for task in _tasks(source, lines)]
+    # The tasks of a file are each begun by a line of settings, else named as the file; other lines are no examples.
+    shown: list[Lines] = []
+    for source in tasks:
+        own: list[Lines] = []
+        for place, record in read_lines(source):
+            kind = _kind(record, TASKS, place)
+            if kind == "examples" and not own:
+                own.append([{"name": Path(source).stem if is_path(source) else "task"}])
+            if kind == "settings":
+                own.append([record])
+            else:
+                (own[-1] if kind == "examples" else lines[kind]).append(record)
+        shown += own
     # The two sides of contrast pairs are statements of somebody with the bad behavior, and without.
     sides = [(pair, side) for pair in lines["pairs"] for side in (("negative", "Yes"), ("positive", "No"))]
     statements = [{"statement": pair[side], "answer_matching_behavior": answer} for pair, (side, answer) in sides]
+    # Statements without the behavior beside those with it, one to one.
+    said: dict[str, list[str]] = {"yes": [], "no": []}
+    for line in lines["statements"]:
+        said.setdefault(str(line["answer_matching_behavior"]).strip().lower(), []).append(line["statement"])
+    both = [(good, bad) for good, bad in zip(said["no"], said["yes"], strict=False) if good != bad]
+    helpfulness = lines["questions"] or lines["passages"]
+    if corpus and not helpfulness:
+        from seqtant.pretraining.corpus.readers import open_corpus
+
+        # Beginnings of documents, for the perplexity that steering may cost.
+        documents = (document.split() for document in open_corpus(corpus))
+        long_enough = (words[:PASSAGE] for words in documents if len(words) >= PASSAGE)
+        helpfulness = [{"text": " ".join(words)} for words in itertools.islice(long_enough, PASSAGES)]
     wanted = {
-        "pairs": lines["pairs"] or _pairs(lines["statements"]),
+        "pairs": lines["pairs"] or [{"positive": good, "negative": bad} for good, bad in both],
         "behavior": lines["prompts"],
-        "helpfulness": lines["questions"] or lines["passages"] or _passages(corpus),
+        "helpfulness": helpfulness,
         "statements": lines["statements"] or statements,
         "rows": lines["problems"],
     }
@@ -92,43 +117,6 @@ def _kind(record: Mapping[str, Any], kinds: Mapping[str, tuple[str, ...]], place
             return kind
     known = "; ".join(f"{', '.join(keys)} ({kind})" for kind, keys in kinds.items())
     raise InputError(f"{place} has {', '.join(record) or 'no keys'}: give {known}")
-
-
-def _tasks(source: Rows, lines: defaultdict[str, Lines]) -> list[Lines]:
-    """The tasks of a file, each begun by a line of settings, else named as the file; the others go to ``lines``."""
-    tasks: list[Lines] = []
-    for place, record in read_lines(source):
-        kind = _kind(record, TASKS, place)
-        if kind == "settings":
-            tasks.append([record])
-        elif kind == "examples":
-            if not tasks:
-                tasks.append([{"name": Path(source).stem if is_path(source) else "task"}])
-            tasks[-1].append(record)
-        else:
-            lines[kind].append(record)
-    return tasks
-
-
-def _pairs(statements: Lines) -> Lines:
-    """Statements without the behavior beside those with it, one to one."""
-    sides: dict[str, list[str]] = {"yes": [], "no": []}
-    for line in statements:
-        sides.setdefault(str(line["answer_matching_behavior"]).strip().lower(), []).append(line["statement"])
-    return [
-        {"positive": good, "negative": bad} for good, bad in zip(sides["no"], sides["yes"], strict=False) if good != bad
-    ]
-
-
-def _passages(corpus: Sequence[str]) -> Lines:
-    """Beginnings of documents, for the perplexity that steering may cost."""
-    if not corpus:
-        return []
-    from seqtant.pretraining.corpus.readers import open_corpus
-
-    documents = (document.split() for document in open_corpus(corpus))
-    long_enough = (words[:PASSAGE] for words in documents if len(words) >= PASSAGE)
-    return [{"text": " ".join(words)} for words in itertools.islice(long_enough, PASSAGES)]
 
 
 def _write(path: Path, lines: Lines) -> str:

@@ -75,7 +75,16 @@ def build_command(
 
     def function(*args: Any, options: Options = DEFAULT, **flags: Any) -> int:
         given = dict(zip(targets, args, strict=False)) | flags
-        result = execute(kind, prepare(given, options), **_nested(targets, given))
+        # As settings: ``{"arm": x}`` with ``arm=examples.arms`` is ``{"examples": {"arms": x}}``.
+        data: dict[str, Any] = {}
+        for name, value in given.items():
+            if value is not None and value != ():
+                *sections, last = targets[name].split(".")
+                place = data
+                for section in sections:
+                    place = place.setdefault(section, {})
+                place[last] = str(value) if isinstance(value, Path) else value
+        result = execute(kind, prepare(given, options), **data)
         return 0 if result is None else finish(result)
 
     function.__name__ = command.rpartition(" ")[2].replace("-", "_")
@@ -124,17 +133,3 @@ def _flag_type(hint: Any) -> Any:
 def _item_type(item: Any) -> Any:
     kind = union_members(item)[0]
     return kind if kind in (int, float) or typing.get_origin(kind) is Literal else str
-
-
-def _nested(targets: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Flags as settings: ``{"arm": x}`` with ``arm=examples.arms`` is ``{"examples": {"arms": x}}``."""
-    data: dict[str, Any] = {}
-    for name, value in given.items():
-        if value is None or value == ():
-            continue
-        *sections, last = targets[name].split(".")
-        place = data
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = str(value) if isinstance(value, Path) else value
-    return data

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from seqtant.commands.options import Options
@@ -30,58 +29,45 @@ def execute(config_type: type[Any], options: Options, **flags: Any) -> Result | 
     if options.print_config:
         print(to_yaml(config), end="")
         return None
-    with _places(options), TerminalProgress() as progress:
-        command, folder = command_line(sys.argv[1:]), options.out
-        context = Context(seed=options.seed, device=options.device, folder=folder, progress=progress, command=command)
-        result = run(config, context)
-    deliver(result, options)
-    tell_crowded(result.wall_seconds)
-    judge(result)
-    return result
-
-
-@contextmanager
-def _places(options: Options) -> Iterator[None]:
-    """Fails before the work where its result could not be kept; work that fails leaves no empty folder."""
-    from seqtant.runs.files import make_folder
+    from seqtant.report.terminal import print_result
+    from seqtant.runs.files import make_folder, write_text
     from seqtant.runs.store import Store
 
+    # Fails before the work where its result could not be kept; work that fails leaves no empty folder.
     Store()
     folder = options.out
     is_new = folder is not None and not folder.exists()
     if folder is not None:
         make_folder(folder)
     try:
-        yield
+        with TerminalProgress() as progress:
+            seed, device, command = options.seed, options.device, command_line(sys.argv[1:])
+            context = Context(seed=seed, device=device, folder=folder, progress=progress, command=command)
+            result = run(config, context)
     except BaseException:
         if is_new and folder is not None and not any(folder.iterdir()):
             folder.rmdir()
         raise
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """The command as a person would type it."""
-    return shlex.join(["seqtant", *arguments])
-
-
-def deliver(result: Result, options: Options) -> None:
-    """Stores a result, writes its files, and prints it to the terminal or as JSON."""
-    from seqtant.report.terminal import print_result
-    from seqtant.runs.files import write_text
-    from seqtant.runs.store import Store
-
     page = None
     try:
         Store().save(result)
-        if options.out is not None:
-            write_text(options.out / "result.json", to_json(result, indent=1))
-            page = write_report([result], options.out / "report.html")
+        if folder is not None:
+            write_text(folder / "result.json", to_json(result, indent=1))
+            page = write_report([result], folder / "report.html")
     finally:
         # The numbers were paid for: they are printed even where they cannot be kept.
         if options.json:
             print(to_json(result))
         else:
             print_result(result, page=page)
+    tell_crowded(result.wall_seconds)
+    judge(result)
+    return result
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as a person would type it."""
+    return shlex.join(["seqtant", *arguments])
 
 
 def judge(result: Result) -> None:

@@ -130,9 +130,25 @@ def __getattr__(name: str) -> App:
         return build_group(name, VERBS[name], question=question, finish=lambda each: int(each.verdict == "disagrees"))
     app = build_group(name, VERBS[name], finish=_pass_or_fail)
     if name == "icl":
-        _add_ginc(app)
+        group = App(
+            name="ginc", help="The synthetic data set of Xie et al.: make it, ask Bayes, ask a model, train one."
+        )
+        app.command(group)
+        for verb, fields in GINC.items():
+            command = build_command(f"icl ginc-{verb}", config_type(f"icl.ginc-{verb}"), fields)
+            group.command(command, name=verb)
+            app.command(command, name=f"ginc-{verb}", show=False)
     elif name == "steering":
-        _add_steering(app)
+        apply = build_command("steering generate", config_type("steering.apply"), VERBS["steering"]["apply"])
+        app.command(apply, name="generate", show=False)
+        checked = build_command(
+            "steering import",
+            config_type("steering.extract"),
+            "source=vector model /",
+            help="Check a control vector of another program against a model; --out keeps it as vector.safetensors.",
+        )
+        app.command(checked, name="import")
+        app.command(playground)
     return app
 
 
@@ -144,28 +160,6 @@ def _pass_or_fail(result: Result) -> int:
     if passed is None:
         raise InconclusiveError(result.findings[0].summary)
     return 0
-
-
-def _add_ginc(app: App) -> None:
-    group = App(name="ginc", help="The synthetic data set of Xie et al.: make it, ask Bayes, ask a model, train one.")
-    app.command(group)
-    for verb, fields in GINC.items():
-        command = build_command(f"icl ginc-{verb}", config_type(f"icl.ginc-{verb}"), fields)
-        group.command(command, name=verb)
-        app.command(command, name=f"ginc-{verb}", show=False)
-
-
-def _add_steering(app: App) -> None:
-    apply = build_command("steering generate", config_type("steering.apply"), VERBS["steering"]["apply"])
-    app.command(apply, name="generate", show=False)
-    checked = build_command(
-        "steering import",
-        config_type("steering.extract"),
-        "source=vector model /",
-        help="Check a control vector of another program against a model; --out keeps it as vector.safetensors.",
-    )
-    app.command(checked, name="import")
-    app.command(playground)
 
 
 def playground(

@@ -26,10 +26,6 @@ def _whole(kind: Any, tokens: Any) -> int:
     return int(number)
 
 
-def _whole_or_all(kind: Any, tokens: Any) -> int | str:
-    return "all" if tokens[0].value == "all" else _whole(kind, tokens)
-
-
 def _size(kind: Any, tokens: Any) -> float:
     return parse_size(tokens[0].value)
 
@@ -52,7 +48,10 @@ Size = Annotated[float, Parameter(converter=_size)]
 Whole = Annotated[int, Parameter(converter=_whole)]
 """Type of a flag that takes a whole number."""
 
-WholeOrAll = Annotated[int | Literal["all"], Parameter(converter=_whole_or_all)]
+WholeOrAll = Annotated[
+    int | Literal["all"],
+    Parameter(converter=lambda kind, tokens: "all" if tokens[0].value == "all" else _whole(kind, tokens)),
+]
 """Type of a flag that takes a whole number or the word ``all``."""
 
 Flag = Annotated[bool, Parameter(negative="")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -45,10 +46,10 @@ def tell_crowded(wall_seconds: float) -> None:
         print(f"seqtant: {advice}", file=sys.stderr)
 
 
+@dataclass(frozen=True)
 class _Bar:
-    def __init__(self, bars: RichProgress, task: TaskID) -> None:
-        self._bars = bars
-        self._task = task
+    _bars: RichProgress
+    _task: TaskID
 
     def advance(self, steps: float = 1) -> None:
         self._bars.advance(self._task, steps)

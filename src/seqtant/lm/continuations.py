@@ -123,7 +123,14 @@ def _score_batch(
     ]
     lines = [ids for _, _, ids in tasks]
     found = []
-    for group in _groups([ids.numel() for ids in lines], past, budget):
+    # A one-token continuation costs no pass, since its prefix's logits hold its score.
+    lengths = [ids.numel() for ids in lines]
+    short = [index for index, length in enumerate(lengths) if length == 1]
+    rest = [index for index, length in enumerate(lengths) if length > 1]
+    share = budget / max(budget, TOKENS_IN_CACHE)
+    costs = [max(lengths[index], math.ceil((past + lengths[index]) * share)) for index in rest]
+    groups = [[rest[index] for index in group] for group in group_by_length(costs, budget)]
+    for group in [short, *groups] if short else groups:
         batch = pad(lines, group, model, side="right")
         owner = torch.tensor([tasks[index][0] for index in group], device=model.device)
         scores = [first[owner, batch.input_ids[:, 0]][:, None]]
@@ -134,12 +141,3 @@ def _score_batch(
             owner_line, number, ids = tasks[index]
             found.append((int(prefixes.rows[owner_line]), number, line[: ids.numel()].clone()))
     return found
-
-
-def _groups(lengths: Sequence[int], past: int, budget: int) -> list[list[int]]:
-    """Batches of continuations; a one-token continuation costs no pass, since its prefix's logits hold its score."""
-    short = [index for index, length in enumerate(lengths) if length == 1]
-    rest = [index for index, length in enumerate(lengths) if length > 1]
-    share = budget / max(budget, TOKENS_IN_CACHE)
-    costs = [max(lengths[index], math.ceil((past + lengths[index]) * share)) for index in rest]
-    return ([short] if short else []) + [[rest[index] for index in group] for group in group_by_length(costs, budget)]

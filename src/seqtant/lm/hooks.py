@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
@@ -120,7 +120,8 @@ def edit_blocks(model: Model, edits: Mapping[int, Edit]) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(decoder.register_forward_pre_hook(place.note, with_kwargs=True).remove)
         for layer, edit in chosen.items():
-            stack.callback(blocks[layer].register_forward_hook(_editor(layer, edit, place)).remove)
+            hook = partial(_edited, edit, BlockCall(layer, place))
+            stack.callback(blocks[layer].register_forward_hook(hook).remove)
         yield
 
 
@@ -145,22 +146,20 @@ def read_blocks(model: Model, layers: Sequence[int], read: Callable[[Tensor, Blo
         yield
 
 
-def _editor(layer: int, edit: Edit, place: _Place) -> Callable[..., Any]:
+def _edited(edit: Edit, call: BlockCall, _module: nn.Module, _inputs: Any, output: Any) -> Any:
     # Runs once per block and token of a generation: nothing is made here that can be made before.
-    call = BlockCall(layer, place)
+    states = hidden_of(output)
+    edited = edit(states, call)
+    if edited is states:
+        return None
+    if edited.shape != states.shape:
+        raise InputError(
+            f"the edit of layer {call.layer} turned states of shape {tuple(states.shape)} into {tuple(edited.shape)}"
+        )
+    return with_hidden(output, edited if edited.dtype == states.dtype else edited.to(states.dtype))
 
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        states = hidden_of(output)
-        edited = edit(states, call)
-        if edited is states:
-            return None
-        if edited.shape != states.shape:
-            raise InputError(
-                f"the edit of layer {layer} turned states of shape {tuple(states.shape)} into {tuple(edited.shape)}"
-            )
-        return with_hidden(output, edited if edited.dtype == states.dtype else edited.to(states.dtype))
 
-    return hook
+_signature = cache(inspect.signature)
 
 
 class _Place:
@@ -169,7 +168,7 @@ class _Place:
     def note(self, decoder: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         arguments = named
         if inputs:
-            bound = _signature(type(decoder)).bind(decoder, *inputs, **named).arguments
+            bound = _signature(type(decoder).forward).bind(decoder, *inputs, **named).arguments
             arguments = {**bound, **bound.get("kwargs", {})}
         tokens = arguments.get("input_ids")
         if tokens is None:
@@ -190,8 +189,3 @@ class _Place:
             counted = (self._mask.long().cumsum(dim=1) - 1).masked_fill(self._mask == 0, -1)
             return counted[:, -time:]
         return torch.arange(self._start, self._start + time, device=self._tokens.device).expand(batch, time)
-
-
-@cache
-def _signature(kind: type[nn.Module]) -> inspect.Signature:
-    return inspect.signature(kind.forward)

@@ -113,15 +113,30 @@ class HuggingFaceLM(CausalLM):
         use_cache: bool = False,
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`; the logits are float32, or float64 for a float64 model."""
-        if self._must_read_again(input_ids, attention_mask, cache):
-            return self._read_again(input_ids, attention_mask, cache, keep, use_cache=use_cache)
         remembers = use_cache and self.abilities.steps
-        arguments = self._arguments(input_ids, attention_mask, cache) | {"use_cache": remembers}
         kept = None if keep is None else kept_positions(keep, input_ids.shape[1], input_ids.device)
-        if kept is not None and self._takes_keep:
-            arguments["logits_to_keep"] = keep if isinstance(keep, int) else kept
-        output = self.model(**arguments)
-        logits = _single(output.logits if kept is None or self._takes_keep else output.logits[:, kept])
+        if self._must_read_again(input_ids, attention_mask, cache):
+            # The same output, from all tokens since the first.
+            mask = joint_mask(cache, attention_mask, input_ids)
+            ids, places = _unpadded(input_ids, mask, cache)
+            places = places if kept is None else places[:, kept]
+            # Padding needs its own cache layout in families that cannot read it, so that such rows start anew each
+            # time.
+            remembers = remembers and mask is None
+            columns = places.unique()
+            arguments = self._arguments(ids, None, None) | {"use_cache": remembers}
+            if self._takes_keep:
+                arguments["logits_to_keep"] = columns
+            output = self.model(**arguments)
+            logits = output.logits if self._takes_keep else output.logits[:, columns]  # [batch, columns, vocabulary]
+            rows = torch.arange(ids.shape[0], device=ids.device)[:, None]
+            logits = _single(logits[rows, torch.searchsorted(columns, places)])
+        else:
+            arguments = self._arguments(input_ids, attention_mask, cache) | {"use_cache": remembers}
+            if kept is not None and self._takes_keep:
+                arguments["logits_to_keep"] = keep if isinstance(keep, int) else kept
+            output = self.model(**arguments)
+            logits = _single(output.logits if kept is None or self._takes_keep else output.logits[:, kept])
         if not use_cache:
             return LMOutput(logits)
         past = getattr(output, self.cache_name) if remembers else None
@@ -134,34 +149,6 @@ class HuggingFaceLM(CausalLM):
         if cache is not None and (cache.past is None or (input_ids.shape[1] > 1 and not self.abilities.pieces)):
             return True
         return not self.abilities.padding and joint_mask(cache, attention_mask, input_ids) is not None
-
-    def _read_again(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        cache: HuggingFaceCache | None,
-        keep: Keep,
-        *,
-        use_cache: bool,
-    ) -> LMOutput:
-        """The same output, from all tokens since the first."""
-        ids, places = _unpadded(input_ids, joint_mask(cache, attention_mask, input_ids), cache)
-        if keep is not None:
-            places = places[:, kept_positions(keep, input_ids.shape[1], input_ids.device)]
-        # Padding needs its own cache layout in families that cannot read it, so that such rows start anew each time.
-        remembers = use_cache and self.abilities.steps and joint_mask(cache, attention_mask, input_ids) is None
-        columns = places.unique()
-        arguments = self._arguments(ids, None, None) | {"use_cache": remembers}
-        if self._takes_keep:
-            arguments["logits_to_keep"] = columns
-        output = self.model(**arguments)
-        logits = output.logits if self._takes_keep else output.logits[:, columns]  # [batch, columns, vocabulary]
-        rows = torch.arange(ids.shape[0], device=ids.device)[:, None]
-        logits = _single(logits[rows, torch.searchsorted(columns, places)])
-        if not use_cache:
-            return LMOutput(logits)
-        past = getattr(output, self.cache_name) if remembers else None
-        return LMOutput(logits, self._lengthened(cache, input_ids, attention_mask, past))
 
     def hidden(
         self, input_ids: Int[Tensor, "batch time"], *, cache: HuggingFaceCache | None = None

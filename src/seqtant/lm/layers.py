@@ -6,9 +6,10 @@ is being varied (a steering strength, say) are run once for all variants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -177,15 +178,11 @@ def read_from(model: HuggingFaceLM, states: BlockStates) -> HuggingFaceCache:
 @contextmanager
 def _standing_in(model: HuggingFaceLM, states: BlockStates) -> Iterator[None]:
     """Lets states stand for what the blocks up to theirs put out."""
-
-    def passing_on(hidden: Tensor, *_inputs: Any, **_named: Any) -> Any:
-        """A block that does nothing, in the family's form of an output."""
-        return with_hidden(states.output, hidden)
-
     blocks = decoder_blocks(model)
     with ExitStack() as stack:
         for block in blocks[: states.layer]:
-            stack.enter_context(replaced(block, passing_on))
+            # A block that does nothing, in the family's form of an output.
+            stack.enter_context(replaced(block, lambda hidden, *_inputs, **_named: with_hidden(states.output, hidden)))
         stack.enter_context(replaced(blocks[states.layer], lambda *_inputs, **_named: states.output))
         yield
 
@@ -202,18 +199,15 @@ def run_up_to(
     outputs: dict[int, Any] = {}
     top = max(layers)
 
-    def keeper(layer: int) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            outputs[layer] = output
-            if layer == top:
-                raise ReachedError
-
-        return hook
+    def keep(layer: int, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        outputs[layer] = output
+        if layer == top:
+            raise ReachedError
 
     blocks = decoder_blocks(model)
     with ExitStack() as stack:
         for layer in layers:
-            stack.callback(blocks[layer].register_forward_hook(keeper(layer)).remove)
+            stack.callback(blocks[layer].register_forward_hook(partial(keep, layer)).remove)
         try:
             model.forward(input_ids, attention_mask, cache=cache, keep=1)
         except ReachedError:

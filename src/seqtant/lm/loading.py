@@ -70,7 +70,22 @@ def load(
         InputError: The folder, its weights or its tokenizer cannot be used; the message names the fault.
     """
     if not is_path(model):
-        return _wrap(model, tokenizer=tokenizer)
+        given: Any = model
+        if not isinstance(model, CausalLM):
+            network, words = given if isinstance(given, tuple) else (given, None)
+            if hasattr(network, "model") and hasattr(network, "tokenizer"):  # a pipeline
+                network, words = network.model, network.tokenizer
+            if not hasattr(network, "config"):
+                name = type(network).__name__
+                raise InputError(f"{name} is no transformers model: give one, or a CausalLM around yours")
+            given = HuggingFaceLM(network, words)
+        if tokenizer and given.tokenizer is None:
+            raise InputError(f"'{given.name}' comes without a tokenizer: give (model, tokenizer)")
+        if given.tokenizer is not None:
+            check_match(given, given.tokenizer)
+        if isinstance(given, HuggingFaceLM):
+            probe(given)
+        return given
     where = pick_device(device)
     kind = pick_dtype(dtype, where)
     known = _LOADED.get() if shared else None
@@ -80,25 +95,6 @@ def load(
     if key not in known:
         known[key] = _open(model, where, kind, tokenizer=tokenizer)
     return known[key]
-
-
-def _wrap(model: Any, *, tokenizer: bool) -> HuggingFaceLM:
-    if isinstance(model, CausalLM):
-        wrapped: Any = model
-    else:
-        network, words = model if isinstance(model, tuple) else (model, None)
-        if hasattr(network, "model") and hasattr(network, "tokenizer"):  # a pipeline
-            network, words = network.model, network.tokenizer
-        if not hasattr(network, "config"):
-            raise InputError(f"{type(network).__name__} is no transformers model: give one, or a CausalLM around yours")
-        wrapped = HuggingFaceLM(network, words)
-    if tokenizer and wrapped.tokenizer is None:
-        raise InputError(f"'{wrapped.name}' comes without a tokenizer: give (model, tokenizer)")
-    if wrapped.tokenizer is not None:
-        check_match(wrapped, wrapped.tokenizer)
-    if isinstance(wrapped, HuggingFaceLM):
-        probe(wrapped)
-    return wrapped
 
 
 def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool) -> HuggingFaceLM:
@@ -207,7 +203,17 @@ def from_pretrained(auto_class: Any, source: str | Path, what: str, **options: A
         what: What is loaded, for messages: ``"the model"``.
         **options: Passed on.
     """
-    refuse_kernels(Path(source))
+    # Kernels that a configuration names in a hub repository would be fetched and run.
+    path = Path(source) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        config = {}  # hub names have no file here; broken files are told by whoever reads them
+    for key in _ATTENTION if isinstance(config, dict) else ():
+        if "/" in json.dumps(config.get(key)):
+            raise InputError(
+                f"'{path}' sets {key} to {config[key]!r}, code of a hub repository, which is never run: remove {key}"
+            )
     try:
         with quiet():
             return auto_class.from_pretrained(str(source), trust_remote_code=False, **options)
@@ -219,29 +225,10 @@ def from_pretrained(auto_class: Any, source: str | Path, what: str, **options: A
                 f"{what} '{source}' can be loaded only by running Python code that comes with it, which is never done: "
                 "save it in a format that transformers knows by itself, or load it yourself and hand over the object"
             ) from error
-        raise InputError(f"cannot load {what} '{source}': {first_line(error)}") from error
-
-
-def refuse_kernels(folder: Path) -> None:
-    """Refuses a configuration that names compiled kernels of a hub repository, which would be fetched and run."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return  # hub names have no file here; broken files are told by whoever reads them
-    for key in _ATTENTION:
-        named = config.get(key) if isinstance(config, dict) else None
-        if "/" in json.dumps(named):
-            raise InputError(
-                f"'{folder / 'config.json'}' sets {key} to {named!r}, code of a hub repository, which is never run: "
-                f"remove {key}"
-            )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error of another library, cut to 200 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        text = lines[0] if lines else type(error).__name__
+        text = text if len(text) <= 200 else text[:197] + "..."
+        raise InputError(f"cannot load {what} '{source}': {text}") from error
 
 
 @contextmanager

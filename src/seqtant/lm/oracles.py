@@ -178,7 +178,14 @@ class HiddenMarkovLM(CausalLM):
         beliefs = []
         wanted = set(kept)
         for position in range(time):
-            after = self._read(belief, input_ids[:, position])
+            # The belief about the next emitting state after one more token: weigh by the emission, then move.
+            token = input_ids[:, position]
+            weighed = belief + self._log_emissions[:, token].T
+            total = torch.logsumexp(weighed, dim=1, keepdim=True)
+            weighed = torch.where(total == -torch.inf, belief, weighed - total)
+            after = log_matmul(weighed, self._transitions)
+            if self.bos_id is not None:
+                after = torch.where((token == self.bos_id)[:, None], self._log_initial, after)
             real = None if attention_mask is None else attention_mask[:, position, None] != 0
             belief = after if real is None else torch.where(real, after, belief)
             if position in wanted:
@@ -190,18 +197,6 @@ class HiddenMarkovLM(CausalLM):
     def select_rows(self, cache: Belief, rows: Int[Tensor, " selected"]) -> Belief:
         """See :meth:`CausalLM.select_rows`."""
         return Belief(cache.log_state[rows])
-
-    def _read(
-        self, belief: Float[Tensor, "batch states"], token: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch states"]:
-        """The belief about the next emitting state after one more token: weigh by the emission, then move."""
-        weighed = belief + self._log_emissions[:, token].T
-        total = torch.logsumexp(weighed, dim=1, keepdim=True)
-        weighed = torch.where(total == -torch.inf, belief, weighed - total)
-        after = log_matmul(weighed, self._transitions)
-        if self.bos_id is None:
-            return after
-        return torch.where((token == self.bos_id)[:, None], self._log_initial, after)
 
 
 def distributions(table: ArrayLike, what: str) -> Float[Tensor, "*rows outcomes"]:

@@ -29,17 +29,6 @@ def _enough(samples: Any) -> Any:
     return samples
 
 
-def _describe_lattice(value: Any) -> Any:
-    return f"<{value}, {value.boundary}, in memory>" if hasattr(value, "bonds") else describe(value)
-
-
-def _describe_hamiltonian(value: Any) -> Any:
-    """Unlike others, operators are told apart: a run goes on only where its Hamiltonian is the same."""
-    if not hasattr(value, "digest"):
-        return describe(value)
-    return f"<{len(value.strings)} Pauli strings in memory, sha256 {value.digest}>"
-
-
 def _describe_state(value: Any) -> Any:
     """The class of a wave function and a hash of its weights: a run goes on only where it began with the same."""
     if value is None or is_path(value):
@@ -68,9 +57,20 @@ if TYPE_CHECKING:
     HamiltonianSource = str | PauliSum
     StateSource = ObjectOrPath | VMC | tuple[WaveFunction, PauliSum]
 else:
-    LatticeSource = Annotated[Any, InMemory(), PlainSerializer(_describe_lattice)]
+    _lattice_text = PlainSerializer(
+        lambda value: f"<{value}, {value.boundary}, in memory>" if hasattr(value, "bonds") else describe(value)
+    )
+    LatticeSource = Annotated[Any, InMemory(), _lattice_text]
     """A text such as ``4x4``, or a ``Lattice``."""
-    HamiltonianSource = Annotated[Any, InMemory(), PlainSerializer(_describe_hamiltonian)]
+    # Unlike others, operators are told apart: a run goes on only where its Hamiltonian is the same.
+    _hamiltonian_text = PlainSerializer(
+        lambda value: (
+            f"<{len(value.strings)} Pauli strings in memory, sha256 {value.digest}>"
+            if hasattr(value, "digest")
+            else describe(value)
+        )
+    )
+    HamiltonianSource = Annotated[Any, InMemory(), _hamiltonian_text]
     """A name such as ``tfim``, or a ``PauliSum``."""
     _as_text = AfterValidator(lambda value: str(value) if is_path(value) else value)
     StateSource = Annotated[Any, InMemory(), _as_text, PlainSerializer(_describe_state)]

@@ -234,18 +234,16 @@ class Orbits:
         """Moves everything to a device."""
         return Orbits(*(x.to(device) for x in (self.spins, self.orbit, self.first, self.matrix)))
 
-    def add_up(self, values: Tensor) -> Tensor:
-        """Adds up values (configurations,) over the configurations of each orbit, shape (orbits,)."""
-        return values.new_zeros(len(self)).index_add(0, self.orbit, values)
-
     @torch.no_grad()
     def amplitudes(self, state: AutoregressiveState) -> Amplitudes:
         """Evaluates a plain state on all configurations and symmetrizes it."""
         parts = [state.log_psi(part) for part in self.spins.split(4 * AT_ONCE)]
         amplitude, phase = (torch.cat(column) for column in zip(*parts, strict=True))
         probability = (2 * amplitude).exp()
-        total = self.add_up(probability)
-        size = (total / self.add_up(torch.ones_like(probability))).sqrt()
+        # Sums over the configurations of each orbit.
+        nothing = probability.new_zeros(len(self))
+        total = nothing.index_add(0, self.orbit, probability)
+        size = (total / nothing.index_add(0, self.orbit, torch.ones_like(probability))).sqrt()
         # psi(s) of a symmetrized state: root mean square modulus, phase of the first configuration.
         psi = size if state.kind == "positive" else torch.polar(size, phase[self.first])
         dtype = torch.promote_types(psi.dtype, self.matrix.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seqtant.findings import Finding, format_number
@@ -50,7 +49,34 @@ def strip(finding: Finding) -> Strip | None:
     if len(given) < 2 and not any(estimate.interval for _, estimate in given):
         return None
     ends = [end for _, each in given for end in (each.value, each.low, each.high) if end is not None]
-    ticks, place = _axis([end for end in ends if math.isfinite(end)])
+    numbers = [end for end in ends if math.isfinite(end)]
+    low, high = min(numbers), max(numbers)
+    is_log = low > 0 and high / low > _LOG_FROM
+    if is_log:
+        low, high = math.log10(low), math.log10(high)
+    room = 0.08 * (high - low) if is_log else 0.12 * (high - low) or 0.5 * abs(high) or 1.0
+    start, end = low - room, high + room
+    if is_log:
+        powers = range(math.ceil(start), math.floor(end) + 1)
+        ticks = [(10.0**power, format_number(10.0**power)) for power in powers[:: max(1, len(powers) // 5)]]
+    else:
+        # Three to six round numbers inside the range, with as many digits as tell them apart.
+        rough = (end - start) / 5
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+        numbers = [number * step for number in range(math.ceil(start / step), math.floor(end / step) + 1)]
+        largest = max(abs(start), abs(end))
+        decimals = max(0, -math.floor(math.log10(step * 1.0001)))
+        digits = max(1, 1 + math.ceil(math.log10(largest / step)))
+        style = f".{decimals}f" if decimals <= 8 and largest < 1e6 else f".{digits}g"
+        ticks = [(number, f"{number:{style}}") for number in numbers]
+
+    def place(number: float) -> float:
+        """The place of a number on the axis, in per cent."""
+        if is_log:
+            number = math.log10(number) if number > 0 else -math.inf
+        return round(min(100.0, max(0.0, 100 * (number - start) / (end - start))), 2)
+
     marks: list[Mark] = []
     for side, estimate in given:
         at = place(estimate.value)
@@ -61,38 +87,3 @@ def strip(finding: Finding) -> Strip | None:
         marks.append(Mark(side, at, low, high, str(estimate)))
     words = "; ".join(f"{side} {estimate}" for side, estimate in given)
     return Strip(tuple(marks), tuple((place(tick), label) for tick, label in ticks), words)
-
-
-def _axis(numbers: Sequence[float]) -> tuple[Sequence[tuple[float, str]], Callable[[float], float]]:
-    """Labeled ticks, and the function from a number to its place in per cent, with room left at both ends."""
-    low, high = min(numbers), max(numbers)
-    is_log = low > 0 and high / low > _LOG_FROM
-    if is_log:
-        low, high = math.log10(low), math.log10(high)
-        room = 0.08 * (high - low)
-        powers = range(math.ceil(low - room), math.floor(high + room) + 1)
-        ticks = [(10.0**power, format_number(10.0**power)) for power in powers[:: max(1, len(powers) // 5)]]
-    else:
-        room = 0.12 * (high - low) or 0.5 * abs(high) or 1.0
-        ticks = _round_ticks(low - room, high + room)
-    start, end = low - room, high + room
-
-    def place(number: float) -> float:
-        if is_log:
-            number = math.log10(number) if number > 0 else -math.inf
-        return round(min(100.0, max(0.0, 100 * (number - start) / (end - start))), 2)
-
-    return ticks, place
-
-
-def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Three to six round numbers inside the range, with as many digits as tell them apart."""
-    rough = (high - low) / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    ticks = [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    largest = max(abs(low), abs(high))
-    decimals = max(0, -math.floor(math.log10(step * 1.0001)))
-    digits = max(1, 1 + math.ceil(math.log10(largest / step)))
-    style = f".{decimals}f" if decimals <= 8 and largest < 1e6 else f".{digits}g"
-    return [(tick, f"{tick:{style}}") for tick in ticks]

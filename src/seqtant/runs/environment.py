@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -31,6 +32,12 @@ def environment() -> dict[str, str]:
     found = {name: _version(name) for name in PACKAGES}
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    commit, root = "", Path(__file__).parents[3]
+    # Commit of the source tree, ``+dirty`` when it has changes; empty for an installed package.
+    if (root / ".git").exists():
+        ask = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            commit = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=5).stdout.strip()
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return {
         "python": platform.python_version(),
@@ -38,7 +45,7 @@ def environment() -> dict[str, str]:
         "processor": next(models, platform.processor()),
         "cores": str(os.cpu_count() or 0),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
-        "commit": _commit(),
+        "commit": commit,
         **{name: number for name, number in found.items() if number},
     }
 
@@ -55,18 +62,6 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return ""
-
-
-def _commit() -> str:
-    """Commit of the source tree with ``+dirty`` when it has changes; empty for an installed package."""
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        ask = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
-        return subprocess.run(ask, capture_output=True, text=True, check=False, timeout=5).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
         return ""
 
 

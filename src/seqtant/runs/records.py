@@ -23,25 +23,20 @@ def read_results(names: Sequence[str]) -> list[Result]:
     results: list[Result] = []
     for name in names:
         path = Path(name)
-        if path.suffix == ".json" or path.is_file():
-            results += read_file(path)
-        else:
+        if path.suffix != ".json" and not path.is_file():
             results.append(Store().load(name))
+            continue
+        if not path.is_file():
+            raise InputError(f"no file '{path}': give a result.json, or the id of a stored run")
+        try:
+            data = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise InputError(f"'{path}' is not JSON: {error}") from error
+        try:
+            results += [from_json(Result, json.dumps(each)) for each in (data if isinstance(data, list) else [data])]
+        except InputError as error:
+            raise InputError(f"'{path}': {error}") from error
     return results
-
-
-def read_file(path: Path) -> list[Result]:
-    """Reads a file that ``--out`` or ``runs export`` wrote."""
-    if not path.is_file():
-        raise InputError(f"no file '{path}': give a result.json, or the id of a stored run")
-    try:
-        data = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"'{path}' is not JSON: {error}") from error
-    try:
-        return [from_json(Result, json.dumps(each)) for each in (data if isinstance(data, list) else [data])]
-    except InputError as error:
-        raise InputError(f"'{path}': {error}") from error
 
 
 Format = Literal["json", "jsonl", "csv"]

@@ -92,7 +92,16 @@ class Store:
             InputError: There is no such run, or the prefix fits several.
         """
         with self._connect() as connection:
-            return _load(connection, _full_id(connection, id))
+            if id == "last":
+                wanted, given = "SELECT id FROM run WHERE asked ORDER BY id DESC LIMIT 1", ()
+            else:
+                wanted, given = "SELECT id FROM run WHERE substr(id, 1, length(?)) = ? LIMIT 6", (id, id)
+            found = [full for (full,) in connection.execute(wanted, given)]
+            if not found:
+                raise InputError(f"no stored run '{id}': 'seqtant runs list' shows what there is")
+            if id not in found and len(found) > 1:
+                raise InputError(f"'{id}' fits several runs ({', '.join(found[:5])}): give more of the id")
+            return _load(connection, id if id in found else found[0])
 
     def list(
         self, *, instrument: str = "", status: str = "", limit: int | None = None, parts: bool = False
@@ -150,18 +159,17 @@ class Store:
                 f"cannot use '{self.path}': {error.strerror}: set SEQTANT_HOME to another folder"
             ) from error
         except sqlite3.Error as error:
-            raise InputError(_explain(self.path, error)) from error
-
-
-def _explain(path: Path, error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return f"'{path}' is damaged or no run database: move it away, a new one is made"
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_FULL")):
-        return f"cannot use '{path}': {error}: set SEQTANT_HOME to a folder that can be written"
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"'{path}' has been locked by another process for {_WAIT_SECONDS:g} s: wait for it and try again"
-    return f"'{path}': {error}"
+            name, reason = getattr(error, "sqlite_errorname", ""), f"'{self.path}': {error}"
+            if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+                reason = f"'{self.path}' is damaged or no run database: move it away, a new one is made"
+            elif name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_FULL")):
+                reason = f"cannot use '{self.path}': {error}: set SEQTANT_HOME to a folder that can be written"
+            elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+                reason = (
+                    f"'{self.path}' has been locked by another process for {_WAIT_SECONDS:g} s: "
+                    "wait for it and try again"
+                )
+            raise InputError(reason) from error
 
 
 def _save(connection: sqlite3.Connection, result: Result, *, asked: bool) -> None:
@@ -210,16 +218,3 @@ def _load(connection: sqlite3.Connection, id: str) -> Result:
     record = cast(str, connection.execute("SELECT record FROM run WHERE id = ?", (id,)).fetchone()[0])
     parts = tuple(_load(connection, child) for child in _children(connection, id))
     return replace(from_json(Result, record), parts=parts)
-
-
-def _full_id(connection: sqlite3.Connection, prefix: str) -> str:
-    if prefix == "last":
-        wanted, given = "SELECT id FROM run WHERE asked ORDER BY id DESC LIMIT 1", ()
-    else:
-        wanted, given = "SELECT id FROM run WHERE substr(id, 1, length(?)) = ? LIMIT 6", (prefix, prefix)
-    found = [id for (id,) in connection.execute(wanted, given)]
-    if prefix in found or len(found) == 1:
-        return prefix if prefix in found else found[0]
-    if not found:
-        raise InputError(f"no stored run '{prefix}': 'seqtant runs list' shows what there is")
-    raise InputError(f"'{prefix}' fits several runs ({', '.join(found[:5])}): give more of the id")

@@ -58,7 +58,17 @@ def save(folder: Path, session: Session, config: TrainingConfig, history: Traini
     save_file(random, partial / _random_name(session))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        kept, aliases = _without_aliases(weights)
+        # Tied weights once, since safetensors holds no shared memory, and which names stand for which.
+        kept: dict[str, torch.Tensor] = {}
+        aliases: dict[str, str] = {}
+        first: dict[tuple[int, torch.Size], str] = {}
+        for name, tensor in cast("dict[str, torch.Tensor]", weights).items():
+            place = (tensor.data_ptr(), tensor.shape)
+            if tensor.numel() and place in first:
+                aliases[name] = first[place]
+            else:
+                first[place] = name
+                kept[name] = tensor.contiguous()
         save_file(kept, partial / "weights.safetensors")
         moments = cast(_Moments, optimizer["state"])
         flat = {f"{name}/{key}": tensor.contiguous() for name, own in moments.items() for key, tensor in own.items()}
@@ -154,21 +164,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str
         return state, load_file(path / "weights.safetensors"), load_file(path / "optimizer.safetensors")
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise TrainingError(damaged % (str(error).splitlines() or [type(error).__name__])[0]) from error
-
-
-def _without_aliases(weights: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tied weights once, since safetensors holds no shared memory, and which names stand for which."""
-    kept: dict[str, torch.Tensor] = {}
-    aliases: dict[str, str] = {}
-    first: dict[tuple[int, torch.Size], str] = {}
-    for name, tensor in weights.items():
-        place = (tensor.data_ptr(), tensor.shape)
-        if tensor.numel() and place in first:
-            aliases[name] = first[place]
-        else:
-            first[place] = name
-            kept[name] = tensor.contiguous()
-    return kept, aliases
 
 
 def _random_name(session: Session) -> str:

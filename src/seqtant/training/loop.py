@@ -18,10 +18,10 @@ from torch import nn
 from seqtant.errors import TrainingError
 from seqtant.progress import SILENT, Task
 from seqtant.runs.context import Context
-from seqtant.training.batches import Batch, Batches, share_of, split
+from seqtant.training.batches import Batches, share_of, split
 from seqtant.training.checkpoint import TrainingHistory, checkpoints, restore, save
 from seqtant.training.config import TrainingConfig
-from seqtant.training.losses import Loss, LossSum, next_token_loss
+from seqtant.training.losses import Loss, next_token_loss
 from seqtant.training.optimizer import learning_rate
 from seqtant.training.session import Session, open_session
 
@@ -150,23 +150,35 @@ class _Run:
             self._checkpoint()
 
     def _step(self, step: int, rate: float, switch: InterruptSwitch) -> tuple[float, int, float, bool]:
-        accelerator, optimizer = self.session.accelerator, self.session.optimizer
+        accelerator, model, optimizer = self.session.accelerator, self.session.model, self.session.optimizer
         batch = self.batches.batch(step)
         nominal = max(tensor.numel() for tensor in batch.values())
-        sums = self._backward(batch, nominal)
+        mine = share_of(batch, accelerator.process_index, accelerator.num_processes)
+        parts = split(mine, self.config.accumulation)
+        exact = torch.float32 if accelerator.device.type == "mps" else torch.float64
+        summed = torch.zeros((), dtype=exact, device=accelerator.device)
+        counted = torch.zeros_like(summed)
+        for index, part in enumerate(parts):
+            last = index == len(parts) - 1
+            here = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in part.items()}
+            with nullcontext() if last else accelerator.no_sync(model):
+                sums = self.loss(model, here)
+                accelerator.backward(sums.total / nominal)
+            summed += sums.total.detach()
+            counted += sums.count
         stop = torch.tensor(float(switch.pressed), device=accelerator.device)
-        totals = accelerator.reduce(torch.stack([sums.total, sums.count, stop]), reduction="sum")
+        totals = accelerator.reduce(torch.stack([summed, counted, stop]), reduction="sum")
         total, count, stops = totals.tolist()  # type: ignore[union-attr]
         if count == 0:
             raise TrainingError(f"step {step}: the batch has nothing to learn from (every position is masked)")
         self._demand_finite(total / count, "loss", step)
         # Backward divided by the same nominal count everywhere, and processes average their gradients.
         factor = nominal * accelerator.num_processes / count
-        for parameter in self.session.model.parameters():
+        for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
         limit = self.config.clip if self.config.clip is not None else math.inf
-        norm = float(accelerator.clip_grad_norm_(self.session.model.parameters(), limit))  # type: ignore[arg-type]
+        norm = float(accelerator.clip_grad_norm_(model.parameters(), limit))  # type: ignore[arg-type]
         if accelerator.scaler is None:
             self._demand_finite(norm, "gradient", step)
         for group in optimizer.param_groups:
@@ -174,23 +186,6 @@ class _Run:
         optimizer.step()
         optimizer.zero_grad()
         return total / count, round(count), norm, stops > 0
-
-    def _backward(self, batch: Batch, nominal: int) -> LossSum:
-        accelerator, model = self.session.accelerator, self.session.model
-        mine = share_of(batch, accelerator.process_index, accelerator.num_processes)
-        parts = split(mine, self.config.accumulation)
-        exact = torch.float32 if accelerator.device.type == "mps" else torch.float64
-        total = torch.zeros((), dtype=exact, device=accelerator.device)
-        count = torch.zeros_like(total)
-        for index, part in enumerate(parts):
-            last = index == len(parts) - 1
-            here = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in part.items()}
-            with nullcontext() if last else accelerator.no_sync(model):
-                sums = self.loss(model, here)
-                accelerator.backward(sums.total / nominal)
-            total += sums.total.detach()
-            count += sums.count
-        return LossSum(total, count)
 
     def _demand_finite(self, number: float, name: str, step: int) -> None:
         if not math.isfinite(number):
@@ -221,8 +216,7 @@ class InterruptSwitch:
         True
     """
 
-    def __init__(self) -> None:
-        self.pressed = False
+    pressed = False
 
     def __enter__(self) -> InterruptSwitch:
         self._here = threading.current_thread() is threading.main_thread()

@@ -126,7 +126,25 @@ class Assembly:
         """Makes the examples of one arm, shuffled: related examples are not in one batch."""
         settings = self.settings
         if name in ("tour", "stream"):
-            documents = self.documents[self._document_order(name)]
+            # Mean vector of the eligible segments of each document, scaled to length 1.
+            starts = self.segments.document_bounds[:-1]
+            sums = np.add.reduceat(self.corpus.vectors, starts, axis=0)[self.documents]
+            norms = np.linalg.norm(sums, axis=1, keepdims=True)
+            vectors = np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)
+            if name == "stream":
+                order = stream_order(vectors, buffer=settings.buffer)
+            else:
+                # Near-duplicates are no neighbors; every other rule is switched off.
+                rules = FilterSettings(
+                    k=self.config.neighbors.candidates,
+                    most_similar=self.config.filter.most_similar,
+                    least_percentile=0.0,
+                    hub_cap=len(vectors),
+                )
+                numbers = np.arange(len(vectors))
+                found = filter_neighbors(search(vectors, vectors, self.config.neighbors), numbers, numbers, rules)
+                order = tour(found.neighbors, seed=self.seed).order
+            documents = self.documents[order]
             made = packed_slices(self.segments, documents, settings.window, settings.strategy, settings.buffer)
         elif name == "contiguous":
             made = self._running_text(np.concatenate([self.group_lengths, self.running.lengths]))
@@ -140,25 +158,6 @@ class Assembly:
             placed = order_groups(groups, settings.order, self._generator(_ORDER))
             made = group_slices(placed, self.segments, settings.window).followed_by(self.running)
         return take_examples(made, self._generator(_SHUFFLE).permutation(made.count))
-
-    def _document_order(self, name: Arm) -> Int[np.ndarray, " documents"]:
-        # Mean vector of the eligible segments of each document, scaled to length 1.
-        starts = self.segments.document_bounds[:-1]
-        sums = np.add.reduceat(self.corpus.vectors, starts, axis=0)[self.documents]
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        vectors = np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)
-        if name == "stream":
-            return stream_order(vectors, buffer=self.settings.buffer)
-        # Near-duplicates are no neighbors; every other rule is switched off.
-        rules = FilterSettings(
-            k=self.config.neighbors.candidates,
-            most_similar=self.config.filter.most_similar,
-            least_percentile=0.0,
-            hub_cap=len(vectors),
-        )
-        documents = np.arange(len(vectors))
-        found = filter_neighbors(search(vectors, vectors, self.config.neighbors), documents, documents, rules)
-        return tour(found.neighbors, seed=self.seed).order
 
     def evaluation(self) -> Slices:
         """Makes one example per held-out segment that has neighbors: its neighbors, then the segment itself."""
@@ -376,7 +375,7 @@ class Build:
 def open_or_build(
     build: ObjectOrPath | None, small: BuildConfig, *, seed: int = 0, progress: Progress = SILENT
 ) -> Iterator[Build]:
-    """Opens a build, or takes one in memory; without any, builds a small one that is deleted at the end."""
+    """Opens a build, or takes one in memory; without any, builds a small one, deleted at the end of the block."""
     if isinstance(build, Build) or is_path(build):
         yield build if isinstance(build, Build) else Build(Path(build))
         return

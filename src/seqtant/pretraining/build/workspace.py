@@ -75,7 +75,16 @@ class Workspace:
         self.folder = folder
         self.seconds: dict[str, float] = defaultdict(float)
         for left in folder.rglob(".*.partial"):
-            if not _is_being_written(left):
+            number = re.search(r"\.(\d+)\.partial$", left.name)
+            is_written = number is not None
+            try:
+                if number is not None:
+                    os.kill(int(number[1]), 0)  # signal 0 is not sent: it only checks that its writer is alive
+            except ProcessLookupError:
+                is_written = False
+            except PermissionError:
+                pass  # the process of another user
+            if not is_written:
                 left.unlink(missing_ok=True)
 
     def path(self, stage: str, inputs: dict[str, Any], suffix: str) -> Path:
@@ -116,20 +125,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"inputs", "examples", "segments"} <= content.keys():
         raise InputError(f"'{path}' is not a build's manifest: build again into an empty folder")
     return content
-
-
-def _is_being_written(partial: Path) -> bool:
-    """Checks whether the process that writes a temporary file is alive."""
-    number = re.search(r"\.(\d+)\.partial$", partial.name)
-    if number is None:
-        return False
-    try:
-        os.kill(int(number[1]), 0)  # signal 0 is not sent: it only checks that the process exists
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(frozen=True)

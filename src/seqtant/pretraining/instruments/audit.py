@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from seqtant.findings import Estimate, Result
 from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
-from seqtant.pretraining.build.build import Build, open_or_build
+from seqtant.pretraining.build.build import open_or_build
 from seqtant.pretraining.config import AuditConfig, BuildConfig
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import ModelSource
 from seqtant.stats.intervals import mean
 
 _RELATED = ("knn", "tour", "stream")
@@ -46,7 +45,26 @@ def audit(config: AuditConfig, context: Context) -> Result:
             audits = [audit_arm(built, arm, distances=config.distances) for arm in arms]
             record_audit(record, audits, audit_hubs(built))
             if config.model is not None:
-                _record_attention(record, config.model, built, context)
+                from seqtant.lm import load
+                from seqtant.pretraining.build.dataset import check_vocabulary, logit_changes, swapped_contexts
+
+                model = load(config.model, device=context.device, tokenizer=False)
+                contexts = swapped_contexts(built, "knn" if "knn" in arms else arms[0])
+                check_vocabulary(model, contexts)
+                changes = logit_changes(lambda ids: model.forward(ids.to(model.device)).logits, contexts)
+                seen = bool((changes > 0).all())
+                record.value("anchor_logit_change", float(changes.mean()))
+                measured = mean(changes, unit="logits")
+                record.finding(
+                    "joint_attention",
+                    "Do the anchor's logits change with its company?",
+                    "agrees" if seen else "disagrees",
+                    f"By {changes.mean():.3g} on average over {len(changes)} examples (least {changes.min():.3g}).",
+                    measured=replace(measured, low=max(0.0, measured.low or 0.0)),
+                    advice=""
+                    if seen
+                    else "attention is masked between segments: related text in one example is then useless.",
+                )
     return record.result
 
 
@@ -92,44 +110,18 @@ def record_audit(record: Recorder, audits: list[ArmAudit], hubs: dict[str, float
         for each in audit.distances:
             if each.similarity is not None:
                 record.measure("similarity", each.similarity, step=each.distance, group=audit.arm)
-    _compare_with_random(record, first, audits, hubs["largest_in_degree"])
-
-
-def _compare_with_random(record: Recorder, first: ArmAudit, audits: list[ArmAudit], busiest: float) -> None:
-    """Compares the related arm with the random one: related text must be more similar, and not by copies."""
+    # Related text must be more similar than random text, and not by copies.
     random = next((audit for audit in audits if audit.arm == "random"), None)
-    near = first.distances[0].similarity
-    if random is None or near is None or (far := random.distances[0].similarity) is None:
-        return
-    copies = first.pooled("near_duplicate") or 0.0
-    record.finding(
-        "company",
-        f"Are neighboring segments of {first.arm} more alike than those of random?",
-        "agrees" if near > far else "disagrees",
-        f"Similarity {near:.3f} against {far:.3f}; {copies:.1%} of the pairs are near-duplicates; the busiest segment "
-        f"is the neighbor of {busiest}.",
-        predicted=Estimate.exact(far, method="random company of the same lengths"),
-        measured=Estimate.exact(near, method="every pair counted"),
-        advice="near-duplicates teach copying: lower filter.most_similar." if copies > 0.05 else "",
-    )
-
-
-def _record_attention(record: Recorder, source: ModelSource, built: Build, context: Context) -> None:
-    from seqtant.lm import load
-    from seqtant.pretraining.build.dataset import check_vocabulary, logit_changes, swapped_contexts
-
-    model = load(source, device=context.device, tokenizer=False)
-    contexts = swapped_contexts(built, "knn" if "knn" in built.arms else built.arms[0])
-    check_vocabulary(model, contexts)
-    changes = logit_changes(lambda ids: model.forward(ids.to(model.device)).logits, contexts)
-    seen = bool((changes > 0).all())
-    record.value("anchor_logit_change", float(changes.mean()))
-    measured = mean(changes, unit="logits")
-    record.finding(
-        "joint_attention",
-        "Do the anchor's logits change with its company?",
-        "agrees" if seen else "disagrees",
-        f"By {changes.mean():.3g} on average over {len(changes)} examples (least {changes.min():.3g}).",
-        measured=replace(measured, low=max(0.0, measured.low or 0.0)),
-        advice="" if seen else "attention is masked between segments: related text in one example is then useless.",
-    )
+    near, far = first.distances[0].similarity, random.distances[0].similarity if random else None
+    if near is not None and far is not None:
+        copies = first.pooled("near_duplicate") or 0.0
+        record.finding(
+            "company",
+            f"Are neighboring segments of {first.arm} more alike than those of random?",
+            "agrees" if near > far else "disagrees",
+            f"Similarity {near:.3f} against {far:.3f}; {copies:.1%} of the pairs are near-duplicates; the busiest "
+            f"segment is the neighbor of {hubs['largest_in_degree']}.",
+            predicted=Estimate.exact(far, method="random company of the same lengths"),
+            measured=Estimate.exact(near, method="every pair counted"),
+            advice="near-duplicates teach copying: lower filter.most_similar." if copies > 0.05 else "",
+        )

@@ -10,7 +10,7 @@ from typing import Any
 
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
-from seqtant.pretraining.build.build import Build, Counts, build_folder
+from seqtant.pretraining.build.build import Counts, build_folder
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.instruments.audit import record_audit
 from seqtant.runs.context import Context
@@ -57,7 +57,23 @@ def build_examples(config: BuildConfig, context: Context) -> Result:
         record.value("segments", len(built.segments))
         record.value("eligible_segments", int(built.segments.eligible.sum()))
         record.value("vocabulary", built.manifest["vocabulary"])
-        _record_recall(record, built)
+        recalled = built.recall
+        if len(recalled):
+            exact = bool((recalled == 1).all())
+            measured = Estimate.exact(1.0, method="exact search, or every sampled query") if exact else mean(recalled)
+            record.value("recall", measured.value)
+            good = measured.value >= 0.9
+            record.finding(
+                "recall",
+                "How many of the true nearest neighbors did the search find?",
+                "agrees" if good else "disagrees",
+                f"{measured.value:.1%} of those of {len(recalled)} sampled segments.",
+                measured=measured,
+                advice="" if good else "raise neighbors.probes, or set neighbors.index to exact.",
+            )
+        else:
+            record.value("recall", None)
+            record.warn("no segment has a neighbor: the arms of related text hold running text only")
         least, dropped = built.filtered.least_similar, built.filtered.dropped
         record.value("least_similar", least)
         record.table(
@@ -82,26 +98,6 @@ def build_examples(config: BuildConfig, context: Context) -> Result:
             for arm in built.arms:
                 record.artifact(built.path(arm), f"examples {arm}")
     return record.result
-
-
-def _record_recall(record: Recorder, built: Build) -> None:
-    recalled = built.recall
-    if not len(recalled):
-        record.value("recall", None)
-        record.warn("no segment has a neighbor: the arms of related text hold running text only")
-        return
-    exact = bool((recalled == 1).all())
-    measured = Estimate.exact(1.0, method="exact search, or every sampled query") if exact else mean(recalled)
-    record.value("recall", measured.value)
-    good = measured.value >= 0.9
-    record.finding(
-        "recall",
-        "How many of the true nearest neighbors did the search find?",
-        "agrees" if good else "disagrees",
-        f"{measured.value:.1%} of those of {len(recalled)} sampled segments.",
-        measured=measured,
-        advice="" if good else "raise neighbors.probes, or set neighbors.index to exact.",
-    )
 
 
 def _record_controls(record: Recorder, audits: list[ArmAudit], counts: Counts) -> None:

@@ -193,33 +193,29 @@ def compose(config: ComposeConfig, context: Context) -> Result:
             note="Means over seeds and over all places in a row. All arms show every fact equally often.",
         )
         for control in ("split", "random"):
-            _record_difference(record, config, scores["knn"]["held_out"], scores[control], control)
+            together, apart = scores["knn"]["held_out"], scores[control]["held_out"]
+            difference = mean(together - apart)
+            low, high = difference.low or 0.0, difference.high or 0.0
+            verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
+            record.value(f"knn_minus_{control}", difference.value)
+            facts = [scores[control]["first"].mean(), scores[control]["second"].mean()]
+            record.finding(
+                f"knn_against_{control}",
+                f"Can facts be joined better when they shared an example than {_TITLES[control]}?",
+                verdict,
+                f"{together.mean():.2f} against {apart.mean():.2f} of the joined facts that were never shown.",
+                predicted=Estimate(value=0.0, low=0.0, method="theory: the difference is positive"),
+                measured=difference,
+                assumptions=(
+                    Assumption(
+                        statement="The control knows the single facts",
+                        status="holds" if min(facts) > 0.9 else "fails",
+                        how=f"it answers {facts[0]:.2f} of the first and {facts[1]:.2f} of the second facts",
+                    ),
+                    Assumption(statement="Chance", status="holds", how=f"one in {config.values} values"),
+                ),
+                advice="Facts that are to be joined should meet in one training example."
+                if verdict == "agrees"
+                else "",
+            )
     return record.result
-
-
-def _record_difference(
-    record: Recorder, config: ComposeConfig, together: np.ndarray, scores: dict[str, np.ndarray], control: ComposeArm
-) -> None:
-    apart = scores["held_out"]
-    difference = mean(together - apart)
-    low, high = difference.low or 0.0, difference.high or 0.0
-    verdict: Verdict = "agrees" if low > 0 else "disagrees" if high < 0 else "inconclusive"
-    record.value(f"knn_minus_{control}", difference.value)
-    facts = [scores["first"].mean(), scores["second"].mean()]
-    record.finding(
-        f"knn_against_{control}",
-        f"Can facts be joined better when they shared an example than {_TITLES[control]}?",
-        verdict,
-        f"{together.mean():.2f} against {apart.mean():.2f} of the joined facts that were never shown.",
-        predicted=Estimate(value=0.0, low=0.0, method="theory: the difference is positive"),
-        measured=difference,
-        assumptions=(
-            Assumption(
-                statement="The control knows the single facts",
-                status="holds" if min(facts) > 0.9 else "fails",
-                how=f"it answers {facts[0]:.2f} of the first and {facts[1]:.2f} of the second facts",
-            ),
-            Assumption(statement="Chance", status="holds", how=f"one in {config.values} values"),
-        ),
-        advice="Facts that are to be joined should meet in one training example." if verdict == "agrees" else "",
-    )

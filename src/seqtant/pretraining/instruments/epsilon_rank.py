@@ -96,11 +96,9 @@ class Tabulation:
         # S1, one per row of the matrices, and S2, one per column: [texts, words]
         self.earlier, self.later = (torch.randint(vocabulary, (texts, words), generator=generator) for _ in range(2))
 
-        def loss(own: Weights, text: Tensor) -> Tensor:
-            return functional.cross_entropy(network(own, text)[:-1], text[1:])
-
         # Of the next-token loss on each earlier text: every weight gets a first axis of texts.
-        self.gradients: Weights = vmap(grad(loss), in_dims=(None, 0))(self.weights, self.earlier)
+        slope = grad(lambda own, text: functional.cross_entropy(network(own, text)[:-1], text[1:]))
+        self.gradients: Weights = vmap(slope, in_dims=(None, 0))(self.weights, self.earlier)
 
     def logits(self, weights: Weights, texts: Int[Tensor, "texts words"]) -> Float[Tensor, " texts"]:
         """Computes the tabulated logit after each text."""
@@ -242,8 +240,25 @@ def epsilon_rank(config: EpsilonRankConfig, context: Context) -> Result:
             record.measure("rank_lower", row.lower, step=row.depth, group=group)
             record.measure("rank_upper", row.upper, step=row.depth, group=group)
         here = {row.relative_step: row for row in rows if (row.depth, row.precision) == (gap_depth, precision)}
-        gaps = [(context.seed, here[None], here[step])]
-        _record_gap(record, config, here[None], here[step])
+        inside, across = here[None], here[step]
+        for name, row in (("in_context", inside), ("sequential", across)):
+            record.value(f"{name}_rank_lower", row.lower)
+            record.value(f"{name}_rank_upper", row.upper)
+        record.finding(
+            "rank_gap",
+            f"Is the rank larger in context than across a step of {step:g}, at depth {inside.depth} and "
+            f"precision {inside.precision:g}?",
+            "agrees" if inside.lower > across.upper else "disagrees" if inside.upper < across.lower else "inconclusive",
+            f"At least {inside.lower} of {config.texts} in context, at most {across.upper} across the step.",
+            predicted=Estimate(value=across.upper, high=across.upper, method="across the step, proved"),
+            measured=Estimate(value=inside.lower, low=inside.lower, high=inside.upper, method="singular values"),
+            assumptions=(
+                Assumption(
+                    statement="Trained networks behave as random ones do", how="random weights only; not probed"
+                ),
+            ),
+        )
+        gaps = [(context.seed, inside, across)]
         if config.networks > 1:
             seeds = range(context.seed + 1, context.seed + config.networks)
             for seed in track(seeds, context.progress, "networks"):
@@ -252,24 +267,6 @@ def epsilon_rank(config: EpsilonRankConfig, context: Context) -> Result:
             _record_networks(record, gaps)
         _record_slopes(record, context.seed)
     return record.result
-
-
-def _record_gap(record: Recorder, config: EpsilonRankConfig, inside: RankRow, across: RankRow) -> None:
-    for name, row in (("in_context", inside), ("sequential", across)):
-        record.value(f"{name}_rank_lower", row.lower)
-        record.value(f"{name}_rank_upper", row.upper)
-    record.finding(
-        "rank_gap",
-        f"Is the rank larger in context than across a step of {across.relative_step:g}, at depth {inside.depth} and "
-        f"precision {inside.precision:g}?",
-        "agrees" if inside.lower > across.upper else "disagrees" if inside.upper < across.lower else "inconclusive",
-        f"At least {inside.lower} of {config.texts} in context, at most {across.upper} across the step.",
-        predicted=Estimate(value=across.upper, high=across.upper, method="across the step, proved"),
-        measured=Estimate(value=inside.lower, low=inside.lower, high=inside.upper, method="singular values"),
-        assumptions=(
-            Assumption(statement="Trained networks behave as random ones do", how="random weights only; not probed"),
-        ),
-    )
 
 
 def _record_networks(record: Recorder, gaps: list[tuple[int, RankRow, RankRow]]) -> None:

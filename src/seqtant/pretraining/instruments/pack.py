@@ -23,7 +23,7 @@ EXAMPLE = (14, 7, 5, 2, 3)
 
 
 def read_lengths(source: ObjectOrPath | None) -> np.ndarray:
-    """Reads document lengths: a JSON list, numbers, or rows of token ids; by default the published example."""
+    """Reads document lengths: a JSON list, numbers in memory, or rows of token ids; else the published example."""
     if source is None:
         return np.array(EXAMPLE)
     name, data = "lengths", cast(Any, source)

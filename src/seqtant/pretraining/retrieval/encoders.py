@@ -115,7 +115,20 @@ def open_encoder(settings: EmbedSettings, fitted: Path) -> Encoder:
     if not Path(name).is_dir():
         return find_encoder(name)
     library: Any = require("sentence_transformers", extra="retrieval")
-    _refuse_code(Path(name))
+    # A folder may run code when it is loaded: foreign classes in modules.json, pickled weights.
+    path = Path(name) / "modules.json"
+    if path.is_file():
+        try:
+            kinds = [str(module["type"]) for module in json.loads(path.read_text(encoding="utf-8"))]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise InputError(f"'{path}' is no list of modules with a type each: copy the encoder again") from error
+        for kind in kinds:
+            if not kind.startswith("sentence_transformers."):
+                raise InputError(f"'{path}' names the class '{kind}', code that is never run: give another encoder")
+    # The modules of an encoder lie in folders beside modules.json.
+    for part in (Path(name), *sorted(Path(name).iterdir())):
+        if part.is_dir():
+            refuse_pickles(part)
     try:
         model = library.SentenceTransformer(name, device="cpu", local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library lets errors of many kinds through
@@ -132,24 +145,6 @@ def find_encoder(name: str) -> Encoder:
         return ENCODERS[name]
     added = "".join(f", '{each}'" for each in ENCODERS)
     raise InputError(f"no encoder '{name}': give 'lsa'{added}, a sentence-transformers folder, or module:function")
-
-
-def _refuse_code(folder: Path) -> None:
-    """Refuses a folder that runs code when it is loaded: foreign classes in modules.json, pickled weights."""
-    path = folder / "modules.json"
-    if path.is_file():
-        try:
-            kinds = [str(module["type"]) for module in json.loads(path.read_text(encoding="utf-8"))]
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise InputError(f"'{path}' is no list of modules with a type each: copy the encoder again") from error
-        for kind in kinds:
-            if not kind.startswith("sentence_transformers."):
-                raise InputError(f"'{path}' names the class '{kind}', code that is never run: give another encoder")
-    refuse_pickles(folder)
-    # The modules of an encoder lie in folders beside modules.json.
-    for part in sorted(folder.iterdir()):
-        if part.is_dir():
-            refuse_pickles(part)
 
 
 def embed(texts: list[str], encoder: Encoder, *, rows: int = 256) -> Float[np.ndarray, "texts dimension"]:

@@ -56,7 +56,18 @@ def benchmark(config: BenchmarkConfig, context: Context) -> Result:
             state = make_state(system, network, generator_for(context.seed, side)).to(device)
             steps, seed = config.repeats + 1, context.seed
             training = VMC(state, system.pauli, steps=steps, samples=config.samples, seed=seed, processes=processes)
-            times, step = _time_steps(training, config.repeats)
+            training.step()  # the first step makes the plans of what each flip touches
+            taken, spent = [], []
+            for _ in range(config.repeats):
+                start = time.process_time()
+                taken.append(training.step())
+                spent.append(time.process_time() - start)
+            times = {part: median(each[part] for each in taken) for part in PARTS}
+            # On a processor, the step is timed in processor seconds, which a busy machine does not stretch, and the
+            # parts, timed by the clock, are scaled to them.
+            wall = sum(times.values())
+            step = median(spent) if next(training.state.parameters()).device.type == "cpu" else wall
+            times = {part: value * step / wall for part, value in times.items()}
             operations, full = count(training.state, training.hamiltonian)
             for part, value in times.items():
                 record.measure(part, value, unit="s", step=side * side)
@@ -85,24 +96,6 @@ def benchmark(config: BenchmarkConfig, context: Context) -> Result:
         counts = ("multiplications per sample", "full evaluation costs times more")
         record.table("cost", "Cost of one step", (*columns, *counts), rows)
     return record.result
-
-
-def _time_steps(training: VMC, repeats: int) -> tuple[dict[str, float], float]:
-    """Times steps: median seconds of their parts, and of a step.
-
-    On a processor, the step is timed in processor seconds, which a busy machine does not stretch, and the parts, timed
-    by the clock, are scaled to them.
-    """
-    training.step()  # the first step makes the plans of what each flip touches
-    steps, spent = [], []
-    for _ in range(repeats):
-        start = time.process_time()
-        steps.append(training.step())
-        spent.append(time.process_time() - start)
-    times = {part: median(step[part] for step in steps) for part in PARTS}
-    wall = sum(times.values())
-    total = median(spent) if next(training.state.parameters()).device.type == "cpu" else wall
-    return {part: value * total / wall for part, value in times.items()}, total
 
 
 def count(state: object, hamiltonian: Hamiltonian) -> tuple[float, float]:

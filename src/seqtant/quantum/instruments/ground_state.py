@@ -131,7 +131,20 @@ def train(config: GroundStateConfig, context: Context) -> Trained:
     # The record holds the system alone, not the settings of the training.
     own = SystemConfig(**{name: getattr(config, name) for name in SystemConfig.__dataclass_fields__})
     record = Record(own, network, 0, context.seed, config_hash(config))
-    _resume(training, record, context)
+    # Only the same run is resumed: the same settings and the same seed.
+    if context.folder is not None and (context.folder / RECORD).is_file():
+        left = read_record(context.folder)
+        if (left.config_hash, left.seed) != (record.config_hash, record.seed):
+            theirs = left.system
+            other = (
+                "another run" if theirs == own else f"{System.of(theirs).name} on {theirs.lattice}, {theirs.boundary}"
+            )
+            raise InputError(
+                f"'{context.folder}' holds a checkpoint of {other} with other settings: choose another folder, "
+                "or start from it with --transfer-from"
+            )
+        training.resume(context.folder)
+        context.progress.note(f"resumed at step {training.done} of {training.total}")
     training.run(context.folder, record, config.checkpoint_every, context.progress)
     # Different generators for plain and symmetrized: two independent estimates.
     plain = evaluate(state, training.hamiltonian, config.evaluation_samples, generator_for(context.seed, 1))
@@ -167,24 +180,6 @@ def orbits_to_sum(
             raise InputError(f"samples=all would solve for {len(orbits)} orbits: at most {MOST_ORBITS}, draw samples")
         return None
     return orbits.to(next(state.parameters()).device)
-
-
-def _resume(training: VMC, record: Record, context: Context) -> None:
-    """Continues from the folder's checkpoint, if there is one."""
-    folder = context.folder
-    if folder is None or not (folder / RECORD).is_file():
-        return
-    found = read_record(folder)
-    # Only the same run is resumed: the same settings and the same seed.
-    if (found.config_hash, found.seed) != (record.config_hash, record.seed):
-        theirs, ours = found.system, record.system
-        other = "another run" if theirs == ours else f"{System.of(theirs).name} on {theirs.lattice}, {theirs.boundary}"
-        raise InputError(
-            f"'{folder}' holds a checkpoint of {other} with other settings: choose another folder, "
-            "or start from it with --transfer-from"
-        )
-    training.resume(folder)
-    context.progress.note(f"resumed at step {training.done} of {training.total}")
 
 
 def report(record: Recorder, trained: Trained) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
-from seqtant.findings import Cell, Estimate, Result
+from seqtant.findings import Cell, Result
 from seqtant.quantum.config import ObserveConfig
 from seqtant.quantum.exact import diagonalize
 from seqtant.quantum.observation import (
     ENUMERATED,
-    Energy,
     Hamiltonian,
     amplitudes,
     correlations,
@@ -26,7 +24,6 @@ from seqtant.quantum.operators.lattices import symmetry_group
 from seqtant.quantum.theory import v_score
 from seqtant.quantum.training.checkpoint import load_state
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
-from seqtant.quantum.training.systems import System
 from seqtant.runs.context import Context
 from seqtant.runs.recorder import Recorder
 from seqtant.runs.verb import verb
@@ -81,34 +78,29 @@ def observe(config: ObserveConfig, context: Context) -> Result:
         left_half = [site for site in range(sites) if site % lattice.columns < lattice.columns // 2]
         pairs = state.sample(config.samples - config.samples % 2, generator_for(seed, 6))
         found["renyi_entropy"] = renyi_entropy(state, pairs, left_half)
-        _record(record, system, energy, found, spins)
+        per_site = energy.per_site(sites)
+        record.value("energy_per_site", per_site.value)
+        record.value("energy_error", energy.error / sites)
+        record.value("variance", energy.variance)
+        record.value("v_score", v_score(energy.total, energy.variance, sites) if energy.total else None)
+        convention = system.pauli.convention
+        question = "What is the energy per site of the state?"
+        record.finding("energy_per_site", question, "agrees", f"{per_site} ({convention})", measured=per_site)
+        rows: list[tuple[Cell, ...]] = [("energy per site", per_site.value, per_site.low, per_site.high)]
+        for name, estimate in found.items():
+            record.value(name, estimate.value)
+            rows.append((name.replace("_", " "), estimate.value, estimate.low, estimate.high))
+        note = f"{convention}; Renyi entropy (second, nats) of the left half; Z eigenvalues are +1 and -1"
+        record.table("observables", "Observables", ("observable", "value", "low", "high"), rows, note=note)
+        means, errors = correlations(spins)
+        center = (lattice.rows // 2) * lattice.columns + lattice.columns // 2
+        for site in range(sites):
+            record.measure("correlation", float(means[center, site]), step=site, group=f"center {center}")
+            record.measure("correlation_error", float(errors[center, site]), step=site, group=f"center {center}")
+        record.value("nearest_neighbor_correlation", float(np.mean([means[i, j] for i, j in lattice.bonds])))
+        record.value("columns", lattice.columns)
         if vector is not None:
             exact = diagonalize(system.pauli).amplitudes
             record.value("fidelity", fidelity(vector, exact))
             record.value("exact_renyi_entropy", exact_renyi_entropy(exact, sites, left_half))
     return record.result
-
-
-def _record(record: Recorder, system: System, energy: Energy, found: dict[str, Estimate], spins: Tensor) -> None:
-    sites, lattice = system.sites, system.lattice
-    per_site = energy.per_site(sites)
-    record.value("energy_per_site", per_site.value)
-    record.value("energy_error", energy.error / sites)
-    record.value("variance", energy.variance)
-    record.value("v_score", v_score(energy.total, energy.variance, sites) if energy.total else None)
-    convention = system.pauli.convention
-    question = "What is the energy per site of the state?"
-    record.finding("energy_per_site", question, "agrees", f"{per_site} ({convention})", measured=per_site)
-    rows: list[tuple[Cell, ...]] = [("energy per site", per_site.value, per_site.low, per_site.high)]
-    for name, estimate in found.items():
-        record.value(name, estimate.value)
-        rows.append((name.replace("_", " "), estimate.value, estimate.low, estimate.high))
-    note = f"{convention}; Renyi entropy (second, nats) of the left half; Z eigenvalues are +1 and -1"
-    record.table("observables", "Observables", ("observable", "value", "low", "high"), rows, note=note)
-    means, errors = correlations(spins)
-    center = (lattice.rows // 2) * lattice.columns + lattice.columns // 2
-    for site in range(sites):
-        record.measure("correlation", float(means[center, site]), step=site, group=f"center {center}")
-        record.measure("correlation_error", float(errors[center, site]), step=site, group=f"center {center}")
-    record.value("nearest_neighbor_correlation", float(np.mean([means[i, j] for i, j in lattice.bonds])))
-    record.value("columns", lattice.columns)

@@ -150,7 +150,20 @@ class VMC:
         if isinstance(state, SymmetrizedState):
             state, symmetrized = state.plain, state
         hamiltonian = Hamiltonian(hamiltonian) if isinstance(hamiltonian, PauliSum) else hamiltonian
-        _check(state, hamiltonian, optimizer, steps, samples if orbits is None else 2, seed)
+        if not isinstance(state, AutoregressiveState):
+            raise InputError(f"{state!r:.60} is no wave function: give one such as CausalState(lattice)")
+        if not isinstance(hamiltonian, Hamiltonian):
+            raise InputError(f"{hamiltonian!r:.60} is no Hamiltonian: give a PauliSum such as heisenberg(lattice)")
+        if hamiltonian.pauli.sites != state.sites:
+            raise InputError(
+                f"a Hamiltonian of {hamiltonian.pauli.sites} spins and a state of {state.sites} do not fit"
+            )
+        if optimizer is not None and not isinstance(optimizer, OptimizerConfig):
+            raise InputError(f"{optimizer!r:.60} is no optimizer: give an OptimizerConfig")
+        drawn = samples if orbits is None else 2
+        for name, value, least in (("steps", steps, 0), ("samples", drawn, 2), ("seed", seed, 0)):
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value!r}: give a whole number of at least {least}")
         self.state, self.hamiltonian = state, hamiltonian
         self.optimizer = resolve_defaults(optimizer or OptimizerConfig(), hamiltonian.pauli, orbits)
         self.seed, self.orbits = seed, orbits
@@ -315,17 +328,3 @@ class VMC:
             tensors |= {f"adam.{place}.{key}": torch.as_tensor(value) for key, value in values.items()}
         now = Record(record.system, record.network, self.done, self.seed, record.config_hash, tuple(self.history))
         save_state(folder, self.state, now, tensors)
-
-
-def _check(state: object, hamiltonian: object, optimizer: object, steps: object, samples: object, seed: object) -> None:
-    if not isinstance(state, AutoregressiveState):
-        raise InputError(f"{state!r:.60} is no wave function: give one such as CausalState(lattice)")
-    if not isinstance(hamiltonian, Hamiltonian):
-        raise InputError(f"{hamiltonian!r:.60} is no Hamiltonian: give a PauliSum such as heisenberg(lattice)")
-    if hamiltonian.pauli.sites != state.sites:
-        raise InputError(f"a Hamiltonian of {hamiltonian.pauli.sites} spins and a state of {state.sites} do not fit")
-    if optimizer is not None and not isinstance(optimizer, OptimizerConfig):
-        raise InputError(f"{optimizer!r:.60} is no optimizer: give an OptimizerConfig")
-    for name, value, least in (("steps", steps, 0), ("samples", samples, 2), ("seed", seed, 0)):
-        if not isinstance(value, int) or value < least:
-            raise InputError(f"{name} is {value!r}: give a whole number of at least {least}")
