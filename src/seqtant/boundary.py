@@ -93,7 +93,9 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
             # The dataclass that knows most of the keys.
             hints = max(map(_hints, kinds), key=lambda each: sum(name in each for name in value))
             prefix = f"{key}." if key else ""
-            data = {name if name in hints else RENAMED.get(name, name): item for name, item in value.items()}
+            data: dict[Any, Any] = {
+                name if name in hints else RENAMED.get(name, name): item for name, item in value.items()
+            }
             if unknown := [name for name in data if name not in hints]:
                 raise InputError(f"{source}: unknown key '{prefix}{unknown[0]}'{suggest(str(unknown[0]), hints)}")
             return {name: fit(hints[name], item, source, f"{prefix}{name}") for name, item in data.items()}

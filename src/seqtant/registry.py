@@ -87,6 +87,10 @@ class Registry(Generic[T]):
                 raise InputError(f"{place} cannot be imported from '{value}': {error}: mend or remove it") from error
         return cast(T, self._entries[name])
 
+    def __contains__(self, name: object) -> bool:
+        self._read_plugins()
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         self._read_plugins()
         return iter(self._entries)
