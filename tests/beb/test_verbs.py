@@ -163,7 +163,7 @@ def test_a_sampled_scorer_measures_the_same_half_way_length(exact: Result) -> No
 
 
 def test_guards_push_the_half_way_length_out_as_predicted() -> None:
-    result = beb.price_guards("world", "what a lovely river !", **FEW, lengths=(0, 3))
+    result = beb.price_guards("world", "what a lovely river !", **SMALL, lengths=(0, 3))
     values = result.values
     assert values["halfway_guard_3"] > values["halfway_guard_0"] + 1
     assert values["halfway_guard_3"] == pytest.approx(values["halfway_predicted_guard_3"], rel=1e-6)

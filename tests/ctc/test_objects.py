@@ -17,7 +17,7 @@ import torch
 from seqtant import ctc
 from seqtant.ctc.recognition.recognizer import same_weights
 from seqtant.data.audio import Recording, read_audio, write_wav
-from seqtant.data.speech import TimedWord, Utterance, read_ctm, read_manifest, write_ctm, write_manifest
+from seqtant.data.speech import TimedWord, Utterance, read_ctm, read_manifest, write_ctm
 from seqtant.errors import InputError
 from seqtant.settings import plain
 
@@ -48,7 +48,8 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ctc.Speech]:
             write_wav(folder / f"{utterance.id}.wav", utterance.recording)
             words = [[word.word, word.start, word.end] for word in utterance.words]
             entries.append({"audio": f"{utterance.id}.wav", "text": " ".join(utterance.text), "words": words})
-        write_manifest(folder / f"{name}.jsonl", entries)
+        lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
         parts.append(read_manifest(folder / f"{name}.jsonl"))
     return folder, ctc.Speech(*parts)
 
