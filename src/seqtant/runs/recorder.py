@@ -52,7 +52,7 @@ def command_of(instrument: str, config: Any, context: Context, data: Mapping[str
         >>> command_of("architecture.plan", PlanConfig(params=8.5e7), Context(seed=3))
         'seqtant architecture plan --set params=85000000.0 --seed 3'
     """
-    if getattr(config, "verb", instrument) != instrument or "." not in instrument or instrument.endswith(".check"):
+    if getattr(config, "verb", "") != instrument or "." not in instrument:
         return ""
     given = assignments(config, data)
     if any(" in memory" in assignment for assignment in given):
