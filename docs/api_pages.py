@@ -73,7 +73,10 @@ def public_names(package: str) -> list[str]:
     stub = SOURCE.joinpath(*home.split(".")[1:], "__init__.pyi").read_text(encoding="utf-8")
     lines = [line for line in ast.parse(stub).body if isinstance(line, ast.ImportFrom)]
     homes = {name.name: f"{home}.{line.module}" for line in lines for name in line.names}
-    return [f"{home}.{name}" for name, home in sorted(homes.items(), key=lambda pair: pair[0].lower())]
+    # What the root names again stands on the page of its own module.
+    elsewhere = {f"seqtant.{each}.{name}" for each, names in CHOSEN.items() for name in names}
+    listed = [f"{home}.{name}" for name, home in sorted(homes.items(), key=lambda pair: pair[0].lower())]
+    return [name for name in listed if name not in elsewhere]
 
 
 def _title(package: str) -> str:
