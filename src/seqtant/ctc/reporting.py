@@ -20,6 +20,11 @@ OUTLINE_POINTS = 900
 """Columns of the drawn waveform."""
 
 
+def warn_without_data(record: Recorder) -> None:
+    """Warns that tones were spoken in place of anybody's data."""
+    record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
+
+
 def warn_without_timestamps(record: Recorder, names: Sequence[str], total: int) -> None:
     """Warns on how many utterances no delay could be measured."""
     if names:

@@ -12,7 +12,13 @@ from seqtant.ctc.losses.registry import MethodSettings, method_of
 from seqtant.ctc.recognition.latency import Comparison, Timing, compare, summarize
 from seqtant.ctc.recognition.recognizer import Recognizer, too_short_for_target
 from seqtant.ctc.recognition.sources import Corpora, load_corpora
-from seqtant.ctc.reporting import record_comparison, record_summary, warn_too_short, warn_without_timestamps
+from seqtant.ctc.reporting import (
+    record_comparison,
+    record_summary,
+    warn_too_short,
+    warn_without_data,
+    warn_without_timestamps,
+)
 from seqtant.ctc.training import (
     Finetuned,
     finetune_recognizer,
@@ -126,7 +132,7 @@ def _start(config: FinetuneConfig, context: Context, record: Recorder) -> tuple[
     warn_without_timestamps(record, untimed, len(corpora.test))
     warn_too_short(record, too_short_for_target(recognizer, corpora.train), len(corpora.train))
     if config.data is None:
-        record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
+        warn_without_data(record)
     # Until sampled paths mean something: each chunk has a schedule from start to end and an order of its own.
     steps, chunk = 0, min(100, max(config.start_steps, 1))
     wer = word_error_rate(recognizer, corpora.development)

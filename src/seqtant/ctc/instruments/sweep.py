@@ -18,7 +18,7 @@ from seqtant.ctc.losses.registry import FEWER_ERRORS, MethodSettings, method_of
 from seqtant.ctc.recognition.latency import Comparison, LatencySummary, Timing, compare, discordant, summarize
 from seqtant.ctc.recognition.recognizer import Recognizer, same_weights
 from seqtant.ctc.recognition.sources import Corpora, load_corpora
-from seqtant.ctc.reporting import interval_cells, verdict_of_decrease
+from seqtant.ctc.reporting import interval_cells, verdict_of_decrease, warn_without_data
 from seqtant.ctc.theory import words_to_resolve
 from seqtant.ctc.training import finetune_recognizer, objective_of, train_recognizer
 from seqtant.errors import InputError
@@ -62,7 +62,7 @@ def sweep(config: SweepConfig, context: Context) -> Result:
     """
     with Recorder("ctc.sweep", "Latency bought, word errors paid", config, context, papers=(2,)) as record:
         if config.data is None:
-            record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
+            warn_without_data(record)
         runs = Sweep(config, context)
         points = runs.points()
         measured = [summarize_point(point, seed=context.seed) for point in points]

@@ -6,7 +6,7 @@ from seqtant.ctc.config import TrainConfig
 from seqtant.ctc.recognition.latency import summarize
 from seqtant.ctc.recognition.recognizer import blank_share, too_short_for_target
 from seqtant.ctc.recognition.sources import load_corpora
-from seqtant.ctc.reporting import record_summary, warn_too_short, warn_without_timestamps
+from seqtant.ctc.reporting import record_summary, warn_too_short, warn_without_data, warn_without_timestamps
 from seqtant.ctc.training import train_recognizer
 from seqtant.findings import Result
 from seqtant.runs.context import Context
@@ -47,7 +47,7 @@ def train(config: TrainConfig, context: Context) -> Result:
             with_development=False,
         )
         if config.data is None:
-            record.warn("No data was given: tones stand in for speech, and nothing here says anything of speech.")
+            warn_without_data(record)
         warn_without_timestamps(record, corpora.test.without_timestamps, len(corpora.test))
         recognizer = train_recognizer(
             corpora, config.network, config.optimization, steps=config.base_steps, seed=context.seed, context=context
