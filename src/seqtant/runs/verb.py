@@ -50,7 +50,7 @@ class Verb(Generic[P]):
             )
         with ExitStack() as stack:
             for value in vars(config).values():
-                stack.enter_context(_left_as_it_was(value))
+                stack.enter_context(left_as_it_was(value))
             return self._measure(config, context)
 
     def __repr__(self) -> str:
@@ -67,12 +67,12 @@ def verb(config_type: Callable[P, C]) -> Callable[[Callable[Concatenate[C, Conte
 
 
 @contextmanager
-def _left_as_it_was(value: Any) -> Iterator[None]:
+def left_as_it_was(value: Any) -> Iterator[None]:
     """Gives a user's network back in the mode it came in: measuring needs it in evaluation mode and frozen."""
     if isinstance(value, Mapping):  # names -> networks
         with ExitStack() as stack:
             for each in value.values():  # pyright: ignore[reportUnknownVariableType]
-                stack.enter_context(_left_as_it_was(each))
+                stack.enter_context(left_as_it_was(each))
             yield
         return
     network: Any = value[0] if isinstance(value, tuple) and value else value

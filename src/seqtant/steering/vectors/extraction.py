@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from seqtant.lm.interface import CausalLM, encode, tokenizer_of
 from seqtant.lm.loading import load
 from seqtant.lm.shared_beginnings import last_states
 from seqtant.progress import SILENT, Progress
+from seqtant.runs.verb import left_as_it_was
 from seqtant.sources import ModelSource, Rows
 from seqtant.steering.data.items import ContrastPair, read_pairs
 from seqtant.steering.vectors.vector import LayerFacts, Origin, SteeringVector, model_hash, tokenizer_hash
@@ -73,7 +72,7 @@ def extract(
         ((2, 3), 1.0)
     """
     if not isinstance(model, HuggingFaceLM):
-        with _left_as_it_was(model):
+        with left_as_it_was(model):
             loaded = load(model)
             return extract(
                 loaded,
@@ -145,25 +144,6 @@ def extract(
         seed=seed,
     )
     return SteeringVector(directions, facts, origin)
-
-
-@contextmanager
-def _left_as_it_was(source: Any) -> Iterator[None]:
-    """Gives a network in memory back in the mode it came in: reading it needs evaluation mode and frozen weights."""
-    network = source[0] if isinstance(source, tuple) and source else source
-    network = network if isinstance(network, torch.nn.Module) else getattr(network, "model", None)
-    if not isinstance(network, torch.nn.Module):
-        yield
-        return
-    modes = [(module, module.training) for module in network.modules()]
-    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, requires_grad in wanted:
-            parameter.requires_grad_(requires_grad)
 
 
 def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -> list[list[int]]:
