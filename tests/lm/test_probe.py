@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +15,14 @@ from seqtant.errors import InputError
 from seqtant.lm.continuations import batch_continuation_log_probs, continuation_log_probs
 from seqtant.lm.generation import Sampling, generate
 from seqtant.lm.huggingface import Abilities, HuggingFaceLM
+from seqtant.lm.layers import hidden_states
 from seqtant.lm.loading import load
 from seqtant.lm.probe import probe
 from seqtant.lm.scoring import token_log_probs
+from seqtant.lm.shared_beginnings import last_states
+from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
+from seqtant.steering.vectors.hooks import apply_steering
+from seqtant.steering.vectors.vector import SteeringVector
 
 SMALL = {"vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
 JAMBA = {
@@ -170,6 +176,19 @@ def test_a_network_that_looks_ahead_is_refused(network: Callable[[], Any]) -> No
         load(made, tokenizer=False)
 
 
+def test_a_wrapper_of_a_copy_reads_as_the_first_does() -> None:
+    model = make("jamba")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        probe(model)
+    assert model.with_network(copy.deepcopy(model.model)).abilities == Abilities(pieces=False)
+
+
+def test_where_no_cache_serves_one_lack_is_told() -> None:
+    with pytest.warns(UserWarning, match="'OpenAIGPTLMHeadModel' cannot go on from its cache: it is read"):
+        probe(make("openai-gpt"))
+
+
 def test_what_a_family_lacks_is_told_once() -> None:
     model = make("jamba")
     with pytest.warns(UserWarning, match="rightly only one token at a time: it is read in slower ways"):
@@ -177,3 +196,28 @@ def test_what_a_family_lacks_is_told_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         probe(model)
+
+
+def test_last_states_of_texts_that_begin_alike_are_those_of_each_alone(model: HuggingFaceLM) -> None:
+    if model.model.config.model_type == "openai-gpt":
+        pytest.skip("its blocks put out lists, which hooks do not read")
+    groups = [[IDS[:12], [*IDS[:11], IDS[20]]], [IDS[3:22], [*IDS[3:21], IDS[30]]]]
+    found = last_states(model, groups, [1])
+    alone = torch.cat([hidden_states(model, [text], [1]) for group in groups for text in group])
+    torch.testing.assert_close(found, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_sweep_over_shared_prefixes_scores_as_steering_each_alone(model: HuggingFaceLM) -> None:
+    if model.model.config.model_type in ("openai-gpt", "roberta"):
+        pytest.skip("its blocks put out lists, or its decoder is given states in place of tokens: hooks read neither")
+    width = model.model.get_input_embeddings().weight.shape[1]
+    direction = torch.nn.functional.normalize(torch.randn(width, generator=torch.Generator().manual_seed(3)), dim=0)
+    vector = SteeringVector(directions={0: direction})
+    items = [(IDS[:14], [IDS[30:33], IDS[33:35]]), ([*IDS[:9], *IDS[20:23]], [IDS[30:33], IDS[35:37]])]
+    swept = sweep_log_probs(model, vector, plan_scoring(model, items), [0.0, 1.5])
+    for (prompt, continuations), scores in zip(items, swept, strict=True):
+        for number, continuation in enumerate(continuations):
+            for place, strength in enumerate((0.0, 1.5)):
+                with apply_steering(model, vector, strength, allow_other_model=True):
+                    wanted = truth(model, prompt + continuation)[-len(continuation) :].sum()
+                assert scores[place, number] == pytest.approx(float(wanted), abs=1e-3)

@@ -39,6 +39,11 @@ class Abilities:
     padding: bool = True
     """Reading rows that are padded on the left."""
 
+    @property
+    def prefixes(self) -> bool:
+        """Going on from a batch of beginnings of unlike length, each read once."""
+        return self.pieces and self.padding
+
 
 @dataclass(frozen=True)
 class HuggingFaceCache:
@@ -52,8 +57,11 @@ class HuggingFaceCache:
     """Real tokens read so far, per row."""
     mask: Int[Tensor, "batch past"] | None
     """1 for real tokens; None when all are real."""
-    time: int
-    """Tokens read so far, padding included."""
+
+    @property
+    def time(self) -> int:
+        """Tokens read so far, padding included."""
+        return self.ids.shape[1]
 
 
 class HuggingFaceLM(CausalLM):
@@ -90,6 +98,12 @@ class HuggingFaceLM(CausalLM):
         self.cache_name = next((name for name in CACHE_NAMES if name in parameters), "past_key_values")
         self.abilities = Abilities()
         self._decoder: tuple[nn.Module, nn.Module, nn.ModuleList] | None = None
+
+    def with_network(self, network: Any, *, name: str = "") -> HuggingFaceLM:
+        """Wraps another network of the same family, such as a trained copy, which reads tokens in the same ways."""
+        other = HuggingFaceLM(network, self.tokenizer, name=name or self.name)
+        other.abilities = self.abilities
+        return other
 
     @property
     def decoder(self) -> tuple[nn.Module, nn.ModuleList]:
@@ -209,9 +223,9 @@ class HuggingFaceLM(CausalLM):
         batch, time = input_ids.shape
         read = input_ids.new_full((batch,), time) if attention_mask is None else attention_mask.sum(dim=1)
         mask = joint_mask(cache, attention_mask, input_ids)
-        lengths, past_time = (read, time) if cache is None else (cache.lengths + read, cache.time + time)
-        ids = input_ids if cache is None else torch.cat([cache.ids, input_ids], dim=1)
-        return HuggingFaceCache(past, ids, lengths, mask, past_time)
+        if cache is None:
+            return HuggingFaceCache(past, input_ids, read, mask)
+        return HuggingFaceCache(past, torch.cat([cache.ids, input_ids], dim=1), cache.lengths + read, mask)
 
     def head(self, hidden: Float[Tensor, "positions width"]) -> Float[Tensor, "positions vocabulary"]:
         """See :meth:`CausalLM.head`: all that the network does after its decoder, such as capping or scaling logits."""
@@ -230,7 +244,7 @@ class HuggingFaceLM(CausalLM):
             mask = input_ids.new_ones(1, 1).expand(input_ids.shape[0], past + input_ids.shape[1])
         arguments: dict[str, Any] = {"input_ids": input_ids, "attention_mask": mask}
         if cache is not None:
-            arguments[self.cache_name] = _mapped(cache.past, Tensor.clone)
+            arguments[self.cache_name] = _mapped(cache.past, Tensor.clone, keep=only_grows)
         # Positions count the real tokens of each row; without cache and padding counting from 0 is right as it is.
         if self._takes_positions and (cache is not None or attention_mask is not None):
             ones = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
@@ -245,7 +259,7 @@ class HuggingFaceLM(CausalLM):
         batch = cache.ids.shape[0]
         past = _mapped(cache.past, lambda states: states[rows] if states.ndim and len(states) == batch else states)
         mask = None if cache.mask is None else cache.mask[rows]
-        return HuggingFaceCache(past, cache.ids[rows], cache.lengths[rows], mask, cache.time)
+        return HuggingFaceCache(past, cache.ids[rows], cache.lengths[rows], mask)
 
 
 class _DecoderOutput:
@@ -295,25 +309,31 @@ def _unpadded(
     return ids, places[:, -input_ids.shape[1] :]
 
 
-def _mapped(past: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A copy of a cache of any family, with every tensor in it changed; the cache that is given stays as it is."""
-    from transformers import PretrainedConfig
-    from transformers.cache_utils import DynamicLayer
+def only_grows(layer: Any) -> bool:
+    """Whether a layer of a cache holds keys and values alone: they are concatenated to, never written in place."""
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+    return type(layer) in {DynamicLayer, DynamicSlidingWindowLayer}
+
+
+def _mapped(past: Any, change: Callable[[Tensor], Tensor], *, keep: Callable[[Any], bool] = lambda part: False) -> Any:
+    """A copy of a cache of any family, with every tensor in it changed; the cache that is given stays as it is.
+
+    Of a part that ``keep`` holds of, the copy has the same tensors.
+    """
     if isinstance(past, Tensor):
         return change(past)
     if isinstance(past, list | tuple):
-        return type(past)(_mapped(item, change) for item in past)
+        return type(past)(_mapped(item, change, keep=keep) for item in past)
     if isinstance(past, dict):
-        return {key: _mapped(item, change) for key, item in past.items()}
-    if not type(past).__module__.startswith("transformers.") or isinstance(past, nn.Module | PretrainedConfig):
+        return {key: _mapped(item, change, keep=keep) for key, item in past.items()}
+    # What holds states is a class of transformers; its networks and configurations are no states.
+    if not type(past).__module__.startswith("transformers.") or hasattr(past, "forward") or hasattr(past, "to_dict"):
         return past
     new = copy.copy(past)
-    # Keys and values of attention only grow by concatenation, so copies may share them; states are written in place.
-    shared = ("keys", "values") if change is Tensor.clone and isinstance(past, DynamicLayer) else ()
-    for name, item in vars(past).items():
-        if name not in shared:
-            setattr(new, name, _mapped(item, change))
+    if not keep(past):
+        for name, item in vars(past).items():
+            setattr(new, name, _mapped(item, change, keep=keep))
     return new
 
 

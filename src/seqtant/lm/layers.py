@@ -170,8 +170,9 @@ def read_from(model: HuggingFaceLM, states: BlockStates) -> HuggingFaceCache:
     batch, time = states.input_ids.shape
     nothing = states.hidden.new_zeros(batch, 1, time, 1)
     for layer in cache.past.layers[: states.layer + 1]:
-        # Lengths and masks of the whole network are read off its first blocks, which have not been run here.
-        layer.update(nothing, nothing)
+        # Lengths and masks of the whole network are read off its first attention, which has not been run here.
+        if hasattr(layer, "update"):
+            layer.update(nothing, nothing)
     return cache
 
 

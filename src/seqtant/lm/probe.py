@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,9 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqtant.errors import InputError
-
-if TYPE_CHECKING:
-    from seqtant.lm.huggingface import Abilities, HuggingFaceLM
+from seqtant.lm.huggingface import Abilities, HuggingFaceLM
 
 TOKENS = 12
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
@@ -53,6 +50,7 @@ def probe(model: HuggingFaceLM) -> Abilities:
 def _probe(model: HuggingFaceLM) -> Abilities:
     long, short = _texts(model)
     length, split = len(long), len(short)
+    model.abilities = Abilities()  # each way is trusted while it is tried
     if length < 4:
         return model.abilities
     parameter = next(model.model.parameters())
@@ -101,9 +99,9 @@ def _probe(model: HuggingFaceLM) -> Abilities:
         mask[1, :pads] = 0
         output = model.forward(ids, mask).logits
         pairs = [(output[0], whole), (output[1, pads:], other)]
-        if found.steps:
+        if steps_right:
             # The two last tokens after a padded beginning, at once where the family can.
-            size = 2 if found.pieces else 1
+            size = 2 if pieces_right else 1
             cache: Any = model.forward(ids[:, :-2], mask[:, :-2], use_cache=True).cache
             for start in range(length - 2, length, size):
                 step = model.forward(ids[:, start : start + size], cache=cache, use_cache=True)
@@ -111,14 +109,12 @@ def _probe(model: HuggingFaceLM) -> Abilities:
                 pairs += [(step.logits[0], whole[start:end]), (step.logits[1], other[start - pads : end - pads])]
         return pairs
 
-    found = replace(model.abilities, steps=agrees(steps, STEP_TOLERANCE * allowed))
-    model.abilities = found
-    found = replace(found, pieces=found.steps and agrees(pieces, allowed))
-    model.abilities = replace(found, padding=True)
-    found = replace(found, padding=agrees(padding, STEP_TOLERANCE * allowed))
-    if lacks := [
-        text for text, able in zip(_LACKS, (found.steps, found.pieces, found.padding), strict=True) if not able
-    ]:
+    steps_right = agrees(steps, STEP_TOLERANCE * allowed)
+    pieces_right = steps_right and agrees(pieces, allowed)
+    found = Abilities(steps_right, pieces_right, agrees(padding, STEP_TOLERANCE * allowed))
+    # Where no cache serves, nothing more is to be said of it.
+    right = (steps_right, pieces_right or not steps_right, found.padding)
+    if lacks := [text for text, able in zip(_LACKS, right, strict=True) if not able]:
         warnings.warn(f"'{model.name}' {'; '.join(lacks)}: it is read in slower ways that are right", stacklevel=3)
     return found
 

@@ -68,7 +68,7 @@ def last_states(
     if (
         not chosen
         or not all(shared)
-        or not model.abilities.pieces
+        or not model.abilities.prefixes
         or saved < WORTH * sum(line.numel() for line in flat)
     ):
         return hidden_states(model, flat, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
@@ -122,7 +122,7 @@ def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
             stack.enter_context(replaced(block, lambda hidden, *_inputs, **_named: with_hidden(output[0], hidden)))
         stack.enter_context(suppress(ReachedError))
         model.forward(batch.input_ids, batch.mask, keep=1, use_cache=True)
-    return HuggingFaceCache(output[-1], batch.input_ids, batch.lengths, batch.mask, batch.input_ids.shape[1])
+    return HuggingFaceCache(output[-1], batch.input_ids, batch.lengths, batch.mask)
 
 
 REACH = 64

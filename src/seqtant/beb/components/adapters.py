@@ -129,6 +129,7 @@ class _AdaptedLM(HuggingFaceLM):
 
     def __init__(self, owner: AdaptedBase, adapter: str | None) -> None:
         super().__init__(owner.base.model, owner.base.tokenizer, name=adapter or owner.base.name)
+        self.abilities = owner.base.abilities
         self._owner, self._adapter = owner, adapter
 
     def forward(

@@ -67,7 +67,7 @@ def finetune(
     train(network, rows, training, context=quiet)
     if context.folder is not None:
         save_model(network, model, context.folder / name)
-    return HuggingFaceLM(network, model.tokenizer, name=f"{model.name}, {name}")
+    return model.with_network(network, name=f"{model.name}, {name}")
 
 
 def save_model(network: torch.nn.Module, model: HuggingFaceLM, folder: Path) -> None:

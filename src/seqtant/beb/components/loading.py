@@ -53,7 +53,7 @@ def load_to_change(source: ModelSource, *, device: str, dtype: str | None = None
         raise InputError(f"'{loaded.name}' has no weights to fit P- and P+ on: give a transformers model")
     if is_path(source):
         return loaded
-    return HuggingFaceLM(copy.deepcopy(loaded.model), loaded.tokenizer, name=loaded.name)
+    return loaded.with_network(copy.deepcopy(loaded.model))
 
 
 def open_components(

@@ -134,7 +134,7 @@ def fold(
     """
     check_vector(vector, model, allow_other=allow_other_model)
     copied = copy.deepcopy(model.model)
-    folded = HuggingFaceLM(copied, model.tokenizer, name=f"{model.name} + steering")
+    folded = model.with_network(copied, name=f"{model.name} + steering")
     for layer, error in bias_errors(folded, vector.layers).items():
         if not is_rounding(error, float_type(folded)):
             raise InputError(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seqtant.errors import InputError
 from seqtant.lm.batches import group_by_length, pad
 from seqtant.lm.hooks import decoder_blocks
-from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError, replaced, with_hidden
+from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError, only_grows, replaced, with_hidden
 from seqtant.lm.interface import reading_rows
 from seqtant.lm.layers import BlockStates, continue_from, read_from, run_to_layer
 from seqtant.lm.shared_beginnings import PrefixGroup, prefix_groups
@@ -89,7 +89,8 @@ def run_lower_blocks(
     """
     if last_only:
         rows = [replace(row, tokens=row.tokens[: row.prompt_length]) for row in rows]
-    groups = prefix_groups([row.tokens.tolist() for row in rows], [row.prompt_length - 1 for row in rows])
+    most = [row.prompt_length - 1 if model.abilities.prefixes else 0 for row in rows]
+    groups = prefix_groups([row.tokens.tolist() for row in rows], most)
     # Groups with and without a common prefix never share a batch: the latter need no cache.
     for sharing in (True, False):
         own = [group for group in groups if bool(group.shared) == sharing]
@@ -174,8 +175,6 @@ def _cache_of(model: HuggingFaceLM, states: BlockStates) -> HuggingFaceCache:
     The last block stops as soon as it has stored its own: its attention and its feed-forward layer, most of its cost,
     would only compute states that nobody reads.
     """
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
     block = decoder_blocks(model)[-1]
     whole: Any = block.forward
 
@@ -188,7 +187,7 @@ def _cache_of(model: HuggingFaceLM, states: BlockStates) -> HuggingFaceCache:
         def store_and_stop(*keys: Any, **options: Any) -> Any:
             stored = store(*keys, **options)
             # Not where a block keeps more than keys and values, such as a recurrent state.
-            if type(past.layers[-1]) in {DynamicLayer, DynamicSlidingWindowLayer}:
+            if only_grows(past.layers[-1]):
                 raise ReachedError
             return stored
 

@@ -139,7 +139,7 @@ def _finetune(record: Recorder, config: TrainConfig, base: ModelSource, within: 
     model = load(base, device=within.device)
     if not is_path(base):
         # LoRA puts its matrices into the network and merges them: a user's own must stay as it is.
-        model = HuggingFaceLM(copy.deepcopy(model.model), model.tokenizer, name=model.name)
+        model = model.with_network(copy.deepcopy(model.model))
     splits = load_rows(config.task, within.seed)
     rows, layouts = held_out(splits, config.arm, config.test_rows, within.seed)
     # Before: the adaptation changes the weights of this model.
@@ -205,4 +205,4 @@ def _adapt(
     run_training(network, batches, schedule, context=context)
     # Counted before the merge, which removes the matrices.
     trained = sum(each.numel() for each in network.parameters() if each.requires_grad)
-    return HuggingFaceLM(network.merge_and_unload(), tokenizer, name=f"{model.name}, adapted"), trained
+    return model.with_network(network.merge_and_unload(), name=f"{model.name}, adapted"), trained
