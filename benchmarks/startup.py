@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 
 REPEATS = 9
 RESULTS = Path(__file__).parent / "results" / "startup.json"

@@ -17,7 +17,7 @@ from seqtant.experiments.claims import Entry, kept_claims, read_claims
 from seqtant.experiments.records import Records
 from seqtant.findings import Claim, Estimate, Result, Table, from_json
 from seqtant.report.citations import Paper, papers
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 from seqtant.settings import read_yaml
 
 FOLDER = Path(__file__).parent

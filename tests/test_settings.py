@@ -19,13 +19,14 @@ from seqtant.settings import (
     build,
     config,
     config_hash,
+    field_docs,
     override,
     plain,
     preset,
     read_yaml,
     resolve,
+    to_yaml,
 )
-from seqtant.settings_text import field_docs, to_yaml
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,7 @@ from seqtant.beb.components.loading import world_component
 from seqtant.beb.prompts.sampling import Prompt, SentenceEnds, sample_prompts
 from seqtant.lm import encode, generate, load, log_prob_blocks, token_log_probs
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.runs.context import Context
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import Context, environment
 from seqtant.training import TrainingConfig
 
 PREFIXES, TOKENS, SAMPLES, PUBLISHED_PROMPTS, EXACT_PROMPTS, REPEATS = 10, 8, 64, 10, 60, 5

@@ -22,8 +22,7 @@ import torch
 
 from seqtant import beb, ctc, icl
 from seqtant.lm import load, token_log_probs
-from seqtant.runs.context import Context
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import Context, environment
 from seqtant.stats.fits import fit_line
 from seqtant.training import TrainingConfig, train
 

@@ -29,7 +29,7 @@ from seqtant.icl.prompts.tasks import Example, Task, reference_tasks
 from seqtant.icl.scoring.scores import label_log_probs
 from seqtant.lm import load, locate
 from seqtant.report.markdown import put
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "icl_harness.json"

@@ -169,7 +169,7 @@ PATHS = {
 def main() -> None:
     """Measures every path, or those that are named, and keeps the record; the others keep their rows."""
     torch.set_num_threads(1)
-    from seqtant.runs.environment import environment
+    from seqtant.runs.recorder import environment
 
     wanted = sys.argv[1:] or list(PATHS)
     stored = json.loads(RESULTS.read_text(encoding="utf-8"))["paths"] if RESULTS.is_file() else []

@@ -18,7 +18,7 @@ from typing import Any
 
 from seqtant.pretraining.build.build import build_folder
 from seqtant.pretraining.config import BuildConfig
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "pretraining_loading.json"

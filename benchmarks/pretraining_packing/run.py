@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqtant.pretraining.examples.packing import pack_lengths
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "pretraining_packing.json"

@@ -26,7 +26,7 @@ from seqtant.pretraining.examples.examples import group_slices, sentence_groups,
 from seqtant.pretraining.retrieval.neighbors import Neighbors, filter_neighbors, recall, search
 from seqtant.pretraining.retrieval.ordering import tour
 from seqtant.pretraining.sections import FilterSettings, NeighborSettings
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 from seqtant.stats.fits import fit_line
 
 RESULTS = Path(__file__).parents[1] / "results" / "pretraining_scale.json"

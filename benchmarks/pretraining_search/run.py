@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 
 from seqtant.pretraining.retrieval.neighbors import build_index, exact_neighbors, recall, search_index
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 
 RESULTS = Path(__file__).parents[1] / "results" / "pretraining_search.json"
 K = 10

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Result, from_json
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "pretraining_text.json"

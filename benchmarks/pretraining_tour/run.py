@@ -29,7 +29,7 @@ import numpy as np
 from seqtant.pretraining.retrieval.neighbors import Neighbors, search
 from seqtant.pretraining.retrieval.ordering import stream_order, tour
 from seqtant.pretraining.sections import NeighborSettings
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 
 RESULTS = Path(__file__).parents[1] / "results" / "pretraining_tour.json"
 

@@ -24,7 +24,7 @@ from contenders import ours, padded_scores, plain_choices, plain_prefixes, plain
 from peer import ask
 from work import SIZES, Size, flops, network, texts
 
-from seqtant.lm.batches import logits_per_pass, tokens_per_pass
+from seqtant.lm.interface import logits_per_pass, tokens_per_pass
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "scoring.json"
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--peer", help="Python of an environment with lm-eval")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    from seqtant.runs.environment import environment
+    from seqtant.runs.recorder import environment
 
     record: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

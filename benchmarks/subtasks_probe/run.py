@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.findings import Result
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import environment
 from seqtant.subtasks import NetworkConfig, OptimizationConfig, probe, train
 
 RESULTS = Path(__file__).parents[1] / "results" / "subtasks_probe.json"

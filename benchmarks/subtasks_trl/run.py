@@ -21,8 +21,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from seqtant.findings import Table
-from seqtant.report.tables import to_markdown
-from seqtant.runs.environment import environment
+from seqtant.report.terminal import to_markdown
+from seqtant.runs.recorder import environment
 from seqtant.subtasks import augment
 
 FOLDER = Path(__file__).parent

@@ -5,6 +5,6 @@ from .findings import Finding as Finding
 from .findings import Result as Result
 from .instruments import run as run
 from .instruments import write_report as write_report
-from .runs.context import Context as Context
+from .runs.recorder import Context as Context
 
 __version__: str

@@ -23,9 +23,9 @@ app = App(
 )
 _TABLE: dict[str, tuple[str, str]] = {
     "checkup": ("seqtant.commands.checkup:checkup", "Run every instrument that applies to a model; one report."),
-    **{each.name: (f"seqtant.commands.instruments:{each.name}", each.question) for each in PACKAGES.values()},
+    **{each.name: (f"seqtant.commands.builder:{each.name}", each.question) for each in PACKAGES.values()},
     "reference": (
-        "seqtant.commands.instruments:reference",
+        "seqtant.commands.builder:reference",
         "The model that ships: its world, its training, its manifest.",
     ),
     "runs": ("seqtant.commands.runs:app", "List, show, compare and export stored runs."),

@@ -16,12 +16,24 @@ from typing import Any
 
 from seqtant.errors import InputError, suggest
 from seqtant.findings import Result
-from seqtant.packages import PACKAGES, package
+from seqtant.packages import PACKAGES, Package
 from seqtant.report.figures import Figure
 from seqtant.report.page import write_page
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.runs.verb import Verb
 from seqtant.settings import VerbConfig
+
+
+def package(name: str) -> Package:
+    """Looks a package up by name.
+
+    Example:
+        >>> package("architecture").papers
+        (7, 8)
+    """
+    if name not in PACKAGES:
+        raise InputError(f"unknown instrument '{name}'{suggest(name, PACKAGES)}: known are {', '.join(PACKAGES)}")
+    return PACKAGES[name]
 
 
 @cache

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seqtant.errors import InputError, suggest
-
 
 @dataclass(frozen=True)
 class Package:
@@ -32,15 +30,3 @@ PACKAGES: dict[str, Package] = {
         Package("quantum", "What is the ground state of this spin lattice?", (9,)),
     )
 }
-
-
-def package(name: str) -> Package:
-    """Looks a package up by name.
-
-    Example:
-        >>> package("architecture").papers
-        (7, 8)
-    """
-    if name not in PACKAGES:
-        raise InputError(f"unknown instrument '{name}'{suggest(name, PACKAGES)}: known are {', '.join(PACKAGES)}")
-    return PACKAGES[name]

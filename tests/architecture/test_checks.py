@@ -9,7 +9,7 @@ import pytest
 
 from seqtant.architecture.checks import check
 from seqtant.errors import InputError
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 
 def test_a_model_folder_is_audited(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from seqtant.data.tokens import TokenWindows
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.instruments import figures, run
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.stats.intervals import mean
 
 TINY = replace(

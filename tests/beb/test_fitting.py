@@ -16,8 +16,8 @@ from seqtant.beb.components.fit import FittedComponents, split_statements, world
 from seqtant.beb.config import Behavior, Fitting
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.lm import MarkovLM
-from seqtant.lm.folder import REFERENCE, locate
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
+from seqtant.sources import REFERENCE, locate
 from seqtant.training.losses import IGNORED
 
 

@@ -18,8 +18,8 @@ from seqtant.beb.components.loading import Component, known_name, load_to_change
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.lm import MarkovLM, load
-from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.sources import REFERENCE, locate
 
 SMALL: dict[str, Any] = {"prompts": 8, "sentences": 4, "resamples": 50, "device": "cpu"}
 FOLDER = str(locate(REFERENCE))

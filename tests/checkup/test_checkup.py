@@ -15,8 +15,7 @@ from seqtant._checkup.checkup import checkup
 from seqtant._checkup.config import CheckupConfig
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 
 Check = Callable[..., Result]
 

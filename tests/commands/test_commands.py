@@ -16,7 +16,7 @@ from seqtant import cli
 from seqtant.cli import app
 from seqtant.commands.options import Options
 from seqtant.findings import Result, from_json
-from seqtant.runs import environment as machine
+from seqtant.runs import recorder as machine
 from seqtant.runs.store import Store
 
 RECIPE = """

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from seqtant.commands import execute as execution
-from seqtant.commands.execute import execute, judge
+from seqtant.commands import builder as execution
+from seqtant.commands.builder import execute, judge
 from seqtant.commands.options import Options
 from seqtant.errors import GateError, InconclusiveError, InputError
 from seqtant.findings import Claim, ClaimCheck, Estimate, Finding, Result, from_json

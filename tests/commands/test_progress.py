@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from seqtant.commands import terminal as module
-from seqtant.commands.terminal import TerminalProgress
+from seqtant.commands import builder as module
+from seqtant.commands.builder import TerminalProgress
 from seqtant.progress import track
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from seqtant.commands.terminal import advice_on_threads, tell_crowded
+from seqtant.commands.builder import advice_on_threads, tell_crowded
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,13 @@ import pytest
 import yaml
 
 from seqtant import cli
-from seqtant.commands import instruments as commands
+from seqtant.commands import builder as commands
 from seqtant.errors import InputError
 from seqtant.findings import Claim, Result, from_json, to_json
 from seqtant.instruments import config_type, configs, figures, find, run, write_report
 from seqtant.packages import PACKAGES
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import command_of
-from seqtant.settings import build, plain, preset
-from seqtant.settings_text import field_docs, to_yaml
+from seqtant.runs.recorder import Context, command_of
+from seqtant.settings import build, field_docs, plain, preset, to_yaml
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("theory", "config")

@@ -33,7 +33,7 @@ from seqtant.ctc.training import (
 )
 from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 
 @pytest.fixture(scope="module")

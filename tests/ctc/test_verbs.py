@@ -20,7 +20,7 @@ from seqtant.data.speech import TimedWord, read_ctm, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.instruments import figures
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 CPU = Context(device="cpu")
 TINY = configs.Utterances(train=32, development=8, test=8, digits=(2, 3))
@@ -340,6 +340,6 @@ def test_commands_and_settings_load_no_torch():
     import subprocess
     import sys
 
-    names = "seqtant.commands.instruments, seqtant.ctc.config, seqtant.ctc.theory, seqtant.ctc"
+    names = "seqtant.commands.builder, seqtant.ctc.config, seqtant.ctc.theory, seqtant.ctc"
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

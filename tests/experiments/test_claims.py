@@ -12,7 +12,7 @@ from seqtant.experiments import records as reuse
 from seqtant.experiments.claims import check_claims, judge, read_claims
 from seqtant.findings import Claim, Estimate
 from seqtant.packages import Package
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("demo_package")

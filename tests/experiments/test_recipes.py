@@ -10,7 +10,7 @@ import pytest
 from seqtant.errors import InputError
 from seqtant.experiments import records as reuse
 from seqtant.experiments.recipes import find_recipe, list_recipes, read_recipe, run_recipe
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("demo_package")

@@ -14,7 +14,7 @@ from seqtant.experiments.claims import check_claims, read_claims
 from seqtant.experiments.records import Records, default_folder
 from seqtant.findings import Result, to_json
 from seqtant.instruments import config_type, run
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("demo_package")

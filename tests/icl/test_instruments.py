@@ -19,7 +19,7 @@ from seqtant.icl.config import PosteriorConfig
 from seqtant.icl.scoring.evidence import ShotCurve, identified_share, resample_shots, separate, task_weights
 from seqtant.icl.scoring.scores import Components
 from seqtant.instruments import figures
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from tests.icl.samples import byte_tokenizer, random_llama, save, word_tokenizer, write_task
 
 SMALL = ("--set", "contexts=1", "--set", "context_shots=6", "--set", "examples=8", "--prompts", "4")

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from seqtant.errors import InputError
 from seqtant.lm import MarkovLM, current_rows, log_prob_blocks, next_token_log_probs, reading_rows, token_log_probs
 from seqtant.lm import batch_continuation_log_probs as continuations
-from seqtant.lm.batches import group_by_length, pad
-from seqtant.lm.interface import kept_positions
+from seqtant.lm.interface import group_by_length, kept_positions, pad
 
 COIN = MarkovLM([0.5, 0.5], name="coin")
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, MarkovLM, Sampling, edit_blocks, generate, token_log_probs
-from seqtant.lm.batches import pad
 from seqtant.lm.hooks import BlockCall, check_layers, decoder_blocks, depth, read_blocks, width
+from seqtant.lm.interface import pad
 from tests.lm.conftest import build
 
 LAST_LINEAR = {

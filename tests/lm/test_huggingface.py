@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqtant.lm import HuggingFaceLM, batch_continuation_log_probs, edit_blocks, encode, generate, load, token_log_probs
-from seqtant.lm.batches import pad
+from seqtant.lm.interface import pad
 
 
 def bare(model: HuggingFaceLM, ids: list[int]) -> torch.Tensor:

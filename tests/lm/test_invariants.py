@@ -16,8 +16,8 @@ from seqtant.lm import (
     sequence_log_probs,
     token_log_probs,
 )
-from seqtant.lm import batches as logits_module
-from seqtant.lm.batches import pad
+from seqtant.lm import interface as logits_module
+from seqtant.lm.interface import pad
 
 TOLERANCE = 1e-5
 

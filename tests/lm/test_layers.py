@@ -10,9 +10,9 @@ from torch import Tensor
 
 from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, continue_from, edit_blocks, hidden_states, read_from, run_to_layer
-from seqtant.lm.batches import pad
 from seqtant.lm.hooks import BlockCall, decoder_blocks
 from seqtant.lm.huggingface import with_hidden
+from seqtant.lm.interface import pad
 from seqtant.lm.layers import BlockStates
 
 

@@ -185,7 +185,7 @@ def test_devices_and_number_types_are_checked() -> None:
 
 def test_importing_the_package_loads_no_torch() -> None:
     heavy = "[name for name in ('torch', 'transformers', 'scipy') if name in sys.modules]"
-    code = f"import sys, seqtant.lm, seqtant.lm.folder; dir(seqtant.lm); print({heavy})"
+    code = f"import sys, seqtant.lm, seqtant.sources; dir(seqtant.lm); print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == "[]"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from seqtant.errors import InputError
 from seqtant.lm import HiddenMarkovLM, MarkovLM, MixtureLM, sequence_log_probs, token_log_probs
-from seqtant.lm import batches as logits_module
+from seqtant.lm import interface as logits_module
 
 seeds = st.integers(0, 2**31 - 1)
 

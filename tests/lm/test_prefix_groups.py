@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from seqtant.lm.shared_beginnings import WORTH, PrefixGroup, prefix_groups
+from seqtant.lm.layers import WORTH, PrefixGroup, prefix_groups
 
 
 def cuts(row: list[int]) -> Iterator[list[list[int]]]:

@@ -15,11 +15,9 @@ from seqtant.errors import InputError
 from seqtant.lm.continuations import batch_continuation_log_probs, continuation_log_probs
 from seqtant.lm.generation import Sampling, generate
 from seqtant.lm.huggingface import Abilities, HuggingFaceLM
-from seqtant.lm.layers import hidden_states
-from seqtant.lm.loading import load
-from seqtant.lm.probe import probe
+from seqtant.lm.layers import hidden_states, last_states
+from seqtant.lm.loading import load, probe
 from seqtant.lm.scoring import token_log_probs
-from seqtant.lm.shared_beginnings import last_states
 from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
 from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector

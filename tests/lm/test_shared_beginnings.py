@@ -6,7 +6,7 @@ import torch
 
 from seqtant.lm import HuggingFaceLM, hidden_states
 from seqtant.lm.hooks import decoder_blocks
-from seqtant.lm.shared_beginnings import last_states
+from seqtant.lm.layers import last_states
 
 GROUPS = [
     [[0, 2, 3, 4, 1], [0, 2, 3, 4, 2, 3]],

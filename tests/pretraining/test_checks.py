@@ -8,9 +8,9 @@ import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from seqtant.errors import InputError, NothingToSayError
-from seqtant.lm.folder import locate
 from seqtant.pretraining.checks import check
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
+from seqtant.sources import locate
 from tests.pretraining.samples import topical_documents, write_jsonl
 
 

@@ -18,7 +18,7 @@ from seqtant.pretraining.instruments.epsilon_rank import (
     truncation_errors,
 )
 from seqtant.pretraining.theory import effective_rank_bounds
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 
 def rows(depth: int, seed: int) -> dict[float | None, tuple[int, int]]:

@@ -14,13 +14,13 @@ from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadMode
 from seqtant import pretraining
 from seqtant.data.documents import TextList
 from seqtant.errors import InputError
-from seqtant.lm.folder import locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.pretraining.build.build import Build
 from seqtant.pretraining.sections import as_sources
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.world.world import reference_world
 from seqtant.settings import plain
+from seqtant.sources import locate
 from tests.pretraining.samples import topical_documents, write_jsonl
 
 DOCUMENTS = topical_documents(60)

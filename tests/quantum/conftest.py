@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 
 @pytest.fixture(autouse=True)

@@ -25,9 +25,8 @@ from seqtant.quantum.instruments.exact import Reference, find_reference
 from seqtant.quantum.instruments.ground_state import judge, lies_above
 from seqtant.quantum.instruments.import_flowket import read_flowket, write_flowket
 from seqtant.quantum.training.systems import System
-from seqtant.runs.context import Context
-from seqtant.settings import build, plain
-from seqtant.settings_text import to_yaml
+from seqtant.runs.recorder import Context
+from seqtant.settings import build, plain, to_yaml
 
 CONFIGS = configs("quantum")
 DRAWN = {"ground-state", "observe", "transfer", "compare-sampling", "benchmark"}

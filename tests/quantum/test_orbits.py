@@ -14,7 +14,7 @@ from seqtant.quantum.observation import amplitudes, energy_of_vector
 from seqtant.quantum.operators.lattices import symmetry_group
 from seqtant.quantum.training.systems import System, make_state
 from seqtant.quantum.training.vmc import imaginary_time
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 QUIET = Context(seed=1, device="cpu")
 

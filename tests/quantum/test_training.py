@@ -22,7 +22,7 @@ from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, load_state
 from seqtant.quantum.training.distributed import uniforms
 from seqtant.quantum.training.systems import System, make_state
 from seqtant.quantum.training.vmc import VMC
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 QUIET = Context(seed=1, device="cpu")
 
@@ -129,7 +129,7 @@ import sys, torch
 torch.set_num_threads(1)
 from seqtant.quantum.config import GroundStateConfig, NetworkConfig
 from seqtant.quantum.instruments.ground_state import train
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 config = GroundStateConfig(lattice="2x3", steps=3, samples=150, evaluation_samples=32,
                            network=NetworkConfig(depth=2, width=4))
 found = train(config, Context(seed=4, device="cpu"))

@@ -7,11 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqtant.reference.world.facts import FactSettings
-from seqtant.reference.world.games import GameSettings, LabelTask
-from seqtant.reference.world.stories import StorySettings
-from seqtant.reference.world.sums import SumSettings
-from seqtant.reference.world.talks import PERSONAS, TalkSettings, Tone
+from seqtant.reference.world.facts import FactSettings, SumSettings
+from seqtant.reference.world.stories import PERSONAS, GameSettings, LabelTask, StorySettings, TalkSettings, Tone
 from seqtant.reference.world.world import World, WorldSettings, reference_world
 
 

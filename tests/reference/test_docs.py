@@ -10,7 +10,7 @@ import pytest
 from seqtant.findings import format_number
 from seqtant.reference.config import DescribeConfig
 from seqtant.reference.instruments.describe import describe_world
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference-model.md"
 

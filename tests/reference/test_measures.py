@@ -12,8 +12,8 @@ from seqtant.reference.measures import answer, follow, gaps, solve, track_tone
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.prompts import Prompts
 from seqtant.reference.truths import PersonaTruths
-from seqtant.reference.world.sums import Problem
-from seqtant.reference.world.talks import TalkSettings
+from seqtant.reference.world.facts import Problem
+from seqtant.reference.world.stories import TalkSettings
 from seqtant.reference.world.world import World
 
 

@@ -18,7 +18,7 @@ from seqtant.reference.measures import answer, follow, gaps, solve, track_tone
 from seqtant.reference.prompts import Prompts
 from seqtant.reference.recipe import data_hash, file_hashes, read_manifest, training_batches
 from seqtant.reference.world.world import World, WorldSettings
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.settings import build
 
 FOLDER = Path(str(files("seqtant.reference"))) / "weights"

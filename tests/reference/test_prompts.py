@@ -7,10 +7,8 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.reference.prompts import Prompts
-from seqtant.reference.world.facts import CITIES, PEOPLE, FactSettings
-from seqtant.reference.world.games import TASKS
-from seqtant.reference.world.sums import Problem
-from seqtant.reference.world.talks import PERSONAS
+from seqtant.reference.world.facts import CITIES, PEOPLE, FactSettings, Problem
+from seqtant.reference.world.stories import PERSONAS, TASKS
 from seqtant.reference.world.world import World
 
 

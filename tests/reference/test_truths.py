@@ -10,8 +10,7 @@ import pytest
 from seqtant.errors import InputError
 from seqtant.reference.prompts import Prompts
 from seqtant.reference.truths import PersonaTruths, SentenceClasses, TaskTruths
-from seqtant.reference.world.games import GameSettings
-from seqtant.reference.world.talks import TalkSettings
+from seqtant.reference.world.stories import GameSettings, TalkSettings
 from seqtant.reference.world.world import World, WorldSettings
 
 

@@ -16,7 +16,7 @@ from seqtant.packages import PACKAGES
 from seqtant.report.citations import cited_by, papers, to_bibtex
 from seqtant.report.intervals import strip
 from seqtant.report.summary import headline, sections
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 
 def result(**fields: Any) -> Result:

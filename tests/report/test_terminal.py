@@ -10,8 +10,7 @@ from rich.console import Console
 
 from seqtant.findings import Measurement, Result, Table
 from seqtant.report.summary import headline
-from seqtant.report.tables import print_table
-from seqtant.report.terminal import MOST_ROWS, print_result
+from seqtant.report.terminal import MOST_ROWS, print_result, print_table
 
 pytestmark = pytest.mark.usefixtures("demo_package")
 

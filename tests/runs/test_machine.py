@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seqtant.lm.loading import pick_device
-from seqtant.runs import environment as machine
+from seqtant.runs import recorder as machine
 
 
 def test_the_description_is_complete() -> None:

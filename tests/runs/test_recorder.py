@@ -11,9 +11,7 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result, from_json, to_json
-from seqtant.runs.context import Context
-from seqtant.runs.environment import environment
-from seqtant.runs.recorder import Recorder, new_id
+from seqtant.runs.recorder import Context, Recorder, environment, new_id
 from seqtant.settings import config_hash
 
 

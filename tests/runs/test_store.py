@@ -16,8 +16,7 @@ import pytest
 
 from seqtant.errors import InputError
 from seqtant.findings import Artifact, Claim, ClaimCheck, Estimate, Finding, Measurement, Result
-from seqtant.runs.migrations import FIRST, MIGRATIONS, Migration, migrate
-from seqtant.runs.store import Store, home
+from seqtant.runs.store import FIRST, MIGRATIONS, Migration, Store, home, migrate
 
 
 def result(id: str = "0abc", **fields: Any) -> Result:

@@ -10,15 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.progress import SILENT
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder, command_of
+from seqtant.runs.recorder import Context, Recorder, command_of
 from seqtant.runs.verb import verb
 from seqtant.settings import Share, VerbConfig, config, config_hash, plain
-from seqtant.sources import ModelSource, Rows
+from seqtant.sources import ModelSource, Rows, read_lines
 
 
 @config

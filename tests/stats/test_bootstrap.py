@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqtant.errors import InputError
-from seqtant.stats.bootstrap import bootstrap, cluster_bootstrap, percentile
+from seqtant.stats.intervals import bootstrap, cluster_bootstrap, percentile
 
 
 def test_interval_is_that_of_all_resamples():

@@ -12,7 +12,7 @@ from seqtant import cli
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result, from_json
 from seqtant.instruments import figures
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.settings import resolve
 from seqtant.steering import choose_strength
 from seqtant.steering.config import ChooseConfig

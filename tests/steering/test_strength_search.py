@@ -8,7 +8,6 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from seqtant.errors import InputError
-from seqtant.steering.analysis.fits import fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
 from seqtant.steering.analysis.strength_search import (
     Budget,
     Choice,
@@ -18,7 +17,7 @@ from seqtant.steering.analysis.strength_search import (
     operating_point,
 )
 from seqtant.steering.instruments.refit import CURVES, STRENGTHS
-from seqtant.steering.theory import bell
+from seqtant.steering.theory import bell, fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
 from tests.steering.samples import Synthetic
 
 

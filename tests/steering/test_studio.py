@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.steering.config import ChooseConfig
 from seqtant.steering.playground.studio import Studio
 

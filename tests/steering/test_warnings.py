@@ -9,8 +9,7 @@ import torch
 
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.steering.config import RefitConfig
 from seqtant.steering.inputs import record_warnings
 from seqtant.steering.vectors.vector import LayerFacts, SteeringVector

@@ -12,7 +12,7 @@ import seqtant
 from seqtant import subtasks
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.lm import load
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.settings import config_hash
 from seqtant.subtasks.checks import check
 from seqtant.subtasks.config import CompareConfig, NetworkConfig, OptimizationConfig, TrainConfig

@@ -10,7 +10,7 @@ import pytest
 from seqtant import cli, subtasks
 from seqtant.errors import InputError, NothingToSayError
 from seqtant.instruments import figures
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.subtasks.checks import check
 from seqtant.subtasks.config import CompareConfig, NetworkConfig, OptimizationConfig, TrainConfig
 from seqtant.subtasks.instruments.compare import median_updates

@@ -9,7 +9,7 @@ import torch
 from seqtant import subtasks
 from seqtant.errors import InputError, TrainingError
 from seqtant.lm.interface import CausalLM, LMOutput
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
 from seqtant.subtasks.networks.checkpoint import TrainedNetwork, load_trained, save_trained
 from seqtant.subtasks.networks.networks import NetworkLM, build_network

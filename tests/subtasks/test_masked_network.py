@@ -8,7 +8,7 @@ import torch
 
 from seqtant import subtasks
 from seqtant.errors import InputError
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.subtasks.config import NetworkConfig, OptimizationConfig, TrainConfig
 from seqtant.subtasks.networks.networks import MaskedNetwork
 

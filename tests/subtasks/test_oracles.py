@@ -11,7 +11,7 @@ import torch
 from seqtant import subtasks
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.subtasks.config import NetworkConfig, ProbeConfig
 from seqtant.subtasks.instruments.probe import updates_for, verdict
 from seqtant.subtasks.networks.gradient_signal import Signal, measure_signal, step_signal, whole_signal

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seqtant.lm.interface import CausalLM, LMOutput
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.subtasks.config import ArmSettings, NetworkConfig, OptimizationConfig
 from seqtant.subtasks.networks.networks import build_network
 from seqtant.subtasks.tasks.arms import TaskBatches, arm_of, sequences

@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from seqtant.models.decoder import Decoder
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training import Periodic, TrainingConfig, next_token_loss
 from seqtant.training.loop import InterruptSwitch, _Run
 from seqtant.training.optimizer import build_optimizer

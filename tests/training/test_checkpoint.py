@@ -12,7 +12,7 @@ import torch
 from seqtant.errors import TrainingError
 from seqtant.models.decoder import Decoder
 from seqtant.models.decoder_config import DecoderConfig
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training import TrainingConfig, train
 from seqtant.training.checkpoint import checkpoints, read_weights
 

@@ -19,7 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training import Periodic, TrainingConfig, train
 from seqtant.training.checkpoint import checkpoints
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from seqtant.errors import InputError, TrainingError
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training import LossSum, Periodic, TrainingConfig, next_token_loss, train
 
 

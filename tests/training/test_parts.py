@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from seqtant.errors import InputError
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training import train
 from seqtant.training.batches import rows_of, share_of, split
 from seqtant.training.config import TrainingConfig

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from seqtant.models.decoder import Decoder
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training import Periodic, TrainingConfig, train
 
 

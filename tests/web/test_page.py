@@ -13,7 +13,7 @@ import pytest
 
 from seqtant.findings import Result, from_json
 from seqtant.instruments import write_report
-from seqtant.runs.environment import find_browser
+from seqtant.runs.recorder import find_browser
 
 pytestmark = [pytest.mark.web, pytest.mark.usefixtures("demo_package")]
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from seqtant.runs.context import Context
-from seqtant.runs.environment import find_browser
+from seqtant.runs.recorder import Context, find_browser
 from seqtant.steering.config import ChooseConfig
 from tests.steering.samples import make_model
 

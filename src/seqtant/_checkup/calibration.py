@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from seqtant.findings import Cell, Result
-from seqtant.lm.folder import REFERENCE
 from seqtant.runs.recorder import Recorder
-from seqtant.sources import is_path
+from seqtant.sources import REFERENCE, is_path
 
 CALIBRATED = {
     "architecture": {"weights": "parameters"},

@@ -18,14 +18,12 @@ from seqtant._checkup.gates import findings, read_gates
 from seqtant._checkup.inputs import gather
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError, SeqtantError
 from seqtant.findings import Result, from_json, to_json
-from seqtant.lm.folder import check_folder, locate, name_of
 from seqtant.lm.loading import loaded_once
 from seqtant.packages import PACKAGES, Package
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import describe, is_path
+from seqtant.sources import check_folder, describe, is_path, locate, name_of
 
 ORDER = ("architecture", "pretraining", "icl", "beb", "steering", "subtasks")
 """What is asked of a language model, from what it is to what it can be made to do."""

@@ -10,11 +10,10 @@ from seqtant._checkup.checkup import check_model
 from seqtant._checkup.config import CheckupConfig
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Estimate, Result, Verdict, format_number
-from seqtant.lm.folder import name_of
 from seqtant.packages import PACKAGES
 from seqtant.runs.compare import Difference, compare
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
+from seqtant.sources import name_of
 
 ASKED = {
     "architecture": ("Have both the same number of parameters?", ("parameters",)),

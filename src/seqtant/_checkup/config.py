@@ -6,7 +6,7 @@ from dataclasses import field, replace
 from typing import Any, ClassVar
 
 from seqtant.errors import InputError
-from seqtant.packages import package
+from seqtant.instruments import package
 from seqtant.settings import Share, VerbConfig, config
 from seqtant.sources import ModelSource, ObjectOrPath, Rows
 

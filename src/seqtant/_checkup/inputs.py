@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError
 from seqtant.runs.files import make_folder, write_text
-from seqtant.sources import Rows, is_path
+from seqtant.sources import Rows, is_path, read_lines
 
 Lines = list[dict[str, Any]]
 

@@ -7,7 +7,7 @@ from typing import Any
 from seqtant.architecture.config import AuditConfig
 from seqtant.architecture.instruments.audit import audit
 from seqtant.findings import Result
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.sources import ModelSource
 
 

@@ -13,9 +13,8 @@ from typing import Any
 from seqtant.beb.config import Behavior, Fitting, MeasureConfig
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.lm.folder import REFERENCE
-from seqtant.runs.context import Context
-from seqtant.sources import ModelSource
+from seqtant.runs.recorder import Context
+from seqtant.sources import REFERENCE, ModelSource
 
 STATEMENTS, EPOCHS = 90, 3
 """Most statements of each kind that a checkup fits to, and how often it shows them."""

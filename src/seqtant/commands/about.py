@@ -48,7 +48,7 @@ def env(*, json: Flag = False) -> None:
         json: Print JSON.
     """
     from seqtant.commands.output import machine_tables, show
-    from seqtant.runs.environment import describe
+    from seqtant.runs.recorder import describe
 
     facts = describe()
     show(facts, *machine_tables(facts), json=json)

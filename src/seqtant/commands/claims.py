@@ -61,15 +61,13 @@ def check(
     """
     from rich.text import Text
 
-    from seqtant.commands.execute import command_line
+    from seqtant.commands.builder import TerminalProgress, command_line
     from seqtant.commands.output import entries_note, made, print_json
-    from seqtant.commands.terminal import TerminalProgress
     from seqtant.errors import GateError
     from seqtant.experiments.claims import check_claims, read_claims
     from seqtant.experiments.records import Records, default_folder
-    from seqtant.report.tables import claims_table, to_markdown
-    from seqtant.report.terminal import Terminal, print_claims
-    from seqtant.runs.context import Context
+    from seqtant.report.terminal import Terminal, claims_table, print_claims, to_markdown
+    from seqtant.runs.recorder import Context
     from seqtant.runs.store import Store
 
     claims = read_claims(paper=paper, only=package)

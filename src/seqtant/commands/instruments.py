@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from seqtant.commands.builder import build_command, build_group
 from seqtant.commands.options import Flag, Whole
-from seqtant.errors import GateError, InconclusiveError
-from seqtant.findings import Result
-from seqtant.instruments import config_type
 
 VERBS: dict[str, dict[str, str]] = {
     "architecture": {
@@ -119,47 +115,6 @@ GINC = {
     "train": "vocabulary context",
 }
 """Verbs ``ginc-...`` of the package ``icl``, a group of their own on the command line."""
-
-
-def __getattr__(name: str) -> App:
-    """Makes a package's command group when it is asked for: ``seqtant.commands.instruments:steering``."""
-    if name not in VERBS:
-        raise AttributeError(name)
-    if name == "reference":
-        question = "The model that ships: its world, its training, its manifest."
-        return build_group(name, VERBS[name], question=question, finish=lambda each: int(each.verdict == "disagrees"))
-    app = build_group(name, VERBS[name], finish=_pass_or_fail)
-    if name == "icl":
-        group = App(
-            name="ginc", help="The synthetic data set of Xie et al.: make it, ask Bayes, ask a model, train one."
-        )
-        app.command(group)
-        for verb, fields in GINC.items():
-            command = build_command(f"icl ginc-{verb}", config_type(f"icl.ginc-{verb}"), fields)
-            group.command(command, name=verb)
-            app.command(command, name=f"ginc-{verb}", show=False)
-    elif name == "steering":
-        apply = build_command("steering generate", config_type("steering.apply"), VERBS["steering"]["apply"])
-        app.command(apply, name="generate", show=False)
-        checked = build_command(
-            "steering import",
-            config_type("steering.extract"),
-            "source=vector model /",
-            help="Check a control vector of another program against a model; --out keeps it as vector.safetensors.",
-        )
-        app.command(checked, name="import")
-        app.command(playground)
-    return app
-
-
-def _pass_or_fail(result: Result) -> int:
-    """Makes a gate of a verb whose value ``passed`` is 0 (it fails) or None (it cannot be told)."""
-    passed = result.values.get("passed", 1)
-    if passed == 0:
-        raise GateError(result.findings[0].summary)
-    if passed is None:
-        raise InconclusiveError(result.findings[0].summary)
-    return 0
 
 
 def playground(

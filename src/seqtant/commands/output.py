@@ -14,8 +14,7 @@ from seqtant.experiments.claims import Entry
 from seqtant.experiments.recipes import Outcome, Recipe
 from seqtant.findings import Cell, Claim, Table, format_number
 from seqtant.report.summary import headline
-from seqtant.report.tables import print_table
-from seqtant.report.terminal import Terminal
+from seqtant.report.terminal import Terminal, print_table
 from seqtant.runs.compare import cell, flat
 from seqtant.runs.store import Row
 
@@ -125,7 +124,7 @@ def outcomes_table(recipe: Recipe, outcomes: Sequence[Outcome]) -> Table:
 
 
 def machine_tables(facts: Mapping[str, Any]) -> list[Table]:
-    """What an installation has; see :func:`seqtant.runs.environment.describe`."""
+    """What an installation has; see :func:`seqtant.runs.recorder.describe`."""
     rows = [(key, value) for key, value in facts["environment"].items() if value]
     rows += [("device", facts["device"]), ("store", facts["store_problem"] or facts["store"])]
     rows += [("browser", facts["browser"] or "none found (only the tests of pages need one)")]

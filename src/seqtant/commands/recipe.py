@@ -50,13 +50,12 @@ def run(
         device: auto, cpu, cuda, cuda:1, or mps for training.
         json: Print the results as one JSON array.
     """
-    from seqtant.commands.execute import command_line
+    from seqtant.commands.builder import TerminalProgress, command_line
     from seqtant.commands.output import outcomes_table, show
-    from seqtant.commands.terminal import TerminalProgress
     from seqtant.experiments.recipes import find_recipe, run_recipe
     from seqtant.instruments import write_report
-    from seqtant.runs.context import Context
     from seqtant.runs.files import make_folder, write_text
+    from seqtant.runs.recorder import Context
     from seqtant.runs.records import export
     from seqtant.runs.store import Store
 

@@ -26,7 +26,7 @@ from seqtant.data.audio import read_audio
 from seqtant.data.speech import Utterance
 from seqtant.errors import InputError
 from seqtant.models.ctc_encoder import CTCEncoder, CTCEncoderConfig
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.sources import is_path
 from seqtant.training import LossSum, Periodic, TrainingConfig, train
 from seqtant.training.batches import Batch

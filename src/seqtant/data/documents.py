@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
+from seqtant.sources import read_lines, text_of
 
 
 class Documents(Protocol):

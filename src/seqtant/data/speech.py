@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqtant.data.audio import Recording, read_audio
-from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError
+from seqtant.sources import read_lines
 
 
 @dataclass(frozen=True)

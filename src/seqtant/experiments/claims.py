@@ -12,10 +12,10 @@ from typing import Any
 from seqtant.errors import InputError, MissingExtraError, SeqtantError, suggest
 from seqtant.experiments.records import Records, find_or_run
 from seqtant.findings import Claim, ClaimCheck, ClaimVerdict, Estimate, Result, Scale
-from seqtant.instruments import config_type
-from seqtant.packages import PACKAGES, package
+from seqtant.instruments import config_type, package
+from seqtant.packages import PACKAGES
 from seqtant.progress import track
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.runs.store import Store
 from seqtant.settings import PRESETS, build, config_hash, read_yaml
 

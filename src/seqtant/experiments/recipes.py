@@ -13,7 +13,7 @@ from seqtant.experiments.records import find_or_run
 from seqtant.findings import Result, Scale
 from seqtant.instruments import config_type
 from seqtant.progress import track
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.runs.store import Store
 from seqtant.settings import PRESETS, build, read_yaml
 

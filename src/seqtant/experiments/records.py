@@ -11,8 +11,7 @@ import seqtant
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json
 from seqtant.instruments import config_type, instrument_of, run
-from seqtant.runs.context import Context
-from seqtant.runs.environment import environment
+from seqtant.runs.recorder import Context, environment
 from seqtant.runs.store import Store
 from seqtant.settings import build, config_hash
 

@@ -9,7 +9,7 @@ from seqtant.findings import Result
 from seqtant.icl.config import ShotsConfig
 from seqtant.icl.instruments.shots import shots
 from seqtant.icl.scoring.study import knows_games
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.sources import ModelSource
 
 

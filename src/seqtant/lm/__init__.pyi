@@ -1,6 +1,7 @@
+from seqtant.sources import locate as locate
+
 from .continuations import batch_continuation_log_probs as batch_continuation_log_probs
 from .continuations import continuation_log_probs as continuation_log_probs
-from .folder import locate as locate
 from .generation import Generated as Generated
 from .generation import Sampling as Sampling
 from .generation import generate as generate

@@ -11,18 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import (
+from seqtant.lm.interface import (
     Batch,
+    CausalLM,
     Tokens,
     as_tokens,
     check_finite,
     check_length,
     group_by_length,
     pad,
+    reading_rows,
     target_log_probs,
     tokens_per_pass,
 )
-from seqtant.lm.interface import CausalLM, reading_rows
 from seqtant.progress import SILENT, Progress
 
 TOKENS_IN_CACHE = 16384

@@ -11,9 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import Tokens, as_tokens, gathered, group_by_length, pad
 from seqtant.lm.continuations import TOKENS_IN_CACHE
-from seqtant.lm.interface import CausalLM, reading_rows
+from seqtant.lm.interface import CausalLM, Tokens, as_tokens, gathered, group_by_length, pad, reading_rows
 from seqtant.progress import SILENT, Progress
 
 

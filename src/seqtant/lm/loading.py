@@ -8,24 +8,149 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from seqtant.errors import InputError
-from seqtant.lm.folder import REFERENCE, check_folder, locate
-from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.huggingface import Abilities, HuggingFaceLM
 from seqtant.lm.interface import CausalLM
-from seqtant.lm.probe import probe
-from seqtant.sources import ModelSource, is_path
+from seqtant.sources import REFERENCE, ModelSource, check_folder, is_path, locate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+TOKENS = 12
+TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
+"""Largest difference of a log-probability, in nats, that rounding explains, by number type."""
+STEP_TOLERANCE = 4
+"""Single steps may differ by so many tolerances: some state-space families leave out the floor of their step size."""
+
+_KNOWN: WeakKeyDictionary[nn.Module, Abilities] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def probe(model: HuggingFaceLM) -> Abilities:
+    """Finds out by which ways a network reads tokens rightly, and sets them on the wrapper; warns of those it does not.
+
+    Changing the last token must not move the log-probabilities before it. Then a sequence read whole must agree with
+    itself read token by token over a cache, in two pieces (with a copied row, twice from one cache, another text in
+    between), and beside a longer row with padding on the left.
+
+    Args:
+        model: The wrapped network; its weights must be there.
+
+    Returns:
+        What was found; each network is tried once.
+    """
+    if model.model not in _KNOWN:
+        _KNOWN[model.model] = _probe(model)
+    model.abilities = _KNOWN[model.model]
+    return model.abilities
+
+
+def _probe(model: HuggingFaceLM) -> Abilities:
+    long, short = _texts(model)
+    length, split = len(long), len(short)
+    model.abilities = Abilities()  # each way is trusted while it is tried
+    if length < 4:
+        return model.abilities
+    parameter = next(model.model.parameters())
+    allowed = TOLERANCE.get(parameter.dtype, 0.5)
+    whole, other = (_log_probs(model.forward(ids[None]).logits)[0] for ids in (long, short))
+    if not bool(whole.isfinite().all()):
+        return model.abilities  # broken weights are told by whoever reads their scores
+    changed = long.clone()
+    changed[-1] = short[-1] if short[-1] != long[-1] else short[0]
+    ahead = float((_log_probs(model.forward(changed[None]).logits)[0] - whole)[:-1].abs().max())
+    if ahead > allowed / 10:
+        raise InputError(
+            f"'{model.name}' looks ahead: another last token moves the scores before it by {ahead:.2g} nats, so "
+            "they are no probabilities of text: give a causal language model"
+        )
+
+    def agrees(way: Callable[[], list[tuple[Tensor, Tensor]]], tolerance: float) -> bool:
+        try:
+            pairs = way()
+        except Exception:  # the families' own errors are of every kind; all mean that this way is not theirs
+            return False
+        return all(float((_log_probs(found) - wanted).abs().max()) <= tolerance for found, wanted in pairs)
+
+    def steps() -> list[tuple[Tensor, Tensor]]:
+        cache: Any = model.forward(long[None, :split], use_cache=True).cache
+        model.forward(short[None, :split], use_cache=True)  # a state kept in the network itself is gone now
+        found = []
+        for place in range(split, length):
+            output = model.forward(long[None, place : place + 1], cache=cache, use_cache=True)
+            cache = output.cache
+            found.append((output.logits[0, 0], whole[place]))
+        return found
+
+    def pieces() -> list[tuple[Tensor, Tensor]]:
+        cache: Any = model.forward(long[None, :split], use_cache=True).cache
+        twice = model.select_rows(cache, torch.tensor([0, 0], device=model.device))
+        model.forward(short[None, :split], use_cache=True)
+        both = model.forward(long[split:].expand(2, -1), cache=twice).logits
+        again = model.forward(long[None, split:], cache=cache).logits[0]
+        return [(line, whole[split:]) for line in (*both, again)]
+
+    def padding() -> list[tuple[Tensor, Tensor]]:
+        pads = length - split
+        ids = torch.stack([long, torch.cat([long.new_full((pads,), model.pad_id), short])])
+        mask = torch.ones_like(ids)
+        mask[1, :pads] = 0
+        output = model.forward(ids, mask).logits
+        pairs = [(output[0], whole), (output[1, pads:], other)]
+        if steps_right:
+            # The two last tokens after a padded beginning, at once where the family can.
+            size = 2 if pieces_right else 1
+            cache: Any = model.forward(ids[:, :-2], mask[:, :-2], use_cache=True).cache
+            for start in range(length - 2, length, size):
+                step = model.forward(ids[:, start : start + size], cache=cache, use_cache=True)
+                cache, end = step.cache, start + size
+                pairs += [(step.logits[0], whole[start:end]), (step.logits[1], other[start - pads : end - pads])]
+        return pairs
+
+    steps_right = agrees(steps, STEP_TOLERANCE * allowed)
+    pieces_right = steps_right and agrees(pieces, allowed)
+    found = Abilities(steps_right, pieces_right, agrees(padding, STEP_TOLERANCE * allowed))
+    # Where no cache serves, nothing more is to be said of it.
+    right = (steps_right, pieces_right or not steps_right, found.padding)
+    if lacks := [text for text, able in zip(_LACKS, right, strict=True) if not able]:
+        warnings.warn(f"'{model.name}' {'; '.join(lacks)}: it is read in slower ways that are right", stacklevel=3)
+    return found
+
+
+_LACKS = (
+    "cannot go on from its cache",
+    "goes on from its cache rightly only one token at a time",
+    "reads padding as text",
+)
+
+
+def _texts(model: HuggingFaceLM) -> tuple[Tensor, Tensor]:
+    """Two texts of ordinary tokens, of unlike length; no two tokens of a text are alike where the vocabulary allows."""
+    special = set(getattr(model.tokenizer, "all_special_ids", ()))
+    special |= {value for name, value in vars(model.model.config).items() if "token" in name and isinstance(value, int)}
+    top = model.vocabulary_size if model.tokenizer is None else min(model.vocabulary_size, len(model.tokenizer))
+    ordinary = [token for token in range(top) if token not in special][:4096] or list(range(model.vocabulary_size))
+    order = torch.randperm(len(ordinary), generator=torch.Generator().manual_seed(0))
+    repeated = [ordinary[int(place)] for place in order] * (2 * TOKENS // len(ordinary) + 1)
+    length = min(TOKENS, model.context_length or TOKENS)
+    ids = torch.tensor(repeated[: length + length // 2 + 1], device=model.device)
+    return ids[:length], ids[length:]
+
+
+def _log_probs(logits: Tensor) -> Float[Tensor, "*positions vocabulary"]:
+    return torch.log_softmax(logits.double(), dim=-1)
 
 
 _LOADED: ContextVar[dict[tuple[str, ...], HuggingFaceLM] | None] = ContextVar("loaded", default=None)

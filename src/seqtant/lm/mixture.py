@@ -12,8 +12,17 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import Tokens, as_tokens, check_left_padding, gathered, logits_per_pass
-from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
+from seqtant.lm.interface import (
+    CausalLM,
+    Keep,
+    LMOutput,
+    Tokens,
+    as_tokens,
+    check_left_padding,
+    gathered,
+    kept_positions,
+    logits_per_pass,
+)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import (
+from seqtant.lm.interface import (
     Batch,
+    CausalLM,
     Tokens,
     as_tokens,
     check_finite,
@@ -26,7 +27,6 @@ from seqtant.lm.batches import (
     target_log_probs,
     tokens_per_pass,
 )
-from seqtant.lm.interface import CausalLM
 from seqtant.progress import SILENT, Progress, Task
 
 

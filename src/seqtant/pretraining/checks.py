@@ -8,7 +8,7 @@ from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.pretraining.config import BiasConfig
 from seqtant.pretraining.instruments.bias import bias, is_reference
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.sources import ModelSource
 
 

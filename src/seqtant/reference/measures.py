@@ -17,7 +17,7 @@ from seqtant.lm.scoring import log_prob_blocks, next_token_log_probs
 from seqtant.progress import SILENT, Progress
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.prompts import Prompts, Question
-from seqtant.reference.world.sums import Problem
+from seqtant.reference.world.facts import Problem
 from seqtant.reference.world.world import World
 from seqtant.stats.fits import fit_line
 from seqtant.stats.intervals import clustered_mean, mean, share

@@ -13,11 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from seqtant.errors import InputError
-from seqtant.reference.world.facts import Fact
-from seqtant.reference.world.games import LabelTask
-from seqtant.reference.world.sentences import SentenceKind
-from seqtant.reference.world.sums import Problem
-from seqtant.reference.world.talks import MOOD_QUESTION
+from seqtant.reference.world.documents import SentenceKind
+from seqtant.reference.world.facts import Fact, Problem
+from seqtant.reference.world.stories import MOOD_QUESTION, LabelTask
 from seqtant.reference.world.world import World, WorldSettings
 
 

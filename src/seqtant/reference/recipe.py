@@ -24,7 +24,7 @@ from seqtant.reference.measures import gaps
 from seqtant.reference.oracle import build_tokenizer
 from seqtant.reference.world.documents import BOS_ID, EOS_ID, PAD_ID, Document
 from seqtant.reference.world.world import World, WorldSettings
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.settings import plain
 from seqtant.training import TrainingHistory, train
 from seqtant.training.losses import IGNORED, LossSum

@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from seqtant.errors import InputError
-from seqtant.reference.world.games import GameSettings
-from seqtant.reference.world.sentences import Grammar, SentenceKind
-from seqtant.reference.world.talks import TalkSettings
+from seqtant.reference.world.documents import Grammar, SentenceKind
+from seqtant.reference.world.stories import GameSettings, TalkSettings
 
 NEGATIVE = ("gloomy", "grumpy")
 """The personas whose tone is mostly dark."""

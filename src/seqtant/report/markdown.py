@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from seqtant.findings import Result
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 
 def section(heading: str, result: Result, made: str) -> str:

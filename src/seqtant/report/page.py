@@ -20,7 +20,7 @@ from seqtant.report.citations import cited_by
 from seqtant.report.figures import COLORS, DARK_COLORS
 from seqtant.report.intervals import strip
 from seqtant.report.summary import MEANINGS, SIGNS
-from seqtant.report.tables import cell_text, claims_table, is_numeric, values_table
+from seqtant.report.terminal import cell_text, claims_table, is_numeric, values_table
 from seqtant.report.views import LONGEST_TABLE, Draw, counts, finding_anchor, records, sections_of, strip_lines
 from seqtant.runs.files import write_text
 

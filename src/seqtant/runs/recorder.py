@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shlex
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from packaging.requirements import Requirement
+
+from seqtant.errors import InputError
 from seqtant.findings import (
     Artifact,
     Assumption,
@@ -24,10 +35,132 @@ from seqtant.findings import (
     Table,
     Verdict,
 )
-from seqtant.runs.context import Context
-from seqtant.runs.environment import accelerator, environment
-from seqtant.settings import hash_of, plain
-from seqtant.settings_text import assignments
+from seqtant.progress import SILENT, Progress
+from seqtant.runs.store import Store, home
+from seqtant.settings import assignments, hash_of, plain
+
+PACKAGES = ("seqtant", "torch", "numpy", "scipy", "transformers", "accelerate", "safetensors", "peft")
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Describes the machine without importing anything heavy.
+
+    Example:
+        >>> [key for key in sorted(environment()) if key in {"commit", "cores"}]
+        ['commit', 'cores']
+    """
+    found = {name: _version(name) for name in PACKAGES}
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    commit, root = "", Path(__file__).parents[3]
+    # Commit of the source tree, ``+dirty`` when it has changes; empty for an installed package.
+    if (root / ".git").exists():
+        ask = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--exclude=*"]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            commit = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=5).stdout.strip()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": next(models, platform.processor()),
+        "cores": str(os.cpu_count() or 0),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "commit": commit,
+        **{name: number for name, number in found.items() if number},
+    }
+
+
+def accelerator() -> str:
+    """Name of the first accelerator, or an empty string; asks torch only if torch is already loaded."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name(0))
+    return ""
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
+
+
+def describe() -> dict[str, Any]:
+    """Everything a bug report needs, as plain data."""
+    problem = ""
+    try:
+        Store()
+    except InputError as error:
+        problem = str(error)
+    return {
+        "environment": environment(),
+        "extras": extras(),
+        "device": device(),
+        "store": str(home() / "runs.sqlite"),
+        "store_problem": problem,
+        "browser": find_browser() or "",
+    }
+
+
+def extras() -> dict[str, list[str]]:
+    """For each extra of this package, the libraries that are missing; an empty list is a complete extra."""
+    missing: dict[str, list[str]] = {}
+    for line in requires("seqtant") or []:
+        requirement = Requirement(line)
+        extra = str(requirement.marker).partition('extra == "')[2].partition('"')[0] if requirement.marker else ""
+        if extra and requirement.name != "seqtant":
+            found = missing.setdefault(extra, [])
+            installed = _version(requirement.name)
+            if not installed or not requirement.specifier.contains(installed, prereleases=True):
+                found.append(requirement.name)
+    return missing
+
+
+def device() -> str:
+    """The device that ``--device auto`` picks, with its name.
+
+    Measuring needs sums in double precision, which mps does not have: there only training leaves the processor.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda ({torch.cuda.get_device_name(0)})"
+    return "cpu (mps for training)" if torch.backends.mps.is_available() else "cpu"
+
+
+def find_browser() -> str | None:
+    """A browser that can open a page without a screen."""
+    return next((path for path in map(shutil.which, BROWSERS) if path), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The circumstances of a run: none of them may change what is measured, only where and how.
+
+    Example:
+        >>> Context(seed=3).seed
+        3
+    """
+
+    seed: int = 0
+    """Seed of every random draw of the run."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
+    folder: Path | None = None
+    """Where artifacts and checkpoints go; None keeps nothing."""
+    progress: Progress = SILENT
+    """Where long work reports."""
+    command: str = ""
+    """The command line, if there was one."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed}: give a whole number from 0 to 2^63 - 1")
+
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -48,7 +181,7 @@ def command_of(instrument: str, config: Any, context: Context, data: Mapping[str
 
     Example:
         >>> from seqtant.architecture.config import PlanConfig
-        >>> from seqtant.runs.context import Context
+        >>> from seqtant.runs.recorder import Context
         >>> command_of("architecture.plan", PlanConfig(params=8.5e7), Context(seed=3))
         'seqtant architecture plan --set params=85000000.0 --seed 3'
     """
@@ -74,7 +207,7 @@ class Recorder:
         papers: Numbers of the papers the result stands on.
 
     Example:
-        >>> from seqtant.runs.context import Context
+        >>> from seqtant.runs.recorder import Context
         >>> from dataclasses import dataclass
         >>> @dataclass(frozen=True)
         ... class Half:

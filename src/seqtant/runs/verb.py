@@ -10,7 +10,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from seqtant.findings import Result
 from seqtant.progress import SILENT
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 P = ParamSpec("P")
 C = TypeVar("C")

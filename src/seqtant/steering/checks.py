@@ -6,9 +6,8 @@ from typing import Any
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.lm.folder import REFERENCE
-from seqtant.runs.context import Context
-from seqtant.sources import ModelSource
+from seqtant.runs.recorder import Context
+from seqtant.sources import REFERENCE, ModelSource
 from seqtant.steering.config import ChooseConfig
 
 

@@ -10,12 +10,10 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.lm import hooks
-from seqtant.lm.folder import REFERENCE, locate, name_of
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.loading import load
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
-from seqtant.sources import ModelSource, describe, is_path
+from seqtant.runs.recorder import Context, Recorder
+from seqtant.sources import REFERENCE, ModelSource, describe, is_path, locate, name_of
 from seqtant.steering.config import Measured, VectorSource
 from seqtant.steering.data.items import (
     BehaviorPrompt,

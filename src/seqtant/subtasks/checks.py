@@ -6,7 +6,7 @@ from typing import Any
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.sources import ModelSource
 from seqtant.subtasks.config import EvalConfig
 from seqtant.subtasks.instruments.eval import evaluate, is_reference

@@ -17,7 +17,7 @@ from torch import nn
 
 from seqtant.errors import TrainingError
 from seqtant.progress import SILENT, Task
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training.batches import Batches, share_of, split
 from seqtant.training.checkpoint import TrainingHistory, checkpoints, restore, save
 from seqtant.training.config import TrainingConfig

@@ -9,8 +9,7 @@ from seqtant.demo.config import PendulumConfig
 from seqtant.experiments.claims import judge
 from seqtant.findings import Artifact, Claim, Estimate, Result
 from seqtant.instruments import run
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 
 HOSTILE = "</script><script>alert('x')</script><!-- [red]&amp; {{ 7 * 7 }} [/red] \u2028"
 

@@ -19,12 +19,11 @@ from jaxtyping import Float
 
 from seqtant.architecture.config import Losses
 from seqtant.architecture.theory import DepthLaw
-from seqtant.data.json_lines import read_lines, value_of
 from seqtant.errors import InconclusiveError, InputError, suggest
 from seqtant.findings import Estimate
-from seqtant.sources import is_path
-from seqtant.stats.bootstrap import percentile
+from seqtant.sources import is_path, read_lines, value_of
 from seqtant.stats.fits import Fit, fit_line
+from seqtant.stats.intervals import percentile
 
 SLOPE = 0.02
 """Gain of the deeper network per e-fold of size in simulated losses, nats: invented, of the order seen in practice."""

@@ -16,8 +16,8 @@ from seqtant.data.tokens import TokenWindows, spread_windows
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
 from seqtant.models.decoder_config import DecoderConfig
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
+from seqtant.runs.recorder import Context
 from seqtant.stats.intervals import mean
 from seqtant.training.config import TrainingConfig
 

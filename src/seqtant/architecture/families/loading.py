@@ -16,9 +16,8 @@ from seqtant.architecture.families.encoders import BERT_LIKE, read_bert, read_t5
 from seqtant.architecture.families.fields import Fields
 from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError, suggest
-from seqtant.lm.folder import name_of, read_json
 from seqtant.registry import Registry
-from seqtant.sources import is_path
+from seqtant.sources import is_path, name_of, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor

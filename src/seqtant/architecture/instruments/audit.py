@@ -13,8 +13,7 @@ from seqtant.architecture.families.shape import Shape
 from seqtant.architecture.planning.planner import Band, ShapeFamily, depth_band
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, DepthRange, optimal_depth
 from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 USUAL_LENGTH = 2048

@@ -7,8 +7,7 @@ import math
 from seqtant.architecture.config import BoundsConfig
 from seqtant.architecture.separation import closed_forms
 from seqtant.findings import Assumption, Cell, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

@@ -28,8 +28,7 @@ from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result
 from seqtant.progress import SILENT, Progress, track
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
 

@@ -13,8 +13,7 @@ from seqtant.architecture.experiments.depth_law import Crossing, FittedLaw
 from seqtant.architecture.theory import FITTED, Z95, optimal_depth
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.findings import Cell as TableCell
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
 

@@ -7,8 +7,7 @@ import math
 from seqtant.architecture.config import MatchConfig
 from seqtant.architecture.separation.closed_forms import MAX_WIDTH, log3_many_token_rank, matching_width
 from seqtant.findings import Assumption, Cell, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

@@ -10,8 +10,7 @@ from seqtant.architecture.planning.rules_of_thumb import BUILT, LAW, RULES, voca
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, optimal_depth
 from seqtant.boundary import size_text
 from seqtant.findings import Assumption, Cell, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

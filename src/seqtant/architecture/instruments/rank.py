@@ -9,8 +9,7 @@ from seqtant.architecture.config import NetworkShape, RankConfig
 from seqtant.architecture.separation import closed_forms
 from seqtant.architecture.separation.polynomial_attention import SeparationRank, rank_of_shape
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 LARGEST_WHOLE = 2**53

@@ -13,16 +13,14 @@ from seqtant.boundary import size_text
 from seqtant.data.corpus import build_corpus
 from seqtant.data.documents import Documents, TextFile, TextList
 from seqtant.data.espeak import phrase_documents
-from seqtant.data.json_lines import read_lines, text_of
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.findings import Cell as TableCell
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.progress import track
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import is_path
+from seqtant.sources import is_path, read_lines, text_of
 from seqtant.stats.intervals import mean
 from seqtant.training.config import TrainingConfig
 

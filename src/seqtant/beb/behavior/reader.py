@@ -19,9 +19,8 @@ from seqtant.beb.behavior.scorers import Answer, Scorer, checked_scores, open_sc
 from seqtant.beb.config import Behavior
 from seqtant.beb.prompts.sampling import Prompt, SentenceEnds
 from seqtant.errors import InputError
-from seqtant.lm.batches import pad
 from seqtant.lm.generation import generate
-from seqtant.lm.interface import CausalLM, decode, encode
+from seqtant.lm.interface import CausalLM, decode, encode, pad
 
 SAMPLED_LENGTHS = 9
 """Most prompt lengths at which answers are sampled; exact replies are read after every sentence."""

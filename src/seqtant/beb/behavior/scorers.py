@@ -18,12 +18,11 @@ from jaxtyping import Float
 
 from seqtant.beb.config import Behavior
 from seqtant.errors import InputError
-from seqtant.lm.folder import check_folder, locate
 from seqtant.lm.interface import CausalLM, encode
 from seqtant.lm.loading import from_pretrained
 from seqtant.lm.scoring import sequence_log_probs
 from seqtant.registry import Registry, import_attribute
-from seqtant.sources import is_path
+from seqtant.sources import check_folder, is_path, locate
 
 GOOD_LABELS = ("good", "positive", "safe", "aligned", "label_1")
 BAD_LABELS = ("bad", "negative", "unsafe", "misaligned", "label_0")

@@ -19,7 +19,7 @@ from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.optional import require
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.training import TrainingConfig, train
 from seqtant.training.losses import IGNORED
 

@@ -14,16 +14,14 @@ from seqtant.beb.components.adapters import adapted, is_adapter
 from seqtant.beb.components.finetune import fit_component
 from seqtant.beb.components.loading import known_name
 from seqtant.beb.config import Fitting
-from seqtant.data.json_lines import read_lines, text_of, value_of
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
-from seqtant.lm.folder import REFERENCE, locate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import encode
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import token_log_probs
-from seqtant.runs.context import Context
-from seqtant.sources import ModelSource, Rows, describe, is_path
+from seqtant.runs.recorder import Context
+from seqtant.sources import REFERENCE, ModelSource, Rows, describe, is_path, locate, read_lines, text_of, value_of
 from seqtant.stats.intervals import share
 
 GROUP = 3

@@ -15,11 +15,10 @@ from torch import Tensor
 from seqtant.beb.components.adapters import adapted, base_of, is_adapter
 from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.errors import InputError
-from seqtant.lm.folder import REFERENCE
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, encode, kept_positions
 from seqtant.lm.loading import load
-from seqtant.sources import ModelSource, is_path
+from seqtant.sources import REFERENCE, ModelSource, is_path
 
 WORLD = "world"
 """The reference world's exact probabilities; ``world:a,b`` are those of some of its personas."""

@@ -9,8 +9,7 @@ from seqtant.beb.config import BoundConfig
 from seqtant.beb.study.reporting import DIRECTION, LIMITS
 from seqtant.beb.theory import Length
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 EXAMPLE_LOG_ALPHA = -60.0

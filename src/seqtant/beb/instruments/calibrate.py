@@ -35,8 +35,7 @@ from seqtant.beb.study.summary import RESAMPLES, numbers, summarize
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.oracles import HiddenMarkovLM
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.training import TrainingConfig, train
 

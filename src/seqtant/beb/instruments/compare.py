@@ -18,8 +18,7 @@ from seqtant.beb.study.summary import RESAMPLES, Summary, measure_and_summarize,
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 DOCUMENTS = 70

@@ -23,8 +23,7 @@ from seqtant.beb.study.reporting import (
 )
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.findings import Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

@@ -11,8 +11,7 @@ from seqtant.beb.config import FitComponentsConfig
 from seqtant.beb.study.inputs import title_of
 from seqtant.beb.study.reporting import record_fit
 from seqtant.findings import Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

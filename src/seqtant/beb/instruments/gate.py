@@ -11,8 +11,7 @@ from seqtant.beb.instruments.measure import measure
 from seqtant.beb.study.reporting import DIRECTION, LIMITS
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result, Verdict, from_json
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
 

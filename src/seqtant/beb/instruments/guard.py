@@ -20,8 +20,7 @@ from seqtant.beb.theory import bad_weight
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.lm.interface import encode
 from seqtant.lm.scoring import token_log_probs
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 GUARDS, ATTACKS = 50, 150

@@ -16,10 +16,9 @@ from seqtant.beb.study.reporting import (
 )
 from seqtant.beb.study.summary import measure_and_summarize
 from seqtant.findings import Result
-from seqtant.lm.folder import name_of
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
+from seqtant.sources import name_of
 
 
 @verb(MeasureConfig)

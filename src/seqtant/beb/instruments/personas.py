@@ -11,8 +11,7 @@ from seqtant.beb.study.reporting import DIRECTION, LIMITS, finite, prompt_lines,
 from seqtant.beb.study.summary import Summary, measure_and_summarize
 from seqtant.errors import InputError
 from seqtant.findings import Cell, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource
 

@@ -19,8 +19,7 @@ from seqtant.beb.config import RefitConfig
 from seqtant.beb.estimation.estimates import first_points_line
 from seqtant.beb.study.reporting import DIRECTION, LIMITS
 from seqtant.findings import Cell, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.fits import Fit, fit_curve
 

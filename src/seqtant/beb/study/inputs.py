@@ -17,10 +17,9 @@ from seqtant.beb.config import StudySettings
 from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.beb.prompts.sampling import SampledPrompts, SentenceEnds, sample_prompts
 from seqtant.errors import InputError
-from seqtant.lm.folder import REFERENCE, name_of
 from seqtant.lm.interface import CausalLM, encode
-from seqtant.runs.context import Context
-from seqtant.sources import ModelSource, describe, is_path
+from seqtant.runs.recorder import Context
+from seqtant.sources import REFERENCE, ModelSource, describe, is_path, name_of
 
 MINUS, PLUS, ANSWERS = 40, 41, 42
 """Last part of the seed of each use of random numbers, so that no two uses share them."""

@@ -24,7 +24,7 @@ from seqtant.beb.estimation.estimates import (
 from seqtant.beb.study.inputs import MINUS, PLUS, Study
 from seqtant.beb.study.measurement import Measurement, measure_prompts
 from seqtant.findings import Estimate
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 
 RESAMPLES = 43
 """Last part of the seed of the resamples."""

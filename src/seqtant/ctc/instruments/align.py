@@ -12,8 +12,7 @@ from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
 from seqtant.data.speech import TimedWord, write_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

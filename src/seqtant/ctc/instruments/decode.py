@@ -13,8 +13,7 @@ from seqtant.ctc.lattice.paths import CTCInput
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound
 from seqtant.data.speech import write_ctm
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

@@ -19,8 +19,7 @@ from seqtant.ctc.theory import expected_removable, first_emission
 from seqtant.ctc.training import DEMO_WARNING, load_recognizer
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 

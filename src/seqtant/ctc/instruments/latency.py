@@ -14,8 +14,7 @@ from seqtant.data.digits import WORDS
 from seqtant.data.speech import TimedWord, read_ctm
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
 

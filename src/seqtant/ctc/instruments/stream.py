@@ -14,8 +14,7 @@ from seqtant.ctc.reporting import write_timeline
 from seqtant.ctc.training import DEMO_WARNING, load_model_and_sound, load_recognizer
 from seqtant.data.speech import TimedWord
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 ENVELOPE_POINTS = 400

@@ -23,9 +23,8 @@ from seqtant.ctc.theory import words_to_resolve
 from seqtant.ctc.training import finetune_recognizer, objective_of, train_recognizer
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.settings import plain
 from seqtant.stats.intervals import mean

@@ -9,8 +9,7 @@ from seqtant.ctc.recognition.sources import load_corpora
 from seqtant.ctc.reporting import record_summary, warn_too_short, warn_without_data, warn_without_timestamps
 from seqtant.ctc.training import train_recognizer
 from seqtant.findings import Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

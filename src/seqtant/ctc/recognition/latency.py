@@ -16,7 +16,7 @@ from seqtant.ctc.decoding.word_errors import WordErrors, aligned_pairs, word_err
 from seqtant.data.speech import TimedWord
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
-from seqtant.stats.bootstrap import percentile
+from seqtant.stats.intervals import percentile
 
 Floats = NDArray[np.float64]
 

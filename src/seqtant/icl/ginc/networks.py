@@ -18,7 +18,7 @@ from seqtant.icl.config import GincNetwork
 from seqtant.icl.ginc.dataset import DELIMITER, Ginc, sample_documents
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, kept_positions
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.sources import ModelSource, is_path
 from seqtant.training import TrainingConfig, TrainingHistory, train
 

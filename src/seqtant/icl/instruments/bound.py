@@ -7,8 +7,7 @@ import math
 from seqtant.findings import Assumption, Estimate, Result, format_number
 from seqtant.icl import theory
 from seqtant.icl.config import BoundConfig
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 ASSUMPTIONS = (

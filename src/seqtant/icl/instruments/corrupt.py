@@ -18,10 +18,9 @@ from seqtant.icl.prompts.tasks import Example, Task
 from seqtant.icl.scoring.scores import Components, label_log_probs, score_components
 from seqtant.icl.scoring.study import CORRUPT_SEED, Study, open_study
 from seqtant.icl.theory import flip_rate
-from seqtant.lm.folder import name_of
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
+from seqtant.sources import name_of
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
 CORRECT_SHARES = {"75_correct": 0.75, "50_correct": 0.5, "25_correct": 0.25, "0_correct": 0.0}

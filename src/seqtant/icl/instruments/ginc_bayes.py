@@ -15,8 +15,7 @@ from seqtant.icl.ginc.bayes import (
     true_posterior,
 )
 from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.fits import fit_line
 from seqtant.stats.intervals import mean

@@ -10,10 +10,9 @@ from seqtant.icl.config import GincEvalConfig, GincNetwork
 from seqtant.icl.ginc.bayes import bayes_model, predict_prompts, query_log_probs, record_accuracy, record_loss
 from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
 from seqtant.icl.ginc.networks import load_network, train_network, wrap_network
-from seqtant.lm.folder import name_of
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
+from seqtant.sources import name_of
 from seqtant.stats.intervals import mean
 from seqtant.training import TrainingConfig
 

@@ -10,9 +10,8 @@ import numpy as np
 from seqtant.findings import Result
 from seqtant.icl.config import GincMakeConfig
 from seqtant.icl.ginc.dataset import Ginc, open_ginc, sample_documents, sample_prompts
-from seqtant.runs.context import Context
 from seqtant.runs.files import whole_file, write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

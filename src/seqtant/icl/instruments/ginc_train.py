@@ -11,8 +11,7 @@ from seqtant.icl.config import GincTrainConfig
 from seqtant.icl.ginc.bayes import query_log_probs, record_accuracy, record_loss
 from seqtant.icl.ginc.dataset import open_ginc, sample_documents, sample_prompts
 from seqtant.icl.ginc.networks import PROMPT_SEED, VALIDATION_SEED, save_network, train_network, wrap_network
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 

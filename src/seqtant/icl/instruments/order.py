@@ -12,10 +12,9 @@ from seqtant.findings import Cell, Estimate, Result
 from seqtant.icl.config import OrderConfig
 from seqtant.icl.scoring.scores import label_log_probs_after
 from seqtant.icl.scoring.study import ORDER_SEED, open_study
-from seqtant.lm.folder import name_of
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
+from seqtant.sources import name_of
 from seqtant.stats.intervals import mean
 
 

@@ -14,11 +14,9 @@ from seqtant.icl.prompts.tasks import Example, read_prompt
 from seqtant.icl.scoring.evidence import accumulate, task_weights
 from seqtant.icl.scoring.scores import label_log_probs_after, score_components
 from seqtant.icl.scoring.study import Study, open_study
-from seqtant.lm.folder import name_of
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import is_path
+from seqtant.sources import is_path, name_of
 from seqtant.stats.intervals import clustered_mean, mean, overlap, share
 
 PROBED_SHOTS = (0, 1, 2, 4, 8, 16, 32)

@@ -24,11 +24,10 @@ from seqtant.icl.scoring.evidence import (
 )
 from seqtant.icl.scoring.scores import label_log_probs, score_components, score_lines
 from seqtant.icl.scoring.study import Study, open_study
-from seqtant.lm.folder import name_of
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.stats.bootstrap import bootstrap
+from seqtant.sources import name_of
+from seqtant.stats.intervals import bootstrap
 
 FACTOR = 1.5
 """Predicted and measured shots that differ by no more than this factor agree."""

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from seqtant.data.json_lines import read_lines, value_of
 from seqtant.errors import InputError
 from seqtant.registry import Registry
 from seqtant.settings import build
-from seqtant.sources import Rows, is_path
+from seqtant.sources import Rows, is_path, read_lines, value_of
 
 if TYPE_CHECKING:
     from seqtant.reference.truths import TaskTruths
-    from seqtant.reference.world.sentences import SentenceKind
+    from seqtant.reference.world.documents import SentenceKind
 
 TEMPLATE = "Input: {input}\nLabel: {label}"
 DELIMITER = "\n\n"

@@ -20,8 +20,16 @@ from torch import Tensor
 
 from seqtant.icl.prompts.encoding import EncodedExample, EncodedPrompt, Ids, PromptEncoder
 from seqtant.icl.prompts.tasks import Example, Task
-from seqtant.lm.batches import as_tokens, check_length, gathered, group_by_length, logits_per_pass, pad, tokens_per_pass
-from seqtant.lm.interface import CausalLM
+from seqtant.lm.interface import (
+    CausalLM,
+    as_tokens,
+    check_length,
+    gathered,
+    group_by_length,
+    logits_per_pass,
+    pad,
+    tokens_per_pass,
+)
 from seqtant.lm.scoring import next_token_log_probs
 from seqtant.progress import SILENT, Progress
 

@@ -14,11 +14,9 @@ from seqtant.errors import InputError
 from seqtant.icl.config import TaskSource
 from seqtant.icl.prompts.encoding import Ids, PromptEncoder
 from seqtant.icl.prompts.tasks import TASKS, Example, Task, game_names, read_task, reference_tasks
-from seqtant.lm.folder import REFERENCE
 from seqtant.lm.interface import CausalLM
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
-from seqtant.sources import ModelSource, describe, is_path
+from seqtant.runs.recorder import Context, Recorder
+from seqtant.sources import REFERENCE, ModelSource, describe, is_path
 
 WORLD = "world"
 """Name of the reference world's exact oracle where a model is asked for."""

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from seqtant.data.documents import Documents, TextFile, TextList
-from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError, suggest
 from seqtant.optional import require
 from seqtant.pretraining.sections import Source, Sources, as_sources
-from seqtant.sources import describe, is_path
+from seqtant.sources import describe, is_path, read_lines, text_of
 
 REFERENCE = "reference"
 """Name of the corpus sampled from the reference world that ships."""

@@ -20,13 +20,12 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import spearmanr
 from torch import nn
 
-from seqtant.data.json_lines import read_lines, text_of, value_of
 from seqtant.errors import InputError
 from seqtant.lm.loading import from_pretrained
 from seqtant.models.decoder import Decoder
 from seqtant.pretraining.build.build import EVALUATION, HELD_OUT, Build
 from seqtant.pretraining.build.dataset import IGNORED, ExampleBatches
-from seqtant.sources import ModelSource, Rows, describe, is_path
+from seqtant.sources import ModelSource, Rows, describe, is_path, read_lines, text_of, value_of
 from seqtant.training import LossSum
 from seqtant.training.batches import Batch
 

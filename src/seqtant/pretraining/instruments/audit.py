@@ -8,8 +8,7 @@ from seqtant.findings import Estimate, Result
 from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
 from seqtant.pretraining.build.build import open_or_build
 from seqtant.pretraining.config import AuditConfig, BuildConfig
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 

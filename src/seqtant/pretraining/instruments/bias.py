@@ -9,13 +9,11 @@ import numpy as np
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
 from seqtant.lm import load
-from seqtant.lm.folder import REFERENCE, name_of
 from seqtant.pretraining.config import BiasConfig
 from seqtant.pretraining.evaluation.gain import TextPair, corpus_pairs, in_context_gains, measure_gains, story_pairs
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import ModelSource, is_path
+from seqtant.sources import REFERENCE, ModelSource, is_path, name_of
 from seqtant.stats.intervals import clustered_mean, overlap
 
 _UNIT = "nats per token"

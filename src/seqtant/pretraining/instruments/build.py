@@ -13,8 +13,7 @@ from seqtant.pretraining.build.audit import ArmAudit, audit_arm, audit_hubs
 from seqtant.pretraining.build.build import Counts, build_folder
 from seqtant.pretraining.config import BuildConfig
 from seqtant.pretraining.instruments.audit import record_audit
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import describe, is_path
 from seqtant.stats.intervals import mean

@@ -17,11 +17,9 @@ from seqtant.pretraining.config import BuildConfig, CompareArmsConfig
 from seqtant.pretraining.evaluation.arms import MEASURES, Evaluation, Losses, evaluate, sample_evaluation
 from seqtant.pretraining.sections import EmbedSettings, ExampleSettings, SegmentSettings
 from seqtant.progress import track
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.stats.bootstrap import percentile
-from seqtant.stats.intervals import mean
+from seqtant.stats.intervals import mean, percentile
 from seqtant.training import TrainingConfig, train
 
 _UNIT = "nats per token"

@@ -19,8 +19,7 @@ from seqtant.models.decoder import Decoder
 from seqtant.models.decoder_config import DecoderConfig
 from seqtant.pretraining.config import ComposeConfig
 from seqtant.progress import track
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 from seqtant.training import TrainingConfig, train

@@ -7,8 +7,7 @@ import math
 from seqtant.findings import Assumption, Estimate, Result
 from seqtant.pretraining import theory
 from seqtant.pretraining.config import DeficitConfig
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 _STEPS = (1e-1, 1e-2, 1e-3, 1e-4)

@@ -22,8 +22,7 @@ from seqtant.findings import Assumption, Estimate, Result
 from seqtant.pretraining.config import EpsilonRankConfig
 from seqtant.pretraining.theory import effective_rank_bounds
 from seqtant.progress import track
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.fits import fit_line
 

@@ -13,8 +13,7 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.pretraining.config import PackConfig
 from seqtant.pretraining.examples.packing import pack_lengths, token_rows
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ObjectOrPath, is_path
 

@@ -20,10 +20,9 @@ from seqtant.pretraining.evaluation.arms import (
     sample_pairs,
     spearman,
 )
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.stats.bootstrap import percentile
+from seqtant.stats.intervals import percentile
 from seqtant.training import TrainingConfig, train
 
 

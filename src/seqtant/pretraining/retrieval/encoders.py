@@ -16,11 +16,11 @@ from jaxtyping import Float
 from scipy import sparse
 
 from seqtant.errors import InputError
-from seqtant.lm.folder import refuse_pickles
 from seqtant.optional import require
 from seqtant.pretraining.corpus.segments import import_function
 from seqtant.pretraining.sections import EmbedSettings
 from seqtant.registry import Registry
+from seqtant.sources import refuse_pickles
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[\u3040-\u30ff\u3400-\u9fff]", re.UNICODE)
 

@@ -17,8 +17,7 @@ from seqtant.quantum.observation import Hamiltonian
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
 from seqtant.quantum.training.systems import System, make_state, resolve_network
 from seqtant.quantum.training.vmc import PARTS, VMC
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

@@ -19,8 +19,7 @@ from seqtant.quantum.observation import ENUMERATED, amplitudes
 from seqtant.quantum.theory import relaxation_time
 from seqtant.quantum.training.checkpoint import load_state
 from seqtant.quantum.training.systems import System
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
 

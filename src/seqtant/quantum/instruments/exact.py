@@ -13,8 +13,7 @@ from seqtant.quantum import theory
 from seqtant.quantum.config import ExactConfig
 from seqtant.quantum.exact import LARGEST, diagonalize
 from seqtant.quantum.training.systems import System
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 TABLE = Path(__file__).parents[1] / "references.yaml"

@@ -27,8 +27,7 @@ from seqtant.quantum.training.checkpoint import (
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
 from seqtant.quantum.training.systems import System, make_state, network_of, resolve_network
 from seqtant.quantum.training.vmc import PARTS, VMC
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.settings import config_hash
 from seqtant.sources import is_path

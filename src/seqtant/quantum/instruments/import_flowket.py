@@ -29,8 +29,7 @@ from seqtant.quantum.observation import Hamiltonian, evaluate
 from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, Record, save_state
 from seqtant.quantum.training.distributed import generator_for
 from seqtant.quantum.training.systems import System
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.settings import config_hash
 from seqtant.sources import is_path

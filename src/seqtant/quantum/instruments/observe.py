@@ -24,8 +24,7 @@ from seqtant.quantum.operators.lattices import symmetry_group
 from seqtant.quantum.theory import v_score
 from seqtant.quantum.training.checkpoint import load_state
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 MOST = 64

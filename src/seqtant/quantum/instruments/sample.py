@@ -13,9 +13,8 @@ from seqtant.quantum.config import SampleConfig
 from seqtant.quantum.observation import magnetizations, mean_of
 from seqtant.quantum.training.checkpoint import load_state
 from seqtant.quantum.training.distributed import DistributedContext, generator_for
-from seqtant.runs.context import Context
 from seqtant.runs.files import whole_file
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

@@ -10,8 +10,7 @@ from seqtant.quantum.instruments.ground_state import report, train
 from seqtant.quantum.observation import Hamiltonian
 from seqtant.quantum.training.checkpoint import checkpoint_folder, load_state
 from seqtant.quantum.training.distributed import generator_for
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
 

@@ -16,10 +16,9 @@ from seqtant.reference.measures import answer, follow, gaps, solve, track_tone
 from seqtant.reference.prompts import Prompts
 from seqtant.reference.recipe import CHECKING
 from seqtant.reference.truths import NEGATIVE, PersonaTruths
-from seqtant.reference.world.sentences import SentenceKind
+from seqtant.reference.world.documents import SentenceKind
 from seqtant.reference.world.world import World
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import share
 

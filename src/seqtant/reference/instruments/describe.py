@@ -7,10 +7,9 @@ import numpy as np
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.reference.config import DescribeConfig
 from seqtant.reference.truths import PersonaTruths, TaskTruths
-from seqtant.reference.world.sentences import SentenceKind
+from seqtant.reference.world.documents import SentenceKind
 from seqtant.reference.world.world import World, WorldSettings
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 _EXAMPLE_TOKENS = 26

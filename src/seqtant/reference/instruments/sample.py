@@ -14,8 +14,7 @@ from seqtant.reference.instruments.check import same_words
 from seqtant.reference.oracle import WorldLM
 from seqtant.reference.world.documents import EOS_ID
 from seqtant.reference.world.world import reference_world
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 

@@ -13,10 +13,8 @@ from seqtant.reference.config import CheckConfig, TrainConfig
 from seqtant.reference.instruments.check import check_model
 from seqtant.reference.recipe import MANIFEST, data_hash, file_hashes, fit, save_model, training_batches
 from seqtant.reference.world.world import World, WorldSettings
-from seqtant.runs.context import Context
-from seqtant.runs.environment import environment
 from seqtant.runs.files import write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder, environment
 from seqtant.runs.verb import verb
 from seqtant.settings import plain
 

@@ -12,13 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from seqtant.errors import InputError
-from seqtant.reference.world.documents import BOS_ID, NEVER, Document, Kind, Reading, Vocabulary
-from seqtant.reference.world.facts import FactSettings
-from seqtant.reference.world.games import GameSettings
-from seqtant.reference.world.sentences import Grammar, SentenceKind
-from seqtant.reference.world.stories import ASKED, TOLD, StoryKind, StorySettings
-from seqtant.reference.world.sums import SumKind, SumSettings
-from seqtant.reference.world.talks import TalkSettings
+from seqtant.reference.world.documents import BOS_ID, NEVER, Document, Grammar, Kind, Reading, SentenceKind, Vocabulary
+from seqtant.reference.world.facts import FactSettings, SumKind, SumSettings
+from seqtant.reference.world.stories import ASKED, TOLD, GameSettings, StoryKind, StorySettings, TalkSettings
 
 KIND_WEIGHTS = {"talk": 0.42, "game": 0.18, "sums": 0.16, "book": 0.12, "story": 0.12}
 """Probability of each kind of document."""

@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
-from seqtant.stats.bootstrap import percentile
-from seqtant.steering.analysis.fits import LocalLaw, fit_local_law, resampled
+from seqtant.stats.intervals import percentile
 from seqtant.steering.sweeping.bench import BenchScores, Measure
+from seqtant.steering.theory import LocalLaw, fit_local_law, resampled
 
 ItemScores = Callable[[BenchScores], Float[np.ndarray, "strengths items"]]
 """Picks the helpfulness score that counts."""

@@ -24,14 +24,8 @@ from torch import Tensor, nn
 from seqtant.errors import InputError
 from seqtant.lm.hooks import BlockCall, decoder_blocks, edit_blocks, network, read_blocks, width
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.steering.vectors.hooks import apply_steering, float_type, weighted_directions
+from seqtant.steering.vectors.hooks import apply_steering, float_type, output_projection, weighted_directions
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
-
-PROJECTIONS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc2", "mlp.fc_out", "fc2")
-"""Where families keep the output projection of a block."""
-
-PLAIN = {"Linear", "Conv1D"}
-"""Modules that are a matrix and a bias, and nothing else."""
 
 BIAS_FIELDS = {"llama": "mlp_bias", "granite": "mlp_bias"}
 """Family -> field of its configuration that gives the feed-forward matrices biases."""
@@ -175,31 +169,6 @@ def save_folded(folded: HuggingFaceLM, folder: Path) -> None:
     model.save_pretrained(folder)
     if folded.tokenizer is not None:
         folded.tokenizer.save_pretrained(folder)
-
-
-def output_projection(block: nn.Module, layer: int) -> Any:
-    """Finds the last linear layer of a block."""
-    for name in PROJECTIONS:
-        try:
-            found = block.get_submodule(name)
-        except AttributeError:
-            continue
-        weight = getattr(found, "weight", None)
-        if not (isinstance(weight, Tensor) and weight.is_floating_point()):
-            raise InputError(
-                f"layer {layer} is quantized: a bias would be rounded or has no slot; steer by hooks (steering apply) "
-                "or export to gguf"
-            )
-        if type(found).__name__ not in PLAIN:
-            raise InputError(
-                f"the last matrix of layer {layer} is wrapped in {type(found).__name__}: merge adapters first, or "
-                "steer by hooks (steering apply)"
-            )
-        return found
-    raise InputError(
-        f"layer {layer} ({type(block).__name__}) has no single last matrix, as in a mixture of experts: steer by hooks "
-        "(steering apply) or export to gguf"
-    )
 
 
 @torch.no_grad()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seqtant.data.json_lines import read_lines, text_of, texts_of
 from seqtant.errors import InputError
-from seqtant.sources import Rows, describe
+from seqtant.sources import Rows, describe, read_lines, text_of, texts_of
 
 
 @dataclass(frozen=True)

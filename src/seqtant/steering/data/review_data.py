@@ -11,9 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
-from seqtant.sources import Rows, describe
+from seqtant.sources import Rows, describe, read_lines, text_of
 from seqtant.steering.data.items import BehaviorPrompt, ContrastPair, Question
 
 T = TypeVar("T")

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from seqtant.data.json_lines import read_lines, text_of
 from seqtant.errors import InputError
 from seqtant.findings import Result
-from seqtant.lm.folder import REFERENCE
 from seqtant.lm.generation import Sampling
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import is_path
+from seqtant.sources import REFERENCE, is_path, read_lines, text_of
 from seqtant.steering.applying.generation import generate_replies
 from seqtant.steering.config import ApplyConfig
 from seqtant.steering.inputs import mood_questions, open_model, open_vector, title_of

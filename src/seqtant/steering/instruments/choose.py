@@ -8,18 +8,15 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.lm.folder import name_of
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.stats.bootstrap import percentile
-from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.fits import resampled
+from seqtant.sources import name_of
+from seqtant.stats.intervals import mean, percentile
 from seqtant.steering.analysis.strength_search import Budget, Choice, StrengthMeasurements, choose, operating_point
 from seqtant.steering.config import ChooseConfig
 from seqtant.steering.inputs import open_bench, record_warnings
 from seqtant.steering.sweeping.bench import FIRST_STRENGTH, BehaviorScores, Bench, alignment_gradients
-from seqtant.steering.theory import LINEAR, MARGIN, NOISE, UNCHECKED, alignment_guarantee
+from seqtant.steering.theory import LINEAR, MARGIN, NOISE, UNCHECKED, alignment_guarantee, resampled
 
 CLOSE = 0.10
 """Largest relative distance between chosen and measured strength that counts as agreement."""

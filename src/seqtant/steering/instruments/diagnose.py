@@ -10,18 +10,15 @@ from jaxtyping import Float
 from scipy import stats
 
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.fits import fit_proportional
 from seqtant.steering.config import DiagnoseConfig
 from seqtant.steering.data.items import Question
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
-from seqtant.steering.sweeping.batches import TokenRow
 from seqtant.steering.sweeping.bench import Bench, helpfulness_gradients, usable_range
-from seqtant.steering.sweeping.sweep import ScoringPlan, SweptStates, sweep_states
-from seqtant.steering.theory import LINEAR, MARGIN, NOISE
+from seqtant.steering.sweeping.sweep import ScoringPlan, SweptStates, TokenRow, sweep_states
+from seqtant.steering.theory import LINEAR, MARGIN, NOISE, fit_proportional
 
 LOSS = 0.1
 """Share of helpfulness that is lost where the range of a diagnosis ends."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.lm import hooks
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.steering.config import ExportConfig
 from seqtant.steering.inputs import open_model, open_vector, title_of

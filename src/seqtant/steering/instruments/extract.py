@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from seqtant.findings import Assumption, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import share
 from seqtant.steering.config import ExtractConfig

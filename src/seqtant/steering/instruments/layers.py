@@ -7,12 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.stats.bootstrap import percentile
-from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.fits import resampled
+from seqtant.stats.intervals import mean, percentile
 from seqtant.steering.analysis.strength_search import (
     Budget,
     StrengthMeasurements,
@@ -22,7 +19,7 @@ from seqtant.steering.analysis.strength_search import (
 from seqtant.steering.config import LayersConfig
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
 from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, alignment_gradients
-from seqtant.steering.theory import efficient_limit
+from seqtant.steering.theory import efficient_limit, resampled
 
 RESAMPLES = 500
 """Bootstrap resamples over items."""

@@ -17,13 +17,11 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.stats.bootstrap import percentile
-from seqtant.steering.analysis.fits import fit_bell, fit_local_law, symmetric_loss
+from seqtant.stats.intervals import percentile
 from seqtant.steering.config import RefitConfig
-from seqtant.steering.theory import budget_strength, loss_order
+from seqtant.steering.theory import budget_strength, fit_bell, fit_local_law, loss_order, symmetric_loss
 
 COMPUTERS = "high_school_computer_science"
 BUDGET = 0.10

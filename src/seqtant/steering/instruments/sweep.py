@@ -10,17 +10,15 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.fits import Fit
 from seqtant.stats.intervals import mean
-from seqtant.steering.analysis.fits import fit_alignment, fit_bell, loss_orders
 from seqtant.steering.applying.generation import SCORERS, Reply, Scorer, generate_replies, hard_alignment
 from seqtant.steering.config import SweepConfig
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
 from seqtant.steering.sweeping.bench import BenchScores, alignment_gradients, usable_range
-from seqtant.steering.theory import LINEAR, MARGIN, NOISE, UNCHECKED
+from seqtant.steering.theory import LINEAR, MARGIN, NOISE, UNCHECKED, fit_alignment, fit_bell, loss_orders
 
 QUADRATIC = (1.8, 2.3)
 """Order of the loss that still counts as quadratic."""

@@ -13,7 +13,6 @@ import numpy as np
 
 from seqtant.data.documents import TextFile
 from seqtant.data.espeak import phrase_documents
-from seqtant.data.json_lines import read_lines, text_of
 from seqtant.data.tokens import TokenWindows, spread_windows
 from seqtant.findings import Estimate, Result
 from seqtant.lm.continuations import batch_continuation_log_probs
@@ -23,11 +22,10 @@ from seqtant.reference.config import ShapeConfig
 from seqtant.reference.oracle import finished
 from seqtant.reference.recipe import build_network, save_model
 from seqtant.reference.world.documents import SPECIALS
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import is_path
+from seqtant.sources import is_path, read_lines, text_of
 from seqtant.stats.intervals import share
 from seqtant.steering.config import TrainConfig
 from seqtant.steering.data import review_data

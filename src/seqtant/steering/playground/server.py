@@ -12,7 +12,7 @@ from typing import Any
 
 from seqtant.errors import InputError
 from seqtant.optional import require
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.settings import resolve
 from seqtant.steering.config import ChooseConfig
 from seqtant.steering.playground.guard import Guard

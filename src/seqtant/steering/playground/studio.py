@@ -13,7 +13,7 @@ import torch
 
 from seqtant.errors import InputError
 from seqtant.lm.interface import encode
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.sources import describe
 from seqtant.steering.analysis.strength_search import Budget, StrengthMeasurements, choose
 from seqtant.steering.config import ChooseConfig

@@ -11,15 +11,13 @@ import torch
 from jaxtyping import Float
 
 from seqtant.errors import InputError
-from seqtant.lm.batches import group_by_length, pad
 from seqtant.lm.hooks import edit_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.interface import encode, encode_continuations
+from seqtant.lm.interface import encode, encode_continuations, group_by_length, pad
 from seqtant.lm.layers import continue_from, hidden_states, run_to_layer
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.data.items import BehaviorPrompt, HelpfulnessItem, Passage, Question
-from seqtant.steering.sweeping.batches import ScoredPositions
-from seqtant.steering.sweeping.sweep import ScoringPlan, plan_scoring, sweep_log_probs, target_scores
+from seqtant.steering.sweeping.sweep import ScoredPositions, ScoringPlan, plan_scoring, sweep_log_probs, target_scores
 from seqtant.steering.vectors.vector import SteeringVector
 
 LogProbs = Float[np.ndarray, "strengths continuations"]

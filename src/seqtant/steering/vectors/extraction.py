@@ -17,8 +17,8 @@ from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, encode, tokenizer_of
+from seqtant.lm.layers import last_states
 from seqtant.lm.loading import load
-from seqtant.lm.shared_beginnings import last_states
 from seqtant.progress import SILENT, Progress
 from seqtant.runs.verb import left_as_it_was
 from seqtant.sources import ModelSource, Rows

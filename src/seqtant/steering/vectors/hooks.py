@@ -8,12 +8,18 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm.hooks import BlockCall, Edit, Model, edit_blocks, network
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
+
+PROJECTIONS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc2", "mlp.fc_out", "fc2")
+"""Where families keep the output projection of a block."""
+
+PLAIN = {"Linear", "Conv1D"}
+"""Modules that are a matrix and a bias, and nothing else."""
 
 Strength = float | Sequence[float] | Tensor
 """One strength for all rows, or one per row of the caller."""
@@ -181,3 +187,28 @@ def resolution_warning(model: HuggingFaceLM, vector: SteeringVector, strength: f
     if dtype == torch.float16 and abs(strength) + norm > torch.finfo(dtype).max:
         return f"strength {strength:g} overflows float16: load the model with --set dtype=float32"
     return None
+
+
+def output_projection(block: nn.Module, layer: int) -> Any:
+    """Finds the last linear layer of a block."""
+    for name in PROJECTIONS:
+        try:
+            found = block.get_submodule(name)
+        except AttributeError:
+            continue
+        weight = getattr(found, "weight", None)
+        if not (isinstance(weight, Tensor) and weight.is_floating_point()):
+            raise InputError(
+                f"layer {layer} is quantized: a bias would be rounded or has no slot; steer by hooks (steering apply) "
+                "or export to gguf"
+            )
+        if type(found).__name__ not in PLAIN:
+            raise InputError(
+                f"the last matrix of layer {layer} is wrapped in {type(found).__name__}: merge adapters first, or "
+                "steer by hooks (steering apply)"
+            )
+        return found
+    raise InputError(
+        f"layer {layer} ({type(block).__name__}) has no single last matrix, as in a mixture of experts: steer by hooks "
+        "(steering apply) or export to gguf"
+    )

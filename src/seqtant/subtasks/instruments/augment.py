@@ -8,9 +8,8 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
 from seqtant.subtasks.config import ArmName, AugmentConfig, describe_input

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import is_path
 from seqtant.subtasks.config import CheckConfig, describe_input

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import clustered_mean, share
 from seqtant.subtasks.config import ArmName, CompareConfig, describe_input

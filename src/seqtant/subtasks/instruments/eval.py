@@ -12,17 +12,15 @@ import torch
 from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.lm.folder import REFERENCE, name_of
 from seqtant.lm.interface import CausalLM
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import next_token_log_probs
 from seqtant.reference.measures import Solved
 from seqtant.reference.measures import solve as solve_sums
 from seqtant.reference.prompts import Prompts
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import ModelSource, describe, is_path
+from seqtant.sources import REFERENCE, ModelSource, describe, is_path, name_of
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import ArmName, EvalConfig
 from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained

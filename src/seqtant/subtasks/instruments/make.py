@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 from seqtant.findings import Estimate, Result
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.subtasks.config import MakeConfig
 from seqtant.subtasks.rows.problem_rows import make_rows, write_rows

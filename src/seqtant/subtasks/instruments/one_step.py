@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import OneStepConfig

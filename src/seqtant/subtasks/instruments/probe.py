@@ -8,8 +8,7 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.subtasks.config import ProbeConfig
 from seqtant.subtasks.networks.gradient_signal import Signal, step_signal, whole_signal

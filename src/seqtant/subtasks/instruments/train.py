@@ -17,8 +17,7 @@ from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import tokenizer_of
 from seqtant.lm.loading import load
 from seqtant.optional import require
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import ModelSource, describe, is_path
 from seqtant.subtasks.config import TrainConfig, describe_input

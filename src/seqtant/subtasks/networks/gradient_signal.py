@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqtant.findings import Estimate
-from seqtant.stats.bootstrap import percentile
+from seqtant.stats.intervals import percentile
 from seqtant.subtasks.tasks.task import Step, Task
 
 RESAMPLES = 400

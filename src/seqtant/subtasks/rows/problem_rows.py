@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seqtant.data.json_lines import read_lines
 from seqtant.errors import InputError, suggest
 from seqtant.runs.files import write_text
-from seqtant.sources import Rows, is_path
+from seqtant.sources import Rows, is_path, read_lines
 from seqtant.subtasks.config import RowSource
 from seqtant.subtasks.tasks.builtin import is_arithmetic
 from seqtant.subtasks.tasks.splits import SPLITS, Split, draw_distinct, split_of

@@ -14,7 +14,7 @@ from torch import nn
 from seqtant.data.tokens import CharacterTokens
 from seqtant.errors import InputError
 from seqtant.models.recurrent import RecurrentNetwork
-from seqtant.runs.context import Context
+from seqtant.runs.recorder import Context
 from seqtant.subtasks.config import ArmName, NetworkConfig, OptimizationConfig
 from seqtant.subtasks.networks.checkpoint import TrainedNetwork
 from seqtant.subtasks.networks.networks import Network, NetworkLM, build_network

@@ -8,8 +8,7 @@ import numpy as np
 
 from seqtant.findings import Assumption, Estimate
 from seqtant.runs.recorder import Recorder
-from seqtant.stats.bootstrap import percentile
-from seqtant.stats.intervals import overlap
+from seqtant.stats.intervals import overlap, percentile
 from seqtant.subtasks.tasks.task import Task
 from seqtant.subtasks.theory import chain_accuracy, parity_answer_accuracy
 from seqtant.subtasks.training.decoding import Scores

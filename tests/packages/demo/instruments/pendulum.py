@@ -10,8 +10,7 @@ from scipy.special import ellipk
 from seqtant.demo.config import PendulumConfig
 
 from seqtant.findings import Assumption, Estimate, Result, Verdict
-from seqtant.runs.context import Context
-from seqtant.runs.recorder import Recorder
+from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 
 GRAVITY = 9.81

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqtant.stats.intervals import log_matmul
+from seqtant.lm.oracles import log_matmul
 
 
 def log_of(number: Fraction) -> float:
