@@ -29,7 +29,7 @@ SHARED = {
 CHOSEN = {
     "findings": ("Estimate", "Finding", "Assumption", "Claim", "Table", "Result", "to_json", "from_json"),
     "runs": (
-        "context.Context",
+        "recorder.Context",
         "recorder.Recorder",
         "store.Store",
         "compare.compare",
@@ -41,18 +41,17 @@ CHOSEN = {
         "terminal.print_result",
         "summary.headline",
         "figures.Figure",
-        "tables.to_markdown",
+        "terminal.to_markdown",
         "citations.cited_by",
     ),
     "stats": (
         "intervals.mean",
         "intervals.clustered_mean",
         "intervals.share",
-        "bootstrap.bootstrap",
-        "bootstrap.cluster_bootstrap",
+        "intervals.bootstrap",
+        "intervals.cluster_bootstrap",
         "fits.fit_curve",
         "fits.fit_line",
-        "intervals.log_matmul",
     ),
 }
 """Public names of packages that keep no list of their own."""

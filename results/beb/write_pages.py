@@ -15,7 +15,7 @@ from statistics import median
 
 from seqtant.findings import Cell, Result, Table, format_number, from_json
 from seqtant.report.markdown import put
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]

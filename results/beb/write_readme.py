@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seqtant.findings import Result, Table, format_number, from_json
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 FOLDER = Path(__file__).parent
 

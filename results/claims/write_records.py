@@ -20,8 +20,8 @@ from seqtant.experiments.claims import Entry, check_claims, read_claims
 from seqtant.experiments.records import Records
 from seqtant.findings import Result, to_json
 from seqtant.packages import PACKAGES
-from seqtant.runs.context import Context
 from seqtant.runs.files import write_text
+from seqtant.runs.recorder import Context
 from seqtant.runs.store import Store
 
 FOLDER = Path(__file__).parent

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from seqtant.findings import Cell, Finding, Result, Table, format_number, from_json
 from seqtant.report.markdown import fill
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]

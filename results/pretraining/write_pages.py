@@ -16,7 +16,7 @@ from typing import Any
 
 from seqtant.findings import Cell, Finding, Result, Table, format_number, from_json
 from seqtant.report.markdown import put
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]

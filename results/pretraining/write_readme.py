@@ -11,7 +11,7 @@ from typing import Any
 
 from seqtant.findings import Result, Table, format_number, from_json
 from seqtant.report.markdown import section
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 FOLDER = Path(__file__).parent
 BENCHMARKS = FOLDER.parents[1] / "benchmarks" / "results"

@@ -11,7 +11,7 @@ from pathlib import Path
 from seqtant.experiments.claims import read_claims
 from seqtant.findings import Result, from_json
 from seqtant.report.markdown import put
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]

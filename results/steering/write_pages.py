@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seqtant.findings import Result, from_json
 from seqtant.report.markdown import put
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 
 FOLDER = Path(__file__).parent
 DOCS = FOLDER.parents[1] / "docs"

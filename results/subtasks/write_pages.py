@@ -17,7 +17,7 @@ from typing import Any
 
 from seqtant.findings import Cell, Estimate, Result, Table, from_json
 from seqtant.report.markdown import fill
-from seqtant.report.tables import to_markdown
+from seqtant.report.terminal import to_markdown
 from seqtant.stats.intervals import share
 
 FOLDER = Path(__file__).parent

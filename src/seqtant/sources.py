@@ -1,4 +1,4 @@
-"""What a setting may hold besides text and numbers: a model or rows in memory, in place of a path to them."""
+"""Models and rows that a setting names: in memory, or at a path, checked before a heavy library reads them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,6 @@ from pydantic import BeforeValidator, PlainSerializer
 from typing_extensions import TypeIs
 
 from seqtant.errors import InputError, suggest
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from seqtant.lm.interface import CausalLM
-
-    ModelSource: TypeAlias = str | Path | CausalLM | PreTrainedModel | tuple[PreTrainedModel, PreTrainedTokenizerBase]
-    Rows: TypeAlias = str | Path | Sequence[Any]
-    ObjectOrPath: TypeAlias = str | Path | Any
-else:
-    ModelSource = Annotated[Any, InMemory(), BeforeValidator(_model), PlainSerializer(describe)]
-    """A folder, a hub name, ``reference``, a transformers model, ``(model, tokenizer)``, or a ``CausalLM``."""
-    Rows = Annotated[Any, InMemory(), BeforeValidator(_rows), PlainSerializer(describe)]
-    """A file, or rows in memory: dataclasses, tuples, dictionaries, a ``datasets.Dataset``, a data frame."""
-    ObjectOrPath = Annotated[
-        Any,
-        InMemory(),
-        BeforeValidator(lambda value: str(value) if is_path(value) else value),
-        PlainSerializer(describe),
-    ]
-    """A file or folder, or the object that it would be read into."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +87,28 @@ def _rows(value: Any) -> Any:
     if isinstance(value, Mapping | bytes | int | float) or not hasattr(value, "__iter__"):
         raise InputError(f"{' '.join(repr(value).split()):.60} is neither a file nor a list of rows")
     return value
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from seqtant.lm.interface import CausalLM
+
+    ModelSource: TypeAlias = str | Path | CausalLM | PreTrainedModel | tuple[PreTrainedModel, PreTrainedTokenizerBase]
+    Rows: TypeAlias = str | Path | Sequence[Any]
+    ObjectOrPath: TypeAlias = str | Path | Any
+else:
+    ModelSource = Annotated[Any, InMemory(), BeforeValidator(_model), PlainSerializer(describe)]
+    """A folder, a hub name, ``reference``, a transformers model, ``(model, tokenizer)``, or a ``CausalLM``."""
+    Rows = Annotated[Any, InMemory(), BeforeValidator(_rows), PlainSerializer(describe)]
+    """A file, or rows in memory: dataclasses, tuples, dictionaries, a ``datasets.Dataset``, a data frame."""
+    ObjectOrPath = Annotated[
+        Any,
+        InMemory(),
+        BeforeValidator(lambda value: str(value) if is_path(value) else value),
+        PlainSerializer(describe),
+    ]
+    """A file or folder, or the object that it would be read into."""
 
 
 TOKENIZER_FILES = (

@@ -1,5 +1,3 @@
-from seqtant.sources import locate as locate
-
 from .continuations import batch_continuation_log_probs as batch_continuation_log_probs
 from .continuations import continuation_log_probs as continuation_log_probs
 from .generation import Generated as Generated
@@ -20,6 +18,7 @@ from .layers import hidden_states as hidden_states
 from .layers import read_from as read_from
 from .layers import run_to_layer as run_to_layer
 from .loading import load as load
+from .loading import locate as locate
 from .mixture import MixtureLM as MixtureLM
 from .oracles import HiddenMarkovLM as HiddenMarkovLM
 from .oracles import MarkovLM as MarkovLM

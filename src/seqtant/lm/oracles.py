@@ -7,6 +7,7 @@ has log-probability minus infinity all the same).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch

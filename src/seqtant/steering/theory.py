@@ -136,9 +136,11 @@ def fit_alignment(strengths: Sequence[float], alignment: Curve) -> Fit:
     inside = np.clip(alignment, -1 + 1e-9, 1 - 1e-9)
     start = np.polyfit(places / span, np.arctanh(np.clip(inside, -0.99, 0.99)), 1)
     # In units of the span, so that strengths of 0.01 and of 1,000 are fitted alike.
-    fit = fit_curve(
-        lambda x, slope, offset: np.tanh(slope * x + offset), places / span, alignment, start=[float(v) for v in start]
-    )
+
+    def curve(x: Array, slope: float, offset: float) -> Array:
+        return np.tanh(slope * x + offset)
+
+    fit = fit_curve(curve, places / span, alignment, start=[float(v) for v in start])
     return _unscaled(fit, span)
 
 
@@ -148,7 +150,11 @@ def fit_bell(strengths: Sequence[float], probability: Curve, floor: float) -> Fi
     span = float(np.abs(places).max())
     # At its top the curve is floor + (1 - floor) / (1 + a): that gives the first a.
     top = float(np.clip((probability.max() - floor) / (1 - floor), 1e-6, 1 - 1e-6))
-    fit = fit_curve(lambda x, b, a: bell(x, a, b, floor), places / span, probability, start=[1.0, 1 / top - 1])
+
+    def curve(x: Array, b: float, a: float) -> Array:
+        return bell(x, a, b, floor)
+
+    fit = fit_curve(curve, places / span, probability, start=[1.0, 1 / top - 1])
     fit = _unscaled(fit, span)
     # The curve depends on b^2 only: the sign that the solver found means nothing.
     fit.parameters[0] = abs(fit.parameters[0])
