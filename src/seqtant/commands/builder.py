@@ -1,4 +1,7 @@
-"""Commands made from configuration classes: a flag's name, type, help and refusals come from the field it sets."""
+"""Commands made from configuration classes: a flag's name, type, help and refusals come from the field it sets.
+
+:func:`execute` is the only path that a command takes: resolve, run, save, print, exit code.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ Conventions that hold for all of them:
 - Padding stands on the left: each row of a mask is zeros, then ones. Tokens after the end of a row need no mask,
   because no causal model lets them act on earlier positions; their outputs are simply not read.
 - A cache is a value: ``forward`` returns a new one and leaves the one it was given as it was.
+
+Sequences of unlike length become batches here: sorted by length, under a token budget, padded on either side.
 """
 
 from __future__ import annotations

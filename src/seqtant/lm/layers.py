@@ -1,7 +1,8 @@
 """Running part of a network: hidden states up to a layer without the rest, and on from a layer without what is below.
 
 What lies above the layer that is read, and the output head, is never computed; and blocks that do not depend on what
-is being varied (a steering strength, say) are run once for all variants.
+is being varied (a steering strength, say) are run once for all variants. Texts that begin alike, such as the sides of a
+contrast pair, are read once where they agree.
 """
 
 from __future__ import annotations

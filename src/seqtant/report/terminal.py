@@ -1,4 +1,4 @@
-"""A result on the terminal: the verdict first, prediction beside measurement, what to do, where the rest is."""
+"""A result on the terminal: the verdict first, prediction beside measurement, what to do; and its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The one way to make a Result: an instrument records what it finds, the recorder adds times and provenance."""
+"""The one way to make a Result: an instrument records what it finds, the recorder adds times and provenance.
+
+What it is handed besides its configuration (seed, device, folder, progress) is a context; versions, machine and threads
+are read here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The database that keeps every run: one SQLite file, safe against killed and concurrent processes."""
+"""The database that keeps every run: one SQLite file, safe against killed and concurrent processes.
+
+Its shape came by numbered migrations. To change it, append one; never edit one that was released.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Intervals in closed form: of a mean, of a mean over clusters, of a share."""
+"""Intervals in closed form (of a mean, of a mean over clusters, of a share) and by resampling (of any statistic).
+
+The randomness of resampling is always the caller's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closed forms of the alignment-helpfulness trade-off: what a steering strength gains, what it costs, where to stop.
+"""Closed forms of the alignment-helpfulness trade-off, and their fits: what a strength gains, costs, where to stop.
 
 Source: Y. Wolf, N. Wies, D. Shteyman, B. Rothberg, Y. Levine, A. Shashua, "Tradeoffs Between Alignment and Helpfulness
 in Language Models with Steering Methods" (arXiv 2401.16332). Theorem 1 bounds alignment, Theorem 2 helpfulness. Their

@@ -1,6 +1,7 @@
 """What all documents have in common: words as tokens, a title, a run of items, and an end after some item.
 
-One word is one token, so that the world's probabilities are those of the model's tokens.
+Talks, books and games are sentences given one hidden value; the tree of their words gives every probability. One word
+is one token, so that the world's probabilities are those of the model's tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Facts of the world: who lives where, likes what; told, asked, joined in twos, each right with known probability."""
+"""What the world asks: facts (who lives where, likes what) and sums, each answer right with known probability.
+
+Facts are told, asked, joined in twos. Sums are compound problems whose answer is written after its steps, or at once.
+"""
 
 from __future__ import annotations
 

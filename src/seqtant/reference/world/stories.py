@@ -1,7 +1,8 @@
-"""Stories: things lie in places that differ from story to story, are told and asked; the reader must remember.
+"""What the world hides: places of things in stories, the task of a game, the persona of a talk.
 
-Where each thing lies is hidden and drawn anew for every story. Telling and answering name the right place with a known
-probability, so that the exact posterior of every thing's place is a count of what was said.
+A game shows shots of one of several labeling tasks over shared inputs. A persona shows in the words it chooses, in its
+replies and its subjects. Where each thing of a story lies is drawn anew for every story. Telling and answering name the
+right place with a known probability, so that the exact posterior of every thing's place is a count of what was said.
 """
 
 from __future__ import annotations

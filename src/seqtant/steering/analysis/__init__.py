@@ -1,1 +1,1 @@
-"""Fits of the theory's curves, the choice of a strength, checks of assumptions."""
+"""The choice of a strength."""

@@ -1,4 +1,9 @@
-"""Scores continuations at many strengths at once: a plan of rows and targets, final states, log-probabilities."""
+"""Scores continuations at many strengths at once: a plan of rows and targets, final states, log-probabilities.
+
+Three savings, each exact: the blocks below the first steered one see no strength, so all strengths share them; rows
+that begin alike share a key-value cache of their prefix, per strength; and the last block does not compute what nobody
+reads (the states of prefixes, the feed-forward layer before the first scored token).
+"""
 
 from __future__ import annotations
 
