@@ -108,6 +108,7 @@ def fit(hint: Any, value: Any, source: str, key: str = "") -> Any:
     choices = [typing.get_args(member) for member in members if typing.get_origin(member) is typing.Literal]
     numbers = any(all(isinstance(each, int) for each in choice) for choice in choices)
     numeric = int in members or float in members or numbers
+    # bool is a subclass of int, so pydantic would read true as 1.
     if numeric and isinstance(value, bool) and bool not in members:
         raise InputError(f"{source}: {key}: give a number, not {str(value).lower()}")
     if isinstance(value, float) and math.isnan(value):
@@ -128,5 +129,6 @@ def _element(members: Sequence[Any], place: int) -> Any:
     for member in members:
         arguments = [each for each in typing.get_args(member) if each is not Ellipsis]
         if typing.get_origin(member) in (list, tuple, Sequence) and arguments:
+            # A tuple of fixed length has a type per place; a list, or tuple[T, ...], has its only type at every place.
             return arguments[min(place, len(arguments) - 1)]
     return Any

@@ -125,7 +125,9 @@ class Estimate:
         ends = (self.value, self.low, self.high)
         if any(end is None or abs(end) >= 1e6 for end in ends) or abs(self.value) < 1e-3 or self.low == self.high:
             return format_number(number)
+        # No end is None here: ``or 0.0`` is for the type checker alone.
         width = (self.high or 0.0) - (self.low or 0.0)
+        # A wide interval must not hide the number itself: the smaller of the two sets the digits.
         smallest = min(width, abs(self.value))
         return f"{number:.{min(8, max(0, 1 - math.floor(math.log10(smallest))))}f}"
 
@@ -358,6 +360,7 @@ class Result:
         value = self.values.get(name)
         if value is None:
             return None
+        # False sorts before True: the finding of the same name comes first, the others keep their order.
         for finding in sorted(self.findings, key=lambda each: each.key != name):
             for estimate in (finding.measured, finding.predicted):
                 if estimate is not None and estimate.value == value:

@@ -327,6 +327,7 @@ def plain(config: Any) -> dict[str, Any]:
     if not isinstance(config, VerbConfig):
         # A plain dataclass was never validated: its values are, once, on the way out.
         try:
+            # Validation turns 3 into 3.0 in a float field, so that equal settings have equal hashes.
             dumped = adapter.dump_python(adapter.validate_python(dumped), mode="json")
         except ValidationError as error:
             raise InputError(_one_line(error, type(config).__name__)) from error
@@ -350,6 +351,7 @@ def config_hash(config: Any) -> str:
 
 def hash_of(data: Mapping[str, Any]) -> str:
     """Hashes plain data, see :func:`config_hash`."""
+    # Canonical: one text per content, whatever the order of the keys.
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

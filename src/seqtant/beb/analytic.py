@@ -104,6 +104,7 @@ class IidMixture:
             # Next-sentence distributions after each number of bad sentences.  # [numbers, 2]
             weight = bad_weight(self.log_alpha, ratios)[:, None]
             mixed = weight * minus + (1 - weight) * plus
+            # KL(P- || P) of each weight, then averaged over prompts: the mixture changes with the prompt, P- does not.
             found.append(probs @ xlogy(minus, minus / mixed).sum(axis=1))
         return np.array(found)
 

@@ -154,6 +154,7 @@ def _spread(delta: float, form: Form) -> float:
     _checked_delta(delta)
     if form == "clt":
         return float(ndtri(1 - delta))
+    # Chebyshev: 1 / k^2 = delta. Cantelli, which is one-sided: 1 / (1 + k^2) = delta.
     return math.sqrt(1 / delta) if form == "paper" else math.sqrt((1 - delta) / delta)
 
 
@@ -335,6 +336,7 @@ def expected_weight(log_alpha: float, beta: float, sigma: float, sentences: Arra
     flatter than the sigmoid of one prompt.
     """
     n = np.asarray(sentences, dtype=np.float64)
+    # E f(z) for normal z is the weighted mean of f at the nodes.
     nodes, weights = hermegauss(80)  # for the weight exp(-z^2 / 2); normalized below
     # Log-ratios at the nodes z: beta n + sigma sqrt(n) z.  # [..., nodes]
     ratios = _checked_beta(beta) * n[..., None] + _positive("sigma", sigma) * np.sqrt(n)[..., None] * nodes

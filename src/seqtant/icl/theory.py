@@ -247,6 +247,7 @@ def identification_shots(mean: float, variance: float, prior: float, epsilon: fl
         >>> round(identification_shots(1.07, 1.0, 0.2, 0.05, 0.05), 2)
         8.6
     """
+    # Posterior log-odds are prior log-odds plus evidence; they must reach log(1/eps).
     goal = math.log((1 - prior) / prior) + math.log(1 / epsilon)
     return _quadratic_shots(mean, float(ndtri(1 - delta)) * math.sqrt(variance), goal)
 
@@ -295,6 +296,7 @@ def accuracy_shots(
     while top <= 100_000:
         grid = np.arange(1, top + 1)
         over = np.flatnonzero(expected_loss(grid, means, variances, log_odds, losses) > epsilon)
+        # Place i of the grid is i + 1 shots, so the first number past the last excess is over[-1] + 2.
         if not len(over) or over[-1] < top // 2:
             return float(over[-1] + 2) if len(over) else 1.0
         top *= 2

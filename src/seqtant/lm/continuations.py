@@ -128,12 +128,15 @@ def _score_batch(
     lengths = [ids.numel() for ids in lines]
     short = [index for index, length in enumerate(lengths) if length == 1]
     rest = [index for index, length in enumerate(lengths) if length > 1]
+    # A row costs its new tokens or its share of the cache, whichever is more: rows * cost <= budget bounds both the
+    # pass and the tokens whose keys and values are held.
     share = budget / max(budget, TOKENS_IN_CACHE)
     costs = [max(lengths[index], math.ceil((past + lengths[index]) * share)) for index in rest]
     groups = [[rest[index] for index in group] for group in group_by_length(costs, budget)]
     for group in [short, *groups] if short else groups:
         batch = pad(lines, group, model, side="right")
         owner = torch.tensor([tasks[index][0] for index in group], device=model.device)
+        # The prefix's last logits score the first token; the continuation's own logits score the second and later ones.
         scores = [first[owner, batch.input_ids[:, 0]][:, None]]
         if batch.input_ids.shape[1] > 1:
             owned = replace(batch, rows=prefixes.rows[owner])

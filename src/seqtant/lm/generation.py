@@ -130,6 +130,7 @@ def _start(model: CausalLM, ids: Sequence[Tensor], prompts: Sequence[int], rows:
     distinct = list(dict.fromkeys(prompts))
     batch = pad(ids, distinct, model, side="left")
     owner = torch.tensor([distinct.index(prompt) for prompt in prompts], device=model.device)
+    # A prompt that several rows continue is read as the first of them.
     first = torch.tensor([rows[prompts.index(prompt)] for prompt in distinct], device=model.device)
     with reading_rows(first):
         output = model.forward(batch.input_ids, batch.mask, keep=1, use_cache=True)
@@ -152,6 +153,8 @@ def _continue(
     for step in range(steps):
         drawn_from = sampling.log_probs(state.logits, stops if step < min_tokens else None)
         token = draw(drawn_from, noise[state.places, step])
+        # ``places`` maps the shrinking batch to fixed lines of the buffers. A row that ended goes on writing until it
+        # leaves; ``lengths`` cuts that off.
         tokens[state.places, step] = token
         scores[0, state.places, step] = gathered(state.logits[:, None], token[:, None])[:, 0]
         scores[1, state.places, step] = drawn_from.gather(1, token[:, None])[:, 0]
@@ -247,11 +250,13 @@ class Sampling:
         keep = torch.ones_like(ordered, dtype=torch.bool)
         if self.top_k is not None:
             keep[:, self.top_k :] = False
+            # top_p is a share of what top_k left, so the mass is normalized again before it is summed.
             ordered = ordered.masked_fill(~keep, -torch.inf).log_softmax(dim=-1)
         if self.top_p < 1.0:
             # A token stays if the likelier ones do not yet hold top_p: the smallest set that does.
             before = ordered.exp().cumsum(dim=-1) - ordered.exp()
             keep &= before < self.top_p
+        # From sorted order back to token ids.
         kept = torch.zeros_like(keep).scatter(-1, index, keep)
         return log_probs.masked_fill(~kept, -torch.inf).log_softmax(dim=-1)
 

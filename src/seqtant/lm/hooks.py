@@ -150,6 +150,7 @@ def _edited(edit: Edit, call: BlockCall, _module: nn.Module, _inputs: Any, outpu
     # Runs once per block and token of a generation: nothing is made here that can be made before.
     states = hidden_of(output)
     edited = edit(states, call)
+    # None tells the hook to leave the output alone; a reader returns what it was given and costs nothing.
     if edited is states:
         return None
     if edited.shape != states.shape:
@@ -186,6 +187,7 @@ class _Place:
         """Counted once per call of the decoder, and only if an edit asks: most steer all tokens alike."""
         batch, time = self._tokens.shape
         if self._mask is not None:
+            # The mask also covers the cached tokens, so the new tokens are its last columns.
             counted = (self._mask.long().cumsum(dim=1) - 1).masked_fill(self._mask == 0, -1)
             return counted[:, -time:]
         return torch.arange(self._start, self._start + time, device=self._tokens.device).expand(batch, time)

@@ -144,6 +144,7 @@ class HuggingFaceLM(CausalLM):
             output = self.model(**arguments)
             logits = output.logits if self._takes_keep else output.logits[:, columns]  # [batch, columns, vocabulary]
             rows = torch.arange(ids.shape[0], device=ids.device)[:, None]
+            # Unpadded rows keep different columns: logits are made for the union of them, then picked per row.
             logits = _single(logits[rows, torch.searchsorted(columns, places)])
         else:
             arguments = self._arguments(input_ids, attention_mask, cache) | {"use_cache": remembers}
@@ -231,6 +232,7 @@ class HuggingFaceLM(CausalLM):
         """See :meth:`CausalLM.head`: all that the network does after its decoder, such as capping or scaling logits."""
         decoder, _ = self.decoder
         ids = torch.zeros(1, hidden.shape[0], dtype=torch.long, device=hidden.device)
+        # With the decoder replaced, only what follows it runs: the head, with the family's own caps and scales.
         with replaced(decoder, lambda *_inputs, **_named: _DecoderOutput(hidden[None])):
             logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
         return _single(logits[0])
@@ -251,12 +253,14 @@ class HuggingFaceLM(CausalLM):
             counted = ones.cumsum(dim=1) - 1
             if cache is not None:
                 counted = counted + cache.lengths[:, None]
+            # Padding would get position -1, which an embedding table cannot look up; its output is never read.
             arguments["position_ids"] = counted.clamp(min=0)
         return arguments
 
     def select_rows(self, cache: HuggingFaceCache, rows: Int[Tensor, " selected"]) -> HuggingFaceCache:
         """See :meth:`CausalLM.select_rows`."""
         batch = cache.ids.shape[0]
+        # Tensors of a cache that have no batch axis, such as counters, are shared as they are.
         past = _mapped(cache.past, lambda states: states[rows] if states.ndim and len(states) == batch else states)
         mask = None if cache.mask is None else cache.mask[rows]
         return HuggingFaceCache(past, cache.ids[rows], cache.lengths[rows], mask)

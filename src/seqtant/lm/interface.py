@@ -314,6 +314,7 @@ def group_by_length(lengths: Sequence[int], tokens_per_batch: int, *, rows: int 
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     groups: list[list[int]] = []
     for index in order:
+        # The first of a group is its longest, so the padded batch is rows times that length.
         fits = groups and (rows is None or len(groups[-1]) < rows)
         if fits and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= tokens_per_batch:
             groups[-1].append(index)
@@ -383,6 +384,7 @@ def kept_logits(
     for number, group in enumerate(groups):
         end = int(group[-1]) + 1
         more = number + 1 < len(groups)
+        # Each slice starts where the last one ended, so positions are counted from the slice's own start.
         keep = (group - start).to(model.device)
         with reading_rows(batch.rows):
             output = model.forward(batch.input_ids[:, start:end], cache=cache, keep=keep, use_cache=more)
@@ -427,6 +429,7 @@ def gathered(
     logits: Float[Tensor, "*positions vocabulary"], targets: Int[Tensor, "*positions"]
 ) -> Float[Tensor, "*positions"]:
     """Log-probability of each target, float64, in nats."""
+    # Only the picked numbers become float64: the whole vocabulary in float64 would double the memory.
     return torch.log_softmax(logits, dim=-1).gather(-1, targets[..., None]).squeeze(-1).double()
 
 

@@ -112,6 +112,7 @@ def hidden_states(
         with reading_rows(batch.rows):
             outputs = run_up_to(model, chosen, batch.input_ids, None)
         for column, layer in enumerate(chosen):
+            # Right padding needs no mask: in a causal network it cannot act on the token that is read.
             result[rows, column] = hidden_of(outputs[layer])[lines, at].to(dtype).cpu()
         bar.advance(len(rows))
     bar.close()
@@ -358,6 +359,7 @@ def prefix_groups(sequences: Sequence[Sequence[int]], most: Sequence[int]) -> li
         [PrefixGroup(rows=[0, 2], shared=3), PrefixGroup(rows=[1], shared=0)]
     """
     order = sorted(range(len(sequences)), key=lambda index: tuple(sequences[index][: most[index]]))
+    # In sorted order the common beginning of a run is the shortest one between neighbors inside it.
     common = [0, *(common_length([sequences[row][: most[row]] for row in both]) for both in pairwise(order))]
     ends = [0, *accumulate(len(sequences[index]) for index in order)]
     # Up to each place of the row: fewest tokens, where the last group starts, what it shares.
@@ -366,6 +368,7 @@ def prefix_groups(sequences: Sequence[Sequence[int]], most: Sequence[int]) -> li
         options, shared = [], None
         for start in range(end - 1, max(-1, end - 1 - REACH), -1):
             whole = ends[end] - ends[start]
+            # A group of n reads its beginning once instead of n times.
             saved = 0 if shared is None else (end - start - 1) * shared
             if saved >= WORTH * whole or shared is None:
                 options.append((best[start][0] + whole - saved, start, shared or 0))

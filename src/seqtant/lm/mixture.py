@@ -167,6 +167,7 @@ class MixtureLM(CausalLM):
         batch = input_ids.shape[0]
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         started = torch.zeros(batch, dtype=torch.bool, device=self.device) if cache is None else cache.started
+        # A token moves the weights if it is real and a real one stands before it, in this slice or in an earlier one.
         counts = torch.cat([started[:, None], real[:, :-1] != 0], dim=1) & (real != 0)
         scores, expected, parts, last = [], [], [], []
         for number, model in enumerate(self.components):
@@ -201,6 +202,7 @@ def _updated(
     while True:
         moved = prior[:, None] + steps.cumsum(dim=1)
         dead = (moved == -torch.inf).all(dim=-1)
+        # Once dead, all later sums are dead too: the step that killed them is the first, and only it is taken back.
         first = dead & (dead.cumsum(dim=1) == 1)
         if not bool(first.any()):
             return torch.log_softmax(moved, dim=-1)

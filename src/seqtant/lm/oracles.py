@@ -50,6 +50,7 @@ class MarkovLM(CausalLM):
         self.vocabulary_size = table.shape[0]
         self.bos_id = bos_id
         self._log_rows = table.log().reshape(-1, self.vocabulary_size)
+        # The context is read as a number in base V, the oldest token first: that is the row of the flattened table.
         self._powers = self.vocabulary_size ** torch.arange(self.order - 1, -1, -1)
 
     @classmethod
@@ -69,6 +70,7 @@ class MarkovLM(CausalLM):
         states = start.numel()
         full = torch.zeros(states + 1, states + 1, dtype=torch.float64)
         full[:states, :states] = table
+        # Column ``states`` stays 0: the starting token never comes again.
         full[states, :states] = start
         return cls(full.numpy(), bos_id=states, name=name)
 
@@ -91,6 +93,7 @@ class MarkovLM(CausalLM):
         past = ids.new_full((batch, self.order), start) if cache is None else cache
         line = torch.cat([past, ids], dim=1)
         ends = kept_positions(keep, time, ids.device)
+        # ``line`` begins with k past tokens, so the k tokens up to and with position p are its columns p + 1 to p + k.
         context = ends[:, None] + torch.arange(1, self.order + 1)
         rows = (line[:, context] * self._powers).sum(dim=-1)
         return LMOutput(self._log_rows[rows], line[:, time:] if use_cache else None)
@@ -181,6 +184,7 @@ class HiddenMarkovLM(CausalLM):
             token = input_ids[:, position]
             weighed = belief + self._log_emissions[:, token].T
             total = torch.logsumexp(weighed, dim=1, keepdim=True)
+            # Dividing by the evidence keeps the belief normalized; an impossible token has none and is passed over.
             weighed = torch.where(total == -torch.inf, belief, weighed - total)
             after = log_matmul(weighed, self._transitions)
             if self.bos_id is not None:
@@ -227,6 +231,7 @@ def log_matmul(
         >>> log_matmul(torch.tensor([0.0, -5000.0], dtype=torch.float64), torch.eye(2, dtype=torch.float64)).tolist()
         [0.0, -5000.0]
     """
+    # The clamp keeps a row of -inf from becoming -inf - (-inf), which is not a number.
     top = log_weights.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(log_weights.dtype).min)
     product = torch.log((log_weights - top).exp() @ matrix)
     tiny = product < math.log(torch.finfo(log_weights.dtype).tiny) + 40

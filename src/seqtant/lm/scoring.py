@@ -133,6 +133,7 @@ def next_token_log_probs(
     results = [torch.empty(0, model.vocabulary_size) for _ in ids]
     for batch in _batches(model, ids, tokens_per_batch, progress):
         rows = batch.rows.tolist()
+        # One pass makes the logits of every position that some row wants; each row then picks its own.
         union = torch.cat([wanted[row] for row in rows]).unique()
         for group, logits in kept_logits(model, batch, union):
             log_probs = torch.log_softmax(logits, dim=-1).cpu()
@@ -182,6 +183,7 @@ def log_prob_blocks(
         for parts in zip(*passes, strict=True):
             group = parts[0][0].to(batch.input_ids.device)
             log_probs = tuple(torch.log_softmax(logits, dim=-1) for _, logits in parts)
+            # Position p predicts token p + 1, which must still be inside the row.
             real = group[None, :] + 1 < batch.lengths[:, None]
             yield ScoredBlock(batch.rows, group, batch.input_ids[:, group + 1], real, log_probs)
 

@@ -63,7 +63,10 @@ class _Block(nn.Module):
     def forward(self, x: Float[Tensor, "B T C"], past: Float[Tensor, "B width C"]) -> tuple[Tensor, Tensor]:
         seen = torch.cat([past, self.norm(x)], 1)
         T = x.shape[1]
+        # ``seen`` begins ``width`` frames before the first new one, so the last tap reads the frame itself, none a
+        # later one.
         taps = torch.cat([seen[:, tap * self.dilation : tap * self.dilation + T] for tap in range(self.kernel)], -1)
+        # Not ``-self.width :``, which would keep everything where the width is 0.
         return x + nn.functional.silu(self.taps(taps)), seen[:, seen.shape[1] - self.width :]
 
 

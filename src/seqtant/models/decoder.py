@@ -62,6 +62,7 @@ def rotate(x: Float[torch.Tensor, "*batch T d"], base: float = 10_000.0) -> Floa
     length, half = x.shape[-2], x.shape[-1] // 2
     frequency = base ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
     angle = torch.arange(length, device=x.device, dtype=torch.float32)[:, None] * frequency
+    # Angles are made in float32: a position times a frequency has too many digits for half precision.
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     left, right = x[..., :half], x[..., half:]
     return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
@@ -79,6 +80,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[torch.Tensor, "B T d"]) -> Float[torch.Tensor, "B T d"]:
         """Attends from every position to itself and those before it."""
+        # [3, batch, heads, time, head width]: one matrix gives all three.
         query, key, value = self.inputs(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if self.rotary:
             query, key = rotate(query), rotate(key)
@@ -196,6 +198,7 @@ class CachedDecoder(Decoder):
         """
         if self.positions is None:
             raise InputError("a decoder with rotary positions cannot be read piece by piece: use learned positions")
+        # New tokens take the learned positions that follow those of the cached ones.
         past = 0 if cache is None else cache[0].shape[3]
         end = past + input_ids.shape[1]
         if end > self.config.context:

@@ -94,6 +94,7 @@ class RecurrentNetwork(nn.Module):
             input_ids: New tokens.
             cache: What an earlier call returned for the same rows; None at the start.
         """
+        # With one-hot inputs A e_t is a column of A: the input matrix is a table of token vectors.
         symbols = functional.one_hot(input_ids, self.config.vocabulary).to(self.readout.dtype)
         if cache is None:
             first = torch.relu(self.start).expand(1, len(input_ids), -1).contiguous()  # h_0 = ReLU(m_0)

@@ -63,6 +63,7 @@ class Basis:
         # Rotation invariance puts a member of every multiplet into the sector of smallest |magnetization|.
         if hamiltonian.conserves_magnetization and _is_rotation_invariant(hamiltonian):
             ups = n - n // 2
+            # Set bits are spins -1; with n // 2 of them the magnetization is 0, or 1 if n is odd.
             chosen = everything[np.bitwise_count(everything.astype(np.uint64)) == n - ups]
             return cls(chosen, False, f"magnetization {2 * ups - n}")
         # Without signs the ground state is positive (Perron and Frobenius), hence even under the flip.
@@ -104,6 +105,7 @@ def diagonalize(hamiltonian: PauliSum) -> ExactState:
     if matrix.shape[0] <= 256:
         values, vectors = np.linalg.eigh(matrix.toarray())
     else:
+        # The constant part overlaps a ground state without signs, the random part any other one.
         start = np.random.default_rng(0).normal(size=matrix.shape[0]) + 1.0
         try:
             values, vectors = eigsh(matrix, k=1, which="SA", v0=start, tol=1e-12)  # type: ignore[arg-type]
@@ -126,8 +128,10 @@ def sector_matrix(hamiltonian: PauliSum, basis: Basis) -> Any:
         elements = row_elements(hamiltonian, flips, basis.states)
         to = basis.states ^ sum(1 << site for site in flips)
         if basis.folded:
+            # The lower half of the numbers names the pairs (last spin up); the two elements of a pair add up.
             to = np.where(to > last >> 1, to ^ last, to)
         # Only elements that stay inside the sector are kept.
+        # searchsorted gives absent ones a place too, even one past the end: the comparison drops them.
         place = np.minimum(np.searchsorted(basis.states, to), size - 1)
         kept = (elements != 0) & (basis.states[place] == to)
         rows.append(np.nonzero(kept)[0])
@@ -217,6 +221,7 @@ class Orbits:
         # An orbit is named after its smallest configuration.
         smallest = torch.from_numpy(index)
         for permutation, sign in zip(group.permutations, group.signs, strict=True):
+            # The group is closed, so the minimum over all images is the same for every member of an orbit.
             smallest = torch.minimum(smallest, indices(spins[:, permutation] * int(sign)))
         names, orbit = np.unique(smallest.numpy(), return_inverse=True)
         first = np.searchsorted(index, names)
@@ -247,6 +252,7 @@ class Orbits:
         # psi(s) of a symmetrized state: root mean square modulus, phase of the first configuration.
         psi = size if state.kind == "positive" else torch.polar(size, phase[self.first])
         dtype = torch.promote_types(psi.dtype, self.matrix.dtype)
+        # Amplitudes are equal within an orbit, so H acts on one row per orbit with its columns added up.
         energies = (self.matrix.to(dtype) @ psi.to(dtype)[:, None])[:, 0] / psi
         return Amplitudes(total, size.log(), energies, probability / total[self.orbit])
 
@@ -255,6 +261,7 @@ class Orbits:
         phases = {block.parameters: block.phase for block in jacobian(state, self.spins[self.first])}
         sums: dict[tuple[str, ...], Tensor] = {}
         # Phases are needed for the first configurations only: the others are differentiated without.
+        # A positive state reads columns 0 and 1 of the outputs only, which are the amplitudes of a complex state too.
         without_phase = copy.copy(state)
         without_phase.kind = "real" if state.kind == "real" else "positive"
         for part in torch.arange(len(self.orbit), device=self.orbit.device).split(AT_ONCE):

@@ -55,6 +55,7 @@ class Hamiltonian:
         self.moves = pauli.moves
         # Index tables of the diagonal and of the other strings: the spins that each multiplies (filled up with one past
         # the last site, where a spin +1 stands), its weight, the number of its move.
+        # The diagonal has a table of its own with one column, so its number 0 does not collide with the first move.
         number = {move: n for n, move in enumerate(self.moves)} | {(): 0}
         self._tables: list[tuple[Tensor, Tensor, Tensor]] = []
         for strings in (pauli.by_move.get((), []), [s for s in pauli.strings if s.flips]):
@@ -71,6 +72,7 @@ class Hamiltonian:
         padded = torch.cat([spins.to(torch.float64), one], dim=1)  # [batch, sites + 1]
         sums: list[Tensor] = []
         for (where, weights, move), count in zip(self._tables, (1, len(self.moves)), strict=True):
+            # Filled-up places read the extra column of ones, so they do not change the product.
             terms = padded[:, where.to(spins.device)].prod(2) * weights.to(spins.device)  # [batch, strings]
             sums.append(terms.new_zeros(len(spins), count).index_add(1, move.to(spins.device), terms))
         return sums[0][:, 0].real, sums[1]
@@ -118,6 +120,7 @@ def combine(diagonal: Tensor, elements: Tensor, amplitude: Tensor, phase: Tensor
 
     Forbidden moves may lead where the wave function vanishes or is not defined: they count zero.
     """
+    # The clamp lets not-a-number pass: ``where`` drops it at forbidden moves, elsewhere it must show in the energy.
     size = amplitude.clamp(max=LARGEST_LOG_RATIO).exp()
     if kind == "real":
         size = size * torch.cos(phase)
@@ -240,6 +243,7 @@ def energy_of_vector(vector: NDArray[np.complex128], pauli: PauliSum) -> Energy:
         mask = sum(1 << site for site in flips)
         image += row_elements(pauli, flips, states) * vector[states ^ mask]
     total = float(np.vdot(vector, image).real) / norm
+    # <H^2> - E^2 = |(H - E) psi|^2: the difference of two large numbers would lose digits near an eigenstate.
     residual = image - total * vector
     return Energy(total, 0.0, float(np.vdot(residual, residual).real) / norm, len(vector), True)
 
@@ -300,6 +304,7 @@ def renyi_entropy(state: State, spins: Tensor, region: list[int]) -> Estimate:
     half = len(spins) // 2
     one, other = spins[:half], spins[half : 2 * half]
     mixed_one, mixed_other = one.clone(), other.clone()
+    # Both parts start as copies: with views the first assignment would overwrite what the second reads.
     mixed_one[:, region], mixed_other[:, region] = other[:, region], one[:, region]
     parts = [state.log_psi(s) for s in (mixed_one, mixed_other, one, other)]
     amplitude = parts[0][0] + parts[1][0] - parts[2][0] - parts[3][0]

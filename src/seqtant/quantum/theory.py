@@ -33,6 +33,7 @@ def ising_chain_energy(sites: int, field: float, coupling: float = 1.0, boundary
     if sites < 2 or (boundary == "periodic" and (sites % 2 or sites < 4)):
         raise ValueError(f"no closed form for {sites} sites with {boundary} boundary")
     if boundary == "periodic":
+        # Half-integer momenta: with an even number of fermions the periodic chain is antiperiodic for them.
         k = (2 * np.arange(1, sites + 1) - 1) * math.pi / sites
         return -float(np.sqrt(coupling**2 + field**2 - 2 * coupling * field * np.cos(k)).sum())
     matrix = field * np.eye(sites) + coupling * np.eye(sites, k=1)

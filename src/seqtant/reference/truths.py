@@ -173,6 +173,7 @@ class PersonaTruths:
 
     def _limit(self, source: np.ndarray, target: np.ndarray) -> float:
         """The conditional divergence after infinitely many sentences: each persona against the nearest other."""
+        # In the end the source's posterior is sure of the persona, the target's of the one that is nearest to it.
         nearest = self.classes.divergences()[:, target > 0].min(axis=1)
         return float(source @ nearest)
 

@@ -166,6 +166,7 @@ def difference_of_estimates(first: Estimate, second: Estimate) -> Estimate:
     if any(end is None or not math.isfinite(end) for end in ends) or first.level != second.level:
         return Estimate(value=value, method="one side has no interval of that level", unit=second.unit)
     low1, high1, low2, high2 = (float(end) for end in ends if end is not None)
+    # The lower end comes from the second's lower and the first's upper end, distances in quadrature.
     below = math.hypot(second.value - low2, high1 - first.value)
     above = math.hypot(high2 - second.value, first.value - low1)
     return Estimate(
@@ -230,6 +231,7 @@ def _means_by_cell(rows: Sequence[Measurement]) -> _Cells:
 
 def _clusters(cells: _Cells) -> list[float]:
     """Mean of each independent cluster: a seed, or a group where there is only one seed."""
+    # Cells are (seed, group, step).
     place = 0 if len({cell[0] for cell in cells}) > 1 else 1
     clusters: defaultdict[Any, list[float]] = defaultdict(list)
     for cell, value in cells.items():

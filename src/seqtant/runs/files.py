@@ -25,6 +25,7 @@ _PLACE_AT_FAULT = {
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path`` and renames it on success; on failure nothing is left."""
+    # In the same folder, since a rename is atomic within one file system only; by process, so that two do not mix.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     make_folder(path.parent)
     try:

@@ -176,7 +176,9 @@ def new_id() -> str:
         >>> len(new_id())
         16
     """
+    # Shifts bind tighter than |: 45 bits of time, then 35 of the 40 random bits.
     number = int(time.time() * 1000) << 35 | int.from_bytes(os.urandom(5), "big") >> 5
+    # 16 groups of 5 bits, the highest first; the alphabet is in ASCII order, so texts sort as the numbers do.
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5))
 
 
@@ -251,6 +253,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A failed run leaves no result; the exception goes on.
         if error is not None:
             return
         device = accelerator()

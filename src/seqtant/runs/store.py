@@ -242,6 +242,7 @@ class Store:
             if id == "last":
                 wanted, given = "SELECT id FROM run WHERE asked ORDER BY id DESC LIMIT 1", ()
             else:
+                # Not LIKE, whose wildcards an id given by hand could hold.
                 wanted, given = "SELECT id FROM run WHERE substr(id, 1, length(?)) = ? LIMIT 6", (id, id)
             found = [full for (full,) in connection.execute(wanted, given)]
             if not found:
@@ -325,6 +326,7 @@ def _save(connection: sqlite3.Connection, result: Result, *, asked: bool) -> Non
     record = to_json(replace(result, parts=()))
     stored = connection.execute("SELECT record FROM run WHERE id = ?", (result.id,)).fetchone()
     if stored is not None:
+        # The record holds no parts, so their ids are compared as well.
         if stored[0] != record or _children(connection, result.id) != [part.id for part in result.parts]:
             raise InputError(f"run '{result.id}' is stored already with other contents: a run is never overwritten")
         if asked:

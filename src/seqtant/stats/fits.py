@@ -112,6 +112,7 @@ def fit_curve(
     sizes = {each.size for each in (xs, ys, sigma) if each is not None}
     if len(sizes) != 1:
         raise InputError(f"a fit needs as many x, y and errors: got {sorted(sizes)}")
+    # Without errors the scatter about the curve is estimated too, which takes one point more.
     least = len(names) + (sigma is None)
     if xs.size < least:
         raise InputError(f"a fit of {len(names)} parameters needs at least {least} points: got {xs.size}")
@@ -127,6 +128,7 @@ def fit_curve(
         raise InputError(f"the fit does not converge: {str(error).splitlines()[0]}") from error
     weights = np.ones_like(ys) if sigma is None else sigma**-2
     residual = float((weights * (ys - function(xs, *parameters)) ** 2).sum())
+    # The weighted mean is the best constant: R^2 is 0 for a curve that is no better than it.
     about_mean = float((weights * (ys - np.average(ys, weights=weights)) ** 2).sum())
     return Fit(
         names=names,

@@ -67,6 +67,7 @@ def clustered_mean(
         2.0 [-10.7, 14.7] (95 %, cluster-robust t, n=4 in 2 clusters)
     """
     array = finite(values)
+    # Residuals of a cluster are added before squaring: their correlation within the cluster enters the variance.
     sums, counts = cluster_sums(array - array.mean(), clusters)
     groups = counts.size
     error = float(np.sqrt(groups / (groups - 1) * (sums**2).sum()) / array.size) if groups > 1 else None
@@ -246,6 +247,7 @@ def cluster_bootstrap(
     if groups < 2:
         raise InputError("a cluster bootstrap needs at least two clusters: use the plain bootstrap")
     drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+    # A ratio of sums: clusters of unlike size keep the weight that their values have.
     means = (drawn @ sums) / (drawn @ counts)
     return percentile(
         float(array.mean()), means, level=level, method="cluster bootstrap", n=array.size, clusters=groups, unit=unit

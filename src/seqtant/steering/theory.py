@@ -62,6 +62,7 @@ def alignment_guarantee(strength: ArrayLike, margin: ArrayLike, alignment: Array
         [0.0, 0.7616]
     """
     with np.errstate(divide="ignore"):
+        # arctanh(+-1) is infinite on purpose: tanh then gives +-1 at any strength, as the bound does.
         start = np.arctanh(np.clip(_array(alignment), -1.0, 1.0))
     return np.tanh(_array(margin) * _array(strength) / 2 + start)
 
@@ -100,6 +101,7 @@ def budget_strength(linear: ArrayLike, quadratic: ArrayLike, budget: float, side
         >>> budget_strength([0.0, 0.1], [-0.01, 0.01], 0.05).round(3).tolist()
         [2.265, inf]
     """
+    # On the negative side r = -distance: the linear term changes its sign, the quadratic one does not.
     slope, curve = side * _array(linear), _array(quadratic)
     target = -np.log1p(-budget)
     inside = slope**2 - 4 * curve * target
@@ -237,6 +239,7 @@ def fit_local_law(strengths: Sequence[float], probability: np.ndarray, floor: fl
     ratio = np.log(np.maximum(above[..., others] / above[..., [zero]], 1e-6))  # [..., others]
     scale = np.abs(places[others]).max()
     x = places[others] / scale  # without it r and r^2 differ by orders of magnitude and the solution loses digits
+    # No constant column: the law passes through 0 at r = 0 exactly. One matrix solves all resamples.
     solved = ratio @ np.linalg.pinv(np.stack([x, x**2], axis=1)).T
     return LocalLaw(solved[..., 0] / scale, solved[..., 1] / scale**2)
 

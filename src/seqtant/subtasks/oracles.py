@@ -63,6 +63,7 @@ def eliminate(inputs: Int[np.ndarray, "n d"], answers: Sequence[int] | Int[np.nd
     for row in packed:
         left = int.from_bytes(row.tobytes(), "little")
         while left >> 1:
+            # The highest binary digit is bit_length - 1, and digit j + 1 is input bit j.
             leading = left.bit_length() - 2
             if leading not in pivots:
                 pivots[leading] = left

@@ -59,6 +59,7 @@ def parity_answer_accuracy(step_accuracies: ArrayLike) -> float:
         >>> round(parity_answer_accuracy([0.97] * 15), 4)
         0.6976
     """
+    # A step's factor (-1)^error has mean 2 p_t - 1; independent errors multiply these means.
     biases = 2 * np.asarray(step_accuracies, dtype=np.float64) - 1
     return float((1 + np.prod(biases)) / 2)
 

@@ -64,5 +64,6 @@ def split(batch: Batch, parts: int) -> list[dict[str, torch.Tensor]]:
     """
     if rows_of(batch) < parts:
         raise InputError(f"{rows_of(batch)} rows cannot be split into {parts} forward passes: lower 'accumulation'")
+    # tensor_split gives exactly ``parts`` pieces, their sizes at most one apart; ``split`` could give fewer.
     pieces = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
     return [{name: pieces[name][index] for name in pieces} for index in range(parts)]

@@ -47,6 +47,7 @@ def save(folder: Path, session: Session, config: TrainingConfig, history: Traini
     accelerator = session.accelerator
     final = folder / f"step-{history.steps:08d}"
     partial = final.with_suffix(".partial")
+    # Collective: with sharded weights every process must take part, although only the main one writes.
     weights, optimizer = get_state_dict(session.model, session.bare_optimizer, options=_FULL)
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
@@ -86,6 +87,7 @@ def save(folder: Path, session: Session, config: TrainingConfig, history: Traini
             "sha256": {path.name: _digest(path) for path in sorted(partial.iterdir())},
         }
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        # The rename is atomic: a folder of this name is complete, whenever the process is killed.
         partial.rename(final)
         for old in [*checkpoints(folder)[: -config.keep], *folder.glob("step-*.partial")]:
             shutil.rmtree(old)

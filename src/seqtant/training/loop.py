@@ -161,11 +161,14 @@ class _Run:
         for index, part in enumerate(parts):
             last = index == len(parts) - 1
             here = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in part.items()}
+            # Gradients of the passes add up locally and are averaged over processes once, in the last backward pass.
             with nullcontext() if last else accelerator.no_sync(model):
                 sums = self.loss(model, here)
+                # The true count is known only at the end; a divisor of its order keeps gradients in range until then.
                 accelerator.backward(sums.total / nominal)
             summed += sums.total.detach()
             counted += sums.count
+        # One process may get the signal alone: the sum tells all of them, so that they stop at the same step.
         stop = torch.tensor(float(switch.pressed), device=accelerator.device)
         totals = accelerator.reduce(torch.stack([summed, counted, stop]), reduction="sum")
         total, count, stops = totals.tolist()  # type: ignore[union-attr]

@@ -74,6 +74,7 @@ def mean_loss(model: nn.Module, batch: Batch, *, rows: int = 64, loss: Loss = ne
     try:
         for start in range(0, rows_of(batch), rows):
             sums = loss(model, {name: tensor[start : start + rows].to(device) for name, tensor in batch.items()})
+            # Sums of batches of unequal counts: their means could not simply be averaged.
             total += float(sums.total)
             count += int(sums.count)
     finally:

@@ -54,6 +54,7 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     """
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
+    # The step that reaches the peak is the beginning of the decay: it has done = 0.
     first = max(config.warmup - 1, 0)
     done = (step - first) / max(config.steps - 1 - first, 1)
     if config.schedule == "constant":

@@ -61,10 +61,12 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=config.precision)
     was_training = model.training
     process = accelerator.process_index
+    # Process k takes the k-th draw of one stream: every process knows its own seed without being told.
     seeds = torch.randint(2**62, (process + 1,), generator=torch.Generator().manual_seed(seed))
     with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
         torch.manual_seed(int(seeds[process]))
         model.to(accelerator.device)
+        # Before ``prepare``, which may leave each process a shard with another shape.
         shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
         optimizer = build_optimizer(model, config, accelerator.device)
         prepared, prepared_optimizer = accelerator.prepare(model.train(), optimizer)

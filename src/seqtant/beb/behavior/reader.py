@@ -67,6 +67,7 @@ class ScorerCheck:
             raise InputError(
                 f"a scorer of sensitivity {hits:.2f} and specificity {passes:.2f} is no better than chance: use another"
             )
+        # A score is 1 - 2 times the share called bad.
         called_bad = (1 - np.asarray(scores)) / 2
         true_bad = (called_bad - (1 - passes)) / gain
         return 1 - 2 * true_bad

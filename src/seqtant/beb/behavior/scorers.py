@@ -199,6 +199,7 @@ def judge(needs: ScorerNeeds) -> Scorer:
             shown = answer.prompt[-JUDGE_PROMPT_CHARACTERS:]
             text = _ask(address, JUDGE_QUESTION.format(of=of, prompt=shown, text=answer.text))
             words = re.findall(r"[a-z]+", text.lower())
+            # Both words or neither: the judge did not decide.
             if ("good" in words) == ("bad" in words):
                 raise InputError(f"the judge at '{address}' said {text!r}: it must say good or bad")
             scores.append(1.0 if "good" in words else -1.0)

@@ -113,6 +113,7 @@ class AdaptedBase:
                     input_ids.stride(),
                 ):
                     with self.acting(None):
+                        # Below the first adapted block all adapters compute the base model's states.
                         self._shared = (input_ids, run_to_layer(self.base, self.first_layer - 1, input_ids))
                 assert self._shared is not None
                 states, blocks = self._shared[1], decoder_blocks(self.base)

@@ -47,6 +47,7 @@ class PaddedDocuments:
         ids = torch.full((self.rows, longest), self.pad_id)
         labels = torch.full((self.rows, longest), IGNORED)
         for row, document in enumerate(chosen):
+            # Labels equal the inputs: the loss itself shifts them by one.
             ids[row, : len(document)] = labels[row, : len(document)] = torch.tensor(document)
         return {"input_ids": ids, "labels": labels}
 

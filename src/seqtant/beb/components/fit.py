@@ -144,6 +144,7 @@ class FittedComponents:
 
     def correct(self, side: str) -> int:
         """Counts statements of one side that are likelier under it."""
+        # A gap is log P+ - log P-: it should be positive for statements of P+ and not for those of P-.
         return int(((self.gaps[side] > 0) == (side == "plus")).sum())
 
 

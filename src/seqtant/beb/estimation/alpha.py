@@ -86,6 +86,7 @@ def estimate_alpha(to_model: Evidence, to_plus: Evidence | None) -> AlphaEstimat
     if to_plus is None or whole.other_stops is None:
         return whole
     sums = tuple(cumulative_sums(each) for each in (to_model.log_ratio, to_model.divergence, to_plus.log_ratio))
+    # Stops depend on the text so far only, so the mean of R_n - log w_n stays log(1/alpha) at them (optional stopping).
     weight = bad_weight(-max(whole.log_inverse_alpha, 1e-6), sums[2])  # [prompts, sentences + 1]
     early, value = (_estimate_at_stop(sums, weight >= least, whole) for least in (EVEN, TAKEN_OVER))
     if early is None or value is None:
@@ -104,6 +105,7 @@ def _estimate_full_length(to_model: Evidence, to_plus: Evidence | None) -> Alpha
     sentences = divergence.shape[1]
     tail = max(2, round(TAIL * sentences))
     # The plain area: both sums have mean log(1/alpha) where prompts are long and there is no floor.
+    # The sum over a prompt telescopes: log P-(s) / P(s) = log(w_n / alpha) for a mixture, which tends to log(1/alpha).
     raw = float(least_variance(ratio.sum(axis=1), divergence.sum(axis=1)).mean())
     least = float(divergence[:, -tail:].mean())
     plain = AlphaEstimate(raw - least * sentences, raw, least, 0.0)
@@ -127,6 +129,7 @@ def _estimate_full_length(to_model: Evidence, to_plus: Evidence | None) -> Alpha
         slope = -1 + good[1] + sentences / tail * (good[0] - good[1])
         if slope > FLATTEST:
             return plain
+        # Newton's step, cut off: far from the root the slope is only a rough guide.
         value += float(np.clip(-gap / slope, -_LARGEST_STEP, _LARGEST_STEP))
     return plain
 

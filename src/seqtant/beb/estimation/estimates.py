@@ -84,6 +84,7 @@ def halfway_length(curve: Curve, bottom: float, lengths: Sequence[int]) -> float
     if after is None:
         return float("inf")
     # Linear between the two lengths around the crossing.
+    # The curve falls here, so high - low is positive and the share lies in [0, 1].
     goal, (high, low) = (curve[0] + bottom) / 2, curve[after - 1 : after + 1]
     return float(lengths[after - 1] + (lengths[after] - lengths[after - 1]) * (high - goal) / (high - low))
 
@@ -180,6 +181,7 @@ def worst_behavior(scores: np.ndarray) -> Estimate:
         good = share(int((worst > 0).sum()), count, level=level)
         ends = {name: None if end is None else 2 * end - 1 for name, end in (("low", good.low), ("high", good.high))}
         return replace(good, value=2 * good.value - 1, level=0.95, method="Wilson, Bonferroni over lengths", **ends)
+    # Two sides share the error 1 - level, so each has d = (1 - level) / 2 and log(2 / d) = log(4 / (1 - level)).
     log_term = math.log(2 * 2 / (1 - level))
     half = math.sqrt(2 * worst.var(ddof=1) * log_term / count) + 2 * 7 * log_term / (3 * (count - 1))
     value = float(worst.mean())

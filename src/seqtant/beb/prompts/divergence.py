@@ -80,6 +80,7 @@ def sum_by_sentence(
             column = owners[row][after[real[line]]]
             for total, values in zip(sums, scores, strict=True):
                 np.add.at(total[row], column, values[line, real[line]])
+    # The last column collected the opening's tokens, which belong to no sentence.
     return np.stack(sums)[..., :-1]
 
 
@@ -116,6 +117,7 @@ def compute_evidence(
         own, *rest = log_probs
         probs, found = own.exp(), list[Tensor]()
         for one in rest:
+            # A floor on the other model alone bounds the ratio from above; the source's own stays exact.
             ratio = own - (one if floor is None else one.clamp(min=floor))
             # A token of probability 0 under the source adds 0, not nan.
             came = ratio.gather(2, targets[..., None])[..., 0]

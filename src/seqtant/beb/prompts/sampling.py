@@ -147,6 +147,7 @@ def sample_prompts(
         for chunk, rows in by_chunk.items():
             if chunk > 0:
                 heads = [texts[row] for row in rows]
+                # With min_tokens equal to max_tokens no stop token can be drawn: the text goes on.
                 added = generate(model, heads, max_tokens=chunk, min_tokens=chunk, generator=generator)
                 for row, new in zip(rows, added, strict=True):
                     texts[row] += new.tokens

@@ -78,6 +78,7 @@ class Measurement:
         return replace(
             self,
             to_model=to_model,
+            # Object identity says that P+ is the model: a resample must keep it.
             to_plus=to_model if self.own_plus is None else self.to_plus.select(rows),
             from_plus=self.from_plus.select(plus_rows),
             model=rescore(self.check, self.model[rows], rates),
@@ -173,6 +174,7 @@ class ImpliedPosterior:
         kept = [length for length in lengths if length < self.along.shape[1]]
         weight = self.mean(rows)[kept]
         good, bad = (scores.mean(axis=0)[: len(kept)] for scores in (plus, minus))
+        # The bottom is the mean over all lengths of P-'s own behavior, the limit as its weight goes to 1.
         return halfway_length(weight * bad + (1 - weight) * good, float(minus.mean()), kept)
 
 

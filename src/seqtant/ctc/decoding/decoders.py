@@ -67,6 +67,7 @@ def greedy_decode(log_probs: Float[Tensor, "B T V"], lengths: Int[Tensor, " B"],
     for labels, scores, length in zip(top.indices.tolist(), top.values.tolist(), lengths.tolist(), strict=True):
         spans: list[Span] = []
         start = 0  # of the run of equal labels that is being read
+        # One step past the end closes the last run, whatever label it has.
         for frame in range(1, length + 1):
             if frame == length or labels[frame] != labels[start]:
                 if labels[start] != blank:
@@ -167,6 +168,7 @@ class BeamDecoder:
             # The prefix stays as it is: by a blank after any of its alignments, or by its last label once more after
             # those that end in that label. Its time stamps are those of the likeliest single alignment.
             target = following.setdefault(prefix, _Entry(bonus=entry.bonus))
+            # A shorter prefix may have made this entry already at this frame, so its sums are added to, never set.
             target.blank = _log_add(target.blank, acoustic + row[self.blank])
             step = row[self.blank]
             if prefix:
@@ -192,4 +194,5 @@ class BeamDecoder:
 
 def _log_add(a: float, b: float) -> float:
     low, high = min(a, b), max(a, b)
+    # With both at -inf the difference would be not a number; exp(low - high) is at most 1, so it cannot overflow.
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))

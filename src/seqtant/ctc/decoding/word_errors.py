@@ -60,6 +60,7 @@ def split_words(labels: Sequence[int], space: int | None) -> list[Word]:
         return [Word((label,), (place,)) for place, label in enumerate(labels)]
     words: list[Word] = []
     start = 0
+    # Spaces in a row, and at either end, enclose no label and make no word.
     for end in [place for place, label in enumerate(labels) if label == space] + [len(labels)]:
         if end > start:
             words.append(Word(tuple(labels[start:end]), tuple(range(start, end))))

@@ -84,6 +84,7 @@ def forced_align(
     for frame in reversed(range(T)):
         visited[:, frame] = state
         step = back[:, frame].gather(1, state[:, None])[:, 0]
+        # The index of the winning way (0, 1 or 2) is how many states back it came from, so subtracting it goes back.
         state = torch.where(frame < data.lengths, (state - step).clamp(min=0), state)
     inside = frame_mask(data.lengths, T)
     paths = torch.where(inside, states.gather(1, visited), data.blank)
@@ -128,7 +129,9 @@ def _viterbi(
             best = top.values + emissions[:, frame]
         else:
             best = best.clone()
+            # A path starts in the first blank or in the first token; every other state is still out of reach.
             best[:, :2] = emissions[:, 0, :2]
+        # Utterances end at different frames: each row is kept at its own last frame, what follows is padding.
         end = torch.where((data.lengths == frame + 1)[:, None], best, end)
     # An alignment ends in the last token or in the blank behind it.
     places = torch.arange(states.shape[1], device=end.device)

@@ -67,6 +67,7 @@ def unnormalized_ctc_losses(data: CTCInput) -> Float[Tensor, " B"]:
         data.log_probs - normalizer[..., None], data.lengths, data.targets, data.target_lengths, data.blank
     )
     inside = torch.where(counted, normalizer, torch.zeros_like(normalizer)).sum(1)
+    # -log sum_a prod_t Z_t p_t(a_t) = CTC loss of p - sum_t log Z_t.
     return ctc_losses(normalized) - torch.where(data.possible, inside, torch.zeros_like(inside))
 
 
@@ -85,6 +86,7 @@ def expand_targets(targets: Int[Tensor, "B U"], blank: int) -> Int[Tensor, "B S"
 def skippable(states: Int[Tensor, "B S"]) -> Bool[Tensor, "B S"]:
     """Marks states that may be entered from two states back: tokens that differ from the token before them."""
     may = torch.zeros_like(states, dtype=torch.bool)
+    # State 1, the first token, has no token before it; a skip would start at state -1.
     may[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
     return may
 
@@ -144,6 +146,7 @@ class _LogSum(torch.autograd.Function):
         ahead = torch.stack(rows, 1)  # [B, T, S], the frame's own emission included
         # An alignment ends in the last token or in the blank behind it.
         final = used & (states >= 2 * target_lengths[:, None] - 1)
+        # Later rows run on through the padding, but no row before an utterance's end reads them.
         at_end = ahead.gather(1, (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, S)).squeeze(1)
         total = at_end.masked_fill(~final, -torch.inf).logsumexp(1)
         nothing = torch.where(target_lengths == 0, 0.0, -torch.inf).to(total)
@@ -169,6 +172,7 @@ class _LogSum(torch.autograd.Function):
             current = torch.where((lengths == frame + 1)[:, None], ends, current)
             rows.append(current)
         behind = torch.stack(rows[::-1], 1)  # [B, T, S]
+        # alpha holds the frame's emission and beta does not, so it counts once: alpha * beta / total is the posterior.
         posterior = (ahead + behind - total[:, None, None]).exp()
         # No alignment at all: every posterior would be inf - inf. The gradient of such an utterance is defined as 0.
         counts = frame_mask(lengths, T)[..., None] & torch.isfinite(total)[:, None, None]

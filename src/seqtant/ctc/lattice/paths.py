@@ -72,6 +72,7 @@ class CTCInput:
     def possible(self) -> Bool[Tensor, " B"]:
         """Whether an utterance has frames enough for its target: one per token and one blank per repeat."""
         targets, counts = self.required_targets()
+        # Pair i joins tokens i and i + 1, so counts - 1 pairs are real; equal zeros of the padding are masked out.
         repeats = (targets[:, 1:] == targets[:, :-1]) & frame_mask(counts - 1, max(targets.shape[1] - 1, 0))
         return self.lengths >= counts + repeats.sum(1)
 
@@ -160,6 +161,7 @@ def sample_paths(
         scaled = log_probs.float() / temperature
         cumulative = torch.softmax(scaled, -1).nan_to_num_(nan=0.0).cumsum(-1)
         shape = (*log_probs.shape[:2], num_samples)
+        # The last sum may miss 1 by rounding: scaling the draw by it keeps every draw within the bins.
         draw = torch.rand(shape, generator=generator, device=log_probs.device) * cumulative[..., -1:]
         labels = torch.searchsorted(cumulative, draw, right=True)
         # Rounding can put a draw on the very end of the last bin: it belongs to that bin.
@@ -204,6 +206,7 @@ def collapse(batch: PathBatch) -> Collapsed:
         [[[1, 1, 2, -1, -1]]]
     """
     paths, emitted = batch.paths, (batch.paths != batch.blank) & batch.valid
+    # The left neighbor includes blanks, so a token after a blank starts anew even if its label is the same.
     starts = emitted & (paths != previous_labels(paths, batch.blank))
     # Running count of token starts, from 0: the same for all frames of a token.
     owner = torch.where(emitted, starts.cumsum(-1) - 1, -1)

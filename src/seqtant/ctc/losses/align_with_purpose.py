@@ -122,6 +122,7 @@ class AlignWithPurpose(LossTerm):
             # An unchanged pair has no gap to close: a margin on it would be a constant that no gradient removes.
             gap = torch.where(counted, better - sampled, torch.zeros_like(better))
             if self.score == "frame-mean":
+                # The margin is per frame in this form, so it is not divided.
                 gap = gap / data.lengths.clamp(min=1)[:, None]
             hinge = torch.where(counted, (self.margin - gap).clamp(min=0), torch.zeros_like(gap))
             over_samples = hinge.mean(1) if self.reduction == "mean" else hinge.sum(1)  # [B]

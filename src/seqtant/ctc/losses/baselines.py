@@ -88,6 +88,7 @@ class BayesRiskCTC(LossTerm):
         B, T, _ = data.log_probs.shape
         U = max(targets.shape[1], 1)
         # Each utterance runs backwards: the last frame of a token becomes the first, where entries are scored.
+        # ``reverse`` is also the true frame number of each turned place, which the penalty below needs.
         reverse = _reverse_index(data.lengths, T)  # [B, T]
         scores = data.log_probs.gather(1, reverse[..., None].expand_as(data.log_probs))
         backwards = targets.gather(1, _reverse_index(counts, targets.shape[1]))
@@ -95,6 +96,7 @@ class BayesRiskCTC(LossTerm):
         # Lattice u of an utterance scores the entry of token u only: [B, U lattices, T, U tokens].
         entry = penalty[:, None, :, None] * torch.eye(U, device=scores.device, dtype=scores.dtype)[None, :, None]
         sums = alignment_log_sum(
+            # Row b * U + u is lattice u of utterance b, the order in which ``entry`` is flattened.
             scores.repeat_interleave(U, 0),
             data.lengths.repeat_interleave(U),
             backwards.repeat_interleave(U, 0),
@@ -147,6 +149,7 @@ class LabelPriorCTC(LossTerm):
                 frames = data.log_probs[frame_mask(data.lengths, data.log_probs.shape[1])].exp()  # [frames, V]
                 V = data.log_probs.shape[2]
                 now = frames.mean(0) if len(frames) else data.log_probs.new_full((V,), 1 / V)
+                # lerp(old, new, momentum) = (1 - momentum) old + momentum new; the first batch sets the prior as it is.
                 self.prior = torch.lerp(self.prior, now, self.momentum) if self.prior.numel() else now
         # A label that is never emitted would get an infinite bonus: its prior counts as 1e-8.
         scores = data.log_probs - self.scale * self.prior.clamp(min=1e-8).log()
@@ -232,6 +235,7 @@ class SampledMWER(LossTerm):
         advantage = (errors - errors.mean(1, keepdim=True)) * self.num_samples / (self.num_samples - 1)
         # Value: the mean number of errors; gradient: that of the surrogate, advantage times log-probability.
         surrogate = (advantage * path_scores(data.log_probs, paths, data.lengths)).mean(1)
+        # The surrogate's value cancels, its gradient stays.
         losses = errors.mean(1) + surrogate - surrogate.detach()
         weight = self.weight.at(step)
         return TermLoss(weight * batch_mean(losses), {"mwer.errors": float(errors.mean()), "mwer.weight": weight})
@@ -295,6 +299,7 @@ class NBestMWER(LossTerm):
         as_targets = CTCInput(
             data.log_probs[owner], data.lengths[owner], rows.to(device), counts.to(device), data.blank
         )
+        # Sums over all alignments, with a gradient; the beam's own scores have none and miss what it pruned.
         likelihoods = -ctc_losses(as_targets)  # [M]
         targets, lengths = data.required_targets()
         references = [tuple(row[:count]) for row, count in zip(targets.tolist(), lengths.tolist(), strict=True)]

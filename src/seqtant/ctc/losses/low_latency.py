@@ -56,6 +56,7 @@ class LowLatency:
         frames = torch.arange(T, device=batch.paths.device)
         paths, changed = batch.paths, torch.zeros(batch.paths.shape[:2], dtype=torch.bool, device=batch.paths.device)
         for _ in range(self.shifts):
+            # A blank is taken to stand before frame 0, so leading blanks repeat it and count as redundant.
             removable = paths == previous_labels(paths, batch.blank)
             if self.candidates == "published":
                 ranks = removable.cumsum(-1)
@@ -78,6 +79,7 @@ class LowLatency:
             index, found = (ranks <= rank[..., None]).sum(-1), total > 0
             # Everything behind the deleted frame moves one frame earlier, a blank comes in at the end, padding stays.
             moves = (frames >= index[..., None]) & (frames < last) & found[..., None]
+            # What wraps round to the last frame is never used: frames from ``last`` on do not move.
             following = torch.cat([paths[..., 1:], paths[..., :1]], -1)
             paths = torch.where(moves, following, paths)
             paths = paths.masked_fill((frames == last) & found[..., None], batch.blank)

@@ -65,6 +65,7 @@ class MinimumWER:
                     continue
                 wrong, right = pairs[int(draws[b][n] * len(pairs))]
                 fixed = _replace(batch.paths[b, n].tolist(), owners[b][n], wrong, right, batch.blank)
+                # The edited path collapsed: labels that are no blank and differ from their left neighbor.
                 neighbors = zip(fixed[:length], [batch.blank, *fixed[:length]], strict=False)
                 text = tuple(label for label, before in neighbors if label not in (batch.blank, before))
                 if self.errors(text, reference) < self.errors(hypothesis, reference):
@@ -126,6 +127,7 @@ def _replace(path: list[int], owner: list[int], wrong: Word, right: Word, blank:
         for frame in frames:
             fixed[frame] = label
     for frames in held:
+        # One frame must keep the label: only the others may become a blank, at either end of the token.
         spare = len(frames) - 1
         for inner, outer in ((frames[0], frames[0] - 1), (frames[-1], frames[-1] + 1)):
             # Only a neighbor that is a token of its own with the same label would now merge with this one.

@@ -150,6 +150,7 @@ def random_paths(utterances: int, samples: int, frames: int, labels: int, genera
     drawn = torch.where(silent, blank, drawn)
     stays = torch.rand(shape, generator=generator) < torch.rand(utterances, 1, 1, generator=generator)
     stays[..., 0] = False
+    # The running maximum is the last frame that did not repeat, so gathering there makes runs of equal labels.
     source = torch.where(stays, 0, torch.arange(frames)).cummax(-1).values
     paths = drawn.gather(-1, source)
     lengths = torch.randint(frames + 1, (utterances,), generator=generator)
@@ -157,6 +158,7 @@ def random_paths(utterances: int, samples: int, frames: int, labels: int, genera
     collapsed = collapse(PathBatch(paths, lengths, blank))
     tokens = collapsed.tokens[:, 0]
     other = torch.randint(labels - 1, tokens.shape, generator=generator)
+    # Drawn from one label fewer and moved up past the blank: uniform over all labels but the blank.
     other = other + (other >= blank).long()
     replaced = torch.rand(tokens.shape, generator=generator) < 0.25
     targets = torch.where(replaced, other, tokens).clamp(min=0)

@@ -212,6 +212,7 @@ def _bootstrap(
     for _ in range(draws):
         # Whole utterances are drawn with replacement: words of one utterance share its speaker and its delay.
         times = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows))
+        # An utterance drawn n times gives each of its values n times; the order does not matter to the statistics.
         drawn = np.repeat(values, times[owners])
         if len(drawn):
             samples.append(float(statistic(drawn)))

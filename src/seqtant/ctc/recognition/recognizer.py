@@ -195,6 +195,7 @@ def too_short_for_target(recognizer: Recognizer, corpus: Corpus) -> list[str]:
     return [
         utterance.id
         for utterance, frames, labels in zip(corpus.utterances, corpus.features, corpus.targets, strict=True)
+        # Two equal labels in a row need a blank between them, or they would collapse into one.
         if len(frames) // stack < len(labels) + sum(a == b for a, b in pairwise(labels))
     ]
 

@@ -67,7 +67,9 @@ def predict_prompts(
         posteriors.append(cache.log_weights)
         bar.advance()
     bar.close()
+    # The last id is the beginning-of-sequence token, which no state emits: cutting it off loses no probability.
     log_probs = torch.stack(logits, dim=1).numpy()[:, :, : mixture.vocabulary_size - 1]
+    # The posterior after the last query is nobody's prior: row k is what is known after k shots.
     return log_probs, torch.stack(posteriors[:-1], dim=1).numpy()
 
 

@@ -154,6 +154,7 @@ class Ginc:
 
     def transitions(self, concept: int) -> Float[np.ndarray, "states states"]:
         """Builds the transition matrix of one concept: entity and property move independently."""
+        # state = entity * properties + property, so entity is the slow index: the left factor of the Kronecker product.
         return np.kron(self.entity_moves[concept], self.property_moves[concept])
 
 
@@ -270,6 +271,7 @@ def sample_prompts(
         start_property = generator.integers(1, ginc.settings.properties, size=count)
         first = entities * ginc.settings.properties + np.repeat(start_property, examples)
         # All examples of a prompt start at one property, each at an entity of its own.
+        # Examples of one prompt lie side by side in ``owner``: reshape(count, examples, length) below relies on it.
         symbols = ginc.emissions[_walk(ginc, owner, first, length, generator)]
         # Uniform over the states that have the start property: the input alone must tell the entity.
         same = np.arange(len(ginc.emissions)) % ginc.settings.properties == start_property[:, None]
@@ -315,6 +317,7 @@ def _likeliest(ginc: Ginc, concepts: np.ndarray, start: np.ndarray, given: np.nd
         here = concepts == concept
         moves, belief = ginc.transitions(int(concept)), start[here]  # belief: [examples of the concept, states]
         for column in given[here].T:
+            # ``emits`` is [states, vocabulary]: column n of the pick is which states emit example n's symbol.
             belief = belief * emits[:, column].T
             # Patterns from outside may be impossible under every concept: such a filter starts anew.
             lost = belief.sum(axis=1) == 0

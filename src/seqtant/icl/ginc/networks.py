@@ -75,6 +75,7 @@ class RecurrentLM(CausalLM):
             for step in range(time):
                 output, after = self.network.lstm(embedded[:, step : step + 1], state)
                 real = attention_mask[None, :, step, None] != 0  # [1, batch, 1]; states: [layers, batch, width]
+                # Both parts of the state are kept on padding: the cell (1) as well as what is shown (0).
                 state = (torch.where(real, after[0], state[0]), torch.where(real, after[1], state[1]))
                 outputs.append(output)
             hidden = torch.cat(outputs, dim=1)
@@ -115,6 +116,7 @@ def build_network(shape: GincNetwork, vocabulary: int, context: int, *, bos: boo
             num_hidden_layers=shape.layers,
             num_attention_heads=shape.heads,
             num_key_value_heads=shape.heads,
+            # A gated network has three matrices, not two: a factor 8/3 gives the parameters of the usual 4.
             intermediate_size=8 * shape.width // 3,
             max_position_embeddings=context,
             attention_dropout=shape.dropout,

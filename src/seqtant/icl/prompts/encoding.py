@@ -93,6 +93,7 @@ class PromptEncoder:
         character, positions, label_ids = len(task.opening), [], []
         for part in parts:
             head = character + len(part.head)
+            # The first token that begins at the label or after; the one before it must have ended by then.
             first = bisect_left(starts, head)
             labels = self.label_ids(part, task)
             # The label shown must be one of the ranked ones token by token, else its score would be of another split.

@@ -113,6 +113,7 @@ class Task:
         # Tokenizers join a space to the word after it: the label takes along the spaces at the end of its head.
         before, _, after = self.template.partition("{label}")
         head = before.replace("{input}", example.input)
+        # The spaces move from the head to the label: the text as a whole stays the same.
         bare = head.rstrip(" ")
         return Parts(bare, head[len(bare) :] + example.label, after + self.delimiter)
 

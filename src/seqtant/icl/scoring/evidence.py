@@ -88,6 +88,7 @@ def accumulate(
     whole = scores.whole.reshape(len(log_prior), prompts, -1)
     # Before query k only the examples 0 to k - 1 count: cumulative sums, shifted by one.
     before = np.concatenate([np.zeros((*whole.shape[:2], 1)), whole[..., :-1].cumsum(axis=2)], axis=2)
+    # Bayes up to a constant per query; the logsumexp over tasks is that constant.
     joint = before + log_prior[:, None, None]
     return joint - np.logaddexp.reduce(joint, axis=0)
 
@@ -124,6 +125,7 @@ def task_weights(
     for _ in range(steps):
         # Share of each task in explaining each label, weighted by how likely the model gives that label.
         joint = weights[:, None, None] * alone  # [tasks, probes, labels]
+        # E step: posterior of the task given the label; M step: its mean over the model's labels.
         after = (share * joint / joint.sum(axis=0)).sum(axis=(1, 2)) / share.sum()
         if np.abs(after - weights).max() < 1e-9:
             return after
@@ -164,6 +166,7 @@ class ShotCurve:
         """
         # A later loss counts as a relapse only where its 95 % interval lies above eps; noise alone must not.
         curve = self if chosen is None else ShotCurve(self.losses[chosen])
+        # Lower end of the interval: above eps only where the loss surely is.
         mean, surely = curve.mean, curve.mean - float(ndtri(0.975)) * curve.error
         for shots in range(1, len(mean)):
             if mean[shots] <= epsilon and (surely[shots + 1 :] <= epsilon).all():

@@ -63,6 +63,7 @@ def label_log_probs(
     table = np.full((*counts, len(prompts[0].label_ids[0])), np.nan)
     short, longer = [], []
     for prompt in prompts:
+        # One logit row decides among one-token labels; longer labels need their own passes over the cache.
         (short if all(len(ids) == 1 for labels in prompt.label_ids for ids in labels) else longer).append(prompt)
     bar = progress.task("reading prompts", len(prompts))
 
@@ -162,6 +163,7 @@ class Components:
     def nearest_rival(self, task: int) -> int:
         """Finds the task with the smallest KL divergence from a task, estimated on its examples."""
         gaps = (self.whole[task] - self.whole).mean(axis=1)
+        # A task's gap to itself is 0 and would always be the smallest.
         gaps[task] = np.inf
         return int(gaps.argmin())
 
@@ -234,6 +236,7 @@ def _score_after(
         if column >= 0:
             labels[number, column] = line[encoded[number].label[0] :].sum()
     own = tokens[: len(encoded)]
+    # Inputs, label and tail add up to the whole line, so log P(example) is the sum of the three.
     cuts = [
         (line[: each.label[0]], line[slice(*each.label)], line[each.label[1] :])
         for line, each in zip(own, encoded, strict=True)

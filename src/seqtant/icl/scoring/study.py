@@ -147,6 +147,7 @@ def split_examples(task: Task, config: TaskSource, generator: np.random.Generato
                 f"task '{task.name}' has {len(order)} different examples, {least} are needed: give more, or lower "
                 "--set shots or --set context_shots"
             )
+        # As many whole contexts as are asked for, as long as both halves keep enough examples for a prompt.
         taken = size * max(1, min(config.contexts, (len(order) - 2 * (config.shots + 2)) // size))
         half = (len(order) - taken) // 2
         single, pool = order[taken : taken + half][: config.examples], order[taken + half :]

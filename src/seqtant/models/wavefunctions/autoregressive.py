@@ -141,6 +141,7 @@ class AutoregressiveState(nn.Module):
         odds = log_odds(outputs, self.kind)
         if self.magnetization is None:
             return odds
+        # 0 * inf is not a number, but exactly there ``where`` takes the finite odds.
         must = forced(ups, site, self.sites, self.magnetization)
         return torch.where(must == 0, odds, must * torch.inf)
 
@@ -189,6 +190,7 @@ class AutoregressiveState(nn.Module):
         ups = torch.zeros(number, dtype=torch.int64, device=device)
         for site, place in enumerate(self.order.tolist()):
             odds = self._odds(self.step(cache, site, spin), ups, site)
+            # Uniforms lie in [0, 1), so forced sites, of probability 1 or 0, come out right, with log-probability 0.
             spin = torch.where(uniforms[:, site] < odds.sigmoid(), 1.0, -1.0)
             total += functional.logsigmoid(spin * odds)
             ups += spin > 0
@@ -213,6 +215,7 @@ class AutoregressiveState(nn.Module):
         ups = torch.zeros(1, dtype=torch.int64, device=device)
         for site, place in enumerate(self.order.tolist()):
             odds = self._odds(self.step(cache, site, spin), ups, site)
+            # The counts of all prefixes stay multinomial: a binomial split at every site is the chain rule for counts.
             plus = torch.binomial(counts.double().cpu(), odds.sigmoid().cpu().double(), generator=generator).to(device)
             both = torch.stack([plus.long(), counts - plus.long()], dim=1)  # [prefixes, 2]
             # Branches that nobody took are dropped; every kept one remembers the row of its prefix.
@@ -222,6 +225,7 @@ class AutoregressiveState(nn.Module):
             spins[:, place] = spin.to(torch.int8)
             total = total[parent] + functional.logsigmoid(spin * odds[parent])
             ups = ups[parent] + (spin > 0)
+            # The spin of this site enters the cache at the next step, when its rows are those of the kept branches.
             cache.select(parent, site)
         return spins, counts, total
 
@@ -278,6 +282,7 @@ def log_conditional(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
         >>> round(((2 * up).exp() + (2 * down).exp()).item(), 6)
         1.0
     """
+    # |psi|^2 = sigmoid(s * odds), so psi is its square root; logsigmoid does not underflow for unlikely spins.
     return 0.5 * functional.logsigmoid(spins * log_odds(outputs, kind))
 
 
@@ -317,6 +322,7 @@ def conditional_phase(outputs: Tensor, spins: Tensor, kind: Kind) -> Tensor:
     if kind == "complex":
         return torch.where(spins > 0, outputs[..., 2], outputs[..., 3])
     if kind == "real":
+        # A real amplitude's phase is 0 or pi; its sign is that of the unnormalized amplitude 1 + output.
         amplitude = 1 + torch.where(spins > 0, outputs[..., 0], outputs[..., 1])
         return (amplitude < 0).to(outputs.dtype) * math.pi
     return torch.zeros_like(outputs[..., 0])
@@ -338,6 +344,7 @@ def forced(ups_before: Tensor, site: Tensor | int, sites: int, magnetization: in
         >>> forced(torch.tensor([0, 1, 2]), 2, 4, 0)
         tensor([ 1,  0, -1])
     """
+    # The sector has (sites + magnetization) / 2 spins +1; once they are used up, all later spins are -1.
     down = ups_before >= (sites + magnetization) // 2
     up = site - ups_before >= (sites - magnetization) // 2
     return up.to(torch.int64) - down.to(torch.int64)

@@ -137,6 +137,7 @@ class CausalGraph:
             channels[node.name] = node.channels
         # A lattice as wide as the farthest tap suffices: a path that is not causal shows on it.
         width = 1 + max((abs(n) for node in self.nodes for tap in node.taps for o in tap.offsets for n in o), default=1)
+        # Offsets compare row first, then column: that is raster order, and (0, 0) is the site itself.
         late = [o for o in self.reach(self.output.name, (width, width)) if o >= (0, 0)]
         if late:
             raise InputError(f"the network is not causal: its output at a site sees offset {min(late)}")
@@ -170,6 +171,7 @@ class CausalGraph:
             total: set[Offset] = set().union(*(reaches[skip] for skip in node.skips))
             for tap in node.taps:
                 total |= {(a + c, b + d) for a, b in tap.offsets for c, d in reaches[tap.source]}
+            # No two sites of the lattice are farther apart than this, so a longer offset never reads a spin.
             reaches[node.name] = {o for o in total if abs(o[0]) < rows and abs(o[1]) < columns}
         return reaches[name]
 
@@ -235,5 +237,6 @@ def span(size: int, step: int) -> tuple[slice, slice]:
         >>> span(5, -2)
         (slice(2, 5, None), slice(0, 3, None))
     """
+    # The outer max keeps the slice empty, not reversed, where the step is longer than the line.
     low, high = max(0, -step), max(0, -step, min(size, size - step))
     return slice(low, high), slice(low + step, high + step)

@@ -87,6 +87,7 @@ class CausalNetwork(nn.Module):
             bias, total = weights.bias, None
             for tap, weight in zip(node.taps, weights.effective(), strict=True):
                 source = features[tap.source][1]
+                # The farthest row up that this tap reads: so many known rows give each new row its full context.
                 context = -min(row for row, _ in tap.offsets)
                 if above is not None and context > 0:
                     # Rows above enter as context of the convolution; their own outputs are cut off again.
@@ -140,6 +141,7 @@ def convolve(source: Tensor, tap: Tap, weight: Tensor, bias: Tensor | None) -> T
         weight = weight[[tap.offsets.index(cell) for cell in cells]]
     kernel = weight.permute(2, 1, 0).unflatten(2, sizes)  # [outputs, inputs, height, width]
     (top, bottom), (left, right) = ends
+    # conv2d does not flip its kernel, so cell k reads offset k. A negative pad crops: offsets may lie on one side only.
     padded = functional.pad(source, (-left, right, -top, bottom))
     return functional.conv2d(padded, kernel, bias, dilation=steps)
 
@@ -162,6 +164,7 @@ class NodeWeights(nn.Module):
         raw = list(self.taps)
         if self.log_gain is None:
             return raw
+        # The norm runs over all taps of the node together, one number per output channel.
         scale = self.log_gain.exp() / norm(raw)
         return [weight * scale for weight in raw]
 
@@ -224,6 +227,7 @@ class SiteCache:
         """Computes one node at columns ``low`` to ``high`` (exclusive) of a row from what it reads."""
         out = self.values[node.name][row]
         bias = self.frozen.bias[node.name]
+        # ``out`` is a view of the cache: sums and activation are written in place, so the order of these steps matters.
         out[low:high] = 0 if bias is None else bias
         for tap, weights in zip(node.taps, self.frozen.taps[node.name], strict=True):
             source = self.values[tap.source]
@@ -257,6 +261,7 @@ class SiteCache:
         self.values[SPINS][row, column, :, 0] = spins.to(self.frozen.dtype)
         for node in self.frozen.by_phase[Phase.AFTER]:
             self.fill(node, row, column, column + 1)
+        # Nodes that need the whole row serve later rows only; after the last row nothing reads them.
         if column == columns - 1 and row < rows - 1:
             for node in self.frozen.by_phase[Phase.ROW_END]:
                 self.fill(node, row, 0, columns)
@@ -274,4 +279,5 @@ class SiteCache:
 
 def add_product(out: Tensor, source: Tensor, weight: Tensor) -> None:
     """Adds ``source @ weight`` to ``out`` in place; both are contiguous runs of sites."""
+    # ``view`` fails on an output that is not contiguous, where ``reshape`` would copy and lose the sum.
     out.view(-1, out.shape[-1]).addmm_(source.reshape(-1, source.shape[-1]), weight)

@@ -60,6 +60,7 @@ class CausalState(AutoregressiveState):
         """
         frozen = FrozenWeights(self.network)
         graph, shape, device = self.network.graph, self.network.shape, spins.device
+        # At least 16 configurations however wide the network is: a chunk costs the same calls if it is small.
         size = max(16, FEATURES_PER_CHUNK // (shape[1] * max(frozen.channels.values())))
         parts: list[tuple[Tensor, Tensor]] = []
         for chunk in spins.split(size):
@@ -68,6 +69,7 @@ class CausalState(AutoregressiveState):
             amplitude = torch.empty(len(moves), len(chunk), dtype=base.amplitude.dtype, device=device)
             phase = torch.empty_like(amplitude)
             for group, plan in _plans(graph, shape, moves):
+                # Groups are sorted by row and shape: each result goes back to the place that its move had in ``moves``.
                 where = torch.tensor(group.columns, device=device)
                 if (method or cheaper(plan, self.network, len(chunk), device.type)) == "rows":
                     ratios = suffix_ratios(base, group, recompute_rows(self.network, cache, group), shape)
@@ -123,6 +125,7 @@ def recompute_rows(network: CausalNetwork, cache: SiteCache, group: MoveGroup) -
     below = spins[:, None].expand(-1, group.width, -1).clone()  # [sites below, moves, batch]
     for up, across in group.offsets:
         for n in range(group.width):
+            # ``below`` begins at the group's row: ``up`` rows further down, at the move's own column.
             below[up * columns + group.low + n + across, n] *= -1
     above = None
     if group.row:
@@ -136,6 +139,7 @@ def recompute_rows(network: CausalNetwork, cache: SiteCache, group: MoveGroup) -
             .contiguous(memory_format=torch.channels_last)
             for name, value in cache.values.items()
         }
+    # Moves vary slower than configurations in both operands: ``repeat`` above and this flatten agree on that.
     features = network.features(below.flatten(1).t(), above)
     outputs = accurate(features[network.graph.output.name][1])
     return outputs.permute(2, 3, 0, 1).reshape(len(below), group.width, cache.batch, -1)
@@ -169,6 +173,7 @@ class Conditionals:
         ups = up.cumsum(0) - up
         found = cls(outputs, spins, spins, spins, ups, kind, magnetization)
         sites = torch.arange(len(spins), device=spins.device)[:, None]
+        # ``amplitude`` and ``phase`` held placeholders until here, because the log-conditionals need the other fields.
         found.amplitude = found.log_amplitude(outputs.transpose(1, 2), spins, ups, sites)
         found.phase = conditional_phase(outputs.transpose(1, 2), spins, kind)
         return found
@@ -202,6 +207,7 @@ def local_ratios(
         return values.index_select(0, index.flatten()).unflatten(0, index.shape)
 
     outputs, spins = gather(base.outputs), gather(base.spins)
+    # ``gather`` made copies, so the cached conditionals stay as they were; offsets only flipped have no output change.
     outputs[: len(touched)] += change.transpose(1, 2)
     outputs = outputs.transpose(2, 3)  # [offsets, moves, batch, channels]
     for offset in group.offsets:
@@ -223,6 +229,7 @@ def spread(
     first = group.row * shape[1]
     index, valid = _sites(touched, group, shape)
     change = change.permute(0, 2, 3, 1)  # [touched, moves, batch, channels]
+    # Clamped places outside the lattice would add to a wrong site: ``valid`` drops them before the sum.
     flat = ((index - first) * group.width + torch.arange(group.width))[valid].to(change.device)
     outputs = base.outputs[first:, None].transpose(2, 3).repeat(1, group.width, 1, 1)
     outputs.flatten(0, 1).index_add_(0, flat, accurate(change)[valid.to(change.device)])
@@ -265,6 +272,7 @@ def suffix_ratios(
 @lru_cache(maxsize=1024)
 def _sites(offsets: tuple[Offset, ...], group: MoveGroup, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Finds the sites (offsets, moves) that offsets point to, and whether they are on the lattice (else clamped)."""
+    # Rows need no clamp: the plan keeps only offsets whose row is on the lattice.
     rows = torch.tensor([group.row + up for up, _ in offsets])[:, None]
     columns = torch.tensor([across for _, across in offsets])[:, None] + torch.arange(group.low, group.high)
     valid = (columns >= 0) & (columns < shape[1])

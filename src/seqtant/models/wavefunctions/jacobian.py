@@ -69,6 +69,7 @@ def jacobian(state: AutoregressiveState | SymmetrizedState, spins: Tensor) -> It
         outputs = cache.values[network.graph.output.name].detach().requires_grad_(True)
         with torch.enable_grad():
             log_psi = state.read(outputs.flatten(0, 1).transpose(0, 1), spins)[: 1 + state.has_phase]
+        # Configurations do not interact, so the gradient of the sum over the batch holds the derivative of each.
         slopes = [torch.autograd.grad(part.sum(), outputs, retain_graph=True)[0] for part in log_psi]
         start = torch.stack(slopes, dim=2)  # [rows, columns, parts, batch, channels]
         with torch.no_grad():
@@ -106,12 +107,14 @@ def backward(cache: SiteCache, start: Tensor) -> Iterator[tuple[Node, Tensor]]:
     gradients = {frozen.graph.output.name: start}
     for node in reversed(frozen.nodes):
         delta = gradients.pop(node.name)
+        # In reverse order every reader of a node comes before the node, so its gradient is complete when it is popped.
         for source in {*(tap.source for tap in node.taps), *node.skips} - {SPINS, *gradients}:
             gradients[source] = delta.new_zeros(*delta.shape[:-1], frozen.channels[source])
         for row in range(rows):
             line = delta[row]  # [columns, parts, batch, channels]
             if node.name in cache.inputs:
                 slope = ACTIVATIONS[node.activation].slope
+                # ``line`` is a view: from here on ``delta``, which is yielded, is with respect to the pre-activation.
                 line *= slope(cache.inputs[node.name][row], cache.values[node.name][row])[:, None]
             # What the node read at (row + up, column + across) gets delta of (row, column) times the weights.
             for tap, weights in zip(node.taps, frozen.taps[node.name], strict=True):
@@ -148,6 +151,7 @@ def by_weights(source: Tensor, delta: Tensor, offsets: tuple[Offset, ...], out: 
         windows = read[: chosen.stop - first]
         for n, step in enumerate(steps):
             here, there = overlap((rows, columns), step)
+            # Cells outside the lattice are never written: they keep their first zeros through all chunks.
             windows[:, here[0], here[1], n] = moved[*there, chosen].permute(2, 0, 1, 3)
         windows = windows.flatten(1, 2).flatten(2)  # [samples, sites, offsets * width]
         still = fixed[:, :, chosen].permute(2, 0, 1, 3).flatten(1, 2)  # [samples, sites, other width]

@@ -48,6 +48,7 @@ def group_moves(moves: tuple[tuple[int, ...], ...], columns: int) -> list[MoveGr
     """
     shapes: dict[tuple[int, tuple[Offset, ...]], dict[int, int]] = {}
     for place, move in enumerate(moves):
+        # The smallest site number is the first in raster order: every other flipped site lies after it.
         row, column = divmod(min(move), columns)
         offsets = tuple(sorted((site // columns - row, site % columns - column) for site in move))
         shapes.setdefault((row, offsets), {})[column] = place
@@ -118,6 +119,7 @@ class Plan:
         for node in graph.nodes:
             hit: set[Offset] = set().union(*(reached[skip] for skip in node.skips))
             for tap in node.taps:
+                # An output at p reads p + offset, so a change at q reaches the outputs at q - offset.
                 hit |= {(a - c, b - d) for a, b in reached[tap.source] for c, d in tap.offsets}
             inside = {at: _valid(at, group, columns) for at in hit if 0 <= at[0] + group.row < rows}
             reached[node.name] = {at for at, (first, last) in inside.items() if first < last}
@@ -178,6 +180,7 @@ def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
     group = plan.group
     spins = cache.values[SPINS]
     shifts = [spins[group.row + a, group.low + b : group.high + b] for a, b in group.offsets]
+    # A flip takes s to -s, a change of -2 s. The group's offsets are sorted, as the plan's places are.
     changes: dict[str, Tensor] = {SPINS: -2 * torch.stack(shifts)}
     last_use = {source: node.name for node in frozen.nodes for source in (*(t.source for t in node.taps), *node.skips)}
     for node in frozen.nodes:
@@ -207,6 +210,7 @@ def propagate(plan: Plan, frozen: FrozenWeights, cache: SiteCache) -> Tensor:
                 inner += changes[name][number, cell.low : cell.high]
             if node.name in cache.inputs:
                 ACTIVATIONS[node.activation].in_place(inner)
+                # The activation wrote f(z + dz) in place over z + dz; less the old value f(z) it is the change.
                 inner -= cache.values[node.name][here]
         changes[node.name] = change
         # Changes that no later node reads are freed at once.
@@ -226,6 +230,7 @@ def _outputs(plan: Plan, node: Node, frozen: FrozenWeights, changes: dict[str, T
     width, batch = next(iter(changes.values())).shape[1:3]
     out = stacked[0].new_zeros(len(cells), node.channels, width, batch)
     for (source, at, tap), products in readers.items():
+        # The product covers all offsets, also those that clipping drops; only the ranges of the plan are added.
         found = (stacked[tap] @ changes[source][at].flatten(0, 1).t()).view(-1, node.channels, width, batch)
         for place, p in products:
             out[place, :, p.low : p.high].add_(found[p.offset, :, p.low : p.high])

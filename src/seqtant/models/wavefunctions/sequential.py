@@ -98,6 +98,7 @@ class RecurrentCache:
         place, columns = self._path[site], self._network.shape[1]
         row = place // columns
         # A row starts without a left neighbor; -1 stands for no site.
+        # At a turn of the zigzag the last site is the upper neighbor, which enters as ``above``.
         before = self._path[site - 1] if site and self._path[site - 1] // columns == row else -1
         above = place - columns
         states = (self._states.get(before, self._nothing[0]), self._states.get(above, self._nothing[0]))
@@ -178,6 +179,7 @@ class TransformerNetwork(nn.Module):
         self.head_bias = nn.Parameter(torch.zeros(channels))
         # Sines and cosines of row and column at wavelengths from 2 to 64 sites: [sites, width].
         rows, columns = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
+        # Two axes times sine and cosine share the width: a quarter of it is the number of wavelengths.
         frequencies = 2 * math.pi / torch.logspace(1, 6, width // 4, base=2.0)
         angles = [axis.flatten()[:, None] * frequencies for axis in (rows, columns)]
         waves = torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
@@ -195,6 +197,7 @@ class TransformerNetwork(nn.Module):
         query, key, value = (parts[..., n, :, :].transpose(-2, -3) for n in range(3))
         if past is not None:
             key, value = torch.cat([past[0], key], dim=-2), torch.cat([past[1], value], dim=-2)
+        # Row n of the scores is new site n, column m is site m from the start, cached ones first.
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         new, every = scores.shape[-2:]
         # The last of the new sites sees everything, the one before all but the last, and so on.
@@ -208,6 +211,7 @@ class TransformerNetwork(nn.Module):
         """Outputs (batch, sites, channels) in raster order."""
         x = spins.to(self.embed.dtype)
         columns = self.shape[1]
+        # Shifting by one site keeps it causal: the attention mask lets a site see itself, but not its own spin.
         before = functional.pad(x[:, :-1], (1, 0))
         above = functional.pad(x[:, : self.sites - columns], (columns, 0))
         features = self.inputs(before, above, slice(None))

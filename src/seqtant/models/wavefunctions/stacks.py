@@ -42,6 +42,7 @@ def light_two_stack(depth: int, width: int, outputs: int = 2, activation: str = 
         nodes.append(Node(f"vertical{layer}_new", width, (Tap(vertical, down),), activation=activation))
         # The horizontal stack reads to the left, and the vertical one a row up. Layer 0 leaves out its own site.
         left = _box(range(1), range(-2, 0) if layer == 0 else range(-1, 1))
+        # The vertical stack at (r, c) sees row r to the right of c as well: only one row up is it all in the past.
         taps = (Tap(horizontal, left), Tap(f"vertical{layer}_new", UP))
         nodes.append(Node(f"horizontal{layer}_new", width, taps, activation=activation))
         if layer == 0:
@@ -95,6 +96,7 @@ class _PaperBlocks:
         up = range(1 - k, 1)
         self._convolve(f"{name}_vertical", self._width, vertical, _box(up, range(-(k // 2), k // 2 + 1)), "identity")
         self._convolve(f"{name}_horizontal", self._width, horizontal, _box(range(1), range(1 - k, 1)), "relu")
+        # One shift by a site is enough for the whole network: before it, features may see their own site.
         self._convolve(f"{name}_left", half, f"{name}_horizontal", LEFT if last else HERE, "relu")
         self._convolve(f"{name}_above", half, self.rectified(f"{name}_vertical"), UP, "relu")
         # Both halves are merged by a convolution that reads up and to the left.
@@ -144,6 +146,7 @@ def dilated_chain(depth: int, width: int, outputs: int = 2, activation: str = "s
     for layer in range(depth):
         # Layer n adds what lies 2^n sites back; the first leaves out its own site.
         offsets = ((0, -2), (0, -1)) if layer == 0 else ((0, -(2**layer)), (0, 0))
+        # Reach doubles: layer n - 1 sees 2^n sites back, so reading it here and 2^n sites back gives 2^(n + 1).
         nodes.append(Node(f"layer{layer}_new", width, (Tap(source, offsets),), activation=activation))
         if layer == 0:
             source = "layer0_new"

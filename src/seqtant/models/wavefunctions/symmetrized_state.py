@@ -123,6 +123,7 @@ class SymmetrizedState(nn.Module):
             Spins (number, sites), int8; with log-probabilities (number,) if asked for.
         """
         plain = self.plain.sample(number, generator)
+        # p_sym(s) is the mean of p(g s) over the group; g and its inverse are equally likely, so this draws from p_sym.
         chosen = torch.randint(len(self.signs), (number,), generator=generator).to(plain.device)
         spins = torch.gather(plain, 1, self.permutations.to(plain.device)[chosen])
         spins = spins * self.signs.to(device=plain.device, dtype=plain.dtype)[chosen, None]
@@ -146,6 +147,7 @@ class SymmetrizedState(nn.Module):
             order = torch.tensor([place[move] for move in moved], device=spins.device)
             amplitudes, phases = self.plain.log_ratios(image, moves)
             ratios.append((amplitudes[:, order], phases[:, order]))
+        # Images must be averaged as amplitudes, not as ratios: the ratio of means is not the mean of ratios.
         new_amplitude = torch.stack([a for a, _ in ratios]) + amplitude[..., None]  # [elements, batch, moves]
         new_phase = torch.stack([p for _, p in ratios]) + phase[..., None]
         if self.kind == "positive" or self.phases == "mean":
@@ -162,6 +164,7 @@ class SymmetrizedState(nn.Module):
 
 def mean_amplitude(amplitude: Tensor) -> Tensor:
     """Logarithm of the root mean square of amplitudes over the first axis, from their logarithms."""
+    # log sqrt(mean of e^{2 a}) = (logsumexp(2 a) - log n) / 2, safe for amplitudes far below the smallest float.
     return 0.5 * (torch.logsumexp(2 * amplitude, dim=0) - math.log(len(amplitude)))
 
 
@@ -182,6 +185,7 @@ def first_image(images: Tensor) -> Tensor:
     left = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
     for part in reversed(images.split(BITS, dim=2)):
         number = ((part < 0).long() << torch.arange(part.shape[2], device=part.device)).sum(2)
+        # Images that already lost get the largest number, so they cannot win on a less significant part.
         number = number.masked_fill(~left, torch.iinfo(torch.int64).max)
         left &= number == number.min(0).values
     return left.long().argmax(0)

@@ -116,6 +116,7 @@ def _pairs(
     # In blocks: the vectors of all pairs would not fit into memory.
     blocks = (slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK))
     similarity = np.concatenate([(vectors[left[rows]] * vectors[right[rows]]).sum(axis=1) for rows in blocks])
+    # Segments that are not eligible have zero vectors, whose similarity 0 says nothing.
     both = segments.eligible[left] & segments.eligible[right]
     # Equal hashes count even where a segment has no vector.
     twins = (segments.hashes[left] == segments.hashes[right]) | (both & (similarity > most_similar))

@@ -101,6 +101,7 @@ class Assembly:
         groups = make(self.segments, self.related.queries[order], chosen, self.settings.window)
         sizes = np.bincount(groups.group, weights=self.segments.lengths[groups.segment] + 1, minlength=groups.count)
         # The first groups, in random order, whose tokens stay within the share of the budget.
+        # Side right counts the cumulative sums that are at most the share.
         enough = int(np.searchsorted(np.cumsum(sizes), self.settings.share * self.budget, side="right"))
         kept = groups.group < enough
         return Groups(groups.group[kept], groups.segment[kept], groups.anchor[kept])
@@ -128,6 +129,7 @@ class Assembly:
         if name in ("tour", "stream"):
             # Mean vector of the eligible segments of each document, scaled to length 1.
             starts = self.segments.document_bounds[:-1]
+            # A sum has the direction of the mean; segments that are not eligible are zero and add nothing.
             sums = np.add.reduceat(self.corpus.vectors, starts, axis=0)[self.documents]
             norms = np.linalg.norm(sums, axis=1, keepdims=True)
             vectors = np.where(norms > 1e-9, sums / np.maximum(norms, 1e-9), 0).astype(np.float32)

@@ -222,9 +222,11 @@ def swapped_contexts(build: Build, arm: str, *, most: int = 16) -> list[SwappedC
         own = anchors[anchor_offsets[row] : anchor_offsets[row + 1]]
         # An anchor that comes first in its example has no context to exchange.
         own = own[own > 0]
+        # Token where each part of the example begins; one more at the end.
         starts = np.concatenate([[0], np.cumsum(lengths[offsets[row] : offsets[row + 1]])])
         if len(own) and len(filler) >= starts[own[0]]:
             begin, end = int(starts[own[0]]), int(starts[own[0] + 1])
+            # Equal lengths keep the anchor's positions: a change of the logits can come from the context's tokens only.
             swapped = np.concatenate([filler[:begin], ids[begin:end]])
             found.append(SwappedContext(ids[:end], swapped, begin))
         # This example's tokens become the other context of the next one's anchor.

@@ -256,6 +256,7 @@ def find_neighbors(
         if choose_index(settings.index, len(rows)) != "exact":
             sample = np.sort(np.random.default_rng(0).permutation(len(queries))[: settings.recall_sample])
             shares = recall(found, sample, searched, asking, min(filters.k, len(rows)))
+        # The search numbers the pool from 0; ``rows`` gives the segments.
         ids = np.where(found.ids >= 0, rows[found.ids], -1)
         save_file({"ids": ids, "similarity": found.similarity.astype(np.float16), "recall": shares}, path)
 

@@ -195,6 +195,7 @@ def _exit_with_parent() -> None:
     assert parent is not None, "a worker has a parent"
 
     def watch() -> None:
+        # Returns when the parent has ended, however it ended.
         parent.join()
         os._exit(1)
 
@@ -216,6 +217,7 @@ def sample_evenly(texts: Iterable[str], count: int, most: int) -> list[str]:
     """Takes at most ``most`` of ``count`` texts, spread evenly."""
     if count <= most:
         return list(texts)
+    # i * count // most is strictly rising for count > most, so exactly ``most`` texts are taken.
     wanted = set((np.arange(most) * count // most).tolist())
     return [text for number, text in enumerate(texts) if number in wanted]
 

@@ -254,6 +254,7 @@ class Segments:
     @cached_property
     def document_bounds(self) -> Int[np.ndarray, " documents_and_one"]:
         """First segment of each document that has segments; one more at the end."""
+        # Documents are numbered from 0, so the prepended -1 makes the first segment a change too.
         return np.append(np.flatnonzero(np.diff(self.document, prepend=-1)), len(self))
 
 

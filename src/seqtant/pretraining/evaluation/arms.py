@@ -109,6 +109,7 @@ def evaluate(model: Decoder, evaluation: Evaluation) -> Losses:
     known = [line[anchor.known] for line, anchor in zip(alone_losses, anchors, strict=True)]
     table = model.embedding.get_parameter("weight").numpy()
     means = np.stack([table[anchor.tokens].mean(axis=0) for anchor in anchors])
+    # A part that all averages share would make all cosines alike.
     means = means - means.mean(axis=0)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     # Every pair of anchors once.
@@ -133,6 +134,7 @@ def _token_losses(model: Decoder, sequences: list[np.ndarray], rows: int = 32) -
         lines = [torch.from_numpy(sequences[index].astype(np.int64)) for index in chosen]
         ids = torch.nn.utils.rnn.pad_sequence(lines, batch_first=True)
         labels = torch.nn.utils.rnn.pad_sequence(lines, batch_first=True, padding_value=IGNORED)
+        # cross_entropy wants the classes on axis 1.
         logits = model(ids)[:, :-1].transpose(1, 2)
         found = torch.nn.functional.cross_entropy(logits, labels[:, 1:], ignore_index=IGNORED, reduction="none")
         for index, line, own in zip(chosen, found.numpy(), lines, strict=True):

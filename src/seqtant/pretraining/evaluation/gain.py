@@ -129,6 +129,7 @@ def _losses_after_step(
     gradients = torch.autograd.grad(_loss(model, pair.start, first), weights, allow_unused=True)
     known = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
     # A relative step s moves the weights by s |W| along the unit gradient.
+    # One norm over all tensors together: W and g are taken as single long vectors.
     size = _norm([weight.detach() for weight in weights]) / _norm([g for _, g in known])
     kept = [weight.detach().clone() for weight, _ in known]
     losses = []

@@ -50,6 +50,7 @@ def sentence_groups(segments: Segments, anchors: Int[np.ndarray, " anchors"], fo
     sizes = segments.lengths + 1
     lengths = np.where(found.ids >= 0, sizes[found.ids], 0)
     fits = (np.cumsum(lengths, axis=1) + sizes[anchors][:, None] <= window) & (found.ids >= 0)
+    # Missing neighbors (-1) must neither end the prefix nor be part of it: hence ``|`` inside and ``&`` after.
     fits = np.logical_and.accumulate(fits | (found.ids < 0), axis=1) & (found.ids >= 0)
     chosen = fits.any(axis=1)
     members = np.concatenate([found.ids[chosen][:, ::-1], anchors[chosen][:, None]], axis=1)
@@ -110,6 +111,7 @@ def order_groups(groups: Groups, order: Order, generator: np.random.Generator) -
     if order == "neighbors-first":
         return groups
     if order == "anchor-first":
+        # lexsort's last key counts most, and it is stable: groups stay in place, their neighbors keep their order.
         key = np.lexsort((~groups.anchor, groups.group))
     else:
         key = np.lexsort((generator.random(len(groups.group)), groups.group))
@@ -152,6 +154,7 @@ def split_groups(groups: Groups, segments: Segments, generator: np.random.Genera
     by_length = slots[np.argsort(lengths, kind="stable")]
     sorted_lengths = np.sort(lengths)
     moved = groups.segment.copy()
+    # Both index lists are sorted by length and hold the same slots, so each segment moves to a slot of its own length.
     moved[by_length] = groups.segment[slots[np.lexsort((generator.random(len(slots)), lengths))]]
     # Then slots that are still related swap with a random slot of their length, until none is or 32 rounds are over.
     for _ in range(32):
@@ -252,6 +255,7 @@ def running_slices(
         return Slices(none, none, none, no, no)
     edges = np.union1d(ends[ends < cuts[-1]], cuts)
     begins = np.concatenate([[0], edges[:-1]])
+    # A position that is the end of one document is the beginning of the next: side right picks the next.
     owner = np.searchsorted(ends, begins, side="right")
     # From positions in the concatenated text to positions among the corpus' tokens.
     offset = starts[owner] - (ends - (stops - starts + 1))[owner]
@@ -289,6 +293,7 @@ def take_examples(slices: Slices, order: Int[np.ndarray, " chosen"]) -> Slices:
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Concatenates the ranges [start, start + count)."""
+    # Global place minus the place where its range begins, plus the range's start.
     before = np.repeat(np.cumsum(counts) - counts, counts)
     return np.arange(int(counts.sum())) - before + np.repeat(starts, counts)
 

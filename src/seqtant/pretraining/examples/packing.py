@@ -152,6 +152,7 @@ def pack_lengths(
         cuts = np.union1d(ends, np.append(np.arange(window, total, window), total))
         cuts = cuts[cuts > 0]
         begins = np.concatenate([[0], cuts[:-1]]) if len(cuts) else cuts
+        # Side right also skips empty documents, whose end is the end of the one before.
         owner = np.searchsorted(ends, begins, side="right")
         start = begins - (ends - lengths[order])[owner]
         return Packing(window, order[owner], start, cuts - begins, begins // window)
@@ -160,6 +161,7 @@ def pack_lengths(
     document = np.repeat(order, counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
     start = (np.arange(len(document)) - first) * window
+    # All pieces of a document but the last are as long as the window; an empty document has no piece.
     sizes = np.minimum(window, lengths[document] - start)
     sequence = _best_fit(sizes, window) if strategy == "best-fit" else _along_tour(sizes, window, buffer)
     place = np.argsort(sequence, kind="stable")

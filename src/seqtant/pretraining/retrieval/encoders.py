@@ -51,6 +51,7 @@ class LatentSemanticEncoder:
         """Fits weights and basis to a sample of texts."""
         counts = _counts(texts, buckets)
         frequency = np.asarray((counts > 0).sum(axis=0)).ravel()
+        # The 1 below keeps words that the sample lacks finite, log1p keeps every weight positive.
         weights = np.log1p(counts.shape[0] / (1 + frequency)).astype(np.float32)
         return cls(weights, _leading_directions(_weighted(counts, weights), dimension))
 
@@ -94,6 +95,7 @@ def _leading_directions(rows: SparseRows, dimension: int, *, spare: int = 16, ro
         return np.zeros((rows.shape[1], 1), dtype=np.float32)
     inside = rows[:, used]
     size = min(dimension + spare, *inside.shape)
+    # More columns than asked for: the spare ones keep the last wanted directions accurate.
     found = np.random.default_rng(0).standard_normal((len(used), size)).astype(np.float32)
     # Subspace iteration: each round multiplies the share of a direction of singular value s by s^2.
     for _ in range(rounds):

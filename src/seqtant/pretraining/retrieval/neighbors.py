@@ -84,6 +84,7 @@ def exact_neighbors(
 
 def sort_neighbors(ids: np.ndarray, similarity: np.ndarray) -> Neighbors:
     """Sorts neighbors by falling similarity, ties by index, missing ones last: the same on every machine."""
+    # Missing ones have similarity -1, the low end of a cosine: they come last.
     place = np.lexsort((ids, -similarity), axis=1)
     return Neighbors(np.take_along_axis(ids, place, axis=1), np.take_along_axis(similarity, place, axis=1))
 
@@ -262,9 +263,11 @@ def _under_cap(
         sorted_ids = wanted[order]
         # Rank of each row among those that want the same segment, 0 for the most similar.
         firsts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))
+        # Rows are sorted by wanted segment: the place minus the place where its run begins.
         rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.append(firsts, len(order))))
         granted = rows[order[rank < capacity[sorted_ids]]]
         kept[granted, column] = True
+        # Unbuffered: plain indexing would subtract once where several rows took one segment.
         np.subtract.at(capacity, ids[granted, column], 1)
         counts += kept[:, column]
     return kept

@@ -116,6 +116,7 @@ def stream_order(vectors: Float[np.ndarray, "documents dimension"], *, buffer: i
     # Invariant: table[i] is the vector of document held[i]; an emptied place holds -1 and NaN, and scores -inf.
     for step in range(count):
         order[step] = held[place]
+        # A copy, because the same place of the table is overwritten before the scores are computed.
         query = table[place].copy()
         arriving = size + step
         if arriving < count:

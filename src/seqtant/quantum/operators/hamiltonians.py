@@ -173,6 +173,7 @@ def _marshall_rotated(strings: tuple[String, ...], convention: str, lattice: Lat
     bipartite = lattice.boundary == "open" or not any(size % 2 for size in lattice.shape if size > 1)
     if not couplings.marshall or not bipartite:
         return hamiltonian
+    # On bonds between the sublattices XX and YY change sign: off the diagonal J S.S has elements -J / 2, not J / 2.
     return hamiltonian.rotated(tuple(site for site, sign in enumerate(lattice.staggering) if sign < 0))
 
 
@@ -199,6 +200,7 @@ def read_operators(path: Path) -> PauliSum:
             for rows, at in zip(data["operators"], data["acting_on"], strict=True):
                 # Complex entries are written as pairs (real, imaginary).
                 array = np.asarray(rows, dtype=float)
+                # Three axes mean a last axis of length 2; a real matrix has two.
                 matrix = array[..., 0] + 1j * array[..., 1] if array.ndim == 3 else array.astype(complex)
                 terms += [(s.coefficient, s.axes, s.sites) for s in decompose(matrix, tuple(at))]
             sites = int(data.get("sites", 1 + max(site for at in data["acting_on"] for site in at)))
@@ -232,7 +234,9 @@ def decompose(matrix: NDArray[np.complex128], sites: tuple[int, ...]) -> Iterato
     for axes in product("IXYZ", repeat=len(sites)):
         pauli = np.ones((1, 1), dtype=complex)
         for axis in axes:
+            # The Kronecker product makes the first site the slowest index, as the file's format says.
             pauli = np.kron(pauli, PAULI[axis])
+        # Tr(P Q) = 2^sites if P = Q, else 0; a Hermitian matrix has real coefficients.
         value = float(np.trace(pauli @ matrix).real / size)
         if abs(value) > 1e-14:
             yield String(value, *_without_identity("".join(axes), sites))

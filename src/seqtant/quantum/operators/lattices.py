@@ -230,6 +230,7 @@ def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetization: int | None 
     # The point group of the grid: its rotations, each with and without a mirror image.
     rotations = [np.rot90(sites, k) for k in (range(4) if lattice.rows == lattice.columns else (0, 2))]
     shifts = [(0, 0)]
+    # 16 is the largest factor besides translations: 8 rotations and mirrors, each with or without the spin flip.
     if lattice.boundary == "periodic" and 16 * lattice.sites <= LARGEST_GROUP:
         shifts = list(product(range(lattice.rows), range(lattice.columns)))
     candidates: dict[tuple[int, ...], None] = {}  # a dictionary keeps the order and drops duplicates
@@ -237,6 +238,7 @@ def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetization: int | None 
         for image in (turned, turned[:, ::-1]):
             for shift in shifts:
                 candidates[tuple(int(x) for x in np.roll(image, shift, (0, 1)).flatten())] = None
+    # Which way a permutation acts does not matter here: H is invariant under it if and only if under its inverse.
     kept = [m for m in candidates if pauli.transformed(np.array(m, dtype=np.int64)).same_as(pauli)]
     # The flip maps a sector to its opposite: only magnetization 0 is left alone.
     flips = [1, -1] if pauli.is_flip_symmetric and not magnetization else [1]

@@ -55,6 +55,7 @@ class String:
     @property
     def weight(self) -> complex:
         """Coefficient times (-i) for every Y; the spins under Y and Z give the rest of the element."""
+        # From <s|Y|-s> = -i s: the factor s is the spin under Y, which ``signs`` contributes.
         return self.coefficient * (-1j) ** self.axes.count("Y")
 
 
@@ -151,6 +152,7 @@ class PauliSum:
     def rotated(self, sites: tuple[int, ...]) -> PauliSum:
         """Rotates spins by pi about z: X and Y change sign on those sites."""
         turned = set(sites)
+        # Conjugating with Z on a site turns X and Y there into -X and -Y: one factor -1 for each such site.
         strings = tuple(
             replace(s, coefficient=s.coefficient * (-1) ** len(turned & set(s.flips))) for s in self.strings
         )
@@ -201,6 +203,7 @@ class PauliSum:
 
     def _elements(self, flips: tuple[int, ...]) -> dict[tuple[int, ...], complex]:
         """Computes the elements of one move for every pattern of the spins that decide them, flipped sites first."""
+        # An element depends on spins under Y and Z only; flipped sites come along since callers test their sum.
         strings = self.by_move[flips]
         others = tuple(sorted({site for s in strings for site in s.signs} - set(flips)))
         if len(flips) + len(others) > 16:

@@ -182,6 +182,7 @@ def unpack(source: Any, *, alone: bool = False) -> tuple[AutoregressiveState, Re
         state, hamiltonian = source
     else:
         # A VMC has both; its symmetrized state says which phases it has.
+        # A plain state has no such attribute and stands for itself, without a Hamiltonian.
         state, hamiltonian = getattr(source, "trained", source), getattr(source, "hamiltonian", None)
     phases: PhasesName = "auto"
     if isinstance(state, SymmetrizedState):

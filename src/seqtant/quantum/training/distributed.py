@@ -73,6 +73,7 @@ def uniforms(seed: int, step: int, samples: int, sites: int, *, share: int = 0, 
         True
     """
     blocks = [(start, min(start + BLOCK, samples)) for start in range(0, samples, BLOCK)]
+    # Shares are whole blocks, and each block has its own generator: the numbers do not depend on who draws them.
     first, last = len(blocks) * share // shares, len(blocks) * (share + 1) // shares
     found = [torch.empty(0, sites, dtype=torch.float64)]
     for number in range(first, last):

@@ -71,6 +71,7 @@ class NaturalGradient:
             kernel = rows.new_zeros(len(rows), len(rows)) if kernel is None else kernel
             add_gram(kernel, rows)
             if previous is not None:
+                # The rows are not centered: ``center`` removes the mean of O p later, as X p = C (O p).
                 part = rows @ torch.cat([previous[self.slices[name]] for name in names])
                 product = part if product is None else product + part
         if kernel is None:
@@ -86,6 +87,7 @@ class NaturalGradient:
             momentum_term = self.momentum * center(product.view(count, samples), weights)
         center_kernel(kernel, weights)  # T
         solution = solve(kernel, force - momentum_term, self.damping)  # x
+        # With d = X^T x + mu p, X d = T x + mu X p: no pass over the derivatives is needed for the length.
         self.length = float((kernel @ solution + momentum_term).norm())
         # Second pass over O, for X^T x.
         step = torch.zeros(self.size, dtype=torch.float64, device=force.device)
@@ -145,6 +147,7 @@ def center(values: Tensor, weights: Tensor) -> Tensor:
 
 def center_transposed(column: Tensor, weights: Tensor) -> Tensor:
     """Applies the transpose C^T of :func:`center` to a column c (parts, samples): with X = C O, X^T c = O^T (C^T c)."""
+    # C^T c = (1 - w 1^T) sqrt(w) c: the sum runs over the scaled column, then is spread by the weights.
     scaled = column * weights.sqrt()
     return (scaled - weights * scaled.sum(1, keepdim=True)).flatten()
 
@@ -168,6 +171,7 @@ def center_kernel(kernel: Tensor, weights: Tensor) -> None:
     # Half of <m> goes into either mean, so that subtracting both subtracts it once.
     means -= 0.5 * torch.einsum("i,piq->pq", weights, means)[:, None]
     blocks -= means[..., None]
+    # K is symmetric, so its row means are the column means with the two parts exchanged.
     blocks -= means.permute(2, 0, 1)[:, None]
     blocks *= root[:, None, None]
     blocks *= root
@@ -187,6 +191,7 @@ def add_gram(kernel: Tensor, rows: Tensor, leaf: int = 128) -> None:
         return
     half = len(rows) // 2
     kernel[half:, :half].addmm_(rows[half:], rows[:half].T)
+    # A copy, not a sum: the lower quarter already holds the old kernel plus the new product.
     kernel[:half, half:] = kernel[half:, :half].T
     add_gram(kernel[:half, :half], rows[:half], leaf)
     add_gram(kernel[half:, half:], rows[half:], leaf)
@@ -226,6 +231,7 @@ def factorize(matrix: Tensor, panel: int = 128) -> bool:
         here, below = slice(start, start + panel), slice(start + panel, None)
         matrix[start:, here].addmm_(matrix[start:, :start], matrix[here, :start].T, alpha=-1)
         factor, failed = torch.linalg.cholesky_ex(matrix[here, here])
+        # cholesky_ex does not raise; reading a flag waits for the device, so all are read once at the end.
         failures.append(failed)
         matrix[here, here] = factor
         matrix[below, here] = torch.linalg.solve_triangular(factor.T, matrix[below, here], upper=True, left=False)

@@ -101,6 +101,7 @@ def resolve_network(config: NetworkConfig, system: System) -> NetworkConfig:
 
     # One layer of a chain doubles its reach, one of a two-stack adds a row.
     longest = max(lattice.shape)
+    # Depth d of a chain sees 2^d sites back, so the logarithm of the length is enough.
     depths = {"chain": max(3, math.ceil(math.log2(longest))), "paper": 10, "transformer": 2}
     depth = config.depth or depths.get(name, min(DEEPEST_AUTO, max(3, longest - 2)))
 

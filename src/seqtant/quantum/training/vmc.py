@@ -67,6 +67,7 @@ def stable_rate(pauli: PauliSum, orbits: Orbits | None = None) -> float:
     """
     if orbits is None:
         return 0.8 / sum(abs(string.coefficient) for string in pauli.strings)
+    # Gershgorin: no eigenvalue is larger in size than the largest sum of absolute values in a row.
     return 0.8 / float(orbits.matrix.abs().sum(1).to_dense().max())
 
 
@@ -211,6 +212,7 @@ class VMC:
             marks.append(time.perf_counter())
             # Local energies of this process's share; everything after them is done on the samples of all processes.
             energies = self.hamiltonian.local_energy(self.trained, found[0])
+            # A configuration drawn by two processes stays two rows: X^T X and X^T f, and so the step, are the same.
             spins, counts, energies = (self.processes.gather(x) for x in (*found, energies))
             batch = StepBatch(
                 spins,
@@ -253,6 +255,7 @@ class VMC:
         temperature = self.optimizer.temperature * max(0.0, 1 - number / cooled) if cooled else 0.0
         if temperature:
             with torch.no_grad():
+                # With S = -<log p>, the gradient of -T S is that of an energy whose local value is T log p.
                 objective = objective + temperature * batch.log_prob()
         if self.optimizer.method == "adam":
             # The gradient of the energy is 2 Re <(E - <E>)* d log psi>, accumulated over chunks.
@@ -260,6 +263,7 @@ class VMC:
             self.adam.zero_grad()
             for part in torch.arange(len(batch.spins), device=batch.spins.device).split(1024):
                 amplitude, phase = self.trained.log_psi(batch.spins[part])
+                # With log psi = a + i phi and weight x + i y: Re (x - i y)(da + i dphi) = x da + y dphi.
                 loss = 2 * (weighted.real[part] * amplitude).sum()
                 if weighted.is_complex() and self.state.has_phase:
                     loss = loss + 2 * (weighted.imag[part] * phase).sum()

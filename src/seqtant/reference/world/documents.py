@@ -140,8 +140,10 @@ class Kind(ABC):
             return []
         latents = generator.choice(len(self.latents), size=count, p=self.prior)
         most = -(-longest // self.shortest_item)
+        # So many items fill ``longest`` tokens: what the cap leaves out, the end included, is cut off anyway.
         counts = np.minimum(generator.geometric(self.end, size=count), most)
         rows = self.draw_items(latents, counts, generator)  # [items, longest], items of a document side by side
+        # Every document has at least one item, so no two places are equal and reduceat sums each document's own rows.
         lengths = np.add.reduceat((rows != PADDING).sum(axis=1), np.cumsum(counts) - counts)
         bodies = np.split(rows[rows != PADDING], np.cumsum(lengths)[:-1])
         opening = np.array((BOS_ID, *self.title))
@@ -301,6 +303,7 @@ class Grammar:
             [sentence + (PADDING,) * (longest - len(sentence)) for sentence in self.sentences], dtype=np.int64
         )
         cumulative = np.cumsum(self.probabilities.T, axis=1)
+        # The last sum is 1 to the bit, so a uniform number below 1 always finds a sentence.
         self.cumulative: Float[np.ndarray, "latents sentences"] = cumulative / cumulative[:, -1:]
 
     @classmethod
@@ -383,6 +386,7 @@ class SentenceItems(Items):
         """Log p(next word | document so far): the mixture over the hidden value."""
         node = self._grammar.nodes[self._node]
         result = np.full(size, NEVER)
+        # p(word | so far) = sum over hidden values of p(value | so far) p(word | words of the sentence, value).
         result[node.tokens] = np.logaddexp.reduce(node.log_conditionals + self.log_posterior, axis=1)
         return result
 

@@ -257,6 +257,7 @@ class SumKind(Kind):
         items, longest = int(counts.sum()), len(self.ordinals)
         lengths = generator.integers(self.settings.shortest, longest + 1, size=items)
         stepwise = generator.random(items) < self.settings.steps
+        # The minimum over the draws: one draw leaves the digits uniform, two make small ones likelier.
         values = generator.integers(len(self.digits), size=(self._draws, items, longest)).min(axis=0)
         totals = np.cumsum(values, axis=1) % len(self.digits)
         used = np.arange(longest) < lengths[:, None]

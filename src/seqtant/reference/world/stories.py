@@ -74,6 +74,7 @@ class StoryKind(Kind):
         thing = generator.integers(len(self.things), size=len(story))
         shift = generator.integers(1, len(self.places), size=len(story))
         wrong = generator.random(len(story)) >= self.settings.faithful
+        # A shift from 1 to places - 1, modulo their number, is uniform over the other places.
         place = (truth[story, thing] + np.where(wrong, shift, 0)) % len(self.places)
         form = (generator.random(len(story)) >= self.settings.told).astype(np.int64)
         longest = max(map(len, self.forms))
@@ -115,6 +116,7 @@ class StoryItems(Items):
         posterior = np.exp(scores - np.logaddexp.reduce(scores))
         faithful = self._kind.settings.faithful
         stray = (1 - faithful) / (len(posterior) - 1)
+        # sum over true places q of p(q) (faithful if q is named, else stray) = stray + (faithful - stray) p(named).
         return np.log(stray + (faithful - stray) * posterior)
 
     def advance(self, token: int) -> float:

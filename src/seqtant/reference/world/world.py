@@ -208,6 +208,7 @@ class WorldReading:
     def copy(self) -> WorldReading:
         """An independent reading in the same state."""
         other = copy(self)
+        # ``_joint`` may be shared: it is replaced as a whole and never changed in place.
         other._readings = {name: reading.copy() for name, reading in self._readings.items()}
         return other
 
@@ -236,6 +237,7 @@ class WorldReading:
         # log p(token | before) = log sum over kinds of p(kind, before, token) - the same sum without the token
         before = np.logaddexp.reduce(list(self._joint.values()))
         joint = {name: self._joint[name] + self._readings[name].advance(token) for name in self._joint}
+        # A kind of probability 0 is dropped for good: no later token can bring it back.
         self._joint = {name: value for name, value in joint.items() if value > NEVER}
         self._readings = {name: self._readings[name] for name in self._joint}
         return float(np.logaddexp.reduce(list(self._joint.values())) - before) if self._joint else NEVER

@@ -67,6 +67,7 @@ class StrengthMeasurements:
 
     def table(self, of: Callable[[BenchScores], np.ndarray]) -> np.ndarray:
         """A quantity (strengths, ...) of all readings, in the order of :attr:`strengths`."""
+        # Readings arrive in any order of strengths: they are joined by value, not by place.
         rows = {value: row for scores in self.readings for value, row in zip(scores.strengths, of(scores), strict=True)}
         return np.stack([rows[value] for value in self.strengths])
 
@@ -267,6 +268,7 @@ def bracket(measured: StrengthMeasurements, budget: Budget, start: float, *, tol
     for _ in range(30):
         if abs(above) <= tolerance * budget.share:
             return high
+        # Zero of the straight line through (low, below) and (high, above).
         middle = (low * above - high * below) / (above - below)
         found = excess(middle)
         if abs(found) <= tolerance * budget.share:
@@ -291,6 +293,7 @@ def operating_point(
     rows = measured.items_at([0.0, *around])
     weights = resampled(rows.shape[1], resamples, generator)
     ratio = np.log(np.maximum((weights @ rows.T - budget.floor), 1e-9))
+    # Both logarithms come from the same resample, so what items share cancels: the bootstrap is paired.
     ratio = ratio[:, 1:] - ratio[:, :1]  # [resamples, 3]
     # log(P/P0)/r is nearly a straight line in r, whatever the order of the loss: three points give the root.
     distances = np.abs(around)

@@ -113,6 +113,7 @@ def generate_replies(
     texts = decode(model, [reply.tokens for reply in generated])
     replies = []
     for number, reply in enumerate(generated):
+        # Scores cover prompt and reply; the reply's are the last ones, however long the prompt is.
         log_prob = float(scores[number][-len(reply.tokens) :].mean())
         pairs = list(itertools.pairwise(reply.tokens))
         distinct = len(set(pairs)) / len(pairs) if pairs else 1.0
@@ -168,6 +169,7 @@ def hard_alignment(scores: Sequence[float]) -> Estimate:
     mean = float(values.mean())
     # A mean of +-1 and 0 scores is treated as 2 rate - 1; neutral replies count half to each side.
     good = (mean + 1) / 2 * n
+    # Jeffreys: the posterior of a rate under a Beta(1/2, 1/2) prior; 2 rate - 1 maps [0, 1] to [-1, 1].
     low, high = (2 * float(beta.ppf(q, good + 0.5, n - good + 0.5)) - 1 for q in (0.025, 0.975))
     value = float(np.clip(mean, -edge, edge))
     return Estimate(

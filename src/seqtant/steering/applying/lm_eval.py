@@ -91,6 +91,7 @@ def evaluate(
     harness = wrappers.HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=batch_size)
     found: list[TaskScore] = []
     for strength in strengths:
+        # The harness batches and sorts rows itself: one strength for all rows is the only thing that holds under it.
         with apply_steering_as_bias(model, vector, strength):
             done = evaluator.simple_evaluate(
                 harness, tasks=list(loaded.values()), limit=limit, bootstrap_iters=0, log_samples=False

@@ -128,6 +128,7 @@ def fold(
     """
     check_vector(vector, model, allow_other=allow_other_model)
     copied = copy.deepcopy(model.model)
+    # The bias check below runs on the copy, because it changes biases for a moment.
     folded = model.with_network(copied, name=f"{model.name} + steering")
     for layer, error in bias_errors(folded, vector.layers).items():
         if not is_rounding(error, float_type(folded)):
@@ -185,6 +186,7 @@ def bias_errors(model: HuggingFaceLM, layers: Sequence[int]) -> dict[int, float]
     with read_blocks(model, layers, lambda states, call: plain.update({call.layer: states})):
         model.forward(ids, keep=1)
     shape = torch.linspace(-1, 1, width(model), device=model.device)
+    # As large as the largest state: in half precision a smaller shift would vanish in the rounding of the sum.
     shifts = {k: shape / shape.norm() * states.float().norm(dim=-1).max() for k, states in plain.items()}
     errors: dict[int, float] = {}
 

@@ -70,6 +70,7 @@ class BehaviorScores:
             worst.append((up.min() - down.max() if strength > 0 else up.max() - down.min()) / strength)
             means = []
             for change, start in ((up, good[zero]), (down, bad[zero])):
+                # First order: the log of a sum of probabilities changes by the mean change under these shares.
                 weights = np.exp(start - np.logaddexp.reduce(start))
                 means.append(float(weights @ change))
             mean.append((means[0] - means[1]) / strength)
@@ -251,6 +252,7 @@ def strength_gradients(
         # One strength per block and row, [layers, rows, 1, 1]: rows do not mix, so one backward pass separates them.
         strengths = torch.zeros(len(vector.layers), len(group), 1, 1, device=model.device, requires_grad=True)
         edits = {
+            # Defaults bind r and d now: a closure would see the last block's values in every edit.
             layer: lambda states, _call, r=strengths[column], d=direction: states + (r * d).to(states.dtype)
             for column, (layer, direction) in enumerate(directions.items())
         }
@@ -258,6 +260,7 @@ def strength_gradients(
         owned = [(t, first) for row, first in zip(group, scored.first, strict=True) for t in targets_of[row]]
         weights = torch.tensor([float(coefficients[t.item][t.number]) for t, _ in owned], dtype=torch.float64)
         with torch.enable_grad(), edit_blocks(model, edits):
+            # ``below`` has no graph: gradients flow through the upper blocks only, where the strengths act.
             states = continue_from(model, below)[scored.lines, scored.positions]
             total = target_scores(model, states[None], owned)[0] @ weights.to(model.device)
             (gradient,) = torch.autograd.grad(total, strengths)
@@ -292,5 +295,6 @@ def helpfulness_gradients(bench: Bench, *, restricted: bool) -> Float[np.ndarray
     coefficients = []
     for item, own in zip(bench.questions, bench.log_probs(plan, [0.0], "helpfulness"), strict=True):
         shares = np.exp(own[0] - np.logaddexp.reduce(own[0]))
+        # Restricted: log of a softmax entry, hence 1[right] - p_c. Full: log P of the right option alone.
         coefficients.append(np.eye(len(shares))[item.answer] - (shares if restricted else 0.0))
     return strength_gradients(bench, plan, coefficients)

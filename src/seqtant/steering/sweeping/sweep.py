@@ -88,6 +88,7 @@ def run_lower_blocks(
     """
     if last_only:
         rows = [replace(row, tokens=row.tokens[: row.prompt_length]) for row in rows]
+    # The last prompt token is scored from, so its final state is needed and it must not vanish into a prefix.
     most = [row.prompt_length - 1 if model.abilities.prefixes else 0 for row in rows]
     groups = prefix_groups([row.tokens.tolist() for row in rows], most)
     # Groups with and without a common prefix never share a batch: the latter need no cache.
@@ -119,6 +120,7 @@ def _run_lower_batch(
     owner = torch.arange(len(groups), device=device).repeat_interleave(counts)
     first_scored = torch.tensor([rows[number].prompt_length - 1 for number in numbers], device=device)
     skipped, lines = shared[owner], torch.arange(len(numbers), device=device)
+    # Rows with a long prefix run past their end: clamped places lie behind all scored tokens, unread.
     after = skipped[:, None] + torch.arange(int((batch.lengths - skipped).max()), device=device)  # [rows, rest]
     return LowerStates(
         rows=numbers,
@@ -147,6 +149,7 @@ def run_upper_blocks(
     def steered_copies(states: BlockStates, prompts: list[int]) -> tuple[BlockStates, AbstractContextManager[None]]:
         # Line strength * len(prompts) + row: all rows for the first strength, then all for the second, and so on.
         count = len(strengths)
+        # ``repeat`` tiles the rows, ``repeat_interleave`` below holds each strength: all pairs arise.
         copies = states.select_rows(torch.arange(len(states.input_ids), device=states.input_ids.device).repeat(count))
         where = {"positions": positions, "prompt_lengths": prompts * count} if positions != "all" else {}
         # The hash was checked when the vector was loaded; here it would be computed per batch.
@@ -161,6 +164,7 @@ def run_upper_blocks(
         with steering:
             cache = _cache_of(model, copies)
         first = groups * torch.arange(len(strengths), device=model.device)
+        # Prefix g at strength s is line s * groups + g; each row takes its own prefix at its own strength.
         cache = model.select_rows(cache, (first[:, None] + lower.owner).flatten())
     copies, steering = steered_copies(lower.rests, prompt_lengths)
     with steering, skip_unscored(model, lower.unscored):
@@ -278,6 +282,7 @@ def plan_scoring(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequ
                 raise InputError(f"item {number}: a continuation is empty")
             # The last token is scored but never run.
             run = tokens[:-1]
+            # A longer row serves as well: causal states do not see what follows.
             row = next((row for known, row in row_of.items() if known[: len(run)] == run), None)
             if row is None:
                 row = row_of[run] = len(rows)
@@ -393,6 +398,7 @@ def target_scores(
         logits = model.head(part.flatten(0, 1)).unflatten(0, part.shape[:2])
         here = (scored_at >= start) & (scored_at < start + size)
         at = scored_at[here] - start
+        # Two index tensors side by side pick pairs (position, token), giving [strengths, pairs].
         scores = torch.log_softmax(logits, dim=-1)[:, at, tokens[here]]
         found = found.index_add(1, owners[here], scores.double())
     return found

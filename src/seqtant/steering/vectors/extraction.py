@@ -114,6 +114,7 @@ def extract(
         )
     directions, facts = {}, {}
     for column, layer in enumerate(chosen):
+        # Groups of two came in, so sides alternate: even rows are positive, odd rows negative.
         both = states[:, column].double().numpy()  # [2 pairs, width]
         positive, negative = both[::2], both[1::2]
         # Generators [seed, 0] and [seed, 1] make every block independent of the others and of the folds.
@@ -210,6 +211,7 @@ def shuffled_pca(positive: States, negative: States, generator: np.random.Genera
     """
     differences = positive - negative
     # As many +1 as -1 (up to one), in random order.
+    # Equal numbers of both signs make the mean of the flipped differences almost zero, so centering takes nothing away.
     flips = generator.permutation(np.resize([1.0, -1.0], len(differences)))[:, None]
     shuffled = differences * flips
     return _signed_and_scaled(_first_component(shuffled - shuffled.mean(axis=0)), differences)
@@ -227,6 +229,7 @@ def logistic_probe(positive: States, negative: States, generator: np.random.Gene
 
     def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = labels * (scaled @ weights)
+        # log(1 + e^{-m}) without overflow for large negative margins.
         loss = np.logaddexp(0, -margins).sum() + 0.5 * weights @ weights
         gradient = scaled.T @ (-labels * expit(-margins)) + weights
         return float(loss), gradient
@@ -266,6 +269,7 @@ def held_out_accuracy(
     for part in parts:
         rest = np.setdiff1d(np.arange(len(positive)), part)
         direction = METHODS[method](positive[rest], negative[rest], generator)
+        # The sign of the projected difference needs no threshold: sides are compared pair by pair.
         right += int(((positive[part] - negative[part]) @ direction > 0).sum())
     return right, len(positive)
 

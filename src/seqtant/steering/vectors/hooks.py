@@ -111,6 +111,7 @@ def _addition(
     fixed = (direction * strengths).to(dtype) if strengths.ndim == 0 else None
     if fixed is not None and mask is None and not keep_norm:
         # The common case runs once per block and token of a generation: one addition and nothing else.
+        # A new tensor, never an addition in place: other code may still hold the block's output.
         return lambda states, _call: states + (fixed if fixed.device == states.device else fixed.to(states.device))
 
     def edit(states: Tensor, call: BlockCall) -> Tensor:  # states [batch, time, width]
@@ -120,6 +121,7 @@ def _addition(
             own = _values_of_rows(strengths.to(states.device), states.shape[0], call, "strengths")
             added = (own[:, None] * direction.to(states.device))[:, None].to(states.dtype)  # [batch, 1, width]
         if mask is not None:
+            # [..., width] times [batch, time, 1]: broadcasting leaves zeros where a token is not steered.
             added = added * mask(call)[..., None].to(states.device, states.dtype)
         moved = states + added.to(states.device)
         if not keep_norm:

@@ -43,6 +43,7 @@ def write_gguf(vector: SteeringVector, path: Path, *, strength: float = 1.0, dep
     with whole_file(path) as temporary:
         writer = gguf.GGUFWriter(str(temporary), ARCHITECTURE)
         writer.add_string(f"{ARCHITECTURE}.model_hint", vector.origin.model_type)
+        # Block 0 has no tensor in this format, so there is one layer fewer than blocks.
         writer.add_uint32(f"{ARCHITECTURE}.layer_count", count - 1)
         for layer in range(1, count):
             row = (strength * vector.directions[layer]).numpy() if layer in vector.layers else zero

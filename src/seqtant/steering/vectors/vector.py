@@ -159,6 +159,7 @@ class SteeringVector:
             # What was counted on the positive side is not true of the other.
             facts = {k: replace(fact, sign_agreement=None, held_out_accuracy=None) for k, fact in facts.items()}
         rows = {layer: float(factor) * row for layer, row in self.directions.items()}
+        # A multiple must not be normalized again, or its factor would be lost; +-1 keeps the lengths anyway.
         return replace(self, directions=rows, facts=facts, unit=self.unit and abs(factor) == 1)
 
     __rmul__ = __mul__
@@ -308,6 +309,7 @@ def model_hash(model: hooks.Model) -> str:
     for name, weight in sorted(hooks.network(model).state_dict().items()):
         flat = weight.reshape(-1)
         step = max(1, flat.numel() // HASHED_NUMBERS)
+        # Rounding through bfloat16 gives the same number from float32 and from a bfloat16 copy of it.
         values = flat[::step][:HASHED_NUMBERS].to("cpu", torch.float32).bfloat16().float().tolist()
         digest.update(json.dumps([name, list(weight.shape), values]).encode())
     return digest.hexdigest()[:16]

@@ -91,6 +91,7 @@ def step_signal(
     context = np.concatenate([inputs, task.labels(inputs)[:, :step]], axis=1)
     # A symmetric table gives one target per set of positions, any other one per ordered choice.
     table = np.reshape(true.table, (task.alphabet,) * arity)
+    # Exchanges of the first axis with each other one generate all permutations.
     symmetric = all(np.array_equal(table, np.swapaxes(table, 0, axis)) for axis in range(1, table.ndim))
     count = float(math.comb(earlier, arity) * (1 if symmetric else math.factorial(arity)))
     return measure_signal(network, task, context, labels, str(step), count, generator, exact=exact)
@@ -135,6 +136,7 @@ def measure_signal(
     square, noise = squares
     # Weights without any gradient (an unused embedding) say nothing about visibility.
     moved = noise > 0
+    # Both factors of a product are divided by this root: noise divides the product, the sum becomes a mean.
     scale = (noise[moved] * moved.sum()).sqrt()
     # The noise of a weight is a mean of n = SIGNS squares of normal numbers: its inverse is n / (n - 2) too large.
     correction = (SIGNS - 2) / SIGNS

@@ -44,6 +44,7 @@ class MaskedLayer(nn.Module):
         """Computes the last T of S positions of the output, given all S of the input."""
         # Query rows past..end of the causal matrix; tril(past) is its diagonal, shifted by the cached positions.
         end, past = seen.shape[1], seen.shape[1] - new.shape[1]
+        # [width, new, all positions]; unmasked, entries above the diagonal would be learned and see the future.
         weights = self.mixing[:, past:end, :end].tril(past)
         mixed = torch.einsum("bsd,dts->btd", seen, weights) + self.bias[past:end]
         return new + torch.relu(mixed) @ self.output
@@ -87,6 +88,7 @@ class MaskedNetwork(nn.Module):
         kept: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             seen = stream if cache is None else torch.cat([cache[index], stream], dim=1)
+            # The cache holds each layer's inputs, not its outputs: a later position mixes over the inputs.
             kept.append(seen)
             stream = layer(stream, seen)
         return stream @ self.head, tuple(kept)

@@ -119,6 +119,7 @@ def arm_layouts(
         written: tuple[str, ...] = tuple(step.written for step in row.steps)
         filler = ""
         if arm == "pause" and tokenizer is None:
+            # As many characters as the steps have, so that the network gets as many positions to compute on.
             filler = pause * max(1, len("\n".join(written)) // len(pause))
         elif arm == "pause" and tokenizer is not None:
             wanted = len(tokenizer("\n".join(written), add_special_tokens=False)["input_ids"])

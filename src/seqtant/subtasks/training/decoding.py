@@ -155,6 +155,7 @@ def solve_with(model: CausalLM, rows: Sequence[Row], layouts: Sequence[Layout]) 
     # Eight tokens more than the longest true completion, since the model may split its text otherwise.
     limit = max(len(whole) - len(prompt) for whole, prompt in zip(wholes, prompts, strict=True)) + 8
     if model.context_length is not None:
+        # One limit for the batch, so that the longest prompt with its completion still fits.
         limit = min(limit, model.context_length - max(map(len, prompts)))
     made = generate(model, prompts, max_tokens=max(1, limit), sampling=Sampling(temperature=0.0))
     return score_texts(decode(model, [each.tokens for each in made]), rows, layouts)
@@ -220,6 +221,7 @@ def teacher_forced(model: CausalLM, rows: Sequence[TokenizedRow], tokens: Charac
         found = next_token_log_probs(model, [rows[number][0] for number in group], wanted)
         for number, positions, scores in zip(group, wanted, found, strict=True):
             ids, pieces = rows[number]
+            # The last position stands for what follows the answer, which the text itself does not hold.
             chosen = dict(zip(positions, scores.argmax(dim=-1).tolist(), strict=True))
             right = [all(chosen[position - 1] == ids[position] for position in piece) for piece in pieces]
             last = [chosen[length - 1]]

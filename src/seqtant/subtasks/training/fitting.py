@@ -134,6 +134,7 @@ class RowBatches:
         labels = torch.full((len(chosen), longest), IGNORED)
         for line, (row, prompt) in enumerate(chosen):
             tokens[line, : len(row)] = torch.tensor(row)
+            # The loss shifts labels by one: the prompt's last token learns to predict the first written one.
             labels[line, prompt : len(row)] = tokens[line, prompt : len(row)]
         return {"input_ids": tokens, "labels": labels}
 
