@@ -341,3 +341,19 @@ def test_wrong_values_from_python_are_refused_in_one_line(make: Callable[[], obj
     with pytest.raises(InputError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed:
+    """A section that had another name in 0.1."""
+
+    optimizer: Inner = field(default_factory=Inner)
+    """Of the optimizer."""
+
+
+def test_a_former_name_in_set_keeps_the_rest_of_its_section(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("optimizer: {steps: 7}\n", encoding="utf-8")
+    for name in ("optimizer", "optimiser"):
+        found = resolve(Renamed, file=path, assignments=[f"{name}.rate=0.3"])
+        assert found.optimizer == Inner(rate=0.3, steps=7)

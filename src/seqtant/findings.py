@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -451,7 +452,8 @@ class Result:
         target = Path(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.partial")
+            # By process, so that two that save to one path do not mix.
+            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             partial.write_text(to_json(self, indent=1), encoding="utf-8")
             partial.replace(target)
         except OSError as error:

@@ -23,7 +23,7 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from seqtant.boundary import fit, union_members
+from seqtant.boundary import RENAMED, fit, union_members
 from seqtant.errors import InputError, suggest
 from seqtant.findings import Scale
 
@@ -169,12 +169,14 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
             raise InputError(f"--set {assignment}: write --set key=value or --set section.key=value")
         *sections, last = key.split(".")
         target = data
-        for section in sections:
+        for name in sections:
+            section = name if name in target else RENAMED.get(name, name)
             if target.get(section) is None:
                 target[section] = {}
             target = target[section]
             if not isinstance(target, dict):
                 raise InputError(f"--set {assignment}: '{section}' holds a plain value, not a section")
+        last = last if last in target else RENAMED.get(last, last)
         target[last] = parse_yaml(value, f"--set {assignment}: the value")
     return data
 

@@ -78,6 +78,20 @@ def test_a_wide_beam_is_exact(blank, seed, random_log_probs, enumerate_paths, co
     assert math.fsum(math.exp(h.score) for h in found) == pytest.approx(1, abs=1e-10)
 
 
+def test_beam_time_stamps_are_those_of_the_likeliest_path(random_log_probs, enumerate_paths, collapse_by_definition):
+    for seed in range(100):
+        frames, labels = 2 + seed % 4, 2 + seed % 2
+        log_probs = random_log_probs(frames, labels, seed=seed, sharpness=(0.3, 1.0, 4.0)[seed % 3])
+        best: dict[tuple[int, ...], tuple[float, tuple[int, ...]]] = {}
+        for path, score in enumerate_paths(log_probs):
+            emits = tuple(t for t, label in enumerate(path) if label != 0 and (t == 0 or path[t - 1] != label))
+            said = collapse_by_definition(path, 0)
+            best[said] = max(best.get(said, (-math.inf, ())), (score, emits))
+        decoder = BeamDecoder(width=10_000)
+        decoder.push(log_probs)
+        assert {h.labels: h.frames for h in decoder.best(10_000)} == {said: emits for said, (_, emits) in best.items()}
+
+
 def test_beam_time_stamps_are_those_of_the_best_alignment(random_log_probs):
     log_probs = random_log_probs(7, 3, seed=5, sharpness=3.0)
     decoder = BeamDecoder(width=1000)

@@ -20,7 +20,7 @@ from seqtant.icl.scoring.evidence import ShotCurve, identified_share, resample_s
 from seqtant.icl.scoring.scores import Components
 from seqtant.instruments import figures
 from seqtant.runs.recorder import Context
-from tests.icl.samples import byte_tokenizer, random_llama, save, word_tokenizer, write_task
+from tests.icl.samples import byte_tokenizer, random_llama, save, word_task, word_tokenizer, write_task
 
 SMALL = ("--set", "contexts=1", "--set", "context_shots=6", "--set", "examples=8", "--prompts", "4")
 
@@ -99,6 +99,17 @@ def test_corrupt_on_tasks_of_ones_own(capsys: pytest.CaptureFixture[str], own: t
                  "--variants", "labels_only", "--set", "abstract=[big, small, cat, dog, red]")  # fmt: skip
     assert {"accuracy_gold", "accuracy_random", "accuracy_labels_only", "recognition_score"} <= set(result.values)
     assert len(result.series("slope")) == 4
+
+
+def test_answers_to_corrupted_prompts_are_judged_by_the_right_labels() -> None:
+    # A model whose labels are all equally likely always answers the first one, whatever the prompt shows.
+    model = random_llama(word_tokenizer())
+    model.model.lm_head.weight.data.zero_()
+    tasks = [word_task("first"), word_task("second", seed=1)]
+    sizes = {"shots": 2, "prompts": 12, "contexts": 1, "context_shots": 6, "examples": 8, "device": "cpu"}
+    values = icl.corrupt(model, tasks, variants=["gold", "random", "0_correct"], **sizes).values
+    assert 0 < values["accuracy_gold"] < 1
+    assert values["accuracy_random"] == values["accuracy_0_correct"] == values["accuracy_gold"]
 
 
 def test_posterior_of_one_prompt(

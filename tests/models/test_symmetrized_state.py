@@ -8,7 +8,7 @@ from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.jacobian import jacobian
 from seqtant.models.wavefunctions.stacks import light_two_stack
-from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState, first_image
+from seqtant.models.wavefunctions.symmetrized_state import SymmetrizedState, first_image, mean_phase
 
 SITES = 6
 MIRRORS = torch.tensor([[0, 1, 2, 3, 4, 5], [2, 1, 0, 5, 4, 3], [3, 4, 5, 0, 1, 2], [5, 4, 3, 2, 1, 0]] * 2)
@@ -86,3 +86,8 @@ def test_the_first_image_is_found_among_more_sites_than_one_number_holds():
     numbers = [[sum(1 << n for n, s in enumerate(row) if s < 0) for row in image] for image in images.tolist()]
     expected = [min(range(5), key=lambda g: (numbers[g][b], g)) for b in range(7)]
     assert first_image(images).tolist() == expected
+
+
+def test_signs_of_a_real_state_are_the_majority_and_plus_at_a_tie() -> None:
+    phases = torch.pi * torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]], dtype=torch.float64)
+    assert torch.cos(mean_phase(phases, "real")).tolist() == [1.0, -1.0, 1.0]

@@ -14,6 +14,7 @@ from seqtant.findings import Estimate
 from seqtant.runs.recorder import Context
 from seqtant.subtasks.config import NetworkConfig, ProbeConfig
 from seqtant.subtasks.instruments.probe import updates_for, verdict
+from seqtant.subtasks.networks import gradient_signal
 from seqtant.subtasks.networks.gradient_signal import Signal, measure_signal, step_signal, whole_signal
 from seqtant.subtasks.networks.networks import build_network
 from seqtant.subtasks.oracles import eliminate
@@ -179,3 +180,10 @@ def test_thirty_two_bits_are_out_of_reach_by_the_bound():
     config = ProbeConfig(bits=32, network=NetworkConfig(width=16), candidates=4, samples=256)
     table = next(table for table in subtasks.probe.run(config, CPU).tables if table.name == "signals")
     assert table.rows[-1][-1] == "not by gradients"
+
+
+def test_a_variance_over_two_targets_may_be_nothing() -> None:
+    # Half of the resamples hold one target twice, whose variance is 0: the lower end is 0, not the value.
+    gradients = torch.tensor([[0.0, 1.0], [2.0, 1.0]], dtype=torch.float64)
+    found = gradient_signal._variance(gradients, gradients, np.random.default_rng(0))
+    assert (found.low, found.value, found.high) == (0.0, 2.0, 2.0)

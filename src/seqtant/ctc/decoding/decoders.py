@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TypeAlias
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -92,6 +94,9 @@ class Hypothesis:
     score: float
 
 
+_Alignment: TypeAlias = tuple[float, tuple[int, ...]]
+
+
 @dataclass
 class _Entry:
     """Log-probability of a prefix, split by whether its last frame is a blank, and its time stamps."""
@@ -99,12 +104,17 @@ class _Entry:
     blank: float = -math.inf
     label: float = -math.inf
     bonus: float = 0.0
-    frames: tuple[int, ...] = ()
-    best: float = -math.inf
+    best_blank: _Alignment = (-math.inf, ())
+    """The likeliest single alignment that ends in a blank: its log-probability, and the frames that emit."""
+    best_label: _Alignment = (-math.inf, ())
 
     @property
     def score(self) -> float:
         return _log_add(self.blank, self.label) + self.bonus
+
+    @property
+    def best(self) -> _Alignment:
+        return max(self.best_blank, self.best_label, key=itemgetter(0))
 
 
 @dataclass
@@ -133,7 +143,7 @@ class BeamDecoder:
     language_model: Callable[[Prefix, int], float] | None = None
     frames: int = 0
     """Frames seen so far."""
-    _beam: dict[Prefix, _Entry] = field(default_factory=lambda: {(): _Entry(blank=0.0, best=0.0)})
+    _beam: dict[Prefix, _Entry] = field(default_factory=lambda: {(): _Entry(blank=0.0, best_blank=(0.0, ()))})
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -154,7 +164,7 @@ class BeamDecoder:
     def best(self, count: int = 1) -> list[Hypothesis]:
         """Returns the likeliest label sequences so far, best first."""
         ranked = sorted(self._beam.items(), key=lambda item: -item[1].score)
-        return [Hypothesis(prefix, entry.frames, entry.score) for prefix, entry in ranked[:count]]
+        return [Hypothesis(prefix, entry.best[1], entry.score) for prefix, entry in ranked[:count]]
 
     def _advance(self, row: list[float]) -> None:
         """Extends every prefix of the beam by one frame, then keeps the ``width`` best."""
@@ -166,19 +176,21 @@ class BeamDecoder:
         for prefix, entry in self._beam.items():
             acoustic = _log_add(entry.blank, entry.label)
             # The prefix stays as it is: by a blank after any of its alignments, or by its last label once more after
-            # those that end in that label. Its time stamps are those of the likeliest single alignment.
+            # those that end in that label. Its time stamps are those of the likeliest single alignment, which are kept
+            # apart by their ending just as the sums are.
             target = following.setdefault(prefix, _Entry(bonus=entry.bonus))
             # A shorter prefix may have made this entry already at this frame, so its sums are added to, never set.
             target.blank = _log_add(target.blank, acoustic + row[self.blank])
-            step = row[self.blank]
+            likeliest, emitted = entry.best
+            target.best_blank = _likelier(target.best_blank, (likeliest + row[self.blank], emitted))
             if prefix:
                 target.label = _log_add(target.label, entry.label + row[prefix[-1]])
-                step = max(step, row[prefix[-1]])
-            if entry.best + step > target.best:
-                target.best, target.frames = entry.best + step, entry.frames
+                again = (entry.best_label[0] + row[prefix[-1]], entry.best_label[1])
+                target.best_label = _likelier(target.best_label, again)
             for label in tried:
                 # After an equal label only alignments that end in a blank start a new token; the others repeat the old.
-                before = entry.blank if prefix and prefix[-1] == label else acoustic
+                repeats = bool(prefix) and prefix[-1] == label
+                before, (likeliest, emitted) = (entry.blank, entry.best_blank) if repeats else (acoustic, entry.best)
                 if before == -math.inf:
                     continue
                 longer = (*prefix, label)
@@ -187,9 +199,13 @@ class BeamDecoder:
                     following[longer] = _Entry(bonus=entry.bonus + bonus)
                 target = following[longer]
                 target.label = _log_add(target.label, before + row[label])
-                if entry.best + row[label] > target.best:
-                    target.best, target.frames = entry.best + row[label], (*entry.frames, self.frames)
+                new = (likeliest + row[label], (*emitted, self.frames))
+                target.best_label = _likelier(target.best_label, new)
         self._beam = dict(sorted(following.items(), key=lambda item: -item[1].score)[: self.width])
+
+
+def _likelier(old: _Alignment, new: _Alignment) -> _Alignment:
+    return new if new[0] > old[0] else old
 
 
 def _log_add(a: float, b: float) -> float:

@@ -149,7 +149,7 @@ def sample_paths(
     """Draws every frame's label independently from the model's posterior; no gradient flows back through the draw.
 
     The temperature flattens (above 1) or sharpens what is drawn from, never what is scored. Frames that hold NaN get
-    label 0: their scores are NaN all the same.
+    the last label: their scores are NaN all the same.
 
     Example:
         >>> sure = torch.tensor([[[0.0, -torch.inf], [-torch.inf, 0.0]]])

@@ -177,7 +177,7 @@ def _measure_variant(
     prompts = [corrupt_examples(variant, task, prompt, words, generator) for prompt in split.prompts]
     # Whether the likeliest label of each prompt's query is the right one.
     asked, written, encoder = task, prompts, study.encoder
-    answers = [prompt[-1].label for prompt in prompts]
+    answers = [prompt[-1].label for prompt in split.prompts]  # the right ones: corruption may touch the query too
     if variant == "abstract":
         names = list(config.abstract or task.abstract or [chr(ord("A") + number) for number in range(26)])
         if len(names) < len(task.usual):

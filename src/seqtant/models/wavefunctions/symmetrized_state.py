@@ -192,7 +192,9 @@ def first_image(images: Tensor) -> Tensor:
 
 
 def mean_phase(phase: Tensor, kind: Kind) -> Tensor:
-    """Direction of the mean of e^{i phase} over the first axis; of the majority of signs for real states."""
+    """Direction of the mean of e^{i phase} over the first axis; for real states the majority of signs, + at a tie."""
     if kind == "positive":
         return torch.zeros_like(phase[0])
+    if kind == "real":  # the sine of pi is not exactly 0: at a tie of signs it would turn the phase by a right angle
+        return (torch.cos(phase).mean(0) < 0).to(phase) * torch.pi
     return torch.atan2(torch.sin(phase).mean(0), torch.cos(phase).mean(0))

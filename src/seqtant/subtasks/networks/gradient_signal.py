@@ -183,4 +183,5 @@ def _variance(first: Tensor, second: Tensor, generator: np.random.Generator) -> 
     means = np.einsum("ri,ij,rj->r", drawn, products, drawn)
     draws = (drawn @ np.diagonal(products) - means) * count / (count - 1)
     found = percentile(value, draws, method="bootstrap over targets", n=count)
-    return replace(found, low=min(found.low or value, value), high=max(found.high or value, value))
+    low, high = (value if end is None else end for end in (found.low, found.high))
+    return replace(found, low=min(low, value), high=max(high, value))
