@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqtant.architecture.config import PlanConfig
 from seqtant.architecture.instruments.plan import plan_of
-from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan
+from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan, resolution
 from seqtant.architecture.planning.rules_of_thumb import BUILT, RULES, vocabulary_parameters
 from seqtant.errors import InputError
 
@@ -158,3 +158,8 @@ def test_family_knows_a_standard_layer() -> None:
     assert plan_of(PlanConfig(params=1e9, glu=True)).family == ShapeFamily(gated=True, d_ff_ratio=8 / 3)
     assert ShapeFamily(gated=True, d_ff_ratio=8 / 3).is_standard  # 4 + 3 * 8/3 = 12
     assert not ShapeFamily(kv_heads=2).is_standard
+
+
+def test_the_law_resolves_half_a_step_of_the_depths_it_was_fitted_on() -> None:
+    # Fitted at 6, 12, 18, 24, 30, 36, 48, ...: 6 layers apart up to 36, then 12.
+    assert [resolution(depth) for depth in (6.0, 30.0, 36.0, 36.5, 48.0)] == [3.0, 3.0, 3.0, 6.0, 6.0]

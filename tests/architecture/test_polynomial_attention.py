@@ -215,6 +215,17 @@ def test_grid_agrees_with_attention_over_tokens(residual: bool, positions: str) 
         assert int(grid[s, t]) == tokens[0][0]
 
 
+def test_each_half_gets_the_positions_of_its_own_tokens() -> None:
+    shape = NetworkShape(depth=1, width=3, heads=1, tokens=4, vocab=2, positions="free")
+    field = FIELDS[0]
+    network = Network.draw(shape, field, np.random.default_rng(0))
+    first, second = (half.astype(object) for half in network.halves(0, np.random.default_rng(1)))
+    places = network.positions.astype(object)
+    # All words over the vocabulary stand in the same order in both halves: only the positions differ.
+    assert ((first - second - (places[:, :2] - places[:, 2:])[..., None]) % field.p == 0).all()
+    assert (places[:, :2] != places[:, 2:]).all()
+
+
 def attend(tokens: list[list[int]], query: list[int], heads: tuple, residual: bool, p: int) -> list[int]:
     out = list(query) if residual else [0] * len(query)
     for a, b in heads:

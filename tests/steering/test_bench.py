@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from seqtant.lm import continuation_log_probs, encode_continuations
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World
 from seqtant.steering.data.items import BehaviorPrompt, Passage, Question, read_behavior, read_helpfulness
-from seqtant.steering.sweeping.bench import Bench, alignment_gradients, helpfulness_gradients
+from seqtant.steering.sweeping.bench import Bench, alignment_gradients, helpfulness_gradients, usable_range
 from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
 from seqtant.steering.vectors.hooks import apply_steering
 from seqtant.steering.vectors.vector import SteeringVector
@@ -226,3 +228,21 @@ def test_helpfulness_lines(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=reason):
             read_helpfulness(str(path), limit=9)
     assert BehaviorPrompt("p", ("a",), ("b",)).good == ("a",)
+
+
+def test_the_usable_range_follows_the_quadratic_law_after_doubling() -> None:
+    @dataclass
+    class Parabola:
+        """Helpfulness 1 - c r^2 at any strength."""
+
+        c: float
+        hidden_norm: float = 100.0
+
+        def score_helpfulness(self, strengths: list[float]) -> Any:
+            return SimpleNamespace(full=[[1 - self.c * strength**2] for strength in strengths])
+
+    # From 2 % of the norm: at r = 2 the loss is 0.02, at r = 4 it is 0.08, at least the share of 0.05 asked for.
+    assert usable_range(Parabola(0.005), 0.05, "full") == pytest.approx((0.05 / 0.005) ** 0.5)
+    # The first strength loses 16 times the share, whose root is the quarter that bounds the scaling.
+    assert usable_range(Parabola(0.2), 0.04, "full") == pytest.approx(2 / 4)
+    assert usable_range(Parabola(0.0), 0.05, "full") == 4 * 100.0

@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from seqtant.errors import InputError
+from seqtant.steering.analysis import strength_search
 from seqtant.steering.analysis.strength_search import (
     Budget,
     Choice,
@@ -17,7 +18,7 @@ from seqtant.steering.analysis.strength_search import (
     operating_point,
 )
 from seqtant.steering.instruments.refit import CURVES, STRENGTHS
-from seqtant.steering.theory import bell, fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
+from seqtant.steering.theory import LocalLaw, bell, fit_alignment, fit_bell, fit_local_law, loss_orders, symmetric_loss
 from tests.steering.samples import Synthetic
 
 
@@ -184,3 +185,20 @@ def test_the_authors_base_model_has_the_bell_of_the_study() -> None:
     fit = fit_bell(places, np.array(scores)[inside], 0.25)
     # The raw grid has 51 points in this window, the printed one 8: R2 .886 there.
     assert fit.r_squared == pytest.approx(0.886, abs=0.03)
+
+
+def test_a_root_is_measured_up_to_twice_the_reach_and_no_further() -> None:
+    truth, budget = Synthetic(quadratic=-0.01), Budget(share=0.05)
+    root = true_root(truth, budget)
+    measured = StrengthMeasurements(truth, lambda read: read.helpfulness.restricted)
+    for reach, trusted in ((root / 1.99, True), (root / 2.01, False)):
+        assert strength_search._root_within_tolerance(measured, budget, root, reach) is trusted
+    assert [value for value in truth.calls if value] == pytest.approx([root])
+
+
+def test_the_local_law_is_quadratic_in_the_exponent() -> None:
+    law = LocalLaw(np.array(-0.02), np.array(-0.003))
+    # At r = 4: 1 - exp(-0.08 - 0.048).
+    assert float(law.loss(4.0)) == pytest.approx(1 - np.exp(-0.128), abs=1e-15)
+    assert float(law.loss(-4.0)) == pytest.approx(1 - np.exp(0.08 - 0.048), abs=1e-15)
+    assert float(law.loss(float(law.strength(0.05, 1)))) == pytest.approx(0.05, abs=1e-12)

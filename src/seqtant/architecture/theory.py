@@ -188,6 +188,7 @@ def width_of_family(size_per_layer: float, layer_parameters: Callable[[float], f
         768.0
     """
     check_size(size_per_layer)
+    # Halving in ln d, between e^-60 and e^60, is as exact for narrow layers as for wide ones.
     return math.exp(_root(lambda log_width: math.log(layer_parameters(math.exp(log_width)) / size_per_layer), -60, 60))
 
 

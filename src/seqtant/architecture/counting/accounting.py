@@ -25,6 +25,13 @@ BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn
 """Bytes per number of each format."""
 
 
+def bytes_of(dtype: str) -> int:
+    """Looks up the bytes per number of a format."""
+    if dtype not in BYTES:
+        raise InputError(f"dtype is '{dtype}'{suggest(dtype, BYTES)}: known are {', '.join(BYTES)}")
+    return BYTES[dtype]
+
+
 @dataclass(frozen=True)
 class Parameters:
     """Parameters of a shape by component; the components add up to the total."""
@@ -56,8 +63,13 @@ class Parameters:
 
     @property
     def non_embedding(self) -> int:
-        """The network between embedding and head."""
-        return self.total - self.embedding - self.head
+        """The network between embedding and head, without what reads something besides text."""
+        return self.total - self.embedding - self.head - self.components.get("vision and audio", 0)
+
+    @property
+    def active_non_embedding(self) -> int:
+        """What one token passes through between embedding and head."""
+        return self.non_embedding - self.inactive
 
 
 def count_parameters(shape: Shape) -> Parameters:
@@ -124,6 +136,7 @@ def count_flops(shape: Shape, tokens: int, *, pairs: Pairs = "square", scored: i
         raise InputError(f"length is {tokens}: this network always reads {shape.fixed_tokens} patches and class token")
 
     def linear(matrix: Linear, tokens: int) -> int:
+        # Of the tokens of an image network one is the class token: the patches are one fewer.
         return 2 * matrix.weights * {"token": tokens, "sequence": 1, "patch": tokens - 1}[matrix.per]
 
     projection, layers = shape.embedding.projection, shape.layers
@@ -175,18 +188,18 @@ class Cache:
 
 def count_cache(shape: Shape, tokens: int, dtype: str) -> Cache | None:
     """Counts the key-value cache of a network that writes token by token; None for those that do not."""
-    if dtype not in BYTES:
-        raise InputError(f"dtype is '{dtype}'{suggest(dtype, BYTES)}: known are {', '.join(BYTES)}")
+    number = bytes_of(dtype)
     per_token = source = held = 0
     for layer in shape.layers:
         for part in layer.attention:
             # One key and one value per key-value head and layer.
-            size = 2 * part.kv_inner * layer.applied * BYTES[dtype]
+            size = 2 * part.kv_inner * layer.applied * number
             # Cross-attention keeps what it asked of the source, as long as the target here.
             if part.cross:
                 source += size
                 held += size * tokens
             elif part.causal:
                 per_token += size
+                # A window of 0 or None sees everything; else older keys and values are dropped.
                 held += size * min(part.window or tokens, tokens)
     return Cache(per_token, source, held) if per_token else None

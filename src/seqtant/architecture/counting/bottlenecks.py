@@ -87,6 +87,7 @@ def redundant_parameters(shape: Shape, *, rank: int | None = None, cut_heads: bo
 
     A ``rank`` of the input narrows the width to it; ``cut_heads`` leaves as many heads as fill the width.
     """
+    # Both sides of a matrix shrink by the same factor, so its entries shrink by the square.
     kept_of_width = Fraction(min(rank or shape.width, shape.width), shape.width) ** 2
     # Exact shares: floats would lose single parameters of large networks.
     full = kept = Fraction(0)

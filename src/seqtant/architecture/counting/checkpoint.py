@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqtant.architecture.counting.accounting import count_parameters
+from seqtant.architecture.counting.built import Built
 from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError
 
@@ -26,6 +27,8 @@ HEAD_COPIES = re.compile(
     r"(^|\.)(lm_head|embed_out|predictions\.decoder|lm_head\.decoder|vocab_projector)\.(weight|bias)$"
 )
 """Names under which a tied head may store the token table, or the bias of its scores, again."""
+
+TRUST = "Trust the weights: the configuration may be of another model."
 
 
 @dataclass(frozen=True)
@@ -69,25 +72,6 @@ def read_headers(weights: tuple[Path, ...] | Mapping[str, Tensor]) -> list[Store
     return found
 
 
-def parameters_on_disk(shape: Shape, stored: list[StoredTensor]) -> int:
-    """Counts the parameters in weights files: without buffers, and with a table that is stored twice counted once."""
-    token = shape.embedding.table("token")
-    table = find_tensor(stored, token.tensor) if token is not None else None
-
-    def is_copy(tensor: StoredTensor) -> bool:
-        if token is None or table is None or table is tensor:
-            return False
-        if INPUT_COPIES.search(tensor.name):
-            return tensor.sizes == table.sizes
-        if not (shape.is_tied and HEAD_COPIES.search(tensor.name)):
-            return False
-        # A tied head repeats the table, or the bias of the logits that "predictions.bias" already holds.
-        own_bias = tensor.sizes == (token.rows,) and find_tensor(stored, "predictions.bias") is not None
-        return tensor.sizes == table.sizes or own_bias
-
-    return sum(each.numel for each in stored if not BUFFERS.search(each.name) and not is_copy(each))
-
-
 def find_tensor(stored: list[StoredTensor], tensor: str) -> StoredTensor | None:
     """Finds the first tensor whose name ends in the given words; None if there is none.
 
@@ -99,22 +83,72 @@ def find_tensor(stored: list[StoredTensor], tensor: str) -> StoredTensor | None:
     return next((each for each in stored if tensor and f".{each.name}".endswith(f".{tensor}")), None)
 
 
-def mismatch(shape: Shape, stored: list[StoredTensor]) -> str:
-    """Says in one sentence what distinguishes weights files from a shape; empty where they agree."""
-    token = shape.embedding.table("token")
-    table = find_tensor(stored, token.tensor) if token is not None else None
-    if token is not None and table is not None and table.sizes != (token.rows, token.columns):
-        sizes = " x ".join(map(str, table.sizes))
-        return f"'{table.name}' is {sizes}, the configuration says {token.rows} x {token.columns}"
-    # A table of another size says more than a difference of totals, so it was looked for first.
-    held, counted = parameters_on_disk(shape, stored), count_parameters(shape).total
-    if held == counted:
-        return ""
-    side = "more" if held > counted else "fewer"
-    return (
-        f"the weights hold {held:,} parameters, {abs(held - counted):,} {side} than the {counted:,} "
-        f"of {shape.counted_as} with this configuration"
+def compare(found: Shape | Built, stored: list[StoredTensor]) -> tuple[int, str, str]:
+    """Compares weights with what was counted.
+
+    Returns:
+        Parameters in the weights, without buffers and with tables that are stored twice counted once; what differs, in
+        one sentence, empty where nothing does; and what to do about it.
+    """
+    total = count_parameters(found).total if isinstance(found, Shape) else found.parameters.total
+    kept = [each for each in stored if not BUFFERS.search(each.name)]
+    if isinstance(found, Shape):
+        token = found.embedding.table("token")
+        table = find_tensor(stored, token.tensor) if token is not None else None
+        if token is not None and table is not None and table.sizes != (token.rows, token.columns):
+            # A table of another size says more than a difference of totals.
+            sizes = " x ".join(map(str, table.sizes))
+            held = sum(each.numel for each in kept)
+            return held, f"'{table.name}' is {sizes}, the configuration says {token.rows} x {token.columns}", TRUST
+    else:
+        table = next((find_tensor(stored, name) for name in found.tables), None)
+        buffers = tuple(name for name, _ in found.network.named_buffers())
+        kept = [each for each in kept if not each.name.endswith(buffers)] if buffers else kept
+    unlike = ""
+    for each in list(kept):
+        own_bias = len(each.sizes) == 1 and find_tensor(stored, "predictions.bias") is not None
+        if each is table or not (INPUT_COPIES.search(each.name) or (found.is_tied and HEAD_COPIES.search(each.name))):
+            continue
+        # A tied head repeats the table, or the bias of the logits that "predictions.bias" already holds.
+        if table is not None and each.sizes == table.sizes and not _same_rows(table, each):
+            unlike = each.name
+        elif own_bias or (table is not None and each.sizes == table.sizes):
+            kept.remove(each)
+    held = sum(each.numel for each in kept)
+    if unlike:
+        return (
+            held,
+            f"the configuration ties the head to the token table, but '{unlike}' holds other numbers than "
+            f"'{table.name if table else ''}': transformers keeps both",
+            "Set tie_word_embeddings to false in config.json, or drop the tensor if it is a remnant.",
+        )
+    if held == total:
+        return held, "", ""
+    difference = (
+        f"the weights hold {held:,} parameters, {abs(held - total):,} {'more' if held > total else 'fewer'} than the "
+        f"{total:,} of {found.counted_as} with this configuration"
     )
+    if isinstance(found, Shape):
+        return held, difference, TRUST if found.whole else "The configuration is read in part only: see the warnings."
+    left_out = [pattern for pattern in found.left_out if any(re.search(pattern, each.name) for each in kept)]
+    extra = sum(each.numel for each in kept if any(re.search(pattern, each.name) for pattern in left_out))
+    if extra and held - extra == total:
+        return held - extra, "", ""
+    return held, difference, TRUST
+
+
+def _same_rows(one: StoredTensor, other: StoredTensor) -> bool:
+    """Whether the first, middle and last rows of two tables of one size hold the same numbers."""
+    rows = sorted({0, one.sizes[0] // 2, one.sizes[0] - 1})
+
+    def read(tensor: StoredTensor) -> list[Any]:
+        if not isinstance(tensor.source, Path):
+            return [tensor.source[row] for row in rows]
+        with _open(tensor.source, "pt") as tensors:
+            table = tensors.get_slice(tensor.name)
+            return [table[row : row + 1] for row in rows]
+
+    return all(bool((a == b).all()) for a, b in zip(read(one), read(other), strict=True))
 
 
 def read_matrix(tensor: StoredTensor) -> np.ndarray[Any, Any]:

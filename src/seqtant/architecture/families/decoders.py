@@ -77,7 +77,7 @@ def _window(fields: Fields, default: int | None) -> int | None:
 
 
 def mixture(
-    fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_local_experts", 8), active: int = 2
+    fields: Fields, expert: FeedForward, index: int, stored: tuple[str, int] = ("num_experts", 8), active: int = 2
 ) -> FeedForward:
     """Puts experts into every layer, each as wide as the sublayer given (Mixtral)."""
     count = fields.size(*stored)
@@ -92,7 +92,7 @@ def sparse_mixture(fields: Fields, feed_forward: FeedForward, index: int) -> Fee
     if index in fields.raw("mlp_only_layers", []) or (index + 1) % fields.size("decoder_sparse_step", 1):
         return feed_forward
     narrow = replace(feed_forward, inner=fields.size("moe_intermediate_size", 768))
-    return mixture(fields, narrow, index, ("num_experts", 128), 8)
+    return mixture(fields, narrow, index, ("num_local_experts", 128), 8)
 
 
 # Sizes are vocabulary, width, depth, heads, context and feed-forward width.
@@ -162,7 +162,13 @@ GPT = replace(
 DECODERS: dict[str, Decoder] = {
     "llama": LLAMA,
     "mistral": MISTRAL,
-    "mixtral": replace(MISTRAL, prefix="Mixtral", windows=sliding, experts=mixture),
+    "mixtral": replace(
+        MISTRAL,
+        prefix="Mixtral",
+        windows=sliding,
+        experts=mixture,
+        aliases=(("num_experts", "num_local_experts"),),
+    ),
     "qwen2": QWEN2,
     "qwen3": QWEN3,
     "qwen3_moe": replace(
@@ -173,6 +179,7 @@ DECODERS: dict[str, Decoder] = {
             [_window(fields, 4096) if fields.flag("use_sliding_window", False) else None] * depth
         ),
         experts=sparse_mixture,
+        aliases=(("num_local_experts", "num_experts"),),
     ),
     "gemma": GEMMA,
     "gemma2": GEMMA2,

@@ -194,7 +194,10 @@ def read_t5(fields: Fields) -> Shape:
         return Stack(name="decoder" if causal else "encoder", layers=(first, *rest), norm=width)
 
     depth = fields.size("num_hidden_layers", 6)
-    encoder, decoder = stack("encoder", depth), stack("decoder", fields.size("num_decoder_layers", depth))
+    # transformers copies num_layers into num_decoder_layers before it reads num_hidden_layers.
+    own = fields.data.get("num_layers")
+    encoder = stack("encoder", depth)
+    decoder = stack("decoder", fields.size("num_decoder_layers", 6 if own is None else own))
     tied = fields.flag("tie_word_embeddings", True)
     output = Linear(name="output", inputs=width, outputs=vocabulary, tied=tied)
     return Shape(

@@ -7,6 +7,12 @@ from typing import Any
 
 from seqtant.errors import InputError
 
+UNMAPPED = {"n_inner", "ffn_dim", "hidden_dim"}
+"""Names for which transformers does not take the common one."""
+
+FORMER = {"n_embed", "ffn_hidden_size"}
+"""Former names that transformers still obeys over the common one."""
+
 
 class Fields:
     """The fields of a ``config.json``, read with the defaults that transformers gives them."""
@@ -17,10 +23,14 @@ class Fields:
         self._aliases = aliases or {}
         self.notes: list[str] = []
         """What had to be assumed; readers add to it."""
+        self.whole = True
+        """Whether the class that the configuration names is counted, not the same one without its head."""
 
     def raw(self, name: str, default: Any = None) -> Any:
-        """Reads a value as it stands, under the field's own name or its alias; null counts as absent."""
-        for key in (self._aliases.get(name, name), name):
+        """Reads a value as it stands, under the common name or the family's own; null counts as absent."""
+        own = self._aliases.get(name, name)
+        # Where a file gives both, transformers sets the family's own first and the common one over it, if it maps them.
+        for key in (own,) if own in UNMAPPED else (own, name) if own in FORMER else (name, own):
             if self.data.get(key) is not None:
                 return self.data[key]
         return default
@@ -91,6 +101,7 @@ class Fields:
         name = (renamed or {}).get(named[0], named[0])
         if name in (base, default, *others):
             return name
+        self.whole = False
         self.notes.append(f"the head of '{name}' is not known here: counted as {base}, without it")
         return base
 

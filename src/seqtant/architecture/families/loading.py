@@ -57,7 +57,9 @@ def describe(data: Mapping[str, Any], source: str = "configuration") -> Shape:
     notes: list[str] = []
     if kind not in FAMILIES and isinstance(data.get("text_config"), Mapping):
         notes.append(f"'{kind}' reads more than text: only its text part is counted")
-        data = data["text_config"]
+        # transformers 5 obeys the flag of the whole, not that of the part.
+        tie = data.get("tie_word_embeddings")
+        data = {**data["text_config"], **({} if tie is None else {"tie_word_embeddings": tie})}
         kind = data.get("model_type")
     if kind not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
@@ -67,7 +69,13 @@ def describe(data: Mapping[str, Any], source: str = "configuration") -> Shape:
     fields.notes += notes
     if fields.flag("add_cross_attention", False):
         raise fields.error("add_cross_attention is true: cross-attention added to this family is not counted")
-    return replace(reader(fields), family=str(kind), dtype=fields.dtype(), notes=tuple(fields.notes))
+    shape = replace(reader(fields), family=str(kind), dtype=fields.dtype(), notes=tuple(fields.notes))
+    return replace(shape, whole=fields.whole and not notes)
+
+
+def is_known(data: Mapping[str, Any]) -> bool:
+    """Whether a reader here knows the family of a parsed ``config.json``."""
+    return data.get("model_type") in FAMILIES
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,8 @@ class Shape:
     """Number format that the configuration names."""
     notes: tuple[str, ...] = ()
     """What had to be assumed while reading the configuration."""
+    whole: bool = True
+    """Whether all of the network that the configuration names is counted."""
 
     @property
     def layers(self) -> list[Layer]:

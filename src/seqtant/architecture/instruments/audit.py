@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from seqtant.architecture.config import AuditConfig
 from seqtant.architecture.counting import bottlenecks
-from seqtant.architecture.counting.accounting import Parameters, count_cache, count_flops, count_parameters
-from seqtant.architecture.counting.checkpoint import mismatch, parameters_on_disk, read_headers
-from seqtant.architecture.families.loading import describe, find_model
+from seqtant.architecture.counting.accounting import (
+    Flops,
+    Parameters,
+    bytes_of,
+    count_cache,
+    count_flops,
+    count_parameters,
+)
+from seqtant.architecture.counting.built import Built, build, count_modules, run_without_numbers
+from seqtant.architecture.counting.checkpoint import compare, read_headers
+from seqtant.architecture.families.loading import ModelFiles, describe, find_model, is_known
 from seqtant.architecture.families.shape import Shape
 from seqtant.architecture.planning.planner import Band, ShapeFamily, depth_band
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, DepthRange, optimal_depth
+from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
@@ -52,20 +63,23 @@ def audit(config: AuditConfig, context: Context) -> Result:
         (124439808, 12)
     """
     model = find_model(config.model)
-    shape = describe(model.config, model.config_path)
-    title = f"Shape of {model.name}: {shape.depth} layers of width {shape.width}"
+    found = _read(model)
+    shape = found if isinstance(found, Shape) else found.shape
+    title = f"Shape of {model.name}: {found.depth} layers of width {found.width}"
     with Recorder("architecture.audit", title, config, context, papers=(7, 8)) as record:
-        length = config.length or shape.fixed_tokens or min(shape.context or USUAL_LENGTH, USUAL_LENGTH)
-        counted = count_parameters(shape)
-        _record_counts(record, shape, counted, length, config.dtype or shape.dtype)
-        band = _record_depth(record, shape, counted.non_embedding)
+        length = config.length or found.fixed_tokens or min(found.context or USUAL_LENGTH, USUAL_LENGTH)
+        counted = count_parameters(found) if isinstance(found, Shape) else found.parameters
+        _record_counts(record, found, counted, length, config.dtype or found.dtype)
+        band = _record_depth(record, found, counted.non_embedding)
         # Where filling the input's rank would be absurdly deep, the advice to go deeper stops at the band's end.
         cut = band.high if band and band.cap == "three times the law" else None
-        _record_bottlenecks(record, shape, bottlenecks.find_bottlenecks(shape, deepest=cut))
+        if shape is not None:
+            _record_bottlenecks(record, shape, bottlenecks.find_bottlenecks(shape, deepest=cut))
         if model.weights:
             stored = read_headers(model.weights)
-            held, packed = parameters_on_disk(shape, stored), "quantization_config" in model.config
-            difference = "" if packed else mismatch(shape, stored)
+            packed = "quantization_config" in model.config
+            held, difference, advice = compare(found, stored)
+            difference = "" if packed else difference
             if difference:
                 record.warn(difference)
             place = "in memory" if isinstance(model.weights, Mapping) else "on disk"
@@ -81,10 +95,10 @@ def audit(config: AuditConfig, context: Context) -> Result:
                 answer,
                 predicted=Estimate.exact(counted.total, unit="parameters"),
                 measured=Estimate.exact(held, unit="parameters"),
-                advice="Trust the weights: the configuration may be of another model." if difference else "",
+                advice=advice if difference else "",
             )
-        rank = bottlenecks.scores_rank(shape)
-        if rank is not None and shape.vocabulary is not None:
+        rank = None if shape is None else bottlenecks.scores_rank(shape)
+        if shape is not None and rank is not None and shape.vocabulary is not None:
             shared = "shares the token table" if shape.is_tied else "has a table of its own"
             record.value("scores_rank", rank)
             record.finding(
@@ -95,38 +109,83 @@ def audit(config: AuditConfig, context: Context) -> Result:
                 "another matter: the theory of separation rank says nothing about it.",
                 measured=Estimate.exact(rank, unit="rank"),
             )
-        for note in shape.notes:
+        for note in found.notes:
             record.warn(note)
     return record.result
 
 
-def _record_counts(record: Recorder, shape: Shape, counted: Parameters, length: int, dtype: str) -> None:
-    flops, cache = count_flops(shape, length), count_cache(shape, length, dtype)
+def _read(model: ModelFiles) -> Shape | Built:
+    """Reads a configuration where a reader knows all of it, else builds the network without numbers."""
+    data, source = model.config, model.config_path
+    shape = describe(data, source) if is_known(data) else None
+    if shape is not None and shape.whole:
+        return shape
+    try:
+        return count_modules(build(data, source))
+    except InputError:
+        text: Any = data.get("text_config")
+        if shape is not None:
+            return shape
+        if not isinstance(text, Mapping):
+            raise
+        # The rest needs what this installation lacks: the part that reads text is counted, and a note says so.
+        if is_known(text):
+            return describe(data, source)
+        note = f"'{data.get('model_type')}' reads more than text: only its text part is counted"
+        return replace(count_modules(build(text, source)), notes=(note,))
+
+
+def _record_counts(record: Recorder, found: Shape | Built, counted: Parameters, length: int, dtype: str) -> None:
+    if isinstance(found, Shape):
+        flops, cache = count_flops(found, length), count_cache(found, length, dtype)
+        masked: float | None = count_flops(found, length, pairs="masked").per_token
+    else:
+        flops, cache, masked = None, None, None
+        try:
+            flops, cache = run_without_numbers(found.network, length, dtype)
+        except InputError as error:
+            record.warn(f"FLOPs and cache are not counted: {error}")
     for name, number in {
         "parameters": counted.total,
         "embedding_parameters": counted.embedding,
         "head_parameters": counted.head,
         "non_embedding_parameters": counted.non_embedding,
         "active_parameters": counted.active,
-        "length": flops.tokens,
-        "flops_per_token": flops.per_token,
+        "active_non_embedding_parameters": counted.active_non_embedding,
+        "weight_bytes": counted.total * bytes_of(found.dtype),
+        "length": length,
+        "flops_per_token": flops.per_token if flops else None,
         "kv_bytes_per_token": cache.per_token if cache else None,
         "kv_bytes_at_length": cache.at_length if cache else None,
-        "depth": shape.depth,
-        "width": shape.width,
-        "vocabulary": shape.vocabulary,
-        "tied": int(shape.is_tied),
-        "flops_per_token_masked": count_flops(shape, length, pairs="masked").per_token,
+        "depth": found.depth,
+        "width": found.width,
+        "vocabulary": found.vocabulary,
+        "tied": int(found.is_tied),
+        "flops_per_token_masked": masked,
     }.items():
         record.value(name, number)
-    components = counted.components | {"total": counted.total}
+    components = {name: count for name, count in counted.components.items() if count or name == "head"}
+    components |= {"total": counted.total, "active per token": counted.active}
+    if not counted.inactive:
+        del components["active per token"]
     record.table(
         "parameters",
-        f"Parameters, counted as {shape.counted_as}",
+        f"Parameters, counted as {found.counted_as}",
         ("component", "parameters", "share"),
         [(name, count, f"{count / counted.total:.1%}") for name, count in components.items()],
         note="Tied and shared weights count once. Embedding and head are no part of the non-embedding size.",
     )
+    if isinstance(found, Built) and found.compressed_cache:
+        record.value("kv_bytes_per_token_compressed", found.compressed_cache * bytes_of(dtype))
+    if flops is not None:
+        _record_flops(record, flops)
+    if isinstance(found, Built):
+        record.table("layers", "Layers", ("made of", "layers", "parameters of one"), found.layers)
+    else:
+        _record_layers(record, found)
+
+
+def _record_flops(record: Recorder, flops: Flops) -> None:
     record.table(
         "flops",
         f"FLOPs of a forward pass over {flops.tokens} tokens",
@@ -135,6 +194,9 @@ def _record_counts(record: Recorder, shape: Shape, counted: Parameters, length: 
         note="Two FLOPs per multiply-add of matrix products; attention counts every query against every key, "
         "masked or not; scores for every token.",
     )
+
+
+def _record_layers(record: Recorder, shape: Shape) -> None:
     rows: list[tuple[Cell, ...]] = []
     for stack in shape.stacks:
         for layer in stack.layers:
@@ -149,17 +211,24 @@ def _record_counts(record: Recorder, shape: Shape, counted: Parameters, length: 
     record.table("layers", "Layers", ("stack", "layers", "attention", "sees", "feed-forward"), rows)
 
 
-def _record_depth(record: Recorder, shape: Shape, size: int) -> Band | None:
+def _record_depth(record: Recorder, found: Shape | Built, size: int) -> Band | None:
     """Compares a shape with the depth law, with its exact non-embedding parameters as N; returns the advised depths."""
-    depth, question = shape.depth, f"Do {shape.depth} layers suit {size:,} non-embedding parameters?"
-    silent = ""
-    if len(shape.stacks) > 1:
+    depth, question = found.depth, f"Do {found.depth} layers suit {size:,} non-embedding parameters?"
+    shape, silent = (found, "") if isinstance(found, Shape) else (found.shape, found.silent)
+    if shape is None:
+        record.finding(
+            "bottlenecks",
+            "Is anything narrower or wider than the residual stream?",
+            "vacuous",
+            f"The theory of separation rank does not cover this network: {silent}.",
+        )
+    elif len(shape.stacks) > 1:
         silent = "it was fitted on single stacks, and this is an encoder with a decoder"
     elif any(layer.feed_forward.experts > 1 for layer in shape.layers):
         silent = "it was fitted on dense networks, and this is a mixture of experts"
     elif any(layer.stored != layer.applied for layer in shape.layers):
         silent = "it was fitted on layers with weights of their own, and here layers share them"
-    if silent:
+    if shape is None or silent:
         for name in DEPTH_VALUES:
             record.value(name, None)
         summary = f"The depth law says nothing here: {silent}."

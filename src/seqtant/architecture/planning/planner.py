@@ -103,8 +103,10 @@ class ShapeFamily:
     def nearest_width(self, width: float, side: Literal[-1, 0, 1]) -> int:
         """Rounds to a multiple of the snap that heads can divide: nearest (0), or nearest below (-1) or above (1)."""
         to_whole = {-1: math.floor, 0: round, 1: math.ceil}[side]
+        # Widths that are multiples of both the snap and a head (or a group of heads that share keys).
         steps = {math.lcm(self.snap, size * (self.kv_heads or 1)) for size in self.head_sizes()}
         widths = (step * max(1, to_whole(width / step)) for step in steps)
+        # Distance as a ratio: half the width and twice the width are equally far.
         return min(widths, key=lambda each: abs(math.log(each / width)))
 
     def shape(self, depth: int, width: int) -> Shape:

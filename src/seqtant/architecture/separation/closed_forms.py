@@ -158,6 +158,7 @@ def many_token_rank(depth: int, effective_width: int) -> int:
     q, total = effective_width, degree(depth)
     n, k = q * (q + 1) // 2, _balance(depth, q)
     # sum_{j<=k} ((n, j)) = binom(n + k, n), for the B half up to k and the A half beyond it.
+    # The A half runs over j = C - k - 1, ..., 0, the degrees that are left to it: sum_{j<=C-k-1} ((n, j)).
     low = math.comb(n + k, n) if k >= 0 else 0
     high = q * math.comb(n + total - k - 1, n) if k < total else 0
     return low + high
@@ -167,6 +168,7 @@ def log3_many_token_rank(depth: int, effective_width: int) -> float:
     """log_3 of :func:`many_token_rank`, for any depth and width."""
     q, total = effective_width, degree(depth)
     n, k = q * (q + 1) / 2.0, _balance(depth, q)
+    # binom(n + k, n) = ((n + 1, k)), the form that has a logarithm for any depth.
     low = log3_multichoose(n + 1.0, float(k)) if k >= 0 else -math.inf
     high = math.log(q) / LN3 + log3_multichoose(n + 1.0, float(total - k - 1)) if k < total else -math.inf
     # log_3 of a sum of two powers, the larger taken out so that neither overflows.
@@ -227,6 +229,7 @@ def with_a_box(shape: Diagram, rows: int) -> Iterator[Diagram]:
     """
     for row in range(rows):
         if row == 0 or shape[row] < shape[row - 1]:
+            # Rows must not increase: a box fits only where the row above is longer.
             yield (*shape[:row], shape[row] + 1, *shape[row + 1 :])
 
 

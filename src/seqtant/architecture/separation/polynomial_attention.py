@@ -99,6 +99,7 @@ class PrimeField:
                 continue
             rank += 1
             row = pivots[0]
+            # p is prime, so every pivot that is not 0 has an inverse.
             inverse = pow(int(column[row]), -1, self.p)
             # Multiples of the pivot row that clear the column in the other rows.
             factors = self._fold(column * np.uint64(inverse)) % np.uint64(self.p)
@@ -110,6 +111,7 @@ class PrimeField:
 
     def _fold(self, numbers: Numbers) -> Numbers:
         """Makes an equal number modulo p below 2^33 (gap + 1): 2^31 is congruent to the gap."""
+        # n = high 2^31 + low, and 2^31 = p + gap, so n = high gap + low modulo p.
         return (numbers & MASK) + (numbers >> BITS) * np.uint64(self.gap)
 
 
@@ -327,6 +329,7 @@ class Network:
         for start in track(blocks, progress, f"evaluating {len(grid)} x {templates} inputs"):
             part = slice(start, start + rows)
             moments = (moments_first[:, :, part, None] + moments_second[:, :, None, :]) % np.uint64(self.field.p)
+            # Pairs are numbered row by row: input s of the first half varies slowest, as ``token`` repeats it.
             row = self.output_row(moments.reshape(*moments.shape[:2], -1))
             token = np.repeat(first[:, :1, part], templates, axis=2)  # [width, 1, rows x templates]
             grid[part] = self.field.matmul(row, token).reshape(-1, templates)
