@@ -228,7 +228,11 @@ def _weight_files(folder: Path) -> list[Path]:
 def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        # transformers 5 writes infinite numbers as {"__float__": "Infinity"}.
+        content = json.loads(
+            path.read_text(encoding="utf-8"),
+            object_hook=lambda each: float(each["__float__"]) if each.keys() == {"__float__"} else each,
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"'{path}' is not readable JSON: {error}") from error
     if not isinstance(content, dict):

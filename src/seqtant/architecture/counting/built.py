@@ -32,7 +32,7 @@ COMPONENTS: tuple[tuple[str, str, str], ...] = (
     ("linear attention", r"linear_attn|delta_net", r"(DeltaNet|DeltaAttention|LightningAttention|LinearAttention)$"),
     (
         "state space",
-        r"mamba|mixer|ssm|rwkv|temporal_block|conv|short_conv",
+        r"mamba|ssm|rwkv|temporal_block|conv|short_conv",
         r"(Mamba\w*Mixer|Mamba|Rwkv\w*|RecurrentBlock|RgLru|xLSTM\w*|ShortConv|Mixer)$",
     ),
     ("attention", r"(self_|cross_|encoder_)?attn|attention|self_attention|crossattention", r"Attention\w*$"),
@@ -114,15 +114,13 @@ def build(data: Mapping[str, Any], source: str = "configuration") -> nn.Module:
     kind = str(data.get("model_type"))
     known = transformers.CONFIG_MAPPING
     if kind not in known:
-        hint = suggest(str(kind), list(known))
-        raise InputError(
-            f"{source}: unknown model_type {kind!r}{hint}: transformers {transformers.__version__} has none"
-        )
+        told = f"unknown model_type {data.get('model_type')!r}{suggest(kind, list(known))}"
+        raise InputError(f"{source}: {told}: transformers {transformers.__version__} has none")
     named = next(iter(data.get("architectures") or []), "")
     chosen: Any = getattr(transformers, named, None) if isinstance(named, str) else None
     try:
         with _silent(), torch.device("meta"), torch.no_grad():
-            config = known[kind].from_dict(_with_floats(dict(data)))
+            config = known[kind].from_dict(dict(data))
             # Products of queries and keys as such, which the counter of FLOPs can see.
             config._attn_implementation = "eager"
             if hasattr(chosen, "_from_config"):
@@ -135,15 +133,6 @@ def build(data: Mapping[str, Any], source: str = "configuration") -> nn.Module:
         raise InputError(
             f"{source}: transformers {transformers.__version__} cannot build '{kind}' from it: {first:.160}"
         ) from error
-
-
-def _with_floats(value: Any) -> Any:
-    """Reads the way in which transformers 5 writes infinite numbers: ``{"__float__": "Infinity"}``."""
-    if isinstance(value, dict):
-        if set(value) == {"__float__"}:
-            return float(value["__float__"])
-        return {name: _with_floats(each) for name, each in value.items()}
-    return [_with_floats(each) for each in value] if isinstance(value, list) else value
 
 
 def count_modules(network: nn.Module) -> Built:
@@ -177,7 +166,9 @@ def count_modules(network: nn.Module) -> Built:
             part = "head"
         elif OTHER_SENSES.search(path):
             part = "vision and audio"
-        elif type(owners[path]).__name__.endswith("Embedding") or "embed" in path.rpartition(".")[2]:
+        elif type(owners[path]).__name__.endswith("Embedding") or (
+            part == "other" and "embed" in path.rpartition(".")[2]
+        ):
             part = "embedding: other tables"
         components[part] += parameter.numel()
         if part == "experts":
@@ -330,7 +321,8 @@ def _pass(network: Any, owners: Mapping[str, nn.Module], tokens: int, run: _Run)
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    run.routed.clear(), run.times.clear(), run.held.clear()
+    for each in (run.routed, run.times, run.held):
+        each.clear()
     ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
     both = {"decoder_input_ids": ids} if network.config.is_encoder_decoder else {}
     with FlopCounterMode(display=False) as counter:
@@ -447,15 +439,11 @@ def _component(path: str, owners: Mapping[str, nn.Module]) -> str:
         for component, by_name, by_class in COMPONENTS:
             if re.fullmatch(by_name, name) or re.search(by_class, kind):
                 # A dense layer's gate is a matrix of its own; a router has experts beside it.
-                beside = any(each.endswith("experts") for each in _children(owners, parts[: length - 1]))
+                block = owners.get(".".join(parts[: length - 1]))
+                beside = block is not None and any(each.endswith("experts") for each, _ in block.named_children())
                 if component != "router" or beside:
                     return component
     return "other"
-
-
-def _children(owners: Mapping[str, nn.Module], parts: list[str]) -> list[str]:
-    owner = owners.get(".".join(parts))
-    return [] if owner is None else [name for name, _ in owner.named_children()]
 
 
 def _active(path: str, owners: Mapping[str, nn.Module], config: Any) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 from seqtant.architecture.config import AuditConfig
 from seqtant.architecture.counting import bottlenecks
 from seqtant.architecture.counting.accounting import (
-    Flops,
     Parameters,
     bytes_of,
     count_cache,
@@ -178,27 +177,19 @@ def _record_counts(record: Recorder, found: Shape | Built, counted: Parameters, 
     if isinstance(found, Built) and found.compressed_cache:
         record.value("kv_bytes_per_token_compressed", found.compressed_cache * bytes_of(dtype))
     if flops is not None:
-        _record_flops(record, flops)
+        record.table(
+            "flops",
+            f"FLOPs of a forward pass over {flops.tokens} tokens",
+            ("component", "per token", "share"),
+            [(name, count / flops.tokens, f"{count / flops.total:.1%}") for name, count in flops.components.items()],
+            note="Two FLOPs per multiply-add of matrix products; attention counts every query against every key, "
+            "masked or not; scores for every token.",
+        )
     if isinstance(found, Built):
         record.table("layers", "Layers", ("made of", "layers", "parameters of one"), found.layers)
-    else:
-        _record_layers(record, found)
-
-
-def _record_flops(record: Recorder, flops: Flops) -> None:
-    record.table(
-        "flops",
-        f"FLOPs of a forward pass over {flops.tokens} tokens",
-        ("component", "per token", "share"),
-        [(name, count / flops.tokens, f"{count / flops.total:.1%}") for name, count in flops.components.items()],
-        note="Two FLOPs per multiply-add of matrix products; attention counts every query against every key, "
-        "masked or not; scores for every token.",
-    )
-
-
-def _record_layers(record: Recorder, shape: Shape) -> None:
+        return
     rows: list[tuple[Cell, ...]] = []
-    for stack in shape.stacks:
+    for stack in found.stacks:
         for layer in stack.layers:
             own, part = layer.attention[0], layer.feed_forward
             shared = "" if layer.stored == layer.applied else f" ({layer.stored} stored)"

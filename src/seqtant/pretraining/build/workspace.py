@@ -193,13 +193,7 @@ def _exit_with_parent() -> None:
     """Ends a worker whose parent was killed: it would wait for work for ever."""
     parent = parent_process()
     assert parent is not None, "a worker has a parent"
-
-    def watch() -> None:
-        # Returns when the parent has ended, however it ended.
-        parent.join()
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
+    Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def text_shards(documents: Iterable[str], size: int) -> Iterator[tuple[str, list[str]]]:

@@ -6,7 +6,7 @@ Sites are numbered row by row. Every lattice is a grid of rows and columns; its 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Literal, get_args
@@ -239,7 +239,11 @@ def symmetry_group(lattice: Lattice, pauli: PauliSum, magnetization: int | None 
             for shift in shifts:
                 candidates[tuple(int(x) for x in np.roll(image, shift, (0, 1)).flatten())] = None
     # Which way a permutation acts does not matter here: H is invariant under it if and only if under its inverse.
-    kept = [m for m in candidates if pauli.transformed(np.array(m, dtype=np.int64)).same_as(pauli)]
+    kept = []
+    for moved in candidates:
+        strings = tuple(replace(each, sites=tuple(moved[site] for site in each.sites)) for each in pauli.strings)
+        if replace(pauli, strings=strings, origin=None).same_as(pauli):
+            kept.append(moved)
     # The flip maps a sector to its opposite: only magnetization 0 is left alone.
     flips = [1, -1] if pauli.is_flip_symmetric and not magnetization else [1]
     pairs = [(m, sign) for sign in flips for m in kept]

@@ -15,7 +15,6 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqtant.errors import InputError
 
@@ -216,11 +215,6 @@ class PauliSum:
             signs = (s.weight * np.prod([pattern[place[site]] for site in s.signs]) for s in strings)
             elements[pattern] = complex(sum(signs))
         return elements
-
-    def transformed(self, permutation: NDArray[np.int64]) -> PauliSum:
-        """Renames site i to ``permutation[i]``."""
-        strings = (replace(s, sites=tuple(int(permutation[i]) for i in s.sites)) for s in self.strings)
-        return replace(self, strings=tuple(strings), origin=None)
 
     def same_as(self, other: PauliSum) -> bool:
         """Tells whether two sums are the same operator, up to rounding."""

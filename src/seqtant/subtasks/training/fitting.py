@@ -205,7 +205,9 @@ def _train(
         steps = tuple(found[f"step {number}"] for number in range(sum(name.startswith("step ") for name in found)))
         fitted.curve.append(Point(update, found["answer"], found["chain"], steps))
     fitted.cpu_seconds = time.process_time() - started
-    fitted.weight_change = relative_change(start, weights)
+    # The length of the change over the length before.
+    changes = (float((new.detach().cpu() - old).square().sum()) for old, new in zip(start, weights, strict=True))
+    fitted.weight_change = (sum(changes) / sum(float(old.square().sum()) for old in start)) ** 0.5
 
 
 def final_scores(fitted: FittedTask, rows: int, seed: int) -> tuple[Scores, Scores]:
@@ -298,15 +300,3 @@ def training_schedule(
         checkpoint_every=max(1, updates // 10),
         keep=1,
     )
-
-
-def relative_change(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> float:
-    """Computes the length of a change of weights over their length before.
-
-    Example:
-        >>> relative_change([torch.tensor([3.0, 4.0])], [torch.tensor([3.0, 4.5])])
-        0.1
-    """
-    pairs = zip(before, after, strict=True)
-    change = sum(float((new.detach().cpu() - old).square().sum()) for old, new in pairs)
-    return (change / sum(float(old.square().sum()) for old in before)) ** 0.5
