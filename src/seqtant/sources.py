@@ -184,7 +184,8 @@ def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
     """
     config = folder / "config.json"
     if not config.is_file():
-        raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
+        _check_adapter(folder, tokenizer=tokenizer)
+        return
     if "model_type" not in read_json(config):
         raise InputError(f"'{config}' names no model_type: it is not the config.json of a transformers model")
     from safetensors import SafetensorError, safe_open
@@ -210,6 +211,33 @@ def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
     for path in present:
         if path.stat().st_size == 0:
             raise InputError(f"the tokenizer file '{path}' is empty: copy the one the model was trained with")
+
+
+def _check_adapter(folder: Path, *, tokenizer: bool) -> None:
+    base = base_of(folder)
+    if base is None:
+        raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
+    if not (folder / "adapter_model.safetensors").is_file():
+        refuse_pickles(folder)
+        raise InputError(f"the adapter '{folder}' has no weights: adapter_model.safetensors is missing")
+    below = locate(base)
+    if below is not None:
+        check_folder(below, tokenizer=tokenizer and not any((folder / name).is_file() for name in TOKENIZER_FILES))
+
+
+def base_of(folder: Path) -> str | None:
+    """Reads which model a PEFT adapter in a folder belongs to; None where there is no adapter.
+
+    A relative path is taken from the working folder, as PEFT does, or from beside the adapter.
+    """
+    config = folder / "adapter_config.json"
+    if (folder / "config.json").is_file() or not config.is_file():
+        return None
+    base = read_json(config).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise InputError(f"'{config}' does not name the model that the adapter belongs to: set base_model_name_or_path")
+    beside = folder / base
+    return str(beside) if beside.is_dir() and not Path(base).is_dir() else base
 
 
 def _weight_files(folder: Path) -> list[Path]:

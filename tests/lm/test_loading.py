@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -255,3 +256,53 @@ def test_every_from_pretrained_goes_through_the_one_door() -> None:
     assert [call for call in calls if "PeftModel" not in call] == [
         "loading.py: return auto_class.from_pretrained(str(source), trust_remote_code=False, **options)"
     ]
+
+
+@pytest.fixture
+def adapter(folder: Path, tmp_path: Path) -> tuple[Path, torch.Tensor]:
+    """A PEFT adapter of the model in ``folder``, and what PEFT's own model makes of four tokens."""
+    peft = pytest.importorskip("peft")
+    network = load(folder, device="cpu").model
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        tuned = peft.get_peft_model(network, config).eval()
+    tuned.peft_config["default"].base_model_name_or_path = str(folder)
+    tuned.save_pretrained(tmp_path / "adapter")
+    with torch.no_grad():
+        return tmp_path / "adapter", tuned(torch.tensor([[1, 2, 3, 4]])).logits
+
+
+def test_an_adapter_is_read_on_top_of_its_model(folder: Path, adapter: tuple[Path, torch.Tensor]) -> None:
+    path, logits = adapter
+    model = load(path, device="cpu")
+    assert model.name == "adapter"
+    ids = torch.tensor([[1, 2, 3, 4]])
+    assert torch.equal(model.forward(ids).logits, logits)
+    assert not torch.allclose(load(folder, device="cpu").forward(ids).logits, logits, atol=1e-3)
+    assert not any(each.requires_grad for each in model.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: (path / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is missing"),
+        (lambda path: change_adapter(path, base_model_name_or_path=None), "does not name the model"),
+        (
+            lambda path: change_adapter(path, base_model_name_or_path="/no/such/model"),
+            "'/no/such/model' does not exist",
+        ),
+        (lambda path: change_adapter(path, target_modules=["no_such"]), "does not fit its model"),
+    ],
+)
+def test_faults_of_an_adapter_are_told(
+    change: Callable[[Path], object], message: str, adapter: tuple[Path, torch.Tensor]
+) -> None:
+    change(adapter[0])
+    with pytest.raises(InputError, match=message):
+        load(adapter[0], device="cpu")
+
+
+def change_adapter(folder: Path, **fields: object) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))

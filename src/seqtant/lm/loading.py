@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from seqtant.errors import InputError
 from seqtant.lm.huggingface import Abilities, HuggingFaceLM
 from seqtant.lm.interface import CausalLM
-from seqtant.sources import REFERENCE, ModelSource, check_folder, is_path, locate
+from seqtant.optional import require
+from seqtant.sources import REFERENCE, TOKENIZER_FILES, ModelSource, base_of, check_folder, is_path, locate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -235,6 +236,9 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
     if folder is not None:
         check_folder(folder, tokenizer=tokenizer)
         source, name = str(folder), REFERENCE if str(model) == REFERENCE else folder.resolve().name
+        base = base_of(folder)
+        if base is not None:
+            return _open_adapter(folder, base, device, dtype, tokenizer=tokenizer)
     words: PreTrainedTokenizerBase | None = None
     if tokenizer:
         found: Any = from_pretrained(AutoTokenizer, source, "the tokenizer of", local_files_only=local)
@@ -269,6 +273,34 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
         check_match(loaded, words)
     probe(loaded)
     return loaded
+
+
+def _open_adapter(
+    folder: Path, base: str, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool
+) -> HuggingFaceLM:
+    """Loads a PEFT adapter on top of the model that it belongs to."""
+    require("peft", extra="peft")
+    has_words = any((folder / name).is_file() for name in TOKENIZER_FILES)
+    loaded = _open(base, device, dtype, tokenizer=tokenizer and not has_words)
+    network: Any = loaded.model
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            network.load_adapter(str(folder))
+    except Exception as error:  # PEFT raises of every kind where adapter and model do not fit
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(f"the adapter '{folder}' does not fit its model '{base}': {first:.160}") from error
+    network.eval().requires_grad_(False)
+    words: Any = loaded.tokenizer
+    if tokenizer and has_words:
+        from transformers import AutoTokenizer
+
+        words = from_pretrained(AutoTokenizer, folder, "the tokenizer of", local_files_only=True)
+    found = HuggingFaceLM(network, words, name=folder.resolve().name)
+    if words is not None:
+        check_match(found, words)
+    found.abilities = loaded.abilities
+    return found
 
 
 def pick_device(device: str | torch.device) -> torch.device:
