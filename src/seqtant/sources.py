@@ -132,10 +132,10 @@ _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
 
 def locate(model: str | Path) -> Path | None:
-    """The folder that a model's name means; None if it can only be a name on the Hugging Face hub.
+    """The folder (or GGUF file) that a model's name means; None if it can only be a name on the Hugging Face hub.
 
     Args:
-        model: A local folder, ``"reference"``, or a hub name as ``owner/name``.
+        model: A local folder, a GGUF file, ``"reference"``, or a hub name as ``owner/name``.
 
     Raises:
         InputError: It is a file, a path that does not exist, or the reference model is not in this installation.
@@ -151,6 +151,8 @@ def locate(model: str | Path) -> Path | None:
         return shipped
     folder = Path(model).expanduser()
     if folder.is_dir():
+        return folder
+    if folder.is_file() and folder.suffix == ".gguf":
         return folder
     if folder.exists():
         raise InputError(f"'{model}' is a file: give the folder that holds config.json and the weights")
@@ -179,9 +181,14 @@ def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
     """Checks a local model folder: configuration, weights, tokenizer.
 
     Args:
-        folder: Folder in Hugging Face format.
+        folder: Folder in Hugging Face format, with a PEFT adapter, or a GGUF file.
         tokenizer: Whether it must hold a tokenizer.
     """
+    if folder.is_file():
+        with folder.open("rb") as stream:
+            if stream.read(4) != b"GGUF":
+                raise InputError(f"'{folder}' is no GGUF file: copy it again")
+        return
     config = folder / "config.json"
     if not config.is_file():
         _check_adapter(folder, tokenizer=tokenizer)

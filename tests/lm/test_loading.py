@@ -306,3 +306,19 @@ def test_faults_of_an_adapter_are_told(
 def change_adapter(folder: Path, **fields: object) -> None:
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_gguf_file_is_read_as_the_network_it_was_written_from(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    from tests.steering.gguf_model import build_llama, write_model
+
+    network = build_llama().eval()
+    write_model(network, tmp_path / "small.gguf")
+    model = load(tmp_path / "small.gguf", device="cpu", tokenizer=False)
+    assert model.name == "small"
+    ids = torch.arange(8)[None]
+    with torch.no_grad():
+        assert torch.equal(model.forward(ids).logits, network(ids).logits)
+    (tmp_path / "broken.gguf").write_bytes(b"no model")
+    with pytest.raises(InputError, match="is no GGUF file"):
+        load(tmp_path / "broken.gguf", device="cpu", tokenizer=False)

@@ -239,9 +239,13 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
         base = base_of(folder)
         if base is not None:
             return _open_adapter(folder, base, device, dtype, tokenizer=tokenizer)
+    more: dict[str, Any] = {}
+    if folder is not None and folder.is_file():
+        require("gguf", extra="gguf")
+        more, source, name = {"gguf_file": folder.name}, str(folder.parent), folder.stem
     words: PreTrainedTokenizerBase | None = None
     if tokenizer:
-        found: Any = from_pretrained(AutoTokenizer, source, "the tokenizer of", local_files_only=local)
+        found: Any = from_pretrained(AutoTokenizer, source, "the tokenizer of", local_files_only=local, **more)
         words, count = found, len(found.get_vocab())
         if count <= len(set(found.all_special_ids)):
             raise InputError(
@@ -255,6 +259,7 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
         local_files_only=local,
         use_safetensors=True,
         output_loading_info=True,
+        **more,
     )
     # What the weights lack was filled with random numbers.
     missing, surplus = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])

@@ -117,6 +117,8 @@ def find_model(model: NetworkSource, *, download: bool = False) -> ModelFiles:
         if not config_path.is_file():
             raise InputError(f"'{path}' has no config.json beside it: it says how the tensors are to be read")
         return ModelFiles(path.stem, str(config_path), read_json(config_path), (path,))
+    if path.is_file() and path.suffix == ".gguf":
+        raise InputError(f"'{path}' keeps its shape in a form of its own: audit the folder that it was made from")
     if path.is_file():
         return ModelFiles(path.stem, str(path), read_json(path))
     # A mistyped path must not become a question to the network: only owner/name is one.
