@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-GENERATORS = ("cli_pages", "api_pages", "papers_page", "scale_page")
+GENERATORS = ("cli_pages", "api_pages", "papers_page", "scale_page", "families_page")
 
 
 @pytest.mark.parametrize("script", GENERATORS, indirect=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ class Abilities:
     """Going on from a cache with several tokens, and with copies of its rows."""
     padding: bool = True
     """Reading rows that are padded on the left."""
+    branches: bool = False
+    """Reading several continuations of one text in one row, under a mask that keeps them apart."""
 
     @property
     def prefixes(self) -> bool:
@@ -93,7 +95,7 @@ class HuggingFaceLM(CausalLM):
         self.pad_id = pad_id if pad_id is not None and 0 <= pad_id < self.vocabulary_size else 0
         self.device = next(model.parameters()).device
         parameters = inspect.signature(model.forward).parameters
-        self._takes_positions = "position_ids" in parameters
+        self.takes_positions = "position_ids" in parameters
         self._takes_keep = "logits_to_keep" in parameters
         self.cache_name = next((name for name in CACHE_NAMES if name in parameters), "past_key_values")
         self.abilities = Abilities()
@@ -248,7 +250,7 @@ class HuggingFaceLM(CausalLM):
         if cache is not None:
             arguments[self.cache_name] = _mapped(cache.past, Tensor.clone, keep=only_grows)
         # Positions count the real tokens of each row; without cache and padding counting from 0 is right as it is.
-        if self._takes_positions and (cache is not None or attention_mask is not None):
+        if self.takes_positions and (cache is not None or attention_mask is not None):
             ones = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
             counted = ones.cumsum(dim=1) - 1
             if cache is not None:
@@ -256,6 +258,30 @@ class HuggingFaceLM(CausalLM):
             # Padding would get position -1, which an embedding table cannot look up; its output is never read.
             arguments["position_ids"] = counted.clamp(min=0)
         return arguments
+
+    def read_branches(
+        self, cache: HuggingFaceCache, lines: Sequence[Int[Tensor, " time"]]
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """Computes the logits of several continuations of one cached row, one line after the other.
+
+        All lines are packed into one row. A token sees the cached text and its own line up to itself, so that nothing
+        of the cache is copied however many lines there are: see :attr:`Abilities.branches`.
+        """
+        ids = torch.cat(list(lines)).to(self.device)
+        line = torch.repeat_interleave(torch.arange(len(lines)), torch.tensor([len(each) for each in lines]))
+        place = torch.cat([torch.arange(len(each)) for each in lines])
+        own = (line[:, None] == line) & (place[:, None] >= place)  # [tokens, tokens]
+        seen = torch.cat([torch.ones(len(ids), cache.time, dtype=torch.bool), own], dim=1).to(self.device)
+        # Added to the scores of attention: half-precision networks take -inf, too, since every row sees something.
+        mask = torch.zeros(seen.shape, dtype=next(self.model.parameters()).dtype, device=self.device)
+        mask = mask.masked_fill(~seen, torch.finfo(mask.dtype).min)
+        arguments = {
+            "input_ids": ids[None],
+            "attention_mask": mask[None, None],
+            "position_ids": (cache.lengths + place.to(self.device))[None],
+            self.cache_name: _mapped(cache.past, Tensor.clone, keep=only_grows),
+        }
+        return _single(self.model(**arguments, use_cache=True).logits[0])
 
     def select_rows(self, cache: HuggingFaceCache, rows: Int[Tensor, " selected"]) -> HuggingFaceCache:
         """See :meth:`CausalLM.select_rows`."""
@@ -313,11 +339,11 @@ def _unpadded(
     return ids, places[:, -input_ids.shape[1] :]
 
 
-def only_grows(layer: Any) -> bool:
+def only_grows(layer: Any, *, windows: bool = True) -> bool:
     """Whether a layer of a cache holds keys and values alone: they are concatenated to, never written in place."""
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-    return type(layer) in {DynamicLayer, DynamicSlidingWindowLayer}
+    return type(layer) is DynamicLayer or (windows and type(layer) is DynamicSlidingWindowLayer)
 
 
 def _mapped(past: Any, change: Callable[[Tensor], Tensor], *, keep: Callable[[Any], bool] = lambda part: False) -> Any:
@@ -355,7 +381,7 @@ def _special_id(kind: str, config: Any, tokenizer: Any) -> int | None:
 def find_decoder(module: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
     """The module that runs the decoder blocks, and the blocks: the outermost list as long as the configured depth."""
     config: Any = module.config
-    count = int(config.get_text_config(decoder=True).num_hidden_layers)
+    count = getattr(config.get_text_config(decoder=True), "num_hidden_layers", None)
     level = [module]
     while level:
         # Level by level, since the inside of blocks is most of a network and never looked for.
@@ -364,7 +390,9 @@ def find_decoder(module: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
                 if isinstance(item, nn.ModuleList) and len(item) == count:
                     return parent, item
         level = [child for parent in level for child in parent.children()]
-    raise InputError(f"no list of {count} decoder blocks found in {type(module).__name__}: this family is not known")
+    raise InputError(
+        f"no list of {count or 'so many'} decoder blocks found in {type(module).__name__}: this family is not known"
+    )
 
 
 class ReachedError(Exception):

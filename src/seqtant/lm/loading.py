@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqtant.errors import InputError
-from seqtant.lm.huggingface import Abilities, HuggingFaceLM
+from seqtant.lm.huggingface import Abilities, HuggingFaceLM, only_grows
 from seqtant.lm.interface import CausalLM
 from seqtant.optional import require
 from seqtant.sources import REFERENCE, TOKENIZER_FILES, ModelSource, base_of, check_folder, is_path, locate
@@ -38,6 +38,15 @@ TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.5, torc
 """Largest difference of a log-probability, in nats, that rounding explains, by number type."""
 STEP_TOLERANCE = 4
 """Single steps may differ by so many tolerances: some state-space families leave out the floor of their step size."""
+
+BEYOND = {
+    # The cache keeps a window; a pass over all tokens looks back on everything.
+    "moshi": Abilities(steps=False, pieces=False, padding=False),
+    # Queries far into a text are scaled by their column, padding included, not by their position.
+    "llama4": Abilities(padding=False),
+    "inkling": Abilities(padding=False),
+}
+"""Families -> what goes wrong at lengths that the probe does not reach (transformers 5.23)."""
 
 _KNOWN: WeakKeyDictionary[nn.Module, Abilities] = WeakKeyDictionary()
 
@@ -57,7 +66,19 @@ def probe(model: HuggingFaceLM) -> Abilities:
         What was found; each network is tried once.
     """
     if model.model not in _KNOWN:
-        _KNOWN[model.model] = _probe(model)
+        found, kind = _probe(model), model.model.config.model_type
+        known = next((each for family, each in BEYOND.items() if kind.startswith(family)), Abilities())
+        found = Abilities(
+            found.steps and known.steps,
+            found.pieces and known.pieces,
+            found.padding and known.padding,
+            found.branches and known.pieces,
+        )
+        # Where no cache serves, nothing more is to be said of it.
+        right = (found.steps, found.pieces or not found.steps, found.padding)
+        if lacks := [text for text, able in zip(_LACKS, right, strict=True) if not able]:
+            warnings.warn(f"'{model.name}' {'; '.join(lacks)}: it is read in slower ways that are right", stacklevel=2)
+        _KNOWN[model.model] = found
     model.abilities = _KNOWN[model.model]
     return model.abilities
 
@@ -68,6 +89,8 @@ def _probe(model: HuggingFaceLM) -> Abilities:
     model.abilities = Abilities()  # each way is trusted while it is tried
     if length < 4:
         return model.abilities
+    if model.model.config.model_type == "reformer":  # beyond its first chunk, which is longer than the probe
+        raise InputError(f"'{model.name}' is a Reformer, which looks ahead between chunks: give a causal model")
     parameter = next(model.model.parameters())
     allowed = TOLERANCE.get(parameter.dtype, 0.5)
     whole, other = (_log_probs(model.forward(ids[None]).logits)[0] for ids in (long, short))
@@ -126,12 +149,20 @@ def _probe(model: HuggingFaceLM) -> Abilities:
 
     steps_right = agrees(steps, STEP_TOLERANCE * allowed)
     pieces_right = steps_right and agrees(pieces, allowed)
-    found = Abilities(steps_right, pieces_right, agrees(padding, STEP_TOLERANCE * allowed))
-    # Where no cache serves, nothing more is to be said of it.
-    right = (steps_right, pieces_right or not steps_right, found.padding)
-    if lacks := [text for text, able in zip(_LACKS, right, strict=True) if not able]:
-        warnings.warn(f"'{model.name}' {'; '.join(lacks)}: it is read in slower ways that are right", stacklevel=3)
-    return found
+    packs = pieces_right and agrees(lambda: _branches(model, long, short, whole), allowed)
+    return Abilities(steps_right, pieces_right, agrees(padding, STEP_TOLERANCE * allowed), packs)
+
+
+def _branches(model: HuggingFaceLM, long: Tensor, short: Tensor, whole: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Three continuations of one text, packed into one row, beside what they are alone."""
+    split = len(short)
+    cache: Any = model.forward(long[None, :split], use_cache=True).cache
+    if not model.takes_positions or not all(only_grows(each, windows=False) for each in cache.past.layers):
+        raise TypeError("a mask of one's own is for caches of keys and values of all tokens")
+    lines = [long[split:], long[split:-1], short[:2]]
+    found = model.read_branches(cache, lines).split([len(line) for line in lines])
+    alone = _log_probs(model.forward(torch.cat([long[:split], short[:2]])[None]).logits)[0]
+    return list(zip(found, (whole[split:], whole[split:-1], alone[split:]), strict=True))
 
 
 _LACKS = (

@@ -17,9 +17,11 @@ import torch
 from jaxtyping import Float
 from scipy.special import logsumexp
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from seqtant.icl.prompts.encoding import EncodedExample, EncodedPrompt, Ids, PromptEncoder
 from seqtant.icl.prompts.tasks import Example, Task
+from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import (
     CausalLM,
     as_tokens,
@@ -32,6 +34,9 @@ from seqtant.lm.interface import (
 )
 from seqtant.lm.scoring import next_token_log_probs
 from seqtant.progress import SILENT, Progress
+
+PACKED = 256
+"""Most tokens of lines that are packed into one row: each is compared with all of them."""
 
 
 @torch.no_grad()
@@ -260,11 +265,17 @@ def _token_scores(
     budget = min(tokens_per_batch or tokens_per_pass(model), max(1, logits_per_pass(model) // model.vocabulary_size))
     tokens: list[np.ndarray] = [np.empty(0)] * len(lines)
     first: list[np.ndarray] = [np.empty(0)] * len(encoded)
-    for group in group_by_length([len(line) for line in lines], budget):
+    packing = model if isinstance(model, HuggingFaceLM) and model.abilities.branches else None
+    for group in group_by_length([len(line) for line in lines], min(budget, PACKED) if packing else budget):
         batch = pad(ids, group, model, side="right")
-        # Every line of the batch continues the one row of the context's cache.
-        cache = model.select_rows(head.cache, torch.zeros(len(group), dtype=torch.long, device=model.device))
-        logits = model.forward(batch.input_ids, cache=cache).logits
+        if packing is not None:
+            own = [ids[index] for index in group]
+            read = packing.read_branches(head.cache, own).split([len(each) for each in own])
+            logits = pad_sequence(list(read), batch_first=True)
+        else:
+            # Every line of the batch continues the one row of the context's cache.
+            cache = model.select_rows(head.cache, torch.zeros(len(group), dtype=torch.long, device=model.device))
+            logits = model.forward(batch.input_ids, cache=cache).logits
         scores = torch.cat([before[batch.input_ids[:, :1]], gathered(logits[:, :-1], batch.input_ids[:, 1:])], dim=1)
         for line, index in enumerate(group):
             tokens[index] = scores[line, : len(lines[index])].cpu().numpy()
