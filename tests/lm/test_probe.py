@@ -89,7 +89,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
 }
 WANTED = {
-    "gpt2": Abilities(),
+    "gpt2": Abilities(branches=True),
     "jamba": Abilities(pieces=False),
     "bart": Abilities(padding=False),
     "openai-gpt": Abilities(steps=False, pieces=False),
@@ -197,8 +197,6 @@ def test_what_a_family_lacks_is_told_once() -> None:
 
 
 def test_last_states_of_texts_that_begin_alike_are_those_of_each_alone(model: HuggingFaceLM) -> None:
-    if model.model.config.model_type == "openai-gpt":
-        pytest.skip("its blocks put out lists, which hooks do not read")
     groups = [[IDS[:12], [*IDS[:11], IDS[20]]], [IDS[3:22], [*IDS[3:21], IDS[30]]]]
     found = last_states(model, groups, [1])
     alone = torch.cat([hidden_states(model, [text], [1]) for group in groups for text in group])
@@ -206,8 +204,6 @@ def test_last_states_of_texts_that_begin_alike_are_those_of_each_alone(model: Hu
 
 
 def test_a_sweep_over_shared_prefixes_scores_as_steering_each_alone(model: HuggingFaceLM) -> None:
-    if model.model.config.model_type in ("openai-gpt", "roberta"):
-        pytest.skip("its blocks put out lists, or its decoder is given states in place of tokens: hooks read neither")
     width = model.model.get_input_embeddings().weight.shape[1]
     direction = torch.nn.functional.normalize(torch.randn(width, generator=torch.Generator().manual_seed(3)), dim=0)
     vector = SteeringVector(directions={0: direction})
@@ -219,3 +215,15 @@ def test_a_sweep_over_shared_prefixes_scores_as_steering_each_alone(model: Huggi
                 with apply_steering(model, vector, strength, allow_other_model=True):
                     wanted = truth(model, prompt + continuation)[-len(continuation) :].sum()
                 assert scores[place, number] == pytest.approx(float(wanted), abs=1e-3)
+
+
+def test_packed_continuations_have_the_logits_of_each_alone(model: HuggingFaceLM) -> None:
+    if not model.abilities.branches:
+        pytest.skip("this family reads continuations apart")
+    lines = [torch.tensor(IDS[18:23]), torch.tensor(IDS[30:31]), torch.tensor(IDS[18:30])]
+    cache = model.forward(torch.tensor([IDS[:18]]), use_cache=True).cache
+    found = model.read_branches(cache, lines).split([5, 1, 12])
+    for line, logits in zip(lines, found, strict=True):
+        alone = model.model(torch.tensor([IDS[:18] + line.tolist()])).logits[0, 18:]
+        torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
+    assert cache.time == 18  # the cache that was given stays as it is

@@ -172,11 +172,10 @@ class _Place:
             bound = _signature(type(decoder).forward).bind(decoder, *inputs, **named).arguments
             arguments = {**bound, **bound.get("kwargs", {})}
         tokens = arguments.get("input_ids")
-        if tokens is None:
-            tokens = arguments["inputs_embeds"][..., 0]
+        if tokens is None:  # embeddings, under the family's own name
+            found = [each for each in arguments.values() if isinstance(each, Tensor) and each.is_floating_point()]
+            tokens = next(each[..., 0] for each in found if each.ndim == 3)
         self._tokens, self._mask = tokens, arguments.get("attention_mask")
-        if self._mask is not None and self._mask.ndim != 2:
-            raise InputError("hooks need an attention_mask of shape (batch, time), one number per token")
         past = arguments.get("past_key_values")
         # Blocks lengthen the cache as they run: what it holds must be asked now.
         self._start = 0 if past is None or self._mask is not None else int(past.get_seq_length())
@@ -186,6 +185,9 @@ class _Place:
     def positions(self) -> Tensor:
         """Counted once per call of the decoder, and only if an edit asks: most steer all tokens alike."""
         batch, time = self._tokens.shape
+        if self._mask is not None and not (isinstance(self._mask, Tensor) and self._mask.ndim == 2):
+            # Made by the network itself from one number per token, which it does not tell: padding cannot be seen.
+            raise InputError("positions need an attention_mask of shape (batch, time), one number per token")
         if self._mask is not None:
             # The mask also covers the cached tokens, so the new tokens are its last columns.
             counted = (self._mask.long().cumsum(dim=1) - 1).masked_fill(self._mask == 0, -1)

@@ -413,10 +413,12 @@ def replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
 
 
 def hidden_of(output: Any) -> Float[Tensor, "batch time width"]:
-    """The hidden states in a block's output, which is a tensor or a tuple that begins with them."""
-    return output[0] if isinstance(output, tuple) else output
+    """The hidden states in a block's output, which is a tensor or begins with them."""
+    return output[0] if isinstance(output, tuple | list) else output
 
 
 def with_hidden(output: Any, states: Tensor) -> Any:
     """A block's output with other hidden states, in the form it came in."""
-    return (states, *output[1:]) if isinstance(output, tuple) else states
+    if isinstance(output, tuple | list):
+        return type(output)((states, *output[1:]))
+    return states
