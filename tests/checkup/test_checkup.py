@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import LlamaForCausalLM
 
 from seqtant import cli
 from seqtant._checkup import checkup as module
 from seqtant._checkup.checkup import checkup
 from seqtant._checkup.config import CheckupConfig
+from seqtant._checkup.inputs import gather
+from seqtant._checkup.training import is_untrained
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError
 from seqtant.findings import Estimate, Result
+from seqtant.lm import load
 from seqtant.runs.recorder import Context, Recorder
+from seqtant.sources import locate
 
 Check = Callable[..., Result]
 
@@ -65,6 +74,7 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Package]]:
         made = [Package(name, check) for name, check in zip(names, checks, strict=False)]
         monkeypatch.setattr(module, "chosen", lambda config: made)
         monkeypatch.setattr(module, "check_of", lambda package: package.answer)
+        monkeypatch.setattr(module, "is_untrained", lambda *given: False)
         return made
 
     return install
@@ -189,3 +199,32 @@ def test_the_shape_alone_is_read_off_a_folder_without_weights(tmp_path: Path) ->
     assert command == f"seqtant architecture audit --set model={tmp_path}", "what makes the section again"
     with pytest.raises(InputError, match="weights"):
         checkup.run(CheckupConfig(model=str(tmp_path)))
+
+
+def test_a_random_network_is_called_one_and_asked_nothing_more(tmp_path: Path) -> None:
+    rows = [{"prompt": "the dog lives in the", "options": ["a word of it", "another"], "answer": 0}] * 12
+    rows = [
+        row | {"prompt": f"{row['prompt']} house number {place} and likes it there"} for place, row in enumerate(rows)
+    ]
+    tokenizer = load("reference", device="cpu").tokenizer
+    torch.manual_seed(0)
+    config = load("reference", device="cpu").model.config
+    network = LlamaForCausalLM(config)
+    result = checkup((network, tokenizer), behavior=rows, only=("architecture", "steering"), out=tmp_path)
+    (finding,) = [each for each in result.findings if each.key == "trained"]
+    assert finding.verdict == "disagrees"
+    assert finding.predicted is not None
+    assert finding.predicted.value == pytest.approx(math.log(config.vocab_size))
+    assert [part.instrument for part in result.parts] == ["architecture.audit"]
+    assert [row[2] for table in result.tables if table.name == "unasked" for row in table.rows] == ["a trained model"]
+
+
+def test_a_trained_network_under_another_name_is_asked(tmp_path: Path) -> None:
+    folder = shutil.copytree(locate("reference") or Path(), tmp_path / "mine")
+    rows = tmp_path / "behavior.jsonl"
+    text = [{"text": f"the fox lives in the valley and the owl lives in the forest {place}"} for place in range(20)]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in text), encoding="utf-8")
+    with Recorder("checkup", "Checkup", CheckupConfig(), Context(device="cpu")) as record:
+        inputs = gather(tmp_path / "inputs", behavior=str(rows))
+        assert not is_untrained(str(folder), inputs, Context(device="cpu"), record)
+    assert record.result.findings == ()

@@ -16,6 +16,7 @@ from seqtant._checkup.calibration import record_calibration
 from seqtant._checkup.config import CheckupConfig
 from seqtant._checkup.gates import findings, read_gates
 from seqtant._checkup.inputs import gather
+from seqtant._checkup.training import is_untrained
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError, SeqtantError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.lm.loading import loaded_once
@@ -23,7 +24,7 @@ from seqtant.packages import PACKAGES, Package
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import check_folder, describe, is_path, locate, name_of
+from seqtant.sources import REFERENCE, check_folder, describe, is_path, locate, name_of
 
 ORDER = ("architecture", "pretraining", "icl", "beb", "steering", "subtasks")
 """What is asked of a language model, from what it is to what it can be made to do."""
@@ -83,6 +84,11 @@ def check_model(config: CheckupConfig, context: Context) -> Result:
         bar = context.progress.task("checkup", len(packages))
         parts: list[tuple[str, Result]] = []
         unasked: list[tuple[str, str, str]] = []
+        if inputs.given and name_of(config.model) != REFERENCE and is_untrained(config.model, inputs, context, record):
+            unasked = [
+                (each.name, each.question, "a trained model") for each in packages if each.name != "architecture"
+            ]
+            packages = [each for each in packages if each.name == "architecture"]
         for package in packages:
             found = _section(package, config, {"budget": config.budget, **inputs.given}, context, stamp)
             if isinstance(found, str):

@@ -1,0 +1,72 @@
+"""Whether a model was trained at all: a random network gets no verdicts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from seqtant._checkup.inputs import Inputs
+from seqtant.errors import SeqtantError
+from seqtant.findings import Estimate
+from seqtant.lm.interface import encode
+from seqtant.lm.loading import load
+from seqtant.lm.scoring import token_log_probs
+from seqtant.runs.recorder import Context, Recorder
+from seqtant.sources import ModelSource
+from seqtant.stats.intervals import mean
+
+TEXTS, TOKENS = 32, 64
+"""Most texts of the user's that are read, and tokens of each."""
+
+ABOUT = (0.97, 1.05)
+"""Range of loss over log V that is guessing: a trained model may do worse, on texts that are foreign to it."""
+
+
+def is_untrained(model: ModelSource, inputs: Inputs, context: Context, record: Recorder) -> bool:
+    """Compares the loss on the user's own texts with log V, what guessing evenly among V tokens loses.
+
+    Records a finding where the loss is about log V.
+    """
+    texts = [text for path in inputs.given.values() for text in _texts(path)]
+    # Every so many, so that all files have their say.
+    chosen = texts[:: max(1, len(texts) // TEXTS)][:TEXTS]
+    try:
+        loaded = load(model, device=context.device, shared=True)
+    except SeqtantError:
+        return False  # every section will say so, each with what it could do without
+    ids = [line[:TOKENS] for line in encode(loaded, chosen) if len(line) > 1]
+    if not ids:
+        return False
+    losses = -torch.cat(token_log_probs(loaded, ids)).numpy()
+    loss, guessing = mean(losses, unit="nats per token"), math.log(loaded.vocabulary_size)
+    if loss.value is None or not ABOUT[0] <= loss.value / guessing <= ABOUT[1]:
+        return False
+    record.finding(
+        "trained",
+        "Was this model trained?",
+        "disagrees",
+        f"It reads your texts like a random network: {loss.value:.2f} nats per token, where guessing evenly among "
+        f"{loaded.vocabulary_size:,} tokens loses {guessing:.2f}. Nothing else is asked of it.",
+        predicted=Estimate.exact(guessing, unit="nats per token", method="log V"),
+        measured=loss,
+        advice="Give the trained checkpoint, with the tokenizer that it was trained with.",
+    )
+    return True
+
+
+def _texts(given: str | tuple[str, ...]) -> Iterator[str]:
+    """The texts in files of the user's: those of JSON lines, and lines of plain text."""
+    for path in (given,) if isinstance(given, str) else given:
+        for line in itertools.islice(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), 400):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = line
+            values = row.values() if isinstance(row, dict) else [row]
+            # A label alone says little of a model; a few words do.
+            yield from (each for each in values if isinstance(each, str) and len(each) > 20)
