@@ -55,7 +55,9 @@ def call(arguments: Sequence[str]) -> int:
             hint = suggest(given, known) or f": known are {', '.join(known)}"
             raise InputError(f"unknown {kind} '{given}'{hint}")
         # Flags under the names they had in 0.1, which are read until 0.3.
-        renamed = {f"--{old}": f"--{new}" for old, new in RENAMED.items()} | FORMER_FLAGS.get(tuple(arguments[:2]), {})
+        former = FORMER_FLAGS.get(tuple(arguments[:2]), {})
+        spelled = {f"--{old}": f"--{new}" for old, new in RENAMED.items()}
+        renamed = {old: former.get(new, new) for old, new in spelled.items()} | former
         names = (argument.partition("=") for argument in arguments)
         todays = [f"{renamed.get(name, name)}{equals}{value}" for name, equals, value in names]
         code = app(todays, exit_on_error=False, print_error=False, result_action="return_value")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, Gemma3ForConditionalGeneration
 
@@ -221,3 +222,43 @@ def test_what_cannot_be_built_is_refused_in_one_line(data: dict[str, Any], messa
     with pytest.raises(InputError, match=message) as error:
         architecture.audit(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "auto", "sizes"),
+    [
+        ("bart", "AutoModelForSeq2SeqLM", {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2}),
+        ("whisper", "AutoModelForSpeechSeq2Seq", {"encoder_layers": 2, "decoder_layers": 2}),
+        ("llava", "AutoModelForImageTextToText", {}),
+        ("modernbert", "AutoModelForMaskedLM", {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}),
+    ],
+)
+def test_a_bare_configuration_is_counted_whole(kind: str, auto: str, sizes: dict[str, Any]) -> None:
+    config = CONFIG_MAPPING[kind](**sizes)
+    with torch.device("meta"):
+        network = getattr(transformers, auto).from_config(config)
+    result = architecture.audit(config)
+    assert result.values["parameters"] == sum(each.numel() for each in network.parameters())
+    assert f"the configuration names no class: counted as {type(network).__name__}" in result.warnings
+    assert finding(result, "depth").verdict == "vacuous"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("wav2vec2", "networks that read tokens"), ("mpt", "does not name one size"), ("llava", "fitted on text alone")],
+)
+def test_what_the_law_does_not_cover_is_told_rightly(kind: str, reason: str) -> None:
+    result = architecture.audit(CONFIG_MAPPING[kind]())
+    assert finding(result, "depth").verdict == "vacuous"
+    assert reason in finding(result, "depth").summary
+
+
+def test_an_adapter_has_the_shape_of_its_model(tmp_path: Path) -> None:
+    network = real("olmo3")
+    network.save_pretrained(tmp_path / "base")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(tmp_path / "base")})
+    )
+    total = architecture.audit(tmp_path / "adapter").values["parameters"]
+    assert total == sum(each.numel() for each in network.parameters())

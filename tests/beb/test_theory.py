@@ -272,3 +272,9 @@ def test_markov_mixtures_area_existence_and_mass(alpha: float) -> None:
 def test_inputs_out_of_range_are_refused(call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("form", ["tigth", "published", "x"])
+def test_an_unknown_form_of_a_bound_is_refused(form: str) -> None:
+    with pytest.raises(InputError, match=f"unknown form '{form}'"):
+        theory.misalign(-3.0, 0.64, 0.1, form)  # type: ignore[arg-type]

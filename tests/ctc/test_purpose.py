@@ -314,3 +314,9 @@ def test_bad_settings_are_named(arguments, message):
 def test_a_property_that_needs_targets_says_so(logits):
     with pytest.raises(InputError, match="MinimumWER compares with the reference"):
         batch_loss(AlignWithPurpose(["minimum-wer"]), logits.log_softmax(-1), LENGTHS)
+
+
+@pytest.mark.parametrize("properties", ["low-latency", {"low-latency": 0.0}, []])
+def test_properties_are_a_list_of_at_least_one(properties):
+    with pytest.raises(InputError, match="give a list of at least one"):
+        AlignWithPurpose(properties)

@@ -67,7 +67,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "pickled weights": (pickle_only, "convert to safetensors"),
     "missing shard": (missing_shard, "lacks the weights file"),
     "too few weights": (lambda folder: change_config(folder, num_hidden_layers=4), "lack 9 tensors"),
-    "wrong shapes": (lambda folder: change_config(folder, vocab_size=99), "cannot load the model"),
+    "wrong shapes": (lambda folder: change_config(folder, vocab_size=99), "is 16 x 16, but config.json says 99 x 16"),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer"),
     "empty tokenizer file": (lambda folder: (folder / "tokenizer.json").write_text(""), "is empty"),
     "broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{}"), "cannot load the tokenizer"),

@@ -24,14 +24,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtri, zeta  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from seqtant.errors import InputError
+from seqtant.errors import InputError, suggest
 
 Form = Literal["paper", "tight", "clt"]
 FORMS: tuple[Form, ...] = ("paper", "tight", "clt")
@@ -109,6 +109,7 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
     if best_of < 1:
         raise InputError(f"best_of is {best_of}: give a whole number of at least 1")
     checked_log_alpha(log_alpha)
+    _checked_form(form)
     if not 0 < eps < 2:
         raise InputError(f"eps is {eps}: behavior spans -1 to 1, so eps must lie between 0 and 2, both excluded")
     if form == "paper":
@@ -117,6 +118,11 @@ def evidence_needed(log_alpha: float, eps: float, form: Form = "paper", *, best_
     share = math.log1p(-eps / 2) / best_of
     # Where the prior alone is enough, no evidence is needed.
     return max(0.0, -prior_log_odds(log_alpha) + share - math.log(-math.expm1(share)))
+
+
+def _checked_form(form: str) -> None:
+    if form not in get_args(Form):
+        raise InputError(f"unknown form '{form}'{suggest(form, get_args(Form))}: known are {', '.join(get_args(Form))}")
 
 
 def misalign(log_alpha: float, beta: float, eps: float, form: Form = "paper") -> Length:
@@ -152,6 +158,7 @@ def best_of_answers(negative: ArrayLike, n: int) -> Array:
 def _spread(delta: float, form: Form) -> float:
     """Standard deviations to the (1 - delta) quantile: Chebyshev (paper), Cantelli (tight), normal (clt)."""
     _checked_delta(delta)
+    _checked_form(form)
     if form == "clt":
         return float(ndtri(1 - delta))
     # Chebyshev: 1 / k^2 = delta. Cantelli, which is one-sided: 1 / (1 + k^2) = delta.

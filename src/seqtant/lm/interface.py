@@ -175,6 +175,8 @@ def encode(model: CausalLM, texts: Sequence[str], *, start: bool = True) -> list
         InputError: The model has no tokenizer.
     """
     tokenizer = tokenizer_of(model)
+    if isinstance(texts, str):
+        raise InputError("texts is one text: give a list of texts")
     if not texts:
         return []
     first = [model.bos_id] if start and model.bos_id is not None else []

@@ -290,8 +290,14 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
         local_files_only=local,
         use_safetensors=True,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,
         **more,
     )
+    for key, held, wanted in sorted(report["mismatched_keys"]):
+        raise InputError(
+            f"'{key}' of '{source}' is {' x '.join(map(str, held))}, but config.json says "
+            f"{' x '.join(map(str, wanted))}: the checkpoint and its config.json do not belong together"
+        )
     # What the weights lack was filled with random numbers.
     missing, surplus = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing:

@@ -109,7 +109,7 @@ def build(data: Mapping[str, Any], source: str = "configuration") -> nn.Module:
     """
     import torch
     import transformers
-    from transformers import AutoModel, AutoModelForCausalLM
+    from transformers import AutoModel
 
     kind = str(data.get("model_type"))
     known = transformers.CONFIG_MAPPING
@@ -125,9 +125,13 @@ def build(data: Mapping[str, Any], source: str = "configuration") -> nn.Module:
             config._attn_implementation = "eager"
             if hasattr(chosen, "_from_config"):
                 return chosen._from_config(config, attn_implementation="eager").eval()
-            if type(config) in AutoModelForCausalLM._model_mapping:
-                return AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-            return AutoModel.from_config(config, attn_implementation="eager").eval()
+            # Where no class is named: the whole network, with the head that predicts tokens.
+            whole = ("ImageTextToText", "Seq2SeqLM", "SpeechSeq2Seq", "CausalLM", "MaskedLM", "CTC")
+            reads_more = any("vision" in name for name in config.sub_configs)
+            skipped = 0 if reads_more else 1 if config.is_encoder_decoder else 3
+            kinds = [getattr(transformers, f"AutoModelFor{name}") for name in whole[skipped:]]
+            auto = next((each for each in kinds if type(config) in each._model_mapping), AutoModel)
+            return auto.from_config(config, attn_implementation="eager").eval()
     except Exception as error:  # a configuration class may fail in any way on a value that does not suit it
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
@@ -192,7 +196,7 @@ def count_modules(network: nn.Module) -> Built:
         layers=[(parts, count, size) for (parts, size), count in kinds.items()],
         width=text.hidden_size or 0,
         vocabulary=text.vocab_size or 0,
-        context=text.max_position_embeddings,
+        context=text.max_position_embeddings if (text.max_position_embeddings or 0) > 0 else None,
         is_tied=head is not None and head is table,
         dtype=str(getattr(config, "dtype", None) or "float32").removeprefix("torch."),
         compressed_cache=((text.kv_lora_rank or 0) + (text.qk_rope_head_dim or 0)) * mixers["attention"]
@@ -204,17 +208,28 @@ def count_modules(network: nn.Module) -> Built:
         tables=tuple(name for name, each in network.named_parameters() if each is table),
         left_out=tuple(network_._keys_to_ignore_on_load_unexpected or ()),
     )
-    others = {kind: count for kind, count in mixers.items() if kind != "attention"}
+    silent = _silence(config, text, built, reads_tokens=table is not None)
+    if silent:
+        return replace(built, silent=silent)
+    more = "it was fitted on text alone" if components["vision and audio"] else ""
+    return replace(built, shape=_sketch(built, text, network), silent=more)
+
+
+def _silence(config: Any, text: _Sizes, built: Built, *, reads_tokens: bool) -> str:
+    """Why the theory says nothing of a network; empty where it speaks."""
     if config.is_encoder_decoder:
-        silent = "it is about single stacks, and this is an encoder with a decoder"
-    elif others or not built.layers:
+        return "it is about single stacks, and this is an encoder with a decoder"
+    others = {kind: count for kind, count in built.mixers.items() if kind != "attention"}
+    if others or not built.layers:
         kinds_of = " and ".join(f"{count} of {kind}" for kind, count in others.items()) or "none that are recognized"
-        silent = f"it is about layers of self-attention, and of {built.depth} layers here are {kinds_of}"
-    elif not (built.width and built.vocabulary and text.num_attention_heads and text.intermediate_size):
-        silent = "its layers differ in size"
-    else:
-        return replace(built, shape=_sketch(built, text, network))
-    return replace(built, silent=silent)
+        return f"it is about layers of self-attention, and of {built.depth} layers here are {kinds_of}"
+    if not reads_tokens:
+        return "it is about networks that read tokens"
+    if not text.is_causal():
+        return "it is about decoders that predict the next token"
+    if not (built.width and built.vocabulary and text.num_attention_heads and text.intermediate_size):
+        return "its configuration does not name one size for all layers"
+    return ""
 
 
 class _Sizes:
@@ -222,6 +237,12 @@ class _Sizes:
 
     def __init__(self, config: Any) -> None:
         self._config = config.get_text_config(decoder=True) if config.sub_configs else config
+
+    def is_causal(self) -> bool:
+        """Whether transformers has a decoder of this family that predicts the next token."""
+        from transformers import AutoModelForCausalLM
+
+        return type(self._config) in AutoModelForCausalLM._model_mapping
 
     def __getattr__(self, name: str) -> int | None:
         try:

@@ -170,7 +170,8 @@ def _of_folder(folder: Path, name: str) -> ModelFiles:
     if not path.is_file():
         base = base_of(folder)
         if base is not None:
-            raise InputError(f"'{folder}' holds an adapter, which has no shape of its own: audit its model '{base}'")
+            # An adapter has no shape of its own: it is that of its model.
+            return replace(find_model(base), name=name)
         raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
     weights = (folder / SINGLE,) if (folder / SINGLE).is_file() else ()
     if (folder / INDEX).is_file():

@@ -120,7 +120,10 @@ def _read(model: ModelFiles) -> Shape | Built:
     if shape is not None and shape.whole:
         return shape
     try:
-        return count_modules(build(data, source))
+        built = count_modules(build(data, source))
+        if data.get("architectures"):
+            return built
+        return replace(built, notes=(f"the configuration names no class: counted as {built.counted_as}",))
     except InputError:
         text: Any = data.get("text_config")
         if shape is not None:

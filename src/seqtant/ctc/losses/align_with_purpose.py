@@ -71,6 +71,8 @@ class AlignWithPurpose(LossTerm):
             raise InputError(f"score is '{score}': use 'frame-mean' or 'sum'")
         if reduction not in {"sample-sum", "mean"}:
             raise InputError(f"reduction is '{reduction}': use 'sample-sum' or 'mean'")
+        if isinstance(properties, str) or not isinstance(properties, Sequence) or not properties:
+            raise InputError(f"properties is {properties!r:.60}: give a list of at least one, and weights as weight=")
         self.properties = tuple(PROPERTIES[item]() if isinstance(item, str) else item for item in properties)
         self.names = tuple(item if isinstance(item, str) else type(item).__name__ for item in properties)
         each = weight if isinstance(weight, Sequence) else [weight] * len(self.properties)
