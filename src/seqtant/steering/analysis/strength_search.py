@@ -265,9 +265,9 @@ def bracket(measured: StrengthMeasurements, budget: Budget, start: float, *, tol
         above = excess(high)
     if above < 0:
         return float("inf")
-    if abs(above) <= tolerance * budget.share:
-        return high
     for _ in range(30):
+        if abs(above) <= tolerance * budget.share:
+            return high
         # Zero of the straight line through (low, below) and (high, above).
         middle = (low * above - high * below) / (above - below)
         found = excess(middle)
