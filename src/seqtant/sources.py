@@ -221,29 +221,37 @@ def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
 
 
 def _check_adapter(folder: Path, *, tokenizer: bool) -> None:
-    base = base_of(folder)
-    if base is None:
+    if not is_adapter(folder):
         raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
+    base = base_of(folder)
     if not (folder / "adapter_model.safetensors").is_file():
         refuse_pickles(folder)
         raise InputError(f"the adapter '{folder}' has no weights: adapter_model.safetensors is missing")
     below = locate(base)
-    if below is not None:
-        check_folder(below, tokenizer=tokenizer and not any((folder / name).is_file() for name in TOKENIZER_FILES))
+    if below is None:
+        return
+    if is_adapter_alone(below):
+        raise InputError(f"the adapter '{folder}' names another adapter, '{base}': name the model below both")
+    check_folder(below, tokenizer=tokenizer and not any((folder / name).is_file() for name in TOKENIZER_FILES))
 
 
-def base_of(folder: Path) -> str | None:
-    """Reads which model a PEFT adapter in a folder belongs to; None where there is no adapter.
+def is_adapter(folder: str | Path) -> bool:
+    """Whether a folder holds a PEFT adapter."""
+    return (Path(folder).expanduser() / "adapter_config.json").is_file()
 
-    A relative path is taken from the working folder, as PEFT does, or from beside the adapter.
-    """
-    config = folder / "adapter_config.json"
-    if (folder / "config.json").is_file() or not config.is_file():
-        return None
+
+def is_adapter_alone(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no model."""
+    return is_adapter(folder) and not (folder / "config.json").is_file()
+
+
+def base_of(folder: str | Path) -> str:
+    """The base model that an adapter names; a relative path is taken from the working folder or from beside it."""
+    config = Path(folder).expanduser() / "adapter_config.json"
     base = read_json(config).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
-        raise InputError(f"'{config}' does not name the model that the adapter belongs to: set base_model_name_or_path")
-    beside = folder / base
+        raise InputError(f"'{config}' names no base model: base_model_name_or_path does not name the model below it")
+    beside = config.parent / base
     return str(beside) if beside.is_dir() and not Path(base).is_dir() else base
 
 

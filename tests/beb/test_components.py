@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from seqtant.beb.components.adapters import AdaptedBase, adapted, base_of, is_adapter
+from seqtant.beb.components.adapters import AdaptedBase, adapted
 from seqtant.beb.components.loading import (
     Component,
     SystemPromptLM,
@@ -22,6 +22,7 @@ from seqtant.beb.components.loading import (
 )
 from seqtant.errors import InputError
 from seqtant.lm import HuggingFaceLM, MarkovLM, generate, next_token_log_probs, token_log_probs
+from seqtant.sources import base_of, is_adapter
 
 
 def tiny(seed: int = 0) -> HuggingFaceLM:

@@ -322,3 +322,10 @@ def test_a_gguf_file_is_read_as_the_network_it_was_written_from(tmp_path: Path) 
     (tmp_path / "broken.gguf").write_bytes(b"no model")
     with pytest.raises(InputError, match="is no GGUF file"):
         load(tmp_path / "broken.gguf", device="cpu", tokenizer=False)
+
+
+def test_an_adapter_on_an_adapter_is_refused(adapter: tuple[Path, torch.Tensor]) -> None:
+    path, _ = adapter
+    change_adapter(path, base_model_name_or_path=str(path))
+    with pytest.raises(InputError, match="names another adapter"):
+        load(path, device="cpu")

@@ -28,7 +28,16 @@ from seqtant.errors import InputError
 from seqtant.lm.huggingface import Abilities, HuggingFaceLM, only_grows
 from seqtant.lm.interface import CausalLM
 from seqtant.optional import require
-from seqtant.sources import REFERENCE, TOKENIZER_FILES, ModelSource, base_of, check_folder, is_path, locate
+from seqtant.sources import (
+    REFERENCE,
+    TOKENIZER_FILES,
+    ModelSource,
+    base_of,
+    check_folder,
+    is_adapter_alone,
+    is_path,
+    locate,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -267,9 +276,8 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
     if folder is not None:
         check_folder(folder, tokenizer=tokenizer)
         source, name = str(folder), REFERENCE if str(model) == REFERENCE else folder.resolve().name
-        base = base_of(folder)
-        if base is not None:
-            return _open_adapter(folder, base, device, dtype, tokenizer=tokenizer)
+        if is_adapter_alone(folder):
+            return _open_adapter(folder, base_of(folder), device, dtype, tokenizer=tokenizer)
     more: dict[str, Any] = {}
     if folder is not None and folder.is_file():
         require("gguf", extra="gguf")
@@ -326,8 +334,7 @@ def _open_adapter(
     loaded = _open(base, device, dtype, tokenizer=tokenizer and not has_words)
     network: Any = loaded.model
     try:
-        with quiet(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        with quiet(), without_foreign_warnings():
             network.load_adapter(str(folder))
     except Exception as error:  # PEFT raises of every kind where adapter and model do not fit
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -343,6 +350,14 @@ def _open_adapter(
         check_match(found, words)
     found.abilities = loaded.abilities
     return found
+
+
+@contextmanager
+def without_foreign_warnings() -> Iterator[None]:
+    """Silences what PEFT's calls make transformers say of a property it means to rename: no user can act on it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def pick_device(device: str | torch.device) -> torch.device:

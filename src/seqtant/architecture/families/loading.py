@@ -17,7 +17,7 @@ from seqtant.architecture.families.fields import Fields
 from seqtant.architecture.families.shape import Shape
 from seqtant.errors import InputError, suggest
 from seqtant.registry import Registry
-from seqtant.sources import base_of, is_path, name_of, read_json
+from seqtant.sources import base_of, is_adapter, is_path, name_of, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,10 +168,9 @@ def _of_folder(folder: Path, name: str) -> ModelFiles:
     """Reads a folder; an index that names a missing weights file is an error."""
     path = folder / "config.json"
     if not path.is_file():
-        base = base_of(folder)
-        if base is not None:
+        if is_adapter(folder):
             # An adapter has no shape of its own: it is that of its model.
-            return replace(find_model(base), name=name)
+            return replace(find_model(base_of(folder)), name=name)
         raise InputError(f"'{folder}' has no config.json: give a folder in Hugging Face format")
     weights = (folder / SINGLE,) if (folder / SINGLE).is_file() else ()
     if (folder / INDEX).is_file():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,35 +17,11 @@ from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, replaced, with_hidden
 from seqtant.lm.interface import Keep, LMOutput
 from seqtant.lm.layers import BlockStates, run_to_layer
+from seqtant.lm.loading import without_foreign_warnings
 from seqtant.optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def is_adapter(folder: str | Path) -> bool:
-    """Whether a folder holds a PEFT adapter."""
-    return (Path(folder).expanduser() / "adapter_config.json").is_file()
-
-
-def base_of(folder: str | Path) -> str:
-    """The base model that an adapter names."""
-    path = Path(folder).expanduser() / "adapter_config.json"
-    try:
-        name = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"'{path}' is no readable JSON object: copy the adapter again") from error
-    if not isinstance(name, str) or not name:
-        raise InputError(f"'{path}' names no base model: give an adapter that PEFT saved")
-    return name
-
-
-@contextmanager
-def without_foreign_warnings() -> Iterator[None]:
-    """Silences what PEFT's calls make transformers say of a property it means to rename: no user can act on it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        yield
 
 
 class AdaptedBase:

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from seqtant.beb.components.adapters import without_foreign_warnings
 from seqtant.beb.config import Fitting
 from seqtant.beb.prompts.sampling import Prompt
 from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.loading import without_foreign_warnings
 from seqtant.optional import require
 from seqtant.runs.recorder import Context
 from seqtant.training import TrainingConfig, train

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from seqtant.beb.components.adapters import adapted, is_adapter
+from seqtant.beb.components.adapters import adapted
 from seqtant.beb.components.finetune import fit_component
 from seqtant.beb.components.loading import known_name
 from seqtant.beb.config import Fitting
@@ -21,7 +21,18 @@ from seqtant.lm.interface import encode
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import token_log_probs
 from seqtant.runs.recorder import Context
-from seqtant.sources import REFERENCE, ModelSource, Rows, describe, is_path, locate, read_lines, text_of, value_of
+from seqtant.sources import (
+    REFERENCE,
+    ModelSource,
+    Rows,
+    describe,
+    is_adapter,
+    is_path,
+    locate,
+    read_lines,
+    text_of,
+    value_of,
+)
 from seqtant.stats.intervals import share
 
 GROUP = 3

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from seqtant.beb.components.adapters import adapted, base_of, is_adapter
+from seqtant.beb.components.adapters import adapted
 from seqtant.beb.prompts.divergence import same_tokenizer
 from seqtant.errors import InputError
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import CausalLM, Keep, LMOutput, encode, kept_positions
 from seqtant.lm.loading import load
-from seqtant.sources import REFERENCE, ModelSource, is_path
+from seqtant.sources import REFERENCE, ModelSource, base_of, is_adapter, is_path
 
 WORLD = "world"
 """The reference world's exact probabilities; ``world:a,b`` are those of some of its personas."""

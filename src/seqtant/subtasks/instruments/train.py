@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.interface import tokenizer_of
-from seqtant.lm.loading import load
+from seqtant.lm.loading import load, without_foreign_warnings
 from seqtant.optional import require
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
@@ -170,9 +169,7 @@ def _adapt(
     """Trains LoRA matrices (alpha / rank is 2), merges them into ``model`` itself, and counts what was trained."""
     peft = require("peft", extra="peft")
     settings = peft.LoraConfig(r=config.lora_rank, lora_alpha=2 * config.lora_rank, target_modules="all-linear")
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # PEFT reads a name that transformers is about to rename; nobody here can do anything about it.
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+    with torch.random.fork_rng(devices=[]), without_foreign_warnings():
         torch.manual_seed(context.seed)
         network: Any = peft.get_peft_model(model.model, settings)
     tokenizer, generator = tokenizer_of(model), np.random.default_rng([context.seed, 6])
