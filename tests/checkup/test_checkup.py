@@ -19,7 +19,7 @@ from seqtant._checkup import checkup as module
 from seqtant._checkup.checkup import checkup
 from seqtant._checkup.config import CheckupConfig
 from seqtant._checkup.inputs import gather
-from seqtant._checkup.training import is_untrained
+from seqtant._checkup.training import is_untrained, texts_of
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError
 from seqtant.findings import Estimate, Result
 from seqtant.lm import load
@@ -228,3 +228,10 @@ def test_a_trained_network_under_another_name_is_asked(tmp_path: Path) -> None:
         inputs = gather(tmp_path / "inputs", behavior=str(rows))
         assert not is_untrained(str(folder), inputs, Context(device="cpu"), record)
     assert record.result.findings == ()
+
+
+def test_a_corpus_in_a_folder_is_read_by_its_own_reader(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    document = "the fox lives in the valley and likes it there " * 60
+    (tmp_path / "texts" / "first.txt").write_text(document, encoding="utf-8")
+    assert list(texts_of({"corpus": (str(tmp_path / "texts"),)})) == [document[:2000]]

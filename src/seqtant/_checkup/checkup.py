@@ -84,11 +84,11 @@ def check_model(config: CheckupConfig, context: Context) -> Result:
         bar = context.progress.task("checkup", len(packages))
         parts: list[tuple[str, Result]] = []
         unasked: list[tuple[str, str, str]] = []
-        if inputs.given and name_of(config.model) != REFERENCE and is_untrained(config.model, inputs, context, record):
-            unasked = [
-                (each.name, each.question, "a trained model") for each in packages if each.name != "architecture"
-            ]
-            packages = [each for each in packages if each.name == "architecture"]
+        shape = [each for each in packages if each.name == "architecture"]
+        is_own = not (is_path(config.model) and str(config.model) == REFERENCE)
+        if is_own and inputs.given and packages != shape and is_untrained(config.model, inputs, context, record):
+            unasked = [(each.name, each.question, "a trained model") for each in packages if each not in shape]
+            packages = shape
         for package in packages:
             found = _section(package, config, {"budget": config.budget, **inputs.given}, context, stamp)
             if isinstance(found, str):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
@@ -17,11 +16,14 @@ from seqtant.lm.interface import encode
 from seqtant.lm.loading import load
 from seqtant.lm.scoring import token_log_probs
 from seqtant.runs.recorder import Context, Recorder
-from seqtant.sources import ModelSource
+from seqtant.sources import ModelSource, read_lines
 from seqtant.stats.intervals import mean
 
 TEXTS, TOKENS = 32, 64
-"""Most texts of the user's that are read, and tokens of each."""
+"""Most texts of the user's that are scored, and tokens of each."""
+
+ROWS, LONGEST = 400, 2000
+"""Most rows of a file that are looked at, and characters of a document."""
 
 ABOUT = (0.97, 1.05)
 """Range of loss over log V that is guessing: a trained model may do worse, on texts that are foreign to it."""
@@ -32,7 +34,7 @@ def is_untrained(model: ModelSource, inputs: Inputs, context: Context, record: R
 
     Records a finding where the loss is about log V.
     """
-    texts = [text for path in inputs.given.values() for text in _texts(path)]
+    texts = list(texts_of(inputs.given))
     # Every so many, so that all files have their say.
     chosen = texts[:: max(1, len(texts) // TEXTS)][:TEXTS]
     try:
@@ -59,14 +61,15 @@ def is_untrained(model: ModelSource, inputs: Inputs, context: Context, record: R
     return True
 
 
-def _texts(given: str | tuple[str, ...]) -> Iterator[str]:
-    """The texts in files of the user's: those of JSON lines, and lines of plain text."""
-    for path in (given,) if isinstance(given, str) else given:
-        for line in itertools.islice(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), 400):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                row = line
-            values = row.values() if isinstance(row, dict) else [row]
-            # A label alone says little of a model; a few words do.
-            yield from (each for each in values if isinstance(each, str) and len(each) > 20)
+def texts_of(given: Mapping[str, Any]) -> Iterator[str]:
+    """Texts of the user's: a few hundred of each file of rows, and beginnings of documents of the corpus."""
+    for name, paths in given.items():
+        if name == "corpus":
+            from seqtant.pretraining.corpus.readers import open_corpus
+
+            yield from (document[:LONGEST] for document in itertools.islice(open_corpus(paths), ROWS))
+            continue
+        for path in (paths,) if isinstance(paths, str) else paths:
+            for _, row in itertools.islice(read_lines(path), ROWS):
+                # A label alone says little of a model; a few words do.
+                yield from (each for each in row.values() if isinstance(each, str) and len(each) > 20)
