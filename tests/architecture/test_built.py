@@ -201,8 +201,6 @@ def test_of_two_names_of_a_size_transformers_choice_counts(
         data["attention_types"] = [[["global"], 2]]
     both = [(common, sizes[common]), (own, 2 * sizes[common])]
     data |= dict(both if first_is_common else reversed(both))
-    if family == "gpt_neo" and common == "num_hidden_layers":
-        data["attention_types"] = [[["global"], 2]]
     shape = describe(data)
     network = build(data | {"architectures": [shape.counted_as]})
     assert count_parameters(shape).total == sum(each.numel() for each in network.parameters())

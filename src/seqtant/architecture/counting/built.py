@@ -111,6 +111,8 @@ def build(data: Mapping[str, Any], source: str = "configuration") -> nn.Module:
     import transformers
     from transformers import AutoModel
 
+    from seqtant.lm.loading import quiet
+
     kind = str(data.get("model_type"))
     known = transformers.CONFIG_MAPPING
     if kind not in known:
@@ -119,7 +121,7 @@ def build(data: Mapping[str, Any], source: str = "configuration") -> nn.Module:
     named = next(iter(data.get("architectures") or []), "")
     chosen: Any = getattr(transformers, named, None) if isinstance(named, str) else None
     try:
-        with _silent(), torch.device("meta"), torch.no_grad():
+        with quiet(), warnings.catch_warnings(action="ignore"), torch.device("meta"), torch.no_grad():
             config = known[kind].from_dict(dict(data))
             # Products of queries and keys as such, which the counter of FLOPs can see.
             config._attn_implementation = "eager"
@@ -314,17 +316,22 @@ def _trace(network: Any, owners: Mapping[str, nn.Module], tokens: int, *, alike:
     """FLOPs by component, numbers in the cache per further token while no window is full, and at this length."""
     import torch
 
+    from seqtant.lm.loading import quiet
+
     text = _Sizes(network.config)
-    with _silent(), torch.no_grad(), _standing_in(owners, network.config, alike=alike) as run:
+    # A window would bend the cache's growth, so that only lengths within it are drawn out.
+    may_draw = 300 < tokens <= min(text.sliding_window or tokens, text.attention_window_size or tokens)
+    silenced = warnings.catch_warnings(action="ignore")
+    with quiet(), silenced, torch.no_grad(), _standing_in(owners, network.config, alike=alike) as run:
         (_, two), (_, three) = (_pass(network, owners, length, run) for length in (2, 3))
-        begun = time.process_time()
-        at = {64: _pass(network, owners, 64, run)[0]}
-        is_long = tokens > 300 and (time.process_time() - begun) * tokens / 64 > LONGEST
-        if is_long and tokens <= min(text.sliding_window or tokens, text.attention_window_size or tokens):
-            at |= {length: _pass(network, owners, length, run)[0] for length in (32, 96, 300)}
-            # Chunks of tokens would bend the curve: it must meet a length beyond them.
-            if _drawn_out(at, 300) == at[300]:
-                return _drawn_out(at, tokens), three - two, three + (tokens - 3) * (three - two)
+        if may_draw:
+            begun = time.process_time()
+            at = {64: _pass(network, owners, 64, run)[0]}
+            if (time.process_time() - begun) * tokens / 64 > LONGEST:
+                at |= {length: _pass(network, owners, length, run)[0] for length in (32, 96, 300)}
+                # Chunks of tokens would bend the curve of FLOPs: it must meet a length beyond them.
+                if _drawn_out(at, 300) == at[300]:
+                    return _drawn_out(at, tokens), three - two, three + (tokens - 3) * (three - two)
         flops, held = _pass(network, owners, tokens, run)
         return flops, three - two, held
 
@@ -495,17 +502,3 @@ def _weight_of(getter: Any) -> Any:
         return getattr(getter(), "weight", None)
     except (NotImplementedError, AttributeError):
         return None
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)

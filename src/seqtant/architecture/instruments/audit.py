@@ -167,9 +167,7 @@ def _record_counts(record: Recorder, found: Shape | Built, counted: Parameters, 
     }.items():
         record.value(name, number)
     components = {name: count for name, count in counted.components.items() if count or name == "head"}
-    components |= {"total": counted.total, "active per token": counted.active}
-    if not counted.inactive:
-        del components["active per token"]
+    components |= {"total": counted.total} | ({"active per token": counted.active} if counted.inactive else {})
     record.table(
         "parameters",
         f"Parameters, counted as {found.counted_as}",
