@@ -1,9 +1,10 @@
-"""Files that are written whole or not at all: to a temporary name, then renamed."""
+"""Files that are written whole or not at all: in a temporary folder, then moved to their place."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,19 +25,21 @@ _PLACE_AT_FAULT = {
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path`` and renames it on success; on failure nothing is left."""
-    # In the same folder, since a rename is atomic within one file system only; by process, so that two do not mix.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Gives a path in a temporary folder beside ``path`` and moves it there on success; on failure nothing is left."""
+    # Beside it, since a rename is atomic within one file system only; by process, so that two do not mix; a folder,
+    # since a library may write a temporary file of its own beside what it is given (safetensors 0.8 does).
+    folder = path.with_name(f".{path.name}.{os.getpid()}.partial")
     make_folder(path.parent)
     try:
-        yield temporary
-        temporary.replace(path)
+        folder.mkdir(exist_ok=True)
+        yield folder / path.name
+        (folder / path.name).replace(path)
     except OSError as error:
         if error.errno not in _PLACE_AT_FAULT:
             raise
         raise InputError(f"cannot write '{path}': {error.strerror}: choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

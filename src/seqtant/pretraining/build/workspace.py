@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,7 +51,7 @@ MANIFEST = "manifest.json"
 
 
 def write_once(path: Path, make: Callable[[Path], object]) -> None:
-    """Writes a file if it does not exist yet: to a temporary file, then renamed."""
+    """Writes a file if it does not exist yet: in a temporary folder, then moved."""
     if not path.is_file():
         with whole_file(path) as partial:
             make(partial)
@@ -60,7 +61,7 @@ class Workspace:
     """A folder of artifacts, named by the hash of their stage, its settings and the names of what they are made from.
 
     Args:
-        folder: Made if it does not exist; temporary files of killed runs are removed.
+        folder: Made if it does not exist; temporary folders of killed runs are removed.
 
     Example:
         >>> import tempfile
@@ -74,18 +75,16 @@ class Workspace:
         make_folder(folder)
         self.folder = folder
         self.seconds: dict[str, float] = defaultdict(float)
-        for left in folder.rglob(".*.partial"):
-            number = re.search(r"\.(\d+)\.partial$", left.name)
-            is_written = number is not None
+        # os.walk and not rglob, which raises where another process moves its temporary folder away meanwhile.
+        for left in (Path(place, name) for place, names, _ in os.walk(folder) for name in names):
+            number = re.search(r"^\..*\.(\d+)\.partial$", left.name)
             try:
                 if number is not None:
                     os.kill(int(number[1]), 0)  # signal 0 is not sent: it only checks that its writer is alive
             except ProcessLookupError:
-                is_written = False
+                shutil.rmtree(left, ignore_errors=True)
             except PermissionError:
                 pass  # the process of another user
-            if not is_written:
-                left.unlink(missing_ok=True)
 
     def path(self, stage: str, inputs: dict[str, Any], suffix: str) -> Path:
         """Path of an artifact, whether it exists or not."""
