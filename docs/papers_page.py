@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 SOURCE = "https://github.com/seqtant/seqtant/blob/main/recipes"
 
 ANSWERS = {
-    1: ("steering choose", "steering sweep", "steering diagnose", "steering refit"),
+    1: ("steering choose", "steering sweep", "steering diagnose"),
     2: ("ctc finetune", "ctc sweep", "ctc latency", "ctc diagnose"),
     3: ("beb measure", "beb bound", "beb curve", "beb search", "beb guard", "beb gate"),
     4: ("icl shots", "icl posterior", "icl corrupt", "icl bound", "icl ginc bayes"),

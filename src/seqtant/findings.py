@@ -225,6 +225,8 @@ class Claim:
     """Configuration of that instrument."""
     value: str = ""
     """Key in the result's ``values``."""
+    script: str = ""
+    """What makes the record, where no verb does; ``instrument`` and ``config`` are then those of the record."""
     scale: Scale = "smoke"
     """Smallest scale at which it can be observed."""
     why_not: str = ""

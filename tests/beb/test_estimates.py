@@ -20,7 +20,6 @@ from seqtant.beb.estimation.estimates import (
     variance_slope,
     worst_behavior,
 )
-from seqtant.beb.instruments.refit import behavior_sigmoid
 from seqtant.beb.prompts.divergence import Evidence
 from seqtant.beb.study.measurement import Measurement
 from seqtant.beb.study.summary import numbers, summarize
@@ -222,12 +221,6 @@ def test_intervals_of_gamma_at_the_edges() -> None:
     assert soft.method.startswith("empirical Bernstein")
     assert soft.low is not None
     assert soft.low < -0.5 < (soft.high or 0)
-
-
-def test_a_sigmoid_fit_finds_its_own_parameters() -> None:
-    n = np.arange(1, 11)
-    fit = behavior_sigmoid(n.tolist(), 1 / (1 + np.exp(0.7 * (n - 4.84))))
-    assert fit.parameters == pytest.approx([4.84, 0.7], abs=1e-6)
 
 
 def with_scorer(observed: Measurement, check: ScorerCheck, rates: tuple[float, float]) -> Measurement:

@@ -14,7 +14,6 @@ from scipy.stats import norm
 
 from seqtant.beb import theory
 from seqtant.beb.analytic import IidMixture
-from seqtant.beb.instruments.refit import half_slope
 from seqtant.errors import InputError
 
 PARTS = [(0.9, 0.1), (0.8, 0.3), (0.6, 0.05), (0.97, 0.5)]
@@ -178,16 +177,6 @@ def test_expected_weight_against_adaptive_quadrature() -> None:
             points=[(9.0 - mean) / spread],
         )
         assert theory.expected_weight(-9.0, 1.2, sigma, n) == pytest.approx(exact, abs=2e-4)
-
-
-def test_an_average_over_prompts_is_flatter_than_one_prompt() -> None:
-    places = np.linspace(1, 30, 200)
-    one, average = theory.sigmoid_weight(-18.0, 1.5, places), theory.expected_weight(-18.0, 1.5, 1.5, places)
-    assert np.gradient(average, places).max() < 0.7 * np.gradient(one, places).max()
-    center = theory.halfway(-18.0, 1.5)
-    slope = np.gradient(np.log(average / (1 - average)), places)[np.argmin(abs(places - center))]
-    assert slope == pytest.approx(half_slope(1.5, 1.5, center), rel=0.15)
-    assert half_slope(10.57, math.sqrt(45.6), 2.64) == pytest.approx(10.57 / math.sqrt(1 + math.pi * 45.6 * 2.64 / 8))
 
 
 @given(st.floats(-700, -1e-3), st.floats(1e-6, 1.9))

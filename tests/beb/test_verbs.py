@@ -250,23 +250,8 @@ def test_a_network_trained_on_a_known_mixture_is_read_within_a_quarter_nat() -> 
     assert result.values["halfway_predicted"] == pytest.approx(result.values["halfway_measured"], rel=0.15)
 
 
-def test_published_curves() -> None:
-    values = beb.refit().values
-    assert values["paper_beta"] == pytest.approx(10.57, abs=0.01)
-    assert values["paper_log_inverse_alpha"] == pytest.approx(29.95, abs=0.01)
-    assert values["pretrained_beta"] == pytest.approx(1.78, abs=0.01)
-    assert values["beta_prime_over_beta"] == pytest.approx(1.28, abs=0.01)
-    assert values["halfway"] == pytest.approx(2.64, abs=0.01)
-    assert values["halfway_slope"] == pytest.approx(3.53, abs=0.01)
-    other = beb.refit(series="anti-immigration").values
-    assert other["paper_beta"] == pytest.approx(5.81, abs=0.01)
-    assert other["paper_ratio"] == pytest.approx(3.02, abs=0.01)
-    assert other["halfway_guarded"] == pytest.approx(7.23, abs=0.01)
-    assert other["sigma2"] == pytest.approx(75.75, abs=0.01)
-
-
 def test_results_never_call_a_length_safe(exact: Result) -> None:
-    for result in (beb.bound(), exact, beb.gate(model="world", **FEW), beb.refit()):
+    for result in (beb.bound(), exact, beb.gate(model="world", **FEW)):
         text = json.dumps([[table.rows, table.note, table.title] for table in result.tables])
         text += " ".join(f"{f.question} {f.summary} {f.advice}" for f in result.findings) + result.title
         assert "safe" not in text.lower()

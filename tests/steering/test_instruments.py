@@ -121,13 +121,6 @@ def test_users_own_files(capsys: pytest.CaptureFixture[str], folder: Path, tmp_p
     assert any("A3 is about questions" in warning for warning in diagnosed.warnings)
 
 
-def test_refit_of_the_authors_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    values = ask(capsys, "refit").values
-    assert values["loss_ratio_log2"] == pytest.approx(2.01, abs=0.1)
-    linear, pure = (float(values[f"error_{name}"] or 0) for name in ("linear_quadratic", "quadratic"))
-    assert linear < 0.05 < pure
-
-
 @pytest.mark.parametrize(("arguments", "reason"), [
     (("choose", "--budget", "1.5"), "budget is 1.5"),
     (("extract", "--method", "centered-pca"), "centering the differences"),

@@ -10,14 +10,14 @@ import torch
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.reference.world.world import World
 from seqtant.runs.recorder import Context, Recorder
-from seqtant.steering.config import RefitConfig
+from seqtant.steering.config import SweepConfig
 from seqtant.steering.inputs import record_warnings
 from seqtant.steering.vectors.vector import LayerFacts, SteeringVector
 from tests.steering.samples import make_bench, make_model, random_vector
 
 
 def warnings(model: HuggingFaceLM, vector: SteeringVector, strengths: list[float]) -> tuple[str, ...]:
-    with Recorder("steering.refit", "test", RefitConfig(), Context()) as record:
+    with Recorder("steering.sweep", "test", SweepConfig(), Context()) as record:
         record_warnings(record, make_bench(model, vector), strengths)
     return record.result.warnings
 

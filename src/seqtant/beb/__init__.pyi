@@ -17,7 +17,6 @@ from .config import GateConfig as GateConfig
 from .config import GuardConfig as GuardConfig
 from .config import MeasureConfig as MeasureConfig
 from .config import PersonasConfig as PersonasConfig
-from .config import RefitConfig as RefitConfig
 from .config import SearchConfig as SearchConfig
 from .estimation.alpha import estimate_alpha as estimate_alpha
 from .instruments.bound import bound as bound
@@ -30,7 +29,6 @@ from .instruments.gate import gate as gate
 from .instruments.guard import price_guards as price_guards
 from .instruments.measure import measure as measure
 from .instruments.personas import rank_personas as rank_personas
-from .instruments.refit import refit as refit
 from .instruments.search import search_prompts as search_prompts
 from .prompts.divergence import Evidence as Evidence
 from .prompts.divergence import compute_evidence as compute_evidence

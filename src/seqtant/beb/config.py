@@ -348,12 +348,3 @@ class CalibrateConfig(VerbConfig):
     """Width of the network, a GPT-2 of two blocks."""
     resamples: Resamples = 400
     """Bootstrap resamples over prompts."""
-
-
-@config
-class RefitConfig(VerbConfig):
-    """Fit the published curves again; no model is run."""
-
-    verb: ClassVar[str] = "beb.refit"
-    series: Literal["agreeableness", "anti-immigration"] = "agreeableness"
-    """Behavior whose curves are fitted; both are tabulated."""

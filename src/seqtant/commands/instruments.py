@@ -66,7 +66,6 @@ VERBS: dict[str, dict[str, str]] = {
         "gate": "result / min_length quantity model minus plus",
         "fit-components": "model / statements negative template epochs learning_rate to",
         "calibrate": "alpha steps prompts",
-        "refit": "series",
     },
     "steering": {
         "extract": "model / pairs layers method template",
@@ -77,7 +76,6 @@ VERBS: dict[str, dict[str, str]] = {
         "apply": "model / prompt prompts_file vector pairs strength layers positions tokens temperature",
         "export": "model / to format vector pairs strength layers",
         "train": "reviews text steps width depth",
-        "refit": "",
     },
     "ctc": {
         "train": "data test_speaker base_steps",

@@ -73,6 +73,9 @@ def check_claims(
     entries: dict[str, Entry] = {}
     groups: dict[tuple[str, str], tuple[Any, list[Claim]]] = {}
     for claim in claims:
+        if claim.script:
+            entries[claim.id] = kept_claims([claim], records or Records(None))[0]
+            continue
         if not claim.instrument or PRESETS.index(claim.scale) > PRESETS.index(scale):
             entries[claim.id] = Entry(check=judge(claim, None), reason=claim.why_not)
             continue
@@ -99,10 +102,10 @@ def kept_claims(claims: Sequence[Claim], records: Records) -> list[Entry]:
     """
     entries: list[Entry] = []
     for claim in claims:
-        entry = Entry(check=judge(claim, None), reason=claim.why_not)
+        entry = Entry(check=judge(claim, None), reason=claim.why_not or (claim.script and f"run {claim.script} --keep"))
         if claim.instrument:
-            config = build(config_type(claim.instrument), claim.config, source=claim.id)
-            result = records.find(claim.instrument, config_hash(config), seed=0)
+            made = claim.config if claim.script else build(config_type(claim.instrument), claim.config, source=claim.id)
+            result = records.find(claim.instrument, config_hash(made), seed=0)
             entry = entry if result is None else _entry(claim, result, result.created)
         entries.append(entry)
     return entries

@@ -10,10 +10,11 @@ from typing import Any
 import seqtant
 from seqtant.errors import InputError
 from seqtant.findings import Result, from_json
-from seqtant.instruments import config_type, instrument_of, run
+from seqtant.instruments import config_type, configs, instrument_of, run
+from seqtant.packages import PACKAGES
 from seqtant.runs.recorder import Context, environment
 from seqtant.runs.store import Store
-from seqtant.settings import build, config_hash
+from seqtant.settings import build, config_hash, hash_of
 
 
 def default_folder() -> Path | None:
@@ -64,7 +65,10 @@ class Records:
 
 
 def _hash_of(record: dict[str, Any]) -> str:
-    """Hash of the configuration as today's class reads it; empty where it no longer does."""
+    """Hash of the configuration as today's class reads it; empty where it no longer does, as it is without a class."""
+    name, _, verb = record["instrument"].partition(".")
+    if name in PACKAGES and verb not in configs(name):
+        return hash_of(record["config"])
     try:
         return config_hash(build(config_type(record["instrument"]), record["config"]))
     except InputError:

@@ -14,7 +14,6 @@ from .config import DiagnoseConfig as DiagnoseConfig
 from .config import ExportConfig as ExportConfig
 from .config import ExtractConfig as ExtractConfig
 from .config import LayersConfig as LayersConfig
-from .config import RefitConfig as RefitConfig
 from .config import SweepConfig as SweepConfig
 from .config import TrainConfig as TrainConfig
 from .data.items import BehaviorPrompt as BehaviorPrompt
@@ -27,7 +26,6 @@ from .instruments.diagnose import diagnose as diagnose
 from .instruments.export import export as export
 from .instruments.extract import evaluate_vector as evaluate_vector
 from .instruments.layers import compare_layers as compare_layers
-from .instruments.refit import refit as refit
 from .instruments.sweep import sweep as sweep
 from .instruments.train import train as train
 from .playground.server import serve as serve

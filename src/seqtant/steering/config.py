@@ -331,12 +331,3 @@ class ExportConfig(VectorSource):
     """gguf: a control vector for llama.cpp. folder: a copy of the model with the vector folded into its biases."""
     strength: Finite = 1.0
     """Strength folded into what is written."""
-
-
-@config
-class RefitConfig(VerbConfig):
-    """Fit the theory's curves to the numbers of the paper's own repository; no model is run."""
-
-    verb: ClassVar[str] = "steering.refit"
-    curve: Literal["all", "international_law", "medical_genetics", "high_school_computer_science"] = "all"
-    """Which question set to take."""

@@ -1,26 +1,27 @@
 """Fits the paper's published curves again, as it did and as its own theory asks; no model is run.
 
-The numbers are those of the paper's figures, as its repository holds them: Llama-2-13b-chat and its base model;
-conditional divergences in nats over tokens 2 to 8 of each continuation, variances in nats^2, mean number of positive
-answers of 32.
+``python recipes/beb/published_curves.py`` shows both behaviors; ``--keep`` also writes the records that the claims
+read, ``results/beb/published-*.json``. The numbers are those of the paper's figures, as its repository holds them:
+Llama-2-13b-chat and its base model; conditional divergences in nats over tokens 2 to 8 of each continuation, variances
+in nats^2, mean number of positive answers of 32.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from seqtant.beb import theory
-from seqtant.beb.config import RefitConfig
 from seqtant.beb.estimation.estimates import first_points_line
 from seqtant.beb.study.reporting import DIRECTION, LIMITS
 from seqtant.findings import Cell, Estimate, Result
 from seqtant.runs.recorder import Context, Recorder
-from seqtant.runs.verb import verb
 from seqtant.stats.fits import Fit, fit_curve
 
 SOURCE = "data files of the paper's repository (yowolf/Limitations-of-Alignment-in-LLMs)"
@@ -100,22 +101,20 @@ def half_slope(beta: float, sigma: float, sentences: float) -> float:
     return beta / math.sqrt(1 + math.pi * sigma**2 * sentences / 8)
 
 
-@verb(RefitConfig)
-def refit(config: RefitConfig, context: Context) -> Result:
-    """Fits the paper's published curves again, as it did and as its own theory asks; no model is run.
+def refit(series: str) -> Result:
+    """Fits the curves of one behavior; both are tabulated.
 
     Returns:
         alpha and beta as the paper reads them off, the sum of the divergences, which a mixture bounds by log(1/alpha),
         and the sigmoids of the behavior with and without a system prompt.
-
-    Example:
-        >>> round(refit().values["paper_beta"], 2)
-        10.57
     """
-    with Recorder("beb.refit", "The paper's curves, fitted again", config, context, papers=(3,)) as record:
+    context = Context(command="python recipes/beb/published_curves.py")
+    with Recorder(
+        "beb.published_curves", "The paper's curves, fitted again", {"series": series}, context, papers=(3,)
+    ) as record:
         fitted = {name: _Fitted(curves) for name, curves in CURVES.items()}
-        curves = CURVES[config.series]
-        _record_series(record, config.series, curves, fitted[config.series])
+        curves = CURVES[series]
+        _record_series(record, series, curves, fitted[series])
         lines: list[tuple[Cell, ...]] = []
         for name, each in fitted.items():
             for model, line in (("chat", each.chat), ("pretrained", each.pretrained)):
@@ -188,3 +187,11 @@ def _record_series(record: Recorder, name: str, curves: Published, fitted: _Fitt
         predicted=Estimate.exact(smeared, method="logistic-normal average"),
         measured=slope,
     )
+
+
+if __name__ == "__main__":
+    for name in CURVES:
+        result = refit(name)
+        sys.stdout.write(f"{result}\n")
+        if "--keep" in sys.argv:
+            result.save(Path(__file__).parents[2] / "results" / "beb" / f"published-{name}.json")

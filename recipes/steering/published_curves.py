@@ -1,7 +1,8 @@
 """Fits the theory's curves to the authors' own numbers: is their loss quadratic, does a local law find their strengths?
 
-No model is run. The strength at which a budget is really spent is interpolated on each curve between the printed
-strengths.
+``python recipes/steering/published_curves.py`` shows what follows from all curves; ``--keep`` also writes the record
+that the claims read, ``results/steering/published-curves.json``. No model is run. The strength at which a budget is
+really spent is interpolated on each curve between the printed strengths.
 
 Source of the numbers: restricted scores of Llama-2-13B (base) and Llama-2-13B-chat on three MMLU test sets against the
 strength r, in ``json_files_to_produce_all_figures`` at commit decae4e of the paper's repository, read there and rounded
@@ -11,16 +12,16 @@ to three digits.
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate, Result
 from seqtant.runs.recorder import Context, Recorder
-from seqtant.runs.verb import verb
 from seqtant.stats.intervals import percentile
-from seqtant.steering.config import RefitConfig
 from seqtant.steering.theory import budget_strength, fit_bell, fit_local_law, loss_order, symmetric_loss
 
 COMPUTERS = "high_school_computer_science"
@@ -54,23 +55,16 @@ class _Fitted:
     quadratic: float
 
 
-@verb(RefitConfig)
-def refit(config: RefitConfig, context: Context) -> Result:
-    """Fits the theory's curves to the numbers of the paper's own repository; no model is run.
+def refit() -> Result:
+    """Fits the order of the loss, and a law with and without a linear term to the strength for a budget of 10 %.
 
     Returns:
-        The order of the loss, and the errors with which a law with and without a linear term finds the strength for a
-        budget of 10 %, each as the median over the curves.
-
-    Example:
-        >>> refit().values["curves"]
-        8
+        Medians over the curves.
     """
-    with Recorder("steering.refit", "The authors' curves, fitted again", config, context, papers=(1,)) as record:
+    context = Context(command="python recipes/steering/published_curves.py")
+    with Recorder("steering.published_curves", "The authors' curves, fitted again", {}, context, papers=(1,)) as record:
         rows: list[tuple[tuple[str, str, str], _Fitted]] = []
         for questions, vector, model, printed in CURVES:
-            if config.curve not in ("all", questions):
-                continue
             scores = np.array(printed)
             losses = symmetric_loss(STRENGTHS, scores)
             inside = [index for index, value in enumerate(STRENGTHS) if abs(value) <= 5]
@@ -151,3 +145,10 @@ def _record(record: Recorder, rows: list[tuple[tuple[str, str, str], _Fitted]], 
         note=f"Spent at: strength at which {100 * BUDGET:g} % are lost, read off the curve. Laws are fitted to |r| <= "
         f"{NEAR:g}, the bell to |r| <= 5 with its floor at chance.",
     )
+
+
+if __name__ == "__main__":
+    result = refit()
+    sys.stdout.write(f"{result}\n")
+    if "--keep" in sys.argv:
+        result.save(Path(__file__).parents[2] / "results" / "steering" / "published-curves.json")
