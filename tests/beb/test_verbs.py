@@ -245,7 +245,8 @@ def test_a_network_that_never_learned_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_network_trained_on_a_known_mixture_is_read_within_a_quarter_nat() -> None:
-    result = beb.calibrate(prompts=96, resamples=100, aligned_steps=0, guard_sentences=0, device="cpu")
+    # Half of the prompts leave it open: the consistency of two lengths is then within noise of its allowance.
+    result = beb.calibrate(aligned_steps=0, guard_sentences=0, device="cpu")
     assert result.values["log_inverse_alpha"] == pytest.approx(math.log(50), abs=0.25)
     assert result.values["halfway_predicted"] == pytest.approx(result.values["halfway_measured"], rel=0.15)
 

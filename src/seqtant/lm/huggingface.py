@@ -93,7 +93,7 @@ class HuggingFaceLM(CausalLM):
         self.eos_id = _special_id("eos", config, tokenizer)
         pad_id = _special_id("pad", config, tokenizer)
         self.pad_id = pad_id if pad_id is not None and 0 <= pad_id < self.vocabulary_size else 0
-        self.device = next(model.parameters()).device
+        self.device = device_of(model)
         parameters = inspect.signature(model.forward).parameters
         self.takes_positions = "position_ids" in parameters
         self._takes_keep = "logits_to_keep" in parameters
@@ -376,6 +376,20 @@ def _special_id(kind: str, config: Any, tokenizer: Any) -> int | None:
         if value is not None:
             return int(value)
     return None
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """The device that a network takes tokens on."""
+    # Weights that Accelerate keeps elsewhere are on "meta" until their module runs; its hook knows where that is.
+    place = getattr(getattr(network, "_hf_hook", None), "execution_device", None)
+    return next(network.parameters()).device if place is None else torch.device(place)
+
+
+def read_weight(network: nn.Module, name: str, weight: Tensor) -> Tensor:
+    """A weight of a network by its name, read from where Accelerate keeps it if it is not with its module."""
+    place, _, own = name.rpartition(".")
+    kept = getattr(getattr(network.get_submodule(place), "_hf_hook", None), "weights_map", None)
+    return kept[own] if weight.is_meta and kept is not None else weight
 
 
 def find_decoder(module: nn.Module) -> tuple[nn.Module, nn.ModuleList]:

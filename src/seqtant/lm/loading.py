@@ -10,16 +10,20 @@ the other ways are compared with.
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from logging import CRITICAL
+from logging import CRITICAL, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import psutil
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -37,6 +41,7 @@ from seqtant.sources import (
     is_adapter_alone,
     is_path,
     locate,
+    read_json,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +52,8 @@ TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.bfloat16: 0.5, torc
 """Largest difference of a log-probability, in nats, that rounding explains, by number type."""
 STEP_TOLERANCE = 4
 """Single steps may differ by so many tolerances: some state-space families leave out the floor of their step size."""
+FILLED = 0.8
+"""Largest share of the free memory that weights may take before Accelerate spreads them."""
 
 BEYOND = {
     # The cache keeps a window; a pass over all tokens looks back on everything.
@@ -108,6 +115,13 @@ def _probe(model: HuggingFaceLM) -> Abilities:
     changed = long.clone()
     changed[-1] = short[-1] if short[-1] != long[-1] else short[0]
     ahead = float((_log_probs(model.forward(changed[None]).logits)[0] - whole)[:-1].abs().max())
+    if ahead > allowed / 10 and getattr(
+        getattr(model.model.config, "quantization_config", None), "load_in_8bit", False
+    ):
+        raise InputError(
+            f"another last token moves the scores of '{model.name}' before it by {ahead:.2g} nats: 8-bit layers with "
+            "outlier columns look at all tokens at once: load it with llm_int8_threshold=0, or in 4 bits"
+        )
     if ahead > allowed / 10:
         raise InputError(
             f"'{model.name}' looks ahead: another last token moves the scores before it by {ahead:.2g} nats, so "
@@ -227,8 +241,10 @@ def load(
             name on the Hugging Face hub; or a transformers model, ``(model, tokenizer)``, a pipeline, or a
             :class:`CausalLM`, each used where it is and as it is. A folder never touches the network; only a hub name
             may.
-        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-        dtype: E.g. ``"float32"`` or ``torch.bfloat16``. None means float32 on a CPU and the checkpoint's own elsewhere.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``. With ``"auto"``, a folder
+            whose weights do not fit there is spread by Accelerate over all GPUs, memory and disk.
+        dtype: E.g. ``"float32"`` or ``torch.bfloat16``, or ``"8bit"`` or ``"4bit"``, which need bitsandbytes. None
+            means float32 on a CPU and the checkpoint's own elsewhere.
         tokenizer: Whether the model must come with a tokenizer; False loads the network alone.
         shared: Whether the caller leaves the network as it is, so that others may use the same object: within
             :func:`loaded_once` it is loaded only once.
@@ -260,14 +276,52 @@ def load(
     kind = pick_dtype(dtype, where)
     known = _LOADED.get() if shared else None
     if known is None:
-        return _open(model, where, kind, tokenizer=tokenizer)
+        return _open(model, where, kind, tokenizer=tokenizer, spread=device == "auto")
     key = (str(model), str(where), str(kind), str(tokenizer))
     if key not in known:
-        known[key] = _open(model, where, kind, tokenizer=tokenizer)
+        known[key] = _open(model, where, kind, tokenizer=tokenizer, spread=device == "auto")
     return known[key]
 
 
-def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool) -> HuggingFaceLM:
+def _placed(folder: Path | None, device: torch.device, dtype: str | torch.dtype, *, spread: bool) -> dict[str, Any]:
+    """Options that say where the weights go, and in how many bits: on the device, unless that is too small."""
+    if dtype in ("8bit", "4bit"):
+        require("bitsandbytes", extra="quantized")
+        from transformers import BitsAndBytesConfig
+
+        # Without outlier columns, which are found over all tokens at once, each token is rounded by itself.
+        bits = {"load_in_8bit": True, "llm_int8_threshold": 0.0}
+        if dtype == "4bit":
+            number = torch.float32 if device.type == "cpu" else torch.bfloat16
+            bits = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": number}
+        return {"quantization_config": BitsAndBytesConfig(**bits), "device_map": {"": device}}
+    options: dict[str, Any] = {"dtype": dtype}
+    if spread and folder is not None and folder.is_dir():
+        stored = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        config = read_json(folder / "config.json")
+        half = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")
+        if stored * (2 if half and dtype is torch.float32 else 1) > FILLED * free_bytes(device):
+            gpus = range(torch.cuda.device_count() if device.type == "cuda" else 0)
+            free = {place: int(FILLED * free_bytes(torch.device(place))) for place in (*gpus, "cpu")}
+            options |= {"device_map": "auto", "max_memory": free}
+            warnings.warn(
+                f"'{folder.name}' does not fit on {device}: Accelerate spreads it, which is slow", stacklevel=4
+            )
+            options["offload_folder"] = tempfile.mkdtemp(prefix="seqtant-weights-")
+            atexit.register(shutil.rmtree, options["offload_folder"], ignore_errors=True)
+    return options
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
+
+
+def _open(
+    model: str | Path, device: torch.device, dtype: str | torch.dtype, *, tokenizer: bool, spread: bool = False
+) -> HuggingFaceLM:
     """Loads from a folder or, by a name on the hub, from the network."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -294,12 +348,12 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
         AutoModelForCausalLM,
         source,
         "the model",
-        dtype=dtype,
         local_files_only=local,
         use_safetensors=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,
         **more,
+        **_placed(folder, device, dtype, spread=spread),
     )
     for key, held, wanted in sorted(report["mismatched_keys"]):
         raise InputError(
@@ -318,7 +372,9 @@ def _open(model: str | Path, device: torch.device, dtype: str | torch.dtype, *, 
             f"'{source}' holds {len(surplus)} tensors that its config.json does not use, such as '{surplus[0]}'",
             stacklevel=3,
         )
-    loaded = HuggingFaceLM(network.to(device), words, name=name)
+    # What Accelerate or a quantizer has placed stays where it is.
+    placed = hasattr(network, "hf_device_map")
+    loaded = HuggingFaceLM(network if placed else network.to(device), words, name=name)
     if words is not None:
         check_match(loaded, words)
     probe(loaded)
@@ -387,11 +443,13 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | t
         >>> pick_dtype("float64", torch.device("cpu"))
         torch.float64
     """
+    if dtype in ("8bit", "4bit"):
+        return str(dtype)
     if dtype is None:
         return torch.float32 if device.type == "cpu" else "auto"
     chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
-        raise InputError(f"unknown number type '{dtype}': use float32, bfloat16, float16 or float64")
+        raise InputError(f"unknown number type '{dtype}': use float32, bfloat16, float16, float64, 8bit or 4bit")
     return chosen
 
 
@@ -455,11 +513,15 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    accelerate = getLogger("accelerate")
+    own = accelerate.level
     logging.set_verbosity(CRITICAL)
+    accelerate.setLevel(CRITICAL)
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        accelerate.setLevel(own)
         if bar:
             logging.enable_progress_bar()

@@ -157,11 +157,18 @@ def _in_memory(model: Any) -> ModelFiles:
         raise InputError(f"{type(network).__name__} has no transformers configuration to read its shape from")
     # What was built counts, not what the checkpoint was saved as.
     config = network.config.to_dict() | {"architectures": [type(network).__name__]}
+    from seqtant.lm.huggingface import read_weight
+
     head = getattr(network, "get_output_embeddings", lambda: None)()
-    if head is not None:
-        config["tie_word_embeddings"] = head.weight is network.get_input_embeddings().weight
-    # Tied parameters are listed once.
-    return ModelFiles(name, f"the configuration of {name}", config, dict(network.named_parameters()))
+    tables = [] if head is None else [head.weight, network.get_input_embeddings().weight]
+    if tables and not any(table.is_meta for table in tables):  # Accelerate's stand-ins are never shared
+        config["tie_word_embeddings"] = tables[0] is tables[1]
+    # Tied parameters are listed once; only the two tables are ever read.
+    weights = {
+        key: read_weight(network, key, each) if any(each is table for table in tables) else each
+        for key, each in network.named_parameters()
+    }
+    return ModelFiles(name, f"the configuration of {name}", config, weights)
 
 
 def _of_folder(folder: Path, name: str) -> ModelFiles:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm.hooks import BlockCall, Edit, Model, edit_blocks, network
-from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceLM, device_of
 from seqtant.steering.vectors.vector import SteeringVector, check_vector
 
 PROJECTIONS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc2", "mlp.fc_out", "fc2")
@@ -79,7 +79,7 @@ def apply_steering(
     strengths = torch.as_tensor(strength, dtype=torch.float32)
     if strengths.ndim > 1 or not bool(torch.isfinite(strengths).all()):
         raise InputError("strength must be one finite number, or one per row")
-    device = next(network(steered_model).parameters()).device
+    device = device_of(network(steered_model))
     dtype, strengths = float_type(steered_model), strengths.to(device)
     edits = {
         layer: _addition(direction.to(device), strengths, mask, keep_norm=keep_norm, dtype=dtype)

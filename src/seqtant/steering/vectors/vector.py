@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm import hooks
-from seqtant.lm.huggingface import HuggingFaceLM
+from seqtant.lm.huggingface import HuggingFaceLM, read_weight
 from seqtant.runs.files import whole_file
 from seqtant.sources import ModelSource, Rows
 
@@ -306,8 +306,9 @@ def model_hash(model: hooks.Model) -> str:
     Numbers are compared in bfloat16, so that a model has the same hash whatever type it is loaded in.
     """
     digest = hashlib.sha256()
-    for name, weight in sorted(hooks.network(model).state_dict().items()):
-        flat = weight.reshape(-1)
+    network = hooks.network(model)
+    for name, weight in sorted(network.state_dict().items()):
+        flat = read_weight(network, name, weight).reshape(-1)
         step = max(1, flat.numel() // HASHED_NUMBERS)
         # Rounding through bfloat16 gives the same number from float32 and from a bfloat16 copy of it.
         values = flat[::step][:HASHED_NUMBERS].to("cpu", torch.float32).bfloat16().float().tolist()
