@@ -140,7 +140,9 @@ def test_claims_name_their_source_and_can_be_observed(name: str) -> None:
     assert len({claim.id for claim in built}) == len(built)
     for claim in built:
         assert claim.paper in PACKAGES[name].papers
-        if claim.instrument:
+        if claim.script:
+            assert (ROOT / claim.script).is_file()
+        elif claim.instrument:
             build(config_type(claim.instrument), claim.config, source=claim.id)
 
 
