@@ -374,8 +374,9 @@ def text_of(record: dict[str, Any], key: str, place: str) -> str:
 
 
 def texts_of(record: dict[str, Any], key: str, place: str, *, least: int = 1) -> tuple[str, ...]:
-    """The list of different texts under a key."""
+    """The list of different texts under a key, or the one text there."""
     value = value_of(record, key, place)
+    value = [value] if isinstance(value, str) else value
     if not isinstance(value, list | tuple) or len(value) < least or not all(isinstance(v, str) and v for v in value):
         raise InputError(f"{place}: '{key}' must be a list of at least {least} text(s)")
     if len(set(value)) < len(value):

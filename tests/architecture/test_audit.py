@@ -283,3 +283,12 @@ def test_a_cached_hub_model_is_read_without_the_network(tmp_path: Path, monkeypa
 def test_a_path_of_three_parts_is_no_hub_name() -> None:
     with pytest.raises(InputError, match="does not exist"):
         architecture.audit("a/b/c")
+
+
+def test_pickled_weights_are_said_to_be_left_alone(tmp_path: Path) -> None:
+    network = build_network({"model_type": "llama", "vocab_size": 50} | TINY["llama"], CLASSES["llama"])
+    network.config.save_pretrained(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"never opened")
+    result = architecture.audit(str(tmp_path))
+    assert any("not compared" in warning and "'pytorch_model.bin'" in warning for warning in result.warnings)
+    assert [finding.key for finding in result.findings if finding.key == "weights"] == []

@@ -88,3 +88,12 @@ def test_rows_in_memory_are_sorted_like_lines_of_a_file(tmp_path: Path) -> None:
     assert given.files == ()
     assert read(given.given["pairs"]) == [PAIR]
     assert read(given.given["behavior"]) == rows[1:]
+
+
+def test_messages_name_the_users_own_file_and_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "b.jsonl", PAIR, QUESTION, PROMPT, PROMPT)
+    inputs = gather(tmp_path / "in", behavior=path)
+    told = inputs.as_given(f"'{inputs.given['behavior']}', line 2: 'good' must be a list")
+    assert told == f"'{path}', line 4: 'good' must be a list"
+    statements = f"'{inputs.given['statements']}', line 1 has no 'statement'"
+    assert inputs.as_given(statements) == statements, "a line that was made has no place in the file"

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import seqtant
 from seqtant._checkup.calibration import record_calibration
 from seqtant._checkup.config import CheckupConfig
 from seqtant._checkup.gates import findings, read_gates
-from seqtant._checkup.inputs import gather
+from seqtant._checkup.inputs import Inputs, gather
 from seqtant._checkup.training import is_untrained
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError, SeqtantError
 from seqtant.findings import Result, from_json, to_json
@@ -90,7 +89,7 @@ def check_model(config: CheckupConfig, context: Context) -> Result:
             unasked = [(each.name, each.question, "a trained model") for each in packages if each not in shape]
             packages = shape
         for package in packages:
-            found = _section(package, config, {"budget": config.budget, **inputs.given}, context, stamp)
+            found = _section(package, config, inputs, context, stamp)
             if isinstance(found, str):
                 unasked.append((package.name, package.question, found))
             else:
@@ -120,9 +119,7 @@ def check_of(package: Package) -> Callable[..., Result]:
     return import_module(f"seqtant.{package.name}.checks").check
 
 
-def _section(
-    package: Package, config: CheckupConfig, inputs: Mapping[str, Any], context: Context, stamp: str
-) -> Result | str:
+def _section(package: Package, config: CheckupConfig, inputs: Inputs, context: Context, stamp: str) -> Result | str:
     """One instrument's result, that of an interrupted checkup or a new one; or what it needs to say anything."""
     # A model in memory may have been trained since: nothing of an earlier checkup is taken for it.
     resumable = context.folder is not None and is_path(config.model)
@@ -132,12 +129,13 @@ def _section(
         context.progress.note(f"{package.name}: taken from the interrupted checkup in {context.folder}")
         return from_json(Result, (folder / "result.json").read_bytes())
     try:
-        found = check_of(package)(config.model, replace(context, folder=folder, command=""), **inputs)
+        own = replace(context, folder=folder, command="")
+        found = check_of(package)(config.model, own, budget=config.budget, **inputs.given)
     except (NothingToSayError, MissingExtraError) as reason:
-        return str(reason)
+        return inputs.as_given(str(reason))
     except Exception as error:  # a section that fails, whatever it raises, never takes the others with it
         kind = "" if isinstance(error, SeqtantError) else f"{type(error).__name__}: "
-        reason = f"{package.name} failed: {kind}{' '.join(str(error).split())}"
+        reason = inputs.as_given(f"{package.name} failed: {kind}{' '.join(str(error).split())}")
         name = package.name
         with Recorder(f"{name}.check", f"{name} failed", config, context, papers=package.papers) as record:
             record.warn(reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,16 @@ class Inputs:
     """Name of an input -> path or paths; what the user did not give is missing."""
     files: tuple[Path, ...] = ()
     """What the user gave as files."""
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """File written for an instrument -> where the user has each of its lines; empty for a line that was made."""
+
+    def as_given(self, text: str) -> str:
+        """A message with the user's own file and line in place of those that were written."""
+        for path, own in self.places.items():
+            text = re.sub(
+                f"'{re.escape(path)}', line (\\d+)", lambda found, own=own: own[int(found[1]) - 1] or found[0], text
+            )
+        return text
 
 
 def gather(
@@ -64,13 +75,16 @@ def gather(
     """
     files = tuple(Path(each).expanduser() for each in (behavior, *tasks, *corpus) if is_path(each))
     lines: defaultdict[str, Lines] = defaultdict(list)
+    origins: dict[int, str] = {}
     for place, record in read_lines(behavior) if behavior is not None else ():
+        origins[id(record)] = place
         lines[_kind(record, BEHAVIOR, place)].append(record)
     # The tasks of a file are each begun by a line of settings, else named as the file; other lines are no examples.
     shown: list[Lines] = []
     for source in tasks:
         own: list[Lines] = []
         for place, record in read_lines(source):
+            origins[id(record)] = place
             kind = _kind(record, TASKS, place)
             if kind == "examples" and not own:
                 own.append([{"name": Path(source).stem if is_path(source) else "task"}])
@@ -102,12 +116,21 @@ def gather(
         "statements": lines["statements"] or statements,
         "rows": lines["problems"],
     }
-    given: dict[str, Any] = {name: _write(folder / f"{name}.jsonl", kept) for name, kept in wanted.items() if kept}
+    places: dict[str, list[str]] = {}
+
+    def write(name: str, kept: Lines) -> str:
+        path = folder / f"{name}.jsonl"
+        make_folder(folder)
+        write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+        places[str(path)] = [origins.get(id(line), "") for line in kept]
+        return str(path)
+
+    given: dict[str, Any] = {name: write(name, kept) for name, kept in wanted.items() if kept}
     if shown:
-        given["tasks"] = tuple(_write(folder / f"task-{number}.jsonl", task) for number, task in enumerate(shown, 1))
+        given["tasks"] = tuple(write(f"task-{number}", task) for number, task in enumerate(shown, 1))
     if corpus:
         given["corpus"] = tuple(corpus)
-    return Inputs(given, files)
+    return Inputs(given, files, places)
 
 
 def _kind(record: Mapping[str, Any], kinds: Mapping[str, tuple[str, ...]], place: str) -> str:
@@ -116,9 +139,3 @@ def _kind(record: Mapping[str, Any], kinds: Mapping[str, tuple[str, ...]], place
             return kind
     known = "; ".join(f"{', '.join(keys)} ({kind})" for kind, keys in kinds.items())
     raise InputError(f"{place} has {', '.join(record) or 'no keys'}: give {known}")
-
-
-def _write(path: Path, lines: Lines) -> str:
-    make_folder(path.parent)
-    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    return str(path)

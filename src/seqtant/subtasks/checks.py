@@ -25,6 +25,6 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     rows = inputs.get("rows")
     if not is_reference(model) and rows is None:
         raise NothingToSayError(
-            "problems with their steps: --rows ROWS.jsonl, lines of 'input', 'steps' and 'answer', a hundred or more"
+            "problems with their steps, lines of 'input', 'steps' and 'answer', a hundred or more: --tasks FILE"
         )
     return evaluate.run(EvalConfig(model=model, rows=rows, test_rows=100), context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from seqtant.architecture.config import AuditConfig
@@ -25,6 +26,7 @@ from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
+from seqtant.sources import refuse_pickles
 
 USUAL_LENGTH = 2048
 """Longest sequence at which attention is counted unless another is asked for."""
@@ -74,6 +76,11 @@ def audit(config: AuditConfig, context: Context) -> Result:
         cut = band.high if band and band.cap == "three times the law" else None
         if shape is not None:
             _record_bottlenecks(record, shape, bottlenecks.find_bottlenecks(shape, deepest=cut))
+        if not model.weights and Path(model.config_path).is_file():
+            try:
+                refuse_pickles(Path(model.config_path).parent)
+            except InputError as reason:
+                record.warn(f"the weights were not compared: {reason}")
         if model.weights:
             stored = read_headers(model.weights)
             packed = "quantization_config" in model.config
