@@ -28,10 +28,10 @@ INTRODUCTION = """# What was reproduced
 
 Every published number that we know of the nine papers, beside what an instrument of ours observes. Each observed
 number comes from a record kept under `results/`; `seqtant claims check --paper N` makes the same comparison, and with
-`--force` runs everything anew. A number is *reproduced* if it lies within the tolerance that `seqtant claims list`
-shows; *unverified source* marks what could only be recalled: it is never reproduced, whatever comes out. How a number
-was read: *text* in the paper, *code* in its published code or data, *peer* in somebody else's work, *derived* from its
-definitions, *memory* recalled. What no instrument observes says why.
+`--force` runs every instrument anew; numbers of a script are read from its record. A number is *reproduced* if it lies
+within the tolerance that `seqtant claims list` shows; *unverified source* marks what could only be recalled: it is
+never reproduced, whatever comes out. How a number was read: *text* in the paper, *code* in its published code or data,
+*peer* in somebody else's work, *derived* from its definitions, *memory* recalled. What no instrument observes says why.
 
 """
 LARGER = "needs a larger machine: `--scale gpu`"

@@ -197,7 +197,7 @@ def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
         raise InputError(f"'{config}' names no model_type: it is not the config.json of a transformers model")
     from safetensors import SafetensorError, safe_open
 
-    for shard in _weight_files(folder):
+    for shard in weight_files(folder):
         if not shard.is_file():
             raise InputError(f"'{folder}' lacks the weights file '{shard.name}' that its index names: copy it again")
         try:
@@ -255,7 +255,8 @@ def base_of(folder: str | Path) -> str:
     return str(beside) if beside.is_dir() and not Path(base).is_dir() else base
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder: those that its index names, else the one file."""
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if index.is_file():
         names = read_json(index).get("weight_map")

@@ -16,7 +16,8 @@ from seqtant.lm.continuations import batch_continuation_log_probs, continuation_
 from seqtant.lm.generation import Sampling, generate
 from seqtant.lm.huggingface import Abilities, HuggingFaceLM
 from seqtant.lm.layers import hidden_states, last_states
-from seqtant.lm.loading import load, probe
+from seqtant.lm.loading import load
+from seqtant.lm.probe import probe
 from seqtant.lm.scoring import token_log_probs
 from seqtant.steering.sweeping.sweep import plan_scoring, sweep_log_probs
 from seqtant.steering.vectors.hooks import apply_steering

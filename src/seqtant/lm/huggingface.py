@@ -1,6 +1,6 @@
 """A Hugging Face decoder behind the common interface: positions that survive padding, caches that are values.
 
-Not every family can go on from a cache with several tokens, or reads padding as nothing: :mod:`seqtant.lm.loading`
+Not every family can go on from a cache with several tokens, or reads padding as nothing: :mod:`seqtant.lm.probe`
 finds out. Where one cannot, what came before is read again, without padding, which is right for every causal model.
 """
 
@@ -30,7 +30,7 @@ CACHE_NAMES = ("past_key_values", "cache_params", "state")
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a network was found to do as it should, see :func:`seqtant.lm.loading.probe`."""
+    """What a network was found to do as it should, see :func:`seqtant.lm.probe.probe`."""
 
     steps: bool = True
     """Going on from a cache with one token at a time."""

@@ -160,14 +160,16 @@ def _in_memory(model: Any) -> ModelFiles:
     from seqtant.lm.huggingface import read_weight
 
     head = getattr(network, "get_output_embeddings", lambda: None)()
-    tables = [] if head is None else [head.weight, network.get_input_embeddings().weight]
-    if tables and not any(table.is_meta for table in tables):  # Accelerate's stand-ins are never shared
-        config["tie_word_embeddings"] = tables[0] is tables[1]
-    # Tied parameters are listed once; only the two tables are ever read.
-    weights = {
-        key: read_weight(network, key, each) if any(each is table for table in tables) else each
-        for key, each in network.named_parameters()
-    }
+    weights: dict[str, Tensor] = dict(network.named_parameters())  # tied parameters are listed once
+    if head is not None:
+        tables = (head.weight, network.get_input_embeddings().weight)
+        # Only the two tables are ever read.
+        own = {key: each for key, each in weights.items() if any(each is table for table in tables)}
+        kept = {key: read_weight(network, key, each) for key, each in own.items()}
+        # The stand-ins of what Accelerate keeps elsewhere are never shared: the configuration tells of those.
+        if all(kept[key] is own[key] for key in own):
+            config["tie_word_embeddings"] = tables[0] is tables[1]
+        weights |= kept
     return ModelFiles(name, f"the configuration of {name}", config, weights)
 
 
