@@ -89,6 +89,14 @@ def test_a_head_is_tied_where_it_is_the_table() -> None:
     assert next(each for each in result.findings if each.key == "weights").verdict == "agrees"
 
 
+def test_a_network_without_numbers_is_tied_as_it_was_built() -> None:
+    with torch.device("meta"):
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=40))
+        assert architecture.audit(model).values["head_parameters"] == 0
+        model.lm_head.weight = torch.nn.Parameter(torch.zeros(40, 16))
+    assert architecture.audit(model).values["head_parameters"] == 40 * 16
+
+
 def test_a_network_comes_back_in_the_mode_it_came_in(network: Any) -> None:
     network.train()
     weight = network.get_input_embeddings().weight
