@@ -193,7 +193,7 @@ def run_on(verb, network):
 def test_the_reference_model_loaded_is_the_reference_model(network):
     loaded = load("reference", device="cpu")
     assert check(loaded, Context(device="cpu")).values == check("reference", Context(device="cpu")).values
-    with pytest.raises(NothingToSayError, match="--rows ROWS"):
+    with pytest.raises(NothingToSayError, match="--tasks FILE"):
         check(network, Context(device="cpu"))
     with pytest.raises(InputError, match="for a language model give --rows"):
         subtasks.evaluate(network)

@@ -31,7 +31,7 @@ def test_checkup_solves_the_reference_models_sums_with_and_without_steps():
 
 
 def test_checkup_solves_a_users_rows_and_says_what_it_needs_without_them(tmp_path, tiny_model):
-    with pytest.raises(NothingToSayError, match="--rows ROWS"):
+    with pytest.raises(NothingToSayError, match="--tasks FILE"):
         check("some/other-model", CPU)
     rows = tmp_path / "rows.jsonl"
     write_rows(rows, arithmetic_rows(60, np.random.default_rng(0), longest=2))
