@@ -77,11 +77,13 @@ class World:
 
     @classmethod
     def of(cls, settings: WorldSettings) -> World:
-        """The world of some settings; kinds without weight are left out.
+        """The world of some settings; kinds without weight are left out. Equal settings give the same object.
 
         Raises:
             InputError: A kind of document is not known.
         """
+        if repr(settings) in _WORLDS:
+            return _WORLDS[repr(settings)]
         talk, game, sums, book, story = settings.talk, settings.game, settings.sums, settings.book, settings.story
         # Kinds of independent sentences: the sentences, the prior of what is hidden, the end.
         of_sentences = {
@@ -104,7 +106,7 @@ class World:
                 kinds.append(SentenceKind(name, vocabulary, Grammar.of(sentences, vocabulary), prior, end))
             else:
                 kinds.append(SumKind(sums, vocabulary) if name == "sums" else StoryKind(story, vocabulary))
-        return cls(kinds, settings.weights)
+        return _WORLDS.setdefault(repr(settings), cls(kinds, settings.weights))
 
     def component(self, kind: str, *latents: str) -> World:
         """The world in which the kind of document is known, and its hidden value to be one of some.
@@ -269,6 +271,10 @@ class WorldReading:
                 self._world.kinds[name].latents, self._readings[name].items.log_posterior, strict=True
             )
         }
+
+
+_WORLDS: dict[str, World] = {}
+"""Worlds that were made, by their settings: nothing changes a world, and its grammars take long to make."""
 
 
 def reference_world() -> World:
