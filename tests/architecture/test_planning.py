@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from seqtant.architecture.config import PlanConfig
 from seqtant.architecture.instruments.plan import plan_of
-from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan, resolution
+from seqtant.architecture.planning.family import MODALITIES, ShapeFamily
+from seqtant.architecture.planning.planner import Plan, make_plan, resolution
 from seqtant.architecture.planning.rules_of_thumb import BUILT, RULES, vocabulary_parameters
 from seqtant.errors import InputError
 

@@ -69,7 +69,7 @@ def _rules(table: Table) -> Figure:
     layout = axes("depth (layers)", "", xaxis={"type": "log"}, yaxis={"automargin": True})
     shade = {"fillcolor": COLORS[0] + "22", "line": {"width": 0}}
     layout["shapes"] = [_upright("rect", low, high) | shade]
-    overlapping = sum(row[5] == "overlaps" for row in others)
+    overlapping = sum(row[3] == "overlaps" for row in others)
     depths = {row[0]: row[1:3] for row in table.rows}
     said = [(rule.name, *depths.get(rule.name, (None, None)), rule.says, rule.source, rule.strength) for rule in RULES]
     return Figure(
