@@ -167,12 +167,10 @@ class PlanConfig(VerbConfig):
     """Depth of that network; by default the planned one's."""
 
     def __post_init__(self) -> None:
-        if self.experts and self.active:
-            raise InputError("give experts, or active for as many as fill params, not both")
+        if self.experts and (self.active or self.experts_per_token > self.experts):
+            raise InputError(f"experts is {self.experts}: give no active beside it, and experts_per_token up to it")
         if self.active and self.active >= self.params:
             raise InputError(f"active is {self.active:g}: it must be below params {self.params:g}")
-        if self.experts and self.experts_per_token > self.experts:
-            raise InputError(f"experts_per_token is {self.experts_per_token}: there are only {self.experts} experts")
         if self.base_depth and not self.base_width:
             raise InputError("base_depth goes with base_width: give both")
 

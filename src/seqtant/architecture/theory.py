@@ -155,9 +155,8 @@ def optimal_depth_of_family(
 ) -> DepthRange:
     """Solves c(d) L + E(d) = N at d = e^(a + bL): the depth that suits a size of which E(d) is no layer's [derived].
 
-    The line is about widths, so grouped-query attention, gated feed-forward parts, experts and embeddings move only the
-    count. With T = c(d) L + E(d) and T' = dT / d ln d at fixed L, the error is dL = T' sigma(ln d) / (c + b T'), which
-    is :func:`optimal_depth`'s for c = 12 d^2 and E = 0.
+    The line is about widths, so grouped queries, experts and embeddings move only the count. With T = c(d) L + E(d) and
+    T' = dT / d ln d at fixed L, the error is dL = T' sigma(ln d) / (c + b T'), :func:`optimal_depth`'s for 12 d^2.
 
     Raises:
         InputError: The size is no finite number above 0, or E takes all of it at the line's narrowest width e^a.
@@ -167,12 +166,9 @@ def optimal_depth_of_family(
         True
     """
     check_size(size)
-    narrowest = law.transition_width(0.0)
-    if outside(narrowest) >= size:
-        raise InputError(
-            f"params is {size:g} in total: the embeddings alone take {outside(narrowest):g} at width {narrowest:.0f}, "
-            "the narrowest of the law; give more, a smaller vocab, or --set count=non-embedding"
-        )
+    if outside(law.transition_width(0.0)) >= size:
+        told = f"params is {size:g} in total: the embeddings alone take that much at the law's narrowest width"
+        raise InputError(f"{told}; give more, a smaller vocab, or --set count=non-embedding")
 
     def total(depth: float, width: float) -> float:
         return layer_parameters(width) * depth + outside(width)
@@ -193,18 +189,6 @@ def optimal_depth_of_family(
     # A shift of ln d by sigma moves T by T' sigma, and dL of depth moves it by (c + b T') dL.
     error = slope * law.log_width_error(depth) / (layer_parameters(width) + law.b * slope)
     return DepthRange(depth, error, width)
-
-
-def width_of_family(size_per_layer: float, layer_parameters: Callable[[float], float]) -> float:
-    """Solves c(d) = size per layer: the real width whose layer has a given number of parameters.
-
-    Example:
-        >>> round(width_of_family(12 * 768.0**2, lambda d: 12 * d**2), 6)
-        768.0
-    """
-    check_size(size_per_layer)
-    # Halving in ln d, between e^-60 and e^60, is as exact for narrow layers as for wide ones.
-    return math.exp(_root(lambda log_width: math.log(layer_parameters(math.exp(log_width)) / size_per_layer), -60, 60))
 
 
 def depth_of_aspect_ratio(size: float, ratio: float, layer_parameters: Callable[[float], float]) -> float:

@@ -19,8 +19,7 @@ from seqtant.architecture.counting.built import Built, build, count_modules, run
 from seqtant.architecture.counting.checkpoint import compare, read_headers
 from seqtant.architecture.families.loading import ModelFiles, describe, find_model, is_known
 from seqtant.architecture.families.shape import Shape
-from seqtant.architecture.planning.family import ShapeFamily
-from seqtant.architecture.planning.planner import Band, depth_band
+from seqtant.architecture.planning.planner import Band, ShapeFamily, depth_band
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, DepthRange, optimal_depth
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Cell, Estimate, Result, Verdict

@@ -74,13 +74,7 @@ def activation_bytes(
     of p stages holds p microbatches of L / p layers. An estimate: 16-bit numbers, dropout, plain attention and
     feed-forward parts, no sequence parallelism, no logits.
 
-    Args:
-        shapes: Columns or numbers ``depth``, ``width``, ``heads`` and ``d_ff``.
-        chosen: Feed-forward parts of that width that a token passes through in a layer.
-        tokens: Tokens T b of a microbatch.
-        context: Tokens T of a sequence.
-        tensor: Tensor splits t.
-        recompute: What is computed again in the backward pass.
+    ``chosen`` are the feed-forward parts of a layer that a token passes through, ``tokens`` T b those of a microbatch.
 
     Example:
         >>> gpt3 = {"depth": 96, "width": 12288, "heads": 96, "d_ff": 4 * 12288}
@@ -107,9 +101,5 @@ def transfer_multipliers(width: Any, depth: Any, base_width: Any, base_depth: An
         0.125
     """
     m, root = width / base_width, (depth / base_depth) ** 0.5
-    return {
-        "learning_rate_hidden": 1.0 / (m * root),
-        "init_std_hidden": m**-0.5,
-        "output_multiplier": 1.0 / m,
-        "residual_multiplier": 1.0 / root,
-    }
+    rate = {"learning_rate_hidden": 1.0 / (m * root), "init_std_hidden": m**-0.5}
+    return rate | {"output_multiplier": 1.0 / m, "residual_multiplier": 1.0 / root}

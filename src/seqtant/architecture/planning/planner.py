@@ -11,8 +11,156 @@ import numpy as np
 
 from seqtant.architecture import theory
 from seqtant.architecture.counting.accounting import bytes_of, count_flops, count_parameters
-from seqtant.architecture.planning.family import ShapeFamily
+from seqtant.architecture.families.shape import Attention, Embedding, FeedForward, Layer, Linear, Shape, Stack, Table
 from seqtant.errors import InputError
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of data, and the rank it allows the input: what paper 7 says decides how much width is worth."""
+
+    vocabulary: int | None
+    """Usual number of token ids; None for continuous input."""
+    rank: int | None
+    """Rank of the input where it is below the vocabulary, or dimension of a continuous input."""
+
+
+MODALITIES: dict[str, Modality] = {
+    "text": Modality(50257, None),  # subword text; vocabularies of 30K to 256K never limit the width
+    "bytes": Modality(257, None),  # bytes and one end mark
+    "image-tokens": Modality(512, None),  # 512 color clusters, as in iGPT
+    "pixels": Modality(256, None),  # intensities 0 to 255 per channel
+    "amino-acids": Modality(33, None),  # protein residues with special tokens (20 to 33)
+    "dna": Modality(12, None),  # nucleotides with ambiguity codes and special tokens (4 to 12)
+    "patches": Modality(None, 768),  # continuous patches of 16 x 16 pixels in 3 colors
+}
+"""Name -> kind of data; ``--vocab`` and ``--set embed_rank=...`` replace the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeFamily:
+    """What all shapes of one plan have in common: proportions, heads, how tokens enter and leave.
+
+    Example:
+        >>> ShapeFamily().layer_parameters(768) == 12 * 768**2
+        True
+    """
+
+    d_ff_ratio: float = 4.0
+    """Feed-forward width over model width."""
+    gated: bool = False
+    """Three feed-forward matrices instead of two."""
+    head_dim: int | None = None
+    """Width of one head; None for 64, and from width 2048 on 128 where that makes whole groups."""
+    kv_heads: int | None = None
+    """Key-value heads; None for as many as heads."""
+    vocabulary: int | None = MODALITIES["text"].vocabulary
+    """Token ids; None for continuous patches."""
+    input_rank: int | None = None
+    """Rank of the input embedding below vocabulary and width: factorized tables, patch dimension; None for none."""
+    tied: bool = True
+    """Whether the output head shares the table."""
+    snap: int | None = None
+    """Widths are whole multiples of this; None for 64, and 128 from width 1024 on."""
+    experts: int | None = 1
+    """Routed experts of a layer; 1 for dense layers, None for as many as fill a total beside an active budget."""
+    active_experts: int = 1
+    """Routed experts that a token passes through."""
+    shared_experts: int = 0
+    """Experts besides that every token passes through."""
+    granularity: float = 1.0
+    """Width of a dense feed-forward layer over that of one expert."""
+    qk_norm: bool = False
+    """A norm of head width each on queries and keys, as in Qwen3."""
+    tensor: int = 1
+    """Tensor-parallel splits: they divide the heads."""
+    pipeline: int = 1
+    """Pipeline stages: they divide the depth."""
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether a layer has the 12 d^2 parameters of the networks behind the law."""
+        return self.experts == 1 and self.kv_heads is None and math.isclose(self.layer_parameters(1.0), 12.0)
+
+    @property
+    def rank_limit(self) -> float:
+        """Rank that the input cannot exceed at any width; infinite where nothing limits it."""
+        return min((limit for limit in (self.vocabulary, self.input_rank) if limit is not None), default=math.inf)
+
+    def layer_parameters(self, width: float, *, active: bool = False) -> float:
+        """Counts the matrix entries of one layer, for a real width; biases and norms left out, as in 12 d^2.
+
+        Of experts it counts those stored, or with ``active`` (or where only they are known) those of one token.
+        """
+        # Queries and output d x d each, keys and values d x kv_inner each, two or three feed-forward matrices. A head
+        # size that is left open grows evenly from 64 to 128 here, since the law's equation needs a count without jumps.
+        head_dim = self.head_dim or min(max(width / 16.0, 64.0), 128.0)
+        kv_inner = width if self.kv_heads is None else min(width, self.kv_heads * head_dim)
+        experts = (self.active_experts if active or self.experts is None else self.experts) + self.shared_experts
+        one = (3 if self.gated else 2) * self.d_ff_ratio * width**2 / self.granularity
+        router = width * (self.experts or 0) if self.experts != 1 else 0.0
+        return 2 * width**2 + 2 * width * kv_inner + experts * one + router
+
+    def embedding_parameters(self, width: float) -> float:
+        """Counts the parameters of input embedding and output head, for a real width."""
+        if self.vocabulary is None:
+            return (self.input_rank or 0) * width
+        # Factorized tables are V x r and r x d; an untied head is V x d either way.
+        table = self.vocabulary * width if self.input_rank is None else self.input_rank * (self.vocabulary + width)
+        return table + (0 if self.tied else self.vocabulary * width)
+
+    def head_size(self, width: Any) -> Any:
+        """Chooses the width of one head; heads are then a multiple of the key-value heads and of the tensor splits.
+
+        Example:
+            >>> ShapeFamily(kv_heads=8).head_size(np.array([1536, 2048, 2560, 3072]))
+            array([ 64, 128,  64, 128])
+        """
+        wide = (width >= 2048) & (width % (128 * math.lcm(self.kv_heads or 1, self.tensor)) == 0)
+        return self.head_dim or np.where(wide, 128, 64)
+
+    def width_step(self, width: Any) -> Any:
+        """What widths and feed-forward widths are multiples of."""
+        return self.snap or np.where(width < 1024, 64, 128)
+
+    def shape(self, depth: Any, width: Any, experts: Any = None) -> Shape:
+        """Builds a whole shape: root-mean-square norms, rotary positions, no biases.
+
+        Sizes may be arrays of whole numbers, for many shapes at once: all counts are arrays then.
+        """
+        head_dim, step = self.head_size(width), self.width_step(width)
+        heads = width // head_dim
+        inner = step * np.maximum(1, np.rint(self.d_ff_ratio * width / self.granularity / step)).astype(int)
+        kv_heads, norm = self.kv_heads or heads, 2 * head_dim * self.qk_norm
+        attention = Attention(width=width, heads=heads, kv_heads=kv_heads, head_dim=head_dim, norm=norm)
+        stored = self.experts or self.active_experts if experts is None else experts
+        copies = {"experts": stored, "active": self.active_experts, "shared": self.shared_experts}
+        feed_forward = FeedForward(width=width, inner=inner, gated=self.gated, **copies)
+        sublayers: Any = {"attention": (attention,), "feed_forward": feed_forward}
+        layer = Layer(**sublayers, norm=2 * width, stored=depth, applied=depth)
+        vocabulary, rank = self.vocabulary, self.input_rank
+        head: tuple[Linear, ...] = ()
+        if vocabulary is None:
+            embedding = Embedding(projection=Linear(name="patches", inputs=rank or 0, outputs=width))
+        else:
+            embedding = Embedding(
+                tables=(Table(name="token", rows=vocabulary, columns=rank or width),),
+                projection=None if rank is None else Linear(name="up", inputs=rank, outputs=width),
+            )
+            head = (Linear(name="output", inputs=width, outputs=vocabulary, tied=self.tied),)
+            if rank is not None and self.tied:
+                # A tied head goes down to the narrow table through the same projection.
+                down = Linear(name="down", inputs=width, outputs=rank, tied=True)
+                head = (down, Linear(name="output", inputs=rank, outputs=vocabulary, tied=True))
+        return Shape(
+            family="planned",
+            counted_as="planned",
+            width=width,
+            embedding=embedding,
+            stacks=(Stack(name="decoder", layers=(layer,), norm=width),),
+            head=head,
+            vocabulary=vocabulary,
+        )
 
 
 @dataclass(frozen=True)
@@ -66,13 +214,12 @@ def depth_band(size: float, family: ShapeFamily, best: theory.DepthRange) -> Ban
 
 TOLERANCE = 0.05
 """How far the exact count of a shape may lie from its budget, as a share of it."""
-
 Counted = Literal["non-embedding", "total"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One whole shape and its exact counts."""
+    """One whole shape and its exact counts of parameters; ``d_ff`` and ``experts`` are those of one layer."""
 
     depth: int
     width: int
@@ -80,19 +227,15 @@ class Candidate:
     kv_heads: int
     head_dim: int
     d_ff: int
-    """Feed-forward width, of one expert where there are several."""
     experts: int
-    """Routed experts stored in a layer; 1 for dense layers."""
     budgeted: int
-    """Parameters of the kind that the budget counts: all or active ones, with or without embeddings."""
+    """Of the kind that the budget counts: all or active ones, with or without embeddings."""
     total: int
-    """All parameters."""
     active: int
-    """Parameters that a token passes through, embedding and head included."""
+    """What a token passes through, embedding and head included."""
     non_embedding: int
-    """Parameters between embedding and head, norms included."""
     embedding: int
-    """Parameters of embedding and head."""
+    """Embedding and head."""
     flops_per_token: float
     """Forward matrix products at the plan's context, 2 N + 4 L d T: two per parameter used, plus square attention."""
     cache_bytes_per_token: int
@@ -134,10 +277,6 @@ class Plan:
         """The width that counts: the law's, or the rank of the input where that is smaller."""
         return min(self.best.width, self.family.rank_limit)
 
-    def width_at(self, depth: float) -> float:
-        """Real width of the plan's size at another depth."""
-        return theory.width_of_family(self.size / depth, self.family.layer_parameters)
-
 
 def make_plan(
     params: float,
@@ -159,8 +298,7 @@ def make_plan(
         cache_dtype: Number format of the key-value cache.
 
     Raises:
-        InputError: The budget is no finite number above 0, includes embeddings that leave nothing for layers, or no
-            shape of the family is within 5 % of it.
+        InputError: The budget is no finite number above 0, or no shape is within 5 % of it, e.g. for its embeddings.
 
     Example:
         >>> plan = make_plan(1e9)
@@ -201,18 +339,9 @@ def fit_shapes(
 ) -> tuple[dict[str, Any], Any]:
     """Finds the depth at each width near the law's that fits the budget, in the band where that can be.
 
-    Args:
-        plans: One per budget B, of :func:`advise`.
-        family: What the shapes have in common.
-        count: What the budgets count.
-        totals: Budgets of all parameters: where the family leaves its experts open, they fill these.
-
-    Returns:
-        ``depth``, ``width``, ``experts``, ``budgeted`` of shape (B, widths); and as a score of that shape the distance
-        from the law and the budget, 10 more outside of the band, infinite beyond 5 % of the budget.
-
-    Raises:
-        InputError: For some budget no width fits.
+    Where the family leaves its experts open, they fill ``totals``. Returns depth, width, experts and the count
+    budgeted, each (budgets, widths), and as a score of that shape the distance from law and budget: 10 more outside of
+    the band, infinite beyond 5 % of the budget. A budget that no width fits is an InputError.
     """
     given = ((p.budget, p.best.depth, p.best.width, p.band.low, p.band.high) for p in plans)
     budget, law, width, low, high = np.array(list(given)).T[:, :, None]
@@ -246,10 +375,10 @@ def fit_shapes(
     fits &= (np.abs(found - budget) <= TOLERANCE * budget) & (widths % family.width_step(widths) == 0)
     miss = np.abs(np.log(found / budget))
     score = np.where(fits, 10.0 * ((depth < low) | (depth > high)) + np.abs(np.log(depth / law)) + miss, np.inf)
-    for row in np.flatnonzero(~fits.any(axis=1)):
+    for row in np.flatnonzero(~fits.any(axis=1)).tolist():
         near = int(miss[row].argmin())
         raise InputError(
-            f"no shape near the law is within 5 % of params {plans[row].budget:g}: widths come in steps of "
+            f"no shape near the law is within 5 % of {plans[row].budget:g} parameters: widths come in steps of "
             f"{step[row, 0]}, and {depth[row, near]:.0f} x {widths[row, near]:.0f} has {found[row, near]:,.0f}; give "
             "another budget, fewer kv_heads, a smaller head_dim or snap, or fewer splits"
         )
@@ -261,8 +390,8 @@ def count_shapes(family: ShapeFamily, sizes: Mapping[str, Any], context: int, ca
     whole = {name: each.astype(int) for name, each in sizes.items()}
     shape = family.shape(whole["depth"], whole["width"], whole["experts"])
     counted, attention = count_parameters(shape), shape.layers[0].attention[0]
-    # FLOPs of a whole context outgrow whole numbers of 64 bits.
-    floats = (sizes[name] for name in ("depth", "width", "experts"))
+    # FLOPs of a whole context outgrow whole numbers of 64 bits, not floats.
+    floats = family.shape(sizes["depth"], sizes["width"], sizes["experts"])
     columns = whole | {
         "heads": attention.heads,
         "kv_heads": attention.kv_heads,
@@ -273,9 +402,7 @@ def count_shapes(family: ShapeFamily, sizes: Mapping[str, Any], context: int, ca
         "non_embedding": counted.non_embedding,
         "embedding": counted.embedding + counted.head,
         # FLOPs of a whole context outgrow whole numbers of 64 bits.
-        "flops_per_token": count_flops(
-            family.shape(sizes["depth"], sizes["width"], sizes["experts"]), context
-        ).per_token,
+        "flops_per_token": count_flops(floats, context).per_token,
         "cache_bytes_per_token": 2 * attention.kv_inner * whole["depth"] * bytes_of(cache_dtype),
     }
     return {name: np.broadcast_to(values, whole["depth"].shape) for name, values in columns.items()}
