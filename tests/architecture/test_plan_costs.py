@@ -36,7 +36,7 @@ def test_training_and_cache_are_those_of_the_network_that_transformers_builds() 
     from transformers import LlamaForCausalLM
 
     settings: dict[str, Any] = {"params": "20M", "glu": True, "kv_heads": 2, "vocab": 4096, "context": 96}
-    values = architecture.plan(**settings, tokens=960_000).values
+    values: Any = architecture.plan(**settings, tokens=960_000).values
     with torch.device("meta"):
         network = LlamaForCausalLM._from_config(chosen_llama(values, 4096), attn_implementation="eager")
         ids = torch.zeros(1, 96, dtype=torch.long)
@@ -49,7 +49,7 @@ def test_training_and_cache_are_those_of_the_network_that_transformers_builds() 
 
 
 def test_attention_is_what_is_more_than_six_times_the_matrices() -> None:
-    values = architecture.plan(params="20M", vocab=4096, context=96, tokens=1e9).values
+    values: Any = architecture.plan(params=20e6, vocab=4096, context=96, tokens=1e9).values
     matrices = values["non_embedding"] - (2 * values["depth"] + 1) * values["width"] + 4096 * values["width"]
     assert values["training_flops"] * (1 - values["attention_share"]) == pytest.approx(6 * matrices * 1e9, rel=1e-12)
 
@@ -70,13 +70,13 @@ def test_training_flops_of_published_networks(parameters: float, tokens: float, 
 
 
 def test_tokens_of_the_training_table() -> None:
-    result = architecture.plan(params="1.3B", tokens="100B", mfu=0.5, device_flops=2e15)
+    result = architecture.plan(params=1.3e9, tokens=1e11, mfu=0.5, device_flops=2e15)
     rows = {row[0]: row[1:] for row in next(table for table in result.tables if table.name == "training").rows}
-    total = result.values["total"]
+    total: Any = result.values["total"]
     assert [rows[name][0] for name in rows] == [1e11, 20 * total, pytest.approx(1e12 / 6_738_415_616 * total)]
-    flops = result.values["training_flops"]
+    flops: Any = result.values["training_flops"]
     assert rows["as asked"][2:] == (flops, flops / (3600 * 1e15))
-    assert architecture.plan(params="1.3B").values["tokens"] == 20 * total
+    assert architecture.plan(params=1.3e9).values["tokens"] == 20 * total
 
 
 def test_llama_7b_has_the_parameters_that_its_tokens_are_divided_by() -> None:
@@ -96,7 +96,7 @@ def test_states_of_adam_under_zero() -> None:
 
 
 def test_states_and_splits_of_a_plan() -> None:
-    values = architecture.plan(params="7B", data=8, tensor=8, pipeline=4).values
+    values: Any = architecture.plan(params=7e9, data=8, tensor=8, pipeline=4).values
     assert [values["heads"] % 8, values["depth"] % 4] == [0, 0]
     share = values["total"] / 32
     expected = [16 * share, (4 + 12 / 8) * share, (2 + 14 / 8) * share, 2 * share]
@@ -161,12 +161,12 @@ def test_multipliers_keep_what_one_adam_step_does_to_the_output() -> None:
 
 
 def test_multipliers_of_a_plan() -> None:
-    values = architecture.plan(params="1.3B", base_width=256, base_depth=4).values
+    values: Any = architecture.plan(params=1.3e9, base_width=256, base_depth=4).values
     m, root = values["width"] / 256, math.sqrt(values["depth"] / 4)
     assert values["learning_rate_hidden"] == pytest.approx(1 / (m * root), rel=1e-12)
     assert values["init_std_hidden"] == pytest.approx(1 / math.sqrt(m), rel=1e-12)
     assert (values["output_multiplier"], values["residual_multiplier"]) == pytest.approx((1 / m, 1 / root), rel=1e-12)
-    assert "output_multiplier" not in architecture.plan(params="1.3B").values
+    assert "output_multiplier" not in architecture.plan(params=1.3e9).values
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,11 @@ def test_a_table_of_a_thousand_budgets_stays_within_them() -> None:
 
 
 def test_a_mixture_is_outside_of_the_law_and_its_plan_says_so() -> None:
-    result = architecture.plan(params="30B", active="3B", glu=True, kv_heads=4)
+    result = architecture.plan(params=30e9, active=3e9, glu=True, kv_heads=4)
     depth = result.findings[0]
     assert (depth.key, depth.verdict) == ("depth", "vacuous")
     assert [each.status for each in depth.assumptions] == ["fails", "fails", "not checked"]
-    values = result.values
+    values: Any = result.values
     assert abs(values["non_embedding"] - 30e9) <= 0.05 * 30e9
     assert abs(values["budgeted"] - 3e9) <= 0.05 * 3e9
     # The experts of a token together are as wide as a dense layer, to the next multiple of 128.

@@ -103,13 +103,13 @@ def test_shapes_of_budgets_that_few_shapes_fit(name: str) -> None:
 
 
 def test_a_plan_says_that_no_shape_lies_in_the_band() -> None:
-    result = architecture.plan(params="350M", kv_heads=7)
+    result = architecture.plan(params=350e6, kv_heads=7)
     assert result.values["in_band"] == 0
     assert result.warnings == (
         "no shape within 5 % of the budget has 30 to 36 layers; 40 x 896 comes nearest. Fewer kv_heads, a smaller "
         "head_dim or snap, or fewer splits leave more widths",
     )
-    assert architecture.plan(params="350M").values["in_band"] == 1
+    assert architecture.plan(params=350e6).values["in_band"] == 1
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_makes_no_network_is_refused_in_one_line(settings: dict[str, Any], 
 
 @pytest.mark.parametrize("modality", ["dna", "pixels"])
 def test_the_bound_behind_deeper_advice_names_what_it_leaves_out(modality: Any) -> None:
-    result = architecture.plan(params="1.3B", modality=modality)
+    result = architecture.plan(params=1.3e9, modality=modality)
     finding = next(each for each in result.findings if each.key == "rank")
     assert finding.assumptions[0].status == "fails"
     assert finding.assumptions[0].statement.startswith("No softmax, normalization or feed-forward layers")

@@ -113,8 +113,7 @@ def costs_of(shapes: Mapping[str, Any], config: PlanConfig) -> dict[str, Any]:
     spent["attention_share"] = 4.0 * shapes["depth"] * shapes["width"] * context / flops
     spent["cache_bytes"] = 1.0 * shapes["cache_bytes_per_token"] * context
     chosen, tokens = family.active_experts + family.shared_experts, config.batch * context
-    held = costs.activation_bytes(shapes, chosen, tokens, context, config.tensor, config.recompute)
-    spent["activation_bytes"] = held
+    spent["activation_bytes"] = costs.activation_bytes(shapes, chosen, tokens, context, config.tensor, config.recompute)
     for zero in range(4):
         states = costs.state_bytes(shapes["total"], zero, config.data, config.tensor, config.pipeline)
         spent[f"state_bytes_zero{zero}"] = sum(states.values())
@@ -233,17 +232,15 @@ def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
     advice = "Take any depth in the band: neighboring shapes differ little in loss."
     if band.cap != "width not limited":
         advice = "Err on the deep side of the band, if a bound for networks without feed-forward parts persuades you."
-    where = f"Depth {shallow:g} to {deep:g} and size {small:g} to {large:g}, where the law was fitted"
+    fitted = f"depth {shallow:g} to {deep:g}, {small:g} to {large:g} parameters"
     alike = "a mixture of experts" if mixture else f"layers counted as {counted}"
+    here, status = f"depth {best.depth:.1f}, size {active}", "holds" if inside else "fails"
     text = "Text like that of the fit, trained until size is what limits it"
-    here = f"depth {best.depth:.1f}, size {active}"
     told = f"{band.low} to {band.high} layers ({band.reason}); the law's center is {best.depth:.1f} layers of width "
-    told += f"{best.width:.0f}; nearest that fits is {chosen.depth} x {chosen.width}. Nothing was trained here."
+    told += f"{best.width:.0f}; the nearest whole shape is {chosen.depth} x {chosen.width}. Nothing was trained here."
     if mixture:
-        told = (
-            "The law was fitted on dense networks and says nothing of mixtures of experts. A dense one as large as "
-            f"what a token passes through, {active}, would get {told}"
-        )
+        told = f"as large as what a token passes through, {active}, would get {told}"
+        told = f"The law was fitted on dense networks and says nothing of mixtures of experts. A dense one {told}"
     record.finding(
         "depth",
         f"How deep should a network of {size_text(plan.size)} non-embedding parameters be?",
@@ -251,7 +248,7 @@ def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
         told,
         predicted=Estimate(value=best.depth, low=best.low, high=best.high, method=method, unit="layers"),
         assumptions=(
-            Assumption(statement=where, status="holds" if inside else "fails", how=here),
+            Assumption(statement=f"Where the law was fitted: {fitted}", status=status, how=here),
             Assumption(statement="A dense decoder, layers alike", status="fails" if mixture else "holds", how=alike),
             Assumption(statement=text, how="nothing is trained"),
         ),
@@ -259,12 +256,9 @@ def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
     )
     if not inside:
         side = "below" if plan.active_size < small or best.depth < shallow else "above"
-        record.warn(
-            f"extrapolated {side} the fitted range (depth {shallow:g} to {deep:g}, {small:g} to {large:g} parameters)"
-            + (": a depth below 6 means nothing here" if best.depth < shallow else "")
-        )
-    limit = plan.family.rank_limit
-    if limit >= best.width:
+        small_one = ": a depth below 6 means nothing here" if best.depth < shallow else ""
+        record.warn(f"extrapolated {side} the fitted range ({fitted}){small_one}")
+    if (limit := plan.family.rank_limit) >= best.width:
         return
     record.finding(
         "rank",

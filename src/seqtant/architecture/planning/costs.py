@@ -73,8 +73,8 @@ def activation_bytes(
     for others]; selective recomputation (or fused attention) leaves the last term out, full keeps 2 L T b d. The first
     of p stages holds p microbatches of L / p layers. An estimate: 16-bit numbers, dropout, plain attention and
     feed-forward parts, no sequence parallelism, no logits.
-
-    ``chosen`` are the feed-forward parts of a layer that a token passes through, ``tokens`` T b those of a microbatch.
+    ``chosen`` are the feed-forward parts of a
+    layer that a token passes through, ``tokens`` T b those of a microbatch.
 
     Example:
         >>> gpt3 = {"depth": 96, "width": 12288, "heads": 96, "d_ff": 4 * 12288}
