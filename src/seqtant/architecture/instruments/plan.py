@@ -10,17 +10,8 @@ from typing import Any
 import numpy as np
 
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.planning import costs
-from seqtant.architecture.planning.planner import (
-    MODALITIES,
-    Plan,
-    ShapeFamily,
-    advise,
-    count_shapes,
-    fit_shapes,
-    make_plan,
-    resolution,
-)
+from seqtant.architecture.planning import costs, planner
+from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan, resolution
 from seqtant.architecture.planning.rules_of_thumb import BUILT, LAW, RULES, vocabulary_parameters
 from seqtant.architecture.theory import FITTED_DEPTHS, FITTED_SIZES, optimal_depth
 from seqtant.boundary import size_text
@@ -36,12 +27,11 @@ def plan(config: PlanConfig, context: Context) -> Result:
 
     The law's center solves N = 12 L d^2 on the fitted line ln d = a + b L, or the family's own count of parameters in
     place of 12 L d^2. The band is 95 % of the fit's error, cut where the rank of the input keeps width from paying.
-    Every shape is within 5 % of the budget; formulas of what the one nearest to the law costs to train, hold and serve
-    are in :mod:`seqtant.architecture.planning.costs`.
+    Every shape is within 5 % of the budget; formulas of costs are in :mod:`seqtant.architecture.planning.costs`.
 
     Returns:
-        Optimal depth and width with the band, and the chosen shape with its costs; tables of candidate shapes, their
-        exact counts, training, memory per device, and the rules of practice.
+        Optimal depth and width with the band, and the shape nearest to them with its costs; tables of candidate
+        shapes, exact counts, training, memory per device, and the rules of practice.
 
     Raises:
         InputError: No shape fits the budget, e.g. because the embeddings alone exceed it.
@@ -96,14 +86,14 @@ def plan_table(params: Iterable[float | str], **settings: Any) -> dict[str, Any]
     if not configs:
         raise InputError("params is empty: give at least one budget")
     config, family, budgets = configs[0], family_of(configs[0]), [each.params for each in configs]
-    plans = [advise(config.active or each, family, config.count) for each in budgets]
-    grid, score = fit_shapes(plans, family, config.count, budgets)
+    plans = [planner.advise(config.active or each, family, config.count) for each in budgets]
+    grid, score = planner.fit_shapes(plans, family, config.count, budgets)
     sizes = {name: values[np.arange(len(plans)), score.argmin(axis=1)] for name, values in grid.items()}
-    columns = count_shapes(family, sizes, config.context, config.cache_dtype)
+    columns = planner.count_shapes(family, sizes, config.context, config.cache_dtype)
     law = np.array([(each.best.depth, each.band.low, each.band.high) for each in plans]).T
     advised = {"params": np.array(budgets), "optimal_depth": law[0], "depth_low": law[1], "depth_high": law[2]}
-    inside = (law[1] <= columns["depth"]) & (columns["depth"] <= law[2])
-    return advised | {"in_band": inside} | columns | costs_of(columns, config)
+    advised["in_band"] = (law[1] <= columns["depth"]) & (columns["depth"] <= law[2])
+    return advised | columns | costs_of(columns, config)
 
 
 def costs_of(shapes: Mapping[str, Any], config: PlanConfig) -> dict[str, Any]:

@@ -136,8 +136,7 @@ class ShapeFamily:
         stored = self.experts or self.active_experts if experts is None else experts
         copies = {"experts": stored, "active": self.active_experts, "shared": self.shared_experts}
         feed_forward = FeedForward(width=width, inner=inner, gated=self.gated, **copies)
-        sublayers: Any = {"attention": (attention,), "feed_forward": feed_forward}
-        layer = Layer(**sublayers, norm=2 * width, stored=depth, applied=depth)
+        layer = Layer(attention=(attention,), feed_forward=feed_forward, norm=2 * width, stored=depth, applied=depth)
         vocabulary, rank = self.vocabulary, self.input_rank
         head: tuple[Linear, ...] = ()
         if vocabulary is None:
@@ -312,7 +311,7 @@ def make_plan(
     for depth in (best / 2, low, best, math.sqrt(low * high), high, 2 * best):
         far = np.abs(np.log(depths / max(depth, 1.0))) + np.abs(np.log(grid["budgeted"][0] / plan.budget))
         chosen.add(int(np.where(np.isfinite(score[0]), far, np.inf).argmin()))
-    order = sorted(chosen, key=lambda column: (depths[column], -grid["width"][0, column]))
+    order = sorted(chosen, key=lambda column: depths[column])
     counted = count_shapes(family, {name: each[0, order] for name, each in grid.items()}, context, cache_dtype)
     rows = zip(*(each.tolist() for each in counted.values()), strict=True)
     candidates = tuple(Candidate(**dict(zip(counted, row, strict=True))) for row in rows)
@@ -375,8 +374,8 @@ def fit_shapes(
         near = int(miss[row].argmin())
         raise InputError(
             f"no shape near the law is within 5 % of {plans[row].budget:g} parameters: widths come in steps of "
-            f"{step[row, 0]}, and {depth[row, near]:.0f} x {widths[row, near]:.0f} has {found[row, near]:,.0f}; give "
-            "another budget, fewer kv_heads, a smaller head_dim or snap, or fewer splits"
+            f"{step[row, 0]}, and {depth[row, near]:.0f} x {widths[row, near]:.0f} has {found[row, near]:,.0f}; change "
+            "the budget, kv_heads, head_dim, snap or the splits"
         )
     return {"depth": depth, "width": widths, "experts": experts, "budgeted": found}, score
 
