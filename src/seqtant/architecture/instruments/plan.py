@@ -48,7 +48,8 @@ def plan(config: PlanConfig, context: Context) -> Result:
         best, band, chosen = found.best, found.band, dataclasses.asdict(found.candidates[found.choice])
         spent = costs_of(chosen, config)
         record.values(optimal_depth=best.depth, optimal_width=best.width, depth_error=best.error)
-        record.values(depth_low=band.low, depth_high=band.high, parameters=found.size)
+        record.values(depth_low=band.low, depth_high=band.high)
+        record.values(parameters=found.size, active_parameters=found.active_size)
         record.values(aspect_ratio=best.width / best.depth, effective_width=found.effective_width)
         record.values(rank_limited=int(found.effective_width < best.width), extrapolated=int(found.is_extrapolated))
         record.values(in_band=int(band.low <= chosen["depth"] <= band.high), **chosen, **spent)
@@ -58,7 +59,7 @@ def plan(config: PlanConfig, context: Context) -> Result:
         _record_shapes(record, found, config)
         _record_costs(record, config, chosen, spent)
         note = "Only rules made for sizes like this one: they contradict each other, and where they differ, the loss "
-        note += "does so little that speed and memory may decide. Unverified: recalled, never a published truth."
+        note += "hardly does: speed and memory may decide. Unverified: recalled, never a published truth."
         headings = ("rule", "from", "to", "the band", "source")
         record.table("rules", "Depths that others advise for this budget", headings, rules(found), note)
         _record_curve(record, found)
@@ -175,7 +176,7 @@ def _record_costs(record: Recorder, config: PlanConfig, shape: Mapping[str, Any]
             rows.append((point, each["tokens"], ratio, each["training_flops"], each["device_hours"]))
     note = (
         f"6 N D + 12 L d T D, of which the second, square attention, is {spent['attention_share']:.0%}; "
-        f"{config.mfu:.0%} of {config.device_flops:.3g} FLOP/s a device. Hoffmann et al. 2022; Touvron et al. 2023."
+        f"{config.mfu:.0%} of {config.device_flops:.3g} FLOP/s a device. Ratios recalled: Hoffmann 2022; Touvron 2023."
     )
     headings = ("point", "tokens", "per parameter", "FLOPs", "device hours")
     record.table("training", f"What {name} takes to train", headings, rows, note)

@@ -261,7 +261,8 @@ class Plan:
     @property
     def active_size(self) -> float:
         """Non-embedding parameters that a token passes through: the size of a dense network's layers otherwise."""
-        return self.best.depth * self.family.layer_parameters(self.best.width, active=True)
+        of_mixture = self.best.depth * self.family.layer_parameters(self.best.width, active=True)
+        return self.size if self.family.experts == 1 else of_mixture
 
     @property
     def is_extrapolated(self) -> bool:
