@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 
 from seqtant import architecture
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.instruments.plan import plan_of
+from seqtant.architecture.instruments.plan import family_of
 from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan, resolution
 from seqtant.architecture.planning.rules_of_thumb import BUILT, RULES, vocabulary_parameters
 from seqtant.errors import InputError
+
+
+def plan_of(config: PlanConfig) -> Plan:
+    return make_plan(config.params, family_of(config), count=config.count, active=config.active, context=config.context)
 
 
 def test_gpt3_plan() -> None:
@@ -229,10 +233,13 @@ def test_total_budget_includes_the_embeddings() -> None:
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_every_modality_makes_a_plan(modality: str) -> None:
-    plan = plan_of(PlanConfig(params=8.5e7, modality=modality))  # type: ignore[arg-type]
+    config = PlanConfig(params=8.5e7, modality=modality)  # type: ignore[arg-type]
+    plan = plan_of(config)
     kind = MODALITIES[modality]
     limit = min(each for each in (kind.vocabulary, kind.rank) if each is not None)
-    assert plan.effective_width == min(limit, plan.best.width)
+    assert architecture.plan(config.params, modality=config.modality).values["effective_width"] == min(
+        limit, plan.best.width
+    )
     limited = limit < plan.best.width
     assert (plan.band.cap != "width not limited") == limited
     assert plan.band.high <= max(3 * plan.best.depth, plan.band.low + 12)

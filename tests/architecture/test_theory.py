@@ -76,6 +76,7 @@ def test_family_solves_its_own_equation(size: float, ratio: float, shared: int) 
     best = theory.optimal_depth_of_family(size, layer)
     assert layer(best.width) * best.depth == pytest.approx(size, rel=1e-8)
     assert best.width == pytest.approx(math.exp(5.039 + 0.0555 * best.depth), rel=1e-9)
+    assert layer(theory.width_of_family(size, layer)) == pytest.approx(size, rel=1e-8)
     depth = theory.depth_of_aspect_ratio(size, 50.0, layer)
     assert layer(50.0 * depth) * depth == pytest.approx(size, rel=1e-8)
 

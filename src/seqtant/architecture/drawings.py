@@ -19,7 +19,8 @@ def plan(result: Result) -> list[Figure]:
     size, best = float(result.values["active_parameters"] or 0), float(result.values["optimal_depth"] or 0)
     costs, rules = _table(result, "costs"), _table(result, "rules")
     # Of a mixture of experts, what a token passes through between embedding and head.
-    sizes = [float(row[2] or 0) if len(row) < 7 else float(row[6] or 0) - float(row[3] or 0) for row in costs.rows]
+    wide = "active" in costs.columns
+    sizes = [float(row[6] or 0) - float(row[3] or 0) if wide else float(row[2] or 0) for row in costs.rows]
     candidates = [(int(row[0] or 0), int(row[1] or 0), size) for row, size in zip(costs.rows, sizes, strict=True)]
     widths = {each.group: int(each.value) for each in result.series("built_width")}
     built = [(each.group, int(each.value), int(each.step or 0)) for each in result.series("built_depth")]

@@ -191,6 +191,17 @@ def optimal_depth_of_family(
     return DepthRange(depth, error, width)
 
 
+def width_of_family(size_per_layer: float, layer_parameters: Callable[[float], float]) -> float:
+    """Solves c(d) = size per layer: the real width whose layer has a given number of parameters.
+
+    Example:
+        >>> round(width_of_family(12 * 768.0**2, lambda d: 12 * d**2), 6)
+        768.0
+    """
+    # Halving in ln d, between e^-60 and e^60, is as exact for narrow layers as for wide ones.
+    return math.exp(_root(lambda log_width: math.log(layer_parameters(math.exp(log_width)) / size_per_layer), -60, 60))
+
+
 def depth_of_aspect_ratio(size: float, ratio: float, layer_parameters: Callable[[float], float]) -> float:
     """Solves c(ratio L) L = N: the depth of the shape of a given size whose width is ``ratio`` times its depth.
 

@@ -44,14 +44,17 @@ def plan(config: PlanConfig, context: Context) -> Result:
     """
     title = f"Shapes for {size_text(config.params)} parameters"
     with Recorder("architecture.plan", title, config, context, papers=(7, 8)) as record:
-        found = plan_of(config)
+        same = {name: getattr(config, name) for name in ("count", "active", "context", "cache_dtype")}
+        found = make_plan(config.params, family_of(config), **same)
         best, band, chosen = found.best, found.band, dataclasses.asdict(found.candidates[found.choice])
         spent = costs_of(chosen, config)
+        limit = found.family.rank_limit
         record.values(optimal_depth=best.depth, optimal_width=best.width, depth_error=best.error)
-        record.values(depth_low=band.low, depth_high=band.high)
-        record.values(parameters=found.size, active_parameters=found.active_size)
-        record.values(aspect_ratio=best.width / best.depth, effective_width=found.effective_width)
-        record.values(rank_limited=int(found.effective_width < best.width), extrapolated=int(found.is_extrapolated))
+        record.values(depth_low=band.low, depth_high=band.high, aspect_ratio=best.width / best.depth)
+        record.values(effective_width=min(best.width, limit), rank_limited=int(limit < best.width))
+        record.values(
+            parameters=found.size, active_parameters=found.active_size, extrapolated=int(found.is_extrapolated)
+        )
         record.values(in_band=int(band.low <= chosen["depth"] <= band.high), **chosen, **spent)
         _record_depth_and_rank(record, found)
         if config.modality in (None, "text"):
@@ -132,20 +135,13 @@ def family_of(config: PlanConfig) -> ShapeFamily:
     )
 
 
-def plan_of(config: PlanConfig) -> Plan:
-    """Makes the plan that a configuration asks for."""
-    same = {name: getattr(config, name) for name in ("count", "active", "context", "cache_dtype")}
-    return make_plan(config.params, family_of(config), **same)
-
-
 def _record_shapes(record: Recorder, plan: Plan, config: PlanConfig) -> None:
     """Records the candidates with their counts, and says where none lies in the band."""
     band, chosen, mixture = plan.band, plan.candidates[plan.choice], plan.family.experts != 1
     if band.place(chosen.depth) != "within the band":
-        record.warn(
-            f"no shape within 5 % of the budget has {band.low} to {band.high} layers; {chosen.depth} x {chosen.width} "
-            f"comes nearest. Fewer kv_heads, a smaller head_dim or snap, or fewer splits leave more widths"
-        )
+        told = f"{band.low} to {band.high} layers; {chosen.depth} x {chosen.width} comes nearest. Fewer kv_heads, a "
+        told += "smaller head_dim or snap, or fewer splits leave more widths"
+        record.warn(f"no shape within 5 % of the budget has {told}")
     sizes = ["depth", "width", "heads", "head_dim", "d_ff", *(["experts"] if mixture else [])]
     rows: list[tuple[Cell, ...]] = []
     for each in plan.candidates:
@@ -174,8 +170,8 @@ def _record_costs(record: Recorder, config: PlanConfig, shape: Mapping[str, Any]
         each = costs.training_cost(shape["flops_per_token"], active, ratio * active, config.mfu * config.device_flops)
         if ratio:
             rows.append((point, each["tokens"], ratio, each["training_flops"], each["device_hours"]))
-    note = (
-        f"6 N D + 12 L d T D, of which the second, square attention, is {spent['attention_share']:.0%}; "
+    note = f"6 N D + 12 L d T D, of which the second, square attention, is {spent['attention_share']:.0%}; "
+    note += (
         f"{config.mfu:.0%} of {config.device_flops:.3g} FLOP/s a device. Ratios recalled: Hoffmann 2022; Touvron 2023."
     )
     headings = ("point", "tokens", "per parameter", "FLOPs", "device hours")
@@ -214,7 +210,7 @@ def _record_curve(record: Recorder, plan: Plan) -> None:
 
 
 def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
-    """Records what the law says, and what the input's rank does where it limits the width."""
+    """Records what the law says, and what the input's rank does to the width."""
     best, band, mixture, chosen = plan.best, plan.band, plan.family.experts != 1, plan.candidates[plan.choice]
     (shallow, deep), (small, large) = FITTED_DEPTHS, FITTED_SIZES
     inside, active = not plan.is_extrapolated, size_text(round(plan.active_size))
@@ -226,7 +222,6 @@ def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
     fitted = f"depth {shallow:g} to {deep:g}, {small:g} to {large:g} parameters"
     alike = "a mixture of experts" if mixture else f"layers counted as {counted}"
     here, status = f"depth {best.depth:.1f}, size {active}", "holds" if inside else "fails"
-    text = "Text like that of the fit, trained until size is what limits it"
     told = f"{band.low} to {band.high} layers ({band.reason}); the law's center is {best.depth:.1f} layers of width "
     told += f"{best.width:.0f}; the nearest whole shape is {chosen.depth} x {chosen.width}. Nothing was trained here."
     if mixture:
@@ -241,7 +236,7 @@ def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
         assumptions=(
             Assumption(statement=f"Where the law was fitted: {fitted}", status=status, how=here),
             Assumption(statement="A dense decoder, layers alike", status="fails" if mixture else "holds", how=alike),
-            Assumption(statement=text, how="nothing is trained"),
+            Assumption(statement="Text like that of the fit, trained until size limits it", how="nothing is trained"),
         ),
         advice=f"{advice} `seqtant architecture sweep` and `fit` find the law of your own data.",
     )
@@ -249,20 +244,22 @@ def _record_depth_and_rank(record: Recorder, plan: Plan) -> None:
         side = "below" if plan.active_size < small or best.depth < shallow else "above"
         small_one = ": a depth below 6 means nothing here" if best.depth < shallow else ""
         record.warn(f"extrapolated {side} the fitted range ({fitted}){small_one}")
-    if (limit := plan.family.rank_limit) >= best.width:
-        return
+    limit, told = plan.family.rank_limit, f"No: the input's rank is not below the law's width {best.width:.0f}."
+    if limited := limit < best.width:
+        told = f"Yes: the input's rank is at most {limit:g}, below the law's width {best.width:.0f}; width beyond it "
+        told += "adds parameters but no separation rank."
+    ends = plan.width_at(best.high), plan.width_at(max(best.low, 0.5 * best.depth))
+    theorem = Assumption(statement="No softmax, normalization or feed-forward layers (its theorem)", status="fails")
+    positions = Assumption(statement="Positions add no rank at the input", how="if rotary or within its span")
     record.finding(
         "rank",
         "Does the rank of the input limit what width can give?",
-        "disagrees",
-        f"Yes: the input's rank is at most {limit:g}, below the law's width {best.width:.0f}; width beyond it adds "
-        "parameters but no separation rank.",
-        predicted=Estimate.exact(plan.effective_width, unit="effective width"),
-        assumptions=(
-            Assumption(statement="No softmax, normalization or feed-forward layers, as in the theorem", status="fails"),
-            Assumption(statement="Positions add no rank at the input (rotary or within the span)", how="not asked for"),
-        ),
-        advice="Spend further parameters on depth, or raise the rank of the input.",
+        "disagrees" if limited else "vacuous",
+        told,
+        predicted=Estimate.exact(limit, unit="effective width") if limited else None,
+        measured=Estimate(value=best.width, low=ends[0], high=ends[1], method=method, unit="width of the law"),
+        assumptions=(theorem, positions) if limited else (),
+        advice="Spend further parameters on depth, or raise the rank of the input." if limited else "",
     )
 
 

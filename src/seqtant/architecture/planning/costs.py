@@ -23,13 +23,8 @@ def training_cost(flops_per_token: Any, parameters: Any, tokens: Any, rate: floa
 
     The backward pass takes twice the forward F = 2 N + 4 L d T, whose N are the matrix entries that a token passes
     through (head included, lookups not) and whose attention is square. The same C is spent best on sqrt(C / 120)
-    parameters, by C = 6 N D and D = 20 N.
-
-    Args:
-        flops_per_token: Forward FLOPs F of a token.
-        parameters: Parameters N that tokens are counted by, embeddings included; of mixtures the active ones.
-        tokens: Tokens D; None for 20 N.
-        rate: FLOP/s that a device reaches: model FLOPs utilization times its peak.
+    parameters, by C = 6 N D and D = 20 N. ``parameters`` N, of which ``tokens`` None are 20 each, are all of them, of
+    mixtures the active ones; ``rate`` is the FLOP/s that a device reaches, model FLOPs utilization times its peak.
 
     Example:
         >>> cost = training_cost(2 * 70e9, 70e9, None, 0.4e15)  # Chinchilla: 1.4e12 tokens

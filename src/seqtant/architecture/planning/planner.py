@@ -270,10 +270,9 @@ class Plan:
         (shallow, deep), (small, large) = theory.FITTED_DEPTHS, theory.FITTED_SIZES
         return not (shallow <= self.best.depth <= deep and small <= self.active_size <= large)
 
-    @property
-    def effective_width(self) -> float:
-        """The width that counts: the law's, or the rank of the input where that is smaller."""
-        return min(self.best.width, self.family.rank_limit)
+    def width_at(self, depth: float) -> float:
+        """Real width of the plan's size at another depth."""
+        return theory.width_of_family(self.size / depth, self.family.layer_parameters)
 
 
 def make_plan(
@@ -335,9 +334,8 @@ def fit_shapes(
 ) -> tuple[dict[str, Any], Any]:
     """Finds the depth at each width near the law's that fits the budget, in the band where that can be.
 
-    Where the family leaves its experts open, they fill ``totals``. Returns depth, width, experts and the count
-    budgeted, each (budgets, widths), and as a score of that shape the distance from law and budget: 10 more outside of
-    the band, infinite beyond 5 % of the budget. A budget that no width fits is an InputError.
+    Open experts fill ``totals``. Returns depth, width, experts and count budgeted, each (budgets, widths), and a score of
+    that shape: distance from law and budget, 10 more outside of the band, infinite beyond 5 % of the budget.
     """
     given = ((p.budget, p.best.depth, p.best.width, p.band.low, p.band.high) for p in plans)
     budget, law, width, low, high = np.array(list(given)).T[:, :, None]
