@@ -334,8 +334,8 @@ def fit_shapes(
 ) -> tuple[dict[str, Any], Any]:
     """Finds the depth at each width near the law's that fits the budget, in the band where that can be.
 
-    Open experts fill ``totals``. Returns depth, width, experts and count budgeted, each (budgets, widths), and a score of
-    that shape: distance from law and budget, 10 more outside of the band, infinite beyond 5 % of the budget.
+    Open experts fill ``totals``. Returns depth, width, experts and count budgeted, each (budgets, widths), and a score:
+    distance from law and budget, 10 more outside of the band, infinite beyond 5 % of the budget.
     """
     given = ((p.budget, p.best.depth, p.best.width, p.band.low, p.band.high) for p in plans)
     budget, law, width, low, high = np.array(list(given)).T[:, :, None]
