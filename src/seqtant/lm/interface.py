@@ -336,7 +336,7 @@ def group_branches(lines: Sequence[Sequence[int]], most: int) -> list[list[int]]
     """
     groups: list[list[int]] = []
     size = 0
-    for index in sorted(range(len(lines)), key=lambda index: lines[index]):
+    for index in sorted(range(len(lines)), key=lambda index: tuple(lines[index])):
         # In sorted order a line has most in common with the one before it.
         more = len(lines[index]) - (common_length([lines[groups[-1][-1]], lines[index]]) if groups else 0)
         if not groups or size + more > most:
