@@ -177,6 +177,11 @@ def name_of(model: ModelSource) -> str:
     return folder.resolve().name if folder.is_absolute() or folder.is_dir() else str(model)
 
 
+def is_reference(model: ModelSource) -> bool:
+    """Whether a model is the one that ships, by its name or loaded by :func:`seqtant.lm.load`."""
+    return (str(model) if is_path(model) else name_of(model)) == REFERENCE
+
+
 def check_folder(folder: Path, *, tokenizer: bool = True) -> None:
     """Checks a local model folder: configuration, weights, tokenizer.
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from seqtant import architecture
 from seqtant.architecture.config import PlanConfig
-from seqtant.architecture.instruments.plan import plan_of
+from seqtant.architecture.instruments.plan import family_of
 from seqtant.architecture.planning.planner import MODALITIES, Plan, ShapeFamily, make_plan, resolution
 from seqtant.architecture.planning.rules_of_thumb import BUILT, RULES, vocabulary_parameters
 from seqtant.errors import InputError
+
+
+def plan_of(config: PlanConfig) -> Plan:
+    return make_plan(config.params, family_of(config), count=config.count, active=config.active, context=config.context)
 
 
 def test_gpt3_plan() -> None:
@@ -24,26 +30,119 @@ def test_gpt3_plan() -> None:
     assert plan.is_extrapolated
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    params=st.floats(1e5, 1e13),
+    params=st.floats(1e5, 1e14),
+    count=st.sampled_from(["non-embedding", "total"]),
     glu=st.booleans(),
-    kv_heads=st.sampled_from([None, 1, 2, 8]),
-    snap=st.sampled_from([1, 8, 64, 128]),
+    kv_heads=st.sampled_from([None, 1, 2, 7, 8]),
+    snap=st.sampled_from([None, 1, 8, 128]),
+    experts=st.sampled_from([None, 8, 128]),
+    pipeline=st.sampled_from([1, 4]),
 )
-def test_candidates_are_whole_shapes_of_about_the_right_size(
-    params: float, glu: bool, kv_heads: int | None, snap: int
+def test_every_candidate_is_a_whole_shape_within_5_percent_of_the_budget(
+    params: float,
+    count: Any,
+    glu: bool,
+    kv_heads: int | None,
+    snap: int | None,
+    experts: int | None,
+    pipeline: int,
 ) -> None:
-    plan = plan_of(PlanConfig(params=params, glu=glu, kv_heads=kv_heads, snap=snap))
+    config = PlanConfig(
+        params=params, count=count, glu=glu, kv_heads=kv_heads, snap=snap, experts=experts, pipeline=pipeline
+    )
+    try:
+        plan = plan_of(config)
+    except InputError:
+        reject()  # refusals have a test of their own
     assert 1 <= plan.band.low <= plan.band.high
-    assert plan.candidates
     for shape in plan.candidates:
-        assert shape.width % snap == 0
-        assert shape.width % shape.heads == 0
-        assert shape.heads % (kv_heads or 1) == 0
-        assert shape.d_ff % snap == 0
-        if shape.depth >= 10 and shape.width >= 8 * snap:
-            assert shape.non_embedding == pytest.approx(params, rel=0.5 / shape.depth + 0.02)
+        step = snap or (64 if shape.width < 1024 else 128)
+        assert [shape.width % step, shape.d_ff % step, shape.depth % pipeline] == [0, 0, 0]
+        assert shape.heads * shape.head_dim == shape.width
+        assert shape.head_dim in (64, 128)
+        assert shape.heads % shape.kv_heads == 0
+        assert shape.kv_heads == (kv_heads or shape.heads)
+        assert shape.total == shape.non_embedding + shape.embedding
+        assert shape.budgeted == (shape.total if count == "total" else shape.non_embedding)
+        assert abs(shape.budgeted - params) <= 0.05 * params
+
+
+SHAPES = {
+    # Budgets that used to be left in silence: with embeddings, with odd groups of heads, with heads of odd sizes.
+    "total of 30M, 151936 tokens": ({"params": "30M", "count": "total", "vocab": 151936}, [(2, 192, 64, 30057408)]),
+    "total of 1.3B, 256000 tokens": (
+        {"params": "1.3B", "count": "total", "vocab": 256000},
+        [
+            (22, 1792, 64, 1306606336),
+            (34, 1536, 64, 1355914752),
+            (39, 1408, 64, 1288352384),
+            (49, 1280, 64, 1291185920),
+            (82, 1024, 64, 1294111744),
+        ],
+    ),
+    "7 groups": ({"params": "350M", "kv_heads": 7}, [(10, 1792, 64, 427280896), (40, 896, 64, 398341888)]),
+    "8 groups, gated": (
+        {"params": "7B", "glu": True, "kv_heads": 8},
+        [
+            (26, 5120, 128, 7363000320),
+            (53, 3584, 64, 7207208960),
+            (70, 3072, 128, 7201253376),
+            (103, 2560, 64, 7115653120),
+        ],
+    ),
+    "heads of 128": ({"params": "85M", "head_dim": 128}, None),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_of_budgets_that_few_shapes_fit(name: str) -> None:
+    settings, expected = SHAPES[name]
+    found = plan_of(PlanConfig(**settings)).candidates
+    if expected is None:
+        assert {each.head_dim for each in found} == {128}
+    else:
+        assert [(each.depth, each.width, each.head_dim, each.total) for each in found] == expected
+
+
+def test_a_plan_says_that_no_shape_lies_in_the_band() -> None:
+    result = architecture.plan(params=350e6, kv_heads=7)
+    assert result.values["in_band"] == 0
+    assert result.warnings == (
+        "no shape within 5 % of the budget has 30 to 36 layers; 40 x 896 comes nearest. Fewer kv_heads, a smaller "
+        "head_dim or snap, or fewer splits leave more widths",
+    )
+    assert architecture.plan(params=350e6).values["in_band"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        # 64 groups of heads of 64 need widths of 4096: two layers are 2 * (12 * 4096^2 + 2 * 4096) + 4096.
+        ({"params": "350M", "kv_heads": 64}, "steps of 4096, and 2 x 4096 has 402,673,664"),
+        # 12 * 64^2 + 3 * 64: the smallest network there is.
+        ({"params": 1000}, "within 5 % of 1000 parameters: widths come in steps of 64, and 1 x 64 has 49,344"),
+        ({"params": 1e30}, r"params is 1e\+30: give a number of at most 1e\+15"),
+        ({"params": "1B", "experts": 4}, "experts is 4: give no active beside it, and experts_per_token up to it"),
+        ({"params": "1B", "experts": 64, "active": "300M"}, "experts is 64: give no active beside it"),
+        ({"params": "1B", "active": "2B"}, r"active is 2e\+09: it must be below params 1e\+09"),
+        ({"params": "1B", "base_depth": 8}, "base_depth goes with base_width"),
+    ],
+)
+def test_what_makes_no_network_is_refused_in_one_line(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        plan_of(PlanConfig(**settings))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("modality", ["dna", "pixels"])
+def test_the_bound_behind_deeper_advice_names_what_it_leaves_out(modality: Any) -> None:
+    result = architecture.plan(params=1.3e9, modality=modality)
+    finding = next(each for each in result.findings if each.key == "rank")
+    assert finding.assumptions[0].status == "fails"
+    assert finding.assumptions[0].statement.startswith("No softmax, normalization or feed-forward layers")
+    assert "bound for networks without feed-forward parts" in result.findings[0].advice
 
 
 def test_counts_of_a_candidate_by_hand() -> None:
@@ -59,25 +158,61 @@ def test_counts_of_a_candidate_by_hand() -> None:
     assert shape.cache_bytes_per_token == 2 * 2 * shape.depth * 8 * head_dim
 
 
-@pytest.mark.slow
-def test_counts_agree_with_transformers() -> None:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+BUILT_AS: dict[str, tuple[dict[str, Any], Any]] = {
+    "LlamaConfig": ({"params": 3e8, "kv_heads": 4}, lambda c: {}),
+    "Qwen3Config": ({"params": 3e8, "kv_heads": 2, "qk_norm": True, "tied": False}, lambda c: {}),
+    "MixtralConfig": (
+        {"params": 3e9, "kv_heads": 4, "experts": 8, "experts_per_token": 2, "granularity": 1},
+        lambda c: {"num_local_experts": c.experts, "num_experts_per_tok": 2},
+    ),
+    "Qwen3MoeConfig": (
+        {"params": 3e9, "active": 4e8, "kv_heads": 2, "qk_norm": True, "count": "total"},
+        lambda c: {
+            "num_local_experts": c.experts,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": c.d_ff,
+            "norm_topk_prob": True,
+        },
+    ),
+    # Shared experts beside routed ones, as in DeepSeek, with plain attention.
+    "Glm4MoeConfig": (
+        {"params": 3e9, "experts": 64, "experts_per_token": 6, "shared_experts": 2, "granularity": 4},
+        lambda c: {
+            "n_routed_experts": c.experts,
+            "num_experts_per_tok": 6,
+            "n_shared_experts": 2,
+            "moe_intermediate_size": c.d_ff,
+            "first_k_dense_replace": 0,
+        },
+    ),
+}
 
-    plan = plan_of(PlanConfig(params=3e8, glu=True, kv_heads=4, vocab=8192))
-    shape = plan.candidates[1]
-    config = LlamaConfig(
-        hidden_size=shape.width,
-        num_hidden_layers=shape.depth,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=4,
-        intermediate_size=shape.d_ff,
-        vocab_size=8192,
-        tie_word_embeddings=True,
-    )
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    assert sum(each.numel() for each in set(model.parameters())) == shape.non_embedding + shape.embedding
+
+@pytest.mark.parametrize("family", BUILT_AS)
+def test_counts_agree_with_transformers(family: str) -> None:
+    import transformers
+
+    from seqtant.architecture.counting.built import build, count_modules
+
+    settings, further = BUILT_AS[family]
+    config = PlanConfig(**settings, glu=True, vocab=8192)
+    plan = plan_of(config)
+    for shape in plan.candidates:
+        sizes = {
+            "hidden_size": shape.width,
+            "num_hidden_layers": shape.depth,
+            "num_attention_heads": shape.heads,
+            "num_key_value_heads": shape.kv_heads,
+            "head_dim": shape.head_dim,
+            "intermediate_size": shape.d_ff,
+            "vocab_size": 8192,
+            "tie_word_embeddings": config.tied,
+        }
+        written = getattr(transformers, family)(**sizes, **further(shape)).to_dict()
+        network: Any = build({**written, "architectures": [family.replace("Config", "ForCausalLM")]})
+        assert network.num_parameters() == shape.total, (shape.depth, shape.width)
+        assert count_modules(network).parameters.active == shape.active
+    assert len(plan.candidates) >= 2
 
 
 def test_law_of_grouped_query_layers_uses_their_own_count() -> None:
@@ -98,10 +233,13 @@ def test_total_budget_includes_the_embeddings() -> None:
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_every_modality_makes_a_plan(modality: str) -> None:
-    plan = plan_of(PlanConfig(params=8.5e7, modality=modality))  # type: ignore[arg-type]
+    config = PlanConfig(params=8.5e7, modality=modality)  # type: ignore[arg-type]
+    plan = plan_of(config)
     kind = MODALITIES[modality]
     limit = min(each for each in (kind.vocabulary, kind.rank) if each is not None)
-    assert plan.effective_width == min(limit, plan.best.width)
+    assert architecture.plan(config.params, modality=config.modality).values["effective_width"] == min(
+        limit, plan.best.width
+    )
     limited = limit < plan.best.width
     assert (plan.band.cap != "width not limited") == limited
     assert plan.band.high <= max(3 * plan.best.depth, plan.band.low + 12)

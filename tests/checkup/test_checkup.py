@@ -16,6 +16,7 @@ from transformers import LlamaForCausalLM
 
 from seqtant import cli
 from seqtant._checkup import checkup as module
+from seqtant._checkup import training
 from seqtant._checkup.checkup import checkup
 from seqtant._checkup.config import CheckupConfig
 from seqtant._checkup.inputs import gather
@@ -74,7 +75,7 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Package]]:
         made = [Package(name, check) for name, check in zip(names, checks, strict=False)]
         monkeypatch.setattr(module, "chosen", lambda config: made)
         monkeypatch.setattr(module, "check_of", lambda package: package.answer)
-        monkeypatch.setattr(module, "is_untrained", lambda *given: False)
+        monkeypatch.setattr(training, "is_untrained", lambda *given: False)
         return made
 
     return install

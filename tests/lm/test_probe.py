@@ -221,10 +221,11 @@ def test_a_sweep_over_shared_prefixes_scores_as_steering_each_alone(model: Huggi
 def test_packed_continuations_have_the_logits_of_each_alone(model: HuggingFaceLM) -> None:
     if not model.abilities.branches:
         pytest.skip("this family reads continuations apart")
-    lines = [torch.tensor(IDS[18:23]), torch.tensor(IDS[30:31]), torch.tensor(IDS[18:30])]
+    lines = [IDS[18:23], IDS[30:31], IDS[18:30], IDS[18:21] + IDS[35:37], []]
     cache = model.forward(torch.tensor([IDS[:18]]), use_cache=True).cache
-    found = model.read_branches(cache, lines).split([5, 1, 12])
-    for line, logits in zip(lines, found, strict=True):
-        alone = model.model(torch.tensor([IDS[:18] + line.tolist()])).logits[0, 18:]
-        torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
+    found, paths = model.read_branches(cache, lines)
+    assert len(found) == 1 + 12 + 2  # what lines begin with in common is read once
+    for line, path in zip(lines, paths, strict=True):
+        alone = model.model(torch.tensor([IDS[:18] + line])).logits[0, 18:]
+        torch.testing.assert_close(found[path], alone, atol=1e-4, rtol=1e-4)
     assert cache.time == 18  # the cache that was given stays as it is

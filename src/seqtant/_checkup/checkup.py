@@ -15,10 +15,8 @@ from seqtant._checkup.calibration import record_calibration
 from seqtant._checkup.config import CheckupConfig
 from seqtant._checkup.gates import findings, read_gates
 from seqtant._checkup.inputs import Inputs, gather
-from seqtant._checkup.training import is_untrained
 from seqtant.errors import InputError, MissingExtraError, NothingToSayError, SeqtantError
 from seqtant.findings import Result, from_json, to_json
-from seqtant.lm.loading import loaded_once
 from seqtant.packages import PACKAGES, Package
 from seqtant.runs.files import write_text
 from seqtant.runs.recorder import Context, Recorder
@@ -74,7 +72,6 @@ def check_model(config: CheckupConfig, context: Context) -> Result:
         check_folder(folder)
     with ExitStack() as stack:
         record = stack.enter_context(Recorder("checkup", f"Checkup of {name_of(config.model)}", config, context))
-        stack.enter_context(loaded_once())
         place = context.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqtant-")))
         inputs = gather(place / "inputs", behavior=config.behavior, tasks=config.tasks, corpus=config.corpus)
         # Names, sizes and times of a model folder's files; the bare name of a hub model or of one in memory.
@@ -85,9 +82,15 @@ def check_model(config: CheckupConfig, context: Context) -> Result:
         unasked: list[tuple[str, str, str]] = []
         shape = [each for each in packages if each.name == "architecture"]
         is_own = not (is_path(config.model) and str(config.model) == REFERENCE)
-        if is_own and inputs.given and packages != shape and is_untrained(config.model, inputs, context, record):
-            unasked = [(each.name, each.question, "a trained model") for each in packages if each not in shape]
-            packages = shape
+        if packages != shape and (inputs.given or not is_own):
+            # Imported here: without anything to ask of the weights no torch is needed.
+            from seqtant._checkup.training import is_untrained
+            from seqtant.lm.loading import loaded_once
+
+            stack.enter_context(loaded_once())
+            if is_own and is_untrained(config.model, inputs, context, record):
+                unasked = [(each.name, each.question, "a trained model") for each in packages if each not in shape]
+                packages = shape
         for package in packages:
             found = _section(package, config, inputs, context, stamp)
             if isinstance(found, str):

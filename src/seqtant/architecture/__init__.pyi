@@ -12,6 +12,7 @@ from .instruments.embedding_rank import embedding_rank as embedding_rank
 from .instruments.fit import fit as fit
 from .instruments.match import match as match
 from .instruments.plan import plan as plan
+from .instruments.plan import plan_table as plan_table
 from .instruments.rank import rank as rank
 from .instruments.sweep import sweep as sweep
 from .planning.planner import make_plan as make_plan

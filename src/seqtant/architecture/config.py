@@ -27,12 +27,14 @@ TwoOrMore = Annotated[int, Field(ge=2)]
 """A whole number of at least 2."""
 UpTo1024 = Annotated[int, Field(ge=1, le=1024)]
 """A whole number from 1 to 1024."""
+Ratio = Annotated[float, Field(ge=2**-10, le=2**10)]
+"""A ratio of two widths."""
 Size = Annotated[
     float,
     BeforeValidator(lambda value: parse_size(value) if isinstance(value, str) else value),
-    Field(ge=1e3, le=1e18),
+    Field(ge=1e3, le=1e15),
 ]
-"""The size of a network in parameters: 1.3e9, "1.3B" or "350M"."""
+"""The size of a network in parameters, or of a text in tokens: 1.3e9, "1.3B" or "350M"."""
 
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -111,26 +113,66 @@ class PlanConfig(VerbConfig):
     """Whether the budget leaves the embedding and output tables out (as the depth law does) or includes them."""
     modality: Modality | None = None
     """Kind of data; sets the vocabulary and the rank of the input where they are not given."""
-    vocab: TwoOrMore | None = None
+    vocab: Annotated[int, Field(ge=2, le=2**31)] | None = None
     """Vocabulary size, e.g. 50257 or 32K; by default that of the modality, or 50257 (English byte-pair encoding)."""
-    embed_rank: Count | None = None
+    embed_rank: Annotated[int, Field(ge=1, le=2**31)] | None = None
     """Rank of the input embedding when it is below the vocabulary: factorized embeddings, patch dimension."""
     tied: bool = True
     """Whether the output head shares the embedding table."""
-    d_ff_ratio: Positive | None = None
+    d_ff_ratio: Ratio | None = None
     """Feed-forward width over model width; by default 4, or 8/3 with gated feed-forward layers."""
     glu: bool = False
     """Gated feed-forward layers (three matrices instead of two)."""
-    head_dim: UpTo1024 = 64
-    """Width of one attention head."""
+    head_dim: UpTo1024 | None = None
+    """Width of one attention head; by default 64, and 128 from width 2048 on."""
     kv_heads: UpTo1024 | None = None
     """Key-value heads of grouped-query attention; by default as many as query heads."""
-    snap: UpTo1024 = 64
-    """Widths are rounded to a multiple of this: 128 suits tensor cores."""
-    context: Count = 2048
-    """Tokens of context at which attention is counted."""
+    qk_norm: bool = False
+    """A norm of head width each on queries and keys."""
+    snap: UpTo1024 | None = None
+    """Widths are multiples of this; by default 64, and 128 from width 1024 on, as tensor cores like them."""
+    experts: Annotated[int, Field(ge=2, le=2**16)] | None = None
+    """Routed experts per layer of a mixture; by default layers are dense, or with ``active`` as many as fill params."""
+    active: Size | None = None
+    """Budget of parameters that a token passes through, beside ``params`` for all of them: a mixture of experts."""
+    experts_per_token: Count = 8
+    """Routed experts that a token of a mixture passes through."""
+    shared_experts: Annotated[int, Field(ge=0)] = 0
+    """Experts of a mixture that every token passes through besides."""
+    granularity: Ratio | None = None
+    """Dense feed-forward width over an expert's; by default the experts of a token together are as wide as dense."""
+    context: Annotated[int, Field(ge=1, le=2**24)] = 2048
+    """Tokens of context at which attention is counted and the key-value cache is held."""
     cache_dtype: Literal["float32", "float16", "bfloat16", "int8"] = "bfloat16"
     """Number format of the key-value cache."""
+    tokens: Size | None = None
+    """Tokens to train on; by default 20 per parameter (Hoffmann et al. 2022), of a mixture per active one."""
+    mfu: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Model FLOPs utilization: the share of the devices' peak that training reaches."""
+    device_flops: Positive = 1e15
+    """Peak of one device in FLOP/s: dense 16-bit products, from its data sheet."""
+    data: Count = 1
+    """Data-parallel replicas, among which ZeRO divides the states."""
+    tensor: UpTo1024 = 1
+    """Tensor-parallel splits; they divide the heads."""
+    pipeline: UpTo1024 = 1
+    """Pipeline stages; they divide the depth."""
+    batch: Count = 1
+    """Sequences of one microbatch."""
+    recompute: Literal["none", "selective", "full"] = "selective"
+    """Activations computed again: none, those of attention (as fused kernels do), or all."""
+    base_width: Count | None = None
+    """Width of the network whose learning rate was tuned: gives multipliers for the planned one."""
+    base_depth: Count | None = None
+    """Depth of that network; by default the planned one's."""
+
+    def __post_init__(self) -> None:
+        if self.experts and (self.active or self.experts_per_token > self.experts):
+            raise InputError(f"experts is {self.experts}: give no active beside it, and experts_per_token up to it")
+        if self.active and self.active >= self.params:
+            raise InputError(f"active is {self.active:g}: it must be below params {self.params:g}")
+        if self.base_depth and not self.base_width:
+            raise InputError("base_depth goes with base_width: give both")
 
 
 @config

@@ -16,9 +16,12 @@ from seqtant.report.figures import COLORS, Figure, axes, line
 
 def plan(result: Result) -> list[Figure]:
     """Draws the depth law with the plan on it, and where the rules of practice put the depth."""
-    size, best = float(result.values["parameters"] or 0), float(result.values["optimal_depth"] or 0)
+    size, best = float(result.values["active_parameters"] or 0), float(result.values["optimal_depth"] or 0)
     costs, rules = _table(result, "costs"), _table(result, "rules")
-    candidates = [(int(row[0] or 0), int(row[1] or 0), float(row[2] or 0)) for row in costs.rows]
+    # Of a mixture of experts, what a token passes through between embedding and head.
+    wide = "active" in costs.columns
+    sizes = [float(row[6] or 0) - float(row[3] or 0) if wide else float(row[2] or 0) for row in costs.rows]
+    candidates = [(int(row[0] or 0), int(row[1] or 0), size) for row, size in zip(costs.rows, sizes, strict=True)]
     widths = {each.group: int(each.value) for each in result.series("built_width")}
     built = [(each.group, int(each.value), int(each.step or 0)) for each in result.series("built_depth")]
     rows: list[tuple[Cell, ...]] = [
@@ -69,7 +72,7 @@ def _rules(table: Table) -> Figure:
     layout = axes("depth (layers)", "", xaxis={"type": "log"}, yaxis={"automargin": True})
     shade = {"fillcolor": COLORS[0] + "22", "line": {"width": 0}}
     layout["shapes"] = [_upright("rect", low, high) | shade]
-    overlapping = sum(row[5] == "overlaps" for row in others)
+    overlapping = sum(row[3] == "overlaps" for row in others)
     depths = {row[0]: row[1:3] for row in table.rows}
     said = [(rule.name, *depths.get(rule.name, (None, None)), rule.says, rule.source, rule.strength) for rule in RULES]
     return Figure(

@@ -148,21 +148,33 @@ def optimal_depth(size: float, law: DepthLaw = FITTED) -> DepthRange:
 
 
 def optimal_depth_of_family(
-    size: float, layer_parameters: Callable[[float], float], law: DepthLaw = FITTED
+    size: float,
+    layer_parameters: Callable[[float], float],
+    law: DepthLaw = FITTED,
+    outside: Callable[[float], float] = lambda width: 0.0,
 ) -> DepthRange:
-    """Solves c(e^(a + bL)) L = N: the depth that suits a size when a layer of width d has c(d) parameters [derived].
+    """Solves c(d) L + E(d) = N at d = e^(a + bL): the depth that suits a size of which E(d) is no layer's [derived].
 
-    The line is about widths, so grouped-query attention or gated feed-forward parts move only the count. The error is
-    dL = e sigma(ln d) / (1/L + e b) with the elasticity e = d ln c / d ln d; e = 2 gives :func:`optimal_depth` back.
+    The line is about widths, so grouped queries, experts and embeddings move only the count. With T = c(d) L + E(d) and
+    T' = dT / d ln d at fixed L, the error is dL = T' sigma(ln d) / (c + b T'), :func:`optimal_depth`'s for 12 d^2.
+
+    Raises:
+        InputError: The size is no finite number above 0, or E takes all of it at the line's narrowest width e^a.
 
     Example:
         >>> round(optimal_depth_of_family(1e9, lambda d: 12 * d**2).depth, 6) == round(optimal_depth(1e9).depth, 6)
         True
     """
     check_size(size)
+    if outside(law.transition_width(0.0)) >= size:
+        told = f"params is {size:g} in total: the embeddings alone take that much at the law's narrowest width"
+        raise InputError(f"{told}; give more, a smaller vocab, or --set count=non-embedding")
+
+    def total(depth: float, width: float) -> float:
+        return layer_parameters(width) * depth + outside(width)
 
     def surplus(depth: float) -> float:
-        return math.log(layer_parameters(law.transition_width(depth)) * depth / size)
+        return math.log(total(depth, law.transition_width(depth)) / size)
 
     # Cost and width both grow with depth, so the surplus has one root: bracket it, then halve.
     low, high = 1e-9, 8.0
@@ -172,11 +184,10 @@ def optimal_depth_of_family(
         high *= 2.0
     depth = _root(surplus, low, high)
     width = law.transition_width(depth)
-    step = 1e-4  # of ln d, for the elasticity by central difference
-    ends = [math.log(layer_parameters(width * math.exp(sign * step))) for sign in (1.0, -1.0)]
-    elasticity = (ends[0] - ends[1]) / (2.0 * step)
-    # A shift of ln d by sigma moves ln N by e sigma, and dL of depth moves it by (1/L + e b) dL.
-    error = elasticity * law.log_width_error(depth) / (1.0 / depth + elasticity * law.b)
+    step = 1e-4  # of ln d, for the slope by central difference
+    slope = (total(depth, width * math.exp(step)) - total(depth, width * math.exp(-step))) / (2.0 * step)
+    # A shift of ln d by sigma moves T by T' sigma, and dL of depth moves it by (c + b T') dL.
+    error = slope * law.log_width_error(depth) / (layer_parameters(width) + law.b * slope)
     return DepthRange(depth, error, width)
 
 
@@ -187,7 +198,6 @@ def width_of_family(size_per_layer: float, layer_parameters: Callable[[float], f
         >>> round(width_of_family(12 * 768.0**2, lambda d: 12 * d**2), 6)
         768.0
     """
-    check_size(size_per_layer)
     # Halving in ln d, between e^-60 and e^60, is as exact for narrow layers as for wide ones.
     return math.exp(_root(lambda log_width: math.log(layer_parameters(math.exp(log_width)) / size_per_layer), -60, 60))
 

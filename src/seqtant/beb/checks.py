@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqtant.beb.config import Behavior, Fitting, MeasureConfig
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.runs.recorder import Context
-from seqtant.sources import REFERENCE, ModelSource
+from seqtant.sources import ModelSource, is_reference
 
 STATEMENTS, EPOCHS = 90, 3
 """Most statements of each kind that a checkup fits to, and how often it shows them."""
@@ -33,15 +32,19 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
         MissingExtraError: Statements are given and PEFT is not installed.
         NothingToSayError: Another model than the reference comes without any of them.
     """
-    from seqtant.beb.components.loading import known_name
+    if not is_reference(model) and inputs.get("minus") is None and inputs.get("statements") is None:
+        raise NothingToSayError(
+            "no behavior: give --behavior FILE.jsonl with statements (statement, answer_matching_behavior)"
+        )
+    from seqtant.beb.config import Behavior, Fitting, MeasureConfig
     from seqtant.beb.instruments.measure import measure
 
-    if known_name(model) == REFERENCE:
-        return measure.run(MeasureConfig(model), context)
     given: dict[str, Any]
-    if inputs.get("minus") is not None:
+    if is_reference(model):
+        given = {}
+    elif inputs.get("minus") is not None:
         given = {"minus": inputs["minus"], "plus": inputs.get("plus")}
-    elif inputs.get("statements") is not None:
+    else:
         fitting = Fitting(
             inputs["statements"],
             max_statements=STATEMENTS,
@@ -51,10 +54,7 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
             targets=("all-linear",),
         )
         given = {"components": fitting}
-    else:
-        raise NothingToSayError(
-            "no behavior: give --behavior FILE.jsonl with statements (statement, answer_matching_behavior)"
-        )
-    behavior = Behavior(scorer="likelihood", answers=4, answer_tokens=24)
-    config = MeasureConfig(model, prompts=24, sentences=6, resamples=200, behavior=behavior, **given)
-    return measure.run(config, context)
+    if given:
+        behavior = Behavior(scorer="likelihood", answers=4, answer_tokens=24)
+        given |= {"prompts": 24, "sentences": 6, "resamples": 200, "behavior": behavior}
+    return measure.run(MeasureConfig(model, **given), context)

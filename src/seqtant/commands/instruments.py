@@ -13,7 +13,8 @@ from seqtant.commands.options import Flag, Whole
 
 VERBS: dict[str, dict[str, str]] = {
     "architecture": {
-        "plan": "params modality vocab d_ff_ratio glu kv_heads snap",
+        "plan": "params modality vocab d_ff_ratio glu kv_heads head_dim snap experts active tokens context data tensor"
+        " pipeline base_width base_depth",
         "bounds": "depth width heads embed_rank",
         "match": "depth width to_depth",
         "rank": "depth width heads tokens embed_rank inner_dim positions vocab residual projection",

@@ -6,9 +6,7 @@ from typing import Any
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.icl.config import ShotsConfig
-from seqtant.icl.instruments.shots import shots
-from seqtant.icl.scoring.study import knows_games
+from seqtant.icl.config import ShotsConfig, knows_games
 from seqtant.runs.recorder import Context
 from seqtant.sources import ModelSource
 
@@ -28,4 +26,6 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
         raise NothingToSayError(
             f"{len(tasks)} tasks are given: give two or more with --tasks, lines of 'input' and 'label', a hundred each"
         )
+    from seqtant.icl.instruments.shots import shots
+
     return shots.run(ShotsConfig(model, tasks, contexts=2, prompts=120, resamples=300), context)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from seqtant.errors import InputError
 from seqtant.settings import Count, Numbers, Share, VerbConfig, config
-from seqtant.sources import InMemory, ModelSource, ObjectOrPath, Rows, is_path
+from seqtant.sources import REFERENCE, InMemory, ModelSource, ObjectOrPath, Rows, is_path
 from seqtant.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -43,6 +43,19 @@ Natural = Annotated[int, Field(ge=0)]
 Vocabulary = Annotated[int, Field(ge=2, le=4096)]
 Seed32 = Annotated[int, Field(ge=0, lt=2**32)]
 """A seed of NumPy's legacy generator."""
+
+
+WORLD = "world"
+"""Name of the reference world's exact oracle where a model is asked for."""
+
+
+def knows_games(model: ModelSource) -> bool:
+    """Whether a model is the one that ships or its world's exact oracle, whose labeling games are known."""
+    if is_path(model):
+        return str(model) in (REFERENCE, WORLD)
+    from seqtant.reference.oracle import WorldLM
+
+    return isinstance(model, WorldLM) or getattr(model, "name", None) == REFERENCE
 
 
 def _tasks(value: Any) -> Any:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -260,28 +261,41 @@ class HuggingFaceLM(CausalLM):
         return arguments
 
     def read_branches(
-        self, cache: HuggingFaceCache, lines: Sequence[Int[Tensor, " time"]]
-    ) -> Float[Tensor, "tokens vocabulary"]:
-        """Computes the logits of several continuations of one cached row, one line after the other.
+        self, cache: HuggingFaceCache, lines: Sequence[Sequence[int]]
+    ) -> tuple[Float[Tensor, "nodes vocabulary"], list[list[int]]]:
+        """Computes the logits of several continuations of one cached row, and of each line which of them are its own.
 
-        All lines are packed into one row. A token sees the cached text and its own line up to itself, so that nothing
-        of the cache is copied however many lines there are: see :attr:`Abilities.branches`.
+        All lines are packed into one row, as a tree: what lines begin with in common is read once. A token sees the
+        cached text and the path that leads to it, so that nothing of the cache is copied however many lines there are:
+        see :attr:`Abilities.branches`.
         """
-        ids = torch.cat(list(lines)).to(self.device)
-        line = torch.repeat_interleave(torch.arange(len(lines)), torch.tensor([len(each) for each in lines]))
-        place = torch.cat([torch.arange(len(each)) for each in lines])
-        own = (line[:, None] == line) & (place[:, None] >= place)  # [tokens, tokens]
-        seen = torch.cat([torch.ones(len(ids), cache.time, dtype=torch.bool), own], dim=1).to(self.device)
+        node_of: dict[tuple[int, int], int] = {}  # (node before, token) -> node
+        paths: list[list[int]] = []
+        for line in lines:
+            paths.append([])
+            for token in line:
+                before = paths[-1][-1] if paths[-1] else -1
+                paths[-1].append(node_of.setdefault((before, token), len(node_of)))
+        own = np.eye(len(node_of), dtype=bool)  # [nodes, nodes]
+        place = np.zeros(len(node_of), dtype=np.int64)
+        # A node comes after the one before it, whose row is complete by then.
+        for (before, _), node in node_of.items():
+            if before >= 0:
+                own[node] |= own[before]
+                place[node] = place[before] + 1
+        ids = torch.tensor([token for _, token in node_of], device=self.device)
+        text = np.ones((len(ids), cache.time), dtype=bool)
+        seen = torch.from_numpy(np.concatenate([text, own], axis=1)).to(self.device)
         # Added to the scores of attention: half-precision networks take -inf, too, since every row sees something.
         mask = torch.zeros(seen.shape, dtype=next(self.model.parameters()).dtype, device=self.device)
         mask = mask.masked_fill(~seen, torch.finfo(mask.dtype).min)
         arguments = {
             "input_ids": ids[None],
             "attention_mask": mask[None, None],
-            "position_ids": (cache.lengths + place.to(self.device))[None],
+            "position_ids": (cache.lengths + torch.from_numpy(place).to(self.device))[None],
             self.cache_name: _mapped(cache.past, Tensor.clone, keep=only_grows),
         }
-        return _single(self.model(**arguments, use_cache=True).logits[0])
+        return _single(self.model(**arguments, use_cache=True).logits[0]), paths
 
     def select_rows(self, cache: HuggingFaceCache, rows: Int[Tensor, " selected"]) -> HuggingFaceCache:
         """See :meth:`CausalLM.select_rows`."""

@@ -325,6 +325,28 @@ def group_by_length(lengths: Sequence[int], tokens_per_batch: int, *, rows: int 
     return groups
 
 
+def group_branches(lines: Sequence[Sequence[int]], most: int) -> list[list[int]]:
+    """Indices of continuations that share a row as a tree of at most ``most`` tokens, those that begin alike together.
+
+    A longer line, or an empty one, is given a row like any other.
+
+    Example:
+        >>> group_branches([[1, 2, 3], [7], [1, 2, 4]], most=4)
+        [[0, 2], [1]]
+    """
+    groups: list[list[int]] = []
+    size = 0
+    for index in sorted(range(len(lines)), key=lambda index: tuple(lines[index])):
+        # In sorted order a line has most in common with the one before it.
+        more = len(lines[index]) - (common_length([lines[groups[-1][-1]], lines[index]]) if groups else 0)
+        if not groups or size + more > most:
+            groups.append([])
+            size, more = 0, len(lines[index])
+        groups[-1].append(index)
+        size += more
+    return groups
+
+
 def pad(sequences: Sequence[Tensor], rows: Sequence[int], model: CausalLM, *, side: str) -> Batch:
     """Puts the chosen sequences side by side on the model's device.
 

@@ -145,15 +145,15 @@ def _probe(model: HuggingFaceLM) -> Abilities:
 
 
 def _branches(model: HuggingFaceLM, long: Tensor, short: Tensor, whole: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Three continuations of one text, packed into one row, beside what they are alone."""
+    """Three continuations of one text, two of which begin alike, packed into one row, beside what they are alone."""
     split = len(short)
     cache: Any = model.forward(long[None, :split], use_cache=True).cache
     if not model.takes_positions or not all(only_grows(each, windows=False) for each in cache.past.layers):
         raise TypeError("a mask of one's own is for caches of keys and values of all tokens")
     lines = [long[split:], long[split:-1], short[:2]]
-    found = model.read_branches(cache, lines).split([len(line) for line in lines])
+    found, paths = model.read_branches(cache, [line.tolist() for line in lines])
     alone = _log_probs(model.forward(torch.cat([long[:split], short[:2]])[None]).logits)[0]
-    return list(zip(found, (whole[split:], whole[split:-1], alone[split:]), strict=True))
+    return list(zip([found[path] for path in paths], (whole[split:], whole[split:-1], alone[split:]), strict=True))
 
 
 _LACKS = (

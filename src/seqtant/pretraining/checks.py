@@ -6,10 +6,8 @@ from typing import Any
 
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
-from seqtant.pretraining.config import BiasConfig
-from seqtant.pretraining.instruments.bias import bias, is_reference
 from seqtant.runs.recorder import Context
-from seqtant.sources import ModelSource
+from seqtant.sources import ModelSource, is_reference
 
 
 def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
@@ -24,8 +22,10 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
         NothingToSayError: The model is not the reference model, and no text is given.
         InputError: The model or a file cannot be used.
     """
-    corpus = inputs.get("corpus")
-    config = BiasConfig(model=model, corpus=() if corpus is None else corpus)
-    if not is_reference(model) and not config.corpus:
+    corpus = inputs.get("corpus") or ()
+    if not is_reference(model) and not corpus:
         raise NothingToSayError("text of your own to find related sentences in: --corpus TEXT (plain or JSON lines)")
-    return bias.run(config, context)
+    from seqtant.pretraining.config import BiasConfig
+    from seqtant.pretraining.instruments.bias import bias
+
+    return bias.run(BiasConfig(model=model, corpus=corpus), context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -231,17 +232,27 @@ def solve(model: CausalLM, world: World, problems: Sequence[Problem]) -> Solved:
     first = problems[0].settings.ordinals[0]
     openings = [world.encode(f"sums : {problem.question}") for problem in problems]
     starts = [[*opening, world.vocabulary.id(first)] for opening in openings]
-    longest = max(len(problem.text(steps=True).split()) for problem in problems)
-    made = generate(model, starts, max_tokens=longest, sampling=Sampling(temperature=0))
+    wholes = [problem.text(steps=True) for problem in problems]
+    ends = [whole.removeprefix(f"{problem.question} ") for whole, problem in zip(wholes, problems, strict=True)]
+    greedy: Any = {"sampling": Sampling(temperature=0)}
+    made = [line.tokens for line in generate(model, starts, max_tokens=max(len(end.split()) for end in ends), **greedy)]
+    # Only who has not answered where the true steps do is given the time of a whole problem.
+    word = world.vocabulary.id("answer")
+    if late := [row for row, tokens in enumerate(made) if word not in tokens[:-1]]:
+        longest = max(len(whole.split()) for whole in wholes)
+        for row, line in zip(
+            late, generate(model, [starts[row] for row in late], max_tokens=longest, **greedy), strict=True
+        ):
+            made[row] = line.tokens
     asked = [[*opening, world.vocabulary.id("answer")] for opening in openings]
     direct = next_token_log_probs(model, asked)
     own: list[bool] = []
     chains = right_at_once = 0
-    for problem, line, row in zip(problems, made, direct, strict=True):
-        text = f"{first} {world.words(line.tokens)}"
+    for problem, end, tokens, row in zip(problems, ends, made, direct, strict=True):
+        text = f"{first} {world.words(tokens)}"
         # The answer is the word after the first "answer"; whatever the model says after it does not count.
         own.append(text.partition(" answer ")[2].partition(" ")[0] == problem.answer)
-        chains += text.startswith(problem.text(steps=True).removeprefix(f"{problem.question} "))
+        chains += text.startswith(end)
         right_at_once += world.words(int(row[-1].argmax())) == problem.answer
     count = len(problems)
     return Solved(np.array(own), share(sum(own), count), share(chains, count), share(right_at_once, count))

@@ -103,21 +103,19 @@ class WorldLM(CausalLM):
     ) -> LMOutput:
         """See :meth:`CausalLM.forward`; the cache is one reading per row."""
         batch, time = input_ids.shape
-        readings = (
-            [reading.copy() for reading in cache] if cache is not None else [self.world.read() for _ in range(batch)]
-        )
-        rows = np.empty((batch, time, self.vocabulary_size))
-        for row, reading in enumerate(readings):
-            log_probs = reading.log_probs()
+        readings = list(cache) if cache is not None else [self.world.read() for _ in range(batch)]
+        wanted = kept_positions(keep, time, input_ids.device)
+        column = {position: number for number, position in enumerate(wanted.tolist())}
+        rows = np.empty((batch, len(column), self.vocabulary_size))
+        for row in range(batch):
             mask = [1] * time if attention_mask is None else attention_mask[row].tolist()
             for position, token in enumerate(input_ids[row].tolist()):
-                # Neither padding nor a token that cannot come moves the reading.
-                if mask[position] and log_probs[token] > NEVER:
-                    reading.advance(token)
-                    log_probs = reading.log_probs()
-                rows[row, position] = log_probs
-        wanted = kept_positions(keep, time, input_ids.device)
-        return LMOutput(torch.from_numpy(rows)[:, wanted], readings if use_cache else None)
+                # Neither padding nor a token that cannot come moves the reading; those of the cache stay as they are.
+                if mask[position] and (ahead := readings[row].copy()).advance(token) > NEVER:
+                    readings[row] = ahead
+                if position in column:
+                    rows[row, column[position]] = readings[row].log_probs()
+        return LMOutput(torch.from_numpy(rows), readings if use_cache else None)
 
     def select_rows(self, cache: list[WorldReading], rows: Int[Tensor, " selected"]) -> list[WorldReading]:
         """See :meth:`CausalLM.select_rows`."""

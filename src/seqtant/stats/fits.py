@@ -10,8 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 from scipy.optimize import OptimizeWarning, curve_fit
+from scipy.special import (  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+    chdtrc,
+    ndtri,
+    stdtrit,
+)
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
@@ -50,7 +54,7 @@ class Fit:
         """Chance of a chi^2 at least this large if curve and errors are right; None if it is not defined."""
         if self.chi_squared is None or self.degrees < 1:
             return None
-        return float(stats.chi2.sf(self.chi_squared, self.degrees))
+        return float(chdtrc(self.degrees, self.chi_squared))
 
     def error(self, name: str) -> float:
         """Standard error of one parameter."""
@@ -74,7 +78,7 @@ class Fit:
 
     def _estimate(self, value: float, error: float, level: float, unit: str) -> Estimate:
         tail = (1 + level) / 2
-        quantile = stats.norm.ppf(tail) if self.errors_given else stats.t.ppf(tail, self.degrees)
+        quantile = ndtri(tail) if self.errors_given else stdtrit(self.degrees, tail)
         half = float(quantile) * error
         n = self.degrees + len(self.names)
         method = "weighted least squares" if self.errors_given else "least squares"

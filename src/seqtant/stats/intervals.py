@@ -5,11 +5,12 @@ The randomness of resampling is always the caller's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import ndtri, stdtrit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from seqtant.errors import InputError
 from seqtant.findings import Estimate
@@ -109,11 +110,12 @@ def share(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """
     if n < 1 or not 0 <= successes <= n:
         raise InputError(f"{successes} successes in {n} trials: give 0 <= successes <= trials and at least one trial")
-    interval = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    p, z = successes / n, float(ndtri((1 + level) / 2))
+    center, half = (2 * n * p + z**2, z * math.sqrt(4 * n * p * (1 - p) + z**2))
     return Estimate(
-        value=successes / n,
-        low=float(interval.low),
-        high=float(interval.high),
+        value=p,
+        low=(center - half) / (2 * (n + z**2)) if successes else 0.0,
+        high=(center + half) / (2 * (n + z**2)) if successes < n else 1.0,
         level=level,
         method="Wilson",
         n=n,
@@ -143,7 +145,7 @@ def _student(
     clusters: int | None = None,
     unit: str = "",
 ) -> Estimate:
-    half = None if error is None else error * float(stats.t.ppf((1 + level) / 2, degrees))
+    half = None if error is None else error * float(stdtrit(degrees, (1 + level) / 2))
     return Estimate(
         value=value,
         low=None if half is None else value - half,
@@ -192,6 +194,8 @@ def bootstrap(
     sizes = {array.size for array in arrays}
     if min(sizes) < 2 or (paired and len(sizes) != 1):
         raise InputError(f"a bootstrap needs samples of at least two values, of equal size if paired: got {sizes}")
+    from scipy import stats  # a second of imports, which most intervals do without
+
     found = stats.bootstrap(
         arrays,
         statistic,

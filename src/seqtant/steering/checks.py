@@ -8,7 +8,6 @@ from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.runs.recorder import Context
 from seqtant.sources import REFERENCE, ModelSource
-from seqtant.steering.config import ChooseConfig
 
 
 def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
@@ -31,6 +30,7 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
     missing = [need for keys, need in _NEEDED.items() if not given.keys() & set(keys)]
     if missing and str(model) != REFERENCE:
         raise NothingToSayError(f"JSON lines of {', '.join(missing)}: --behavior FILE")
+    from seqtant.steering.config import ChooseConfig
     from seqtant.steering.instruments.choose import choose_strength
 
     return choose_strength.run(ChooseConfig(model=model, **given), context)

@@ -7,9 +7,7 @@ from typing import Any
 from seqtant.errors import NothingToSayError
 from seqtant.findings import Result
 from seqtant.runs.recorder import Context
-from seqtant.sources import ModelSource
-from seqtant.subtasks.config import EvalConfig
-from seqtant.subtasks.instruments.eval import evaluate, is_reference
+from seqtant.sources import ModelSource, is_reference
 
 
 def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
@@ -27,4 +25,7 @@ def check(model: ModelSource, context: Context, **inputs: Any) -> Result:
         raise NothingToSayError(
             "problems with their steps, lines of 'input', 'steps' and 'answer', a hundred or more: --tasks FILE"
         )
+    from seqtant.subtasks.config import EvalConfig
+    from seqtant.subtasks.instruments.eval import evaluate
+
     return evaluate.run(EvalConfig(model=model, rows=rows, test_rows=100), context)

@@ -90,7 +90,9 @@ def count_parameters(shape: Shape) -> Parameters:
     parts = [(layer.stored, layer.feed_forward) for layer in layers]
     components |= {
         "attention": sum(layer.stored * sum(part.parameters for part in layer.attention) for layer in layers),
-        "feed-forward": sum(times * (part.experts * part.expert_parameters + part.router) for times, part in parts),
+        "feed-forward": sum(
+            times * ((part.experts + part.shared) * part.expert_parameters + part.router) for times, part in parts
+        ),
         "norms": sum(layer.stored * layer.norm for layer in layers) + sum(stack.norm for stack in shape.stacks),
         "head": sum(linear.parameters for linear in shape.head) + shape.head_norm,
     }
@@ -152,7 +154,8 @@ def count_flops(shape: Shape, tokens: int, *, pairs: Pairs = "square", scored: i
             for layer in layers
         ),
         "feed-forward": sum(
-            2 * tokens * times * (part.active * part.expert_weights + part.router) for times, part in feed_forward
+            2 * tokens * times * ((part.active + part.shared) * part.expert_weights + part.router)
+            for times, part in feed_forward
         ),
         "head": sum(linear(matrix, tokens if scored is None else scored) for matrix in shape.head),
     }

@@ -126,6 +126,8 @@ class FeedForward:
     """Copies stored; above 1 a router chooses."""
     active: int = 1
     """Copies that one token passes through."""
+    shared: int = 0
+    """Copies besides that every token passes through, unknown to the router."""
 
     @property
     def expert_weights(self) -> int:
@@ -141,7 +143,7 @@ class FeedForward:
     @property
     def router(self) -> int:
         """Parameters of the router; 0 for a dense sublayer."""
-        return self.width * self.experts if self.experts > 1 else 0
+        return self.width * self.experts * (self.experts > 1)
 
 
 @dataclass(frozen=True, kw_only=True)

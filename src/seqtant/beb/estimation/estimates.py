@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from seqtant.beb.behavior.reader import ScorerCheck
 from seqtant.errors import InputError
@@ -154,7 +154,7 @@ def extreme_interval(
     """An interval for the least or largest of many means: each mean's own, widened for their number (Bonferroni)."""
     count, sentences = divergence.shape
     # Each mean at level 1 - 0.05 / sentences, so that all intervals hold together at 95 %.
-    half = stats.t.ppf(1 - 0.025 / sentences, count - 1) * divergence.std(axis=0, ddof=1) / math.sqrt(count)
+    half = stdtrit(count - 1, 1 - 0.025 / sentences) * divergence.std(axis=0, ddof=1) / math.sqrt(count)
     pick = np.min if which == "least" else np.max
     low, high = (float(pick(divergence.mean(axis=0) + sign * half)) for sign in (-1, 1))
     return Estimate(

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from seqtant.findings import Assumption, Cell, Estimate, Result, format_number
 from seqtant.icl import theory
@@ -22,7 +23,7 @@ from seqtant.icl.scoring.evidence import (
     resample_shots,
     separate,
 )
-from seqtant.icl.scoring.scores import label_log_probs, score_components, score_lines
+from seqtant.icl.scoring.scores import Components, label_log_probs, score_lines, score_tasks
 from seqtant.icl.scoring.study import Study, open_study
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
@@ -111,7 +112,17 @@ def shots(config: ShotsConfig, context: Context) -> Result:
     title = f"Shots that tasks need from {name_of(config.model)}"
     with Recorder("icl.shots", title, config, context, papers=(4,)) as record:
         study = open_study(config, context, record)
-        found = [_measure_task(config, context, study, number) for number in range(len(study.tasks))]
+        how: dict[str, Any] = {"tokens_per_batch": config.tokens_per_batch, "progress": context.progress}
+        asked = [
+            (task, [*split.single, *(example for prompt in split.prompts for example in prompt)])
+            for task, split in zip(study.tasks, study.splits, strict=True)
+        ]
+        scores = score_tasks(study.encoder, study.contexts, asked, **how)
+        drifts = _drifts(config, study)
+        found = [
+            _measure_task(config, context, study, number, scores[number], drifts[number])
+            for number in range(len(study.tasks))
+        ]
         record.value("predicted_shots", max(task.predicted.value for task in found))
         record.value("measured_shots", max(task.measured.value for task in found))
         for task in found:
@@ -149,11 +160,39 @@ def shots(config: ShotsConfig, context: Context) -> Result:
     return record.result
 
 
-def _measure_task(config: ShotsConfig, context: Context, study: Study, number: int) -> TaskShots:
+def _drifts(config: ShotsConfig, study: Study) -> list[Float[np.ndarray, "tasks pairs"]]:
+    """Scores drift log P(first) + log P(second) - log P(both) of pairs of each task's examples, in nats.
+
+    After each task's first context; 0 where examples are independent given the task.
+    """
+    lines, pairs = [], []
+    for task, split in zip(study.tasks, study.splits, strict=True):
+        ids = [list(example.ids) for example in study.encoder.encode_examples(task, split.single)]
+        # Neighboring pairs share examples, which are the beginnings of pairs too: each line is a number, scored once.
+        begin, count = len(lines), min(config.pairs, len(ids))
+        lines += ids[: count + 1] + [ids[index] + ids[(index + 1) % len(ids)] for index in range(count)]
+        pairs.append((begin, count, len(ids)))
+    first = [own[0] for own in study.contexts]
+    totals = score_lines(study.model, first, lines, tokens_per_batch=config.tokens_per_batch)  # [tasks, lines]
+    found = []
+    for begin, count, examples in pairs:
+        one = begin + np.arange(count)
+        both = begin + min(count + 1, examples) + np.arange(count)
+        found.append(totals[:, one] + totals[:, begin + (np.arange(count) + 1) % examples] - totals[:, both])
+    return found
+
+
+def _measure_task(
+    config: ShotsConfig,
+    context: Context,
+    study: Study,
+    number: int,
+    scores: Components,
+    drift: Float[np.ndarray, "tasks pairs"],
+) -> TaskShots:
     task, split = study.tasks[number], study.splits[number]
     queries = [example for prompt in split.prompts for example in prompt]
     how: dict[str, Any] = {"tokens_per_batch": config.tokens_per_batch, "progress": context.progress}
-    scores = score_components(study.encoder, study.contexts, task, [*split.single, *queries], **how)
     single, prompted = scores.split(len(split.single))
     encoded = study.encoder.encode_prompts([task] * len(split.prompts), split.prompts)
     log_probs = label_log_probs(study.model, encoded, **how)  # [prompts, queries, labels]
@@ -175,17 +214,6 @@ def _measure_task(config: ShotsConfig, context: Context, study: Study, number: i
         for count, size in ((separation.accuracy_shots, len(split.single)), (curve.shots, len(curve.losses)))
     )
     identified = identified_share(np.exp(log_posterior[number]), config.eps)
-    # Drift log P(first) + log P(second) - log P(both) of pairs of examples after each task's first context: 0 where
-    # examples are independent given the task; shape (tasks, pairs), in nats.
-    pairs = [(index, (index + 1) % len(split.single)) for index in range(min(config.pairs, len(split.single)))]
-    lone = study.encoder.encode_examples(task, split.single)
-    # Neighboring pairs share examples: each single one is scored once, ``index`` leads back to the pairs.
-    singles, index = np.unique([pair for both in pairs for pair in both], return_inverse=True)
-    lines = [lone[i].ids for i in singles] + [lone[a].ids + lone[b].ids for a, b in pairs]
-    first = [own[0] for own in study.contexts]
-    totals = score_lines(study.model, first, lines, tokens_per_batch=config.tokens_per_batch)  # [tasks, lines]
-    alone = totals[:, : len(singles)][:, index].reshape(len(totals), len(pairs), 2).sum(axis=2)
-    drift = alone - totals[:, len(singles) :]
     rival = separation.rivals[separation.nearest]
     ordered = np.sort(np.exp(single.labels[number]), axis=1)
     return TaskShots(

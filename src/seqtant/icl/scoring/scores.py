@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float
 from scipy.special import logsumexp
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from seqtant.icl.prompts.encoding import EncodedExample, EncodedPrompt, Ids, PromptEncoder
 from seqtant.icl.prompts.tasks import Example, Task
@@ -27,6 +26,7 @@ from seqtant.lm.interface import (
     as_tokens,
     check_length,
     gathered,
+    group_branches,
     group_by_length,
     logits_per_pass,
     pad,
@@ -183,11 +183,26 @@ def score_components(
     progress: Progress = SILENT,
 ) -> Components:
     """Scores the examples of one task under the tokens of each task's contexts; equal examples are scored once."""
-    # Samples of a distribution repeat: every different example is scored once, ``index`` leads back to all.
-    unique = list(dict.fromkeys(examples))
-    place = {example: number for number, example in enumerate(unique)}
-    encoded = encoder.encode_examples(task, unique)
-    bar = progress.task(f"examples of {task.name}", sum(map(len, contexts)))
+    return score_tasks(encoder, contexts, [(task, examples)], tokens_per_batch=tokens_per_batch, progress=progress)[0]
+
+
+def score_tasks(
+    encoder: PromptEncoder,
+    contexts: Sequence[Sequence[Ids]],
+    asked: Sequence[tuple[Task, Sequence[Example]]],
+    *,
+    tokens_per_batch: int | None = None,
+    progress: Progress = SILENT,
+) -> list[Components]:
+    """:func:`score_components` for the examples of several tasks, with each context read once for all of them."""
+    # Samples of a distribution repeat: every different example is scored once, ``place`` leads back to all.
+    place: dict[tuple[int, Example], int] = {}
+    encoded: list[EncodedExample] = []
+    for number, (task, examples) in enumerate(asked):
+        unique = list(dict.fromkeys(examples))
+        place |= {(number, example): len(encoded) + index for index, example in enumerate(unique)}
+        encoded += encoder.encode_examples(task, unique)
+    bar = progress.task("examples", sum(map(len, contexts)))
     parts = []
     for own in contexts:
         scored = []
@@ -205,8 +220,11 @@ def score_components(
         conditional = (to_labels - to_input[:, None], to_shown - to_input, whole - to_shown)
         parts.append((to_input, *conditional, rarest.min(axis=0)))
     bar.close()
-    index = [place[example] for example in examples]
-    return Components(*(np.stack(part)[:, index] for part in zip(*parts, strict=True)))
+    stacked = [np.stack(part) for part in zip(*parts, strict=True)]
+    return [
+        Components(*(part[:, [place[number, example] for example in examples]] for part in stacked))
+        for number, (_, examples) in enumerate(asked)
+    ]
 
 
 def label_log_probs_after(
@@ -265,17 +283,23 @@ def _token_scores(
     budget = min(tokens_per_batch or tokens_per_pass(model), max(1, logits_per_pass(model) // model.vocabulary_size))
     tokens: list[np.ndarray] = [np.empty(0)] * len(lines)
     first: list[np.ndarray] = [np.empty(0)] * len(encoded)
-    packing = model if isinstance(model, HuggingFaceLM) and model.abilities.branches else None
-    for group in group_by_length([len(line) for line in lines], min(budget, PACKED) if packing else budget):
+    if isinstance(model, HuggingFaceLM) and model.abilities.branches:
+        places = [example.label[0] for example in encoded]
+        for group in group_branches([line[:-1] for line in lines], min(budget, PACKED)):
+            logits, paths = model.read_branches(head.cache, [lines[index][:-1] for index in group])
+            # One row before all: the last of the context, which the first token of every line follows.
+            rows = torch.cat([before[None], torch.log_softmax(logits.double(), dim=-1)]).cpu().numpy()
+            for index, path in zip(group, paths, strict=True):
+                at = [0, *(node + 1 for node in path)]
+                tokens[index] = rows[at, lines[index]]
+                if index < len(encoded):
+                    first[index] = rows[at[places[index]]]
+        return tokens, first
+    for group in group_by_length([len(line) for line in lines], budget):
         batch = pad(ids, group, model, side="right")
-        if packing is not None:
-            own = [ids[index] for index in group]
-            read = packing.read_branches(head.cache, own).split([len(each) for each in own])
-            logits = pad_sequence(list(read), batch_first=True)
-        else:
-            # Every line of the batch continues the one row of the context's cache.
-            cache = model.select_rows(head.cache, torch.zeros(len(group), dtype=torch.long, device=model.device))
-            logits = model.forward(batch.input_ids, cache=cache).logits
+        # Every line of the batch continues the one row of the context's cache.
+        cache = model.select_rows(head.cache, torch.zeros(len(group), dtype=torch.long, device=model.device))
+        logits = model.forward(batch.input_ids, cache=cache).logits
         scores = torch.cat([before[batch.input_ids[:, :1]], gathered(logits[:, :-1], batch.input_ids[:, 1:])], dim=1)
         for line, index in enumerate(group):
             tokens[index] = scores[line, : len(lines[index])].cpu().numpy()

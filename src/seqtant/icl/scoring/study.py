@@ -11,15 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from seqtant.errors import InputError
-from seqtant.icl.config import TaskSource
+from seqtant.icl.config import WORLD, TaskSource, knows_games
 from seqtant.icl.prompts.encoding import Ids, PromptEncoder
 from seqtant.icl.prompts.tasks import TASKS, Example, Task, game_names, read_task, reference_tasks
 from seqtant.lm.interface import CausalLM
 from seqtant.runs.recorder import Context, Recorder
-from seqtant.sources import REFERENCE, ModelSource, describe, is_path
+from seqtant.sources import describe, is_path
 
-WORLD = "world"
-"""Name of the reference world's exact oracle where a model is asked for."""
 SPLIT_SEED, SAMPLE_SEED, CORRUPT_SEED, ORDER_SEED = range(20, 24)
 """Last part of the seed of each use: splitting examples, sampling the world's own, corrupting, reordering."""
 
@@ -109,15 +107,6 @@ def open_study(config: TaskSource, context: Context, record: Recorder, *, least_
     splits = [split_examples(task, config, generator) for task in tasks]
     splits, contexts = _fit_to_context(encoder, tasks, splits, record)
     return Study(model, encoder, tasks, splits, contexts)
-
-
-def knows_games(model: ModelSource) -> bool:
-    """Whether a model is the one that ships or its world's exact oracle, whose labeling games are known."""
-    if is_path(model):
-        return str(model) in (REFERENCE, WORLD)
-    from seqtant.reference.oracle import WorldLM
-
-    return isinstance(model, WorldLM) or getattr(model, "name", None) == REFERENCE
 
 
 def split_examples(task: Task, config: TaskSource, generator: np.random.Generator) -> TaskSplit:

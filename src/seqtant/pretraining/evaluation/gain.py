@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqtant.errors import InputError
-from seqtant.lm import CausalLM, HuggingFaceLM, continuation_log_probs, encode
+from seqtant.lm import CausalLM, HuggingFaceLM, encode
+from seqtant.lm.continuations import batch_continuation_log_probs
 from seqtant.pretraining.corpus.readers import open_corpus
 from seqtant.pretraining.corpus.segments import sentence_ends, split, text_hash
 from seqtant.pretraining.retrieval.encoders import LatentSemanticEncoder, embed
@@ -64,13 +65,10 @@ def in_context_gains(model: CausalLM, pairs: Sequence[TextPair], *, related: boo
 
     S1 is the related text or else the control.
     """
-    gains = []
-    for pair in pairs:
-        first = pair.related if related else pair.control
-        without = continuation_log_probs(model, pair.start, [pair.target])[0]
-        after = continuation_log_probs(model, (*pair.start, *first), [pair.target])[0]
-        gains.append(float((after - without).mean()))
-    return np.array(gains)
+    before = [pair.start for pair in pairs]
+    before += [(*pair.start, *(pair.related if related else pair.control)) for pair in pairs]
+    found = [line for (line,) in batch_continuation_log_probs(model, before, [[pair.target] for pair in pairs] * 2)]
+    return np.array([float((b - a).mean()) for a, b in zip(found[: len(pairs)], found[len(pairs) :], strict=True)])
 
 
 def measure_gains(

@@ -13,7 +13,7 @@ from seqtant.pretraining.config import BiasConfig
 from seqtant.pretraining.evaluation.gain import TextPair, corpus_pairs, in_context_gains, measure_gains, story_pairs
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import REFERENCE, ModelSource, is_path, name_of
+from seqtant.sources import is_reference
 from seqtant.stats.intervals import clustered_mean, overlap
 
 _UNIT = "nats per token"
@@ -85,11 +85,6 @@ def bias(config: BiasConfig, context: Context) -> Result:
         if is_reference(config.model) and not config.corpus:
             _record_world(record, related[0], pairs)
     return record.result
-
-
-def is_reference(model: ModelSource) -> bool:
-    """Whether a model is the one that ships, by its name or loaded by :func:`seqtant.lm.load`."""
-    return (str(model) if is_path(model) else name_of(model)) == REFERENCE
 
 
 def _record_bias(

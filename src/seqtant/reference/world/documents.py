@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -125,7 +125,7 @@ class Kind(ABC):
     ) -> Int[np.ndarray, "items longest"]:
         """Draws the items of many documents, one after the other; rows filled up with -1."""
 
-    @property
+    @cached_property
     def title(self) -> tuple[int, ...]:
         """Tokens every such document begins with, after the beginning-of-sequence token."""
         return (self.vocabulary.id(self.name), self.vocabulary.id(":"))
@@ -166,6 +166,16 @@ class Document:
     """Its hidden value; empty where nothing is hidden."""
 
 
+_Any = TypeVar("_Any")
+
+
+def copied(reader: _Any) -> _Any:
+    """Copies a reader shallowly; ``copy.copy`` takes ten times as long, and a text is read with a copy per word."""
+    other = object.__new__(type(reader))
+    other.__dict__.update(reader.__dict__)
+    return other
+
+
 class Reading:
     """One document of a known kind, read word by word: title, items, end.
 
@@ -180,8 +190,8 @@ class Reading:
 
     def copy(self) -> Reading:
         """An independent reading in the same state."""
-        other = copy(self)
-        other.items = copy(self.items)  # readers of items replace their state and never change it in place
+        other = copied(self)
+        other.items = copied(self.items)  # readers of items replace their state and never change it in place
         return other
 
     @property
@@ -387,7 +397,11 @@ class SentenceItems(Items):
         node = self._grammar.nodes[self._node]
         result = np.full(size, NEVER)
         # p(word | so far) = sum over hidden values of p(value | so far) p(word | words of the sentence, value).
-        result[node.tokens] = np.logaddexp.reduce(node.log_conditionals + self.log_posterior, axis=1)
+        one = len(self._log_joint) == 1
+        mixed = (
+            node.log_conditionals[:, 0] if one else np.logaddexp.reduce(node.log_conditionals + self.log_posterior, 1)
+        )
+        result[node.tokens] = mixed
         return result
 
     def advance(self, token: int) -> float:
@@ -396,10 +410,13 @@ class SentenceItems(Items):
         place = node.place.get(token)
         if place is None:
             return NEVER
-        before = np.logaddexp.reduce(self._log_joint)
-        self._log_joint = self._log_joint + node.log_conditionals[place]
+        gain = float(node.log_conditionals[place, 0])
+        if len(self._log_joint) > 1:
+            before = np.logaddexp.reduce(self._log_joint)
+            self._log_joint = self._log_joint + node.log_conditionals[place]
+            gain = float(np.logaddexp.reduce(self._log_joint) - before)
         child = node.children[place]
         # A complete sentence leads back to the root, where the next one begins.
         self._node = child if len(self._grammar.nodes[child].tokens) else 0
         self.between = self._node == 0
-        return float(np.logaddexp.reduce(self._log_joint) - before)
+        return gain

@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from seqtant.errors import InputError
-from seqtant.reference.world.documents import BOS_ID, NEVER, Document, Grammar, Kind, Reading, SentenceKind, Vocabulary
+from seqtant.reference.world.documents import (
+    BOS_ID,
+    NEVER,
+    Document,
+    Grammar,
+    Kind,
+    Reading,
+    SentenceKind,
+    Vocabulary,
+    copied,
+)
 from seqtant.reference.world.facts import FactSettings, SumKind, SumSettings
 from seqtant.reference.world.stories import ASKED, TOLD, GameSettings, StoryKind, StorySettings, TalkSettings
 
@@ -68,11 +77,13 @@ class World:
 
     @classmethod
     def of(cls, settings: WorldSettings) -> World:
-        """The world of some settings; kinds without weight are left out.
+        """The world of some settings; kinds without weight are left out. Equal settings give the same object.
 
         Raises:
             InputError: A kind of document is not known.
         """
+        if repr(settings) in _WORLDS:
+            return _WORLDS[repr(settings)]
         talk, game, sums, book, story = settings.talk, settings.game, settings.sums, settings.book, settings.story
         # Kinds of independent sentences: the sentences, the prior of what is hidden, the end.
         of_sentences = {
@@ -95,7 +106,7 @@ class World:
                 kinds.append(SentenceKind(name, vocabulary, Grammar.of(sentences, vocabulary), prior, end))
             else:
                 kinds.append(SumKind(sums, vocabulary) if name == "sums" else StoryKind(story, vocabulary))
-        return cls(kinds, settings.weights)
+        return _WORLDS.setdefault(repr(settings), cls(kinds, settings.weights))
 
     def component(self, kind: str, *latents: str) -> World:
         """The world in which the kind of document is known, and its hidden value to be one of some.
@@ -207,7 +218,7 @@ class WorldReading:
 
     def copy(self) -> WorldReading:
         """An independent reading in the same state."""
-        other = copy(self)
+        other = copied(self)
         # ``_joint`` may be shared: it is replaced as a whole and never changed in place.
         other._readings = {name: reading.copy() for name, reading in self._readings.items()}
         return other
@@ -221,9 +232,11 @@ class WorldReading:
             return result
         if not self._joint:
             return np.full(size, NEVER)
+        if len(self._joint) == 1:
+            return self._readings[next(iter(self._joint))].log_probs()
         total = np.logaddexp.reduce(list(self._joint.values()))
         rows = [self._readings[name].log_probs() + (joint - total) for name, joint in self._joint.items()]
-        return rows[0] if len(rows) == 1 else np.logaddexp.reduce(rows, axis=0)
+        return np.logaddexp.reduce(rows, axis=0)
 
     def advance(self, token: int) -> float:
         """Reads one token and returns its log-probability; -inf if it cannot come here."""
@@ -234,6 +247,11 @@ class WorldReading:
             return 0.0 if token == BOS_ID else NEVER
         if not self._joint:
             return NEVER
+        if len(self._joint) == 1:
+            ((name, value),) = self._joint.items()
+            gain = self._readings[name].advance(token)
+            self._joint = {name: value + gain} if gain > NEVER else {}
+            return gain
         # log p(token | before) = log sum over kinds of p(kind, before, token) - the same sum without the token
         before = np.logaddexp.reduce(list(self._joint.values()))
         joint = {name: self._joint[name] + self._readings[name].advance(token) for name in self._joint}
@@ -253,6 +271,10 @@ class WorldReading:
                 self._world.kinds[name].latents, self._readings[name].items.log_posterior, strict=True
             )
         }
+
+
+_WORLDS: dict[str, World] = {}
+"""Worlds that were made, by their settings: nothing changes a world, and its grammars take long to make."""
 
 
 def reference_world() -> World:

@@ -7,9 +7,9 @@ reads (the states of prefixes, the feed-forward layer before the first scored to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -22,10 +22,13 @@ from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError, only_grows, replaced, with_hidden
 from seqtant.lm.interface import as_tokens, group_by_length, logits_per_pass, pad, reading_rows
-from seqtant.lm.layers import BlockStates, PrefixGroup, continue_from, prefix_groups, read_from, run_to_layer
+from seqtant.lm.layers import BlockStates, PrefixGroup, continue_from, prefix_groups, read_from, run_to_layer, width
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.vectors.hooks import apply_steering, output_projection
 from seqtant.steering.vectors.vector import SteeringVector
+
+KEPT = 2**24
+"""Most numbers in the states below the vector that a plan keeps from one sweep to the next."""
 
 
 @dataclass(frozen=True)
@@ -256,6 +259,8 @@ class ScoringPlan:
     targets: list[Target]
     counts: list[int]
     """Continuations per item."""
+    lower: dict[tuple[int, int, bool], list[LowerStates]] = field(default_factory=dict, repr=False, compare=False)
+    """States below a vector, by network, layer and whether only prompts are run: the network must stay as it is."""
 
     def targets_of_rows(self) -> list[list[Target]]:
         """The continuations that each row holds."""
@@ -325,7 +330,12 @@ def sweep_states(
     bar = progress.task(description, len(plan.rows))
     # A batch is copied once per strength above the vector; what is too large even so is split over strengths.
     share = max(1, tokens_per_batch // max(1, len(wanted)))
-    for lower in run_lower_blocks(model, vector.layers[0], plan.rows, share, last_only=last_only):
+    # Strengths are tried few at a time, and below the vector all tries are alike: small states are kept for the next.
+    lowers: Iterable[LowerStates] = run_lower_blocks(model, vector.layers[0], plan.rows, share, last_only=last_only)
+    if sum(row.tokens.numel() for row in plan.rows) * width(model) <= KEPT:
+        key = (id(model.model), vector.layers[0], last_only)
+        lowers = plan.lower[key] = plan.lower.get(key) or list(lowers)
+    for lower in lowers:
         rows = [plan.rows[row] for row in lower.rows]
         scored = ScoredPositions.of(rows, model.device, last_only=last_only)
         at = scored.positions - lower.skipped[scored.lines]  # positions in the rests

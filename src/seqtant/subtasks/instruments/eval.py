@@ -20,7 +20,7 @@ from seqtant.reference.measures import solve as solve_sums
 from seqtant.reference.prompts import Prompts
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import REFERENCE, ModelSource, describe, is_path, name_of
+from seqtant.sources import describe, is_path, is_reference, name_of
 from seqtant.stats.intervals import share
 from seqtant.subtasks.config import ArmName, EvalConfig
 from seqtant.subtasks.networks.checkpoint import RECORD, TrainedNetwork, load_trained
@@ -106,11 +106,6 @@ def evaluate(config: EvalConfig, context: Context) -> Result:
         else:
             _evaluate_reference(record, config, context)
     return record.result
-
-
-def is_reference(model: ModelSource) -> bool:
-    """Whether a model is the one that ships, by its name or loaded by :func:`seqtant.lm.load`."""
-    return (str(model) if is_path(model) else name_of(model)) == REFERENCE
 
 
 def _evaluate_on_rows(record: Recorder, config: EvalConfig, trained: TrainedNetwork, context: Context) -> None:
