@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from seqtant.cli import main
+from seqtant.processes import share_among_processes
 
 if __name__ == "__main__":
-    if int(os.environ.get("RANK", "0")) > 0:
-        # What the first of several processes prints and stores is not told twice.
-        with tempfile.TemporaryDirectory(prefix="seqtant-") as folder, Path(os.devnull).open("w") as nowhere:
-            os.environ["SEQTANT_HOME"] = folder
-            with redirect_stdout(nowhere):
-                main()
-    else:
+    with ExitStack() as stack:
+        if int(os.environ.get("RANK", "0")) > 0:
+            # What the first of several processes prints and stores is not told twice.
+            os.environ["SEQTANT_HOME"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="seqtant-"))
+            stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+        stack.enter_context(share_among_processes())
         main()

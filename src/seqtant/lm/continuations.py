@@ -24,6 +24,7 @@ from seqtant.lm.interface import (
     target_log_probs,
     tokens_per_pass,
 )
+from seqtant.processes import over_batches
 from seqtant.progress import SILENT, Progress
 
 TOKENS_IN_CACHE = 16384
@@ -80,7 +81,7 @@ def batch_continuation_log_probs(
         prefixes: Token ids of each prefix.
         continuations: Per prefix, its continuations; for the same ones everywhere, ``[labels] * len(prefixes)``.
         tokens_per_batch: Most tokens in one forward pass; None suits the device.
-        progress: Told how many continuations are done.
+        progress: Told how many prefixes are done.
 
     Returns:
         Per prefix, per continuation: (its length,) float64, in nats.
@@ -95,24 +96,26 @@ def batch_continuation_log_probs(
     for number, (start, own) in enumerate(zip(starts, ends, strict=True)):
         longest = max((line.numel() for line in own), default=0)
         check_length(model, start.numel() + longest, f"prefix {number} with its longest continuation")
-    results: list[list[Tensor]] = [[torch.empty(0)] * len(own) for own in ends]
-    bar = progress.task("scoring", sum(len(own) for own in ends))
     wanted = [number for number, own in enumerate(ends) if own]
     budget = tokens_per_batch or tokens_per_pass(model)
-    for group in group_by_length([starts[number].numel() for number in wanted], budget):
-        batch = pad(starts, [wanted[index] for index in group], model, side="left")
-        for row, number, scores in _score_batch(model, batch, ends, budget):
-            results[row][number] = scores
-            bar.advance()
-    bar.close()
+    groups = [
+        [wanted[index] for index in group]
+        for group in group_by_length([starts[number].numel() for number in wanted], budget)
+    ]
+    found = over_batches(
+        groups,
+        lambda group: _score_batch(model, pad(starts, group, model, side="left"), ends, budget),
+        progress.task("scoring", len(wanted)),
+    )
+    results = [[found[row, number] for number in range(len(own))] for row, own in enumerate(ends)]
     check_finite(model, [line for own in results for line in own])
     return results
 
 
 def _score_batch(
     model: CausalLM, prefixes: Batch, continuations: Sequence[Sequence[Tensor]], budget: int
-) -> list[tuple[int, int, Tensor]]:
-    """Reads a left-padded batch of prefixes once, then all their continuations, as (prefix, number, scores)."""
+) -> dict[tuple[int, int], Tensor]:
+    """Reads a left-padded batch of prefixes once, then all their continuations: (prefix, number) -> scores."""
     with reading_rows(prefixes.rows):
         head = model.forward(prefixes.input_ids, prefixes.mask, keep=1, use_cache=True)
     first = torch.log_softmax(head.logits[:, -1].double(), dim=-1)
@@ -123,7 +126,7 @@ def _score_batch(
         for number, ids in enumerate(continuations[row])
     ]
     lines = [ids for _, _, ids in tasks]
-    found = []
+    found: dict[tuple[int, int], Tensor] = {}
     # A one-token continuation costs no pass, since its prefix's logits hold its score.
     lengths = [ids.numel() for ids in lines]
     short = [index for index, length in enumerate(lengths) if length == 1]
@@ -143,5 +146,5 @@ def _score_batch(
             scores.append(target_log_probs(model, owned, cache=model.select_rows(head.cache, owner)))
         for index, line in zip(group, torch.cat(scores, dim=1).cpu(), strict=True):
             owner_line, number, ids = tasks[index]
-            found.append((int(prefixes.rows[owner_line]), number, line[: ids.numel()].clone()))
+            found[int(prefixes.rows[owner_line]), number] = line[: ids.numel()].clone()
     return found

@@ -13,6 +13,7 @@ from torch import Tensor
 from seqtant.errors import InputError
 from seqtant.lm.continuations import TOKENS_IN_CACHE
 from seqtant.lm.interface import CausalLM, Tokens, as_tokens, gathered, group_by_length, pad, reading_rows
+from seqtant.processes import over_batches
 from seqtant.progress import SILENT, Progress
 
 
@@ -100,16 +101,16 @@ def generate(
     ends = torch.tensor(sorted(set(stops)), dtype=torch.long, device=model.device)
     rows_of = [index for index in range(len(ids)) for _ in range(samples)]
     lengths = [ids[row].numel() + max_tokens for row in rows_of]
-    results: dict[int, Generated] = {}
-    bar = progress.task("generating", len(rows_of))
-    for group in group_by_length(lengths, tokens_per_batch):
+
+    def draw_rows(group: Sequence[int]) -> dict[int, Generated]:
         state = _start(model, ids, [rows_of[row] for row in group], group)
-        results.update(
-            zip(group, _continue(model, state, noise[group], sampling, ends, min_tokens=min_tokens), strict=True)
-        )
-        bar.advance(len(group))
-    bar.close()
-    return [results[row] for row in range(len(rows_of))]
+        made = _continue(model, state, noise[group], sampling, ends, min_tokens=min_tokens)
+        return dict(zip(group, made, strict=True))
+
+    found = over_batches(
+        group_by_length(lengths, tokens_per_batch), draw_rows, progress.task("generating", len(rows_of))
+    )
+    return [found[row] for row in range(len(rows_of))]
 
 
 @dataclass

@@ -31,6 +31,7 @@ from seqtant.lm.interface import (
     reading_rows,
     tokens_per_pass,
 )
+from seqtant.processes import over_batches
 from seqtant.progress import SILENT, Progress
 
 
@@ -102,21 +103,25 @@ def hidden_states(
             raise InputError(f"sequence {number} has {line.numel()} tokens: there is no position {place}")
         places[number] = place % line.numel()
     dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
-    result = torch.empty(len(ids), len(chosen), width(model), dtype=dtype)
-    bar = progress.task("reading hidden states", len(ids))
     budget = tokens_per_batch or tokens_per_pass(model)
-    for rows in group_by_length([line.numel() for line in ids], budget) if chosen else []:
+
+    def read(rows: Sequence[int]) -> dict[int, Tensor]:
         batch = pad(ids, rows, model, side="right")
         lines = torch.arange(len(rows), device=model.device)
         at = torch.tensor([places[row] for row in rows], device=model.device)
         with reading_rows(batch.rows):
             outputs = run_up_to(model, chosen, batch.input_ids, None)
-        for column, layer in enumerate(chosen):
-            # Right padding needs no mask: in a causal network it cannot act on the token that is read.
-            result[rows, column] = hidden_of(outputs[layer])[lines, at].to(dtype).cpu()
-        bar.advance(len(rows))
-    bar.close()
-    return result
+        # Right padding needs no mask: in a causal network it cannot act on the token that is read.
+        states = torch.stack([hidden_of(outputs[layer])[lines, at].to(dtype).cpu() for layer in chosen], dim=1)
+        return dict(zip(rows, states, strict=True))
+
+    groups = group_by_length([line.numel() for line in ids], budget) if chosen else []
+    found = over_batches(groups, read, progress.task("reading hidden states", len(ids)))
+    return (
+        torch.stack([found[row] for row in range(len(ids))])
+        if found
+        else torch.empty(len(ids), 0, width(model), dtype=dtype)
+    )
 
 
 def run_to_layer(
@@ -275,17 +280,16 @@ def last_states(
     budget = tokens_per_batch or tokens_per_pass(model)
     number_of = [list(range(end - len(group), end)) for group, end in zip(ids, accumulate(map(len, ids)), strict=True)]
     beginnings = [group[0][:length] for group, length in zip(ids, shared, strict=True)]
-    parts: dict[int, Tensor] = {}
-    bar = progress.task("reading hidden states", len(flat))
-    for chunk in group_by_length(shared, budget):
+
+    def read(chunk: Sequence[int]) -> dict[int, Tensor]:
         batch = pad(beginnings, chunk, model, side="left")
         cache = _read(model, max(chosen), batch)
         owned = [(line, number) for line, group in enumerate(chunk) for number in number_of[group]]
         ends = [flat[number][shared[chunk[line]] :] for line, number in owned]
-        states = _go_on(model, chosen, cache, owned, ends)
-        parts |= {number: own for (_, number), own in zip(owned, states, strict=True)}
-        bar.advance(len(owned))
-    bar.close()
+        states = _go_on(model, chosen, cache, owned, ends).cpu()
+        return {number: own for (_, number), own in zip(owned, states, strict=True)}
+
+    parts = over_batches(group_by_length(shared, budget), read, progress.task("reading hidden states", len(ids)))
     dtype = torch.promote_types(next(model.model.parameters()).dtype, torch.float32)
     return torch.stack([parts[number] for number in range(len(flat))]).to(dtype).cpu()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import shutil
 import tempfile
 import warnings
@@ -290,6 +291,8 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | t
 
 
 def _best_device() -> str:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and torch.cuda.device_count() > 1:
+        return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

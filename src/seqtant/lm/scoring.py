@@ -15,7 +15,6 @@ from torch import Tensor
 
 from seqtant.errors import InputError
 from seqtant.lm.interface import (
-    Batch,
     CausalLM,
     Tokens,
     as_tokens,
@@ -27,7 +26,8 @@ from seqtant.lm.interface import (
     target_log_probs,
     tokens_per_pass,
 )
-from seqtant.progress import SILENT, Progress, Task
+from seqtant.processes import over_batches
+from seqtant.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,14 @@ def token_log_probs(
         tensor([0.5000, 0.9000, 0.1000], dtype=torch.float64)
     """
     ids = as_tokens(model, sequences)
-    results = [torch.empty(0, dtype=torch.float64) for _ in ids]
-    for batch in _batches(model, ids, tokens_per_batch, progress):
-        scores = target_log_probs(model, batch)
-        for row, line, length in zip(batch.rows.tolist(), scores.cpu(), batch.lengths.tolist(), strict=True):
-            results[row] = line[: length - 1].clone()
+
+    def read(group: Sequence[int]) -> dict[int, Tensor]:
+        batch = pad(ids, group, model, side="right")
+        lines = zip(group, target_log_probs(model, batch).cpu(), batch.lengths.tolist(), strict=True)
+        return {row: line[: length - 1].clone() for row, line, length in lines}
+
+    found = over_batches(_groups(model, ids, tokens_per_batch), read, progress.task("scoring", len(ids)))
+    results = [found[row] for row in range(len(ids))]
     check_finite(model, results)
     return results
 
@@ -130,18 +133,21 @@ def next_token_log_probs(
         if any(not -length <= position < length for position in own):
             raise InputError(f"sequence {number} has {length} tokens: positions must lie in -{length} to {length - 1}")
         wanted.append(torch.tensor([position % length for position in own], dtype=torch.long))
-    results = [torch.empty(0, model.vocabulary_size) for _ in ids]
-    for batch in _batches(model, ids, tokens_per_batch, progress):
-        rows = batch.rows.tolist()
+
+    def read(rows: Sequence[int]) -> dict[int, Tensor]:
         # One pass makes the logits of every position that some row wants; each row then picks its own.
         union = torch.cat([wanted[row] for row in rows]).unique()
-        for group, logits in kept_logits(model, batch, union):
+        found: dict[int, Tensor] = {}
+        for group, logits in kept_logits(model, pad(ids, rows, model, side="right"), union):
             log_probs = torch.log_softmax(logits, dim=-1).cpu()
             for line, row in enumerate(rows):
                 inside = (wanted[row] >= group[0]) & (wanted[row] <= group[-1])
-                if results[row].shape[0] == 0:
-                    results[row] = log_probs.new_empty(wanted[row].numel(), model.vocabulary_size)
-                results[row][inside] = log_probs[line, torch.searchsorted(group, wanted[row][inside])]
+                own = found.setdefault(row, log_probs.new_empty(wanted[row].numel(), model.vocabulary_size))
+                own[inside] = log_probs[line, torch.searchsorted(group, wanted[row][inside])]
+        return found
+
+    found = over_batches(_groups(model, ids, tokens_per_batch), read, progress.task("scoring", len(ids)))
+    results = [found[row] for row in range(len(ids))]
     check_finite(model, results)
     return results
 
@@ -177,7 +183,9 @@ def log_prob_blocks(
         raise InputError(f"models with different vocabularies cannot be compared token by token: {sizes}")
     ids = as_tokens(min(models, key=lambda model: model.context_length or 10**18), sequences)
     share = max(1, logits_per_pass(first) // len(models))
-    for batch in _batches(first, ids, tokens_per_batch, progress, budget=share):
+    bar = progress.task("scoring", len(ids))
+    for rows in _groups(first, ids, tokens_per_batch, budget=share):
+        batch = pad(ids, rows, first, side="right")
         positions = torch.arange(batch.input_ids.shape[1] - 1)
         passes = [kept_logits(model, batch, positions, budget=share) for model in models]
         for parts in zip(*passes, strict=True):
@@ -186,23 +194,13 @@ def log_prob_blocks(
             # Position p predicts token p + 1, which must still be inside the row.
             real = group[None, :] + 1 < batch.lengths[:, None]
             yield ScoredBlock(batch.rows, group, batch.input_ids[:, group + 1], real, log_probs)
+        bar.advance(len(rows))
+    bar.close()
 
 
-def _batches(
-    model: CausalLM,
-    ids: Sequence[Tensor],
-    tokens_per_batch: int | None,
-    progress: Progress,
-    *,
-    budget: int | None = None,
-) -> Iterator[Batch]:
-    """Right-padded batches, longest first, with few enough rows that one position of each fits the logits' budget."""
+def _groups(
+    model: CausalLM, ids: Sequence[Tensor], tokens_per_batch: int | None, *, budget: int | None = None
+) -> list[list[int]]:
+    """Rows that are read together, longest first, few enough that one position of each fits the logits' budget."""
     rows = max(1, (budget or logits_per_pass(model)) // model.vocabulary_size)
-    lengths = [line.numel() for line in ids]
-    bar: Task = progress.task("scoring", len(ids))
-    try:
-        for group in group_by_length(lengths, tokens_per_batch or tokens_per_pass(model), rows=rows):
-            yield pad(ids, group, model, side="right")
-            bar.advance(len(group))
-    finally:
-        bar.close()
+    return group_by_length([line.numel() for line in ids], tokens_per_batch or tokens_per_pass(model), rows=rows)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from seqtant.errors import InputError
+from seqtant.processes import share_among_processes
 from seqtant.training.config import TrainingConfig
 from seqtant.training.optimizer import build_optimizer
 
@@ -63,7 +64,9 @@ def open_session(model: nn.Module, config: TrainingConfig, *, device: str, seed:
     process = accelerator.process_index
     # Process k takes the k-th draw of one stream: every process knows its own seed without being told.
     seeds = torch.randint(2**62, (process + 1,), generator=torch.Generator().manual_seed(seed))
-    with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    # A sharded model is evaluated by all processes at once: none may leave a batch to the others.
+    with torch.random.fork_rng(devices=devices), share_among_processes(together=False):
         torch.manual_seed(int(seeds[process]))
         model.to(accelerator.device)
         # Before ``prepare``, which may leave each process a shard with another shape.

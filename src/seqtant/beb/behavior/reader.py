@@ -21,6 +21,7 @@ from seqtant.beb.prompts.sampling import Prompt, SentenceEnds
 from seqtant.errors import InputError
 from seqtant.lm.generation import generate
 from seqtant.lm.interface import CausalLM, decode, encode, pad
+from seqtant.processes import over_batches
 
 SAMPLED_LENGTHS = 9
 """Most prompt lengths at which answers are sampled; exact replies are read after every sentence."""
@@ -136,19 +137,23 @@ class Replies:
         self, model: CausalLM, prompts: Sequence[Prompt], lengths: Sequence[int]
     ) -> Float[np.ndarray, "prompts lengths"]:
         """Computes the behavior of a model after the first sentences of each prompt; lengths ascend."""
-        result = np.empty((len(prompts), len(lengths)))
-        for begin in range(0, len(prompts), BATCH):
-            group = prompts[begin : begin + BATCH]
-            cache, read = None, [0] * len(group)
+
+        def rows_of(rows: Sequence[int]) -> dict[int, Float[np.ndarray, " lengths"]]:
+            result = np.empty((len(rows), len(lengths)))
+            cache, read = None, [0] * len(rows)
             for column, length in enumerate(lengths):
                 # Only the new tokens are read. Padding on the left: every row's last position predicts what follows.
-                heads = [prompt.upto(length) for prompt in group]
+                heads = [prompts[row].upto(length) for row in rows]
                 new = [torch.tensor(head[done:], dtype=torch.long) for head, done in zip(heads, read, strict=True)]
                 batch = pad(new, range(len(new)), model, side="left")
                 output = model.forward(batch.input_ids, batch.mask, cache=cache, keep=1, use_cache=True)
                 cache, read = output.cache, [len(head) for head in heads]
-                result[begin : begin + len(group), column] = self._score(model, cache, output.logits[:, -1])
-        return result
+                result[:, column] = self._score(model, cache, output.logits[:, -1])
+            return dict(zip(rows, result, strict=True))
+
+        groups = [range(begin, min(begin + BATCH, len(prompts))) for begin in range(0, len(prompts), BATCH)]
+        found = over_batches(groups, rows_of)
+        return np.array([found[row] for row in range(len(prompts))]).reshape(len(prompts), len(lengths))
 
     def _score(self, model: CausalLM, cache: Any, logits: Tensor) -> Float[np.ndarray, " prompts"]:
         """Scores the replies that may follow a cache; ``logits`` are those of its next token."""

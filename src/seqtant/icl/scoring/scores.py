@@ -33,6 +33,7 @@ from seqtant.lm.interface import (
     tokens_per_pass,
 )
 from seqtant.lm.scoring import next_token_log_probs
+from seqtant.processes import over_batches
 from seqtant.progress import SILENT, Progress
 
 PACKED = 256
@@ -70,9 +71,9 @@ def label_log_probs(
     for prompt in prompts:
         # One logit row decides among one-token labels; longer labels need their own passes over the cache.
         (short if all(len(ids) == 1 for labels in prompt.label_ids for ids in labels) else longer).append(prompt)
-    bar = progress.task("reading prompts", len(prompts))
 
     # One-token labels: few enough prompts at a time that the distributions before their labels fit the logit budget.
+    bar = progress.task("reading prompts", len(short))
     most = max((len(prompt.label_positions) for prompt in short), default=1)
     size = max(1, logits_per_pass(model) // (model.vocabulary_size * most))
     for start in range(0, len(short), size):
@@ -88,18 +89,20 @@ def label_log_probs(
             for slot, line in zip(prompt.slots, rows.double().gather(1, first), strict=True):
                 table[slot] = line.numpy()
         bar.advance(len(batch))
+    bar.close()
 
     # Longer labels: prompts with equally many queries are read on together, from label to label.
     budget = tokens_per_batch or tokens_per_pass(model)
     for queries in sorted({len(prompt.label_positions) for prompt in longer}):
         alike = [prompt for prompt in longer if len(prompt.label_positions) == queries]
-        for group in group_by_length([len(prompt.ids) for prompt in alike], budget):
-            batch = [alike[index] for index in group]
-            for prompt, rows in zip(batch, _score_by_segments(model, batch), strict=True):
-                for slot, line in zip(prompt.slots, rows, strict=True):
-                    table[slot] = line.numpy()
-            bar.advance(len(batch))
-    bar.close()
+
+        def read(group: Sequence[int], alike: Sequence[EncodedPrompt] = alike) -> dict[int, Tensor]:
+            return dict(zip(group, _score_by_segments(model, [alike[index] for index in group]), strict=True))
+
+        groups = group_by_length([len(prompt.ids) for prompt in alike], budget)
+        for index, rows in over_batches(groups, read, progress.task("reading prompts", len(alike))).items():
+            for slot, line in zip(alike[index].slots, rows, strict=True):
+                table[slot] = line.numpy()
     return table
 
 
@@ -202,13 +205,18 @@ def score_tasks(
         unique = list(dict.fromkeys(examples))
         place |= {(number, example): len(encoded) + index for index, example in enumerate(unique)}
         encoded += encoder.encode_examples(task, unique)
-    bar = progress.task("examples", sum(map(len, contexts)))
+    places = [(number, place) for number, own in enumerate(contexts) for place in range(len(own))]
+
+    def read(group: Sequence[tuple[int, int]]) -> dict[tuple[int, int], tuple[np.ndarray, ...]]:
+        return {
+            (number, place): _score_after(encoder.model, contexts[number][place], encoded, tokens_per_batch)
+            for number, place in group
+        }
+
+    found = over_batches([[each] for each in places], read, progress.task("examples", len(places)))
     parts = []
-    for own in contexts:
-        scored = []
-        for context in own:
-            scored.append(_score_after(encoder.model, context, encoded, tokens_per_batch))
-            bar.advance()
+    for number, own in enumerate(contexts):
+        scored = [found[number, place] for place in range(len(own))]
         inputs, labels, shown, tails, rarest = (np.stack(part) for part in zip(*scored, strict=True))
         # Joint probabilities are averaged over contexts, then divided into conditional ones again:
         # averaging the conditional ones themselves would not give those of the mixture of contexts.
@@ -219,7 +227,6 @@ def score_tasks(
         whole = logsumexp(inputs + shown + tails, axis=0) - mean
         conditional = (to_labels - to_input[:, None], to_shown - to_input, whole - to_shown)
         parts.append((to_input, *conditional, rarest.min(axis=0)))
-    bar.close()
     stacked = [np.stack(part) for part in zip(*parts, strict=True)]
     return [
         Components(*(part[:, [place[number, example] for example in examples]] for part in stacked))
