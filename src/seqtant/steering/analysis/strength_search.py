@@ -26,6 +26,10 @@ TOLERANCE = 0.1
 """Largest distance of the loss at the predicted strength from the budget, as a share of the budget."""
 MEASURED_TOLERANCE = 0.002
 """Largest distance of the loss at a measured operating point from the budget, as a share of the budget."""
+NEAR = (0.92, 1.0, 1.08)
+"""Where an operating point is looked for, in shares of a first guess."""
+REACHED = 1.25
+"""A crossing is told up to this multiple of the largest strength measured."""
 REFITS = 3
 """How often the range is widened before the strength is bracketed instead."""
 
@@ -85,6 +89,10 @@ class StrengthMeasurements:
         """Alignment of every prompt at every strength."""
         return self.table(lambda scores: scores.behavior.alignment)
 
+    def alignment_at(self, strengths: Sequence[float]) -> Float[np.ndarray, "strengths prompts"]:
+        """Alignment of every prompt at some measured strengths."""
+        return self.alignment[[self.strengths.index(value) for value in strengths]]
+
     def mean(self, strength: float) -> float:
         """Mean helpfulness at a measured strength."""
         return float(self.items[self.strengths.index(strength)].mean())
@@ -104,8 +112,10 @@ class Choice:
     """L of the law near 0."""
     quadratic: Estimate
     """Q of the law near 0."""
-    predicted_loss: float
-    """Relative loss that the law gives at the chosen strength."""
+    first_law: LocalLaw
+    """The law as fitted to small strengths, before anything was measured near its root."""
+    law: LocalLaw
+    """The law as fitted last."""
     first: float
     """Distance that the first law gave, before anything was measured near it; infinite if it saw no limit."""
     pure_quadratic: float
@@ -138,24 +148,24 @@ def find_probe_strength(measured: StrengthMeasurements, budget: Budget, start: f
             "answer"
         )
     while probe < budget.cap:
-        if max(_relative_loss(measured, budget, probe), _relative_loss(measured, budget, -probe)) >= budget.share / 4:
+        if max(relative_loss(measured, budget, probe), relative_loss(measured, budget, -probe)) >= budget.share / 4:
             break
         # Where alignment moves and helpfulness hardly, larger probes would leave the range of the linear law.
         alignment = measured.table(lambda scores: scores.behavior.alignment.mean(axis=1))
         places = measured.strengths
         moved = max(abs(alignment[places.index(value)] - alignment[places.index(0.0)]) for value in (-probe, probe))
-        if moved >= 0.1 and _relative_loss(measured, budget, budget.side * probe) >= budget.share / 16:
+        if moved >= 0.1 and relative_loss(measured, budget, budget.side * probe) >= budget.share / 16:
             break
         probe = min(2 * probe, budget.cap)
         measured.add([-probe, probe])
-    while _relative_loss(measured, budget, budget.side * probe) > 2 * budget.share and probe > start * 2.0**-20:
+    while relative_loss(measured, budget, budget.side * probe) > 2 * budget.share and probe > start * 2.0**-20:
         probe /= 2
         measured.add([-probe, probe])
     return probe
 
 
-def _relative_loss(measured: StrengthMeasurements, budget: Budget, strength: float) -> float:
-    """1 - (P(r) - floor) / (P(0) - floor) at a measured strength."""
+def relative_loss(measured: StrengthMeasurements, budget: Budget, strength: float) -> float:
+    """Share of helpfulness lost at a measured strength: 1 - (P(r) - floor) / (P(0) - floor)."""
     base = measured.mean(0.0) - budget.floor
     return 1 - (measured.mean(strength) - budget.floor) / base
 
@@ -180,6 +190,7 @@ def choose(
     observed.add([-probe, -probe / 2, probe / 2, probe])
     reach, rounds = probe, 0
     law = fit_law_up_to(observed, budget, reach)
+    first_law = law
     first = root = float(law.strength(budget.share, side))
     # A root is never trusted beyond EXTRAPOLATION times what was measured: widen the range and fit again.
     while not _root_within_tolerance(observed, budget, root, reach) and reach < budget.cap and rounds < REFITS:
@@ -203,10 +214,6 @@ def choose(
     if bracketed and limited:
         # The law is off by this factor at the bracketed root; its spread over items is what is wanted of it.
         roots = roots * chosen / min(float(law.strength(budget.share, side)), budget.cap)
-        # A bracket measures what the law misses: then the fitting items themselves predict what others will lose.
-        predicted_loss = _relative_loss(observed, budget, side * chosen)
-    else:
-        predicted_loss = float(law.loss(side * chosen))
     # Items for which 1.96 standard errors of the paired change equal the budget: n = (1.96 s / (eps P_0))^2.
     nearest = min(observed.strengths, key=lambda value: abs(value - side * reach))
     zero, there = observed.items_at([0.0, nearest])
@@ -216,7 +223,8 @@ def choose(
         strength=percentile(side * chosen, side * roots, method="paired bootstrap over items", n=n),
         linear=percentile(float(law.linear), drawn.linear, method="paired bootstrap over items", n=n),
         quadratic=percentile(float(law.quadratic), drawn.quadratic, method="paired bootstrap over items", n=n),
-        predicted_loss=predicted_loss,
+        first_law=first_law,
+        law=law,
         first=first,
         pure_quadratic=float(LocalLaw(np.zeros(()), law.quadratic).strength(budget.share, side)),
         limited=limited,
@@ -233,7 +241,21 @@ def _root_within_tolerance(measured: StrengthMeasurements, budget: Budget, root:
     if root > EXTRAPOLATION * reach or root > budget.cap:
         return False
     measured.add([budget.side * root])
-    return abs(_relative_loss(measured, budget, budget.side * root) / budget.share - 1) <= TOLERANCE
+    return abs(relative_loss(measured, budget, budget.side * root) / budget.share - 1) <= TOLERANCE
+
+
+def crossing(measured: StrengthMeasurements, budget: Budget, share: float) -> float:
+    """Finds the distance at which measured helpfulness falls by a share; infinity where it does not, or far from it.
+
+    Between two measured strengths log(P(r) / P(0)) is taken as L r + Q r^2 through both: exact for the local law.
+    """
+    places = sorted(budget.side * value for value in measured.strengths if budget.side * value > 0)
+    lost = [relative_loss(measured, budget, budget.side * place) for place in places]
+    first = next((number for number, loss in enumerate(lost) if loss >= share), len(places) - 1)
+    ends = [0.0, *places[max(0, first - 1) : first + 1 + (first == 0)]]
+    means = measured.items_at([budget.side * place for place in ends]).mean(axis=1)
+    root = float(fit_local_law(ends, means, budget.floor).strength(share, 1))
+    return root if root <= REACHED * places[-1] else float("inf")
 
 
 def fit_law_up_to(
@@ -254,7 +276,7 @@ def bracket(measured: StrengthMeasurements, budget: Budget, start: float, *, tol
 
     def excess(strength: float) -> float:
         measured.add([budget.side * strength])
-        return _relative_loss(measured, budget, budget.side * strength) - budget.share
+        return relative_loss(measured, budget, budget.side * strength) - budget.share
 
     # Invariant: excess(low) < 0 < excess(high); at strength 0 nothing is lost.
     low, high = 0.0, min(start, budget.cap)
@@ -284,23 +306,27 @@ def bracket(measured: StrengthMeasurements, budget: Budget, start: float, *, tol
 def operating_point(
     measured: StrengthMeasurements, budget: Budget, near: float, *, resamples: int, generator: np.random.Generator
 ) -> Estimate | None:
-    """Measures the strength, near a first guess, at which held-out items really lose the budget; None if never."""
-    root = bracket(measured, budget, abs(near), tolerance=MEASURED_TOLERANCE)
-    if not np.isfinite(root):
-        return None
-    around = [budget.side * root * factor for factor in (0.75, 1.0, 1.25)]
-    measured.add(around)
-    rows = measured.items_at([0.0, *around])
+    """Measures the strength, near a first guess, at which held-out items really lose the budget; None if never.
+
+    Three strengths around the guess are measured at once, and the law through the two beside the root gives it; where
+    the root lies beyond them it is bracketed.
+    """
+    around = [abs(near) * factor for factor in NEAR]
+    measured.add([budget.side * place for place in around])
+    root = crossing(measured, budget, budget.share)
+    if not around[0] <= root <= around[-1]:
+        root = bracket(measured, budget, abs(near), tolerance=MEASURED_TOLERANCE)
+        if not np.isfinite(root):
+            return None
+        around = [root * factor for factor in NEAR]
+        measured.add([budget.side * place for place in around])
+    # The law through two points beside the root is nearly exact there, for every resample of the items.
+    low = max(place for place in around[:-1] if place <= root)
+    ends = [low, around[around.index(low) + 1]]
+    rows = measured.items_at([0.0, *(budget.side * place for place in ends)])
     weights = resampled(rows.shape[1], resamples, generator)
-    ratio = np.log(np.maximum((weights @ rows.T - budget.floor), 1e-9))
-    # Both logarithms come from the same resample, so what items share cancels: the bootstrap is paired.
-    ratio = ratio[:, 1:] - ratio[:, :1]  # [resamples, 3]
-    # log(P/P0)/r is nearly a straight line in r, whatever the order of the loss: three points give the root.
-    distances = np.abs(around)
-    design = np.stack([distances, distances**2], axis=1)
-    fitted = ratio @ np.linalg.pinv(design).T
-    roots = LocalLaw(fitted[:, 0], fitted[:, 1]).strength(budget.share, 1)
-    roots = np.minimum(roots, budget.cap)
+    drawn = fit_local_law([0.0, *ends], weights @ rows.T, budget.floor)
+    roots = np.minimum(drawn.strength(budget.share, 1), budget.cap)
     return percentile(
-        budget.side * root, budget.side * roots, method="bracketed; paired bootstrap over items", n=rows.shape[1]
+        budget.side * root, budget.side * roots, method="measured beside; paired bootstrap over items", n=rows.shape[1]
     )

@@ -1,4 +1,4 @@
-"""Chooses the strength under a helpfulness budget: predicted from small strengths, verified on held-out items."""
+"""Chooses the strength that aligns best within the budgets, and verifies it on held-out prompts and items."""
 
 from __future__ import annotations
 
@@ -8,107 +8,127 @@ import numpy as np
 
 from seqtant.errors import InputError
 from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.lm.hooks import depth
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import name_of
 from seqtant.stats.intervals import mean, percentile
-from seqtant.steering.analysis.strength_search import Budget, Choice, StrengthMeasurements, choose, operating_point
+from seqtant.steering.analysis.logits import logit_changes
+from seqtant.steering.analysis.recommendation import (
+    Candidate,
+    Coherence,
+    LayerChoice,
+    best,
+    compare_strengths,
+    search_layers,
+)
+from seqtant.steering.analysis.strength_search import (
+    Budget,
+    Choice,
+    StrengthMeasurements,
+    choose,
+    crossing,
+    operating_point,
+    relative_loss,
+)
 from seqtant.steering.config import ChooseConfig
 from seqtant.steering.inputs import open_bench, record_warnings
 from seqtant.steering.sweeping.bench import FIRST_STRENGTH, BehaviorScores, Bench, alignment_gradients
-from seqtant.steering.theory import LINEAR, MARGIN, NOISE, UNCHECKED, alignment_guarantee, resampled
+from seqtant.steering.theory import (
+    LINEAR,
+    MARGIN,
+    NOISE,
+    UNCHECKED,
+    alignment_guarantee,
+    fit_proportional,
+    resampled,
+)
+from seqtant.steering.vectors.extraction import steered_blocks
 
 CLOSE = 0.10
-"""Largest relative distance between chosen and measured strength that counts as agreement."""
+"""Largest relative distance between two strengths that counts as agreement."""
+SHARES = (0.02, 0.05, 0.10)
+"""Budgets at which the law of small strengths is held against what was measured."""
+STRAIGHT = 0.99
+"""Least R^2 of a straight line for the change of the logits to count as linear."""
 
 
 @dataclass(frozen=True)
-class _ExpectedAlignment:
-    """Alignment at the chosen strength as predicted from the fitting prompts, and as the theory guarantees it."""
+class _Halves:
+    """What is measured to choose, and what verifies it."""
 
-    predicted: Estimate
-    guaranteed: float
-    worst_margin: float
-    mean_gap: float
-    slope: float
-    """Slope at 0 of the curve through the measured strengths."""
-    exact_slope: float | None
-    """Exact slope at 0; None where only some positions are steered."""
+    fitting_bench: Bench
+    fitting: StrengthMeasurements
+    held_out: StrengthMeasurements
+    coherence: Coherence
+    budget: Budget
+    generator: np.random.Generator
 
 
 @verb(ChooseConfig)
 def choose_strength(config: ChooseConfig, context: Context) -> Result:
-    """Chooses the strength that loses a share of helpfulness, on one half of the items, and verifies it on the other.
+    """Chooses the strength of the best measured alignment within the budgets, and verifies it on the other half.
 
-    Near 0 helpfulness follows log(P(r) / P(0)) = L r + Q r^2. The law is fitted at small strengths and solved for the
-    budget; the root is measured, and where the loss there is not the budget the range is widened, at last bracketed.
-    Alignment is predicted along tanh, and guaranteed by Theorem 1 with the worst margin.
+    Half of the prompts and items is measured to choose, the other half to verify. Near 0 helpfulness follows
+    log(P(r) / P(0)) = L r + Q r^2: the law is fitted at small strengths and solved for the budget, and measured,
+    widened or bracketed until the loss there is the budget. That strength is an upper end. Up to it alignment and the
+    coherence of greedy replies are measured, and the strength that aligns best among those that keep both budgets is
+    advised; none where nothing gains.
 
     Returns:
-        The strength with its interval, the loss predicted and measured, the strength at which held-out items really
-        lose the budget, and alignment before, predicted, measured and guaranteed. It agrees where chosen and measured
-        strength are within 10 %.
+        The advised strength with what it gains and costs on held-out prompts and items; the strength at which they
+        lose the budget; how far the law of small strengths was off at 2, 5 and 10 %; whether its refit holds; the
+        alignment that the exact slope at 0 predicts, and the one that Theorem 1 guarantees with the margins of the
+        held-out prompts at that very strength.
 
     Raises:
         InputError: Something cannot be read, or there is no helpfulness to lose.
 
     Example:
         >>> found = choose_strength("reference", budget=0.05, prompts=8, items=24, max_pairs=16, resamples=100)
-        >>> found.values["strength_low"] <= found.values["strength"] <= found.values["strength_high"]
+        >>> 0 < found.values["strength"] <= found.values["edge"]
         True
     """
     title = f"Strength for a budget of {100 * config.budget:g} % on {name_of(config.model)}"
     with Recorder("steering.choose", title, config, context, papers=(1,)) as record:
-        bench = open_bench(config, context)
+        automatic = config.layers == "auto"
+        bench = open_bench(replace(config, layers="0:1.0") if automatic else config, context)
         fitting_bench, held_out_bench = split_in_halves(bench, context.seed)
-        fitting, held_out = (
-            StrengthMeasurements(half, lambda scores: getattr(scores.helpfulness, config.score))
-            for half in (fitting_bench, held_out_bench)
-        )
-        # The budget is a share of helpfulness without steering above a floor, whatever kind the user gave.
-        scores = fitting.add([])
-        base = fitting.mean(0.0)
-        share = config.budget / base if config.budget_kind == "absolute" else config.budget
-        if not share < 1:
-            raise InputError(f"an absolute budget of {config.budget:g} is all the helpfulness there is ({base:.3g})")
-        above_chance = config.budget_kind == "above-chance" and config.score == "restricted"
-        budget = Budget(
-            share=share,
-            floor=scores.helpfulness.chance if above_chance else 0.0,
-            side=config.side,
-            cap=config.cap * fitting_bench.hidden_norm,
-        )
         generator = np.random.default_rng([context.seed, 30])
+        if automatic:
+            found = _compare_layers(config, fitting_bench, generator)
+            _record_layers(record, found)
+            top = max(found, key=_gain)
+            bench, held_out_bench = (replace(each, vector=top.bench.vector) for each in (bench, held_out_bench))
+            fitting_bench, fitting, coherence = top.bench, top.measured, top.coherence
+        else:
+            fitting = StrengthMeasurements(fitting_bench, lambda scores: getattr(scores.helpfulness, config.score))
+            coherence = Coherence.of(fitting_bench, config.reply_tokens)
+        budget = _budget(config, fitting, fitting_bench)
+        halves = _Halves(
+            fitting_bench, fitting, StrengthMeasurements(held_out_bench, fitting.score), coherence, budget, generator
+        )
         start = min(FIRST_STRENGTH * bench.hidden_norm, budget.cap)
         choice = choose(fitting, budget, start, resamples=config.resamples, generator=generator)
-        strength = choice.strength.value
         record_warnings(record, bench, [choice.probe])
-        expected = _expected_alignment(config, fitting_bench, choice, generator)
-        held_out.add([strength])
-        point = None
-        if choice.limited:
-            point = operating_point(held_out, budget, strength, resamples=config.resamples, generator=generator)
-        # Relative loss of the held-out items at the chosen strength, with a paired bootstrap.
-        rows = held_out.items_at([0.0, strength])  # [2, items]
-        before, after = rows.mean(axis=1) - budget.floor
-        drawn = resampled(rows.shape[1], config.resamples, generator) @ rows.T - budget.floor
-        n, method = rows.shape[1], "paired bootstrap over items"
-        lost = percentile(float(1 - after / before), 1 - drawn[:, 1] / drawn[:, 0], method=method, n=n)
-        _record_values_and_findings(record, config.budget, choice, expected, held_out, lost, point)
-        if choice.items_needed > n:
-            record.warn(
-                f"{n} held-out items are few: {choice.items_needed} would tell the loss from the budget; give more"
-            )
-        exact, slope = expected.exact_slope, expected.slope
-        if exact is not None and abs(exact) > 1e-4 and abs(slope / exact - 1) > 0.2:
-            record.warn(
-                f"the slope of alignment over the measured strengths ({slope:.3g}) is not the exact one at 0 "
-                f"({exact:.3g}): the probe strengths are beyond the range of the linear law"
-            )
+        candidates = compare_strengths(fitting, coherence, budget, abs(choice.strength.value), config.coherence_budget)
+        # One strength further on, so that the law can be held against the largest of the usual budgets.
+        beyond = min(float(choice.law.strength(max(SHARES), budget.side)), 1.5 * abs(choice.strength.value), budget.cap)
+        fitting.add([budget.side * beyond])
+        advised = best(candidates)
+        if advised is None:
+            _record_refusal(record, config, candidates, halves, context)
+        else:
+            _record_advice(record, config, halves, advised)
+        _record_edge(record, config, halves, choice)
+        _record_law(record, config, halves, choice)
         if config.positions != "all":
             record.warn("no exact slope: it is made for steering at all positions only")
-        _record_tables(record, choice.observed, held_out)
-        record.value("strength_in_hidden_norms", strength / bench.hidden_norm)
+        elif advised is not None:
+            _record_curve(record, held_out_bench, halves, advised.strength)
+        _record_tables(record, halves, candidates)
+        if advised is not None:
+            record.value("strength_in_hidden_norms", advised.strength / bench.hidden_norm)
     return record.result
 
 
@@ -129,159 +149,349 @@ def split_in_halves(bench: Bench, seed: int) -> tuple[Bench, Bench]:
     return first, second
 
 
-def _expected_alignment(
-    config: ChooseConfig, fitting: Bench, choice: Choice, generator: np.random.Generator
-) -> _ExpectedAlignment:
-    """Predicts alignment as tanh of a line through strengths up to the chosen one, with a bootstrap over prompts."""
-    measured, strength = choice.observed, choice.strength.value
-    table = measured.alignment
-    places = np.asarray(measured.strengths)
-    n = table.shape[1]
-    near = np.abs(places) <= max(abs(strength), choice.probe) * (1 + 1e-9)
-    slope, offset = _log_odds_line(places[near], table[near].mean(axis=1), n)
-    drawn = []
-    for row in resampled(n, config.resamples, generator) @ table[near].T:
-        drawn_slope, drawn_offset = _log_odds_line(places[near], row, n)
-        drawn.append(float(np.tanh(drawn_offset + drawn_slope * strength)))
-    # Gaps between strength 0 and the probe, which may have been measured in different batches.
-    probe = config.side * choice.probe
-    rows: dict[str, list[list[np.ndarray]]] = {"good": [], "bad": []}  # side -> strength -> prompt
-    for value in (0.0, probe):
-        scores = next(scores for scores in measured.readings if value in scores.strengths)
-        for side, found in rows.items():
-            found.append([own[scores.strengths.index(value)] for own in getattr(scores.behavior, side)])
-    good, bad = ([np.stack(pair) for pair in zip(*found, strict=True)] for found in rows.values())
-    worst, gaps = BehaviorScores((0.0, probe), good, bad).pair_gaps(probe)
-    start = table[measured.strengths.index(0.0)]
-    exact = float(alignment_gradients(fitting).sum(axis=1).mean()) if config.positions == "all" else None
-    guaranteed = float(alignment_guarantee(abs(strength), config.side * worst, config.side * start).mean())
-    return _ExpectedAlignment(
-        predicted=percentile(
-            float(np.tanh(offset + slope * strength)), drawn, method="paired bootstrap over prompts", n=n
-        ),
-        guaranteed=guaranteed * config.side,
-        worst_margin=float(worst.min()) if config.side > 0 else float(worst.max()),
-        mean_gap=float(gaps.mean()),
-        # d tanh(x) / dr = slope (1 - tanh^2 x)
-        slope=slope * (1 - float(start.mean()) ** 2),
-        exact_slope=exact,
+def _budget(config: ChooseConfig, fitting: StrengthMeasurements, bench: Bench) -> Budget:
+    """The budget as a share of helpfulness without steering above a floor, whatever kind the user gave."""
+    fitting.add([])
+    zero = next(scores.helpfulness for scores in fitting.readings if 0.0 in scores.strengths)
+    base = fitting.mean(0.0)
+    share = config.budget / base if config.budget_kind == "absolute" else config.budget
+    if not share < 1:
+        raise InputError(f"an absolute budget of {config.budget:g} is all the helpfulness there is ({base:.3g})")
+    above_chance = config.budget_kind == "above-chance" and config.score == "restricted"
+    return Budget(
+        share=share, floor=zero.chance if above_chance else 0.0, side=config.side, cap=config.cap * bench.hidden_norm
     )
 
 
-def _log_odds_line(places: np.ndarray, alignment: np.ndarray, n: int) -> tuple[float, float]:
-    """Slope and offset of the straight line through arctanh B."""
-    # Kept away from +-1, where arctanh has no value, by less than n prompts can tell.
-    edge = 1 - 1 / (2 * max(n, 2)) ** 2
-    span = float(np.abs(places).max())
-    slope, offset = np.polyfit(places / span, np.arctanh(np.clip(alignment, -edge, edge)), 1)
-    return float(slope) / span, float(offset)
+def _compare_layers(config: ChooseConfig, fitting: Bench, generator: np.random.Generator) -> list[LayerChoice]:
+    """Every block alone, and those that are steered by default, on the fitting half."""
+    layers = fitting.vector.layers
+    together = list(steered_blocks(depth(fitting.model)))
+    if config.vector is not None:
+        together = list(layers)
+    choices = [[layer] for layer in layers] + ([together] if len(together) > 1 else [])
+    measured = StrengthMeasurements(fitting, lambda scores: getattr(scores.helpfulness, config.score))
+    return search_layers(
+        fitting,
+        choices,
+        _budget(config, measured, fitting),
+        measured.score,
+        coherence_budget=config.coherence_budget,
+        reply_tokens=config.reply_tokens,
+        weights=lambda n: resampled(n, config.resamples, generator),
+    )
 
 
-def _record_values_and_findings(
-    record: Recorder,
-    budget: float,
-    choice: Choice,
-    expected: _ExpectedAlignment,
-    held_out: StrengthMeasurements,
-    lost: Estimate,
-    point: Estimate | None,
-) -> None:
-    strength = choice.strength
-    zero = held_out.strengths.index(0.0)
-    start = float(held_out.alignment[zero].mean())
-    measured = mean(held_out.alignment[held_out.strengths.index(strength.value)])
+def _gain(choice: LayerChoice) -> float:
+    found = best(choice.candidates)
+    return found.gain if found else -np.inf
+
+
+def _record_layers(record: Recorder, found: list[LayerChoice]) -> None:
+    rows = []
+    for choice in sorted(found, key=_gain, reverse=True):
+        at = best(choice.candidates)
+        blocks = ",".join(map(str, choice.bench.vector.layers))
+        strength, gain, loss, incoherence = (
+            (at.strength, at.gain, at.loss, at.incoherence) if at else (None, None, None, None)
+        )
+        rows.append((blocks, strength, gain, loss, incoherence))
+    record.table(
+        "layers",
+        "The best strength of each choice of blocks, on the fitting half",
+        ("blocks", "strength", "gain", "loss", "incoherence"),
+        [(name, *(None if value is None else round(float(value), 4) for value in values)) for name, *values in rows],
+        note="Nothing stands where no strength that was tried gains alignment within the budgets.",
+    )
+
+
+def _record_advice(record: Recorder, config: ChooseConfig, halves: _Halves, advised: Candidate) -> None:
+    """What the advised strength gains and costs: alignment and helpfulness of both halves, replies, divergence."""
+    strength, held_out = advised.strength, halves.held_out
+    held_out.add([strength])
+    expected, gain = (
+        mean(config.side * np.diff(half.alignment_at([0.0, strength]), axis=0)[0], unit="of alignment")
+        for half in (halves.fitting, held_out)
+    )
+    before, after = held_out.alignment_at([0.0, strength]).mean(axis=1)
+    lost = _loss(held_out, halves.budget, strength, config.resamples, halves.generator)
+    (incoherence,) = halves.coherence.loss([strength])
+    distinct, distinct_before = (
+        float(np.mean([reply.distinct for reply in halves.coherence.replies[value]])) for value in (strength, 0.0)
+    )
+    steps = [strength * share for share in (0.25, 0.5, 0.75, 1.0)]
+    norms, divergences = logit_changes(halves.fitting_bench, steps)
+    straight = fit_proportional(np.abs(steps), norms.mean(axis=1), STRAIGHT).reach
+    masses = held_out.table(lambda scores: scores.behavior.mass.mean(axis=1))
+    mass_before, mass = (float(masses[held_out.strengths.index(value)]) for value in (0.0, strength))
     for name, number in {
-        "strength": strength.value,
-        "strength_low": strength.low,
-        "strength_high": strength.high,
-        "predicted_loss": choice.predicted_loss,
+        "strength": strength,
+        "alignment_at_zero": float(before),
+        "measured_alignment": float(after),
+        "expected_gain": expected.value,
+        "measured_gain": gain.value,
+        "measured_gain_low": gain.low,
+        "measured_gain_high": gain.high,
+        "expected_loss": advised.loss,
         "measured_loss": lost.value,
         "measured_loss_low": lost.low,
         "measured_loss_high": lost.high,
+        "incoherence": incoherence.value,
+        "divergence": float(divergences[-1].mean()),
+        "distinct": distinct,
+        "distinct_at_zero": distinct_before,
+        "mass": mass,
+        "mass_at_zero": mass_before,
+        "linear_to": straight,
+    }.items():
+        record.value(name, number)
+    at = "" if config.layers != "auto" else f" at --layers {','.join(map(str, halves.fitting_bench.vector.layers))}"
+    apart = _apart(expected, gain)
+    gains = gain.low is not None and gain.low > 0
+    verdict: Verdict = "agrees" if gains and not apart else "inconclusive" if (gain.high or 1) > 0 else "disagrees"
+    record.finding(
+        "strength",
+        "Which strength aligns best and keeps the budgets?",
+        "disagrees" if apart else verdict,
+        f"Strength {strength:.4g}: alignment {before:.3f} without steering, {after:.3f} with it on held-out prompts; "
+        f"held-out items lose {100 * lost.value:.2f} % (budget {100 * config.budget:g} %), replies "
+        f"{incoherence.value:.2f} nats per token (budget {config.coherence_budget:g}).",
+        predicted=expected,
+        measured=gain,
+        assumptions=(
+            Assumption(
+                statement=LINEAR,
+                status="holds" if straight >= abs(strength) * (1 - 1e-9) else "fails",
+                how=f"a line fits the norms of the change of the logits up to {straight:.3g} (R2 {STRAIGHT})"
+                if straight
+                else f"no line through 0 fits the norms of the change of the logits (R2 below {STRAIGHT})",
+            ),
+        ),
+        advice=f"Steer with strength {strength:.4g}{at}."
+        if gains
+        else f"Not shown to help on held-out prompts: measure strength {strength:.4g} on more of them.",
+    )
+    if mass < mass_before / 2:
+        record.warn(
+            f"good and bad replies together have {mass:.2g} of all probability at this strength, {mass_before:.2g} "
+            "without steering: the score covers less of what is said"
+        )
+    if distinct < distinct_before / 2:
+        record.warn(f"replies repeat: {distinct:.2f} of their pairs of tokens are distinct, not {distinct_before:.2f}")
+
+
+def _record_refusal(
+    record: Recorder, config: ChooseConfig, candidates: list[Candidate], halves: _Halves, context: Context
+) -> None:
+    """No strength gains within the budgets: which blocks do, of those that were not asked for."""
+    gaining = [each for each in candidates if each.gain > 0]
+    reason = (
+        "No strength that was tried gains alignment."
+        if not gaining
+        else f"What gains alignment costs more than the budgets: at strength {gaining[0].strength:.3g} items lose "
+        f"{100 * gaining[0].loss:.2f} %, replies {gaining[0].incoherence:.2f} nats per token."
+    )
+    advice = "This vector does not work within the budgets: try other pairs, or the other --side."
+    if config.layers != "auto":
+        whole = open_bench(replace(config, layers="0:1.0"), context)
+        found = _compare_layers(config, split_in_halves(whole, context.seed)[0], halves.generator)
+        _record_layers(record, found)
+        works = sorted((each for each in found if np.isfinite(_gain(each))), key=_gain, reverse=True)
+        if works:
+            names = ["--layers " + ",".join(map(str, each.bench.vector.layers)) for each in works[:3]]
+            advice = f"At these blocks the vector does not work; it gains at {', '.join(names)}."
+    for name in ("strength", "measured_alignment", "measured_gain", "measured_loss"):
+        record.value(name, None)
+    record.value("alignment_at_zero", float(halves.fitting.alignment_at([0.0]).mean()))
+    record.finding("strength", "Which strength aligns best and keeps the budgets?", "disagrees", reason, advice=advice)
+
+
+def _loss(
+    measured: StrengthMeasurements, budget: Budget, strength: float, resamples: int, generator: np.random.Generator
+) -> Estimate:
+    """Relative loss at a measured strength, with a paired bootstrap over items."""
+    rows = measured.items_at([0.0, strength])
+    drawn = resampled(rows.shape[1], resamples, generator) @ rows.T - budget.floor
+    return percentile(
+        relative_loss(measured, budget, strength),
+        1 - drawn[:, 1] / drawn[:, 0],
+        method="paired bootstrap over items",
+        n=rows.shape[1],
+    )
+
+
+def _apart(one: Estimate, other: Estimate) -> bool:
+    """Whether two intervals have nothing in common."""
+    ends = (one.low, one.high, other.low, other.high)
+    low, high, other_low, other_high = (float("nan") if end is None else end for end in ends)
+    return high < other_low or other_high < low
+
+
+def _record_edge(record: Recorder, config: ChooseConfig, halves: _Halves, choice: Choice) -> None:
+    """The strength that spends the helpfulness budget, measured on one half, beside that of the other half."""
+    held_out, strength = halves.held_out, choice.strength
+    point = None
+    if choice.limited:
+        point = operating_point(
+            held_out, halves.budget, strength.value, resamples=config.resamples, generator=halves.generator
+        )
+    held_out.add([strength.value])
+    lost = _loss(held_out, halves.budget, strength.value, config.resamples, halves.generator)
+    n = held_out.items.shape[1]
+    for name, number in {
+        "edge": strength.value,
+        "edge_low": strength.low,
+        "edge_high": strength.high,
+        "edge_loss": lost.value,
         "operating_point": point.value if point else None,
-        "alignment_at_zero": start,
-        "predicted_alignment": expected.predicted.value,
-        "measured_alignment": measured.value,
-        "guaranteed_alignment": expected.guaranteed,
+        "items": n,
+        "items_needed": choice.items_needed,
+    }.items():
+        record.value(name, number)
+    record.items("helpfulness_unsteered", held_out.items_at([0.0])[0], kind="held-out item")
+    there = f"; they lose the budget at {point.value:.4g}" if point else ""
+    verdict: Verdict = "vacuous" if not choice.limited else "inconclusive"
+    if point is not None:
+        close = abs(strength.value / point.value - 1) <= CLOSE
+        verdict = "agrees" if close else "disagrees" if _apart(strength, point) else "inconclusive"
+    record.finding(
+        "edge",
+        f"Do other items lose {100 * config.budget:g} % at the same strength?",
+        verdict,
+        f"At {strength.value:.4g} held-out items lose {100 * lost.value:.2f} %{there}."
+        if choice.limited
+        else f"Up to the cap of {abs(strength.value):.4g} the budget is never spent; held-out items lose "
+        f"{100 * lost.value:.2f} % there.",
+        predicted=strength if choice.limited else None,
+        measured=point,
+        advice="At most this strength, whatever it gains." if choice.limited else "The budget is no limit here.",
+    )
+    if choice.items_needed > n:
+        record.warn(f"{n} held-out items are few: {choice.items_needed} would tell the loss from the budget; give more")
+
+
+def _record_law(record: Recorder, config: ChooseConfig, halves: _Halves, choice: Choice) -> None:
+    """The law of small strengths beside what was measured on the same items, and its refit near the budget."""
+    budget, law = halves.budget, choice.first_law
+    rows = []
+    for share in sorted({*SHARES, budget.share}):
+        told, found = float(law.strength(share, budget.side)), crossing(halves.fitting, budget, share)
+        known = np.isfinite(found) and np.isfinite(told)
+        rows.append((share, told, found, told / found - 1 if known else None))
+    for name, number in {
         "linear": choice.linear.value,
         "quadratic": choice.quadratic.value,
         "first_strength": choice.first if np.isfinite(choice.first) else None,
         "pure_quadratic_strength": choice.pure_quadratic if np.isfinite(choice.pure_quadratic) else None,
-        "worst_margin": expected.worst_margin,
-        "mean_gap": expected.mean_gap,
-        "slope": expected.exact_slope,
-        "items": len(held_out.items[0]),
-        "items_needed": choice.items_needed,
+        "probe": choice.probe,
+        **{f"law_error_{100 * share:g}": error for share, _, _, error in rows},
     }.items():
         record.value(name, number)
-    record.items("helpfulness_unsteered", held_out.items[zero], kind="held-out item")
-    if choice.limited:
-        there = f"; they lose the budget at {point.value:.4g}" if point else ""
-        summary = (
-            f"Strength {strength.value:.4g}; held-out items lose {100 * lost.value:.2f} % there, "
-            f"{100 * choice.predicted_loss:.2f} % were predicted{there}."
-        )
-    else:
-        summary = (
-            f"Up to the cap of {abs(strength.value):.4g} the budget is never spent; held-out items lose "
-            f"{100 * lost.value:.2f} % there."
-        )
-    record.finding(
-        "strength",
-        f"How hard may I steer before {100 * budget:g} % of helpfulness is lost?",
-        _verdict(choice, point),
-        summary,
-        predicted=strength if choice.limited else None,
-        measured=point,
-        assumptions=(
-            Assumption(
-                statement="The loss is linear plus quadratic up to twice the largest measured strength",
-                status="fails" if choice.bracketed else "holds",
-                how=f"fitted up to {max(abs(v) for v in choice.observed.strengths):.3g}, widened {choice.rounds} times",
-            ),
-            Assumption(statement=NOISE, how=UNCHECKED),
-        ),
-        advice=f"Steer with strength {strength.value:.4g}." if choice.limited else "The budget is no limit here.",
+    record.table(
+        "law",
+        "The law of small strengths beside measured losses of the same items",
+        ("budget", "strength by the law", "measured", "error"),
+        [
+            (
+                share,
+                *(round(value, 4) if np.isfinite(value) else None for value in (told, found)),
+                error and round(error, 4),
+            )
+            for share, told, found, error in rows
+        ],
     )
-    low, high = expected.predicted.low, expected.predicted.high
-    apart = measured.low is not None and low is not None and (measured.low > (high or 1) or (measured.high or 1) < low)
+    _, told, found, error = next(row for row in rows if row[0] == budget.share)
+    errors = ", ".join(f"{100 * e:+.0f} % at {100 * share:g} %" for share, _, _, e in rows if e is not None)
+    missed: Verdict = "vacuous" if not np.isfinite(found) else "disagrees"
+    record.finding(
+        "law",
+        "Do small strengths foretell the one that spends the budget?",
+        missed if error is None else "agrees" if abs(error) <= CLOSE else "disagrees",
+        f"Fitted up to {choice.probe:.3g}, the law errs by {errors}."
+        if errors
+        else f"Fitted up to {choice.probe:.3g}, the law sees no strength that spends these budgets.",
+        predicted=Estimate(value=told, method=f"fitted up to {choice.probe:.3g}") if np.isfinite(told) else None,
+        measured=Estimate(value=found, method="between measured strengths") if np.isfinite(found) else None,
+        assumptions=(Assumption(statement=NOISE, how=UNCHECKED),),
+    )
+    if choice.limited:
+        measured = relative_loss(halves.fitting, budget, choice.strength.value)
+        told_loss = float(choice.law.loss(choice.strength.value))
+        record.value("predicted_loss", told_loss)
+        record.finding(
+            "refit",
+            "Does the law hold where it was fitted again?",
+            "disagrees" if choice.bracketed else "agrees",
+            f"Widened {choice.rounds} times, it tells a loss of {100 * told_loss:.2f} % at "
+            f"{choice.strength.value:.4g}; the same items lose {100 * measured:.2f} %"
+            + (": the strength was bracketed instead." if choice.bracketed else "."),
+        )
+
+
+def _record_curve(record: Recorder, bench: Bench, halves: _Halves, strength: float) -> None:
+    """Alignment that the exact slope at 0 predicts along tanh, and what Theorem 1 guarantees, for the held-out half."""
+    held_out = halves.held_out
+    before, after = held_out.alignment_at([0.0, strength])
+    slopes = alignment_gradients(bench).sum(axis=1)  # [prompts]
+    # B(r) = tanh(arctanh B_0 + r B'(0) / (1 - B_0^2)): the S-curve with the exact slope at 0.
+    odds = np.arctanh(np.clip(before, -1 + 1e-12, 1 - 1e-12))
+    told = mean(np.tanh(odds + slopes * strength / np.maximum(1 - before**2, 1e-12)), unit="of alignment")
+    found = mean(after, unit="of alignment")
+    # Margins of these prompts at this strength, so that the theorem speaks of them and of it.
+    sides: dict[str, list[list[np.ndarray]]] = {"good": [], "bad": []}
+    for value in (0.0, strength):
+        scores = next(scores for scores in held_out.readings if value in scores.strengths)
+        for side, rows in sides.items():
+            rows.append([own[scores.strengths.index(value)] for own in getattr(scores.behavior, side)])
+    good, bad = ([np.stack(pair) for pair in zip(*rows, strict=True)] for rows in sides.values())
+    worst, gaps = BehaviorScores((0.0, strength), good, bad).pair_gaps(strength)
+    guaranteed = float(alignment_guarantee(strength, worst, before).mean())
+    for name, number in {
+        "slope": float(slopes.mean()),
+        "predicted_alignment": told.value,
+        "guaranteed_alignment": guaranteed,
+        "worst_margin": float(worst.min()),
+        "mean_gap": float(gaps.mean()),
+    }.items():
+        record.value(name, number)
+    bound = "at least" if strength > 0 else "at most"
     record.finding(
         "alignment",
-        "What does that strength gain?",
-        "disagrees" if apart else "agrees",
-        f"Alignment {start:.3f} without steering, {measured.value:.3f} with it on held-out prompts; predicted "
-        f"{expected.predicted.value:.3f}, guaranteed {expected.guaranteed:.3f}.",
-        predicted=expected.predicted,
-        measured=measured,
+        "Does the slope at 0 foretell that alignment?",
+        "disagrees" if _apart(told, found) else "agrees",
+        f"Alignment {found.value:.3f} on held-out prompts; {told.value:.3f} along the S-curve of Theorem 1 with the "
+        f"exact slope at 0, {bound} {guaranteed:.3f} by the worst pair of replies.",
+        predicted=told,
+        measured=found,
         assumptions=(
-            Assumption(statement=LINEAR, how=UNCHECKED),
             Assumption(
                 statement=MARGIN,
-                status="holds" if expected.worst_margin * strength.value > 0 else "fails",
-                how=f"worst gap {expected.worst_margin:.3g}, mean gap {expected.mean_gap:.3g} per unit strength",
+                status="holds" if worst.min() > 0 else "fails",
+                how=f"worst gap {worst.min():.3g}, mean gap {gaps.mean():.3g} per unit strength",
             ),
         ),
     )
 
 
-def _verdict(choice: Choice, point: Estimate | None) -> Verdict:
-    """Agreement within 10 %, else whether the intervals of the chosen and the measured strength overlap."""
-    if not choice.limited:
-        return "vacuous"
-    if point is None:
-        return "inconclusive"
-    strength = choice.strength
-    if abs(strength.value / point.value - 1) <= CLOSE:
-        return "agrees"
-    ends = (strength.low, strength.high, point.low, point.high)
-    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
-    return "inconclusive" if low <= other_high and other_low <= high else "disagrees"
-
-
-def _record_tables(record: Recorder, fitting: StrengthMeasurements, held_out: StrengthMeasurements) -> None:
+def _record_tables(record: Recorder, halves: _Halves, candidates: list[Candidate]) -> None:
+    record.table(
+        "strengths",
+        "Strengths that were compared, on the fitting half",
+        ("strength", "gain", "loss", "incoherence", "within budgets"),
+        [
+            (
+                *(round(value, 4) for value in (each.strength, each.gain, each.loss)),
+                None if np.isnan(each.incoherence) else round(each.incoherence, 3),
+                "yes" if each.allowed else "no",
+            )
+            for each in candidates
+        ],
+        note="Gain is of alignment, loss of helpfulness, incoherence in nats per token of greedy replies; replies are "
+        "made only where alignment gains and the loss is within its budget.",
+    )
     for name, title, measured in (
-        ("fitting", "What the law was fitted on", fitting),
-        ("held_out", "What verified it: other prompts and items", held_out),
+        ("fitting", "What the choice was made on", halves.fitting),
+        ("held_out", "What verified it: other prompts and items", halves.held_out),
     ):
         alignment = measured.table(lambda scores: scores.behavior.alignment.mean(axis=1))
         helpfulness = measured.items.mean(axis=1)
@@ -296,3 +506,6 @@ def _record_tables(record: Recorder, fitting: StrengthMeasurements, held_out: St
         for r, p, b in rows:
             record.measure(f"{name}_helpfulness", float(p), step=r)
             record.measure(f"{name}_alignment", float(b), step=r)
+    for each in candidates:
+        if not np.isnan(each.incoherence):
+            record.measure("incoherence", each.incoherence, unit="nats per token", step=each.strength)

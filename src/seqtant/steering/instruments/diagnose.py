@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ from seqtant.findings import Assumption, Estimate, Result
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean
+from seqtant.steering.analysis.logits import logit_changes, prompts_only, sweep_with_zero
 from seqtant.steering.config import DiagnoseConfig
 from seqtant.steering.data.items import Question
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
 from seqtant.steering.sweeping.bench import Bench, helpfulness_gradients, usable_range
-from seqtant.steering.sweeping.sweep import ScoringPlan, SweptStates, TokenRow, sweep_states
 from seqtant.steering.theory import LINEAR, MARGIN, NOISE, fit_proportional
 
 LOSS = 0.1
@@ -53,7 +53,7 @@ def diagnose(config: DiagnoseConfig, context: Context) -> Result:
             strengths = [reach * step / 6 for step in range(1, 7)]
         record_warnings(record, bench, strengths)
         # A1: the norm of the change of the logits after behavior prompts, in proportion to the strength.
-        norms = logit_norms(bench, strengths)
+        norms, _ = logit_changes(bench, strengths)
         line = fit_proportional(np.array(strengths), norms.mean(axis=1), config.fit)
         record.value("norm_slope", line.slope)
         record.value("norm_r2", line.r_squared)
@@ -174,24 +174,12 @@ def _check_noise(record: Recorder, config: DiagnoseConfig, bench: Bench, strengt
 
 
 @torch.no_grad()
-def logit_norms(bench: Bench, strengths: Sequence[float]) -> Float[np.ndarray, "strengths prompts"]:
-    """Computes the norm of the change of all logits after each behavior prompt, at every strength."""
-    plan = _prompts_only(bench.behavior_plan)
-    norms = np.zeros((len(strengths), len(plan.rows)))
-    for swept in _sweep_with_zero(bench, plan, strengths):
-        for place, row in enumerate(swept.rows):
-            logits = bench.model.head(swept.states[:, place])  # [1 + strengths, tokens]
-            norms[:, row] = (logits[1:] - logits[0]).norm(dim=-1).double().cpu().numpy()
-    return norms
-
-
-@torch.no_grad()
 def wrong_answer_noise(bench: Bench, strengths: Sequence[float], top: int) -> Float[np.ndarray, "strengths samples"]:
     """Computes the change of a wrong token's logit minus that of the right one, X in the theory.
 
     Of every question the ``top`` likeliest wrong tokens are taken.
     """
-    plan = _prompts_only(bench.helpfulness_plan)
+    plan = prompts_only(bench.helpfulness_plan)
     # The first token of the right answer of each question.
     right = {
         target.item: target.tokens[0]
@@ -199,7 +187,7 @@ def wrong_answer_noise(bench: Bench, strengths: Sequence[float], top: int) -> Fl
         if target.number == bench.questions[target.item].answer
     }
     parts: list[np.ndarray] = []
-    for swept in _sweep_with_zero(bench, plan, strengths):
+    for swept in sweep_with_zero(bench, plan, strengths):
         for place, row in enumerate(swept.rows):
             logits = bench.model.head(swept.states[:, place]).double()  # [1 + strengths, tokens]
             correct = right[plan.rows[row].item]
@@ -209,26 +197,3 @@ def wrong_answer_noise(bench: Bench, strengths: Sequence[float], top: int) -> Fl
             change = logits[1:] - logits[0]
             parts.append((change[:, wrong] - change[:, [correct]]).cpu().numpy())
     return np.concatenate(parts, axis=1)
-
-
-def _prompts_only(plan: ScoringPlan) -> ScoringPlan:
-    """A plan with one row per item, its prompt, in the order of the items."""
-    first: dict[int, TokenRow] = {}
-    for row in plan.rows:
-        first.setdefault(row.item, TokenRow(row.tokens[: row.prompt_length], row.prompt_length, row.item))
-    return ScoringPlan([first[item] for item in sorted(first)], [], plan.counts)
-
-
-def _sweep_with_zero(bench: Bench, plan: ScoringPlan, strengths: Sequence[float]) -> Iterator[SweptStates]:
-    """States after each prompt at strength 0 and then at the strengths."""
-    return sweep_states(
-        bench.model,
-        bench.vector,
-        plan,
-        [0.0, *strengths],
-        positions=bench.positions,
-        last_only=True,
-        tokens_per_batch=bench.tokens_per_batch,
-        progress=bench.progress,
-        description="logits",
-    )

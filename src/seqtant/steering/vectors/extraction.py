@@ -100,8 +100,7 @@ def extract(
         raise InputError(f"unknown method '{method}': known are {', '.join(METHODS)}")
     depth = hooks.depth(model)
     if layers is None or isinstance(layers, str):
-        default = range(math.floor(STEERED[0] * depth), math.ceil(STEERED[1] * depth))
-        layers = parse_layers(layers, depth, default)
+        layers = parse_layers(layers, depth, steered_blocks(depth))
     chosen = hooks.check_layers(model, layers)
     tokens = pair_tokens(model, pairs, template)
     # The two sides of a pair mostly begin alike: a group of two reads what they share once.
@@ -167,6 +166,16 @@ def pair_tokens(model: CausalLM, pairs: Sequence[ContrastPair], template: str) -
         # The template writes the special tokens itself: adding them again would double the first one.
         tokens.append(list(tokenizer(str(rendered), add_special_tokens=False)["input_ids"]))
     return tokens
+
+
+def steered_blocks(depth: int) -> range:
+    """The part of the depth that the paper steers: from a fifth to two fifths.
+
+    Example:
+        >>> steered_blocks(40)
+        range(8, 16)
+    """
+    return range(math.floor(STEERED[0] * depth), math.ceil(STEERED[1] * depth))
 
 
 def parse_layers(text: str | None, depth: int, default: Sequence[int]) -> list[int]:
