@@ -46,10 +46,10 @@ def test_sweep(capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path)
 
 
 def test_choose_verifies_on_other_items(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    result = ask(capsys, "choose", str(folder), "--budget", "0.02", *SMALL)
+    result = ask(capsys, "choose", str(folder), "--budget", "0.02", "--set", "coherence_budget=50", *SMALL)
     names = {
-        "strength", "strength_low", "strength_high", "predicted_loss", "measured_loss",
-        "predicted_alignment", "measured_alignment", "guaranteed_alignment",
+        "strength", "edge", "edge_low", "edge_high", "predicted_loss", "measured_loss", "incoherence",
+        "predicted_alignment", "measured_alignment", "guaranteed_alignment", "operating_point",
     }  # fmt: skip
     assert names <= set(result.values)
     fitting, held_out = (next(t for t in result.tables if t.name == name) for name in ("fitting", "held_out"))
@@ -186,7 +186,7 @@ def test_checkup_says_something_only_where_it_can(folder: Path, tmp_path: Path) 
 
 
 def test_same_seed_same_numbers_and_another_seed_another_split(folder: Path) -> None:
-    config = resolve(ChooseConfig, preset_name="smoke", flags={"model": str(folder)})
+    config = resolve(ChooseConfig, preset_name="smoke", flags={"model": str(folder), "coherence_budget": 50.0})
     first, second, other = (choose_strength.run(config, Context(device="cpu", seed=seed)).values for seed in (0, 0, 1))
     assert first == second
     assert first["strength"] != other["strength"]

@@ -80,39 +80,62 @@ def sweep(result: Result) -> list[Figure]:
 
 
 def choose(result: Result) -> list[Figure]:
-    """Draws the loss on fitting and held-out items, the fitted law, the budget and the chosen strength."""
+    """Draws alignment on both halves with the advised strength, and the loss with the law and the budget."""
     values = result.values
-    strength, budget = float(values["strength"] or 0), float(result.config["budget"])
-    reach = 1.25 * abs(strength)
-    data: list[dict[str, Any]] = []
-    for color, (key, name) in enumerate((("fitting", "fitting items"), ("held_out", "held-out items"))):
-        x, y = _series(result, f"{key}_helpfulness")
-        base = y[x.index(0.0)]
-        data += line(x, [1 - value / base for value in y], name, color=color, mode="markers")
+    edge, advised = float(values["edge"] or 0), values["strength"]
+    budget, reach = float(result.config["budget"]), 1.25 * abs(edge)
+    told = f"Strength {advised:.4g}" if advised is not None else "No strength"
+    marks = {"spent at": edge} | ({"advised": float(advised)} if advised is not None else {})
     linear, quadratic = float(values["linear"] or 0), float(values["quadratic"] or 0)
     grid = np.linspace(-reach, reach, 81)
+    panels: dict[str, list[dict[str, Any]]] = {"helpfulness": [], "alignment": []}
+    for color, (half, name) in enumerate((("fitting", "fitting half"), ("held_out", "held-out half"))):
+        x, y = _series(result, f"{half}_helpfulness")
+        base = y[x.index(0.0)]
+        panels["helpfulness"] += line(x, [1 - value / base for value in y], name, color=color, mode="markers")
+        panels["alignment"] += line(*_series(result, f"{half}_alignment"), name, color=color, mode="lines+markers")
     law = -np.expm1(linear * grid + quadratic * grid**2)
-    data += line(grid.tolist(), law.tolist(), "fitted law", color=2, mode="lines")
-    data += [
-        {"type": "scatter", "name": name, "x": x, "y": y, "mode": "lines", "line": {"color": COLORS[3], "dash": "dot"}}
-        for name, x, y in (
-            ("budget", [-reach, reach], [budget, budget]),
-            ("chosen strength", [strength, strength], [0.0, 2 * budget]),
-        )
-    ]
+    panels["helpfulness"] += line(grid.tolist(), law.tolist(), "law, fitted last", color=2, mode="lines")
+    panels["helpfulness"].append(_rule("budget", [-reach, reach], [budget, budget]))
+    for name, place in marks.items():
+        panels["helpfulness"].append(_rule(name, [place, place], [0.0, 2 * budget]))
+        panels["alignment"].append(_rule(name, [place, place], [-1.0, 1.0]))
+    strength = "strength (length in the hidden space)"
     return [
         Figure(
+            name="alignment",
+            title=f"{told} aligns best within the budgets",
+            caption="Alignment of both halves of the prompts. The vertical lines are the advised strength and the one "
+            "that spends the budget of helpfulness, beyond which nothing is advised.",
+            alt=f"Alignment against the strength; {told.lower()} is advised.",
+            data=panels["alignment"],
+            layout=axes(strength, "alignment"),
+            table=_table(result, "strengths"),
+        ),
+        Figure(
             name="loss",
-            title=f"Strength {strength:.4g} for a budget of {100 * budget:g} %: held-out items lose "
-            f"{100 * float(values['measured_loss'] or 0):.2f} %",
-            caption="Relative loss of helpfulness. The curve was fitted to small strengths of the fitting items; the "
-            "vertical line is the chosen strength, the horizontal one the budget.",
-            alt=f"Loss of helpfulness against the strength; the budget is spent at about {strength:.4g}.",
-            data=data,
-            layout=axes("strength (length in the hidden space)", "loss", yaxis={"tickformat": ".1%"}),
+            title=f"A budget of {100 * budget:g} % is spent at {edge:.4g}: held-out items lose "
+            f"{100 * float(values['edge_loss'] or 0):.2f} % there",
+            caption="Relative loss of helpfulness. The curve is the law as it was fitted last; the horizontal line is "
+            "the budget.",
+            alt=f"Loss of helpfulness against the strength; the budget is spent at about {edge:.4g}.",
+            data=panels["helpfulness"],
+            layout=axes(strength, "loss", yaxis={"tickformat": ".1%"}),
             table=_table(result, "held_out"),
-        )
+        ),
     ]
+
+
+def _rule(name: str, x: list[float], y: list[float]) -> dict[str, Any]:
+    """A dotted line."""
+    return {
+        "type": "scatter",
+        "name": name,
+        "x": x,
+        "y": y,
+        "mode": "lines",
+        "line": {"color": COLORS[3], "dash": "dot"},
+    }
 
 
 def diagnose(result: Result) -> list[Figure]:
@@ -150,13 +173,13 @@ def layers(result: Result) -> list[Figure]:
     return [
         Figure(
             name="gains",
-            title=f"Steering gains most in block {best}",
-            caption="Predicted change of alignment when helpfulness has lost the budget, steering one block alone; "
-            "bands are 95 % intervals over helpfulness items.",
+            title=f"Steering gains most in block {best}" if best is not None else "Steering gains in no block",
+            caption="Largest measured change of alignment within the budgets, steering one block alone; bands are 95 % "
+            "intervals over prompts.",
             alt="Gain of alignment by block: "
             + ", ".join(f"{block:.0f}: {gain:.3f}" for block, gain in zip(blocks, gains, strict=True)),
             data=_with_band(result, "gain", "gain"),
-            layout=axes("block", "change of alignment at the budget"),
+            layout=axes("block", "change of alignment"),
             table=_table(result, "layers"),
         )
     ]

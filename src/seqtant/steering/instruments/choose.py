@@ -269,7 +269,7 @@ def _record_advice(record: Recorder, config: ChooseConfig, halves: _Halves, advi
         ),
         advice=f"Steer with strength {strength:.4g}{at}."
         if gains
-        else f"Not shown to help on held-out prompts: measure strength {strength:.4g} on more of them.",
+        else f"Not shown to help on held-out prompts: measure strength {strength:.4g}{at} on more of them.",
     )
     if mass < mass_before / 2:
         record.warn(
@@ -300,7 +300,7 @@ def _record_refusal(
         if works:
             names = ["--layers " + ",".join(map(str, each.bench.vector.layers)) for each in works[:3]]
             advice = f"At these blocks the vector does not work; it gains at {', '.join(names)}."
-    for name in ("strength", "measured_alignment", "measured_gain", "measured_loss"):
+    for name in ("strength", "strength_in_hidden_norms", "measured_alignment", "measured_gain", "measured_loss"):
         record.value(name, None)
     record.value("alignment_at_zero", float(halves.fitting.alignment_at([0.0]).mean()))
     record.finding("strength", "Which strength aligns best and keeps the budgets?", "disagrees", reason, advice=advice)
@@ -414,10 +414,10 @@ def _record_law(record: Recorder, config: ChooseConfig, halves: _Halves, choice:
         measured=Estimate(value=found, method="between measured strengths") if np.isfinite(found) else None,
         assumptions=(Assumption(statement=NOISE, how=UNCHECKED),),
     )
+    told_loss = float(choice.law.loss(choice.strength.value))
+    record.value("predicted_loss", told_loss)
     if choice.limited:
         measured = relative_loss(halves.fitting, budget, choice.strength.value)
-        told_loss = float(choice.law.loss(choice.strength.value))
-        record.value("predicted_loss", told_loss)
         record.finding(
             "refit",
             "Does the law hold where it was fitted again?",

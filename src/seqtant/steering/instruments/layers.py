@@ -1,8 +1,6 @@
-"""Compares layers: how much alignment each gains before a budget of helpfulness is spent."""
+"""Compares layers: the most alignment that each gains within budgets of helpfulness and coherence, as measured."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,45 +8,26 @@ from seqtant.findings import Estimate, Result
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.stats.intervals import mean, percentile
-from seqtant.steering.analysis.strength_search import (
-    Budget,
-    StrengthMeasurements,
-    find_probe_strength,
-    fit_law_up_to,
-)
+from seqtant.steering.analysis.recommendation import best, search_layers
+from seqtant.steering.analysis.strength_search import Budget
 from seqtant.steering.config import LayersConfig
 from seqtant.steering.inputs import open_bench, record_warnings, title_of
-from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, alignment_gradients
+from seqtant.steering.sweeping.bench import alignment_gradients
 from seqtant.steering.theory import efficient_limit, resampled
 
 RESAMPLES = 500
 """Bootstrap resamples over items."""
 
 
-@dataclass(frozen=True)
-class _Layer:
-    number: int
-    norm: float
-    """Mean hidden norm."""
-    slope: Estimate
-    """dB/dr at 0, exact."""
-    strength: Estimate
-    """Strength at which the budget is spent."""
-    gain: Estimate
-    """Predicted change of alignment at that strength."""
-    quadratic: float
-    """Helpfulness lost per squared strength."""
-
-
 @verb(LayersConfig)
 def compare_layers(config: LayersConfig, context: Context) -> Result:
-    """Compares blocks: how much alignment each gains, steered alone, before a budget of helpfulness is spent.
+    """Compares blocks: how much alignment each gains, steered alone, within budgets of helpfulness and coherence.
 
-    The gain follows B(r) = tanh(arctanh B_0 + slope r / (1 - B_0^2)), with the exact slope at 0, to the strength at
-    which the law of small strengths spends the budget.
+    The law of small strengths tells where the helpfulness budget is spent; alignment, helpfulness and the coherence of
+    greedy replies are measured up to there, on the side to which the exact slope at 0 points.
 
     Returns:
-        The best block with its gain and strength, and a table of all.
+        The best block with the gain and the strength at which it was measured, and a table of all.
 
     Raises:
         InputError: Something cannot be read.
@@ -62,93 +41,87 @@ def compare_layers(config: LayersConfig, context: Context) -> Result:
     with Recorder("steering.layers", title, config, context, papers=(1,)) as record:
         bench = open_bench(config, context)
         record_warnings(record, bench, [])
-        slopes = alignment_gradients(bench)  # [prompts, layers]
-        found: list[_Layer] = []
-        bar = context.progress.task("layers", len(bench.vector.layers))
-        for column, layer in enumerate(bench.vector.layers):
-            own = replace(bench, vector=bench.vector.at([layer]))
-            generator = np.random.default_rng([context.seed, 40, layer])
-            norm = own.hidden_norm
-            budget = Budget(share=config.budget, cap=LARGEST_STRENGTH * norm)
-            measured = StrengthMeasurements(own, lambda scores: getattr(scores.helpfulness, config.score))
-            probe = find_probe_strength(measured, budget, FIRST_STRENGTH * norm)
-            measured.add([-probe, -probe / 2, probe / 2, probe])
-            # The same law as in choose, without its widening: layers are compared at one probe each.
-            n = measured.items.shape[1]
-            law = fit_law_up_to(measured, budget, probe)
-            drawn = fit_law_up_to(measured, budget, probe, resampled(n, RESAMPLES, generator))
+        gradients = alignment_gradients(bench)  # [prompts, layers]
+        slopes = [mean(column, unit="per unit strength") for column in gradients.T]
+        generator = np.random.default_rng([context.seed, 40])
+        found = search_layers(
+            bench,
+            [[layer] for layer in bench.vector.layers],
+            Budget(share=config.budget),
+            lambda scores: getattr(scores.helpfulness, config.score),
+            coherence_budget=config.coherence_budget,
+            reply_tokens=config.reply_tokens,
+            weights=lambda n: resampled(n, RESAMPLES, generator),
             # Alignment may lie on either side; the cheaper side of the loss must not decide for the other.
-            slope = mean(slopes[:, column], unit="per unit strength")
-            side = 1 if slope.value >= 0 else -1
-            value = min(float(law.strength(config.budget, side)), budget.cap)
-            roots = np.minimum(drawn.strength(config.budget, side), budget.cap)
-            # Along B(r) = tanh(arctanh B_0 + slope r / (1 - B_0^2)), which has the exact slope at 0.
-            start = measured.alignment[measured.strengths.index(0.0)]
-            line = slopes[:, column] / np.maximum(1 - start**2, 1e-9)
-            # A prompt whose alignment is +-1 to rounding has no arctanh.
-            odds = np.arctanh(np.clip(start, -1 + 1e-12, 1 - 1e-12))
-            gain, *gains = (
-                float((np.tanh(odds + side * line * root) - start).mean()) for root in (value, *roots[:200])
+            sides=[1 if slope.value >= 0 else -1 for slope in slopes],
+        )
+        rows, gains = [], {}
+        for slope, choice in zip(slopes, found, strict=True):
+            (block,), at, norm = choice.bench.vector.layers, best(choice.candidates), choice.bench.hidden_norm
+            edge = percentile(choice.edge, choice.edges, method="paired bootstrap over items")
+            gain = None
+            if at is not None:
+                before, after = choice.measured.alignment_at([0.0, at.strength])
+                gains[block] = gain = mean(after - before, unit="of alignment"), at.strength, norm
+                record.measure("gain", gain[0].value, step=block)
+                for end, value in (("low", gain[0].low), ("high", gain[0].high)):
+                    if value is not None:
+                        record.measure(f"gain_{end}", value, step=block)
+            rows.append(
+                {
+                    "block": block,
+                    "hidden norm": round(norm, 3),
+                    "slope": round(slope.value, 6),
+                    "spent at": round(edge.value, 4),
+                    "strength": round(at.strength, 4) if at else None,
+                    "gain": round(gain[0].value, 4) if gain else None,
+                    "loss": round(at.loss, 4) if at else None,
+                    "incoherence": round(at.incoherence, 3) if at else None,
+                    "efficient to": round(efficient_limit(abs(slope.value), choice.quadratic), 3),
+                }
             )
-            found.append(
-                _Layer(
-                    layer,
-                    norm,
-                    slope,
-                    percentile(value, roots, method="paired bootstrap over items", n=n),
-                    percentile(gain, gains, method="paired bootstrap over items", n=n),
-                    -float(law.quadratic),
-                )
-            )
-            bar.advance()
-        bar.close()
-        _record(record, config, found)
+        _record(record, config, gains)
+        record.table(
+            "layers",
+            f"Every block alone, within {100 * config.budget:g} % of helpfulness and {config.coherence_budget:g} nats",
+            tuple(rows[0]),
+            [tuple(row.values()) for row in rows],
+            note="Slope is the exact derivative of alignment at 0. The law of small strengths spends the budget at "
+            "'spent at'; gain, loss and incoherence (nats per token of greedy replies) were measured at 'strength', "
+            "the best one within the budgets. Below 'efficient to' alignment gained exceeds helpfulness lost.",
+        )
     return record.result
 
 
-def _record(record: Recorder, config: LayersConfig, found: list[_Layer]) -> None:
-    best = max(found, key=lambda each: abs(each.gain.value))
-    record.value("best_layer", best.number)
-    record.value("best_gain", best.gain.value)
-    record.value("best_strength", best.strength.value)
-    others = [each for each in found if each is not best]
-    apart = all(
-        best.gain.low is not None and other.gain.high is not None and best.gain.low > other.gain.high
-        for other in others
-    )
+def _record(record: Recorder, config: LayersConfig, gains: dict[int, tuple[Estimate, float, float]]) -> None:
+    question = f"Where does steering gain most before {100 * config.budget:g} % of helpfulness is lost?"
+    if not gains:
+        for name in ("best_layer", "best_gain", "best_strength"):
+            record.value(name, None)
+        record.finding(
+            "layer",
+            question,
+            "disagrees",
+            "At no block does a strength that was tried gain alignment within the budgets.",
+            advice="This vector does not work: try other pairs.",
+        )
+        return
+    block = max(gains, key=lambda each: abs(gains[each][0].value))
+    gain, strength, norm = gains[block]
+    ends = {
+        name: sorted(abs(end) for end in (each.low, each.high) if end is not None) for name, (each, *_) in gains.items()
+    }
+    # Gains of either sign are compared by their size; an interval that holds 0 is above nothing.
+    signed = (gain.low or 0.0) * (gain.high or 0.0) > 0
+    apart = signed and all(high[-1:] < ends[block][:1] for other, high in ends.items() if other != block)
+    for name, value in (("best_layer", block), ("best_gain", gain.value), ("best_strength", strength)):
+        record.value(name, value)
     record.finding(
         "layer",
-        f"Where does steering gain most before {100 * config.budget:g} % of helpfulness is lost?",
+        question,
         "agrees" if apart else "inconclusive",
-        f"Block {best.number}: alignment moves by {best.gain.value:.3f} at strength {best.strength.value:.3g} "
-        f"({best.strength.value / best.norm:.2f} hidden norms).",
-        measured=best.gain,
-        advice=f"Steer there (--layers {best.number}), then choose the strength on other items than these.",
-    )
-    for each in found:
-        record.measure("gain", each.gain.value, step=each.number)
-        for end, value in (("low", each.gain.low), ("high", each.gain.high)):
-            if value is not None:
-                record.measure(f"gain_{end}", value, step=each.number)
-    rows = [
-        {
-            "block": each.number,
-            "hidden norm": round(each.norm, 3),
-            "slope": round(each.slope.value, 6),
-            "strength": round(each.strength.value, 4),
-            "in hidden norms": round(each.strength.value / each.norm, 3),
-            "gain": round(each.gain.value, 4),
-            "gain low": round(each.gain.low or 0.0, 4),
-            "gain high": round(each.gain.high or 0.0, 4),
-            "efficient to": round(efficient_limit(abs(each.slope.value), each.quadratic), 3),
-        }
-        for each in found
-    ]
-    record.table(
-        "layers",
-        f"Every block alone, at a budget of {100 * config.budget:g} %",
-        tuple(rows[0]),
-        [tuple(row.values()) for row in rows],
-        note="Slope is the exact derivative of alignment at 0; the gain follows it along tanh to the strength at which "
-        "the law of small strengths spends the budget; below 'efficient to' alignment gained exceeds helpfulness lost.",
+        f"Block {block}: alignment moves by {gain.value:.3f} at strength {strength:.3g} ({strength / norm:.2f} hidden "
+        "norms), as measured.",
+        measured=gain,
+        advice=f"Steer there (--layers {block}), then choose the strength on other items than these.",
     )
