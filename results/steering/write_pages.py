@@ -5,8 +5,10 @@ Run it as ``python results/steering/write_pages.py`` after adding or replacing a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from seqtant.findings import Result, from_json
 from seqtant.report.markdown import put
@@ -16,6 +18,7 @@ FOLDER = Path(__file__).parent
 DOCS = FOLDER.parents[1] / "docs"
 PAGE = DOCS / "instruments" / "steering.md"
 FIGURE = DOCS / "images" / "steering" / "tradeoff.svg"
+ADVICE = FOLDER.parents[1] / "benchmarks" / "results" / "steering-advice.json"
 ORDER = ("train", "extract", "sweep", "choose", "diagnose", "layers")
 BLUE, AMBER, GRAY = "#3b7dd8", "#c2700f", "#6b7280"
 """Readable on light and on dark paper."""
@@ -47,11 +50,11 @@ def readme(found: dict[str, Result]) -> str:
 
 
 def budgets(found: dict[str, Result], start: str) -> str:
-    """One row per choice of strength: predicted beside measured."""
+    """One row per choice of strength: the edge of the budget, and what is advised within it."""
     rows = [
-        "| helpfulness | budget | strength | where held-out items lose it | loss predicted | loss measured "
-        "| alignment: before, predicted, measured | guaranteed | verdict |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| helpfulness | budget | spent at | by held-out items | law of small strengths | advised | loss there | replies, "
+        "nats per token | alignment: before, measured | by the S-curve, guaranteed | verdicts: advice, spent at, law |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name, record in found.items():
         if record.instrument != "steering.choose" or not name.startswith(start):
@@ -59,15 +62,47 @@ def budgets(found: dict[str, Result], start: str) -> str:
         v = record.values
         kind = "perplexity" if "passages" in str(record.config["helpfulness"]) else "right answers"
         rows.append(
-            f"| {kind} | {100 * record.config['budget']:g} % | {_number(v['strength'])} "
-            f"({_number(v['strength_low'])} to {_number(v['strength_high'])}) | {_number(v['operating_point'])} | "
-            f"{_percent(v['predicted_loss'])} | {_percent(v['measured_loss'])} "
+            f"| {kind} | {100 * record.config['budget']:g} % | {_number(v['edge'])} "
+            f"({_number(v['edge_low'])} to {_number(v['edge_high'])}) | {_number(v['operating_point'])} | "
+            f"{_number(v['first_strength'])} | {_number(v['strength'])} | {_percent(v['measured_loss'])} "
             f"({_percent(v['measured_loss_low'])} to {_percent(v['measured_loss_high'])}) | "
-            f"{_number(v['alignment_at_zero'])}, {_number(v['predicted_alignment'])}, "
-            f"{_number(v['measured_alignment'])} | {_number(v['guaranteed_alignment'])} "
-            f"| {record.findings[0].verdict} |"
+            f"{_number(v['incoherence'], 2)} | {_number(v['alignment_at_zero'])}, {_number(v['measured_alignment'])} | "
+            f"{_number(v['predicted_alignment'])}, {_number(v['guaranteed_alignment'])} | "
+            f"{', '.join(finding.verdict for finding in record.findings[:3])} |"
         )
     return "\n".join(rows)
+
+
+def advice() -> str:
+    """One row per model and choice of blocks: the advised strengths beside dense sweeps of the half not used."""
+    record = json.loads(ADVICE.read_text(encoding="utf-8"))
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for key, row in record["cases"].items():
+        model, layers, *_ = key.split()
+        groups.setdefault((model, layers.removeprefix("layers=")), []).append(row)
+    rows = [
+        "| model | `--layers` | choices | of them without advice | hold | alignment: unsteered, advised, best of the sweep "
+        "| farthest behind | replies, nats per token, at most |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for (model, layers), cases in groups.items():
+        given = [row for row in cases if row["strength"] is not None]
+        means = (
+            [sum(row[key] for row in given) / len(given) for key in ("unsteered", "alignment", "best_of_sweep")]
+            if given
+            else []
+        )
+        rows.append(
+            f"| {model} | {layers} | {len(cases)} | {len(cases) - len(given)} | {sum(row['holds'] for row in cases)} | "
+            f"{', '.join(f'{value:.3f}' for value in means) or '-'} | "
+            f"{max((row['best_of_sweep'] - row['alignment'] for row in given), default=float('nan')):.3f} | "
+            f"{max((row['incoherence'] for row in given), default=float('nan')):.2f} |"
+        )
+    return "\n".join(rows) + (
+        "\n\nSeeds 0 to 2 at budgets of 2, 5, 10 and 30 %, all measured on the held-out half. A choice holds if its "
+        f"alignment is above the unsteered and at most {record['margin']:g} behind the best of 33 strengths that keep both "
+        "budgets there, and its replies are within theirs; a refusal holds if nothing gains more than that."
+    )
 
 
 def curves(found: dict[str, Result]) -> str:
@@ -171,4 +206,5 @@ if __name__ == "__main__":
     text = put(text, "film: budgets", budgets(every, "film"))
     text = put(text, "reference: budgets", budgets(every, "reference"))
     text = put(text, "sweeps", curves(every))
+    text = put(text, "advice: sweep", advice())
     PAGE.write_text(text, encoding="utf-8")

@@ -54,8 +54,8 @@ def test_the_advice_is_the_peak_of_alignment_not_the_edge_of_the_budget(peak: fl
     found = compare_strengths(measurements(truth), replies(lambda r: 0.0), Budget(share=0.05, side=side), 4.0, 0.5)
     at = best(found)
     assert at is not None
-    # The grid ends at a sixteenth of the edge; beyond the edge nothing is advised.
-    assert at.strength == pytest.approx(side * min(peak, 4.0), abs=4.0 / 16 + 1e-9)
+    # The grid ends at a thirty-second of the edge; beyond the edge nothing is advised.
+    assert at.strength == pytest.approx(side * min(peak, 4.0), abs=4.0 / 32 + 1e-9)
     start, there = (truth([r]).behavior.alignment.mean() for r in (0.0, at.strength))
     assert at.gain == pytest.approx(side * (there - start), abs=1e-12)
     assert at.loss == pytest.approx(truth.loss(at.strength), abs=1e-12)
@@ -66,8 +66,8 @@ def test_replies_that_fall_apart_end_the_range_even_where_later_ones_read_well()
     broken = replies(lambda r: 0.9 if 1.9 <= r < 3.0 else 0.1 * r)
     at = best(compare_strengths(measurements(truth), broken, Budget(share=0.05), 4.0, 0.5))
     assert at is not None
-    assert at.strength == 1.75  # 2 falls apart; between 1 and 2 the halves are tried: 1.5, then 1.75
-    assert at.incoherence == pytest.approx(0.175)
+    assert at.strength == 1.875  # 2 falls apart; halves are tried between 1 and 2: 1.5, 1.75, 1.875
+    assert at.incoherence == pytest.approx(0.1875)
 
 
 def test_a_strength_that_spends_the_budget_is_not_advised() -> None:

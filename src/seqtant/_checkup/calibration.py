@@ -13,7 +13,7 @@ CALIBRATED = {
     "pretraining": {"world": "gain from related text"},
     "icl": {"within_factor": "shots within 1.5 times"},
     "beb": {"log_inverse_alpha": "log(1/alpha)", "breaking_length": "half-way length"},
-    "steering": {"strength": "strength for the budget", "alignment": "alignment there"},
+    "steering": {"edge": "strength for the budget", "strength": "alignment gained"},
     "subtasks": {"exposure": "whole solutions"},
 }
 """Findings of each instrument with a known answer on the reference model, and what they are about."""

@@ -28,7 +28,7 @@ from seqtant.steering.sweeping.bench import FIRST_STRENGTH, LARGEST_STRENGTH, Be
 
 GRID = (0.25, 0.5, 0.75, 1.0)
 """First strengths that are compared, in shares of the one that spends the budget."""
-ROUNDS = 2
+ROUNDS = 3
 """How often the strengths beside the best one are tried too."""
 SPEAKERS = 16
 """Most prompts that are answered at every strength to measure coherence."""
