@@ -195,6 +195,8 @@ class Finding:
     """What the prediction rests on."""
     advice: str = ""
     """What to do about it."""
+    supporting: bool = False
+    """Whether it checks the theory behind another answer: then it does not decide the verdict of the whole result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -384,9 +386,10 @@ class Result:
     def verdict(self) -> Verdict | None:
         """One word for all findings, parts included: bad news if there is any, else the answer to the first question.
 
-        None without findings.
+        Supporting findings do not count; None without findings.
         """
-        found: list[Verdict] = [finding.verdict for result in self.walk() for finding in result.findings]
+        answers = [each for result in self.walk() for each in result.findings if not each.supporting]
+        found: list[Verdict] = [finding.verdict for finding in answers]
         return "disagrees" if "disagrees" in found else next(iter(found), None)
 
     def __str__(self) -> str:

@@ -146,7 +146,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no file '{path}': give an existing YAML file")
     try:
-        data = parse_yaml(path.read_text(encoding="utf-8"), f"'{path}'")
+        data = parse_yaml(path.read_text(encoding="utf-8-sig"), f"'{path}'")
     except UnicodeDecodeError as error:
         raise InputError(f"'{path}' is not text in UTF-8: give a YAML file") from error
     if data is None:

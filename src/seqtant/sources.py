@@ -336,6 +336,17 @@ def read_lines(
         raise InputError(f"there are no rows: give at least one, or {give}")
 
 
+def read_text_lines(path: Path, give: str) -> list[str]:
+    """Reads the lines of a UTF-8 text, with or without a byte order mark; only a line feed ends a line."""
+    if not path.is_file():
+        raise InputError(f"no file '{path}': give {give}")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is not UTF-8 text (byte {error.start}): convert it first") from error
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
 def _read_file(path: str, give: str) -> Iterator[tuple[str, dict[str, Any]]]:
     file = Path(path).expanduser()
     if not file.is_file():
@@ -346,7 +357,7 @@ def _read_file(path: str, give: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(stream, start=1):
             place = f"'{path}', line {number}"
             try:
-                text = line.decode()
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if not text.strip():
                     continue
                 found = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -81,7 +82,7 @@ class TextFile:
             raise InputError(f"'{self.path}' holds only white space: give a file with text")
         second = next(blocks, None)
         if second is None:  # no blank line between texts: every line is a document
-            yield from (line for line in first.splitlines(keepends=True) if line.strip())
+            yield from (line for line in io.StringIO(first) if line.strip())
             return
         yield first
         yield second
@@ -91,7 +92,7 @@ class TextFile:
         """Texts between blank lines."""
         block: list[str] = []
         try:
-            with self.path.open(encoding="utf-8") as file:
+            with self.path.open(encoding="utf-8-sig") as file:
                 for line in file:
                     if "\0" in line:
                         raise InputError(f"'{self.path}' is a binary file: give UTF-8 text")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqtant.data.audio import Recording, read_audio
 from seqtant.errors import InputError
-from seqtant.sources import read_lines
+from seqtant.sources import read_lines, read_text_lines
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,7 @@ def read_ctm(path: Path) -> dict[str, list[TimedWord]]:
     Returns:
         Words by recording; a channel other than 1 or A is part of the name, e.g. ``call/2``.
     """
-    if not path.is_file():
-        raise InputError(f"no CTM file '{path}': give an existing file")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not UTF-8 text: convert it first") from error
+    lines = read_text_lines(path, "an existing CTM file")
     words: dict[str, list[TimedWord]] = {}
     for number, line in enumerate(lines, start=1):
         place, fields = f"'{path}', line {number}", line.split(";;")[0].split()

@@ -49,7 +49,8 @@ def headline(result: Result) -> Headline:
     told: Any = {"result": result, "verdict": result.verdict}
     if result.status == "failed":
         return Headline(answer=result.warnings[0] if result.warnings else "the run failed", **told)
-    own = [finding for finding in result.findings if finding.verdict == result.verdict] or list(result.findings)
+    answers = [finding for finding in result.findings if not finding.supporting]
+    own = [finding for finding in answers if finding.verdict == result.verdict] or list(result.findings)
     if not own:
         values = [(key, value) for key, value in result.values.items() if value is not None]
         number = f"{values[0][0].replace('_', ' ')} {format_number(values[0][1])}" if values else ""

@@ -297,6 +297,7 @@ class Recorder:
         measured: Estimate | None = None,
         assumptions: tuple[Assumption, ...] = (),
         advice: str = "",
+        supporting: bool = False,
     ) -> None:
         """Records one finding; see :class:`seqtant.findings.Finding`."""
         sides = {"predicted": predicted, "measured": measured}
@@ -308,6 +309,7 @@ class Recorder:
                 summary=summary,
                 assumptions=assumptions,
                 advice=advice,
+                supporting=supporting,
                 **sides,
             )
         )

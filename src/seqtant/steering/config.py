@@ -150,7 +150,8 @@ class Measured(VectorSource):
     score: Literal["restricted", "full"] = "restricted"
     """Probability of the right answer among the options (restricted), or among all tokens (full)."""
     positions: Positions = "all"
-    """Which tokens are steered; positions count from the start of the text, also under a cache."""
+    """Which tokens are steered; positions count from the start of the text, also under a cache. ``generated`` begins at
+    the prompt's last token, which says the first generated one."""
     prompts: TwoOrMore = 64
     """Most behavior prompts."""
     items: TwoOrMore = 400

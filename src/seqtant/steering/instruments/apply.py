@@ -11,7 +11,7 @@ from seqtant.findings import Result
 from seqtant.lm.generation import Sampling
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
-from seqtant.sources import REFERENCE, is_path, read_lines, text_of
+from seqtant.sources import REFERENCE, is_path, read_lines, read_text_lines, text_of
 from seqtant.steering.applying.generation import generate_replies
 from seqtant.steering.config import ApplyConfig
 from seqtant.steering.inputs import mood_questions, open_model, open_vector, title_of
@@ -39,10 +39,8 @@ def generate_side_by_side(config: ApplyConfig, context: Context) -> Result:
         if further is not None and (not is_path(further) or str(further).endswith(".jsonl")):
             prompts += [text_of(line, "prompt", place) for place, line in read_lines(further, fields=("prompt",))]
         elif further is not None:
-            path = Path(further)
-            if not path.is_file():
-                raise InputError(f"no file '{path}': give prompts, one a line or as JSON lines")
-            prompts += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            lines = read_text_lines(Path(further), "prompts, one a line or as JSON lines")
+            prompts += [line for line in lines if line.strip()]
         if not prompts and title_of(config.model) != REFERENCE:
             raise InputError("no prompt: give one or more with --prompt TEXT, or --prompts-file FILE")
         # The reference model has prompts of its own.

@@ -413,6 +413,7 @@ def _record_law(record: Recorder, config: ChooseConfig, halves: _Halves, choice:
         predicted=Estimate(value=told, method=f"fitted up to {choice.probe:.3g}") if np.isfinite(told) else None,
         measured=Estimate(value=found, method="between measured strengths") if np.isfinite(found) else None,
         assumptions=(Assumption(statement=NOISE, how=UNCHECKED),),
+        supporting=True,
     )
     told_loss = float(choice.law.loss(choice.strength.value))
     record.value("predicted_loss", told_loss)
@@ -425,6 +426,7 @@ def _record_law(record: Recorder, config: ChooseConfig, halves: _Halves, choice:
             f"Widened {choice.rounds} times, it tells a loss of {100 * told_loss:.2f} % at "
             f"{choice.strength.value:.4g}; the same items lose {100 * measured:.2f} %"
             + (": the strength was bracketed instead." if choice.bracketed else "."),
+            supporting=True,
         )
 
 
@@ -470,6 +472,7 @@ def _record_curve(record: Recorder, bench: Bench, halves: _Halves, strength: flo
                 how=f"worst gap {worst.min():.3g}, mean gap {gaps.mean():.3g} per unit strength",
             ),
         ),
+        supporting=True,
     )
 
 

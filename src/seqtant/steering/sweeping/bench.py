@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -181,11 +182,19 @@ class Bench:
 
     @cached_property
     def behavior_plan(self) -> ScoringPlan:
-        """How the behavior prompts are scored."""
-        return plan_scoring(
-            self.model,
-            [encode_continuations(self.model, item.prompt, [*item.good, *item.bad]) for item in self.behavior],
-        )
+        """How the behavior prompts are scored; replies of which one begins another are no separate events."""
+        items = [encode_continuations(self.model, item.prompt, [*item.good, *item.bad]) for item in self.behavior]
+        for item, (_, replies) in zip(self.behavior, items, strict=True):
+            # In sorted order a reply stands right before those that begin with it.
+            order = sorted(range(len(replies)), key=lambda number: tuple(replies[number]))
+            for one, other in pairwise(order):
+                if list(replies[other][: len(replies[one])]) == list(replies[one]):
+                    texts = [*item.good, *item.bad]
+                    raise InputError(
+                        f"prompt {item.prompt[-40:]!r}: the reply {texts[other]!r} begins with {texts[one]!r}, so that "
+                        "their probabilities overlap: keep one of them"
+                    )
+        return plan_scoring(self.model, items)
 
     @cached_property
     def helpfulness_plan(self) -> ScoringPlan:

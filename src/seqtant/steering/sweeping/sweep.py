@@ -291,7 +291,7 @@ def plan_scoring(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequ
             row = next((row for known, row in row_of.items() if known[: len(run)] == run), None)
             if row is None:
                 row = row_of[run] = len(rows)
-                (ids,) = as_tokens(model, [[*prompt, *run]], what=f"item {number}:")
+                (ids,) = as_tokens(model, [[*prompt, *run]], what=f"item {number}, sequence")
                 rows.append(TokenRow(ids, len(prompt), number))
             targets.append(Target(number, index, row, tokens))
     return ScoringPlan(rows, targets, [len(continuations) for _, continuations in items])
