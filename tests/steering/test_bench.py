@@ -246,3 +246,10 @@ def test_the_usable_range_follows_the_quadratic_law_after_doubling() -> None:
     # The first strength loses 16 times the share, whose root is the quarter that bounds the scaling.
     assert usable_range(Parabola(0.2), 0.04, "full") == pytest.approx(2 / 4)
     assert usable_range(Parabola(0.0), 0.05, "full") == 4 * 100.0
+
+
+def test_replies_of_which_one_begins_another_are_refused(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
+    bench = make_bench(exact_model, vector)
+    overlapping = BehaviorPrompt("talk : how are you ?", (" well", " glad ."), (" sad", " glad"))
+    with pytest.raises(InputError, match="the reply ' glad .' begins with ' glad'"):
+        replace(bench, behavior=[bench.behavior[0], overlapping]).score_behavior([0.0])

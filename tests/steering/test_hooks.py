@@ -88,7 +88,7 @@ def test_position_masks_survive_the_cache(positions: str, exact_model: HuggingFa
     assert torch.allclose(ends[0], said[0].log_probs, atol=1e-6)
     plain = token_log_probs(exact_model, [[*ids[0], *said[0].tokens]])[0]
     changed = (full[0] - plain).abs() > 1e-9
-    first = {"prompt": 0, "last": lengths[0] - 1, "generated": lengths[0]}[positions]
+    first = {"prompt": 0, "last": lengths[0] - 1, "generated": lengths[0] - 1}[positions]
     assert int(changed.nonzero()[0]) == first, "the first score that changes is that of the token after the mask"
 
 
@@ -96,7 +96,7 @@ def test_position_masks_survive_the_cache(positions: str, exact_model: HuggingFa
     ("all", [1, 1, 1, 1, 1, 1]),
     ("prompt", [1, 1, 1, 0, 0, 0]),
     ("last", [0, 0, 1, 0, 0, 0]),
-    ("generated", [0, 0, 0, 1, 1, 1]),
+    ("generated", [0, 0, 1, 1, 1, 1]),
 ])  # fmt: skip
 def test_exactly_the_tokens_of_the_mask_are_steered(
     positions: str, steered: list[int], exact_model: HuggingFaceLM

@@ -97,7 +97,7 @@ def test_training_writes_all_that_a_choice_needs(tmp_path: Path, capsys: pytest.
     flags = ("--pairs", files["pairs"], "--behavior", files["behavior"], "--helpfulness", files["cloze"])
     small = ("--set", "prompts=8", "--set", "items=40", "--set", "max_pairs=20")
     chosen = ask(capsys, "choose", str(out / "model"), *flags, *small)
-    assert np.isfinite(float(chosen.values["strength"] or np.nan))
+    assert np.isfinite(float(chosen.values["edge"] or np.nan))
 
 
 def test_texts_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
