@@ -88,7 +88,7 @@ def test_position_masks_survive_the_cache(positions: str, exact_model: HuggingFa
     assert torch.allclose(ends[0], said[0].log_probs, atol=1e-6)
     plain = token_log_probs(exact_model, [[*ids[0], *said[0].tokens]])[0]
     changed = (full[0] - plain).abs() > 1e-9
-    first = {"prompt": 0, "last": lengths[0] - 1, "generated": lengths[0]}[positions]
+    first = {"prompt": 0, "last": lengths[0] - 1, "generated": lengths[0] - 1}[positions]
     assert int(changed.nonzero()[0]) == first, "the first score that changes is that of the token after the mask"
 
 
@@ -96,7 +96,7 @@ def test_position_masks_survive_the_cache(positions: str, exact_model: HuggingFa
     ("all", [1, 1, 1, 1, 1, 1]),
     ("prompt", [1, 1, 1, 0, 0, 0]),
     ("last", [0, 0, 1, 0, 0, 0]),
-    ("generated", [0, 0, 0, 1, 1, 1]),
+    ("generated", [0, 0, 1, 1, 1, 1]),
 ])  # fmt: skip
 def test_exactly_the_tokens_of_the_mask_are_steered(
     positions: str, steered: list[int], exact_model: HuggingFaceLM
@@ -114,6 +114,20 @@ def test_exactly_the_tokens_of_the_mask_are_steered(
         exact_model.forward(ids)
     moved = (outputs[1] - outputs[0]).norm(dim=-1)[0]
     assert moved.tolist() == pytest.approx([5.0 * each for each in steered], abs=1e-6)
+
+
+def test_the_first_generated_token_is_steered(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
+    """The prompt's last token predicts it: steered there only, or from there on, it has the same probability."""
+    ids = encode(exact_model, TEXTS)
+    found = {}
+    for positions in ("last", "generated", None):
+        where = {"positions": positions, "prompt_lengths": [len(line) for line in ids]} if positions else {}
+        with apply_steering(exact_model, vector, 5.0 if positions else 0.0, **where):
+            found[positions] = generate(exact_model, ids, max_tokens=1, sampling=GREEDY, stop_ids=[])
+    for last, generated, plain in zip(found["last"], found["generated"], found[None], strict=True):
+        assert generated.tokens == last.tokens
+        assert torch.equal(generated.log_probs, last.log_probs)
+        assert not torch.equal(generated.log_probs, plain.log_probs)
 
 
 def test_left_padding_is_not_taken_for_a_prompt(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:

@@ -52,8 +52,9 @@ def apply_steering(
         vector: The vector; its directions are unit vectors, so strengths are lengths in the hidden space.
         strength: Steering coefficient: one number, or one per row of the caller, (rows,).
         weights: Per block, a factor on the strength; blocks left out have 1.
-        positions: Which tokens are steered: ``all``, ``prompt``, ``last`` (the prompt's last token) or ``generated``.
-            They count from the start of the text, so a cached chunk of one token is not taken for a prompt.
+        positions: Which tokens are steered: ``all``, ``prompt``, ``last`` (the prompt's last token) or ``generated``
+            (from the prompt's last token on, which predicts the first generated one). They count from the start of the
+            text, so a cached chunk of one token is not taken for a prompt.
         prompt_lengths: Tokens of the prompts, one number or one per row; needed unless all tokens are steered.
         keep_norm: Whether steered states are rescaled to the norm they had.
         allow_other_model: Whether a vector of other weights of the same size is accepted.
@@ -159,7 +160,8 @@ def _token_mask(positions: str, prompt_lengths: int | Sequence[int] | None) -> T
             own = _values_of_rows(own, call.positions.shape[0], call, "prompt lengths")[:, None]
         # Positions count from 0, so a prompt of n tokens ends at n - 1; padding on the left has position -1.
         if positions == "generated":
-            return call.positions >= own
+            # The first generated token is what the prompt's last token predicts.
+            return call.positions >= own - 1
         if positions == "last":
             return call.positions == own - 1
         return (call.positions < own) & (call.positions >= 0)
