@@ -91,7 +91,7 @@ class TextFile:
         """Texts between blank lines."""
         block: list[str] = []
         try:
-            with self.path.open(encoding="utf-8") as file:
+            with self.path.open(encoding="utf-8-sig") as file:
                 for line in file:
                     if "\0" in line:
                         raise InputError(f"'{self.path}' is a binary file: give UTF-8 text")

@@ -110,7 +110,7 @@ def _speak_lines(path: Path, utterances: Utterances, seed: int) -> Speech:
     """Lets eSpeak NG speak the lines of a text; every tenth line is for development, every tenth for testing."""
     if not path.is_file():
         raise InputError(f"no text '{path}': give a file with one sentence a line")
-    texts = [words for line in path.read_text(encoding="utf-8").splitlines() if (words := words_of(line))]
+    texts = [words for line in path.read_text(encoding="utf-8-sig").splitlines() if (words := words_of(line))]
     if len(texts) < 10:
         raise InputError(f"'{path}' has {len(texts)} lines with words: at least 10 are needed for three parts")
     parts = ([text for place, text in enumerate(texts) if place % 10 < 8], texts[8::10], texts[9::10])

@@ -42,7 +42,7 @@ def generate_side_by_side(config: ApplyConfig, context: Context) -> Result:
             path = Path(further)
             if not path.is_file():
                 raise InputError(f"no file '{path}': give prompts, one a line or as JSON lines")
-            prompts += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            prompts += [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         if not prompts and title_of(config.model) != REFERENCE:
             raise InputError("no prompt: give one or more with --prompt TEXT, or --prompts-file FILE")
         # The reference model has prompts of its own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -182,10 +183,16 @@ class Bench:
     @cached_property
     def behavior_plan(self) -> ScoringPlan:
         """How the behavior prompts are scored."""
-        return plan_scoring(
-            self.model,
-            [encode_continuations(self.model, item.prompt, [*item.good, *item.bad]) for item in self.behavior],
-        )
+        encoded = [encode_continuations(self.model, item.prompt, [*item.good, *item.bad]) for item in self.behavior]
+        for item, (_, ends) in zip(self.behavior, encoded, strict=True):
+            # In sorted order what begins another stands right before one that it begins.
+            for (short, one), (long, other) in pairwise(sorted(zip(ends, [*item.good, *item.bad], strict=True))):
+                if long[: len(short)] == short:
+                    raise InputError(
+                        f"after {item.prompt[-40:]!r} the continuation {one!r} begins {other!r}: a reply may be both, "
+                        "so their probabilities cannot be added: leave one out"
+                    )
+        return plan_scoring(self.model, encoded)
 
     @cached_property
     def helpfulness_plan(self) -> ScoringPlan:
