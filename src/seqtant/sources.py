@@ -279,7 +279,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         # transformers 5 writes infinite numbers as {"__float__": "Infinity"}.
         content = json.loads(
-            path.read_text(encoding="utf-8"),
+            path.read_text(encoding="utf-8-sig"),
             object_hook=lambda each: float(each["__float__"]) if each.keys() == {"__float__"} else each,
         )
     except (OSError, ValueError) as error:
@@ -357,7 +357,7 @@ def _read_file(path: str, give: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(stream, start=1):
             place = f"'{path}', line {number}"
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = line.decode("utf-8-sig")  # some programs write a byte order mark at the beginning
                 if not text.strip():
                     continue
                 found = True

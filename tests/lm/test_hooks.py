@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,33 @@ LAST_LINEAR = {
 
 LAYER = 1
 VECTOR = torch.linspace(-2.0, 3.0, 16)
+
+
+@pytest.mark.parametrize("how", ["module", "method", "function"])
+def test_networks_that_ran_compiled_before_are_edited_too(how: str) -> None:
+    """Compiled code does not look for hooks again: edits were ignored in silence, and so was a second one."""
+    model, ids = build("llama"), torch.tensor([[1, 2, 3, 4]])
+    network, plain = model.model, model.forward(ids).logits
+    expected = []
+    for strength in (1.0, -2.0):
+        with edit_blocks(model, {LAYER: lambda states, _call, r=strength: states + r * VECTOR}):
+            expected.append(model.forward(ids).logits)
+    torch._dynamo.reset()
+    target: Any = torch.compile(network, backend="eager") if how == "module" else network
+    if how == "method":
+        network.compile(backend="eager")
+    run = torch.compile(network.forward, backend="eager") if how == "function" else target
+    with torch.no_grad():
+        assert torch.equal(run(ids).logits, plain)
+        for strength, wanted in zip((1.0, -2.0), expected, strict=True):
+            with edit_blocks(target, {LAYER: lambda states, _call, r=strength: states + r * VECTOR}):
+                assert torch.equal(run(ids).logits, wanted)
+                assert float((wanted - plain).abs().max()) > 0.1
+        heard: list[Tensor] = []
+        with read_blocks(target, [0, 1], lambda states, _call: heard.append(states)):
+            run(ids)
+        assert len(heard) == 2
+        assert torch.equal(run(ids).logits, plain)
 
 
 def fold(model: HuggingFaceLM, vector: Tensor) -> None:

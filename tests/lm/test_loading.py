@@ -125,7 +125,7 @@ def test_weights_that_are_no_numbers_never_become_a_score(folder: Path) -> None:
         lambda: next_token_log_probs(model, [[0, 4, 5]]),
         lambda: continuation_log_probs(model, [0, 4], [[5]]),
     ):
-        with pytest.raises(InputError, match="corrupt"):
+        with pytest.raises(InputError, match=r"its weight 'model\.norm\.weight' holds numbers that are not finite"):
             score()
 
 

@@ -133,6 +133,31 @@ def test_one_token_answers_share_a_row(model: HuggingFaceLM) -> None:
         plan_scoring(model, [([1], [[]])])
 
 
+def test_a_prompt_that_is_too_long_is_named_by_its_beginning(model: HuggingFaceLM, vector: SteeringVector) -> None:
+    made = make_bench(model, vector)
+    long = BehaviorPrompt("talk : " + "we love the lamp . " * 40 + "how are you ?", (" glad",), (" sad",))
+    expected = (
+        r"^the prompt that begins 'talk : we love the lamp \. we love the lamp', with its continuation, needs 207 "
+        "tokens, but 'small' reads at most 128: shorten it$"
+    )
+    with pytest.raises(InputError, match=expected):
+        replace(made, behavior=[*made.behavior, long]).score_behavior([0.0])
+
+
+@pytest.mark.parametrize(("good", "bad", "first", "second"), [
+    ((" glad",), (" glad and well",), " glad", " glad and well"),
+    ((" sad", " glad and well"), (" tom", " glad and"), " glad and", " glad and well"),
+    ((" sad", " sad ."), (" tom",), " sad", " sad ."),
+])  # fmt: skip
+def test_continuations_of_which_one_begins_another_are_refused(
+    good: tuple[str, ...], bad: tuple[str, ...], first: str, second: str, model: HuggingFaceLM, vector: SteeringVector
+) -> None:
+    """A reply may be both, so P(good) + P(bad) would not be the probability of either."""
+    bench = replace(make_bench(model, vector), behavior=[BehaviorPrompt("talk : how are you ?", good, bad)] * 2)
+    with pytest.raises(InputError, match=f"the continuation '{first}' begins '{second}': a reply may be both"):
+        bench.score_behavior([0.0])
+
+
 def test_slopes_are_central_differences(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
     made = make_bench(exact_model, vector, prompts=3, items=4)
     bench = Bench(exact_model, vector, made.behavior, [*made.helpfulness, LONG])
@@ -194,7 +219,8 @@ def test_pair_gaps_give_a_guarantee_that_holds(exact_model: HuggingFaceLM, vecto
 def test_scores_that_are_no_numbers_are_told(world: World, vector: SteeringVector) -> None:
     broken = make_model(world)
     broken.model.model.layers[3].mlp.down_proj.weight[0, 0] = float("nan")  # type: ignore[union-attr, index]
-    with pytest.raises(InputError, match="gives no number at strength 3"):
+    name = r"model\.layers\.3\.mlp\.down_proj\.weight"
+    with pytest.raises(InputError, match=rf"gives no number at strength 0: its weight '{name}' holds numbers that"):
         make_bench(broken, vector, prompts=2, items=2).score_helpfulness([0.0, 3.0])
 
 
@@ -211,6 +237,14 @@ def test_bad_behavior_lines(line: str, reason: str, tmp_path: Path) -> None:
     path.write_text(line, encoding="utf-8")
     with pytest.raises(InputError, match=reason):
         read_behavior(str(path), limit=9)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "b.jsonl"
+    line = '{"prompt": "a", "good": ["x"], "bad": ["y"]}\n'
+    path.write_text(line * 2, encoding="utf-8-sig")
+    assert path.read_bytes()[:3] == b"\xef\xbb\xbf"
+    assert read_behavior(str(path)) == [BehaviorPrompt("a", ("x",), ("y",))] * 2
 
 
 def test_helpfulness_lines(tmp_path: Path) -> None:
@@ -246,10 +280,3 @@ def test_the_usable_range_follows_the_quadratic_law_after_doubling() -> None:
     # The first strength loses 16 times the share, whose root is the quarter that bounds the scaling.
     assert usable_range(Parabola(0.2), 0.04, "full") == pytest.approx(2 / 4)
     assert usable_range(Parabola(0.0), 0.05, "full") == 4 * 100.0
-
-
-def test_replies_of_which_one_begins_another_are_refused(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
-    bench = make_bench(exact_model, vector)
-    overlapping = BehaviorPrompt("talk : how are you ?", (" well", " glad ."), (" sad", " glad"))
-    with pytest.raises(InputError, match="the reply ' glad .' begins with ' glad'"):
-        replace(bench, behavior=[bench.behavior[0], overlapping]).score_behavior([0.0])

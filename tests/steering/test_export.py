@@ -25,7 +25,7 @@ from seqtant.steering.vectors.interop import (
     to_steering_vectors,
     write_gguf,
 )
-from seqtant.steering.vectors.vector import Origin, SteeringVector
+from seqtant.steering.vectors.vector import Origin, SteeringVector, check_vector
 from tests.lm.conftest import build
 from tests.steering.samples import SHAPE, random_vector
 
@@ -129,6 +129,37 @@ def test_gguf_round_trip_by_llama_cpp_rules(gguf: Any, tmp_path: Path) -> None:
     assert read.layers == (1, 3)
     assert all(torch.allclose(read.directions[k], made.directions[k], atol=1e-6) for k in (1, 3))
     assert read.facts[1].raw_norm == pytest.approx(2.5)
+
+
+def test_gguf_under_the_other_name_that_is_written_for_it(gguf: Any, tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(str(tmp_path / "v.gguf"), "steeringvector")
+    writer.add_string("steeringvector.model_hint", "mistral")
+    writer.add_tensor("direction.2", np.array([0.0, 3.0, 4.0], dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    read = read_gguf(tmp_path / "v.gguf")
+    assert (read.layers, read.directions[2].tolist(), read.origin.model_type) == (
+        (2,),
+        pytest.approx([0.0, 0.6, 0.8]),
+        "mistral",
+    )
+
+
+@pytest.mark.parametrize(("hint", "family", "fits"), [
+    ("qwen2", "llama", False), ("llama", "qwen2", False), ("qwen2", "qwen2", True), ("", "qwen2", True),
+    ("llama", "mistral", True), ("mistral", "llama", False), ("gptneox", "neox", True),
+])  # fmt: skip
+def test_a_vector_of_another_family_of_equal_size_is_refused(hint: str, family: str, fits: bool) -> None:
+    """llama.cpp and transformers write some families differently, and llama.cpp calls Mistral's models llama."""
+    made = SteeringVector(random_vector([1], width=16).directions, origin=Origin(model_type=hint))
+    check_vector(made, build(family), allow_other=True)
+    if fits:
+        check_vector(made, build(family))
+    else:
+        with pytest.raises(InputError, match=f"the vector was made for the family '{hint}', .* is of '{family}'"):
+            check_vector(made, build(family))
 
 
 def test_gguf_refuses_what_llama_cpp_refuses(gguf: Any, tmp_path: Path) -> None:

@@ -116,6 +116,20 @@ def test_exactly_the_tokens_of_the_mask_are_steered(
     assert moved.tolist() == pytest.approx([5.0 * each for each in steered], abs=1e-6)
 
 
+def test_the_first_generated_token_is_steered(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
+    """The prompt's last token predicts it: steered there only, or from there on, it has the same probability."""
+    ids = encode(exact_model, TEXTS)
+    found = {}
+    for positions in ("last", "generated", None):
+        where = {"positions": positions, "prompt_lengths": [len(line) for line in ids]} if positions else {}
+        with apply_steering(exact_model, vector, 5.0 if positions else 0.0, **where):
+            found[positions] = generate(exact_model, ids, max_tokens=1, sampling=GREEDY, stop_ids=[])
+    for last, generated, plain in zip(found["last"], found["generated"], found[None], strict=True):
+        assert generated.tokens == last.tokens
+        assert torch.equal(generated.log_probs, last.log_probs)
+        assert not torch.equal(generated.log_probs, plain.log_probs)
+
+
 def test_left_padding_is_not_taken_for_a_prompt(exact_model: HuggingFaceLM, vector: SteeringVector) -> None:
     ids = encode(exact_model, TEXTS[:2])
     width = max(map(len, ids))

@@ -18,7 +18,7 @@ from seqtant.errors import InputError
 from seqtant.findings import Result
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.steering import BehaviorPrompt, ContrastPair, Question, SteeringVector, apply_steering
-from seqtant.steering.config import ApplyConfig, ExtractConfig, SweepConfig
+from seqtant.steering.config import ApplyConfig, ExtractConfig, SweepConfig, parse_strengths
 from seqtant.steering.inputs import fact_questions, mood_questions
 from tests.steering.samples import random_vector
 
@@ -221,6 +221,14 @@ def test_strengths_are_numbers_arrays_or_text() -> None:
     expected = (-2.0, -1.0, 0.0, 1.0, 2.0)
     for given in (expected, list(expected), np.arange(-2.0, 3.0), "-2:2:1", "-2,-1,0,1,2"):
         assert SweepConfig(strengths=given).strengths == expected
+
+
+def test_a_range_of_strengths_never_goes_beyond_what_was_asked() -> None:
+    assert parse_strengths("-1.2:1:0.6") == (-1.2, -0.6, 0.0, 0.6)
+    assert parse_strengths("0:1:0.6") == (0.0, 0.6)
+    # Steps that divide the range reach its end although 0.3 / 0.1 is below 3 in floating point.
+    assert parse_strengths("0:0.3:0.1") == (0.0, 0.1, 0.2, 0.3)
+    assert parse_strengths("1:-1:-0.75") == (1.0, 0.25, -0.5)
 
 
 def test_the_second_fifth_of_the_depth_is_steered_by_default(model: HuggingFaceLM, pairs: list[ContrastPair]) -> None:

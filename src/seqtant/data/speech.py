@@ -89,10 +89,8 @@ def read_folder(path: Path) -> list[Utterance]:
         raise InputError(
             f"'{path}': no text beside {silent[0]} ({len(silent)} missing): write {Path(silent[0]).stem}.txt"
         )
-    return [
-        Utterance(sound.stem, read_audio(sound), tuple(sound.with_suffix(".txt").read_text(encoding="utf-8").split()))
-        for sound in sounds
-    ]
+    words = [tuple(sound.with_suffix(".txt").read_text(encoding="utf-8-sig").split()) for sound in sounds]
+    return [Utterance(sound.stem, read_audio(sound), said) for sound, said in zip(sounds, words, strict=True)]
 
 
 def read_ctm(path: Path) -> dict[str, list[TimedWord]]:

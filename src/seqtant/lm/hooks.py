@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqtant.errors import InputError
-from seqtant.lm.huggingface import HuggingFaceLM, find_decoder, hidden_of, with_hidden
+from seqtant.lm.huggingface import HuggingFaceLM, find_decoder, hidden_of, uncompiled, with_hidden
 from seqtant.lm.interface import CausalLM, current_rows
 
 
@@ -93,7 +93,7 @@ def edit_blocks(model: Model, edits: Mapping[int, Edit]) -> Iterator[None]:
     """Puts an edit after each of some decoder blocks for as long as the context lasts.
 
     Holds for plain calls, cached calls, left-padded batches and ``generate``; nested contexts act in the order they
-    were opened. Gradients flow through.
+    were opened. Gradients flow through. What ``torch.compile`` has compiled runs as it was written meanwhile.
 
     Args:
         model: The model.
@@ -118,6 +118,7 @@ def edit_blocks(model: Model, edits: Mapping[int, Edit]) -> Iterator[None]:
     chosen = dict(zip(check_layers(model, list(edits)), edits.values(), strict=True))
     place = _Place()
     with ExitStack() as stack:
+        stack.enter_context(uncompiled())
         stack.callback(decoder.register_forward_pre_hook(place.note, with_kwargs=True).remove)
         for layer, edit in chosen.items():
             hook = partial(_edited, edit, BlockCall(layer, place))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -212,7 +213,8 @@ class HuggingFaceLM(CausalLM):
 
         hook = decoder.register_forward_hook(stop)
         try:
-            self.model(**self._arguments(input_ids, attention_mask, cache), use_cache=use_cache)
+            with uncompiled():
+                self.model(**self._arguments(input_ids, attention_mask, cache), use_cache=use_cache)
         except ReachedError:
             return found[0]
         finally:
@@ -427,13 +429,20 @@ class ReachedError(Exception):
     """Ends a forward pass once all that is wanted of it is there."""
 
 
+def uncompiled() -> AbstractContextManager[Any]:
+    """Runs networks under ``torch.compile`` as they were written: compiled code never looks for hooks again."""
+    # Where dynamo is not loaded nothing is compiled, and loading it takes a second.
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
 @contextmanager
 def replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """Puts another forward into one module for as long as the context lasts; hooks on the module still fire."""
     before = module.__dict__.get("forward")
     module.forward = forward
     try:
-        yield
+        with uncompiled():
+            yield
     finally:
         del module.forward
         if before is not None:

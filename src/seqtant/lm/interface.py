@@ -457,11 +457,17 @@ def gathered(
     return torch.log_softmax(logits, dim=-1).gather(-1, targets[..., None]).squeeze(-1).double()
 
 
+def why_not_finite(model: CausalLM) -> str:
+    """Says what makes a model's numbers infinite or none: a weight that is so itself, else their type."""
+    network = getattr(model, "model", None)
+    for name, weight in network.named_parameters() if isinstance(network, torch.nn.Module) else ():
+        if weight.is_floating_point() and not weight.is_meta and not bool(weight.isfinite().all()):
+            return f"its weight '{name}' holds numbers that are not finite: copy the checkpoint again"
+    return "it overflows in its number type: load it with --set dtype=float32"
+
+
 def check_finite(model: CausalLM, scores: Sequence[Tensor]) -> None:
     """Refuses log-probabilities that are not numbers (minus infinity is one: an impossible token)."""
     for number, line in enumerate(scores):
         if torch.isnan(line).any():
-            raise InputError(
-                f"'{model.name}' gives no number for sequence {number}: its weights may be corrupt, or overflow in its "
-                "number type (load it with dtype='float32')"
-            )
+            raise InputError(f"'{model.name}' gives no number for sequence {number}: {why_not_finite(model)}")

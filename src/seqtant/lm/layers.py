@@ -20,7 +20,15 @@ from torch import Tensor, nn
 
 from seqtant.errors import InputError
 from seqtant.lm.hooks import check_layers, decoder_blocks, network, width
-from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError, hidden_of, replaced, with_hidden
+from seqtant.lm.huggingface import (
+    HuggingFaceCache,
+    HuggingFaceLM,
+    ReachedError,
+    hidden_of,
+    replaced,
+    uncompiled,
+    with_hidden,
+)
 from seqtant.lm.interface import (
     Batch,
     Tokens,
@@ -223,6 +231,7 @@ def run_up_to(
 
     blocks = decoder_blocks(model)
     with ExitStack() as stack:
+        stack.enter_context(uncompiled())
         for layer in layers:
             stack.callback(blocks[layer].register_forward_hook(partial(keep, layer)).remove)
         try:
@@ -320,6 +329,7 @@ def _read(model: HuggingFaceLM, top: int, batch: Batch) -> HuggingFaceCache:
 
     decoder, blocks = model.decoder
     with ExitStack() as stack:
+        stack.enter_context(uncompiled())
         stack.callback(blocks[top].register_forward_hook(lambda _module, _inputs, out: output.append(out)).remove)
         stack.callback(decoder.register_forward_hook(stop).remove)
         for block in blocks[top + 1 :]:

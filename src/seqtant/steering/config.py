@@ -21,7 +21,7 @@ TwoOrMore = Annotated[int, Field(ge=2)]
 
 
 def parse_strengths(text: str) -> tuple[float, ...]:
-    """Strengths from ``first:last:step``, the last one in where the step reaches it, or from numbers with commas.
+    """Strengths from ``first:last:step``, never beyond the last, or from numbers with commas.
 
     Example:
         >>> parse_strengths("-1:1:0.5"), parse_strengths("0:1:0.4"), parse_strengths("0,2")
@@ -31,11 +31,11 @@ def parse_strengths(text: str) -> tuple[float, ...]:
         if ":" not in text:
             return tuple(float(part) for part in text.split(","))
         first, last, step = (float(part) for part in text.split(":"))
-        # Never beyond the last; rounding must not cost a step that divides.
+        # A step that divides the range gives the last strength too, whatever rounding says.
         count = math.floor((last - first) / step + 1e-9)
         if count < 1 or count > 10_000:
             raise ValueError(f"{count} steps")
-    except (ValueError, ZeroDivisionError) as error:
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise InputError(f"strengths '{text}' cannot be read: write first:last:step or numbers with commas") from error
     return tuple(round(first + step * number, 12) for number in range(count + 1))
 
@@ -150,8 +150,8 @@ class Measured(VectorSource):
     score: Literal["restricted", "full"] = "restricted"
     """Probability of the right answer among the options (restricted), or among all tokens (full)."""
     positions: Positions = "all"
-    """Which tokens are steered; positions count from the start of the text, also under a cache. ``generated`` begins at
-    the prompt's last token, which says the first generated one."""
+    """Which tokens are steered; positions count from the start of the text, also under a cache; generated ones begin
+    with the prompt's last token, which predicts the first of them."""
     prompts: TwoOrMore = 64
     """Most behavior prompts."""
     items: TwoOrMore = 400
@@ -182,9 +182,9 @@ class TrainConfig(VerbConfig):
     bad: tuple[str, ...] = ("bad", "terrible", "awful", "boring", "stupid", "dull", "poor", "ridiculous")
     """Verdicts that count as -1."""
     words: FourOrMore = 12
-    """FourOrMore of a piece of an opinion, before the frame."""
+    """Words of a piece of an opinion, before the frame."""
     passage_words: FourOrMore = 40
-    """FourOrMore of a passage, and most words before a question."""
+    """Words of a passage, and most words before a question."""
     pairs: FourOrMore = 400
     """Most contrast pairs: those whose words lean furthest to their side."""
     options: TwoOrMore = 4

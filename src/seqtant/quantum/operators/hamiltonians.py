@@ -186,7 +186,7 @@ def read_operators(path: Path) -> PauliSum:
     if not path.is_file():
         raise InputError(f"no file '{path}': give a JSON file of Pauli strings")
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' is not JSON: {error}") from error
     if not isinstance(data, dict) or not ({"terms"} <= data.keys() or {"operators"} <= data.keys()):

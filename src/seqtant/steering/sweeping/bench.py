@@ -182,19 +182,17 @@ class Bench:
 
     @cached_property
     def behavior_plan(self) -> ScoringPlan:
-        """How the behavior prompts are scored; replies of which one begins another are no separate events."""
-        items = [encode_continuations(self.model, item.prompt, [*item.good, *item.bad]) for item in self.behavior]
-        for item, (_, replies) in zip(self.behavior, items, strict=True):
-            # In sorted order a reply stands right before those that begin with it.
-            order = sorted(range(len(replies)), key=lambda number: tuple(replies[number]))
-            for one, other in pairwise(order):
-                if list(replies[other][: len(replies[one])]) == list(replies[one]):
-                    texts = [*item.good, *item.bad]
+        """How the behavior prompts are scored."""
+        encoded = [encode_continuations(self.model, item.prompt, [*item.good, *item.bad]) for item in self.behavior]
+        for item, (_, ends) in zip(self.behavior, encoded, strict=True):
+            # In sorted order what begins another stands right before one that it begins.
+            for (short, one), (long, other) in pairwise(sorted(zip(ends, [*item.good, *item.bad], strict=True))):
+                if long[: len(short)] == short:
                     raise InputError(
-                        f"prompt {item.prompt[-40:]!r}: the reply {texts[other]!r} begins with {texts[one]!r}, so that "
-                        "their probabilities overlap: keep one of them"
+                        f"after {item.prompt[-40:]!r} the continuation {one!r} begins {other!r}: a reply may be both, "
+                        "so their probabilities cannot be added: leave one out"
                     )
-        return plan_scoring(self.model, items)
+        return plan_scoring(self.model, encoded)
 
     @cached_property
     def helpfulness_plan(self) -> ScoringPlan:

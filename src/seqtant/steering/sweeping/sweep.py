@@ -7,6 +7,7 @@ reads (the states of prefixes, the feed-forward layer before the first scored to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,16 @@ from torch import Tensor, nn
 from seqtant.errors import InputError
 from seqtant.lm.hooks import decoder_blocks
 from seqtant.lm.huggingface import HuggingFaceCache, HuggingFaceLM, ReachedError, only_grows, replaced, with_hidden
-from seqtant.lm.interface import as_tokens, group_by_length, logits_per_pass, pad, reading_rows
+from seqtant.lm.interface import (
+    as_tokens,
+    check_length,
+    decode,
+    group_by_length,
+    logits_per_pass,
+    pad,
+    reading_rows,
+    why_not_finite,
+)
 from seqtant.lm.layers import BlockStates, PrefixGroup, continue_from, prefix_groups, read_from, run_to_layer, width
 from seqtant.progress import SILENT, Progress
 from seqtant.steering.vectors.hooks import apply_steering, output_projection
@@ -291,7 +301,10 @@ def plan_scoring(model: HuggingFaceLM, items: Sequence[tuple[Sequence[int], Sequ
             row = next((row for known, row in row_of.items() if known[: len(run)] == run), None)
             if row is None:
                 row = row_of[run] = len(rows)
-                (ids,) = as_tokens(model, [[*prompt, *run]], what=f"item {number}, sequence")
+                if len(prompt) + len(run) > (model.context_length or math.inf):
+                    begins = f" that begins {decode(model, [prompt[:12]])[0]!r}" if model.tokenizer else f" {number}"
+                    check_length(model, len(prompt) + len(run), f"the prompt{begins}, with its continuation,")
+                (ids,) = as_tokens(model, [[*prompt, *run]], what=f"item {number}, text")
                 rows.append(TokenRow(ids, len(prompt), number))
             targets.append(Target(number, index, row, tokens))
     return ScoringPlan(rows, targets, [len(continuations) for _, continuations in items])
@@ -383,11 +396,11 @@ def sweep_log_probs(
         scores = target_scores(model, swept.states, owned).cpu().numpy()
         for column, (target, _) in enumerate(owned):
             found[target.item][:, target.number] = scores[:, column]
-    if any(np.isnan(scores).any() for scores in found):
-        raise InputError(
-            f"'{model.name}' gives no number at strength {max(strengths, key=abs):g}: steer less, or load it with "
-            "--set dtype=float32"
-        )
+    broken = [r for row, r in enumerate(strengths) if any(np.isnan(scores[row]).any() for scores in found)]
+    if broken:
+        least = min(broken, key=abs)
+        less = "steer less, or " if least else ""
+        raise InputError(f"'{model.name}' gives no number at strength {least:g}: {less}{why_not_finite(model)}")
     return found
 
 

@@ -16,7 +16,7 @@ from scipy.special import expit
 from seqtant.errors import InputError
 from seqtant.lm import hooks
 from seqtant.lm.huggingface import HuggingFaceLM
-from seqtant.lm.interface import CausalLM, encode, tokenizer_of
+from seqtant.lm.interface import CausalLM, encode, tokenizer_of, why_not_finite
 from seqtant.lm.layers import last_states
 from seqtant.lm.loading import load
 from seqtant.progress import SILENT, Progress
@@ -107,10 +107,7 @@ def extract(
     sides = list(zip(tokens[: len(pairs)], tokens[len(pairs) :], strict=True))
     states = last_states(model, sides, chosen, tokens_per_batch=tokens_per_batch, progress=progress)
     if not bool(torch.isfinite(states).all()):
-        raise InputError(
-            f"'{model.name}' has hidden states that are not finite: its weights may be corrupt, or overflow in its "
-            "number type (use --set dtype=float32)"
-        )
+        raise InputError(f"'{model.name}' has hidden states that are not finite: {why_not_finite(model)}")
     directions, facts = {}, {}
     for column, layer in enumerate(chosen):
         # Groups of two came in, so sides alternate: even rows are positive, odd rows negative.

@@ -53,8 +53,8 @@ def apply_steering(
         strength: Steering coefficient: one number, or one per row of the caller, (rows,).
         weights: Per block, a factor on the strength; blocks left out have 1.
         positions: Which tokens are steered: ``all``, ``prompt``, ``last`` (the prompt's last token) or ``generated``
-            (from the prompt's last token on, which says the first generated one).
-            They count from the start of the text, so a cached chunk of one token is not taken for a prompt.
+            (from the prompt's last token on, which predicts the first generated one). They count from the start of the
+            text, so a cached chunk of one token is not taken for a prompt.
         prompt_lengths: Tokens of the prompts, one number or one per row; needed unless all tokens are steered.
         keep_norm: Whether steered states are rescaled to the norm they had.
         allow_other_model: Whether a vector of other weights of the same size is accepted.
@@ -160,7 +160,7 @@ def _token_mask(positions: str, prompt_lengths: int | Sequence[int] | None) -> T
             own = _values_of_rows(own, call.positions.shape[0], call, "prompt lengths")[:, None]
         # Positions count from 0, so a prompt of n tokens ends at n - 1; padding on the left has position -1.
         if positions == "generated":
-            # What the prompt's last token says next is generated: its state is steered, or the first token is not.
+            # The first generated token is what the prompt's last token predicts.
             return call.positions >= own - 1
         if positions == "last":
             return call.positions == own - 1

@@ -23,6 +23,8 @@ from seqtant.runs.files import whole_file
 from seqtant.steering.vectors.vector import LayerFacts, Origin, SteeringVector
 
 ARCHITECTURE = "controlvector"
+WRITTEN = (ARCHITECTURE, "steeringvector")
+"""Architectures under which control vectors are written; llama.cpp reads the names of the tensors only."""
 EXTRA = "gguf"
 
 
@@ -70,12 +72,13 @@ def read_gguf(path: Path) -> SteeringVector:
     except (ValueError, OSError, IndexError, KeyError) as error:
         raise InputError(f"'{path}' is no readable GGUF file: {str(error).splitlines()[0]}") from error
     fields = {name: field.contents() for name, field in reader.fields.items()}
-    if fields.get("general.architecture") != ARCHITECTURE:
-        raise InputError(f"'{path}' is no control vector: its architecture is {fields.get('general.architecture')!r}")
+    kind = fields.get("general.architecture")
+    if kind not in WRITTEN:
+        raise InputError(f"'{path}' is no control vector: its architecture is {kind!r}")
     rows: dict[int, torch.Tensor] = {}
     for tensor in reader.tensors:
-        kind, _, number = str(tensor.name).partition(".")
-        if kind != "direction" or not number.isdecimal() or int(number) == 0:
+        part, _, number = str(tensor.name).partition(".")
+        if part != "direction" or not number.isdecimal() or int(number) == 0:
             raise InputError(
                 f"'{path}' holds a tensor '{tensor.name}': a control vector has direction.1, direction.2, ..."
             )
@@ -88,7 +91,7 @@ def read_gguf(path: Path) -> SteeringVector:
             rows[int(number)] = row
     if not rows:
         raise InputError(f"'{path}' holds no direction that is not zero")
-    return _from_rows(rows, Origin(model_type=str(fields.get(f"{ARCHITECTURE}.model_hint", ""))))
+    return _from_rows(rows, Origin(model_type=str(fields.get(f"{kind}.model_hint", ""))))
 
 
 def to_repeng(vector: SteeringVector, strength: float = 1.0, *, kind: Any = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from seqtant.steering.vectors.hooks import Strength
 
 FORMAT = "seqtant-steering-1"
+FAMILIES = {"llama": {"mistral", "mixtral"}, "commandr": {"cohere"}, "phi2": {"phi"}}
+"""Families of transformers that llama.cpp calls by another name."""
 HASHED_NUMBERS = 64
 """Numbers of each weight that enter the hash of a model."""
 
@@ -289,6 +292,15 @@ def check_vector(vector: SteeringVector, model: hooks.Model, *, allow_other: boo
     if allow_other:
         return
     origin = vector.origin
+    config: Any = hooks.network(model).config
+    kinds = {str(each.model_type) for each in (config, config.get_text_config(decoder=True))}
+    hint = re.sub(r"[^a-z0-9]", "", origin.model_type.lower())
+    same = {hint, *FAMILIES.get(hint, ())}
+    if hint and same.isdisjoint(re.sub(r"[^a-z0-9]|_text$", "", kind.lower()) for kind in kinds):
+        raise InputError(
+            f"the vector was made for the family '{origin.model_type}', '{name}' is of '{config.model_type}': it is of "
+            "another model, unless you allow it with --set allow_other_model=true"
+        )
     checks = [("weights", origin.model_hash, model_hash)]
     if isinstance(model, HuggingFaceLM):
         checks.append(("tokenizer", origin.tokenizer_hash, tokenizer_hash))

@@ -187,7 +187,7 @@ def read_circuit(path: str | Path) -> Task:
     if not file.is_file():
         raise InputError(f"no file '{path}': give a JSON file with 'inputs' and 'steps'")
     try:
-        data: Any = json.loads(file.read_text(encoding="utf-8"))
+        data: Any = json.loads(file.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"'{path}' is not JSON: {str(error).splitlines()[0]}") from error
     return from_circuit(data, name=file.stem)
