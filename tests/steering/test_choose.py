@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqtant.findings import Estimate
 from seqtant.lm.huggingface import HuggingFaceLM
 from seqtant.lm.loading import load
 from seqtant.steering import BehaviorPrompt, SteeringVector, choose_strength
+from seqtant.steering.analysis.verification import edge_verdict
 from seqtant.steering.inputs import fact_questions, mood_questions, persona_pairs
-from seqtant.steering.sweeping.bench import usable_range
+from seqtant.steering.instruments.choose import split_in_halves
+from seqtant.steering.sweeping.bench import Bench, usable_range
 from tests.steering.samples import Synthetic
 
 Rows = dict[str, Any]
@@ -87,6 +90,29 @@ def test_law_refit_and_final_check_are_told_apart(shipped: HuggingFaceLM, vector
     assert [row[0] for row in table.rows] == [0.02, 0.05, 0.1]
     told, measured = table.rows[1][1:3]
     assert error == pytest.approx(told / measured - 1, abs=1e-3)
+
+
+def test_the_predicted_alignment_is_the_s_curve_with_the_slope_at_0(
+    shipped: HuggingFaceLM, vector: SteeringVector, rows: Rows
+) -> None:
+    values = choose_strength(shipped, vector, **rows, resamples=100, device="cpu").values
+    _, held_out = split_in_halves(Bench(shipped, vector, rows["behavior"], rows["helpfulness"]), 0)
+    step = 0.5
+    low, start, high = held_out.score_behavior([-step, 0.0, step]).alignment
+    odds = np.arctanh(start) + values["strength"] * (high - low) / (2 * step) / (1 - start**2)
+    assert values["predicted_alignment"] == pytest.approx(float(np.tanh(odds).mean()), abs=2e-4)
+
+
+@pytest.mark.parametrize(("measured", "verdict"), [
+    (Estimate(value=91.0, low=90.9, high=91.1), "agrees"),
+    (Estimate(value=112.0, low=111.0, high=113.0), "disagrees"),
+    (Estimate(value=112.0, low=100.5, high=113.0), "inconclusive"),
+    (None, "inconclusive"),
+])  # fmt: skip
+def test_halves_agree_within_a_tenth(measured: Estimate | None, verdict: str) -> None:
+    choice: Any = SimpleNamespace(limited=True, strength=Estimate(value=100.0, low=99.0, high=101.0))
+    assert edge_verdict(choice, measured) == verdict
+    assert edge_verdict(SimpleNamespace(limited=False), measured) == "vacuous"  # type: ignore[arg-type]
 
 
 def test_layers_that_work_are_named_where_those_asked_for_do_not(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from seqtant.errors import InputError
-from seqtant.findings import Assumption, Estimate, Result, Verdict
+from seqtant.findings import Assumption, Result, Verdict
 from seqtant.lm.hooks import depth
 from seqtant.runs.recorder import Context, Recorder
 from seqtant.runs.verb import verb
 from seqtant.sources import name_of
-from seqtant.stats.intervals import mean, percentile
+from seqtant.stats.intervals import mean
 from seqtant.steering.analysis.logits import logit_changes
 from seqtant.steering.analysis.recommendation import (
     Candidate,
@@ -24,45 +24,22 @@ from seqtant.steering.analysis.recommendation import (
 )
 from seqtant.steering.analysis.strength_search import (
     Budget,
-    Choice,
     StrengthMeasurements,
     choose,
-    crossing,
-    operating_point,
-    relative_loss,
 )
+from seqtant.steering.analysis.verification import SHARES, Halves, apart, loss_at, record_curve, record_edge, record_law
 from seqtant.steering.config import ChooseConfig
 from seqtant.steering.inputs import open_bench, record_warnings
-from seqtant.steering.sweeping.bench import FIRST_STRENGTH, BehaviorScores, Bench, alignment_gradients
+from seqtant.steering.sweeping.bench import FIRST_STRENGTH, Bench
 from seqtant.steering.theory import (
     LINEAR,
-    MARGIN,
-    NOISE,
-    UNCHECKED,
-    alignment_guarantee,
     fit_proportional,
     resampled,
 )
 from seqtant.steering.vectors.extraction import steered_blocks
 
-CLOSE = 0.10
-"""Largest relative distance between two strengths that counts as agreement."""
-SHARES = (0.02, 0.05, 0.10)
-"""Budgets at which the law of small strengths is held against what was measured."""
 STRAIGHT = 0.99
 """Least R^2 of a straight line for the change of the logits to count as linear."""
-
-
-@dataclass(frozen=True)
-class _Halves:
-    """What is measured to choose, and what verifies it."""
-
-    fitting_bench: Bench
-    fitting: StrengthMeasurements
-    held_out: StrengthMeasurements
-    coherence: Coherence
-    budget: Budget
-    generator: np.random.Generator
 
 
 @verb(ChooseConfig)
@@ -105,7 +82,7 @@ def choose_strength(config: ChooseConfig, context: Context) -> Result:
             fitting = StrengthMeasurements(fitting_bench, lambda scores: getattr(scores.helpfulness, config.score))
             coherence = Coherence.of(fitting_bench, config.reply_tokens)
         budget = _budget(config, fitting, fitting_bench)
-        halves = _Halves(
+        halves = Halves(
             fitting_bench, fitting, StrengthMeasurements(held_out_bench, fitting.score), coherence, budget, generator
         )
         start = min(FIRST_STRENGTH * bench.hidden_norm, budget.cap)
@@ -120,12 +97,12 @@ def choose_strength(config: ChooseConfig, context: Context) -> Result:
             _record_refusal(record, config, candidates, halves, context)
         else:
             _record_advice(record, config, halves, advised)
-        _record_edge(record, config, halves, choice)
-        _record_law(record, config, halves, choice)
+        record_edge(record, config, halves, choice)
+        record_law(record, config, halves, choice)
         if config.positions != "all":
             record.warn("no exact slope: it is made for steering at all positions only")
         elif advised is not None:
-            _record_curve(record, held_out_bench, halves, advised.strength)
+            record_curve(record, held_out_bench, halves, advised.strength)
         _record_tables(record, halves, candidates)
         if advised is not None:
             record.value("strength_in_hidden_norms", advised.strength / bench.hidden_norm)
@@ -205,7 +182,7 @@ def _record_layers(record: Recorder, found: list[LayerChoice]) -> None:
     )
 
 
-def _record_advice(record: Recorder, config: ChooseConfig, halves: _Halves, advised: Candidate) -> None:
+def _record_advice(record: Recorder, config: ChooseConfig, halves: Halves, advised: Candidate) -> None:
     """What the advised strength gains and costs: alignment and helpfulness of both halves, replies, divergence."""
     strength, held_out = advised.strength, halves.held_out
     held_out.add([strength])
@@ -214,7 +191,7 @@ def _record_advice(record: Recorder, config: ChooseConfig, halves: _Halves, advi
         for half in (halves.fitting, held_out)
     )
     before, after = held_out.alignment_at([0.0, strength]).mean(axis=1)
-    lost = _loss(held_out, halves.budget, strength, config.resamples, halves.generator)
+    lost = loss_at(held_out, halves.budget, strength, config.resamples, halves.generator)
     (incoherence,) = halves.coherence.loss([strength])
     distinct, distinct_before = (
         float(np.mean([reply.distinct for reply in halves.coherence.replies[value]])) for value in (strength, 0.0)
@@ -246,13 +223,13 @@ def _record_advice(record: Recorder, config: ChooseConfig, halves: _Halves, advi
     }.items():
         record.value(name, number)
     at = "" if config.layers != "auto" else f" at --layers {','.join(map(str, halves.fitting_bench.vector.layers))}"
-    apart = _apart(expected, gain)
+    differ = apart(expected, gain)
     gains = gain.low is not None and gain.low > 0
-    verdict: Verdict = "agrees" if gains and not apart else "inconclusive" if (gain.high or 1) > 0 else "disagrees"
+    verdict: Verdict = "agrees" if gains and not differ else "inconclusive" if (gain.high or 1) > 0 else "disagrees"
     record.finding(
         "strength",
         "Which strength aligns best and keeps the budgets?",
-        "disagrees" if apart else verdict,
+        "disagrees" if differ else verdict,
         f"Strength {strength:.4g}: alignment {before:.3f} without steering, {after:.3f} with it on held-out prompts; "
         f"held-out items lose {100 * lost.value:.2f} % (budget {100 * config.budget:g} %), replies "
         f"{incoherence.value:.2f} nats per token (budget {config.coherence_budget:g}).",
@@ -281,7 +258,7 @@ def _record_advice(record: Recorder, config: ChooseConfig, halves: _Halves, advi
 
 
 def _record_refusal(
-    record: Recorder, config: ChooseConfig, candidates: list[Candidate], halves: _Halves, context: Context
+    record: Recorder, config: ChooseConfig, candidates: list[Candidate], halves: Halves, context: Context
 ) -> None:
     """No strength gains within the budgets: which blocks do, of those that were not asked for."""
     gaining = [each for each in candidates if each.gain > 0]
@@ -306,177 +283,7 @@ def _record_refusal(
     record.finding("strength", "Which strength aligns best and keeps the budgets?", "disagrees", reason, advice=advice)
 
 
-def _loss(
-    measured: StrengthMeasurements, budget: Budget, strength: float, resamples: int, generator: np.random.Generator
-) -> Estimate:
-    """Relative loss at a measured strength, with a paired bootstrap over items."""
-    rows = measured.items_at([0.0, strength])
-    drawn = resampled(rows.shape[1], resamples, generator) @ rows.T - budget.floor
-    return percentile(
-        relative_loss(measured, budget, strength),
-        1 - drawn[:, 1] / drawn[:, 0],
-        method="paired bootstrap over items",
-        n=rows.shape[1],
-    )
-
-
-def _apart(one: Estimate, other: Estimate) -> bool:
-    """Whether two intervals have nothing in common."""
-    ends = (one.low, one.high, other.low, other.high)
-    low, high, other_low, other_high = (float("nan") if end is None else end for end in ends)
-    return high < other_low or other_high < low
-
-
-def _record_edge(record: Recorder, config: ChooseConfig, halves: _Halves, choice: Choice) -> None:
-    """The strength that spends the helpfulness budget, measured on one half, beside that of the other half."""
-    held_out, strength = halves.held_out, choice.strength
-    point = None
-    if choice.limited:
-        point = operating_point(
-            held_out, halves.budget, strength.value, resamples=config.resamples, generator=halves.generator
-        )
-    held_out.add([strength.value])
-    lost = _loss(held_out, halves.budget, strength.value, config.resamples, halves.generator)
-    n = held_out.items.shape[1]
-    for name, number in {
-        "edge": strength.value,
-        "edge_low": strength.low,
-        "edge_high": strength.high,
-        "edge_loss": lost.value,
-        "operating_point": point.value if point else None,
-        "items": n,
-        "items_needed": choice.items_needed,
-    }.items():
-        record.value(name, number)
-    record.items("helpfulness_unsteered", held_out.items_at([0.0])[0], kind="held-out item")
-    there = f"; they lose the budget at {point.value:.4g}" if point else ""
-    verdict: Verdict = "vacuous" if not choice.limited else "inconclusive"
-    if point is not None:
-        close = abs(strength.value / point.value - 1) <= CLOSE
-        verdict = "agrees" if close else "disagrees" if _apart(strength, point) else "inconclusive"
-    record.finding(
-        "edge",
-        f"Do other items lose {100 * config.budget:g} % at the same strength?",
-        verdict,
-        f"At {strength.value:.4g} held-out items lose {100 * lost.value:.2f} %{there}."
-        if choice.limited
-        else f"Up to the cap of {abs(strength.value):.4g} the budget is never spent; held-out items lose "
-        f"{100 * lost.value:.2f} % there.",
-        predicted=strength if choice.limited else None,
-        measured=point,
-        advice="At most this strength, whatever it gains." if choice.limited else "The budget is no limit here.",
-    )
-    if choice.items_needed > n:
-        record.warn(f"{n} held-out items are few: {choice.items_needed} would tell the loss from the budget; give more")
-
-
-def _record_law(record: Recorder, config: ChooseConfig, halves: _Halves, choice: Choice) -> None:
-    """The law of small strengths beside what was measured on the same items, and its refit near the budget."""
-    budget, law = halves.budget, choice.first_law
-    rows = []
-    for share in sorted({*SHARES, budget.share}):
-        told, found = float(law.strength(share, budget.side)), crossing(halves.fitting, budget, share)
-        known = np.isfinite(found) and np.isfinite(told)
-        rows.append((share, told, found, told / found - 1 if known else None))
-    for name, number in {
-        "linear": choice.linear.value,
-        "quadratic": choice.quadratic.value,
-        "first_strength": choice.first if np.isfinite(choice.first) else None,
-        "pure_quadratic_strength": choice.pure_quadratic if np.isfinite(choice.pure_quadratic) else None,
-        "probe": choice.probe,
-        **{f"law_error_{100 * share:g}": error for share, _, _, error in rows},
-    }.items():
-        record.value(name, number)
-    record.table(
-        "law",
-        "The law of small strengths beside measured losses of the same items",
-        ("budget", "strength by the law", "measured", "error"),
-        [
-            (
-                share,
-                *(round(value, 4) if np.isfinite(value) else None for value in (told, found)),
-                error and round(error, 4),
-            )
-            for share, told, found, error in rows
-        ],
-    )
-    _, told, found, error = next(row for row in rows if row[0] == budget.share)
-    errors = ", ".join(f"{100 * e:+.0f} % at {100 * share:g} %" for share, _, _, e in rows if e is not None)
-    missed: Verdict = "vacuous" if not np.isfinite(found) else "disagrees"
-    record.finding(
-        "law",
-        "Do small strengths foretell the one that spends the budget?",
-        missed if error is None else "agrees" if abs(error) <= CLOSE else "disagrees",
-        f"Fitted up to {choice.probe:.3g}, the law errs by {errors}."
-        if errors
-        else f"Fitted up to {choice.probe:.3g}, the law sees no strength that spends these budgets.",
-        predicted=Estimate(value=told, method=f"fitted up to {choice.probe:.3g}") if np.isfinite(told) else None,
-        measured=Estimate(value=found, method="between measured strengths") if np.isfinite(found) else None,
-        assumptions=(Assumption(statement=NOISE, how=UNCHECKED),),
-        supporting=True,
-    )
-    told_loss = float(choice.law.loss(choice.strength.value))
-    record.value("predicted_loss", told_loss)
-    if choice.limited:
-        measured = relative_loss(halves.fitting, budget, choice.strength.value)
-        record.finding(
-            "refit",
-            "Does the law hold where it was fitted again?",
-            "disagrees" if choice.bracketed else "agrees",
-            f"Widened {choice.rounds} times, it tells a loss of {100 * told_loss:.2f} % at "
-            f"{choice.strength.value:.4g}; the same items lose {100 * measured:.2f} %"
-            + (": the strength was bracketed instead." if choice.bracketed else "."),
-            supporting=True,
-        )
-
-
-def _record_curve(record: Recorder, bench: Bench, halves: _Halves, strength: float) -> None:
-    """Alignment that the exact slope at 0 predicts along tanh, and what Theorem 1 guarantees, for the held-out half."""
-    held_out = halves.held_out
-    before, after = held_out.alignment_at([0.0, strength])
-    slopes = alignment_gradients(bench).sum(axis=1)  # [prompts]
-    # B(r) = tanh(arctanh B_0 + r B'(0) / (1 - B_0^2)): the S-curve with the exact slope at 0.
-    odds = np.arctanh(np.clip(before, -1 + 1e-12, 1 - 1e-12))
-    told = mean(np.tanh(odds + slopes * strength / np.maximum(1 - before**2, 1e-12)), unit="of alignment")
-    found = mean(after, unit="of alignment")
-    # Margins of these prompts at this strength, so that the theorem speaks of them and of it.
-    sides: dict[str, list[list[np.ndarray]]] = {"good": [], "bad": []}
-    for value in (0.0, strength):
-        scores = next(scores for scores in held_out.readings if value in scores.strengths)
-        for side, rows in sides.items():
-            rows.append([own[scores.strengths.index(value)] for own in getattr(scores.behavior, side)])
-    good, bad = ([np.stack(pair) for pair in zip(*rows, strict=True)] for rows in sides.values())
-    worst, gaps = BehaviorScores((0.0, strength), good, bad).pair_gaps(strength)
-    guaranteed = float(alignment_guarantee(strength, worst, before).mean())
-    for name, number in {
-        "slope": float(slopes.mean()),
-        "predicted_alignment": told.value,
-        "guaranteed_alignment": guaranteed,
-        "worst_margin": float(worst.min()),
-        "mean_gap": float(gaps.mean()),
-    }.items():
-        record.value(name, number)
-    bound = "at least" if strength > 0 else "at most"
-    record.finding(
-        "alignment",
-        "Does the slope at 0 foretell that alignment?",
-        "disagrees" if _apart(told, found) else "agrees",
-        f"Alignment {found.value:.3f} on held-out prompts; {told.value:.3f} along the S-curve of Theorem 1 with the "
-        f"exact slope at 0, {bound} {guaranteed:.3f} by the worst pair of replies.",
-        predicted=told,
-        measured=found,
-        assumptions=(
-            Assumption(
-                statement=MARGIN,
-                status="holds" if worst.min() > 0 else "fails",
-                how=f"worst gap {worst.min():.3g}, mean gap {gaps.mean():.3g} per unit strength",
-            ),
-        ),
-        supporting=True,
-    )
-
-
-def _record_tables(record: Recorder, halves: _Halves, candidates: list[Candidate]) -> None:
+def _record_tables(record: Recorder, halves: Halves, candidates: list[Candidate]) -> None:
     record.table(
         "strengths",
         "Strengths that were compared, on the fitting half",
