@@ -52,8 +52,9 @@ def readme(found: dict[str, Result]) -> str:
 def budgets(found: dict[str, Result], start: str) -> str:
     """One row per choice of strength: the edge of the budget, and what is advised within it."""
     rows = [
-        "| helpfulness | budget | spent at | by held-out items | law of small strengths | advised | loss there | replies, "
-        "nats per token | alignment: before, measured | by the S-curve, guaranteed | verdicts: advice, spent at, law |",
+        "| helpfulness | budget | spent at | by held-out items | law of small strengths | advised | loss there "
+        "| replies, nats per token | alignment: before, measured | by the S-curve, guaranteed "
+        "| verdicts: advice, spent at, law |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name, record in found.items():
@@ -81,8 +82,8 @@ def advice() -> str:
         model, layers, *_ = key.split()
         groups.setdefault((model, layers.removeprefix("layers=")), []).append(row)
     rows = [
-        "| model | `--layers` | choices | of them without advice | hold | alignment: unsteered, advised, best of the sweep "
-        "| farthest behind | replies, nats per token, at most |",
+        "| model | `--layers` | choices | of them without advice | hold "
+        "| alignment: unsteered, advised, best of the sweep | farthest behind | replies, nats per token, at most |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for (model, layers), cases in groups.items():
@@ -100,8 +101,8 @@ def advice() -> str:
         )
     return "\n".join(rows) + (
         "\n\nSeeds 0 to 2 at budgets of 2, 5, 10 and 30 %, all measured on the held-out half. A choice holds if its "
-        f"alignment is above the unsteered and at most {record['margin']:g} behind the best of 33 strengths that keep both "
-        "budgets there, and its replies are within theirs; a refusal holds if nothing gains more than that."
+        f"alignment is above the unsteered and at most {record['margin']:g} behind the best of 33 strengths that keep "
+        "both budgets there, and its replies are within theirs; a refusal holds if nothing gains more than that."
     )
 
 
