@@ -4,16 +4,12 @@ import json
 import shlex
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from seqtant import cli
-from seqtant.errors import InputError, MissingExtraError
+from seqtant.errors import InputError
 from seqtant.findings import Result, from_json, to_json
 from seqtant.instruments import configs, figures, run
-from seqtant.models.wavefunctions.causal_network import CausalNetwork
-from seqtant.models.wavefunctions.causal_state import CausalState
-from seqtant.models.wavefunctions.stacks import paper_two_stack
 from seqtant.quantum.config import (
     BenchmarkConfig,
     CompareSamplingConfig,
@@ -23,7 +19,6 @@ from seqtant.quantum.config import (
 )
 from seqtant.quantum.instruments.exact import Reference, find_reference
 from seqtant.quantum.instruments.ground_state import judge, lies_above
-from seqtant.quantum.instruments.import_flowket import read_flowket, write_flowket
 from seqtant.quantum.training.systems import System
 from seqtant.runs.recorder import Context
 from seqtant.settings import build, plain, to_yaml
@@ -32,19 +27,7 @@ CONFIGS = configs("quantum")
 DRAWN = {"ground-state", "observe", "transfer", "compare-sampling", "benchmark"}
 
 
-def has_h5py():
-    try:
-        import h5py
-    except ImportError:
-        return False
-    return h5py is not None
-
-
-NEEDS_H5PY = pytest.mark.skipif(not has_h5py(), reason="h5py is not installed: pip install 'seqtant[quantum]'")
-VERBS = [pytest.param(verb, marks=NEEDS_H5PY) if verb == "import-flowket" else verb for verb in CONFIGS]
-
-
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", CONFIGS)
 def test_smoke_runs_are_sound_and_repeatable(verb, tmp_path):
     config = CONFIGS[verb].smoke()
     first = run(config, Context(seed=1, device="cpu", folder=tmp_path / "one"))
@@ -174,45 +157,6 @@ def test_metropolis_is_slower_deep_in_the_ordered_phase():
 def test_counted_cost_grows_faster_than_linearly():
     result = run(BenchmarkConfig.smoke(), Context(seed=1, device="cpu"))
     assert 1 < result.values["slope_counted"] < 2.2
-
-
-@NEEDS_H5PY
-@pytest.mark.parametrize("outputs", [2, 4])
-def test_official_weights_are_read_as_they_were_written(tmp_path, outputs):
-    network = CausalNetwork(paper_two_stack(4, 6, outputs), (3, 4), torch.Generator().manual_seed(5), "both")
-    state = CausalState(network, "complex" if outputs == 4 else "positive")
-    write_flowket(state, tmp_path / "w.h5")
-    found = read_flowket(tmp_path / "w.h5", (3, 4))
-    spins = state.sample(20, torch.Generator().manual_seed(1))
-    for one, other in zip(state.log_psi(spins), found.log_psi(spins), strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
-
-
-@NEEDS_H5PY
-def test_files_that_hold_no_official_weights(tmp_path):
-    import h5py
-
-    (tmp_path / "text.h5").write_text("not HDF5", encoding="utf-8")
-    with pytest.raises(InputError, match="not an HDF5 file"):
-        read_flowket(tmp_path / "text.h5", (2, 2))
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["dense/dense/kernel:0"] = [[1.0]]
-    with pytest.raises(InputError, match="official layout"):
-        read_flowket(tmp_path / "other.h5", (2, 2))
-
-
-@pytest.mark.skipif(has_h5py(), reason="h5py is installed, so nothing is missing")
-def test_without_h5py_the_install_line_is_told(tmp_path):
-    (tmp_path / "w.h5").write_bytes(b"x")
-    with pytest.raises(MissingExtraError, match=r"pip install 'seqtant\[quantum\]'"):
-        read_flowket(tmp_path / "w.h5", (2, 2))
-
-
-def test_a_missing_weight_file():
-    from pathlib import Path
-
-    with pytest.raises(InputError, match="no file"):
-        read_flowket(Path("nowhere.h5"), (2, 2))
 
 
 def test_print_config_stops_before_running(capsys):

@@ -171,7 +171,6 @@ def test_a_driver_is_observed_as_it_stands():
         (lambda: quantum.observe(None), "is no trained state"),
         (lambda: quantum.observe(quantum.RecurrentState("2x2", width=4)), "has no Hamiltonian"),
         (lambda: quantum.sample((quantum.RecurrentState("2x2"), CHAIN)), "no Hamiltonian of 4 spins"),
-        (lambda: quantum.import_flowket(5, lattice="2x2"), "holds no weights"),
         (lambda: quantum.benchmark(CHAIN, "6"), "many lattices"),
         (lambda: quantum.benchmark(sizes=(4,)), "sizes"),
         (lambda: quantum.build("tfim", "2x2", feild=1.0), "did you mean 'field'"),

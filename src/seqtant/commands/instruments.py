@@ -95,7 +95,6 @@ VERBS: dict[str, dict[str, str]] = {
         "sample": "checkpoint / samples file unique",
         "transfer": "checkpoint / lattice boundary field steps samples",
         "compare-sampling": "checkpoint / lattice samples repeats",
-        "import-flowket": "weights / lattice hamiltonian field boundary",
         "benchmark": "hamiltonian boundary samples repeats",
     },
     "reference": {

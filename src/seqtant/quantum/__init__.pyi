@@ -2,7 +2,6 @@ from .config import BenchmarkConfig as BenchmarkConfig
 from .config import CompareSamplingConfig as CompareSamplingConfig
 from .config import ExactConfig as ExactConfig
 from .config import GroundStateConfig as GroundStateConfig
-from .config import ImportFlowketConfig as ImportFlowketConfig
 from .config import NetworkConfig as NetworkConfig
 from .config import ObserveConfig as ObserveConfig
 from .config import OptimizerConfig as OptimizerConfig
@@ -15,7 +14,6 @@ from .instruments.benchmark import benchmark as benchmark
 from .instruments.compare_sampling import compare_sampling as compare_sampling
 from .instruments.exact import exact_energy as exact_energy
 from .instruments.ground_state import ground_state as ground_state
-from .instruments.import_flowket import import_flowket as import_flowket
 from .instruments.observe import observe as observe
 from .instruments.sample import sample as sample
 from .instruments.transfer import transfer as transfer

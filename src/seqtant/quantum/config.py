@@ -271,27 +271,6 @@ class CompareSamplingConfig(VerbConfig):
 
 
 @config
-class ImportFlowketConfig(VerbConfig):
-    """Read weights of the official network (HDF5) into a checkpoint, and measure their energy."""
-
-    verb: ClassVar[str] = "quantum.import-flowket"
-    weights: ObjectOrPath = field(default="", kw_only=False)
-    """HDF5 file in the official layout; empty checks the reader on a small random network written in that layout; in
-    Python arrays by layer and name too."""
-    hamiltonian: HamiltonianSource = field(default="tfim", kw_only=False)
-    """Hamiltonian it was trained for."""
-    lattice: LatticeSource = field(default="12x12", kw_only=False)
-    """Lattice of the state."""
-    field: Finite = 3.0
-    """Transverse field it was trained for."""
-    boundary: Boundary = "open"
-    """Boundary it was trained for."""
-
-    def __post_init__(self) -> None:
-        name_objects(self)
-
-
-@config
 class BenchmarkConfig(SystemConfig, VerbConfig):
     """Time one optimization step on square lattices from 4x4 to 20x20, beside the operations it counts."""
 
@@ -325,7 +304,7 @@ def name_lattice(found: TransferConfig | CompareSamplingConfig) -> None:
     object.__setattr__(found, "lattice", str(lattice))
 
 
-def name_objects(found: SystemConfig | ImportFlowketConfig) -> None:
+def name_objects(found: SystemConfig) -> None:
     """Writes a Hamiltonian and a lattice in memory as the names and numbers that make them, where there are such.
 
     So a system given in memory is the one given by name: the same record, the same hash, the same command.

@@ -1,4 +1,10 @@
-"""Imports the official network's weights (HDF5) as a state, and checks what was read.
+"""Imports the official network's weights (HDF5) as a trained state, measures its energy, and checks what was read.
+
+    python recipes/quantum/import_flowket.py WEIGHTS.h5 --lattice 12x12 --field 3.0 --out DIR
+    seqtant quantum observe DIR
+
+Without WEIGHTS the reader is checked: a small random network is written in the official layout and read back. Needs
+``pip install 'seqtant[quantum]'``.
 
 Layout: groups ``weight_normalization[_n]`` with n = 5 block + {0 vertical, 1 horizontal, 2 left, 3 above, 4 merged},
 each with ``kernel:0`` (height, width, inputs, outputs), ``g:0`` and ``bias:0``; the head is a plain convolution. The
@@ -9,30 +15,32 @@ Source: the official code of Sharir et al., Phys. Rev. Lett. 124, 020503 (2020) 
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqtant.errors import InputError
+from seqtant.errors import InputError, SeqtantError
 from seqtant.findings import Result
 from seqtant.models.wavefunctions.causal_network import CausalNetwork
 from seqtant.models.wavefunctions.causal_state import CausalState
 from seqtant.models.wavefunctions.stacks import paper_two_stack
 from seqtant.optional import require
-from seqtant.quantum.config import ImportFlowketConfig, NetworkConfig, SystemConfig
+from seqtant.quantum.config import NetworkConfig, SystemConfig
 from seqtant.quantum.observation import Hamiltonian, evaluate
 from seqtant.quantum.training.checkpoint import RECORD, WEIGHTS, Record, save_state
 from seqtant.quantum.training.distributed import generator_for
 from seqtant.quantum.training.systems import System
+from seqtant.runs.files import make_folder
 from seqtant.runs.recorder import Context, Recorder
-from seqtant.runs.verb import verb
-from seqtant.settings import config_hash
-from seqtant.sources import is_path
+from seqtant.settings import build, hash_of, plain
 
 SAMPLES = 64
 """Configurations that the energy of an imported state is measured on: the published network is deep."""
@@ -40,34 +48,30 @@ PARTS = ("vertical", "horizontal", "left", "above", "merged")
 _GROUP = re.compile(r"^weight_normalization(?:_(\d+))?$")
 
 
-@verb(ImportFlowketConfig)
-def import_flowket(config: ImportFlowketConfig, context: Context) -> Result:
-    """Imports weights of the official network into a state, and measures its energy.
+def import_flowket(weights: Path | None, system_config: SystemConfig, context: Context) -> Result:
+    """Reads weights of the official network into a state, and measures its energy.
 
-    Without weights the reader is checked: a small random network is written in the official layout and read back.
+    Args:
+        weights: HDF5 file in the official layout; None checks the reader on a small random network.
+        system_config: Lattice and Hamiltonian that the weights were trained for.
+        context: Seed, and the folder that the state is written to.
 
     Returns:
         ``energy_per_site`` with ``energy_error``, ``variance`` and ``parameters``; without weights the
-        ``round_trip_difference`` of log psi. With ``out``, the state.
+        ``round_trip_difference`` of log psi.
 
     Raises:
         InputError: The file is missing or has another layout.
         MissingExtraError: h5py is not installed.
-
-    Example:
-        >>> from seqtant.quantum import import_flowket
-        >>> import_flowket(lattice="2x2").values["round_trip_difference"]  # doctest: +SKIP
-        0.0
     """
-    system_config = SystemConfig(config.hamiltonian, config.lattice, field=config.field, boundary=config.boundary)
     system = System.of(system_config)
+    settings = {"weights": str(weights or ""), **plain(system_config)}
     title = f"Official weights on {system.lattice}"
-    with Recorder("quantum.import-flowket", title, config, context, papers=(9,)) as record:
+    with Recorder("quantum.import_flowket", title, settings, context, papers=(9,)) as record:
         shape, seed = system.lattice.shape, context.seed
-        if not is_path(config.weights) or config.weights:
-            state = read_flowket(config.weights, shape)
+        if weights is not None:
+            state = read_flowket(weights, shape)
         else:
-            # Without a file the reader is checked: a random network is written, read back and compared.
             network = CausalNetwork(paper_two_stack(3, 4), shape, generator_for(seed, 0), "both")
             written = CausalState(network, "complex")
             with tempfile.TemporaryDirectory() as folder:
@@ -77,14 +81,15 @@ def import_flowket(config: ImportFlowketConfig, context: Context) -> Result:
             with torch.no_grad():
                 pairs = zip(written.log_psi(spins), state.log_psi(spins), strict=True)
                 record.value("round_trip_difference", max(float((a - b).abs().max()) for a, b in pairs))
-        generator = generator_for(seed, 9)
-        energy = evaluate(state, Hamiltonian(system.pauli), SAMPLES, generator, progress=context.progress)
+        energy = evaluate(state, Hamiltonian(system.pauli), SAMPLES, generator_for(seed, 9))
         per_site = energy.per_site(system.sites)
-        record.value("parameters", state.network.count_parameters())
-        record.value("energy_per_site", energy.total / system.sites)
-        record.value("energy", energy.total)
-        record.value("energy_error", energy.error / system.sites)
-        record.value("variance", energy.variance)
+        record.values(
+            parameters=state.network.count_parameters(),
+            energy_per_site=energy.total / system.sites,
+            energy=energy.total,
+            energy_error=energy.error / system.sites,
+            variance=energy.variance,
+        )
         summary = f"{per_site} per site; {system.pauli.convention}"
         question = "What energy does the imported state have?"
         record.finding("energy_per_site", question, "agrees", summary, measured=per_site)
@@ -93,16 +98,14 @@ def import_flowket(config: ImportFlowketConfig, context: Context) -> Result:
             depth = sum(node.name.endswith("_merged") for node in graph.nodes) // 2 + 1
             width = graph.channels["block0_merged"]
             network = NetworkConfig(name="paper", depth=depth, width=width, kind=state.kind, magnetization=None)
-            save_state(context.folder, state, Record(system_config, network, 0, seed, config_hash(config)))
+            save_state(context.folder, state, Record(system_config, network, 0, seed, hash_of(settings)))
             record.artifact(context.folder / WEIGHTS, "weights of the state")
             record.artifact(context.folder / RECORD, "record of the state")
     return record.result
 
 
-def read_flowket(source: Any, shape: tuple[int, int]) -> CausalState:
+def read_flowket(path: Path, shape: tuple[int, int]) -> CausalState:
     """Reads official weights into a state, complex if they have phases, else positive.
-
-    ``source`` is an HDF5 file, or its arrays by layer and name: ``{"conv2d": {"kernel:0": ...}, ...}``.
 
     Raises:
         InputError: The file is missing or has another layout.
@@ -116,25 +119,15 @@ def read_flowket(source: Any, shape: tuple[int, int]) -> CausalState:
             parts = name.split("/")
             layer = next((part for part in parts if _GROUP.match(part)), parts[0])
             arrays.setdefault(layer, {})[parts[-1]] = torch.as_tensor(item[()])
-        elif isinstance(item, Mapping):
-            for key, value in item.items():
-                collect(f"{name}/{key}" if name else str(key), value)
 
-    if is_path(source):
-        path = Path(source)
-        if not path.is_file():
-            raise InputError(f"no file '{path}': give an HDF5 weight file of the official network")
-        h5py = require("h5py", extra="quantum")
-        try:
-            with h5py.File(path, "r") as file:
-                file.visititems(collect)
-        except OSError as error:
-            raise InputError(f"'{path}' is not an HDF5 file: {error}") from error
-    elif isinstance(source, Mapping):
-        path = "the weights"
-        collect("", source)
-    else:
-        raise InputError(f"{source!r:.60} holds no weights: give an HDF5 file, or arrays by layer and name")
+    if not path.is_file():
+        raise InputError(f"no file '{path}': give an HDF5 weight file of the official network")
+    h5py = require("h5py", extra="quantum")
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(collect)
+    except OSError as error:
+        raise InputError(f"'{path}' is not an HDF5 file: {error}") from error
     numbered = {int(match[1] or 0): group for name, group in arrays.items() if (match := _GROUP.match(name))}
     heads = [group for name, group in arrays.items() if not _GROUP.match(name) and "kernel:0" in group]
     if len(heads) != 1 or len(numbered) % 5 or len(numbered) < 10:
@@ -154,7 +147,7 @@ def read_flowket(source: Any, shape: tuple[int, int]) -> CausalState:
 
 
 @torch.no_grad()
-def _fill(network: CausalNetwork, name: str, group: dict[str, Tensor], path: Path | str) -> None:
+def _fill(network: CausalNetwork, name: str, group: dict[str, Tensor], path: Path) -> None:
     weights = network.weights(name)
     kernel = group["kernel:0"]
     # A kernel holds the inputs of all taps one after another; its places run row by row, as the offsets do.
@@ -197,3 +190,34 @@ def write_flowket(state: CausalState, path: Path) -> None:
                 group["bias:0"] = weights.bias.detach().numpy()
             if weights.log_gain is not None:
                 group["g:0"] = weights.log_gain.detach().numpy()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; errors become one line on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", nargs="?", type=Path, help="HDF5 file in the official layout")
+    parser.add_argument("--hamiltonian", default="tfim", help="Hamiltonian it was trained for")
+    parser.add_argument("--lattice", default="12x12", help="lattice of the state")
+    parser.add_argument("--field", default="3.0", help="transverse field it was trained for")
+    parser.add_argument("--boundary", default="open", help="boundary it was trained for: open or periodic")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples that the energy is measured on")
+    parser.add_argument("--out", type=Path, help="folder for the state and the record")
+    given = vars(parser.parse_args(arguments))
+    weights, out, seed = given.pop("weights"), given.pop("out"), given.pop("seed")
+    try:
+        system = build(SystemConfig, given)
+        if out is not None:
+            make_folder(out)
+        command = shlex.join(["python", "recipes/quantum/import_flowket.py", *arguments])
+        result = import_flowket(weights, system, Context(seed=seed, folder=out, command=command))
+    except SeqtantError as error:
+        sys.stderr.write(f"import_flowket: {' '.join(str(error).split())}\n")
+        return error.exit_code
+    sys.stdout.write(f"{result}\n")
+    if out is not None:
+        result.save(out / "result.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
