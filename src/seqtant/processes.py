@@ -54,14 +54,18 @@ def share_among_processes(*, together: bool = True) -> Iterator[None]:
 
 
 def over_batches(
-    groups: Sequence[Sequence[G]], measure: Callable[[Sequence[G]], Mapping[K, V]], bar: Task | None = None
+    groups: Sequence[Sequence[G]],
+    measure: Callable[[Sequence[G]], Mapping[K, V]],
+    bar: Task | None = None,
+    steps: Callable[[Sequence[G]], int] = len,
 ) -> dict[K, V]:
     """Measures each group of rows on one of the processes that share, and gives the results of all to all.
 
     Args:
         groups: What is read together, batch by batch.
         measure: Reads one batch; its values lie on the CPU.
-        bar: Advanced by the rows of each batch.
+        bar: Advanced by each batch, and closed.
+        steps: By how much a batch advances the bar.
 
     Raises:
         Exception: What ``measure`` raised on any process is raised on all.
@@ -72,7 +76,7 @@ def over_batches(
             if number % count == rank:
                 found |= measure(group)
             if bar is not None:
-                bar.advance(len(group))
+                bar.advance(steps(group))
     except Exception as error:
         if count == 1:
             raise

@@ -184,7 +184,7 @@ class TestTrain:
         (tmp_path / "lines.txt").write_text("one\n2\n")
         with pytest.raises(InputError, match="has 1 lines with words"):
             train.run(replace(configs.TrainConfig.smoke(), data=str(tmp_path / "lines.txt")), CPU)
-        with pytest.raises(InputError, match="no text"):
+        with pytest.raises(InputError, match="no file"):
             train.run(replace(configs.TrainConfig.smoke(), data=str(tmp_path / "none.txt")), CPU)
 
     def test_held_out_speakers_and_unknown_ones(self):
@@ -316,7 +316,7 @@ def test_lists_on_the_command_line(capsys):
         (("finetune", "--budget-wer", "0"), "budget_wer is 0.0"),
         (("sweep", "--weights", "much"), "--weights"),
         (("stream", "sound.wav"), "give --model"),
-        (("latency", "--hyp", "none.ctm", "--ref", "none.ctm"), "no CTM file 'none.ctm'"),
+        (("latency", "--hyp", "none.ctm", "--ref", "none.ctm"), "no file 'none.ctm': give an existing CTM file"),
         (("diagnose", "--utterances", "0"), "utterances is 0"),
         (("align", "sound.wav"), "text is None"),
         (("decode", "--best", "9"), "best is 9"),

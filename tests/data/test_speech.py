@@ -223,7 +223,7 @@ class TestCTM:
             read_ctm(tmp_path / "bad.ctm")
 
     def test_missing_empty_and_unwritable(self, tmp_path):
-        with pytest.raises(InputError, match="no CTM file"):
+        with pytest.raises(InputError, match="give an existing CTM file"):
             read_ctm(tmp_path / "none.ctm")
         (tmp_path / "empty.ctm").write_text(";; nothing\n")
         with pytest.raises(InputError, match="no word"):

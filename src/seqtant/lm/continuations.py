@@ -81,7 +81,7 @@ def batch_continuation_log_probs(
         prefixes: Token ids of each prefix.
         continuations: Per prefix, its continuations; for the same ones everywhere, ``[labels] * len(prefixes)``.
         tokens_per_batch: Most tokens in one forward pass; None suits the device.
-        progress: Told how many prefixes are done.
+        progress: Told how many continuations are done.
 
     Returns:
         Per prefix, per continuation: (its length,) float64, in nats.
@@ -105,7 +105,8 @@ def batch_continuation_log_probs(
     found = over_batches(
         groups,
         lambda group: _score_batch(model, pad(starts, group, model, side="left"), ends, budget),
-        progress.task("scoring", len(wanted)),
+        progress.task("scoring", sum(map(len, ends))),
+        lambda group: sum(len(ends[row]) for row in group),
     )
     results = [[found[row, number] for number in range(len(own))] for row, own in enumerate(ends)]
     check_finite(model, [line for own in results for line in own])

@@ -137,13 +137,14 @@ def next_token_log_probs(
     def read(rows: Sequence[int]) -> dict[int, Tensor]:
         # One pass makes the logits of every position that some row wants; each row then picks its own.
         union = torch.cat([wanted[row] for row in rows]).unique()
-        found: dict[int, Tensor] = {}
+        found = {row: torch.empty(0, model.vocabulary_size) for row in rows}
         for group, logits in kept_logits(model, pad(ids, rows, model, side="right"), union):
             log_probs = torch.log_softmax(logits, dim=-1).cpu()
             for line, row in enumerate(rows):
                 inside = (wanted[row] >= group[0]) & (wanted[row] <= group[-1])
-                own = found.setdefault(row, log_probs.new_empty(wanted[row].numel(), model.vocabulary_size))
-                own[inside] = log_probs[line, torch.searchsorted(group, wanted[row][inside])]
+                if found[row].shape[0] == 0:
+                    found[row] = log_probs.new_empty(wanted[row].numel(), model.vocabulary_size)
+                found[row][inside] = log_probs[line, torch.searchsorted(group, wanted[row][inside])]
         return found
 
     found = over_batches(_groups(model, ids, tokens_per_batch), read, progress.task("scoring", len(ids)))
